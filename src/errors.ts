@@ -1,0 +1,85 @@
+/**
+ * Every refusal ticketgate can give, once. A code is a promise to clients: it is never renamed, and the
+ * README lists them all (a test compares the two).
+ */
+const refusals = {
+  bad_request: [400, 'The request is malformed'],
+  channel_invalid: [400, 'The channel name is invalid'],
+  subprotocol_missing: [400, 'No WebSocket subprotocol that this server speaks was offered'],
+  ticket_ambiguous: [400, 'More than one ticket was presented'],
+  bad_credentials: [401, 'User or password is wrong'],
+  admin_key_invalid: [401, 'The admin key is missing or wrong'],
+  token_missing: [401, 'A bearer token is required'],
+  token_invalid: [401, 'The token is invalid'],
+  token_expired: [401, 'The token has expired'],
+  token_in_url: [401, 'A token was presented where a ticket belongs'],
+  ticket_missing: [401, 'A ticket is required'],
+  ticket_invalid: [401, 'The ticket is invalid'],
+  ticket_expired: [401, 'The ticket has expired'],
+  ticket_used: [401, 'The ticket has been used'],
+  ticket_predates_gate: [401, 'The ticket is older than the gate'],
+  origin_forbidden: [403, 'This origin may not connect'],
+  channel_forbidden: [403, 'This channel may not be opened'],
+  address_mismatch: [403, 'The ticket was issued to another address'],
+  not_found: [404, 'There is nothing here'],
+  method_not_allowed: [405, 'This method is not allowed here'],
+  body_too_large: [413, 'The request body is too large'],
+  unsupported_media_type: [415, 'The request body must be application/json'],
+  wrong_node: [421, 'The ticket is for another gate'],
+  upgrade_required: [426, 'This is a WebSocket endpoint'],
+  rate_limited: [429, 'Too many requests'],
+  too_many_connections: [429, 'Too many connections'],
+  internal_error: [500, 'Something went wrong on our side'],
+  login_busy: [503, 'Too many logins are under way'],
+  replay_cache_full: [503, 'The replay cache is full'],
+  replay_cache_unavailable: [503, 'The replay cache is unavailable'],
+  draining: [503, 'The server is shutting down'],
+} as const satisfies Record<string, readonly [status: number, title: string]>
+
+/** A stable name for one reason to say no. */
+export type RefusalCode = keyof typeof refusals
+
+/** All codes, for tables (README, metrics). */
+export const refusalCodes = Object.keys(refusals) as readonly RefusalCode[]
+
+export const statusOf = (code: RefusalCode): number => refusals[code][0]
+export const titleOf = (code: RefusalCode): string => refusals[code][1]
+
+export interface RefusalOptions {
+  /** What the client can do about it. Never holds a secret, nor anything the client sent. */
+  readonly detail?: string
+  /** Sent as `Retry-After`, whole seconds. */
+  readonly retryAfterSeconds?: number
+  /** Further response headers, such as `Allow` or `WWW-Authenticate`. */
+  readonly headers?: Readonly<Record<string, string>>
+}
+
+/** A request that is refused: an expected answer, not a fault. Reaches HTTP clients as RFC 9457 problem+json. */
+export class Refusal extends Error {
+  override readonly name = 'Refusal'
+  readonly code: RefusalCode
+  readonly status: number
+  readonly detail: string | undefined
+  readonly retryAfterSeconds: number | undefined
+  readonly headers: Readonly<Record<string, string>>
+
+  constructor(code: RefusalCode, options: RefusalOptions = {}) {
+    super(options.detail ?? titleOf(code))
+    this.code = code
+    this.status = statusOf(code)
+    this.detail = options.detail
+    this.retryAfterSeconds = options.retryAfterSeconds
+    this.headers = options.headers ?? {}
+  }
+}
+
+/** The operator's mistake: a bad option, a broken file, a port in use. The message says how to mend it. */
+export class StartupError extends Error {
+  override readonly name = 'StartupError'
+  readonly code: string
+
+  constructor(code: string, message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.code = code
+  }
+}

@@ -1,0 +1,54 @@
+/** Wire words, once: routes, parameters, subprotocols, close codes. No imports: server and client share it. */
+
+export const routes = {
+  auth: '/auth',
+  ticket: '/ws_ticket',
+  channel: '/channel/',
+  health: '/healthz',
+  ready: '/readyz',
+  metrics: '/metrics',
+  connections: '/connections',
+} as const
+
+export const ticketParameter = 'ticket'
+
+export const subprotocol = {
+  json: 'ticketgate.v1.json',
+  /** `ticket.<ticket>` among the offered subprotocols carries the ticket; it is never echoed. */
+  ticketPrefix: 'ticket.',
+} as const
+
+export const closeCode = {
+  messageTooBig: 1009,
+  draining: 1012,
+  sessionExpired: 4401,
+  rateLimited: 4429,
+} as const
+
+/** Codes of the in-band `error` message. */
+export const messageError = {
+  malformed: 'bad_message',
+  unknownType: 'unknown_type',
+  channelInvalid: 'channel_invalid',
+  channelForbidden: 'channel_forbidden',
+  tooManyChannels: 'too_many_channels',
+} as const
+
+const plainNames = /^[ -~]{1,256}$/
+const channelNames = /^[A-Za-z0-9._~:@-]{0,128}$/
+const channelPatterns = /^[A-Za-z0-9._~:@-]{0,128}\*?$/
+
+/** A channel name: 0 to 128 of `A-Z a-z 0-9 . _ ~ : @ -`. The empty name is a channel like any other. */
+export const isChannelName = (name: string): boolean => channelNames.test(name)
+
+/** A channel name, or the beginning of some followed by `*`. */
+export const isChannelPattern = (pattern: string): boolean => channelPatterns.test(pattern)
+
+/** A user name, the `sub` of tokens: 1 to 256 bytes of UTF-8 without control characters. */
+export const isUserName = (name: string): boolean =>
+  plainNames.test(name) ||
+  // Lone surrogates (Cs) have no UTF-8 form: two such names would become one.
+  (name !== '' && !/[\p{Cc}\p{Cs}]/u.test(name) && new TextEncoder().encode(name).length <= 256)
+
+/** A login session: 1 to 64 of what a channel name may have. */
+export const isSessionId = (id: string): boolean => /^[A-Za-z0-9._~:@-]{1,64}$/.test(id)

@@ -1,0 +1,75 @@
+/**
+ * The layout of a ticket, byte by byte (FORMAT.md), and its one text. Nothing here knows a key or the time.
+ */
+import { maxClaimsBytes } from './claims.js'
+
+export const version = 1
+export const nonceBytes = 16
+export const macBytes = 32
+export const headerBytes = 26
+export const minTtlSeconds = 1
+export const maxTtlSeconds = 3600
+
+/** A ticket without its MAC is at most this long. */
+export const maxBodyBytes = headerBytes + maxClaimsBytes
+
+const maxEncodedLength = Math.ceil(((maxBodyBytes + macBytes) * 4) / 3)
+const minBytes = headerBytes + macBytes
+
+const nodePattern = /^[a-z0-9-]{1,32}$/
+
+/** A node name: 1 to 32 of `a-z 0-9 -`. */
+export const isNodeName = (name: string): boolean => nodePattern.test(name)
+
+export interface TicketHeader {
+  readonly version: number
+  readonly keyId: number
+  readonly issuedAtMs: number
+  readonly ttlSeconds: number
+}
+
+/** Writes the first ten bytes; the nonce and the claims follow them. */
+export function writeHeader(target: Buffer, keyId: number, issuedAtMs: number, ttlSeconds: number): void {
+  target[0] = version
+  target[1] = keyId
+  target.writeUIntBE(issuedAtMs, 2, 6)
+  target.writeUInt16BE(ttlSeconds, 8)
+}
+
+export const readHeader = (body: Buffer): TicketHeader => ({
+  version: body[0] ?? 0,
+  keyId: body[1] ?? 0,
+  issuedAtMs: body.readUIntBE(2, 6),
+  ttlSeconds: body.readUInt16BE(8),
+})
+
+/** The nonce as a string of 16 one-byte characters: a compact map key. */
+export const readNonce = (body: Buffer): string => body.toString('latin1', 10, headerBytes)
+
+/** The text of a ticket: the node's name and a dot when there is a node, then base64url without padding. */
+export const toText = (node: string, bytes: Buffer): string =>
+  node === '' ? bytes.toString('base64url') : `${node}.${bytes.toString('base64url')}`
+
+/** The node a ticket text names, '' for none, '.' for one without letters, which nobody has. */
+export const nodeOf = (text: string): string => {
+  const dot = text.indexOf('.')
+  return dot < 0 ? '' : text.slice(0, dot) || '.'
+}
+
+// One ticket is decoded at a time and nothing is awaited meanwhile, so one buffer serves them all.
+const scratch = Buffer.allocUnsafe(maxBodyBytes + macBytes + 3)
+
+/**
+ * The bytes of a ticket text, or undefined when they can not be those of a ticket or the text is not the one
+ * canonical text of those bytes. The result is overwritten by the next call.
+ */
+export function fromText(text: string): Buffer | undefined {
+  const dot = text.indexOf('.')
+  const encoded = dot < 0 ? text : text.slice(dot + 1)
+  if (encoded.length > maxEncodedLength) return undefined
+  const length = scratch.write(encoded, 'base64url')
+  if (length < minBytes) return undefined
+  // Node's decoder skips what it does not know and ignores trailing bits: only the way back shows them.
+  const bytes = scratch.subarray(0, length)
+  return bytes.toString('base64url') === encoded ? bytes : undefined
+}

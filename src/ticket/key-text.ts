@@ -1,0 +1,40 @@
+import { type TicketKey, ticketKey } from './key-ring.js'
+
+const entryPattern = /^([1-9]\d{0,2}):([A-Za-z0-9_-]+)$/
+
+/**
+ * Reads configured keys from `id:base64url[,id:base64url…]`; line breaks separate them as well.
+ * @param options.node the gate they are for
+ * @param options.notSecret the token secret: no ticket key may be the same
+ * @throws TypeError that says which entry is wrong, without its secret
+ */
+export function parseTicketKeys(
+  text: string,
+  options: { readonly node: string; readonly notSecret: string },
+): TicketKey[] {
+  const keys = text
+    .split(/[,\s]+/)
+    .filter(entry => entry !== '')
+    .map((entry, index) => parseEntry(entry, index + 1, options))
+  if (keys.length === 0) throw new TypeError('holds no key')
+  const ids = new Set(keys.map(key => key.id))
+  if (ids.size < keys.length) throw new TypeError('has two keys of one id')
+  return keys
+}
+
+function parseEntry(
+  entry: string,
+  position: number,
+  { node, notSecret }: { readonly node: string; readonly notSecret: string },
+): TicketKey {
+  const [, id, encoded] = entryPattern.exec(entry) ?? []
+  if (id === undefined || encoded === undefined || Number(id) > 255)
+    throw new TypeError(`entry ${position} is not ID:BASE64URL with an id from 1 to 255`)
+  const secret = Buffer.from(encoded, 'base64url')
+  if (secret.toString('base64url') !== encoded)
+    throw new TypeError(`entry ${position} is not canonical base64url`)
+  if (secret.length < 32) throw new TypeError(`the key of entry ${position} is shorter than 32 bytes`)
+  if (encoded === notSecret || secret.equals(Buffer.from(notSecret)))
+    throw new TypeError(`the key of entry ${position} is the token secret: make one of its own`)
+  return ticketKey(Number(id), secret, node)
+}

@@ -1,0 +1,18 @@
+import { randomFillSync } from 'node:crypto'
+import { nonceBytes } from './codec.js'
+
+// One call to the CSPRNG costs as much as a whole MAC, so it fills a pool. What was handed out is wiped at once:
+// a later look into this memory tells nothing of nonces already in tickets.
+const pool = Buffer.alloc(nonceBytes * 4096)
+let used = pool.length
+
+/** Copies 16 fresh random bytes to `target` at `offset`. */
+export function writeNonce(target: Buffer, offset: number): void {
+  if (used === pool.length) {
+    randomFillSync(pool)
+    used = 0
+  }
+  pool.copy(target, offset, used, used + nonceBytes)
+  pool.fill(0, used, used + nonceBytes)
+  used += nonceBytes
+}

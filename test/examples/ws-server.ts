@@ -1,0 +1,46 @@
+/** A plain `ws` server behind single-use tickets: `PORT=8080 node --import=tsx test/examples/ws-server.ts`. */
+import { createServer, type IncomingMessage } from 'node:http'
+import { WebSocketServer } from 'ws'
+import {
+  createBootKey,
+  createIssuer,
+  createVerifier,
+  TicketError,
+  type TicketHolder,
+} from '../../src/ticket/index.js'
+
+const key = createBootKey()
+const issuer = createIssuer({ key })
+const verifier = createVerifier({ keys: [key] })
+const holders = new WeakMap<IncomingMessage, TicketHolder>()
+
+const server = createServer((_, response) => {
+  // Here is where you look at a cookie or a token, to know the user. This example trusts everybody.
+  const issued = issuer.issue({ user: 'maggie', expires: Math.floor(Date.now() / 1000) + 3600 })
+  response.setHeader('cache-control', 'no-store').end(JSON.stringify(issued))
+})
+
+const sockets = new WebSocketServer({
+  server,
+  // ws asks this last, after all checks of its own, so that a handshake it does not like spends no ticket.
+  verifyClient({ req, origin }, answer) {
+    try {
+      const ticket = new URLSearchParams(req.url?.split('?')[1]).get('ticket') ?? ''
+      holders.set(req, verifier.verify(ticket, { origin, address: req.socket.remoteAddress }))
+      answer(true)
+    } catch (error) {
+      if (!(error instanceof TicketError)) throw error
+      answer(false, error.status, JSON.stringify(error), error.headers)
+    }
+  },
+})
+
+sockets.on('connection', (socket, request) => {
+  const { user, expires = 0 } = holders.get(request) ?? {}
+  const end = setTimeout(() => socket.close(4401, 'session_expired'), expires * 1000 - Date.now())
+  socket.on('close', () => clearTimeout(end))
+  socket.on('error', console.error)
+  socket.send(JSON.stringify({ welcome: user }))
+})
+
+server.listen(Number(process.env.PORT ?? 8080), '127.0.0.1', () => console.log(server.address()))

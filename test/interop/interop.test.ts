@@ -1,0 +1,113 @@
+import { type ExecFileException, execFile } from 'node:child_process'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import t from 'tap'
+import { clock, toSeconds } from '../../src/clock.js'
+import { ticketKey } from '../../src/ticket/key-ring.js'
+import { type VerifiedTicket, verifyTicket } from '../../src/ticket/verifier.js'
+import { knock, type Reply } from '../support/http.js'
+import { isProblem } from '../support/problem.js'
+import { startServer } from '../support/server.js'
+import { enter, socketUrl } from '../support/tclient.js'
+import { gatePath } from '../support/tokens.js'
+
+const keyId = 7
+const key = Buffer.alloc(32, 'interop')
+const sessionEndsAtSeconds = toSeconds(clock()) + 600
+const longName = 'ö'.repeat(100)
+
+const python = '/usr/bin/python3'
+const fileOf = (name: string): string => fileURLToPath(new URL(name, import.meta.url))
+
+/** What a command prints. Says plainly when the command is missing. */
+const run = (command: string, args: readonly string[]): Promise<string> =>
+  new Promise((resolve, reject) => {
+    execFile(command, args, (error: ExecFileException | null, stdout, stderr) => {
+      if (error === null) resolve(stdout.trim())
+      else if (error.code === 'ENOENT')
+        reject(new Error(`${command} is missing: apt-get install golang-go python3`))
+      else reject(new Error(`${command} failed: ${stderr}`))
+    })
+  })
+
+const flagsOf = (flags: Readonly<Record<string, string | number>>): string[] =>
+  Object.entries({
+    'key-id': keyId,
+    key: key.toString('base64url'),
+    'session-end': sessionEndsAtSeconds,
+    ...flags,
+  }).flatMap(([name, value]) => [`--${name}`, String(value)])
+
+/** What a gate called `node` makes of a ticket. */
+const verify = (text: string, node: string): VerifiedTicket | string =>
+  verifyTicket(text, new Map([[keyId, ticketKey(keyId, key, node)]]), clock(), {
+    node,
+    skewMs: 5000,
+    earliestOutsideMs: 0,
+    outsideUntilMs: Number.POSITIVE_INFINITY,
+  })
+
+const directory = mkdtempSync(join(tmpdir(), 'ticketgate-mint-'))
+t.teardown(() => rmSync(directory, { recursive: true }))
+const goMint = join(directory, 'mint')
+await run('go', ['build', '-o', goMint, fileOf('mint.go')])
+
+const minters = [
+  ['Python', (flags: string[]) => run(python, [fileOf('mint.py'), ...flags])],
+  ['Go', (flags: string[]) => run(goMint, flags)],
+] as const
+
+for (const [language, mint] of minters)
+  t.test(`a ticket minted in ${language}`, async t => {
+    const cases = [
+      ['the least', { user: 'maggie' }, {}],
+      ['a node', { user: 'maggie', node: 'gate-1' }, {}],
+      ['a channel', { user: 'maggie', node: 'gate-1', channel: 'lobby' }, { channel: 'lobby' }],
+      ['the channel with the empty name', { user: 'maggie', channel: '' }, { channel: '' }],
+      ['a long name beyond ASCII', { user: longName }, {}],
+      ['the longest life', { user: 'maggie', ttl: 3600 }, {}],
+    ] as const
+    for (const [name, flags, claims] of cases) {
+      const verified = verify(await mint(flagsOf(flags)), 'node' in flags ? flags.node : '')
+      if (typeof verified === 'string') t.fail(`${name}: ${verified}`)
+      else t.strictSame(verified.claims, { user: flags.user, sessionEndsAtSeconds, ...claims }, name)
+    }
+    const bound = await mint(flagsOf({ user: 'maggie', node: 'gate-1' }))
+    t.equal(verify(bound, 'gate-2'), 'wrong_node', 'another gate takes it for that of another')
+    t.equal(
+      verify(bound.replace('gate-1', 'gate-2'), 'gate-2'),
+      'ticket_invalid',
+      'the node is under the MAC',
+    )
+    const again = await mint(flagsOf({ user: 'maggie', node: 'gate-1' }))
+    const nonces = [bound, again]
+      .map(text => verify(text, 'gate-1'))
+      .map(v => typeof v !== 'string' && v.nonce)
+    t.not(nonces[0], nonces[1], 'no nonce twice')
+  })
+
+t.test('a running gate takes them, once', async t => {
+  const server = await startServer(t, {
+    env: {
+      TICKETGATE_NODE: 'gate-1',
+      TICKETGATE_TICKET_KEYS: `${keyId}:${key.toString('base64url')}`,
+      TICKETGATE_CLOCK_SKEW_SECONDS: '1',
+    },
+  })
+  const codeOf = (reply: Reply): unknown => reply.status !== 101 && JSON.parse(reply.text).code
+  for (const [language, mint] of minters) {
+    const fresh = (): Promise<string> => mint(flagsOf({ user: language, node: 'gate-1', channel: 'lobby' }))
+    // For a second after its start the gate takes none: they might be older than it is.
+    while (codeOf(await knock(server.url, gatePath(await fresh(), 'lobby'))) === 'ticket_predates_gate');
+    const ticket = await fresh()
+    const { client, welcome } = await enter(socketUrl(server.url, gatePath(ticket, 'lobby')))
+    t.match(welcome, { user: language, channel: 'lobby', expires: sessionEndsAtSeconds })
+    isProblem(t, await knock(server.url, gatePath(ticket, 'lobby')), '401 ticket_used', `${language}, again`)
+    isProblem(t, await knock(server.url, gatePath(await fresh(), 'red')), '403 channel_forbidden')
+    const foreign = await mint(flagsOf({ user: language, node: 'gate-2' }))
+    isProblem(t, await knock(server.url, gatePath(foreign)), '421 wrong_node')
+    await client.close()
+  }
+})

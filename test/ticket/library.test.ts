@@ -1,0 +1,571 @@
+import { execFileSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { inspect } from 'node:util'
+import t from 'tap'
+import { clock as processClock } from '../../src/clock.js'
+import { addressPrefix, isInPrefix, parseAddress } from '../../src/http/address.js'
+import { problemBody, problemType } from '../../src/http/problem.js'
+import {
+  createBootKey,
+  createIssuer,
+  createMemoryReplayCache,
+  createVerifier,
+  type IssuerOptions,
+  maySubscribe,
+  type NewTicket,
+  type Presentation,
+  type ReplayCache,
+  TicketError,
+  type VerifierOptions,
+} from '../../src/ticket/index.js'
+import { isInNetwork, packNetwork } from '../../src/ticket/network.js'
+import type { Vector, Vectors } from './make-vectors.js'
+
+const nowMs = 1_764_000_000_123
+const nowSeconds = 1_764_000_000
+const expires = nowSeconds + 900
+const maggie: NewTicket = { user: 'maggie', expires }
+const secret = Buffer.alloc(32, 'one secret')
+const outside = { id: 7, secret }
+
+/** Milliseconds are all these tests let pass: a clock to be set by hand. */
+const clockAt = (startMs = nowMs) => {
+  const hand = { nowMs: startMs, clock: () => hand.nowMs }
+  return hand
+}
+
+/** An issuer and a verifier of one process. */
+const pair = (options: Partial<VerifierOptions & IssuerOptions> = {}) => {
+  const { clock = () => nowMs, node, ttlSeconds, ...rest } = options
+  const key = createBootKey()
+  return {
+    key,
+    issuer: createIssuer({ key, clock, node, ttlSeconds }),
+    verifier: createVerifier({ keys: [key], clock, node, ...rest }),
+  }
+}
+
+/** A verifier elsewhere, created a minute ago, and the issuer that has its key. */
+const outsidePair = (options: Partial<VerifierOptions> = {}, node = 'gate-1') => ({
+  issuer: createIssuer({ key: outside, node, clock: () => nowMs }),
+  verifier: createVerifier({
+    keys: [outside],
+    node,
+    clock: () => nowMs,
+    notBeforeMs: nowMs - 60_000,
+    ...options,
+  }),
+})
+
+/** `good`, or the code of the refusal with what it says about trying again. */
+const outcome = (verify: () => unknown): string => {
+  try {
+    verify()
+    return 'good'
+  } catch (error) {
+    if (!(error instanceof TicketError)) throw error
+    return error.retryAfterSeconds === undefined ? error.code : `${error.code} ${error.retryAfterSeconds}`
+  }
+}
+
+t.test('one process issues and verifies: a ticket says who presents it, once', async t => {
+  const { issuer, verifier } = pair()
+  const all = {
+    ...maggie,
+    issued: nowSeconds - 5,
+    session: 's1',
+    channel: 'red',
+    publish: ['chat.*'],
+    subscribe: ['*'],
+  }
+  const { ticket, expires: end } = issuer.issue(all)
+  t.equal(end, nowSeconds + 10)
+  t.match(ticket, /^[A-Za-z0-9_-]+$/)
+  const holder = verifier.verify(ticket, { channel: 'red' })
+  t.strictSame(holder, all)
+  t.ok(maySubscribe(holder, 'red') && !maySubscribe(holder, 'blue'))
+  t.equal(
+    outcome(() => verifier.verify(ticket, { channel: 'red' })),
+    'ticket_used',
+  )
+  t.strictSame(verifier.verify(issuer.issue(maggie).ticket), maggie, 'what is left out stays away')
+  t.equal(
+    issuer.issue(maggie, { ttlSeconds: 3600 }).expires,
+    expires,
+    'it ends with its authority at the latest',
+  )
+  t.strictSame(
+    pair({ node: 'edge-1' }).issuer.issue(maggie).ticket.split('.')[0],
+    'edge-1',
+    'a balancer can see the node',
+  )
+})
+
+t.test('the default clock is the one of the process', async t => {
+  const key = createBootKey()
+  const endsSoon = { user: 'maggie', expires: Math.floor(processClock() / 1000) + 60 }
+  const { ticket } = createIssuer({ key }).issue(endsSoon)
+  t.strictSame(createVerifier({ keys: [key] }).verify(ticket), endsSoon)
+})
+
+t.test('an issuer elsewhere, with a key in any of its forms', async t => {
+  const text = `7:${secret.toString('base64url')}`
+  for (const key of [outside, text, `${text},8:${Buffer.alloc(40, 8).toString('base64url')}`]) {
+    const issuer = createIssuer({ key, node: 'gate-1', clock: () => nowMs })
+    for (const verifierKey of [outside, text]) {
+      const { verifier } = outsidePair({ keys: [createBootKey(), verifierKey] })
+      t.strictSame(verifier.verify(issuer.issue(maggie).ticket), maggie)
+    }
+  }
+})
+
+t.test('an issuer elsewhere goes by the clock of its system', async t => {
+  const before = Math.floor(Date.now() / 1000)
+  const end = before + 3600
+  const issuer = createIssuer({ key: outside, node: 'gate-1' })
+  const issued = issuer.issue({ user: 'maggie', expires: end })
+  t.ok(issued.expires >= before + 10 && issued.expires <= Math.floor(Date.now() / 1000) + 10)
+  const verifier = createVerifier({ keys: [outside], node: 'gate-1', notBeforeMs: Date.now() - 60_000 })
+  t.match(verifier.verify(issued.ticket), { user: 'maggie' })
+})
+
+t.test('refusals: the code, and that the ticket is not spent', async t => {
+  const bound = { channel: 'red', origin: 'https://a.test', address: '203.0.113.9' }
+  const lists = { publish: ['chat.*'], subscribe: ['news'] }
+  const right: Presentation = { channel: 'red', origin: 'https://a.test', address: '203.0.113.9' }
+  const { channel: _, ...noChannel } = right
+  const { origin: __, ...noOrigin } = right
+  const { address: ___, ...noAddress } = right
+  const cases: readonly (readonly [string, Partial<NewTicket>, Presentation, Presentation, string])[] = [
+    ['another channel', bound, { ...right, channel: 'blue' }, right, 'channel_forbidden'],
+    ['no channel', bound, noChannel, right, 'channel_forbidden'],
+    ['a channel not on the lists', lists, { channel: 'red' }, { channel: 'chat.a' }, 'channel_forbidden'],
+    ['what is no channel name', {}, { channel: 'a/b' }, { channel: 'a' }, 'channel_forbidden'],
+    ['empty lists', { publish: [], subscribe: [] }, { channel: '' }, {}, 'channel_forbidden'],
+    ['another origin', bound, { ...right, origin: 'https://b.test' }, right, 'origin_forbidden'],
+    ['no origin', bound, noOrigin, right, 'origin_forbidden'],
+    ['another address', bound, { ...right, address: '203.0.113.8' }, right, 'address_mismatch'],
+    ['no address', bound, noAddress, right, 'address_mismatch'],
+    ['what is no address', bound, { ...right, address: 'localhost' }, right, 'address_mismatch'],
+    ['channel before origin', bound, {}, right, 'channel_forbidden'],
+  ]
+  for (const [name, claims, wrong, good, code] of cases) {
+    const { issuer, verifier } = pair()
+    const { ticket } = issuer.issue({ ...maggie, ...claims })
+    t.strictSame(
+      [wrong, wrong, good, good, wrong].map(presented => outcome(() => verifier.verify(ticket, presented))),
+      [code, code, 'good', 'ticket_used', code],
+      name,
+    )
+  }
+})
+
+t.test('refusals of the ticket itself', async t => {
+  const { issuer, verifier } = pair()
+  const { ticket } = issuer.issue(maggie)
+  const cases: readonly (readonly [string, unknown, string])[] = [
+    ['another key', pair().issuer.issue(maggie).ticket, 'ticket_invalid'],
+    ['a configured key that is not there', outsidePair().issuer.issue(maggie).ticket, 'wrong_node'],
+    ['one character less', ticket.slice(0, -1), 'ticket_invalid'],
+    ['nothing', '', 'ticket_invalid'],
+    ['undefined', undefined, 'ticket_invalid'],
+    ['null', null, 'ticket_invalid'],
+    ['a list with the ticket', [ticket], 'ticket_invalid'],
+    ['an object', { toString: () => ticket }, 'ticket_invalid'],
+  ]
+  for (const [name, text, code] of cases)
+    t.equal(
+      outcome(() => verifier.verify(text as string)),
+      code,
+      name,
+    )
+  t.equal(
+    outcome(() => verifier.verify(ticket)),
+    'good',
+  )
+  t.equal(
+    outcome(() => verifier.verify(issuer.issue(maggie).ticket, { channel: ['a'] as unknown as string })),
+    'channel_forbidden',
+    'a list in place of a channel',
+  )
+})
+
+t.test('a ticket ends at a millisecond', async t => {
+  const hand = clockAt(nowSeconds * 1000)
+  const { issuer, verifier } = pair({ clock: hand.clock, ttlSeconds: 2 })
+  const [early, late, own] = [
+    issuer.issue(maggie),
+    issuer.issue(maggie),
+    issuer.issue(maggie, { ttlSeconds: 1 }),
+  ]
+  const short = issuer.issue({ user: 'maggie', expires: nowSeconds + 1 })
+  hand.nowMs += 1000
+  t.equal(
+    outcome(() => verifier.verify(own.ticket)),
+    'ticket_expired',
+    'a ttl for one ticket',
+  )
+  t.equal(
+    outcome(() => verifier.verify(short.ticket)),
+    'ticket_expired',
+    'its authority is over',
+  )
+  t.equal(short.expires, nowSeconds + 1)
+  hand.nowMs += 999
+  t.equal(
+    outcome(() => verifier.verify(early.ticket)),
+    'good',
+  )
+  hand.nowMs += 1
+  for (const { ticket } of [early, late])
+    t.equal(
+      outcome(() => verifier.verify(ticket)),
+      'ticket_expired',
+    )
+  hand.nowMs -= 2000
+  t.equal(
+    outcome(() => verifier.verify(early.ticket)),
+    'ticket_used',
+    'a clock that was set back revives nothing',
+  )
+})
+
+t.test('tickets from elsewhere: whose, since when, and how far clocks may be off', async t => {
+  const at = (issuedMs: number, options: Partial<VerifierOptions> = {}, verifierNode = 'gate-1') => {
+    const issuer = createIssuer({ key: outside, node: 'gate-1', clock: () => issuedMs })
+    const { verifier } = outsidePair(options, verifierNode)
+    return outcome(() => verifier.verify(issuer.issue(maggie).ticket))
+  }
+  const born = (notBeforeMs: number) => ({ notBeforeMs })
+  const exactly = { clockSkewSeconds: 0, ...born(nowMs) }
+  const cases = [
+    ['in time', at(nowMs), 'good'],
+    ['for another verifier', at(nowMs, {}, 'gate-2'), 'wrong_node'],
+    ['clock ahead as far as allowed', at(nowMs + 5000), 'good'],
+    ['clock further ahead', at(nowMs + 5001), 'ticket_invalid'],
+    ['clock behind as far as allowed', at(nowMs - 14_999), 'good'],
+    ['clock further behind', at(nowMs - 15_000), 'ticket_expired'],
+    ['as old as the memory', at(nowMs - 1000, born(nowMs - 6000)), 'good'],
+    ['a millisecond older', at(nowMs - 1001, born(nowMs - 6000)), 'ticket_predates_gate 5'],
+    ['a memory that begins later', at(nowMs, born(nowMs + 20_000)), 'ticket_predates_gate 25'],
+    ['no skew allowed, in time', at(nowMs, exactly), 'good'],
+    ['no skew allowed, a millisecond older', at(nowMs - 1, exactly), 'ticket_predates_gate 1'],
+    ['no skew allowed, ahead', at(nowMs + 1, exactly), 'ticket_invalid'],
+  ] as const
+  for (const [name, result, expected] of cases) t.equal(result, expected, name)
+})
+
+t.test('without notBeforeMs the memory begins when the verifier is created', async t => {
+  const hand = clockAt()
+  const verifier = createVerifier({ keys: [outside], node: 'gate-1', clock: hand.clock })
+  const issuer = createIssuer({ key: outside, node: 'gate-1', clock: hand.clock })
+  const early = issuer.issue(maggie, { ttlSeconds: 60 })
+  hand.nowMs += 5000
+  const edge = issuer.issue(maggie)
+  hand.nowMs += 1
+  const late = issuer.issue(maggie)
+  const results = [early, edge, late].map(({ ticket }) => outcome(() => verifier.verify(ticket)))
+  t.strictSame(results, ['ticket_predates_gate 5', 'ticket_predates_gate 5', 'good'])
+})
+
+t.test(
+  'of two verifiers with one name and keys of issuers elsewhere, none accepts what the other did',
+  async t => {
+    const hand = clockAt()
+    const create = (options: Partial<VerifierOptions> = {}) =>
+      createVerifier({ keys: [outside], node: 'twins', clock: hand.clock, ...options })
+    const issue = () =>
+      createIssuer({ key: outside, node: 'twins', clock: () => hand.nowMs + 5000 }).issue(maggie).ticket
+    const elder = create()
+    hand.nowMs += 1
+    const spent = issue()
+    t.match(elder.verify(spent), maggie)
+    const younger = create()
+    t.equal(
+      outcome(() => younger.verify(spent)),
+      'ticket_predates_gate 6',
+      'what was spent at that very millisecond',
+    )
+    hand.nowMs += 1
+    const fresh = issue()
+    t.equal(
+      outcome(() => elder.verify(fresh)),
+      'replay_cache_unavailable 1',
+    )
+    t.match(younger.verify(fresh), maggie)
+
+    const replay = createMemoryReplayCache(100)
+    const [one, two] = [create({ replay, notBeforeMs: 0 }), create({ replay, notBeforeMs: 0 })]
+    const [first, second] = [issue(), issue()]
+    t.match(one.verify(first), maggie)
+    t.match(two.verify(second), maggie, 'those that share a memory both work')
+    t.strictSame(
+      [one, two].flatMap(verifier => [first, second].map(text => outcome(() => verifier.verify(text)))),
+      Array(4).fill('ticket_used'),
+    )
+  },
+)
+
+t.test('a boot key has one memory: a second verifier must share it', async t => {
+  const key = createBootKey()
+  const replay = createMemoryReplayCache(100)
+  const one = createVerifier({ keys: [key], clock: () => nowMs, replay })
+  t.throws(() => createVerifier({ keys: [key] }), { name: 'TypeError', message: /^replay must be/ })
+  const two = createVerifier({ keys: [key], clock: () => nowMs, replay })
+  const { ticket } = createIssuer({ key, clock: () => nowMs }).issue(maggie)
+  t.match(two.verify(ticket), maggie)
+  t.equal(
+    outcome(() => one.verify(ticket)),
+    'ticket_used',
+  )
+})
+
+t.test('a full memory refuses, forgets nothing, spends nothing, and recovers', async t => {
+  const hand = clockAt()
+  const { issuer, verifier } = pair({ clock: hand.clock, capacity: 2 })
+  const tickets = [10, 10, 60].map(ttlSeconds => issuer.issue(maggie, { ttlSeconds }).ticket)
+  const present = () => tickets.map(ticket => outcome(() => verifier.verify(ticket)))
+  t.strictSame(present(), ['good', 'good', 'replay_cache_full 10'])
+  t.strictSame(present(), ['ticket_used', 'ticket_used', 'replay_cache_full 10'])
+  hand.nowMs += 10_001
+  t.strictSame(present(), ['ticket_expired', 'ticket_expired', 'good'])
+})
+
+t.test('a memory that can not be asked refuses, as does one that answers nonsense', async t => {
+  const base = createMemoryReplayCache(100)
+  const saying = (answer: unknown): ReplayCache => ({ ...base, claim: () => answer as 'fresh' })
+  for (const answer of ['unavailable', Promise.resolve('fresh'), undefined, true]) {
+    const { issuer, verifier } = pair({ replay: saying(answer) })
+    t.equal(
+      outcome(() => verifier.verify(issuer.issue(maggie).ticket)),
+      'replay_cache_unavailable 1',
+    )
+  }
+})
+
+t.test('the error is a whole HTTP answer, the one of the server', async t => {
+  const full = pair({ capacity: 1 })
+  full.verifier.verify(full.issuer.issue(maggie).ticket)
+  const { issuer, verifier } = pair()
+  const { ticket } = issuer.issue({ ...maggie, channel: 'red' })
+  const cases = [
+    [() => verifier.verify(''), 'ticket_invalid', 401, {}],
+    [() => verifier.verify(ticket), 'channel_forbidden', 403, {}],
+    [() => verifier.verify(`other.${ticket}`), 'wrong_node', 421, {}],
+    [
+      () => full.verifier.verify(full.issuer.issue(maggie).ticket),
+      'replay_cache_full',
+      503,
+      { 'Retry-After': '10' },
+    ],
+  ] as const
+  for (const [verify, code, status, headers] of cases) {
+    try {
+      verify()
+      t.fail(`${code}: accepted`)
+    } catch (error) {
+      if (!(error instanceof TicketError)) throw error
+      t.match(error, { name: 'TicketError', code, status })
+      t.equal(JSON.stringify(error), problemBody(code))
+      t.strictSame(error.headers, { 'Content-Type': problemType, 'Cache-Control': 'no-store', ...headers })
+      t.notOk(inspect(error, { depth: 9 }).includes(ticket), 'the ticket is not in it')
+    }
+  }
+})
+
+t.test('networks are those of the gate, in every form of an address', async t => {
+  const cases: readonly (readonly [network: string, packed: string, inside: string[], outside: string[]])[] =
+    [
+      ['203.0.113.9', '20cb007109', ['203.0.113.9', '::ffff:203.0.113.9'], ['203.0.113.8', '::1']],
+      ['::ffff:203.0.113.9', '20cb007109', ['203.0.113.9'], ['203.0.113.8']],
+      ['203.0.113.77/24', '18cb0071', ['203.0.113.0', '203.0.113.255'], ['203.0.112.255', '203.0.114.0']],
+      ['10.0.0.0/9', '090a00', ['10.127.255.255'], ['10.128.0.0']],
+      ['0.0.0.0/0', '00', ['1.2.3.4'], ['::', '2001:db8::1']],
+      [
+        '2001:db8::5:6:7:8',
+        '4020010db800000000',
+        ['2001:db8::1', '2001:db8::ffff:0:0:1'],
+        ['2001:db8:0:1::1'],
+      ],
+      ['2001:db8:ffff::/33', '2120010db880', ['2001:db8:8000::'], ['2001:db8:7fff::', '32.1.13.184']],
+      ['fe80::1%eth0', '40fe80000000000000', ['fe80::2%eth1', 'fe80::3'], ['fe81::1']],
+    ]
+  for (const [network, packed, inside, outside] of cases) {
+    const prefix = packNetwork(network) ?? Buffer.alloc(0)
+    t.equal(Buffer.from(prefix).toString('hex'), packed, network)
+    for (const [address, expected] of [
+      ...inside.map(a => [a, true] as const),
+      ...outside.map(a => [a, false] as const),
+    ]) {
+      const bytes = parseAddress(address.replace(/%.*/, '')) ?? Buffer.alloc(0)
+      t.strictSame(
+        [isInNetwork(address, prefix), isInNetwork(bytes, prefix), isInPrefix(bytes, prefix)],
+        [expected, expected, expected],
+        `${address} in ${network}`,
+      )
+    }
+  }
+  for (const address of ['198.51.100.7', '2001:db8:1:2:3:4:5:6']) {
+    const bytes = parseAddress(address) ?? Buffer.alloc(0)
+    t.strictSame(packNetwork(bytes), addressPrefix(bytes, { v4: 32, v6: 64 }))
+  }
+  t.notOk(isInNetwork('203.0.113.9', Buffer.from('18cb007100', 'hex')), 'a byte too many')
+  t.notOk(isInNetwork('203.0.113.9', Buffer.from('17cb0071', 'hex')), 'a bit behind the prefix')
+})
+
+t.test('the vectors of the format, through the library', async t => {
+  const file = new URL('../../src/ticket/vectors.json', import.meta.url)
+  const { valid, invalid } = JSON.parse(readFileSync(file, 'utf8')) as Vectors
+  const verifierOf = ({ keyId, key, node, nowMs: at, skewSeconds = 0, bornAtMs = 0 }: Vector) =>
+    createVerifier({
+      keys: [{ id: keyId, secret: Buffer.from(key, 'base64url') }],
+      node,
+      clock: () => at,
+      clockSkewSeconds: skewSeconds,
+      notBeforeMs: bornAtMs,
+    })
+  const usable = ({ keyId, node }: { keyId: number; node: string }) => keyId > 0 && node !== ''
+  const good = valid.filter(usable)
+  const bad = invalid.filter(usable)
+  t.ok(good.length >= 5 && bad.length >= 20, `${good.length} valid, ${bad.length} invalid`)
+  for (const vector of good) {
+    const { c: channel, o: origin, a, u: user, x } = vector.claims as Record<string, string>
+    const [bits = 0, ...prefix] = Buffer.from(a ?? '', 'hex')
+    const address = Uint8Array.from({ length: bits > 32 ? 16 : 4 }, (_, index) => prefix[index] ?? 0)
+    t.match(
+      verifierOf(vector).verify(vector.ticket, { channel, origin, address }),
+      { user, expires: x },
+      vector.name,
+    )
+  }
+  for (const vector of bad)
+    t.equal(outcome(() => verifierOf(vector).verify(vector.ticket)).split(' ')[0], vector.code, vector.name)
+})
+
+t.test('mistakes of the caller are TypeErrors that name the option', async t => {
+  const key = createBootKey()
+  const short = { id: 1, secret: Buffer.alloc(31) }
+  const issuer = (options: unknown) => () => createIssuer(options as IssuerOptions)
+  const verifier = (options: unknown) => () => createVerifier(options as VerifierOptions)
+  const issue = (claims: unknown, options?: unknown) => () =>
+    createIssuer({ key, clock: () => nowMs }).issue(claims as NewTicket, options as { ttlSeconds: number })
+  const cases: readonly (readonly [option: string, misuse: () => unknown])[] = [
+    ['options', issuer(undefined)],
+    ['options.ttl', issuer({ key, ttl: 5 })],
+    ['key', issuer({})],
+    ['key', issuer({ key: '' })],
+    ['key', issuer({ key: '7:tooshort' })],
+    ['key', issuer({ key: '0:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA' })],
+    ['key.id', issuer({ key: structuredClone(key) })],
+    ['key.id', issuer({ key: { id: 0, secret } })],
+    ['key.id', issuer({ key: { id: 256, secret } })],
+    ['key.id', issuer({ key: { id: 1.5, secret } })],
+    ['key.secret', issuer({ key: short })],
+    ['key.secret', issuer({ key: { id: 1, secret: 'a'.repeat(64) } })],
+    ['node', issuer({ key: outside })],
+    ['node', issuer({ key, node: 'Gate 1' })],
+    ['ttlSeconds', issuer({ key, ttlSeconds: 0 })],
+    ['ttlSeconds', issuer({ key, ttlSeconds: 3601 })],
+    ['ttlSeconds', issuer({ key, ttlSeconds: 1.5 })],
+    ['ttlSeconds', issuer({ key, ttlSeconds: '10' })],
+    ['clock', issuer({ key, clock: 5 })],
+    ['clock', () => createIssuer({ key, clock: () => Number.NaN }).issue(maggie)],
+    ['clock', () => createIssuer({ key, clock: () => -1 }).issue(maggie)],
+    ['claims', issue(undefined)],
+    ['claims.chanel', issue({ ...maggie, chanel: 'red' })],
+    ['claims.user', issue({ expires })],
+    ['claims.user', issue({ user: '', expires })],
+    ['claims.user', issue({ user: 5, expires })],
+    ['claims.user', issue({ user: 'a\r\nb', expires })],
+    ['claims.user', issue({ user: '\ud800', expires })],
+    ['claims.expires', issue({ user: 'maggie' })],
+    ['claims.expires', issue({ user: 'maggie', expires: nowMs })],
+    ['claims.expires', issue({ user: 'maggie', expires: 1.5 })],
+    ['claims.expires', issue({ user: 'maggie', expires: Number.POSITIVE_INFINITY })],
+    ['claims.expires', issue({ user: 'maggie', expires: new Date() })],
+    ['claims.issued', issue({ ...maggie, issued: -1 })],
+    ['claims.session', issue({ ...maggie, session: '' })],
+    ['claims.channel', issue({ ...maggie, channel: 'a b' })],
+    ['claims.channel', issue({ ...maggie, channel: null })],
+    ['claims.publish', issue({ ...maggie, publish: 'chat.*' })],
+    ['claims.subscribe', issue({ ...maggie, subscribe: ['a*b'] })],
+    ['claims.origin', issue({ ...maggie, origin: 'https://a.test/' })],
+    ['claims.origin', issue({ ...maggie, origin: 'null' })],
+    ['claims.address', issue({ ...maggie, address: 'localhost' })],
+    ['claims.address', issue({ ...maggie, address: '' })],
+    ['claims.address', issue({ ...maggie, address: '10.0.0.0/33' })],
+    ['claims.address', issue({ ...maggie, address: '10.0.0.0/8/8' })],
+    ['claims.address', issue({ ...maggie, address: '10.0.0.0/' })],
+    ['claims.address', issue({ ...maggie, address: '2001:db8::/32' })],
+    ['claims.address', issue({ ...maggie, address: '::ffff:10.0.0.0/104' })],
+    ['claims.address', issue({ ...maggie, address: Buffer.alloc(5) })],
+    ['claims', issue({ ...maggie, publish: Array(40).fill('a-long-name-of-a-channel') })],
+    ['ttlSeconds', issue(maggie, { ttlSeconds: 0 })],
+    ['options.channel', issue(maggie, { channel: 'red' })],
+    ['options', verifier(undefined)],
+    ['options.capcity', verifier({ keys: [key], capcity: 5 })],
+    ['keys', verifier({})],
+    ['keys', verifier({ keys: [] })],
+    ['keys', verifier({ keys: outside, node: 'gate-1' })],
+    ['keys', verifier({ keys: [outside, { id: 7, secret: Buffer.alloc(32) }], node: 'gate-1' })],
+    ['keys', verifier({ keys: [key, createBootKey()] })],
+    ['keys[0]', verifier({ keys: [undefined] })],
+    ['keys[1].secret', verifier({ keys: [outside, short], node: 'gate-1' })],
+    ['node', verifier({ keys: [outside] })],
+    ['node', verifier({ keys: [key], node: 'a.b' })],
+    ['clockSkewSeconds', verifier({ keys: [key], clockSkewSeconds: -1 })],
+    ['clockSkewSeconds', verifier({ keys: [key], clockSkewSeconds: 301 })],
+    ['clockSkewSeconds', verifier({ keys: [key], clockSkewSeconds: Number.NaN })],
+    ['notBeforeMs', verifier({ keys: [key], notBeforeMs: Number.NaN })],
+    ['notBeforeMs', verifier({ keys: [key], notBeforeMs: '0' })],
+    ['capacity', verifier({ keys: [key], capacity: 0 })],
+    ['capacity', verifier({ keys: [key], capacity: 1.5 })],
+    ['capacity', verifier({ keys: [key], capacity: 5, replay: createMemoryReplayCache(5) })],
+    ['replay', verifier({ keys: [key], replay: {} })],
+    ['clock', verifier({ keys: [key], clock: 5 })],
+    ['clock', () => pair({ clock: () => Number.NaN, notBeforeMs: 0 }).verifier.verify('')],
+  ]
+  for (const [option, misuse] of cases)
+    t.throws(
+      misuse,
+      { name: 'TypeError', message: new RegExp(`^${option.replace(/[[\].]/g, '\\$&')}[: ]`) },
+      option,
+    )
+})
+
+t.test('no key is in what is printed of one, nor in the errors about it', async t => {
+  const shown = inspect([createBootKey(), createIssuer({ key: outside, node: 'gate-1' })], {
+    depth: 9,
+    showHidden: true,
+  })
+  t.notMatch(shown, /Buffer|Uint8Array/)
+  const text = `7:${secret.toString('base64url')}`
+  t.throws(() => createIssuer({ key: `${text}=`, node: 'gate-1' }), { message: /^(?!.*b25lIHNl).*$/s })
+  t.match(text, /b25lIHNl/, 'which it would be')
+})
+
+t.test('the package has it as ticketgate/ticket, without the server in it', async t => {
+  const script = `
+    const names = Object.keys(await import('ticketgate/ticket'))
+    const { sharedObjects } = process.report.getReport()
+    console.log(JSON.stringify({ names, uws: sharedObjects.filter(path => /uws/i.test(path)) }))`
+  const printed = execFileSync(process.execPath, ['--input-type=module', '--eval', script], {
+    cwd: fileURLToPath(new URL('../..', import.meta.url)),
+    env: {},
+    encoding: 'utf8',
+  })
+  t.strictSame(JSON.parse(printed), {
+    names: [
+      'TicketError',
+      'createBootKey',
+      'createIssuer',
+      'createMemoryReplayCache',
+      'createVerifier',
+      'mayOpen',
+      'mayPublish',
+      'maySubscribe',
+    ],
+    uws: [],
+  })
+})
