@@ -1,0 +1,155 @@
+import type { ClaimResult, ReplayCache } from './contract.js'
+import {
+  cellsOf,
+  countAt,
+  firstCellAt,
+  highWaterAt,
+  lowerHalf,
+  type SharedReplayMemory,
+  tables,
+  upperHalf,
+  wordOf,
+} from './shared-memory.js'
+
+export { createSharedReplayMemory, type SharedReplayMemory } from './shared-memory.js'
+
+/** The two operations of `Atomics` that are used; a test steps through them. */
+export interface SharedAtomics {
+  load(words: BigUint64Array, at: number): bigint
+  compareExchange(words: BigUint64Array, at: number, expected: bigint, replacement: bigint): bigint
+}
+
+export interface SharedReplayCache extends ReplayCache {
+  /** The most tickets remembered of those that expire in one period: what `capacity` bounds. */
+  readonly size: number
+  /**
+   * Lets `size` forget what has expired. A claim does so too, so this is for the figures of quiet times: nothing else
+   * depends on its being called, by whom, or when.
+   */
+  turnOver(nowMs: number): void
+}
+
+// A word is a period number of 27 bits and, below it, a fingerprint of a nonce (37 bits, in a cell) or a number of
+// tickets (in a count). The upper half of a word has the period and five bits more.
+const stride = 2 ** 5
+const lastPeriod = 2 ** 27 - 1
+
+const golden = 0x9e3779b1
+
+/**
+ * The replay cache of the threads of one process. Lock-free; exact whatever the threads' clocks say and however long a
+ * thread sleeps: EXACTNESS.md has the proof.
+ *
+ * A ticket's expiry decides its period, of `maxTtlMs` each, and so its table: periods take the two tables in turn. To
+ * a claim, a word of an earlier period is an empty one, so nothing is ever cleared; a word of a later period means that
+ * it comes too late. So a cell passes from period to period and never back, and holds one nonce in each.
+ *
+ * @param memory made once, by `createSharedReplayMemory`, and sent to every thread
+ */
+export function openSharedReplayCache(
+  { buffer, capacity, maxTtlMs, baseMs }: SharedReplayMemory,
+  atomics: SharedAtomics = Atomics,
+): SharedReplayCache {
+  const words = new BigUint64Array(buffer)
+  const cells = cellsOf(capacity)
+  const firstCells = Array.from({ length: tables }, (_, table) => firstCellAt(table, capacity))
+  let latestMs = Number.NEGATIVE_INFINITY
+
+  // Words never written are of period 0, so the first one in use is the next with the same table.
+  const periodOf = (ms: number): number => Math.floor((ms - baseMs) / maxTtlMs) + tables
+
+  /** Tickets counted in a word of the period that begins at the upper half `floor`, or of an earlier one. */
+  const numberIn = (word: bigint, floor: number): number => (upperHalf(word) < floor ? 0 : lowerHalf(word))
+
+  const countIn = (table: number): number => lowerHalf(atomics.load(words, countAt(table)))
+
+  /** Adds `added` to the count of a period, unless its table has moved on to a later one. */
+  function count(at: number, floor: number, seen: bigint, added: number): void {
+    for (let word = seen; upperHalf(word) <= floor; ) {
+      if (upperHalf(word) < floor) keepHighWater(lowerHalf(word))
+      const before = atomics.compareExchange(words, at, word, wordOf(floor, numberIn(word, floor) + added))
+      if (before === word) return
+      word = before
+    }
+  }
+
+  function keepHighWater(tickets: number): void {
+    for (let mark = atomics.load(words, highWaterAt); Number(mark) < tickets; ) {
+      const before = atomics.compareExchange(words, highWaterAt, mark, BigInt(tickets))
+      if (before === mark) return
+      mark = before
+    }
+  }
+
+  return {
+    claim(nonce: string, expiresAtMs: number, nowMs: number): ClaimResult {
+      if (nowMs > latestMs) latestMs = nowMs
+      const period = periodOf(expiresAtMs)
+      if (latestMs >= expiresAtMs || period < tables) return 'replayed'
+      if (!(expiresAtMs - latestMs <= maxTtlMs) || period > lastPeriod) return 'unavailable'
+
+      const table = period % tables
+      const first = firstCells[table] ?? 0
+      const floor = period * stride
+      const mixed = Math.imul(partOf(nonce, 0) ^ partOf(nonce, 8), golden) >>> 0
+      const mineUpper = floor + (mixed % stride)
+      const mine = wordOf(mineUpper, partOf(nonce, 4) ^ partOf(nonce, 12))
+      let cell = Math.floor((mixed / 2 ** 32) * cells)
+
+      for (let probed = 0; probed < cells; probed++) {
+        const at = first + cell
+        let seen = atomics.load(words, at)
+        let upper = upperHalf(seen)
+        // Not `if`: a thread that slept since an earlier period may write a word of that one meanwhile, and this is
+        // still the cell where all who claim this nonce have to meet.
+        while (upper < floor) {
+          const counted = atomics.load(words, countAt(table))
+          if (upperHalf(counted) > floor) return 'replayed'
+          if (numberIn(counted, floor) >= capacity) return 'full'
+          const before = atomics.compareExchange(words, at, seen, mine)
+          if (before === seen) {
+            count(countAt(table), floor, counted, 1)
+            return 'fresh'
+          }
+          seen = before
+          upper = upperHalf(seen)
+        }
+        if (upper >= floor + stride || (upper === mineUpper && seen === mine)) return 'replayed'
+        cell = cell + 1 === cells ? 0 : cell + 1
+      }
+      return 'full'
+    },
+
+    turnOver(nowMs) {
+      const now = periodOf(nowMs)
+      for (const period of [now, now + 1]) {
+        if (period < tables || period > lastPeriod) continue
+        const at = countAt(period % tables)
+        const counted = atomics.load(words, at)
+        if (upperHalf(counted) < period * stride) count(at, period * stride, counted, 0)
+      }
+    },
+
+    roomInMs(nowMs) {
+      // A ticket of the longest life, minted now, expires in the next period, and in the one after once that begins.
+      const next = periodOf(nowMs) + 1
+      const counted = atomics.load(words, countAt(next % tables))
+      return numberIn(counted, next * stride) < capacity ? 0 : baseMs + (next - tables) * maxTtlMs - nowMs
+    },
+
+    get size() {
+      return Math.max(countIn(0), countIn(1))
+    },
+    get highWater() {
+      return Math.max(Number(atomics.load(words, highWaterAt)), countIn(0), countIn(1))
+    },
+    capacity,
+  }
+}
+
+/** Four characters of a nonce as 32 bits. */
+const partOf = (nonce: string, at: number): number =>
+  nonce.charCodeAt(at) |
+  (nonce.charCodeAt(at + 1) << 8) |
+  (nonce.charCodeAt(at + 2) << 16) |
+  (nonce.charCodeAt(at + 3) << 24)

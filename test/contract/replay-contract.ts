@@ -1,0 +1,357 @@
+import { createHash } from 'node:crypto'
+import type { Test } from 'tap'
+import type { ClaimResult } from '../../src/replay/contract.js'
+
+/** A replay cache under test. It may answer at once or later. */
+export interface ReplayHarness {
+  readonly cache: {
+    claim(nonce: string, expiresAtMs: number, nowMs: number): ClaimResult | Promise<ClaimResult>
+    roomInMs(nowMs: number): number | Promise<number>
+    readonly size: number
+    readonly capacity: number
+    readonly highWater: number
+  }
+  /** Lets time pass for a store that has a clock of its own. */
+  readonly advance?: (ms: number) => void | Promise<void>
+  readonly close?: () => void | Promise<void>
+}
+
+/** What the documentation of an implementation states, where it differs from the defaults. */
+export interface ReplayTraits {
+  /** Life of most tickets here: small for a store that waits in real time. Default 10,000. */
+  readonly ttlMs?: number
+  /** The longest life it takes a ticket for. Default: any. */
+  readonly longestMs?: number
+  /** How long after everything has expired a full cache may still be full. Default 0. */
+  readonly recoveryMs?: number
+  /** The stated probability that a ticket never seen is called replayed. Default 0. */
+  readonly falseReplays?: number
+  /** How many more than its capacity it may take before it is full; undefined = it is never full. Default 0. */
+  readonly slack?: number | undefined
+}
+
+type Create = (capacity: number) => ReplayHarness | Promise<ReplayHarness>
+
+/** When all of these tests begin, Unix milliseconds. */
+export const startMs = 1_764_000_000_123
+
+/** The nth nonce of a group: 16 one-byte characters that look random, the same in every run. */
+export const nonceOf = (group: string, n: number): string =>
+  createHash('sha256').update(`${group}:${n}`).digest().toString('latin1', 0, 16)
+
+/** A cache and the time it is told, which a test moves by hand. */
+class Subject {
+  nowMs = startMs
+  readonly harness: ReplayHarness
+  constructor(harness: ReplayHarness) {
+    this.harness = harness
+  }
+  get cache() {
+    return this.harness.cache
+  }
+  async wait(ms: number): Promise<void> {
+    this.nowMs += ms
+    await this.harness.advance?.(ms)
+  }
+  claim(nonce: string, expiresAtMs: number): ClaimResult | Promise<ClaimResult> {
+    return this.harness.cache.claim(nonce, expiresAtMs, this.nowMs)
+  }
+  /** How often each answer came. */
+  async claimAll(nonces: readonly string[], expiresAtMs: number): Promise<Record<string, number>> {
+    const counts: Record<string, number> = {}
+    for (const nonce of nonces) {
+      const result = await this.claim(nonce, expiresAtMs)
+      counts[result] = (counts[result] ?? 0) + 1
+    }
+    return counts
+  }
+}
+
+const nonces = (group: string, count: number): string[] =>
+  Array.from({ length: count }, (_, n) => nonceOf(group, n))
+
+/** What every replay cache promises (src/replay/contract.ts), as tests. */
+export function replayContract(t: Test, name: string, create: Create, traits: ReplayTraits = {}): void {
+  const { ttlMs = 10_000, longestMs = Number.POSITIVE_INFINITY, recoveryMs = 0, falseReplays = 0 } = traits
+  const slack = 'slack' in traits ? traits.slack : 0
+
+  const test = (title: string, capacity: number, body: (t: Test, subject: Subject) => Promise<void>) =>
+    t.test(`${name}: ${title}`, async t => {
+      const subject = new Subject(await create(capacity))
+      t.teardown(() => subject.harness.close?.())
+      await body(t, subject)
+    })
+
+  test('the first claim is fresh, all later ones are replayed until expiry', 1000, async (t, subject) => {
+    const expiresAtMs = subject.nowMs + ttlMs
+    t.equal(await subject.claim(nonceOf('a', 0), expiresAtMs), 'fresh')
+    for (const part of [0, 0.5, 0.4]) {
+      await subject.wait(part * ttlMs)
+      t.equal(await subject.claim(nonceOf('a', 0), expiresAtMs), 'replayed', `${part} of its life on`)
+    }
+    t.equal(await subject.claim(nonceOf('a', 1), expiresAtMs), 'fresh', 'another is another')
+  })
+
+  test('of many claims at once one is fresh', 1000, async (t, subject) => {
+    const expiresAtMs = subject.nowMs + ttlMs
+    for (const nonce of nonces('b', 20)) {
+      const results = await Promise.all(Array.from({ length: 50 }, () => subject.claim(nonce, expiresAtMs)))
+      t.equal(results.filter(result => result === 'fresh').length, 1)
+      t.equal(results.filter(result => result === 'replayed').length, 49)
+    }
+  })
+
+  test('nonces that differ in one bit are different', 1000, async (t, subject) => {
+    const base = Buffer.from(nonceOf('bit', 0), 'latin1')
+    const family = Array.from({ length: 128 }, (_, bit) => {
+      const copy = Buffer.from(base)
+      copy[bit >> 3] = (copy[bit >> 3] ?? 0) ^ (1 << (bit & 7))
+      return copy.toString('latin1')
+    })
+    // A cache may keep a part of a nonce, and says how large by its probability.
+    const counts = await subject.claimAll(family, subject.nowMs + ttlMs)
+    if (falseReplays === 0) t.strictSame(counts, { fresh: 128 })
+    t.strictSame(await subject.claimAll(family, subject.nowMs + ttlMs), { replayed: 128 })
+  })
+
+  test('nothing is fresh at or after its expiry', 1000, async (t, subject) => {
+    const { nowMs } = subject
+    const cases = [
+      ['a millisecond before', nowMs + 1, 'fresh'],
+      ['a fraction of one before', nowMs + 0.001, 'fresh'],
+      ['at', nowMs, 'replayed'],
+      ['a fraction after', nowMs - 0.001, 'replayed'],
+      ['a millisecond after', nowMs - 1, 'replayed'],
+      ['long after', nowMs - 10 * ttlMs, 'replayed'],
+      ['since the epoch', 0, 'replayed'],
+    ] as const
+    for (const [index, [when, expiresAtMs, expected]] of cases.entries())
+      t.equal(await subject.claim(nonceOf('c', index), expiresAtMs), expected, when)
+  })
+
+  test('a spent nonce stays spent over its expiry', 1000, async (t, subject) => {
+    const expiresAtMs = subject.nowMs + ttlMs
+    t.equal(await subject.claim(nonceOf('d', 0), expiresAtMs), 'fresh')
+    await subject.wait(ttlMs - 1)
+    t.equal(await subject.claim(nonceOf('d', 0), expiresAtMs), 'replayed', 'a millisecond before')
+    await subject.wait(1)
+    t.equal(await subject.claim(nonceOf('d', 0), expiresAtMs), 'replayed', 'at the instant')
+    for (const ms of [1, ttlMs, 100]) {
+      await subject.wait(ms)
+      t.equal(await subject.claim(nonceOf('d', 0), expiresAtMs), 'replayed', `${ms} ms later`)
+    }
+  })
+
+  test('lives of different lengths, each exact', 1000, async (t, subject) => {
+    const lives = [1, 2, 50, 99, 100].map((percent, index) => ({
+      nonce: nonceOf('mixed', index),
+      expiresAtMs: subject.nowMs + Math.ceil((percent * ttlMs) / 100),
+    }))
+    for (const { nonce, expiresAtMs } of lives) t.equal(await subject.claim(nonce, expiresAtMs), 'fresh')
+    for (const { expiresAtMs: until } of lives) {
+      await subject.wait(until - 1 - subject.nowMs)
+      for (const each of lives) t.equal(await subject.claim(each.nonce, each.expiresAtMs), 'replayed')
+      t.equal(await subject.claim(nonceOf('mixed before', until), until), 'fresh', 'time is left for others')
+      await subject.wait(1)
+      t.equal(await subject.claim(nonceOf('mixed at', until), until), 'replayed', 'and then it is not')
+    }
+  })
+
+  test('a clock that jumps ahead, or is set back, revives nothing', 1000, async (t, subject) => {
+    const expiresAtMs = subject.nowMs + ttlMs
+    const before = subject.nowMs
+    t.equal(await subject.claim(nonceOf('e', 0), expiresAtMs), 'fresh')
+    subject.nowMs -= ttlMs * 100
+    t.equal(await subject.claim(nonceOf('e', 0), expiresAtMs), 'replayed', 'set back')
+    subject.nowMs = before
+    await subject.wait(ttlMs * 100)
+    t.equal(await subject.claim(nonceOf('e', 1), subject.nowMs + ttlMs), 'fresh', 'ahead, it goes on')
+    t.equal(await subject.claim(nonceOf('e', 0), expiresAtMs), 'replayed')
+    subject.nowMs = before
+    t.equal(await subject.claim(nonceOf('e', 0), expiresAtMs), 'replayed', 'ahead and back')
+    t.equal(await subject.claim(nonceOf('e', 2), expiresAtMs), 'replayed', 'too late is too late')
+  })
+
+  test('a long pause', 200, async (t, subject) => {
+    const expiresAtMs = subject.nowMs + ttlMs
+    const spent = nonces('pause', 200)
+    t.strictSame(await subject.claimAll(spent, expiresAtMs), { fresh: 200 })
+    await subject.wait(ttlMs * 50 + recoveryMs)
+    t.strictSame(await subject.claimAll(spent, expiresAtMs), { replayed: 200 })
+    const next = nonces('after the pause', 200)
+    t.strictSame(
+      await subject.claimAll(next, subject.nowMs + ttlMs),
+      { fresh: 200 },
+      'all room is free again',
+    )
+    t.strictSame(await subject.claimAll(next, subject.nowMs + ttlMs), { replayed: 200 })
+  })
+
+  test('it holds as many as it says, and counts them', 500, async (t, subject) => {
+    const { cache } = subject
+    const expiresAtMs = subject.nowMs + ttlMs
+    t.equal(cache.capacity, 500)
+    t.strictSame([cache.size, cache.highWater], [0, 0])
+    const spent = nonces('count', 500)
+    for (const [index, nonce] of spent.entries()) {
+      const result = await subject.claim(nonce, expiresAtMs)
+      if (result !== 'fresh' || cache.size !== index + 1 || cache.highWater !== index + 1)
+        t.fail(`claim ${index + 1}: ${result}, size ${cache.size}, high water ${cache.highWater}`)
+    }
+    t.strictSame(await subject.claimAll(spent, expiresAtMs), { replayed: 500 }, 'none was forgotten')
+    t.strictSame([cache.size, cache.highWater], [500, 500], 'replays are not counted')
+    await subject.wait(ttlMs + recoveryMs)
+    await subject.claim(nonceOf('late', 0), subject.nowMs + ttlMs)
+    t.ok(cache.size <= 500)
+    t.ok(cache.highWater >= 500 && cache.highWater <= 500 * (1 + (slack ?? 0)), 'the high-water mark stays')
+  })
+
+  if (slack !== undefined) fullness(test, { ttlMs, longestMs, recoveryMs, slack })
+
+  test('100,000 tickets, and none is called replayed that is not', 100_000, async (t, subject) => {
+    const count = 100_000
+    const expiresAtMs = subject.nowMs + ttlMs
+    const all = nonces('many', count)
+    const { fresh = 0, replayed = 0, ...others } = await subject.claimAll(all, expiresAtMs)
+    const expected = falseReplays * count
+    // Ten standard deviations above what is stated.
+    t.ok(replayed <= expected + 10 * Math.sqrt(expected), `${replayed} false of ${fresh}`)
+    t.strictSame(others, {})
+    t.strictSame(await subject.claimAll(all, expiresAtMs), { replayed: count }, 'all are remembered')
+  })
+
+  test('random schedules: no second fresh, none too late, none lost', 40, async (t, subject) => {
+    const seed = 0x5eed
+    t.comment(`seed ${seed}`)
+    let state = seed
+    const below = (limit: number): number => {
+      state = (Math.imul(state, 1_103_515_245) + 12_345) >>> 0
+      return (state >>> 8) % limit
+    }
+    const tickets: { nonce: string; expiresAtMs: number; spent: boolean }[] = []
+    const broken: string[] = []
+    const seen: Record<string, number> = {}
+    for (let step = 0; step < 5000; step++) {
+      if (below(3) === 0) await subject.wait(below(Math.ceil(ttlMs / 20)))
+      if (tickets.length === 0 || below(2) === 0)
+        tickets.push({
+          nonce: nonceOf('random', step),
+          expiresAtMs: subject.nowMs + 1 + below(ttlMs),
+          spent: false,
+        })
+      const ticket = tickets[Math.max(0, tickets.length - 1 - below(60))]
+      if (ticket === undefined) continue
+      const result = await subject.claim(ticket.nonce, ticket.expiresAtMs)
+      seen[result] = (seen[result] ?? 0) + 1
+      const isOver = ticket.spent || subject.nowMs >= ticket.expiresAtMs
+      const isRight = isOver
+        ? result === 'replayed'
+        : result === 'fresh' || (result === 'full' && slack !== undefined)
+      if (!isRight) broken.push(`step ${step}: ${result}, spent ${ticket.spent}`)
+      if (result === 'fresh') ticket.spent = true
+    }
+    const allowed = falseReplays === 0 ? 0 : 1
+    t.ok(broken.length <= allowed, broken.slice(0, 5).join('; ') || JSON.stringify(seen))
+    t.ok((seen.fresh ?? 0) > 200 && (seen.replayed ?? 0) > 200, 'the schedule came by both answers')
+    if (slack !== undefined) t.ok((seen.full ?? 0) > 0, 'and by a full cache')
+  })
+}
+
+type Tester = (title: string, capacity: number, body: (t: Test, subject: Subject) => Promise<void>) => unknown
+
+function fullness(
+  test: Tester,
+  { ttlMs, longestMs, recoveryMs, slack }: Record<'ttlMs' | 'longestMs' | 'recoveryMs' | 'slack', number>,
+): void {
+  const capacity = 300
+  const most = Math.floor(capacity * (1 + slack))
+
+  /** Claims until the cache is full; answers what was spent. */
+  const fill = async (group: string, subject: Subject, expiresAtMs: number): Promise<string[]> => {
+    const spent: string[] = []
+    for (const nonce of nonces(group, most + 1)) {
+      const result = await subject.claim(nonce, expiresAtMs)
+      if (result === 'fresh') spent.push(nonce)
+      else if (result === 'full') break
+      else throw new Error(`${result}, of a nonce never seen`)
+    }
+    return spent
+  }
+  const isFilling = ({ length }: readonly string[]): boolean => length >= capacity && length <= most
+
+  test('a full cache refuses, and forgets nothing', capacity, async (t, subject) => {
+    const expiresAtMs = subject.nowMs + ttlMs
+    const spent = await fill('fill', subject, expiresAtMs)
+    t.ok(isFilling(spent), `${spent.length} fit`)
+    t.strictSame(await subject.claimAll(nonces('too many', 1000), expiresAtMs), { full: 1000 })
+    t.strictSame(
+      await subject.claimAll(spent, expiresAtMs),
+      { replayed: spent.length },
+      'used is used, full or not',
+    )
+    await subject.wait(ttlMs - 1)
+    t.equal(await subject.claim(nonceOf('last', 0), expiresAtMs), 'full', 'until the last millisecond')
+    t.strictSame(await subject.claimAll(spent, expiresAtMs), { replayed: spent.length })
+    t.equal(
+      await subject.claim(nonceOf('expired', 0), subject.nowMs),
+      'replayed',
+      'expired counts before full',
+    )
+    t.equal(subject.cache.size, spent.length)
+  })
+
+  test('a full cache recovers', capacity, async (t, subject) => {
+    const expiresAtMs = subject.nowMs + ttlMs
+    const spent = await fill('fill', subject, expiresAtMs)
+    await subject.wait(ttlMs + recoveryMs)
+    const laterMs = subject.nowMs + ttlMs
+    const again = await fill('again', subject, laterMs)
+    t.ok(isFilling(again), `${again.length} fit, and it is full again`)
+    t.strictSame(await subject.claimAll(again, laterMs), { replayed: again.length })
+    t.strictSame(await subject.claimAll(spent, expiresAtMs), { replayed: spent.length }, 'the old stay spent')
+  })
+
+  test('a full cache says when there is room again', capacity, async (t, subject) => {
+    const { cache } = subject
+    t.equal(await cache.roomInMs(subject.nowMs), 0, 'empty: now')
+    const expiresAtMs = subject.nowMs + ttlMs
+    await fill('fill', subject, expiresAtMs)
+    await subject.wait(ttlMs / 2)
+    const told = await cache.roomInMs(subject.nowMs)
+    t.ok(told > 0 && told <= ttlMs + recoveryMs, `${told} ms`)
+    t.equal(await cache.roomInMs(subject.nowMs + told), 0, 'it counts down')
+    await subject.wait(told + recoveryMs)
+    t.equal(
+      await subject.claim(nonceOf('told', 0), subject.nowMs + ttlMs),
+      'fresh',
+      'who waits so long gets in',
+    )
+    t.equal(await cache.roomInMs(subject.nowMs), 0)
+  })
+
+  // A ticket that outlives a full cache, where tickets live that long.
+  const patientMs = 2 * ttlMs + recoveryMs
+  if (patientMs > longestMs) return
+
+  test('what a full cache refused is not spent', capacity, async (t, subject) => {
+    const patient = [nonceOf('patient', 0), subject.nowMs + patientMs] as const
+    await fill('fill', subject, subject.nowMs + ttlMs)
+    t.equal(await subject.claim(...patient), 'full')
+    await subject.wait(ttlMs + recoveryMs)
+    t.equal(await subject.claim(...patient), 'fresh')
+    t.equal(await subject.claim(...patient), 'replayed')
+  })
+
+  test('what has not expired is kept when a part has', capacity, async (t, subject) => {
+    const early = nonces('early', capacity / 2)
+    const late = nonces('late', capacity / 2)
+    const [soonMs, laterMs] = [subject.nowMs + ttlMs, subject.nowMs + patientMs]
+    await subject.claimAll(early, soonMs)
+    await subject.claimAll(late, laterMs)
+    await subject.wait(ttlMs + recoveryMs)
+    const { fresh = 0 } = await subject.claimAll(nonces('new', 1000), laterMs)
+    t.ok(fresh >= capacity / 2, `${fresh} fit in where ${capacity / 2} have gone`)
+    t.strictSame(await subject.claimAll(late, laterMs), { replayed: late.length })
+    t.strictSame(await subject.claimAll(early, soonMs), { replayed: early.length })
+  })
+}

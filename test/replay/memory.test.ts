@@ -1,0 +1,55 @@
+import t from 'tap'
+import { createMemoryReplayCache } from '../../src/replay/memory.js'
+import { nonceOf, replayContract } from '../contract/replay-contract.js'
+
+const nowMs = 1_764_000_000_123
+
+replayContract(t, 'memory', capacity => ({ cache: createMemoryReplayCache(capacity) }), { recoveryMs: 1 })
+
+t.test(
+  'the edge is exact: capacity fits, one more does not, one that expires makes room for one',
+  async t => {
+    const capacity = 100
+    const cache = createMemoryReplayCache(capacity)
+    const claim = (n: number, expiresAtMs: number, at = nowMs) =>
+      cache.claim(nonceOf('edge', n), expiresAtMs, at)
+    for (let n = 0; n < capacity; n++)
+      if (claim(n, nowMs + 1000 + n) !== 'fresh') t.fail(`claim ${n} does not fit`)
+    t.equal(claim(capacity, nowMs + 5000), 'full')
+    t.equal(claim(capacity, nowMs + 5000, nowMs + 999.9), 'full', 'just before the first expires')
+    // lru-cache keeps an entry for a millisecond more, which is on the safe side.
+    t.equal(claim(capacity, nowMs + 5000, nowMs + 1000.5), 'fresh', 'after it')
+    t.equal(claim(capacity + 1, nowMs + 5000, nowMs + 1000.5), 'full', 'and that was the only room')
+    for (let n = 0; n <= capacity; n++)
+      if (claim(n, n === capacity ? nowMs + 5000 : nowMs + 1000 + n, nowMs + 1000.5) !== 'replayed')
+        t.fail(`nonce ${n} was forgotten`)
+    t.strictSame([cache.size, cache.highWater, cache.capacity], [capacity, capacity, capacity])
+  },
+)
+
+t.test('nothing is evicted by a flood many times its capacity', async t => {
+  const cache = createMemoryReplayCache(100)
+  const results: Record<string, number> = {}
+  for (let n = 0; n < 10_000; n++) {
+    const result = cache.claim(nonceOf('flood', n), nowMs + 10_000, nowMs + n / 10)
+    results[result] = (results[result] ?? 0) + 1
+  }
+  t.strictSame(results, { fresh: 100, full: 9900 })
+  for (let n = 0; n < 100; n++)
+    if (cache.claim(nonceOf('flood', n), nowMs + 10_000, nowMs + 1000) !== 'replayed') t.fail(`nonce ${n}`)
+})
+
+t.test('expired ones do not pile up while there is room: the size stays within the capacity', async t => {
+  const cache = createMemoryReplayCache(100)
+  let full = 0
+  for (let n = 0; n < 20_000; n++)
+    if (cache.claim(nonceOf('stream', n), nowMs + n + 50, nowMs + n) !== 'fresh') full++
+  t.equal(full, 0, '50 are live at any time, so there is always room')
+  t.ok(cache.size <= 100 && cache.highWater <= 100)
+})
+
+t.test('two caches know nothing of each other', async t => {
+  const [one, two] = [createMemoryReplayCache(100), createMemoryReplayCache(100)]
+  t.equal(one.claim(nonceOf('two', 0), nowMs + 10, nowMs), 'fresh')
+  t.equal(two.claim(nonceOf('two', 0), nowMs + 10, nowMs), 'fresh')
+})
