@@ -1,0 +1,66 @@
+import { isSessionId, isUserName } from '../protocol.js'
+import { type ChannelPatterns, isChannelPatterns } from '../ticket/rights.js'
+
+/** What a token says, once it is verified. */
+export interface TokenClaims {
+  readonly user: string
+  readonly issuedAtSeconds: number
+  readonly expiresAtSeconds: number
+  /** The login session, where the issuer names one (`sid`). */
+  readonly session?: string
+  readonly publish?: ChannelPatterns
+  readonly subscribe?: ChannelPatterns
+}
+
+export type TokenRefusal = 'token_invalid' | 'token_expired'
+
+export interface TokenPolicy {
+  /** Longest life of a token, `exp` - `iat`. */
+  readonly maxTtlSeconds: number
+  /** Demanded `iss`, where set. */
+  readonly issuer?: string | undefined
+  /** Demanded among `aud`, where set. */
+  readonly audience?: string | undefined
+}
+
+/**
+ * The claims policy (RFC 7519 section 4.1, RFC 8725): what a payload whose signature held must say. No I/O; the time
+ * is an argument. Every number must be a whole one: JSON has `1e400`, and Infinity never expires.
+ */
+export function checkTokenClaims(
+  payload: Readonly<Record<string, unknown>>,
+  policy: TokenPolicy,
+  nowMs: number,
+): TokenClaims | TokenRefusal {
+  const { sub, exp, iat, nbf, iss, aud, sid, channels } = payload
+  if (typeof sub !== 'string' || !isUserName(sub) || !isSeconds(exp) || !isSeconds(iat))
+    return 'token_invalid'
+  if (nbf !== undefined && (!isSeconds(nbf) || nbf * 1000 > nowMs)) return 'token_invalid'
+  if (iat * 1000 > nowMs || exp <= iat || exp - iat > policy.maxTtlSeconds) return 'token_invalid'
+  if (policy.issuer !== undefined && iss !== policy.issuer) return 'token_invalid'
+  if (policy.audience !== undefined && !names(aud, policy.audience)) return 'token_invalid'
+  if (sid !== undefined && !(typeof sid === 'string' && isSessionId(sid))) return 'token_invalid'
+  const rights = readRights(channels)
+  if (rights === undefined) return 'token_invalid'
+  if (nowMs >= exp * 1000) return 'token_expired'
+  return {
+    user: sub,
+    issuedAtSeconds: iat,
+    expiresAtSeconds: exp,
+    ...(sid === undefined ? {} : { session: sid }),
+    ...rights,
+  }
+}
+
+const isSeconds = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0
+
+const names = (aud: unknown, audience: string): boolean =>
+  aud === audience || (Array.isArray(aud) && aud.includes(audience))
+
+/** The claim `channels: {publish, subscribe}`: without it all channels; with it, a list left out grants nothing. */
+function readRights(channels: unknown): Pick<TokenClaims, 'publish' | 'subscribe'> | undefined {
+  if (channels === undefined) return {}
+  if (typeof channels !== 'object' || channels === null || Array.isArray(channels)) return undefined
+  const { publish = [], subscribe = [] } = channels as Readonly<Record<string, unknown>>
+  return isChannelPatterns(publish) && isChannelPatterns(subscribe) ? { publish, subscribe } : undefined
+}
