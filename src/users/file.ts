@@ -1,0 +1,94 @@
+import { readFile } from 'node:fs/promises'
+import { StartupError } from '../errors.js'
+import { errnoOf } from '../ops/errno.js'
+import { isChannelPattern, isUserName } from '../protocol.js'
+import { passwordHashFault } from './phc.js'
+import { type ChannelRights, channelPatternRule, type User, userNameRule } from './user.js'
+
+/** The users of a file, by name. A Map, so that `__proto__` is a name like any other. */
+export type Users = Map<string, User>
+
+/**
+ * Reads a user file: a JSON object of name → `{passwordHash, channels?: {publish?, subscribe?}}`. A missing
+ * file holds nobody. Rejects with `StartupError('users_file_invalid')` for anything else that is not whole.
+ */
+export async function readUsersFile(path: string): Promise<Users> {
+  let bytes: Buffer
+  try {
+    bytes = await readFile(path)
+  } catch (error) {
+    const code = errnoOf(error)
+    if (code === 'ENOENT') return new Map()
+    throw invalid(path, `it can not be read (${code})`, 'Let the user that ticketgate runs as read it.')
+  }
+  const parsed = parseUsers(bytes)
+  if (typeof parsed !== 'string') return parsed
+  throw invalid(path, parsed, 'Mend it or restore a backup: ticketgate does not overwrite it.')
+}
+
+/** The text of a user file. Throws a TypeError for users that could not be read back. */
+export function formatUsers(users: Users): string {
+  const entries = [...users].map(([name, user]) => {
+    if (user.name !== name) throw new TypeError(`user ${JSON.stringify(user.name)} is under another name`)
+    const { passwordHash, channels } = user
+    return [name, { passwordHash, channels }] as const
+  })
+  // fromEntries defines properties, where an assignment to `__proto__` would be lost.
+  const text = `${JSON.stringify(Object.fromEntries(entries), undefined, 2)}\n`
+  const parsed = parseUsers(Buffer.from(text))
+  if (typeof parsed === 'string') throw new TypeError(`these users can not be written: ${parsed}`)
+  return text
+}
+
+/** The users, or what is wrong. What is wrong never quotes the file, which holds hashes. */
+function parseUsers(bytes: Uint8Array): Users | string {
+  if (bytes.length === 0) return 'it is empty (to begin without users, remove it)'
+  let json: unknown
+  try {
+    json = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes))
+  } catch (error) {
+    const position = error instanceof SyntaxError ? /at position \d+/.exec(error.message)?.[0] : undefined
+    return position ? `it is not JSON (${position})` : 'it is not JSON in UTF-8'
+  }
+  if (!isObject(json)) return 'it is not a JSON object of users'
+  const users: Users = new Map()
+  for (const [name, value] of Object.entries(json)) {
+    if (!isUserName(name)) return `name ${users.size + 1} is not ${userNameRule}`
+    const user = parseUser(name, value)
+    if (typeof user === 'string') return `user ${JSON.stringify(name)}: ${user}`
+    users.set(name, user)
+  }
+  return users
+}
+
+function parseUser(name: string, value: unknown): User | string {
+  if (!isObject(value)) return 'is not a JSON object'
+  const { passwordHash, channels, ...others } = value
+  // A misspelt `channels` would grant everything.
+  if (Object.keys(others).length > 0) return 'has members other than passwordHash and channels'
+  if (typeof passwordHash !== 'string') return 'has no passwordHash'
+  const fault = passwordHashFault(passwordHash)
+  if (fault) return `passwordHash ${fault}`
+  if (channels === undefined) return { name, passwordHash }
+  return isChannelRights(channels)
+    ? { name, passwordHash, channels }
+    : `channels is not {publish: [...], subscribe: [...]}, each a list of: ${channelPatternRule}`
+}
+
+function isChannelRights(value: unknown): value is ChannelRights {
+  if (!isObject(value)) return false
+  return Object.entries(value).every(
+    ([key, patterns]) =>
+      (key === 'publish' || key === 'subscribe') &&
+      Array.isArray(patterns) &&
+      patterns.every(pattern => typeof pattern === 'string' && isChannelPattern(pattern)),
+  )
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+function invalid(path: string, reason: string, mending: string): StartupError {
+  return new StartupError('users_file_invalid', `The user file ${path} is invalid: ${reason}. ${mending}`)
+}

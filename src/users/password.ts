@@ -1,0 +1,79 @@
+import { randomBytes } from 'node:crypto'
+import { hash as argon2Hash, verify as argon2Verify } from '@node-rs/argon2'
+import { Refusal } from '../errors.js'
+import { argon2Parameters, passwordHashFault } from './phc.js'
+
+/** A longer password is refused before any hashing. */
+export const maxPasswordBytes = 1024
+
+/** Hashes and verifies passwords on the libuv pool, off the event loop, a bounded number at a time. */
+export interface PasswordHasher {
+  /** A PHC string, argon2id. Rejects with a RangeError above `maxPasswordBytes`. */
+  hash(password: string): Promise<string>
+  /**
+   * Whether the password is the one of `hash`. Without a hash (unknown user), and for one that can not be
+   * read, the same work is done and the answer is false, so that the time tells nothing about who exists.
+   * An overlong password is false at once, whoever the user.
+   */
+  verify(hash: string | undefined, password: string): Promise<boolean>
+  /** Running and waiting. */
+  readonly pending: number
+}
+
+export interface PasswordHasherOptions {
+  /** How many run at once. The libuv pool has 4 threads by default; leave some to the file system. */
+  readonly concurrency: number
+  /** How many may wait beyond those. */
+  readonly queueLimit: number
+}
+
+/** Its methods reject with `Refusal('login_busy')` when `queueLimit` are waiting already. */
+export function createPasswordHasher({ concurrency, queueLimit }: PasswordHasherOptions): PasswordHasher {
+  let running = 0
+  const waiting: (() => void)[] = []
+
+  async function bounded<T>(work: () => Promise<T>): Promise<T> {
+    if (running < concurrency) {
+      running++
+    } else {
+      if (waiting.length >= queueLimit) throw new Refusal('login_busy', { retryAfterSeconds: 1 })
+      // Whoever ends hands its place over, so that no newcomer overtakes the queue.
+      await new Promise<void>(resolve => waiting.push(resolve))
+    }
+    try {
+      return await work()
+    } finally {
+      const next = waiting.shift()
+      if (next) next()
+      else running--
+    }
+  }
+
+  const dummy = unmatchedHash()
+
+  return {
+    async hash(password) {
+      if (isOverlong(password)) throw new RangeError(`the password exceeds ${maxPasswordBytes} bytes`)
+      return bounded(() => argon2Hash(password, argon2Parameters))
+    },
+    async verify(hash, password) {
+      if (isOverlong(password)) return false
+      const usable = hash !== undefined && passwordHashFault(hash) === undefined
+      const matches = await bounded(() => argon2Verify(usable ? hash : dummy, password))
+      return usable && matches
+    },
+    get pending() {
+      return running + waiting.length
+    },
+  }
+}
+
+const isOverlong = (password: string) => Buffer.byteLength(password) > maxPasswordBytes
+
+/** A hash of no known password, whose verification costs what that of a new hash costs. */
+function unmatchedHash(): string {
+  const { memoryCost, timeCost, parallelism } = argon2Parameters
+  const base64 = (bytes: Buffer) => bytes.toString('base64').replaceAll('=', '')
+  const [salt, output] = [base64(randomBytes(16)), base64(randomBytes(32))]
+  return `$argon2id$v=19$m=${memoryCost},t=${timeCost},p=${parallelism}$${salt}$${output}`
+}

@@ -1,0 +1,224 @@
+import { spawn } from 'node:child_process'
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { PassThrough } from 'node:stream'
+import { text } from 'node:stream/consumers'
+import t from 'tap'
+import { runUserCommand } from '../../src/users/commands.js'
+import { createPasswordHasher } from '../../src/users/password.js'
+import { openUserStore } from '../../src/users/store.js'
+
+const password = 'correct horse battery staple'
+const hasher = createPasswordHasher({ concurrency: 1, queueLimit: 100 })
+
+/** Runs a command with what comes in on stdin; `open` leaves it open, as a terminal or a pipe held by a shell. */
+async function run(usersFile: string, args: string[], input: string | Buffer = '', open = false) {
+  const [stdin, stdout, stderr] = [new PassThrough(), new PassThrough(), new PassThrough()]
+  stdin.write(input)
+  if (!open) stdin.end()
+  const code = await runUserCommand(args, { usersFile, stdin, stdout, stderr })
+  stdout.end()
+  stderr.end()
+  return { code, out: await text(stdout), err: await text(stderr) }
+}
+
+const add = (usersFile: string, name: string, ...more: string[]) =>
+  run(usersFile, ['add', name, '--password-stdin', ...more], `${password}\n`)
+
+async function logsIn(usersFile: string, name: string, password: string) {
+  const user = await (await openUserStore(usersFile)).find(name)
+  return hasher.verify(user?.passwordHash, password)
+}
+
+t.test('a user is added, listed, given another password and removed', async t => {
+  const file = join(t.testdir(), 'state', 'users.json')
+  t.strictSame(await run(file, ['list']), { code: 0, out: '', err: '' })
+  t.strictSame(await add(file, 'maggie'), { code: 0, out: 'added maggie\n', err: '' })
+  t.equal(statSync(file).mode & 0o777, 0o600)
+  t.ok(await logsIn(file, 'maggie', password))
+  t.notOk(readFileSync(file, 'utf8').includes(password))
+
+  const changed = await run(file, ['passwd', '--password-stdin', 'maggie'], 'another password')
+  t.strictSame(changed, { code: 0, out: 'changed the password of maggie\n', err: '' })
+  t.ok(await logsIn(file, 'maggie', 'another password'))
+  t.notOk(await logsIn(file, 'maggie', password))
+
+  await add(file, 'bob')
+  t.strictSame(await run(file, ['list']), { code: 0, out: 'bob\nmaggie\n', err: '' })
+  t.strictSame(await run(file, ['remove', 'maggie']), { code: 0, out: 'removed maggie\n', err: '' })
+  t.strictSame(await run(file, ['list']), { code: 0, out: 'bob\n', err: '' })
+})
+
+t.test('of two adds of one name at the same time, one wins', async t => {
+  const file = join(t.testdir(), 'users.json')
+  const results = await Promise.all([add(file, 'maggie'), add(file, 'maggie')])
+  t.strictSame(results.map(result => result.code).sort(), [0, 1])
+  t.match(results.find(result => result.code === 1)?.err, /maggie exists/)
+})
+
+t.test('rights are stored, listed, and survive a new password', async t => {
+  const file = join(t.testdir(), 'users.json')
+  await add(file, 'maggie', '--publish', 'chat.*', '--publish=news', '--subscribe', '*')
+  await add(file, 'bob', '--subscribe', '')
+  await run(file, ['passwd', 'maggie', '--password-stdin'], 'another password\n')
+  const store = await openUserStore(file)
+  t.strictSame((await store.find('maggie'))?.channels, { publish: ['chat.*', 'news'], subscribe: ['*'] })
+  t.strictSame((await store.find('bob'))?.channels, { publish: [], subscribe: [''] })
+  const { out } = await run(file, ['list'])
+  t.equal(out, 'bob\tpublish []\tsubscribe [""]\nmaggie\tpublish ["chat.*","news"]\tsubscribe ["*"]\n')
+})
+
+t.test('one line of standard input is the password', async t => {
+  const cases = [
+    ['a trailing newline', 'pass phrase \n', 'pass phrase '],
+    ['a newline of Windows', 'pass phrase\r\n', 'pass phrase'],
+    ['no newline', 'pass phrase', 'pass phrase'],
+    ['further lines', 'pass phrase\nsecond\n', 'pass phrase'],
+    ['beyond ASCII', 'pâss фраза 🔑\n', 'pâss фраза 🔑'],
+    ['the longest', `${'p'.repeat(1024)}\r\n`, 'p'.repeat(1024)],
+  ] as const
+  for (const [name, input, expected] of cases) {
+    const file = join(t.testdir(), 'users.json')
+    t.match(await run(file, ['add', 'maggie', '--password-stdin'], input), { code: 0, err: '' }, name)
+    t.ok(await logsIn(file, 'maggie', expected), name)
+  }
+  const file = join(t.testdir(), 'users.json')
+  const held = await run(file, ['add', 'maggie', '--password-stdin'], 'pass phrase\n', true)
+  t.equal(held.code, 0, 'does not wait for the end of the stream')
+})
+
+t.test('a weak password is warned about and taken', async t => {
+  const file = join(t.testdir(), 'users.json')
+  const short = await run(file, ['add', 'maggie', '--password-stdin'], 'secret\n')
+  t.match(short, { code: 0, err: /^warning: .*shorter than 8/ })
+  t.ok(await logsIn(file, 'maggie', 'secret'))
+  const same = await run(file, ['add', 'margaret', '--password-stdin'], 'margaret\n')
+  t.match(same, { code: 0, err: /^warning: .*the user name/ })
+})
+
+t.test('what can not be done: exit code 1, nothing changed', async t => {
+  const cases = [
+    ['add of a user that exists', ['add', 'maggie', '--password-stdin'], 'other\n', /maggie exists/],
+    ['passwd of an unknown user', ['passwd', 'bob', '--password-stdin'], 'other\n', /no user bob/],
+    ['passwd of __proto__', ['passwd', '__proto__', '--password-stdin'], 'other\n', /no user __proto__/],
+    ['remove of an unknown user', ['remove', 'bob'], '', /no user bob/],
+    ['an empty password', ['add', 'bob', '--password-stdin'], '\n', /password is empty/],
+    ['no password at all', ['add', 'bob', '--password-stdin'], '', /password is empty/],
+    ['an overlong password', ['add', 'bob', '--password-stdin'], 'p'.repeat(1025), /longer than 1024/],
+    ['a password without end', ['add', 'bob', '--password-stdin'], 'p'.repeat(100_000), /longer than 1024/],
+    [
+      'a password not UTF-8',
+      ['passwd', 'maggie', '--password-stdin'],
+      Buffer.from([0xc3, 0x0a]),
+      /not UTF-8/,
+    ],
+  ] as const
+  const file = join(t.testdir(), 'users.json')
+  await add(file, 'maggie')
+  const before = readFileSync(file)
+  for (const [name, args, input, reason] of cases) {
+    t.match(await run(file, [...args], input), { code: 1, out: '', err: reason }, name)
+    t.ok(readFileSync(file).equals(before), `${name}: unchanged`)
+  }
+})
+
+t.test('wrong usage: exit code 2, no file made', async t => {
+  const cases = [
+    ['nothing', [], /one of add, passwd, remove, list/],
+    ['an unknown command', ['delete', 'maggie'], /one of add, passwd, remove, list/],
+    ['no name', ['add', '--password-stdin'], /name is needed/],
+    ['the password as an operand', ['add', 'maggie', 'hunter2hunter2'], /nothing else/],
+    ['an unknown option', ['add', 'maggie', '--password=hunter2hunter2'], /Unknown option '--password'/],
+    ['rights with passwd', ['passwd', 'maggie', '--publish', 'a'], /Unknown option '--publish'/],
+    ['an option without its value', ['add', 'maggie', '--publish'], /argument missing/],
+    ['a name for list', ['list', 'maggie'], /takes no name/],
+    ['an empty name', ['add', '', '--password-stdin'], /a user name is 1 to 256/],
+    ['a control character', ['add', 'a\u001b[2J', '--password-stdin'], /a user name is 1 to 256/],
+    ['a name of 257 bytes', ['add', `n${'é'.repeat(128)}`, '--password-stdin'], /a user name is 1 to 256/],
+    ['no channel', ['add', 'maggie', '--password-stdin', '--publish', 'a b'], /"a b" is not a channel name/],
+    ['two wildcards', ['add', 'maggie', '--password-stdin', '--subscribe', '**'], /is not a channel name/],
+    ['no terminal to ask on', ['add', 'maggie'], /use --password-stdin/],
+  ] as const
+  const directory = t.testdir()
+  const file = join(directory, 'users.json')
+  for (const [name, args, reason] of cases) {
+    const result = await run(file, [...args], `${password}\n`)
+    t.match(result, { code: 2, out: '', err: reason }, name)
+    t.notMatch(result.err, 'hunter2hunter2', `${name}: repeats no password`)
+    t.notOk(existsSync(file), name)
+  }
+  t.strictSame(readdirSync(directory), [])
+})
+
+t.test('help', async t => {
+  for (const args of [['--help'], ['-h'], ['add', '--help'], ['list', '-h']]) {
+    const result = await run(join(t.testdir(), 'users.json'), args)
+    t.match(result, { code: 0, out: /^Usage:\n {2}ticketgate user add NAME/, err: '' }, args.join(' '))
+  }
+})
+
+t.test('a corrupt file is reported by every command and left alone', async t => {
+  const file = join(t.testdir(), 'users.json')
+  writeFileSync(file, '{"maggie":')
+  for (const args of [['list'], ['remove', 'maggie'], ['add', 'bob', '--password-stdin']]) {
+    const result = await run(file, args, `${password}\n`)
+    t.match(result, { code: 1, out: '', err: /users\.json is invalid: it is not JSON/ }, args.join(' '))
+    t.equal(readFileSync(file, 'utf8'), '{"maggie":')
+  }
+})
+
+t.test('a file that can not be written is reported', async t => {
+  const directory = t.testdir()
+  const file = join(directory, 'users.json')
+  mkdirSync(`${file}.lock`)
+  const result = await run(file, ['add', 'maggie', '--password-stdin'], `${password}\n`)
+  t.match(result, { code: 1, err: /users\.json can not be changed: EINVAL/ })
+})
+
+const noTerminal = process.platform !== 'linux' && 'script(1) takes these arguments on Linux'
+t.test('on a terminal the password is asked for twice, unseen', { skip: noTerminal }, async t => {
+  const cases = [
+    ['the same twice', [`${password}\r`, `${password}\r`], 0, /added maggie/],
+    ['both pasted at once', [`${password}\r${password}\r`], 0, /added maggie/],
+    ['mended while typing', [`x\u007f${password}\r`, `${password}\r`], 0, /added maggie/],
+    ['two that differ', [`${password}\r`, `${password}!\r`], 1, /the two passwords differ/],
+    ['empty', ['\r'], 1, /the password is empty/],
+    ['interrupted', [`${password}\u0003`], 1, /cancelled/],
+    ['ended', ['\u0004'], 1, /cancelled/],
+  ] as const
+  for (const [name, answers, code, reason] of cases) {
+    const file = join(t.testdir(), 'users.json')
+    const result = await onTerminal(file, ['add', 'maggie'], answers)
+    t.equal(result.code, code, `${name}: ${result.shown}`)
+    t.match(result.shown, reason, name)
+    t.notOk(result.shown.includes('horse'), `${name}: nothing of it shows`)
+    t.equal(existsSync(file) && (await logsIn(file, 'maggie', password)), code === 0, name)
+  }
+})
+
+/** Runs a command on a pseudo terminal and types one answer at each question. */
+async function onTerminal(usersFile: string, args: string[], answers: readonly string[]) {
+  const program = `
+    import { runUserCommand } from ${JSON.stringify(new URL('../../src/users/commands.ts', import.meta.url))}
+    const [usersFile, ...args] = process.argv.slice(1)
+    process.exitCode = await runUserCommand(args,
+      { usersFile, stdin: process.stdin, stdout: process.stdout, stderr: process.stderr })`
+  const argv = [process.execPath, '--import', 'tsx', '--input-type=module', '-e', program, usersFile, ...args]
+  const command = argv.map(arg => `'${arg.replaceAll("'", "'\\''")}'`).join(' ')
+  const child = spawn('script', ['--quiet', '--return', '--command', command, '/dev/null'])
+  const left = [...answers]
+  let [shown, unanswered] = ['', '']
+  child.stdout.setEncoding('utf8').on('data', (data: string) => {
+    shown += data
+    unanswered += data
+    if (!/(Password|Again): $/.test(unanswered)) return
+    unanswered = ''
+    const answer = left.shift()
+    if (answer) child.stdin.write(answer)
+  })
+  const code = await new Promise<number | null>((resolve, reject) => {
+    child.on('error', reject)
+    child.on('close', resolve)
+  })
+  return { code, shown }
+}
