@@ -1,0 +1,671 @@
+import { join } from 'node:path'
+import t from 'tap'
+import { type Config, type ConfigSources, helpText, optionsTable, resolveConfig } from '../src/config.js'
+import { StartupError } from '../src/errors.js'
+import { connectionsWithin, descriptorLimit } from '../src/ops/descriptors.js'
+
+const secret = 'canary-secret-0123456789-abcdefghij'
+const adminKey = 'canary-admin-key-0123'
+const production = { NODE_ENV: 'production', TICKETGATE_JWT_SECRET: secret, TICKETGATE_ADMIN_KEY: adminKey }
+
+// Names that deployments use: a change here breaks them.
+const variables = [
+  'TICKETGATE_HOST',
+  'TICKETGATE_PORT',
+  'TICKETGATE_STATE_DIR',
+  'TICKETGATE_TLS_CERT_FILE',
+  'TICKETGATE_TLS_KEY_FILE',
+  'TICKETGATE_ADMIN_HOST',
+  'TICKETGATE_ADMIN_PORT',
+  'TICKETGATE_ADMIN_KEY',
+  'TICKETGATE_PUBLIC_URL',
+  'TICKETGATE_JWT_SECRET',
+  'TICKETGATE_JWT_SECRET_FILE',
+  'TICKETGATE_JWT_ISSUER',
+  'TICKETGATE_JWT_AUDIENCE',
+  'TICKETGATE_TOKEN_TTL_SECONDS',
+  'TICKETGATE_TOKEN_MAX_TTL_SECONDS',
+  'TICKETGATE_TICKET_KEYS',
+  'TICKETGATE_TICKET_KEYS_FILE',
+  'TICKETGATE_NODE',
+  'TICKETGATE_CLOCK_SKEW_SECONDS',
+  'TICKETGATE_TICKET_TTL_SECONDS',
+  'TICKETGATE_ORIGINS',
+  'TICKETGATE_BIND',
+  'TICKETGATE_BIND_ADDRESS_BITS',
+  'TICKETGATE_TRUSTED_PROXIES',
+  'TICKETGATE_USERS_FILE',
+  'TICKETGATE_REPLAY',
+  'TICKETGATE_REPLAY_CAPACITY',
+  'TICKETGATE_THREADS',
+  'TICKETGATE_MAX_CONNECTIONS',
+  'TICKETGATE_MAX_CONNECTIONS_PER_USER',
+  'TICKETGATE_MAX_CONNECTIONS_PER_ADDRESS',
+  'TICKETGATE_MESSAGE_RATE',
+  'TICKETGATE_LOGIN_RATE',
+  'TICKETGATE_TICKET_RATE',
+  'TICKETGATE_MAX_MESSAGE_BYTES',
+  'TICKETGATE_MAX_BACKPRESSURE_BYTES',
+  'TICKETGATE_DRAIN_SECONDS',
+  'TICKETGATE_LOG_LEVEL',
+]
+
+const certificate = `-----BEGIN CERTIFICATE-----
+MIIBfjCCASWgAwIBAgIUO5ZAQqhPSouuKL+1JuIP3jD7dK4wCgYIKoZIzj0EAwIw
+FDESMBAGA1UEAwwJbG9jYWxob3N0MCAXDTI2MTEyNDA0MDkzN1oYDzIxMjYxMDMx
+MDQwOTM3WjAUMRIwEAYDVQQDDAlsb2NhbGhvc3QwWTATBgcqhkjOPQIBBggqhkjO
+PQMBBwNCAAR6cDJQ1c5oyOM1ILiqJcs0JeLfcBm0cI/p2/820X1fNssfGV9TZQ+t
+8UxC/djgEKE2oG+tlifL9ASW2S9iJeu0o1MwUTAdBgNVHQ4EFgQUN9psxlK4+J6q
+0uxhGmyEp5ing/swHwYDVR0jBBgwFoAUN9psxlK4+J6q0uxhGmyEp5ing/swDwYD
+VR0TAQH/BAUwAwEB/zAKBggqhkjOPQQDAgNHADBEAiBAvhdGKHHRZ3gEIhB2hEsN
+Q/Xs4kKlj1UgYaXkmXUAUQIgYQGVwf/Oksw3do0QDLPrVLLwLS0S9R5eAt3oUemB
+9vo=
+-----END CERTIFICATE-----
+`
+
+/** The key of that certificate, which certifies nothing but tests. */
+const certificateKey = `-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgTon7C9OYEPFB95FE
+zFkC6t/3pE/Og0rBBZHt0ucOajGhRANCAAR6cDJQ1c5oyOM1ILiqJcs0JeLfcBm0
+cI/p2/820X1fNssfGV9TZQ+t8UxC/djgEKE2oG+tlifL9ASW2S9iJeu0
+-----END PRIVATE KEY-----
+`
+
+/** The problems of a configuration, one a line; empty when it is accepted. */
+function problemsOf(sources: ConfigSources): string[] {
+  try {
+    resolveConfig(sources)
+    return []
+  } catch (error) {
+    if (error instanceof StartupError && error.code === 'config_invalid') return error.message.split('\n')
+    throw error
+  }
+}
+
+const fromEnv = (env: ConfigSources['env']): Config => resolveConfig({ env })
+
+/** What JavaScript callers can do and TypeScript ones cannot. */
+const untyped = (options: unknown): ConfigSources => ({ env: {}, options: options as object })
+
+t.test('every default', async t => {
+  const { jwtSecret, ...rest } = fromEnv({})
+  t.strictSame(rest, {
+    production: false,
+    host: '127.0.0.1',
+    port: 8080,
+    stateDir: '.ticketgate',
+    tlsCertFile: undefined,
+    tlsKeyFile: undefined,
+    adminHost: '127.0.0.1',
+    adminPort: 8081,
+    adminKey: undefined,
+    publicUrl: undefined,
+    jwtIssuer: undefined,
+    jwtAudience: undefined,
+    tokenTtlSeconds: 900,
+    tokenMaxTtlSeconds: 86_400,
+    ticketKeys: undefined,
+    ticketKeysFile: undefined,
+    node: undefined,
+    clockSkewSeconds: 5,
+    ticketTtlSeconds: 10,
+    origins: [],
+    bind: [],
+    bindAddressBits: { v4: 32, v6: 64 },
+    trustedProxies: [],
+    usersFile: join('.ticketgate', 'users.json'),
+    replay: 'memory',
+    replayCapacity: 1_000_000,
+    threads: 1,
+    maxConnections: connectionsWithin(descriptorLimit()),
+    maxConnectionsPerUser: 0,
+    maxConnectionsPerAddress: 0,
+    messageRate: { count: 100, seconds: 1 },
+    loginRate: { count: 10, seconds: 60 },
+    ticketRate: { count: 60, seconds: 60 },
+    maxMessageBytes: 16_384,
+    maxBackpressureBytes: 65_536,
+    drainSeconds: 30,
+    logLevel: 'info',
+  })
+  t.ok(Buffer.byteLength(jwtSecret) >= 32, 'the secret of a start is long enough')
+  t.not(fromEnv({}).jwtSecret, jwtSecret, 'and another at each start')
+})
+
+t.test('defaults that follow another option', async t => {
+  t.equal(fromEnv({ TICKETGATE_STATE_DIR: '/var/lib/x' }).usersFile, '/var/lib/x/users.json')
+  t.equal(fromEnv({ TICKETGATE_TOKEN_MAX_TTL_SECONDS: '60' }).tokenTtlSeconds, 60)
+  t.equal(fromEnv({ TICKETGATE_MAX_MESSAGE_BYTES: '1000000' }).maxBackpressureBytes, 1_000_000)
+})
+
+t.test('a limit of backpressure below the largest message is allowed', async t => {
+  t.equal(fromEnv({ TICKETGATE_MAX_BACKPRESSURE_BYTES: '1024' }).maxBackpressureBytes, 1024)
+})
+
+t.test('a variable that is empty is not set', async t => {
+  const empty = Object.fromEntries([...variables, 'TICKETGATE_NO_SUCH', 'PORT'].map(name => [name, '']))
+  t.strictSame({ ...fromEnv(empty), jwtSecret: '' }, { ...fromEnv({}), jwtSecret: '' })
+  t.match(
+    problemsOf({ env: { ...empty, NODE_ENV: 'production' } }).join('\n'),
+    'TICKETGATE_JWT_SECRET: is demanded',
+  )
+})
+
+t.test('precedence', async t => {
+  const name = 'TICKETGATE_PORT'
+  const both = ['--port', '2', '--host=::1']
+  t.equal(fromEnv({ PORT: '4' }).port, 4, 'PORT before the default')
+  t.equal(fromEnv({ PORT: '4', [name]: '3' }).port, 3, 'the variable before PORT')
+  t.equal(fromEnv({ PORT: '4', [name]: '0' }).port, 0, 'even as 0')
+  t.equal(resolveConfig({ env: { [name]: '3' }, flags: both }).port, 2, 'a flag before the variable')
+  t.equal(resolveConfig({ env: {}, flags: both, options: { port: 1 } }).port, 1, 'an option before a flag')
+  t.equal(resolveConfig({ env: {}, flags: both, options: { port: 1 } }).host, '::1', 'other flags stay')
+  t.equal(
+    resolveConfig({ env: { [name]: '3' }, options: { port: undefined } }).port,
+    3,
+    'undefined is not given',
+  )
+  t.strictSame(
+    resolveConfig({ env: { TICKETGATE_ORIGINS: 'https://a.example' }, options: { origins: [] } }).origins,
+    [],
+    'an empty list is given',
+  )
+  t.strictSame(problemsOf({ env: { [name]: 'x' }, flags: both }), [], 'what is overruled is not looked at')
+})
+
+t.test('values in every form', async t => {
+  const texts = fromEnv({
+    TICKETGATE_ORIGINS: 'https://a.example, http://localhost:3000,https://a.example',
+    TICKETGATE_BIND: 'origin,address',
+    TICKETGATE_BIND_ADDRESS_BITS: '24,56',
+    TICKETGATE_TRUSTED_PROXIES: '10.0.0.0/8, ::1,2001:db8::/32',
+    TICKETGATE_LOGIN_RATE: '5/300',
+    TICKETGATE_TICKET_RATE: 'off',
+    TICKETGATE_DRAIN_SECONDS: ' 7 ',
+    TICKETGATE_LOG_LEVEL: 'trace',
+    TICKETGATE_PUBLIC_URL: 'HTTPS://Example.com:443/edge/',
+  })
+  const values = resolveConfig({
+    env: {},
+    options: {
+      origins: ['https://a.example', 'http://localhost:3000'],
+      bind: ['origin', 'address'],
+      bindAddressBits: { v4: 24, v6: 56 },
+      trustedProxies: ['10.0.0.0/8', '::1', '2001:db8::/32'],
+      loginRate: { count: 5, seconds: 300 },
+      ticketRate: 'off',
+      drainSeconds: 7,
+      logLevel: 'trace',
+      publicUrl: 'https://example.com/edge',
+    },
+  })
+  t.strictSame({ ...texts, jwtSecret: '' }, { ...values, jwtSecret: '' })
+  t.strictSame(texts.origins, ['https://a.example', 'http://localhost:3000'])
+  t.strictSame(texts.bindAddressBits, { v4: 24, v6: 56 })
+  t.strictSame(texts.loginRate, { count: 5, seconds: 300 })
+  t.equal(texts.ticketRate, undefined)
+  t.equal(texts.publicUrl, 'https://example.com/edge')
+})
+
+t.test('each range at its edges', async t => {
+  const cases = [
+    ['PORT', 0, 65_535],
+    ['ADMIN_PORT', 0, 65_535],
+    ['TOKEN_TTL_SECONDS', 1, 86_400],
+    ['TOKEN_MAX_TTL_SECONDS', 1, 31_536_000],
+    ['TICKET_TTL_SECONDS', 1, 3600],
+    ['REPLAY_CAPACITY', 100, 16_000_000],
+    ['MAX_CONNECTIONS', 0, 16_000_000],
+    ['MAX_CONNECTIONS_PER_USER', 0, 16_000_000],
+    ['MAX_CONNECTIONS_PER_ADDRESS', 0, 16_000_000],
+    ['MAX_MESSAGE_BYTES', 1024, 16_777_216],
+    ['MAX_BACKPRESSURE_BYTES', 1024, 1_073_741_824],
+    ['DRAIN_SECONDS', 1, 3600],
+  ] as const
+  for (const [name, min, max] of cases) {
+    const variable = `TICKETGATE_${name}`
+    for (const value of [min, max])
+      t.strictSame(problemsOf({ env: { [variable]: `${value}` } }), [], `${name} ${value}`)
+    for (const value of [min - 1, max + 1]) {
+      const [problem = '', ...more] = problemsOf({ env: { [variable]: `${value}` } })
+      t.ok(problem.startsWith(`${variable}: `), `${name} ${value} is refused by name`)
+      t.match(problem, /"-?\d+" is out of range: give \d+ to \d+|out of range: give at most 86400/)
+      t.strictSame(more, [])
+    }
+  }
+})
+
+t.test('the edges of rates and address bits', async t => {
+  const accepted = [
+    { TICKETGATE_LOGIN_RATE: '1/1' },
+    { TICKETGATE_LOGIN_RATE: '1000000/86400' },
+    { TICKETGATE_BIND_ADDRESS_BITS: '8,33' },
+    { TICKETGATE_BIND_ADDRESS_BITS: '32,128' },
+  ]
+  for (const env of accepted) t.strictSame(problemsOf({ env }), [], JSON.stringify(env))
+  const rates = [
+    '0/1',
+    '1/0',
+    '1000001/1',
+    '1/86401',
+    '1',
+    '1/1/1',
+    '1.5/1',
+    '-1/1',
+    '10/',
+    'on',
+    '1e3/1',
+    '01/1',
+  ]
+  for (const text of rates)
+    for (const name of ['MESSAGE_RATE', 'LOGIN_RATE', 'TICKET_RATE'])
+      t.match(
+        problemsOf({ env: { [`TICKETGATE_${name}`]: text } }),
+        [`TICKETGATE_${name}: "${text}" is`],
+        text,
+      )
+  for (const text of ['7,64', '33,64', '32,32', '32,129', '32', '32,64,1', '32,', 'a,b', '1e1,64'])
+    t.match(problemsOf({ env: { TICKETGATE_BIND_ADDRESS_BITS: text } }), [`"${text}" is not a pair`], text)
+})
+
+t.test('refusals of single values', async t => {
+  const weak = 'Make one: export TICKETGATE_JWT_SECRET="$(openssl rand -base64 48)"'
+  const weakKey = 'Make one: export TICKETGATE_ADMIN_KEY="$(openssl rand -hex 24)"'
+  const hostHelp =
+    'is no address and no host name: give one such as 127.0.0.1, or 0.0.0.0 for all interfaces, without port or brackets'
+  const urlParts = 'has a query, fragment, user or password: give scheme, host, port and path only'
+  const levels = 'trace, debug, info, warn, error, fatal'
+  const cases = [
+    ['HOST', 'localhost:80', `"localhost:80" ${hostHelp}`],
+    ['HOST', '[::1]', `"[::1]" ${hostHelp}`],
+    ['HOST', '*', `"*" ${hostHelp}`],
+    ['ADMIN_HOST', '300.1.1.1', `"300.1.1.1" ${hostHelp}`],
+    ['PORT', 'http', '"http" is not a whole number: give 0 to 65535'],
+    ['PORT', '80.5', '"80.5" is not a whole number: give 0 to 65535'],
+    ['PORT', '0x50', '"0x50" is not a whole number: give 0 to 65535'],
+    ['DRAIN_SECONDS', '30s', '"30s" is not a whole number: give 1 to 3600 seconds'],
+    ['REPLAY_CAPACITY', '1,000,000', '"1,000,000" is not a whole number: give 100 to 16000000 tickets'],
+    ['PUBLIC_URL', 'wss://example.com', 'is no http or https URL: give one such as https://example.com'],
+    ['PUBLIC_URL', 'example.com', 'is no http or https URL: give one such as https://example.com'],
+    ['PUBLIC_URL', 'https://example.com/?a', urlParts],
+    ['PUBLIC_URL', 'https://example.com/#', urlParts],
+    ['PUBLIC_URL', 'https://me:pw@example.com', urlParts],
+    ['JWT_SECRET', 'short', `is shorter than 32 bytes. ${weak}`],
+    ['JWT_SECRET', 'abcdefghijklmnopqrstuvwxyz01234', `is shorter than 32 bytes. ${weak}`],
+    ['ADMIN_KEY', 'fifteen-letters', `is shorter than 16 characters. ${weakKey}`],
+    [
+      'ADMIN_KEY',
+      'sixteen letters!',
+      `has characters that no header carries: use visible ASCII without spaces. ${weakKey}`,
+    ],
+    ['JWT_ISSUER', 'a\nb', 'is too long or has control characters: give one line of at most 256 characters'],
+    [
+      'JWT_AUDIENCE',
+      'a'.repeat(257),
+      'is too long or has control characters: give one line of at most 256 characters',
+    ],
+    ['STATE_DIR', 'a\0b', 'has a zero byte: give a path'],
+    ['BIND', 'origin,ip', '"ip" is none of origin, address'],
+    [
+      'TRUSTED_PROXIES',
+      '10/8',
+      '"10/8" is no network: write it as 10.0.0.0/8, 2001:db8::/32 or a single address',
+    ],
+    ['TRUSTED_PROXIES', '10.0.0.0/33', /^"10.0.0.0\/33" is no network/],
+    ['TRUSTED_PROXIES', '::/129', /^"::\/129" is no network/],
+    ['TRUSTED_PROXIES', '10.0.0.1,nginx', /^"nginx" is no network/],
+    ['LOG_LEVEL', 'verbose', `"verbose" is none of ${levels}`],
+    ['LOG_LEVEL', 'INFO', `"INFO" is none of ${levels}`],
+    ['MESSAGE_RATE', '100', '"100" is not a rate: give COUNT/SECONDS, such as 10/60, or off'],
+    ['LOGIN_RATE', '1/86401', '"1/86401" is out of range: COUNT is at most 1000000, SECONDS at most 86400'],
+  ] as const
+  for (const [name, value, message] of cases) {
+    const [problem = '', ...more] = problemsOf({ env: { [`TICKETGATE_${name}`]: value } })
+    const label = `TICKETGATE_${name}: `
+    t.equal(problem.slice(0, label.length), label, `${name} ${value.slice(0, 40)} is named`)
+    t.match(problem.slice(label.length), message, `${name} ${value.slice(0, 40)} is explained`)
+    if (typeof message === 'string') t.equal(problem.slice(label.length), message)
+    t.strictSame(more, [])
+  }
+})
+
+t.test('an origin must be written as browsers send it', async t => {
+  const spelling = (right: string): string => `is not spelt as browsers send it: write ${right}`
+  const cases = [
+    ['https://Example.com', spelling('https://example.com')],
+    ['https://example.com/', spelling('https://example.com')],
+    ['https://example.com:443', spelling('https://example.com')],
+    ['http://example.com:80', spelling('http://example.com')],
+    ['https://example.com/path?q', spelling('https://example.com')],
+    ['HTTPS://example.com', spelling('https://example.com')],
+    ['https://bücher.example', spelling('https://xn--bcher-kva.example')],
+    ['example.com', spelling('https://example.com')],
+    ['localhost:3000', spelling('https://localhost:3000')],
+    ['null', 'is no http or https origin: write it as https://example.com'],
+    ['ftp://example.com', 'is no http or https origin: write it as https://example.com'],
+    ['wss://example.com', 'is no http or https origin: write it as https://example.com'],
+    ['*', 'has a wildcard, and there are none: list each origin'],
+    ['https://*.example.com', 'has a wildcard, and there are none: list each origin'],
+  ] as const
+  for (const [text, message] of cases)
+    t.strictSame(
+      problemsOf({ env: { TICKETGATE_ORIGINS: `https://good.example,${text}` } }),
+      [`TICKETGATE_ORIGINS: "${text}" ${message}`],
+      text,
+    )
+  t.strictSame(
+    problemsOf({ env: { TICKETGATE_ORIGINS: 'https://me:canary@example.com' } }),
+    [`TICKETGATE_ORIGINS: "…@example.com" ${spelling('https://example.com')}`],
+    'a password in it is not shown',
+  )
+})
+
+t.test('names that do not exist, and the nearest that does', async t => {
+  const variable = (name: string, near: string) =>
+    [
+      { env: { [name]: 'canary' } },
+      `${name}: there is no such variable: unset it, or write ${near} if`,
+    ] as const
+  const flag = (name: string, near: string) =>
+    [{ env: {}, flags: [`${name}=canary`] }, `${name}: there is no such flag: ${near} if`] as const
+  const option = (name: string, near: string) =>
+    [untyped({ [name]: 'canary' }), `${name}: there is no such option: write ${near} if`] as const
+  const cases = [
+    variable('TICKETGATE_HOTS', 'TICKETGATE_HOST'),
+    variable('TICKETGATE_TICKET_TTL', 'TICKETGATE_TICKET_TTL_SECONDS'),
+    variable('TICKETGATE_TICKET_TTL_SECOND', 'TICKETGATE_TICKET_TTL_SECONDS'),
+    variable('TICKETGATE_SECRET', 'TICKETGATE_JWT_SECRET'),
+    variable('TICKETGATE_JWT_SECRT', 'TICKETGATE_JWT_SECRET'),
+    variable('TICKETGATE_ALLOWED_ORIGINS', 'TICKETGATE_ORIGINS'),
+    variable('TICKETGATE_ORIGIN', 'TICKETGATE_ORIGINS'),
+    variable('TICKETGATE_LOGLEVEL', 'TICKETGATE_LOG_LEVEL'),
+    flag('--prot', 'write --port'),
+    flag('--ticket-ttl', 'write --ticket-ttl-seconds'),
+    flag('--jwt-secrt', 'set TICKETGATE_JWT_SECRET'),
+    flag('--ticketTtlSeconds', 'write --ticket-ttl-seconds'),
+    option('ticketTTLSeconds', 'ticketTtlSeconds'),
+    option('ticketTtl', 'ticketTtlSeconds'),
+    option('trustProxy', 'trustedProxies'),
+    option('secret', 'jwtSecret'),
+  ]
+  for (const [sources, message] of cases) {
+    const [problem = '', ...more] = problemsOf(sources)
+    t.equal(problem.slice(0, message.length), message)
+    t.notMatch(problem, 'canary')
+    t.strictSame(more, [])
+  }
+  t.match(
+    problemsOf(untyped({ toString: 1 })),
+    ['toString: there is no such option'],
+    'what every object has is none',
+  )
+})
+
+t.test('flags', async t => {
+  const read = (...flags: string[]): string[] => problemsOf({ env: {}, flags })
+  t.equal(resolveConfig({ env: {}, flags: ['--ticket-ttl-seconds', '9'] }).ticketTtlSeconds, 9)
+  t.equal(resolveConfig({ env: {}, flags: ['--ticket-ttl-seconds=9'] }).ticketTtlSeconds, 9)
+  t.equal(resolveConfig({ env: {}, flags: ['--port='] }).port, 8080, 'an empty one is not given')
+
+  const visible = 'arguments are visible to every user of this machine: set'
+  const stray = 'is no flag: write --name value or --name=value'
+  const cases = [
+    [
+      'a value that does not fit',
+      read('--port', 'x'),
+      ['--port: "x" is not a whole number: give 0 to 65535'],
+    ],
+    ['no value', read('--port'), ['--port: has no value: write --port=VALUE']],
+    ['a flag for a value', read('--port', '--host=::1'), ['--port: has no value: write --port=VALUE']],
+    ['given twice', read('--port', '1', '--port=2'), ['--port: is given more than once: leave one']],
+    ['a stray argument', read('--port', '1', 'canary'), [`argument 3: ${stray}`]],
+    ['a secret', read('--jwt-secret', 'canary'), [`--jwt-secret: ${visible} TICKETGATE_JWT_SECRET instead`]],
+    [
+      'a secret, inline',
+      read('--admin-key=canary'),
+      [`--admin-key: ${visible} TICKETGATE_ADMIN_KEY instead`],
+    ],
+  ] as const
+  for (const [name, problems, expected] of cases) t.strictSame(problems, expected, name)
+
+  const [letters = '', ...more] = read('-p80')
+  t.match(letters, '-p: there is no such flag: write --', 'letters')
+  t.strictSame(more, [], 'the letters after it are not told')
+})
+
+t.test('options of a wrong type', async t => {
+  const cases = [
+    [{ port: '80x' }, 'port: "80x" is not a whole number: give 0 to 65535'],
+    [{ port: Number.NaN }, 'port: "NaN" is not a whole number: give 0 to 65535'],
+    [{ port: 1.5 }, 'port: "1.5" is not a whole number: give 0 to 65535'],
+    [{ port: true }, 'port: is of the wrong type: give 0 to 65535'],
+    [{ port: null }, 'port: is of the wrong type: give 0 to 65535'],
+    [{ origins: [1] }, 'origins: is of the wrong type: give comma list of origins, as https://example.com'],
+    [{ loginRate: { count: 1 } }, /^loginRate: is of the wrong type: give COUNT\/SECONDS/],
+    [{ loginRate: { count: 0.5, seconds: 1 } }, /^loginRate: "0.5\/1" is not a rate/],
+    [{ bindAddressBits: 24 }, /^bindAddressBits: is of the wrong type/],
+    [{ jwtSecret: Buffer.from(secret) }, /^jwtSecret: is of the wrong type: give text of 32 bytes or more/],
+    [{ adminKey: 1234567890123456 }, /^adminKey: is of the wrong type: give text of 16 characters or more/],
+  ] as const
+  for (const [options, message] of cases) {
+    const problems = problemsOf(untyped(options))
+    t.equal(problems.length, 1)
+    if (typeof message === 'string') t.equal(problems[0], message)
+    else t.match(problems[0], message)
+  }
+})
+
+t.test('production', async t => {
+  const config = fromEnv(production)
+  t.match(config, { production: true, jwtSecret: secret, adminKey })
+  t.strictSame(
+    problemsOf({ env: { NODE_ENV: 'production' } }),
+    [
+      'TICKETGATE_ADMIN_KEY: is demanded in production. Make one: export TICKETGATE_ADMIN_KEY="$(openssl rand -hex 24)"',
+      'TICKETGATE_JWT_SECRET: is demanded in production. Make one: export TICKETGATE_JWT_SECRET="$(openssl rand -base64 48)"',
+    ],
+    'demands the secret and the admin key',
+  )
+  t.match(
+    problemsOf({ env: { ...production, TICKETGATE_JWT_SECRET: 'x'.repeat(32) } }),
+    [/^TICKETGATE_JWT_SECRET: the secret is weak/],
+    'refuses a weak secret, and says it once',
+  )
+  t.equal(fromEnv({ NODE_ENV: 'development' }).production, false)
+  t.equal(
+    resolveConfig({ env: { NODE_ENV: 'production' }, options: { jwtSecret: secret, adminKey } }).jwtSecret,
+    secret,
+    'options will do',
+  )
+})
+
+t.test('the admin key is demanded off loopback', async t => {
+  for (const host of ['127.0.0.1', '127.9.9.9', 'localhost', '::1', '::ffff:127.0.0.1'])
+    t.strictSame(problemsOf({ env: { TICKETGATE_ADMIN_HOST: host } }), [], host)
+  for (const host of ['0.0.0.0', '::', '10.0.0.1', 'localhost.example', '::ffff:10.0.0.1']) {
+    const env = { TICKETGATE_ADMIN_HOST: host }
+    t.strictSame(
+      problemsOf({ env }),
+      [
+        `TICKETGATE_ADMIN_KEY: is demanded where the admin listener is not on loopback (${host}). Make one: export TICKETGATE_ADMIN_KEY="$(openssl rand -hex 24)"`,
+      ],
+      host,
+    )
+    t.equal(fromEnv({ ...env, TICKETGATE_ADMIN_KEY: adminKey }).adminKey, adminKey)
+  }
+})
+
+t.test('the length of a secret counts in bytes', async t => {
+  t.equal(fromEnv({ TICKETGATE_JWT_SECRET: 'äöüßÄÖÜé'.repeat(2) }).jwtSecret, 'äöüßÄÖÜé'.repeat(2))
+  t.equal(fromEnv({ TICKETGATE_JWT_SECRET: ` ${secret} ` }).jwtSecret, ` ${secret} `, 'spaces belong to it')
+})
+
+t.test('a secret in a file', async t => {
+  const fileOf = (content: string | Buffer): string => join(t.testdir({ secret: content }), 'secret')
+  const read = (content: string): string => fromEnv({ TICKETGATE_JWT_SECRET_FILE: fileOf(content) }).jwtSecret
+  t.equal(read(`${secret}\n`), secret, 'the newline at its end is cut off')
+  t.equal(read(`${secret}\r\n`), secret, 'and that of Windows')
+  t.equal(read(`${secret}\n\n`), `${secret}\n`, 'but one only')
+  t.equal(read(secret), secret)
+  t.equal(
+    resolveConfig({ env: {}, flags: ['--jwt-secret-file', fileOf(secret)] }).jwtSecret,
+    secret,
+    'named by a flag',
+  )
+  t.equal(
+    resolveConfig({ env: { TICKETGATE_JWT_SECRET_FILE: '/none' }, options: { jwtSecret: secret } }).jwtSecret,
+    secret,
+    'a file named by a lesser source does not count',
+  )
+
+  const dir = t.testdir({ short: 'canary', binary: Buffer.from([...Buffer.from(secret), 0xff]) })
+  const file = 'TICKETGATE_JWT_SECRET_FILE'
+  const cases = [
+    [
+      `${dir}/none`,
+      `cannot read ${dir}/none (ENOENT: no such file or directory): give the path of a file that this`,
+    ],
+    [
+      dir,
+      `cannot read ${dir} (EISDIR: illegal operation on a directory): give the path of a file that this user may`,
+    ],
+    [
+      `${dir}/short`,
+      `the secret in ${dir}/short is shorter than 32 bytes. Make one: openssl rand -base64 48 > ${dir}/`,
+    ],
+    [`${dir}/binary`, `${dir}/binary is no UTF-8 text: put the secret there as text, such as base64`],
+  ] as const
+  for (const [path, message] of cases)
+    for (const NODE_ENV of ['development', 'production']) {
+      const problems = problemsOf({ env: { NODE_ENV, TICKETGATE_ADMIN_KEY: adminKey, [file]: path } })
+      t.equal(problems.length, 1)
+      t.equal(problems[0]?.slice(0, `${file}: ${message}`.length), `${file}: ${message}`)
+    }
+  t.strictSame(
+    problemsOf({ env: { [file]: fileOf(secret), TICKETGATE_JWT_SECRET: secret } }),
+    [`TICKETGATE_JWT_SECRET: ${file} is set as well: unset one of them`],
+    'beside one in a variable',
+  )
+})
+
+t.test('TLS', async t => {
+  const dir = t.testdir({ 'cert.pem': certificate, 'key.pem': certificateKey })
+  const [cert, key] = [`${dir}/cert.pem`, `${dir}/key.pem`]
+  const tls = (certFile: string, keyFile: string): ConfigSources['env'] => ({
+    TICKETGATE_TLS_CERT_FILE: certFile,
+    TICKETGATE_TLS_KEY_FILE: keyFile,
+  })
+  t.match(fromEnv(tls(cert, key)), { tlsCertFile: cert, tlsKeyFile: key })
+  t.strictSame(problemsOf({ env: tls(cert, '') }), [
+    'TICKETGATE_TLS_KEY_FILE: is demanded beside TICKETGATE_TLS_CERT_FILE: set both, or neither',
+  ])
+  t.strictSame(problemsOf({ env: {}, flags: ['--tls-key-file', key] }), [
+    'TICKETGATE_TLS_CERT_FILE: is demanded beside --tls-key-file: set both, or neither',
+  ])
+  t.strictSame(problemsOf({ env: tls(cert, `${dir}/none`) }), [
+    `TICKETGATE_TLS_KEY_FILE: cannot read ${dir}/none (ENOENT: no such file or directory): give the path of a file that this user may read`,
+  ])
+  const [swapped = '', ...more] = problemsOf({ env: tls(key, cert) })
+  t.match(swapped, `TICKETGATE_TLS_CERT_FILE: ${key} and ${cert} are not a certificate and its key (`)
+  t.match(swapped, 'give PEM files that belong together, the key without passphrase')
+  t.strictSame(more, [])
+})
+
+t.test('options that contradict one another', async t => {
+  t.strictSame(
+    problemsOf({ env: { TICKETGATE_TOKEN_TTL_SECONDS: '61', TICKETGATE_TOKEN_MAX_TTL_SECONDS: '60' } }),
+    [
+      'TICKETGATE_TOKEN_TTL_SECONDS: 61 is out of range: give at most 60 (TICKETGATE_TOKEN_MAX_TTL_SECONDS), or raise that',
+    ],
+  )
+  const samePort =
+    'TICKETGATE_ADMIN_PORT: the public listener has port 8081 as well: give one of them another port'
+  t.strictSame(problemsOf({ env: { PORT: '8081' } }), [samePort])
+  t.strictSame(problemsOf({ env: { PORT: '8081', TICKETGATE_HOST: '0.0.0.0' } }), [samePort])
+  t.strictSame(
+    problemsOf({ env: { PORT: '8081', TICKETGATE_HOST: '127.0.0.2' } }),
+    [],
+    'two addresses do not meet',
+  )
+  t.strictSame(
+    problemsOf({ env: { PORT: '0', TICKETGATE_ADMIN_PORT: '0' } }),
+    [],
+    'any free ports do not meet',
+  )
+})
+
+t.test('variables that Kubernetes sets for a service of our name are explained', async t => {
+  const env = {
+    TICKETGATE_PORT: 'tcp://10.0.0.1:80',
+    TICKETGATE_SERVICE_HOST: '10.0.0.1',
+    TICKETGATE_PORT_80_TCP_ADDR: '10.0.0.1',
+  }
+  t.strictSame(problemsOf({ env }), [
+    `${Object.keys(env).join(', ')}: Kubernetes set this for a service: put enableServiceLinks: false into the pod's spec, or rename the service`,
+  ])
+})
+
+t.test('all problems are told at once, and no value of a secret with them', async t => {
+  const canary = 'canary'
+  const problems = problemsOf({
+    env: {
+      NODE_ENV: 'production',
+      TICKETGATE_JWT_SECRET: canary,
+      TICKETGATE_ADMIN_KEY: canary,
+      TICKETGATE_ADMINKEY: canary,
+      TICKETGATE_JWT_SECRETS: canary,
+      TICKETGATE_PUBLIC_URL: `ftp://me:${canary}@example.com`,
+      TICKETGATE_ORIGINS: `me:${canary}@example.com`,
+      TICKETGATE_PORT: 'x',
+    },
+    flags: [
+      '--jwt-secret',
+      canary,
+      `--admin-key=${canary}`,
+      `--jwt-secrets=${canary}`,
+      '--secret',
+      canary,
+      canary,
+    ],
+    ...{ options: { secret: canary } as object },
+  })
+  t.equal(problems.length, 14)
+  t.notMatch(problems.join('\n'), canary)
+  for (const problem of problems) t.match(problem, /^[\w -]+: \S/)
+})
+
+t.test('the configuration cannot be changed', async t => {
+  t.ok(Object.isFrozen(fromEnv({})))
+})
+
+t.test('help lists every variable, within 100 columns', async t => {
+  const help = helpText()
+  const listed = [...help.matchAll(/^.* (TICKETGATE_\w+)$/gm)].map(([, name]) => name)
+  t.strictSame(listed, variables)
+  for (const line of help.split('\n')) t.ok(line.length <= 100 && line === line.trimEnd(), line)
+  t.match(
+    help,
+    /--ticket-ttl-seconds N +TICKETGATE_TICKET_TTL_SECONDS\n +Lifetime of a ticket\n +1 to 3600 seconds; default: 10\n/,
+  )
+  t.match(help, /\(no flag\) +TICKETGATE_JWT_SECRET\n/)
+  t.match(help, /--jwt-secret-file PATH +TICKETGATE_JWT_SECRET_FILE\n/)
+  t.match(help, 'Secrets have no flag, since arguments are visible')
+})
+
+t.test('the table has a row for every variable', async t => {
+  const rows = optionsTable().split('\n')
+  t.strictSame(rows.slice(0, 2), [
+    '| variable | flag | option | meaning | default | values |',
+    '| --- | --- | --- | --- | --- | --- |',
+  ])
+  t.strictSame(
+    rows.slice(2).map(row => row.split('`')[1]),
+    variables,
+  )
+  t.ok(
+    rows.includes(
+      '| `TICKETGATE_TICKET_TTL_SECONDS` | `--ticket-ttl-seconds` | `ticketTtlSeconds` | Lifetime of a ticket | 10 | 1 to 3600 seconds |',
+    ),
+  )
+  t.ok(rows.some(row => row.startsWith('| `TICKETGATE_JWT_SECRET` | none | `jwtSecret` |')))
+})
