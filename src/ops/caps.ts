@@ -1,0 +1,60 @@
+/** How many connections may be open; 0 = no cap. */
+export interface ConnectionLimits {
+  readonly total: number
+  readonly perUser: number
+  readonly perAddress: number
+}
+
+/** Counts open connections against their caps. A cap that is off costs nothing. */
+export interface ConnectionCaps {
+  readonly open: number
+  /** Counts one more in, unless that is too many of this user or address, or in all. */
+  enter(user: string, address: string): boolean
+  /** Counts one out that was counted in. */
+  leave(user: string, address: string): void
+}
+
+export function createConnectionCaps(limits: ConnectionLimits): ConnectionCaps {
+  const users = createTally(limits.perUser)
+  const addresses = createTally(limits.perAddress)
+  let open = 0
+  return {
+    get open() {
+      return open
+    },
+    enter(user, address) {
+      if (limits.total > 0 && open >= limits.total) return false
+      if (users.isReached(user) || addresses.isReached(address)) return false
+      open++
+      users.add(user)
+      addresses.add(address)
+      return true
+    },
+    leave(user, address) {
+      open--
+      users.remove(user)
+      addresses.remove(address)
+    },
+  }
+}
+
+interface Tally {
+  isReached(key: string): boolean
+  add(key: string): void
+  remove(key: string): void
+}
+
+/** Counts by key. It holds one entry a key that has a connection, so the total bounds it. */
+function createTally(limit: number): Tally {
+  if (limit === 0) return { isReached: () => false, add() {}, remove() {} }
+  const counts = new Map<string, number>()
+  return {
+    isReached: key => (counts.get(key) ?? 0) >= limit,
+    add: key => void counts.set(key, (counts.get(key) ?? 0) + 1),
+    remove(key) {
+      const left = (counts.get(key) ?? 0) - 1
+      if (left > 0) counts.set(key, left)
+      else counts.delete(key)
+    },
+  }
+}

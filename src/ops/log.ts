@@ -1,0 +1,24 @@
+import { destination, type Logger, pino } from 'pino'
+import pretty from 'pino-pretty'
+
+export type Log = Logger
+
+// Nothing here logs a secret. Should an embedding application hand one to this log, the usual names are blanked.
+const secretNames = ['ticket', 'token', 'pwd', 'password', 'secret', 'key', 'authorization', 'cookie']
+
+// A reader of the log that stalls must not stall the server: lines wait in memory, and beyond this they are dropped.
+const maxBufferedBytes = 8 * 1024 * 1024
+
+/** Structured logs on standard output: pretty on a terminal, one JSON object a line otherwise. */
+export function createLog(level: string): Log {
+  const options = {
+    level,
+    base: { pid: process.pid },
+    timestamp: pino.stdTimeFunctions.isoTime,
+    formatters: { level: (label: string) => ({ level: label }) },
+    redact: { paths: secretNames.flatMap(name => [name, `*.${name}`]), censor: '[redacted]' },
+  }
+  return process.stdout.isTTY
+    ? pino(options, pretty({ sync: true, ignore: 'pid,hostname' }))
+    : pino(options, destination({ dest: 1, sync: false, maxLength: maxBufferedBytes }))
+}

@@ -1,0 +1,43 @@
+import { randomUUID } from 'node:crypto'
+import { type FileHandle, open, rename, rm, stat } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import { errnoOf } from './errno.js'
+
+/**
+ * Replaces a file in one step that survives a power cut: whoever reads sees the old text or the new, whole.
+ * Mode 0600. `check` is awaited just before the new text takes effect and may reject.
+ */
+export async function replaceFile(path: string, text: string, check: () => Promise<void>): Promise<void> {
+  const temporary = `${path}.${randomUUID()}.tmp`
+  try {
+    const file = await open(temporary, 'wx', 0o600)
+    try {
+      await keepOwner(file, path)
+      await file.writeFile(text)
+      await file.sync()
+    } finally {
+      await file.close()
+    }
+    await check()
+    await rename(temporary, path)
+  } catch (error) {
+    await rm(temporary, { force: true })
+    throw error
+  }
+  const directory = await open(dirname(path), 'r')
+  try {
+    await directory.sync()
+  } finally {
+    await directory.close()
+  }
+}
+
+/** What root writes must stay readable to the service: it belongs to whom the old file, or the directory, does. */
+async function keepOwner(file: FileHandle, path: string): Promise<void> {
+  if (process.getuid?.() !== 0) return
+  const { uid, gid } = await stat(path).catch(error => {
+    if (errnoOf(error) === 'ENOENT') return stat(dirname(path))
+    throw error
+  })
+  await file.chown(uid, gid)
+}

@@ -1,0 +1,65 @@
+import { execFileSync } from 'node:child_process'
+import t from 'tap'
+
+const module = new URL('../../src/ops/log.ts', import.meta.url).href
+
+type Line = Readonly<Record<string, unknown>>
+
+/** What a process of its own writes that logs at `level` what `statements` say. */
+const logged = (
+  level: string,
+  statements: string,
+): { readonly text: string; readonly lines: readonly Line[] } => {
+  const script = `import { createLog } from '${module}'; const log = createLog('${level}'); ${statements}`
+  const text = execFileSync(process.execPath, [
+    '--import=tsx',
+    '--input-type=module',
+    '-e',
+    script,
+  ]).toString()
+  const lines = text.split('\n').filter(line => line !== '')
+  return { text, lines: lines.map(line => JSON.parse(line) as Line) }
+}
+
+t.test('one JSON object a line, with level, time and process', async t => {
+  const { text, lines } = logged(
+    'info',
+    `log.info({ port: 1 }, 'listening'); log.error({ err: new Error('no') }, 'two\\nlines')`,
+  )
+  t.equal(lines.length, 2)
+  t.match(lines[0], { level: 'info', pid: Number, msg: 'listening', port: 1 })
+  t.match(lines[0]?.time, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/)
+  t.match(lines[1], { level: 'error', msg: 'two\nlines', err: { message: 'no' } })
+  t.notMatch(text, '\u001b', 'without colours')
+})
+
+t.test('what is below the level is not written, what is at it or above is', async t => {
+  const all = ['trace', 'debug', 'info', 'warn', 'error', 'fatal']
+  const each = all.map(level => `log.${level}('${level}')`).join(';')
+  // `fatal` is written at once, so it can overtake a line that is still on its way.
+  for (const level of ['trace', 'warn', 'fatal'])
+    t.strictSame(
+      logged(level, each)
+        .lines.map(line => line.level)
+        .sort(),
+      all.slice(all.indexOf(level)).sort(),
+      level,
+    )
+})
+
+t.test('what goes by the name of a secret is blanked', async t => {
+  const names = ['ticket', 'token', 'pwd', 'password', 'secret', 'key', 'authorization', 'cookie']
+  const canary = 'canary-Xq7Lm2Tz'
+  const fields = JSON.stringify(Object.fromEntries(names.map(name => [name, canary])))
+  const { text, lines } = logged(
+    'trace',
+    `const secrets = ${fields}; log.info(secrets, 'top'); log.info({ headers: secrets, user: 'maggie' }, 'nested'); log.child(secrets).info('child')`,
+  )
+  t.equal(lines.length, 3, 'the lines themselves are written')
+  t.notMatch(text, canary)
+  for (const name of names) {
+    t.equal(lines[0]?.[name], '[redacted]', `${name} at the top`)
+    t.match(lines[1]?.headers, { [name]: '[redacted]' }, `${name} in an object`)
+  }
+  t.equal(lines[1]?.user, 'maggie', 'what is no secret stays')
+})

@@ -1,0 +1,180 @@
+import t from 'tap'
+import { refusalCodes } from '../../src/errors.js'
+import { type CloseReason, createCounters, createMetrics, increment } from '../../src/ops/metrics.js'
+
+interface Sample {
+  readonly name: string
+  readonly labels: string
+  readonly value: number
+}
+
+interface Exposition {
+  readonly samples: readonly Sample[]
+  readonly types: ReadonlyMap<string, string>
+  readonly helps: ReadonlyMap<string, string>
+}
+
+const sampleLine =
+  /^(?<name>[a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(?<labels>[a-zA-Z_][a-zA-Z0-9_]*="(?:[^"\\\n]|\\[\\"n])*"(?:,[a-zA-Z_][a-zA-Z0-9_]*="(?:[^"\\\n]|\\[\\"n])*")*)\})? (?<value>[-+0-9.eE]+|NaN|[-+]Inf)$/
+
+/** Reads the text format of Prometheus, version 0.0.4, and throws at any line that is not of it. */
+const parse = (text: string): Exposition => {
+  const types = new Map<string, string>()
+  const helps = new Map<string, string>()
+  const samples: Sample[] = []
+  for (const line of text.split('\n')) {
+    if (line === '') continue
+    const comment = /^# (HELP|TYPE) ([a-zA-Z_:][a-zA-Z0-9_:]*) (.+)$/.exec(line)
+    const sample = sampleLine.exec(line)?.groups
+    if (comment !== null) (comment[1] === 'HELP' ? helps : types).set(comment[2] ?? '', comment[3] ?? '')
+    else if (sample !== undefined)
+      samples.push({ name: sample.name ?? '', labels: sample.labels ?? '', value: Number(sample.value) })
+    else throw new Error(`not a line of the format: ${line}`)
+  }
+  return { samples, types, helps }
+}
+
+const create = () => {
+  const counters = createCounters()
+  const state = { connections: 0, loginsPending: 0 }
+  const replay = { size: 0, highWater: 0, capacity: 1000 }
+  const metrics = createMetrics({ replay, snapshot: async () => ({ counters, ...state }) })
+  return { counters, state, replay, scrape: async () => parse(await metrics.render()) }
+}
+
+const sampleOf = ({ samples }: Exposition, name: string, labels = ''): number | undefined =>
+  samples.find(sample => sample.name === name && sample.labels === labels)?.value
+
+/** On these names dashboards and alerts are built. */
+const plain = [
+  'process_cpu_seconds_total',
+  'process_resident_memory_bytes',
+  'process_start_time_seconds',
+  'ticketgate_connections',
+  'ticketgate_handshakes_accepted_total',
+  'ticketgate_logins_pending',
+  'ticketgate_messages_dropped_total',
+  'ticketgate_messages_published_total',
+  'ticketgate_messages_received_total',
+  'ticketgate_replay_cache_capacity',
+  'ticketgate_replay_cache_high_water',
+  'ticketgate_replay_cache_size',
+  'ticketgate_tickets_issued_total',
+  'ticketgate_tokens_issued_total',
+]
+
+const labelled = [
+  ['ticketgate_handshakes_refused_total', 'code'],
+  ['ticketgate_requests_refused_total', 'code'],
+  ['ticketgate_connections_closed_total', 'reason'],
+] as const
+
+t.test('the names are there from the start, with a kind and a meaning', async t => {
+  const exposition = await create().scrape()
+  const names = new Set(exposition.samples.map(({ name }) => name))
+  for (const name of plain) t.ok(names.has(name), name)
+  for (const name of [...plain, ...labelled.map(([name]) => name)]) {
+    t.ok(exposition.helps.has(name), `${name} has a HELP line`)
+    t.equal(
+      exposition.types.get(name),
+      name.endsWith('_total') ? 'counter' : 'gauge',
+      `${name} has the right TYPE`,
+    )
+  }
+})
+
+t.test('what is counted is what is shown, however often one looks', async t => {
+  const { counters, state, replay, scrape } = create()
+  counters.ticketsIssued = 7
+  counters.handshakesAccepted = 3
+  increment(counters.handshakesRefused, 'ticket_used')
+  increment(counters.handshakesRefused, 'ticket_used')
+  increment(counters.handshakesRefused, 'draining')
+  increment(counters.requestsRefused, 'not_found')
+  increment(counters.connectionsClosed, 'other')
+  state.connections = 5
+  state.loginsPending = 2
+  replay.size = 10
+  replay.highWater = 20
+  const expected = [
+    ['ticketgate_tickets_issued_total', '', 7],
+    ['ticketgate_tokens_issued_total', '', 0],
+    ['ticketgate_handshakes_accepted_total', '', 3],
+    ['ticketgate_handshakes_refused_total', 'code="ticket_used"', 2],
+    ['ticketgate_handshakes_refused_total', 'code="draining"', 1],
+    ['ticketgate_handshakes_refused_total', 'code="not_found"', undefined],
+    ['ticketgate_requests_refused_total', 'code="not_found"', 1],
+    ['ticketgate_connections_closed_total', 'reason="other"', 1],
+    ['ticketgate_connections', '', 5],
+    ['ticketgate_logins_pending', '', 2],
+    ['ticketgate_replay_cache_size', '', 10],
+    ['ticketgate_replay_cache_high_water', '', 20],
+    ['ticketgate_replay_cache_capacity', '', 1000],
+  ] as const
+  for (const scrapes of ['first', 'second', 'third']) {
+    const exposition = await scrape()
+    for (const [name, labels, value] of expected)
+      t.equal(sampleOf(exposition, name, labels), value, `${scrapes}: ${name}`)
+  }
+  counters.ticketsIssued++
+  state.connections = 4
+  const later = await scrape()
+  t.equal(sampleOf(later, 'ticketgate_tickets_issued_total'), 8)
+  t.equal(sampleOf(later, 'ticketgate_connections'), 4)
+})
+
+t.test('labels are codes and reasons, so the number of series is bounded', async t => {
+  const reasons: CloseReason[] = [
+    'session_expired',
+    'draining',
+    'rate_limited',
+    'message_too_big',
+    'slow_reader',
+    'other',
+  ]
+  const { counters, scrape } = create()
+  const before = (await scrape()).samples.length
+  for (let round = 0; round < 100; round++) {
+    for (const code of refusalCodes) {
+      increment(counters.handshakesRefused, code)
+      increment(counters.requestsRefused, code)
+    }
+    for (const reason of reasons) increment(counters.connectionsClosed, reason)
+  }
+  const { samples } = await scrape()
+  t.equal(samples.length, before + 2 * refusalCodes.length + reasons.length)
+  for (const [name, label] of labelled) {
+    const series = samples.filter(sample => sample.name === name)
+    t.ok(
+      series.length > 0 &&
+        series.every(({ labels, value }) => labels.startsWith(`${label}="`) && value === 100),
+      name,
+    )
+  }
+  const names = new Set<string>([...plain, ...labelled.map(([name]) => name)])
+  const unlabelled = samples.filter(
+    ({ name, labels }) => !names.has(name) || (labels !== '' && plain.includes(name)),
+  )
+  t.strictSame(unlabelled, [], 'nothing else is shown, and nothing else has a label')
+})
+
+t.test('every series stands there once', async t => {
+  const { samples } = await create().scrape()
+  const keys = samples.map(({ name, labels }) => `${name}{${labels}}`)
+  t.equal(new Set(keys).size, keys.length)
+})
+
+t.test('two gates in one process count for themselves', async t => {
+  const [one, two] = [create(), create()]
+  one.counters.ticketsIssued = 5
+  t.equal(sampleOf(await one.scrape(), 'ticketgate_tickets_issued_total'), 5)
+  t.equal(sampleOf(await two.scrape(), 'ticketgate_tickets_issued_total'), 0)
+})
+
+t.test('the process metrics are plausible', async t => {
+  const exposition = await create().scrape()
+  t.ok((sampleOf(exposition, 'process_resident_memory_bytes') ?? 0) > 10_000_000)
+  t.ok((sampleOf(exposition, 'process_cpu_seconds_total') ?? 0) > 0)
+  const startedSeconds = sampleOf(exposition, 'process_start_time_seconds') ?? 0
+  t.ok(Math.abs(Date.now() / 1000 - startedSeconds) < 3600)
+})
