@@ -1,0 +1,34 @@
+import { type RefusalCode, statusOf, titleOf } from '../errors.js'
+
+const reasonPhrases: Readonly<Record<number, string>> = {
+  400: 'Bad Request',
+  401: 'Unauthorized',
+  403: 'Forbidden',
+  404: 'Not Found',
+  405: 'Method Not Allowed',
+  413: 'Content Too Large',
+  415: 'Unsupported Media Type',
+  421: 'Misdirected Request',
+  426: 'Upgrade Required',
+  429: 'Too Many Requests',
+  500: 'Internal Server Error',
+  503: 'Service Unavailable',
+}
+
+/** The status line of a refusal, such as `401 Unauthorized`. */
+export const statusLine = (code: RefusalCode): string => {
+  const status = statusOf(code)
+  return `${status} ${reasonPhrases[status] ?? 'Error'}`
+}
+
+export const problemType = 'application/problem+json'
+
+/** The body of a refusal (RFC 9457). `detail` is for people: what to do about it. */
+export const problemBody = (code: RefusalCode, detail?: string): string =>
+  JSON.stringify({
+    type: `urn:ticketgate:problem:${code}`,
+    title: titleOf(code),
+    status: statusOf(code),
+    code,
+    detail: detail ?? titleOf(code),
+  })

@@ -1,0 +1,207 @@
+import type { HttpRequest, HttpResponse, TemplatedApp } from 'uWebSockets.js'
+import { Refusal } from '../errors.js'
+import type { Log } from '../ops/log.js'
+import { increment, type RefusalCounts } from '../ops/metrics.js'
+import { readBody } from './body.js'
+import type { OriginPolicy } from './origins.js'
+import { problemBody, problemType, statusLine } from './problem.js'
+import { type ClientView, framingOf, type RequestHead, takeHead } from './request.js'
+
+/** What a handler answers with when it does not refuse. */
+export interface Reply {
+  /** 200 where it is left out. */
+  readonly status?: '200 OK' | '503 Service Unavailable'
+  /** `application/json` where it is left out. */
+  readonly contentType?: string
+  readonly body: string
+}
+
+/** A handler gets a snapshot and the body. It returns, or throws a `Refusal`; anything else thrown is a 500. */
+export type Handler<Context> = (head: RequestHead, context: Context, body: Buffer) => Reply | Promise<Reply>
+
+export interface Route<Context> {
+  readonly path: string
+  readonly methods: readonly ('GET' | 'POST')[]
+  /** What the handler needs of the connection, read while the request is alive. */
+  readonly context: (res: HttpResponse, req: HttpRequest) => Context
+  readonly handler: Handler<Context>
+}
+
+export interface ServerParts {
+  readonly origins: OriginPolicy
+  readonly clients: ClientView
+  readonly refused: RefusalCounts
+  readonly log: Log
+}
+
+export interface Server {
+  /** Adds a route; its other methods are answered with 405, and OPTIONS as a preflight. */
+  route<Context>(route: Route<Context>): void
+  /** Refuses a request without reading its body. */
+  refuse(res: HttpResponse, req: HttpRequest, refusal: Refusal): void
+}
+
+const originDetail = 'This origin is not allowed here; the operator can add it to TICKETGATE_ORIGINS.'
+const noBody = Buffer.alloc(0)
+const allowedHeaders = 'authorization, content-type'
+const exposedHeaders = 'retry-after, www-authenticate'
+const preflightMaxAgeSeconds = '600'
+
+/** Serves routes on a uWS app: the one place that knows how its responses end, abort and are corked. */
+export function createServer(app: TemplatedApp, parts: ServerParts): Server {
+  const { origins, clients, refused, log } = parts
+
+  /** The `Origin` to name in CORS headers, '' for none. */
+  const sharedOrigin = (origin: string, res: HttpResponse, req: HttpRequest): string =>
+    origin !== '' && origins.allows(origin, () => clients.ownOrigin(res, req)) ? origin : ''
+
+  /** The same where a refusal is under way already, which no further one may stop. */
+  function originOf(origin: string, res: HttpResponse, req: HttpRequest): string {
+    try {
+      return sharedOrigin(origin, res, req)
+    } catch {
+      return ''
+    }
+  }
+
+  function writeHeaders(res: HttpResponse, contentType: string, origin: string): void {
+    res.writeHeader('content-type', contentType).writeHeader('cache-control', 'no-store')
+    if (origin !== '')
+      res
+        .writeHeader('access-control-allow-origin', origin)
+        .writeHeader('access-control-expose-headers', exposedHeaders)
+        .writeHeader('vary', 'origin')
+  }
+
+  function writeReply(res: HttpResponse, reply: Reply, origin: string): void {
+    res.writeStatus(reply.status ?? '200 OK')
+    writeHeaders(res, reply.contentType ?? 'application/json', origin)
+    res.end(reply.body)
+  }
+
+  function writeRefusal(res: HttpResponse, refusal: Refusal, origin: string, headOnly = false): void {
+    increment(refused, refusal.code)
+    if (log.isLevelEnabled('debug')) log.debug({ code: refusal.code }, 'request refused')
+    res.writeStatus(statusLine(refusal.code))
+    writeHeaders(res, problemType, origin)
+    if (refusal.retryAfterSeconds !== undefined)
+      res.writeHeader('retry-after', String(refusal.retryAfterSeconds))
+    for (const [name, value] of Object.entries(refusal.headers)) res.writeHeader(name, value)
+    // The body of an answer to HEAD would be read as the next answer.
+    if (headOnly) return void res.endWithoutBody()
+    // What is left of a body that is too large is not worth reading.
+    res.end(problemBody(refusal.code, refusal.detail), refusal.code === 'body_too_large')
+  }
+
+  /** Everything that is thrown becomes an answer; only what we did not expect is logged as an error. */
+  function refusalOf(error: unknown): Refusal {
+    if (error instanceof Refusal) return error
+    log.error({ err: error }, 'a request failed')
+    return new Refusal('internal_error')
+  }
+
+  /**
+   * Two readers may see different ends of this request, so what follows it may be a smuggled one. The answer comes
+   * a turn later: uWS drops a connection on which more arrives while an answer is due.
+   */
+  function refuseAmbiguous(res: HttpResponse): void {
+    let aborted = false
+    res.onAborted(() => {
+      aborted = true
+    })
+    setImmediate(() => {
+      if (aborted) return
+      res.cork(() => {
+        increment(refused, 'bad_request')
+        res.writeStatus(statusLine('bad_request'))
+        writeHeaders(res, problemType, '')
+        res.end(problemBody('bad_request', 'The length of the body is ambiguous.'), true)
+      })
+    })
+  }
+
+  function refuse(res: HttpResponse, req: HttpRequest, refusal: Refusal): void {
+    if (framingOf(req) === 'ambiguous') return refuseAmbiguous(res)
+    writeRefusal(res, refusal, originOf(req.getHeader('origin'), res, req), req.getMethod() === 'head')
+  }
+
+  function serve<Context>(route: Route<Context>, res: HttpResponse, req: HttpRequest): void {
+    const head = takeHead(req)
+    if (head.body === 'ambiguous') return refuseAmbiguous(res)
+    let origin = ''
+    let answer: Reply | Promise<Reply>
+    try {
+      origin = sharedOrigin(head.origin, res, req)
+      const context = route.context(res, req)
+      if (head.body === 'present') return serveLater(route, res, head, context, origin)
+      answer = route.handler(head, context, noBody)
+    } catch (error) {
+      return writeRefusal(res, refusalOf(error), origin)
+    }
+    if (answer instanceof Promise) settle(res, answer, origin)
+    else writeReply(res, answer, origin)
+  }
+
+  function serveLater<Context>(
+    route: Route<Context>,
+    res: HttpResponse,
+    head: RequestHead,
+    context: Context,
+    origin: string,
+  ): void {
+    readBody(res, body =>
+      settle(
+        res,
+        (async () => {
+          if (body instanceof Refusal) throw body
+          return route.handler(head, context, body)
+        })(),
+        origin,
+      ),
+    )
+  }
+
+  function settle(res: HttpResponse, answer: Promise<Reply>, origin: string): void {
+    let aborted = false
+    res.onAborted(() => {
+      aborted = true
+    })
+    answer.then(
+      reply => {
+        if (!aborted) res.cork(() => writeReply(res, reply, origin))
+      },
+      error => {
+        const refusal = refusalOf(error)
+        if (!aborted) res.cork(() => writeRefusal(res, refusal, origin))
+      },
+    )
+  }
+
+  /** Answers a CORS preflight (Fetch standard, section 3.3): an origin that is not ours learns nothing. */
+  function preflight(methods: string, res: HttpResponse, req: HttpRequest): void {
+    const origin = originOf(req.getHeader('origin'), res, req)
+    if (origin === '') return refuse(res, req, new Refusal('origin_forbidden', { detail: originDetail }))
+    if (framingOf(req) === 'ambiguous') return refuseAmbiguous(res)
+    res
+      .writeStatus('204 No Content')
+      .writeHeader('access-control-allow-origin', origin)
+      .writeHeader('access-control-allow-methods', methods)
+      .writeHeader('access-control-allow-headers', allowedHeaders)
+      .writeHeader('access-control-max-age', preflightMaxAgeSeconds)
+      .writeHeader('vary', 'origin')
+      .endWithoutBody()
+  }
+
+  return {
+    route<Context>(route: Route<Context>): void {
+      const methods = route.methods.join(', ')
+      for (const method of route.methods)
+        app[method === 'GET' ? 'get' : 'post'](route.path, (res, req) => serve(route, res, req))
+      app.options(route.path, (res, req) => preflight(methods, res, req))
+      app.any(route.path, (res, req) =>
+        refuse(res, req, new Refusal('method_not_allowed', { headers: { allow: `${methods}, OPTIONS` } })),
+      )
+    },
+    refuse,
+  }
+}

@@ -1,0 +1,25 @@
+import { Refusal } from '../errors.js'
+import { routes } from '../protocol.js'
+import type { Route } from './server.js'
+
+const nothing = (): undefined => undefined
+
+/** `/healthz`: the process works. */
+export const healthRoute: Route<undefined> = {
+  path: routes.health,
+  methods: ['GET'],
+  context: nothing,
+  handler: () => ({ body: '{"status":"ok"}' }),
+}
+
+/** `/readyz`: new work is welcome here. */
+export const readyRoute = (isDraining: () => boolean): Route<undefined> => ({
+  path: routes.ready,
+  methods: ['GET'],
+  context: nothing,
+  handler() {
+    if (isDraining())
+      throw new Refusal('draining', { detail: 'This server is shutting down.', retryAfterSeconds: 1 })
+    return { body: '{"status":"ready"}' }
+  },
+})

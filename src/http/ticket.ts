@@ -1,0 +1,145 @@
+import { type Clock, toSeconds } from '../clock.js'
+import { Refusal } from '../errors.js'
+import type { Counters } from '../ops/metrics.js'
+import { type RateLimiter, retryAfterSeconds } from '../ops/rate.js'
+import { isChannelName, routes, ticketParameter } from '../protocol.js'
+import type { TicketClaims } from '../ticket/claims.js'
+import { mayOpen, mayPublish, maySubscribe } from '../ticket/rights.js'
+import type { TokenClaims } from '../token/claims.js'
+import type { TokenVerifier } from '../token/jwt.js'
+import { parseJsonObject } from './body.js'
+import { queryValues, type RequestHead } from './request.js'
+import type { Route } from './server.js'
+
+/** What a ticket is tied to beyond its channel, and where it is to be presented. */
+export interface TicketContext {
+  /** Address prefix to bind to; undefined = none. */
+  readonly address: Uint8Array | undefined
+  /** The URL tickets are presented at, up to the path; '' = unknown. */
+  readonly baseUrl: string
+}
+
+export interface TicketParts {
+  readonly tokens: TokenVerifier
+  /** A ticket's text, or undefined when its claims are too large. */
+  readonly issue: (claims: TicketClaims, nowMs: number) => string | undefined
+  readonly ticketTtlSeconds: number
+  readonly bindOrigin: boolean
+  readonly context: Route<TicketContext>['context']
+  readonly limiter: RateLimiter
+  readonly isDraining: () => boolean
+  readonly counters: Counters
+  readonly clock: Clock
+}
+
+/** `/ws_ticket`: a token for a ticket. */
+export function ticketRoute(parts: TicketParts): Route<TicketContext> {
+  const { tokens, limiter, counters, clock } = parts
+  return {
+    path: routes.ticket,
+    methods: ['GET', 'POST'],
+    context: parts.context,
+    handler(head, context, body) {
+      if (parts.isDraining())
+        throw new Refusal('draining', {
+          retryAfterSeconds: 1,
+          detail: 'This server is shutting down; try again.',
+        })
+      const nowMs = clock()
+      const token = tokens.verify(readBearer(head.authorization), nowMs)
+      if (typeof token === 'string') throw unauthorized(token)
+      const channel = readChannel(head, body)
+      if (channel !== undefined && !mayOpen(token, channel))
+        throw new Refusal('channel_forbidden', { detail: 'The token gives no right on this channel.' })
+      const waitMs = limiter(token.user, nowMs)
+      if (waitMs > 0)
+        throw new Refusal('rate_limited', {
+          detail: 'Too many tickets for this user.',
+          retryAfterSeconds: retryAfterSeconds(waitMs),
+        })
+      const origin = parts.bindOrigin && head.origin !== '' ? head.origin : undefined
+      const ticket = parts.issue(ticketClaims(token, { channel, origin, address: context.address }), nowMs)
+      if (ticket === undefined)
+        throw new Refusal('channel_forbidden', {
+          detail: 'The list of channels does not fit into a ticket: ask for one channel.',
+        })
+      counters.ticketsIssued++
+      const expires = Math.min(toSeconds(nowMs) + parts.ticketTtlSeconds, token.expiresAtSeconds)
+      const url =
+        context.baseUrl === ''
+          ? ''
+          : `,"url":"${context.baseUrl}${routes.channel}${channel ?? ''}?${ticketParameter}=${ticket}"`
+      // Nothing in here needs escaping: a ticket is base64url, a channel name and a base URL are checked.
+      return { body: `{"ticket":"${ticket}","expires":${expires}${url}}` }
+    },
+  }
+}
+
+interface Bindings {
+  readonly channel: string | undefined
+  readonly origin: string | undefined
+  readonly address: Uint8Array | undefined
+}
+
+/** The claims of a ticket for the bearer of `token`. One that is bound to a channel carries no lists of others. */
+function ticketClaims(token: TokenClaims, { channel, origin, address }: Bindings): TicketClaims {
+  const publish = channel === undefined ? token.publish : mayPublish(token, channel) ? undefined : []
+  const subscribe = channel === undefined ? token.subscribe : maySubscribe(token, channel) ? undefined : []
+  return {
+    user: token.user,
+    sessionEndsAtSeconds: token.expiresAtSeconds,
+    tokenIssuedAtSeconds: token.issuedAtSeconds,
+    ...(token.session === undefined ? {} : { session: token.session }),
+    ...(channel === undefined ? {} : { channel }),
+    ...(publish === undefined ? {} : { publish }),
+    ...(subscribe === undefined ? {} : { subscribe }),
+    ...(origin === undefined ? {} : { origin }),
+    ...(address === undefined ? {} : { address }),
+  }
+}
+
+const bearerPattern = /^bearer +([A-Za-z0-9._~+/-]+=*) *$/i
+
+/** The token of `Authorization: Bearer` (RFC 6750 section 2.1). */
+function readBearer(authorization: string): string {
+  const token = bearerPattern.exec(authorization)?.[1]
+  if (token !== undefined) return token
+  throw unauthorized(/^bearer\b/i.test(authorization) ? 'token_invalid' : 'token_missing')
+}
+
+const challenge = 'Bearer realm="ticketgate"'
+
+/** A 401 with the challenge of RFC 6750 section 3. */
+function unauthorized(code: 'token_missing' | 'token_invalid' | 'token_expired'): Refusal {
+  const details = {
+    token_missing: 'Send Authorization: Bearer with the token that /auth gave.',
+    token_invalid: 'This is not a token of this server.',
+    token_expired: 'Log in again.',
+  }
+  const headers = {
+    'www-authenticate':
+      code === 'token_missing'
+        ? challenge
+        : `${challenge}, error="invalid_token", error_description="${code}"`,
+  }
+  return new Refusal(code, { detail: details[code], headers })
+}
+
+/** The channel asked for, in the query or the body; undefined = none in particular. */
+function readChannel(head: RequestHead, body: Buffer): string | undefined {
+  const values: unknown[] = queryValues(head.query, 'channel')
+  if (body.length > 0) {
+    const { channel } = parseJsonObject(body, head.contentType)
+    if (channel !== undefined) values.push(channel)
+  }
+  if (values.length > 1) throw new Refusal('bad_request', { detail: 'Ask for one channel.' })
+  const [channel] = values
+  if (channel === undefined) return undefined
+  if (typeof channel !== 'string') throw new Refusal('bad_request', { detail: 'A channel name is a string.' })
+  if (!isChannelName(channel)) throw new Refusal('channel_invalid', { detail: channelDetail })
+  return channel
+}
+
+/** What a channel name may be, for people. */
+export const channelDetail =
+  'A channel name is 0 to 128 of A-Z a-z 0-9 . _ ~ : @ - and needs no percent-encoding.'

@@ -1,0 +1,221 @@
+import fc from 'fast-check'
+import t from 'tap'
+import {
+  type Address,
+  addressKey,
+  addressPrefix,
+  createTrustedProxies,
+  isInPrefix,
+  normalize,
+  parseAddress,
+} from '../../src/http/address.js'
+
+const seed = 20_260_602
+
+const address = (text: string): Address => {
+  const parsed = parseAddress(text)
+  if (parsed === undefined) throw new Error(`${text} is no address`)
+  return parsed
+}
+
+const hex = (bytes: Uint8Array | undefined): string | undefined =>
+  bytes === undefined ? undefined : Buffer.from(bytes).toString('hex')
+
+t.test('addresses as proxies write them', async t => {
+  const cases = [
+    ['203.0.113.9', 'cb007109'],
+    ['0.0.0.0', '00000000'],
+    ['255.255.255.255', 'ffffffff'],
+    ['203.0.113.9:4711', 'cb007109'],
+    ['2001:db8::1', '20010db8000000000000000000000001'],
+    ['2001:DB8::1', '20010db8000000000000000000000001'],
+    ['[2001:db8::1]', '20010db8000000000000000000000001'],
+    ['[2001:db8::1]:443', '20010db8000000000000000000000001'],
+    ['::', '00000000000000000000000000000000'],
+    ['::ffff:203.0.113.9', 'cb007109'],
+    ['::ffff:cb00:7109', 'cb007109'],
+    ['[::ffff:203.0.113.9]:80', 'cb007109'],
+    ['64:ff9b::203.0.113.9', '0064ff9b0000000000000000cb007109'],
+    ['::fffe:cb00:7109', '00000000000000000000fffecb007109'],
+  ] as const
+  for (const [text, expected] of cases) t.equal(hex(parseAddress(text)), expected, text)
+})
+
+t.test('texts that are no address', async t => {
+  const texts = [
+    '',
+    ' ',
+    'unknown',
+    '_hidden',
+    'localhost',
+    'example.com',
+    '1.2.3',
+    '1.2.3.4.5',
+    '256.1.1.1',
+    '1.2.3.-4',
+    '010.0.0.1',
+    '0x7f.0.0.1',
+    '2130706433',
+    '1.2.3.4:',
+    '1.2.3.4:http',
+    '[::1',
+    '::1]',
+    '[::1]x',
+    '[]',
+    ':::',
+    '1::2::3',
+    '::12345',
+    '::ffff:999.1.1.1',
+    'for=1.2.3.4',
+    '"[::1]"',
+    '1.2.3.4\0',
+    '1.2.3.4\n',
+    '10.0.0.0/8',
+    '１.2.3.4',
+  ]
+  for (const text of texts) t.equal(parseAddress(text), undefined, JSON.stringify(text))
+})
+
+t.test('no text makes the parser throw, and what it reads has 4 or 16 bytes', async t => {
+  const characters = fc.constantFrom(...'0123456789abcdefF:.[]/%x ,')
+  const property = fc.property(fc.oneof(fc.string({ unit: characters }), fc.string()), text => {
+    const parsed = parseAddress(text)
+    return parsed === undefined || parsed.length === 4 || parsed.length === 16
+  })
+  fc.assert(property, { seed, numRuns: 20_000 })
+  const real = fc.property(fc.oneof(fc.ipV4(), fc.ipV6()), text => parseAddress(text) !== undefined)
+  fc.assert(real, { seed, numRuns: 5000 })
+  t.pass(`seed ${seed}`)
+})
+
+t.test('IPv4 in IPv6 clothes is IPv4, and nothing else is', async t => {
+  const bytes = (text: string) => Uint8Array.from(Buffer.from(text, 'hex'))
+  t.equal(hex(normalize(bytes('00000000000000000000ffffcb007109'))), 'cb007109')
+  for (const other of [
+    '00000000000000000000fffecb007109',
+    '000000000000000000000000cb007109',
+    '00000000000000000001ffffcb007109',
+    '80000000000000000000ffffcb007109',
+    'cb007109',
+  ])
+    t.equal(hex(normalize(bytes(other))), other)
+})
+
+t.test('a limit counts an IPv4 address, and an IPv6 /64', async t => {
+  const same = (one: string, two: string) => addressKey(address(one)) === addressKey(address(two))
+  t.ok(same('203.0.113.9', '::ffff:203.0.113.9'))
+  t.ok(same('2001:db8:0:1::1', '2001:db8:0:1:ffff:ffff:ffff:ffff'))
+  t.notOk(same('203.0.113.9', '203.0.113.8'))
+  t.notOk(same('2001:db8:0:1::1', '2001:db8:0:2::1'))
+  t.notOk(same('203.0.113.9', 'cb00:7109::'), 'the two families do not meet')
+})
+
+t.test('prefixes of an address', async t => {
+  const cases = [
+    ['203.0.113.255', 32, 64, '20cb0071ff'],
+    ['203.0.113.255', 24, 64, '18cb0071'],
+    ['203.0.113.255', 25, 64, '19cb007180'],
+    ['203.0.113.255', 31, 64, '1fcb0071fe'],
+    ['203.0.113.255', 1, 64, '0180'],
+    ['203.0.113.255', 0, 64, '00'],
+    ['2001:db8:1:2:ffff::1', 32, 64, '4020010db800010002'],
+    ['2001:db8:1:2:ffff::1', 32, 65, '4120010db80001000280'],
+    ['2001:db8:1:2:ffff::1', 32, 48, '3020010db80001'],
+    ['2001:db8:1:2:ffff::1', 32, 128, '8020010db800010002ffff000000000001'],
+  ] as const
+  for (const [text, v4, v6, expected] of cases)
+    t.equal(hex(addressPrefix(address(text), { v4, v6 })), expected, `${text} ${v4},${v6}`)
+})
+
+t.test('which addresses lie in a prefix', async t => {
+  const cases = [
+    ['203.0.113.9', 32, 64, '203.0.113.9', true],
+    ['203.0.113.9', 32, 64, '203.0.113.8', false],
+    ['203.0.113.9', 24, 64, '203.0.113.250', true],
+    ['203.0.113.9', 24, 64, '203.0.112.9', false],
+    ['203.0.113.127', 25, 64, '203.0.113.0', true],
+    ['203.0.113.127', 25, 64, '203.0.113.128', false],
+    ['203.0.113.9', 0, 64, '8.8.8.8', true],
+    ['203.0.113.9', 0, 64, '2001:db8::1', false],
+    ['203.0.113.9', 32, 64, '::ffff:203.0.113.9', true],
+    ['2001:db8:1:2::1', 32, 64, '2001:db8:1:2:ffff::9', true],
+    ['2001:db8:1:2::1', 32, 64, '2001:db8:1:3::1', false],
+    ['2001:db8:1:2::1', 32, 63, '2001:db8:1:3::1', true],
+    ['2001:db8:1:2::1', 32, 128, '2001:db8:1:2::1', true],
+    ['2001:db8:1:2::1', 32, 128, '2001:db8:1:2::2', false],
+    ['cb00:7109::', 32, 33, '203.0.113.9', false],
+  ] as const
+  for (const [own, v4, v6, other, expected] of cases)
+    t.equal(
+      isInPrefix(address(other), addressPrefix(address(own), { v4, v6 })),
+      expected,
+      `${own}/${v4},${v6} ${other}`,
+    )
+})
+
+t.test('prefixes that are none match nothing', async t => {
+  const own = address('203.0.113.9')
+  for (const bad of ['', '20', '20cb0071', '20cb00710900', '19cb0071ff', '21cb00710900', 'ffcb007109'])
+    t.notOk(isInPrefix(own, Buffer.from(bad, 'hex')), bad)
+})
+
+t.test('the client behind trusted proxies, walked from the right', async t => {
+  const proxies = createTrustedProxies(['10.0.0.0/8', '192.0.2.1', '2001:db8:ffff::/48'])
+  const cases = [
+    ['a stranger is himself', '203.0.113.9', '198.51.100.1', '203.0.113.9'],
+    ['a stranger without a header', '203.0.113.9', '', '203.0.113.9'],
+    ['a proxy without a header', '10.0.0.1', '', '10.0.0.1'],
+    ['one hop', '10.0.0.1', '198.51.100.1', '198.51.100.1'],
+    ['what the client wrote itself proves nothing', '10.0.0.1', '1.1.1.1, 198.51.100.1', '198.51.100.1'],
+    ['a forged proxy to the left', '10.0.0.1', '10.0.0.9, 198.51.100.1', '198.51.100.1'],
+    ['two proxies', '10.0.0.1', '1.1.1.1, 198.51.100.1, 10.0.0.2', '198.51.100.1'],
+    ['a single address among the proxies', '192.0.2.1', '198.51.100.1', '198.51.100.1'],
+    ['its neighbour is none', '192.0.2.2', '198.51.100.1', '192.0.2.2'],
+    ['all are proxies', '10.0.0.1', '10.0.0.3, 10.0.0.2', '10.0.0.3'],
+    ['IPv6 proxy, IPv4 client', '2001:db8:ffff::1', '198.51.100.1', '198.51.100.1'],
+    ['IPv6 outside of the network', '2001:db8:fffe::1', '198.51.100.1', '2001:db8:fffe::1'],
+    ['mapped IPv4 among the hops', '10.0.0.1', '198.51.100.1, ::ffff:10.0.0.2', '198.51.100.1'],
+    ['a port', '10.0.0.1', '198.51.100.1:4711', '198.51.100.1'],
+    ['IPv6 in brackets, with a port', '10.0.0.1', '[2001:db8::7]:4711', '2001:db8::7'],
+    ['no spaces', '10.0.0.1', '1.1.1.1,198.51.100.1,10.0.0.2', '198.51.100.1'],
+    ['many spaces', '10.0.0.1', '  198.51.100.1 ,  10.0.0.2  ', '198.51.100.1'],
+    ['unreadable ends the search at the hop before', '10.0.0.1', '1.1.1.1, unknown, 10.0.0.2', '10.0.0.2'],
+    ['unreadable at once', '10.0.0.1', 'unknown', '10.0.0.1'],
+    ['an empty entry is unreadable', '10.0.0.1', '198.51.100.1, ', '10.0.0.1'],
+    ['a comma alone', '10.0.0.1', ',', '10.0.0.1'],
+  ] as const
+  for (const [name, peer, header, expected] of cases)
+    t.strictSame(proxies.clientOf(address(peer), header), address(expected), name)
+})
+
+t.test('who is a trusted proxy', async t => {
+  const nobody = createTrustedProxies([])
+  t.notOk(nobody.has(address('127.0.0.1')))
+  t.strictSame(nobody.clientOf(address('127.0.0.1'), '1.1.1.1'), address('127.0.0.1'))
+  const cases = [
+    ['10.0.0.0/8', '10.255.255.255', true],
+    ['10.0.0.0/8', '11.0.0.0', false],
+    ['10.0.0.0/8', 'a00::1', false],
+    ['::/0', '2001:db8::1', true],
+    ['::/0', '10.0.0.1', false],
+    ['0.0.0.0/0', '10.0.0.1', true],
+    ['0.0.0.0/0', '2001:db8::1', false],
+    ['::1', '::1', true],
+    ['::1', '::2', false],
+    ['10.1.2.3/31', '10.1.2.2', true],
+    ['10.1.2.3/31', '10.1.2.4', false],
+    ['::ffff:10.0.0.1', '10.0.0.1', true],
+    ['::ffff:10.0.0.0/104', '10.0.0.1', true],
+  ] as const
+  for (const [network, peer, expected] of cases)
+    t.equal(createTrustedProxies([network]).has(address(peer)), expected, `${peer} in ${network}`)
+})
+
+t.test('a header as long as uWS lets through is walked quickly and to its end', async t => {
+  const proxies = createTrustedProxies(['10.0.0.0/8'])
+  const hops = Array.from({ length: 500 }, () => '10.0.0.2')
+  t.strictSame(
+    proxies.clientOf(address('10.0.0.1'), `198.51.100.1,${hops.join(',')}`),
+    address('198.51.100.1'),
+  )
+})

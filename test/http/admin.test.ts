@@ -1,0 +1,80 @@
+import t from 'tap'
+import { bearer, jsonOf, knock, request } from '../support/http.js'
+import { isProblem } from '../support/problem.js'
+import { serverHasRead } from '../support/raw.js'
+import { adminKey, startServer } from '../support/server.js'
+import { type Client, enter, socketUrl } from '../support/tclient.js'
+import { gatePath, mint } from '../support/tokens.js'
+
+const server = await startServer(t)
+const admin = (path: string) => request(server.admin, path, { headers: bearer(adminKey) })
+
+t.test('the key is demanded, whole and exact', async t => {
+  const cases = [
+    ['none', {}],
+    ['a wrong one', bearer('wrong')],
+    ['a wrong one of its length', bearer('x'.repeat(adminKey.length))],
+    ['its beginning', bearer(adminKey.slice(0, -1))],
+    ['more than it', bearer(`${adminKey}x`)],
+    ['another case', bearer(adminKey.toUpperCase())],
+    ['empty', { authorization: 'Bearer ' }],
+    ['as Basic', { authorization: `Basic ${Buffer.from(`admin:${adminKey}`).toString('base64')}` }],
+    ['without a scheme', { authorization: adminKey }],
+  ] as const
+  for (const [name, headers] of cases)
+    for (const path of ['/metrics', '/connections']) {
+      const reply = await request(server.admin, path, { headers })
+      isProblem(t, reply, '401 admin_key_invalid', `${name}, ${path}`)
+      t.match(reply.headers['www-authenticate'], /^Bearer\b/, `${name}, ${path}: the challenge`)
+    }
+})
+
+t.test('its routes are its own', async t => {
+  isProblem(t, await admin('/nothing'), '404 not_found')
+  isProblem(t, await admin('/auth'), '404 not_found', 'nobody logs in here')
+  const reply = await request(server.admin, '/metrics', { method: 'POST', headers: bearer(adminKey) })
+  isProblem(t, reply, '405 method_not_allowed')
+  t.match(reply.headers.allow, /\bGET\b/)
+})
+
+t.test('/metrics is Prometheus text, with refusals by their code', async t => {
+  await knock(server.url, '/channel/?ticket=AAAA')
+  const ticket = await mint(server.url)
+  await knock(server.url, gatePath(ticket))
+  await knock(server.url, gatePath(ticket))
+  await request(server.url, '/ws_ticket')
+  const reply = await admin('/metrics')
+  t.equal(reply.status, 200)
+  t.match(reply.headers['content-type'], /^text\/plain; version=0\.0\.4/)
+  const sample =
+    /^[a-zA-Z_:][a-zA-Z0-9_:]*(\{([a-zA-Z_][a-zA-Z0-9_]*="([^"\\\n]|\\.)*",?)*\})? (-?[0-9.e+-]+|[+-]Inf|NaN)( [0-9]+)?$/
+  const broken = reply.text
+    .split('\n')
+    .filter(line => line !== '' && !/^# (HELP|TYPE) /.test(line) && !sample.test(line))
+  t.strictSame(broken, [], 'every line is well formed')
+  for (const code of ['ticket_invalid', 'ticket_used', 'token_missing'])
+    t.match(reply.text, new RegExp(`^ticketgate_\\w+\\{[^}]*"${code}"[^}]*\\} [1-9]`, 'm'), code)
+  t.match(reply.text, /^ticketgate_\w*replay\w*capacity\w* 1000000$/m, 'the capacity of the replay cache')
+  t.match(reply.text, /^ticketgate_\w*replay\w*high\w* [1-9]/m, 'its high-water mark')
+})
+
+const numbers = (value: unknown): number[] =>
+  typeof value === 'number'
+    ? [value]
+    : typeof value === 'object' && value !== null
+      ? Object.values(value).flatMap(numbers)
+      : []
+
+t.test('/connections counts the sockets that are open', async t => {
+  const clients: Client[] = []
+  for (let n = 0; n < 7; n++)
+    clients.push((await enter(socketUrl(server.url, gatePath(await mint(server.url))))).client)
+  const full = await admin('/connections')
+  t.equal(full.status, 200)
+  t.ok(numbers(jsonOf(full)).includes(7), full.text)
+  await Promise.all(clients.map(client => client.close()))
+  await serverHasRead(server.url)
+  const empty = await admin('/connections')
+  t.notOk(numbers(jsonOf(empty)).includes(7), empty.text)
+  t.ok(numbers(jsonOf(empty)).includes(0), empty.text)
+})

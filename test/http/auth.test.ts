@@ -1,0 +1,182 @@
+import t from 'tap'
+import { bearer, jsonOf, postJson, type Reply, request } from '../support/http.js'
+import { isProblem } from '../support/problem.js'
+import { startServer } from '../support/server.js'
+import { nowSeconds } from '../support/tokens.js'
+
+const json = { 'content-type': 'application/json' }
+const credentials = '{"user":"maggie","pwd":"secret"}'
+const server = await startServer(t, {
+  users: { maggie: 'secret', zoë: 'pässword: with colons' },
+  env: { TICKETGATE_TOKEN_TTL_SECONDS: '120' },
+})
+const basic = (user: string, pwd: string): { authorization: string } => ({
+  authorization: `Basic ${Buffer.from(`${user}:${pwd}`).toString('base64')}`,
+})
+
+t.test('a login by any way gives a token that lives as long as configured', async t => {
+  const ways = [
+    ['POST with JSON', { method: 'POST', headers: json, body: credentials }],
+    ['GET with JSON', { method: 'GET', headers: json, body: credentials }],
+    [
+      'JSON with a charset',
+      { method: 'POST', headers: { 'content-type': 'application/json; charset=utf-8' }, body: credentials },
+    ],
+    [
+      'JSON in other case',
+      { method: 'POST', headers: { 'content-type': 'Application/JSON' }, body: credentials },
+    ],
+    ['POST with Basic', { method: 'POST', headers: basic('maggie', 'secret') }],
+    ['GET with Basic', { method: 'GET', headers: basic('maggie', 'secret') }],
+    [
+      'Basic in lower case',
+      { headers: { authorization: basic('maggie', 'secret').authorization.replace('Basic', 'basic') } },
+    ],
+  ] as const
+  for (const [name, options] of ways) {
+    const reply = await request(server.url, '/auth', options)
+    t.equal(reply.status, 200, name)
+    t.equal(reply.headers['cache-control'], 'no-store', `${name}: not to be stored`)
+    t.match(reply.headers['content-type'], /^application\/json\b/, name)
+    const body = jsonOf(reply)
+    t.strictSame(Object.keys(body).sort(), ['expires', 'token'], name)
+    const payload = JSON.parse(Buffer.from(String(body.token).split('.')[1] ?? '', 'base64url').toString())
+    t.equal(payload.sub, 'maggie', name)
+    t.equal(payload.exp, body.expires, `${name}: expires is the token's own`)
+    t.equal(payload.exp - payload.iat, 120, `${name}: the configured life`)
+    t.ok(Math.abs(Number(payload.iat) - nowSeconds()) <= 1, `${name}: issued now`)
+    const minted = await request(server.url, '/ws_ticket', { headers: bearer(String(body.token)) })
+    t.equal(minted.status, 200, `${name}: it is good for a ticket`)
+  }
+})
+
+t.test('names and passwords beyond ASCII, colons in the password', async t => {
+  const byJson = await postJson(server.url, '/auth', { user: 'zoë', pwd: 'pässword: with colons' })
+  t.equal(byJson.status, 200, 'JSON')
+  const byBasic = await request(server.url, '/auth', { headers: basic('zoë', 'pässword: with colons') })
+  t.equal(byBasic.status, 200, 'Basic, as UTF-8 (RFC 7617 section 2.1)')
+})
+
+t.test('wrong credentials look the same whatever is wrong', async t => {
+  const wrong = [
+    ['a wrong password', 'maggie', 'secre'],
+    ['a wrong password, longer', 'maggie', 'secret '],
+    ['a wrong password in another case', 'maggie', 'Secret'],
+    ['an empty password', 'maggie', ''],
+    ['an unknown user', 'nobody', 'secret'],
+    ['a user in another case', 'Maggie', 'secret'],
+    ['an empty user', '', 'secret'],
+    ['the prototype of an object', '__proto__', 'secret'],
+    ['the constructor of an object', 'constructor', 'secret'],
+    ['a method of an object', 'hasOwnProperty', 'secret'],
+    ['a user with a zero byte', 'maggie\0', 'secret'],
+    ['the password of another', 'maggie', 'pässword: with colons'],
+  ] as const
+  const replies: Reply[] = []
+  for (const [name, user, pwd] of wrong) {
+    const reply = await postJson(server.url, '/auth', { user, pwd })
+    isProblem(t, reply, '401 bad_credentials', name)
+    replies.push(reply)
+  }
+  t.equal(new Set(replies.map(({ text }) => text)).size, 1, 'one body for all')
+  const shapes = replies.map(({ headers }) => JSON.stringify({ ...headers, date: '' }))
+  t.equal(new Set(shapes).size, 1, 'one set of headers for all')
+  isProblem(
+    t,
+    await request(server.url, '/auth', { headers: basic('maggie', 'wrong') }),
+    '401 bad_credentials',
+    'Basic',
+  )
+})
+
+t.test('requests that are no login', async t => {
+  const cases = [
+    ['no JSON', '{"user":', '400 bad_request'],
+    ['an empty body', '', '400 bad_request'],
+    ['a list', '["maggie","secret"]', '400 bad_request'],
+    ['a string', '"maggie"', '400 bad_request'],
+    ['null', 'null', '400 bad_request'],
+    ['no user', '{"pwd":"secret"}', '400 bad_request'],
+    ['no password', '{"user":"maggie"}', '400 bad_request'],
+    ['a user that is a number', '{"user":5,"pwd":"secret"}', '400 bad_request'],
+    ['a password that is a list', '{"user":"maggie","pwd":["secret"]}', '400 bad_request'],
+    ['a password that is null', '{"user":"maggie","pwd":null}', '400 bad_request'],
+    ['credentials in a prototype', '{"__proto__":{"user":"maggie","pwd":"secret"}}', '400 bad_request'],
+    ['text after the JSON', `${credentials}x`, '400 bad_request'],
+    ['JSON in UTF-16', Buffer.from(credentials, 'utf16le').toString('latin1'), '400 bad_request'],
+  ] as const
+  for (const [name, body, expected] of cases)
+    for (const method of ['POST', 'GET'])
+      isProblem(
+        t,
+        await request(server.url, '/auth', { method, headers: json, body }),
+        expected,
+        `${name}, by ${method}`,
+      )
+})
+
+t.test('other media types are refused', async t => {
+  for (const type of [
+    'text/plain',
+    'application/x-www-form-urlencoded',
+    'application/jsonp',
+    'text/json',
+    'application/json-patch+json',
+  ])
+    isProblem(
+      t,
+      await request(server.url, '/auth', {
+        method: 'POST',
+        headers: { 'content-type': type },
+        body: credentials,
+      }),
+      '415 unsupported_media_type',
+      type,
+    )
+})
+
+t.test('a body too large is refused, whether or not it says its size', async t => {
+  const body = JSON.stringify({ user: 'maggie', pwd: 'x'.repeat(200_000) })
+  isProblem(t, await postJson(server.url, '/auth', body), '413 body_too_large', 'with a length')
+  const chunked = await request(server.url, '/auth', {
+    method: 'POST',
+    headers: { ...json, 'transfer-encoding': 'chunked', 'content-length': [] },
+    body,
+  })
+  isProblem(t, chunked, '413 body_too_large', 'in chunks')
+})
+
+t.test('a password beyond reason is refused without a login', async t => {
+  const reply = await postJson(server.url, '/auth', { user: 'maggie', pwd: 'p'.repeat(3000) })
+  t.match(String(reply.status), /^(400|401|413)$/)
+})
+
+t.test('broken Basic is refused', async t => {
+  for (const value of [
+    'Basic',
+    'Basic ',
+    'Basic !!!',
+    `Basic ${Buffer.from('nocolon').toString('base64')}`,
+    'Basic bWFnZ2ll OnNlY3JldA==',
+  ]) {
+    const reply = await request(server.url, '/auth', { method: 'POST', headers: { authorization: value } })
+    t.match(reply.text, /"code":\s*"(bad_request|bad_credentials)"/, `${value}: ${reply.status}`)
+    t.match(reply.headers['content-type'], /^application\/problem\+json/, value)
+  }
+})
+
+t.test('more logins at once than can queue are told to come back', async t => {
+  const replies = await Promise.all(
+    Array.from({ length: 300 }, () => postJson(server.url, '/auth', { user: 'maggie', pwd: 'wrong' })),
+  )
+  const busy = replies.filter(({ status }) => status === 503)
+  const others = replies.filter(({ status }) => status !== 503)
+  t.ok(busy.length > 0 && others.length > 0, `${busy.length} busy, ${others.length} served`)
+  t.ok(others.every(({ status }) => status === 401))
+  const [first] = busy
+  if (first !== undefined) {
+    isProblem(t, first, '503 login_busy')
+    t.match(first.headers['retry-after'], /^[1-9][0-9]*$/, 'with Retry-After')
+  }
+  t.equal((await postJson(server.url, '/auth', credentials)).status, 200, 'and then it goes on')
+})

@@ -1,0 +1,150 @@
+import t, { type Test } from 'tap'
+import { knock, postJson, type Reply, request } from '../support/http.js'
+import { isProblem } from '../support/problem.js'
+import { allowedOrigin, startServer } from '../support/server.js'
+import { gatePath, mint, tokenFor } from '../support/tokens.js'
+
+const server = await startServer(t, { users: { maggie: 'secret' } })
+const listed = [allowedOrigin, 'https://app.example.com:8443', 'http://localhost:3000']
+const strangers = [
+  ['another host', 'https://evil.test'],
+  ['a host with the allowed one before it', 'https://example.com.evil.test'],
+  ['a host with the allowed one behind it', 'https://evil-example.com'],
+  ['a subdomain', 'https://sub.example.com'],
+  ['a host that is shorter', 'https://example.co'],
+  ['a dot behind the host', 'https://example.com.'],
+  ['another scheme', 'http://example.com'],
+  ['another port', 'https://example.com:8443'],
+  ['the default port spelled out', 'https://example.com:443'],
+  ['the allowed port missing', 'https://app.example.com'],
+  ['another port of localhost', 'http://localhost:3001'],
+  ['upper case', 'https://EXAMPLE.com'],
+  ['a slash behind it', 'https://example.com/'],
+  ['a path', 'https://example.com/x'],
+  ['user information', 'https://example.com@evil.test'],
+  ['the null origin', 'null'],
+  ['two in one', 'https://example.com https://evil.test'],
+  ['a list', 'https://example.com, https://evil.test'],
+  ['the whole list', listed.join(',')],
+  ['a file', 'file://'],
+  ['an asterisk', '*'],
+] as const
+
+const preflight = (path: string, origin: string, method = 'POST'): Promise<Reply> =>
+  request(server.url, path, {
+    method: 'OPTIONS',
+    headers: {
+      origin,
+      'access-control-request-method': method,
+      'access-control-request-headers': 'authorization,content-type',
+    },
+  })
+
+const isOpenTo = (t: Test, reply: Reply, origin: string, name: string): void => {
+  t.equal(reply.headers['access-control-allow-origin'], origin, `${name}: allowed by its very name`)
+  t.match(reply.headers.vary, /\borigin\b/i, `${name}: varies by Origin`)
+}
+
+t.test('a preflight from a listed origin is answered', async t => {
+  for (const origin of listed)
+    for (const path of ['/auth', '/ws_ticket']) {
+      const name = `${path} from ${origin}`
+      const reply = await preflight(path, origin)
+      t.match(String(reply.status), /^20[04]$/, name)
+      isOpenTo(t, reply, origin, name)
+      t.match(reply.headers['access-control-allow-methods'], /\bPOST\b/, name)
+      t.match(reply.headers['access-control-allow-methods'], /\bGET\b/, name)
+      t.match(reply.headers['access-control-allow-headers'], /\bauthorization\b/i, name)
+      t.match(reply.headers['access-control-allow-headers'], /\bcontent-type\b/i, name)
+      t.equal(reply.text, '', name)
+    }
+})
+
+t.test('a preflight from anywhere else opens nothing', async t => {
+  for (const [name, origin] of strangers)
+    for (const path of ['/auth', '/ws_ticket'])
+      t.equal(
+        (await preflight(path, origin)).headers['access-control-allow-origin'],
+        undefined,
+        `${name}, ${path}`,
+      )
+})
+
+t.test('replies and refusals can be read from a listed origin', async t => {
+  const headers = { origin: allowedOrigin }
+  const login = await postJson(server.url, '/auth', { user: 'maggie', pwd: 'secret' }, { headers })
+  t.equal(login.status, 200)
+  isOpenTo(t, login, allowedOrigin, 'a login')
+  const ticket = await request(server.url, '/ws_ticket', {
+    headers: { ...headers, authorization: `Bearer ${tokenFor('maggie')}` },
+  })
+  t.equal(ticket.status, 200)
+  isOpenTo(t, ticket, allowedOrigin, 'a ticket')
+  const refusals = [
+    ['401', await request(server.url, '/ws_ticket', { headers })],
+    ['400', await postJson(server.url, '/auth', '{', { headers })],
+    [
+      '415',
+      await request(server.url, '/auth', {
+        method: 'POST',
+        headers: { ...headers, 'content-type': 'text/plain' },
+        body: 'x',
+      }),
+    ],
+    ['405', await request(server.url, '/auth', { method: 'DELETE', headers })],
+  ] as const
+  for (const [status, reply] of refusals) {
+    t.equal(String(reply.status), status)
+    isOpenTo(t, reply, allowedOrigin, `a ${status}`)
+  }
+  t.match(ticket.headers['access-control-expose-headers'] ?? 'retry-after', /retry-after/i)
+})
+
+t.test('nothing can be read from anywhere else', async t => {
+  for (const [name, origin] of strangers) {
+    const reply = await request(server.url, '/ws_ticket', {
+      headers: { origin, authorization: `Bearer ${tokenFor('maggie')}` },
+    })
+    t.equal(reply.headers['access-control-allow-origin'], undefined, name)
+  }
+})
+
+t.test('a socket from a listed origin, or from no browser, may open', async t => {
+  for (const origin of [...listed, undefined]) {
+    const headers = origin === undefined ? {} : { origin }
+    const reply = await knock(server.url, gatePath(await mint(server.url)), { headers })
+    t.equal(reply.status, 101, origin ?? 'no origin')
+  }
+})
+
+t.test('a socket from anywhere else is refused, and its ticket is still good', async t => {
+  for (const [name, origin] of strangers) {
+    const ticket = await mint(server.url)
+    isProblem(
+      t,
+      await knock(server.url, gatePath(ticket), { headers: { origin } }),
+      '403 origin_forbidden',
+      name,
+    )
+    t.equal((await knock(server.url, gatePath(ticket))).status, 101, `${name}: not spent`)
+  }
+})
+
+t.test('without a list, the public URL is the one origin', async t => {
+  const alone = await startServer(t, {
+    env: { TICKETGATE_ORIGINS: undefined, TICKETGATE_PUBLIC_URL: 'https://gate.example:8443' },
+  })
+  const cases = [
+    ['https://gate.example:8443', 101],
+    ['https://gate.example', 403],
+    ['http://gate.example:8443', 403],
+    ['http://localhost:3000', 403],
+    [`http://127.0.0.1:${alone.port}`, 403],
+    ['null', 403],
+  ] as const
+  for (const [origin, status] of cases) {
+    const reply = await knock(alone.url, gatePath(await mint(alone.url)), { headers: { origin } })
+    if (status === 101) t.equal(reply.status, 101, origin)
+    else isProblem(t, reply, '403 origin_forbidden', origin)
+  }
+})

@@ -1,0 +1,136 @@
+import t, { type Test } from 'tap'
+import { bearer, jsonOf, postJson, type Reply, request } from '../support/http.js'
+import { hasRetryAfter, isProblem } from '../support/problem.js'
+import { development, startServer, type TestServer } from '../support/server.js'
+import { tokenFor } from '../support/tokens.js'
+
+const right = { user: 'maggie', pwd: 'secret' }
+const wrong = { user: 'maggie', pwd: 'wrong' }
+
+const login = (server: TestServer, from: string, forwarded?: string | readonly string[], body = wrong) =>
+  postJson(server.url, '/auth', body, {
+    from,
+    headers: forwarded === undefined ? {} : { 'x-forwarded-for': forwarded },
+  })
+
+const isLimited = (t: Test, reply: Reply, name: string): void => {
+  isProblem(t, reply, '429 rate_limited', name)
+  hasRetryAfter(t, reply, name)
+}
+
+t.test('logins are limited per address, before any password is hashed', async t => {
+  const server = await startServer(t, { users: { maggie: 'secret' }, env: { TICKETGATE_LOGIN_RATE: '3/60' } })
+  for (let n = 1; n <= 3; n++)
+    isProblem(t, await login(server, '127.0.0.2'), '401 bad_credentials', `attempt ${n}`)
+  isLimited(t, await login(server, '127.0.0.2'), 'the fourth')
+  isLimited(t, await login(server, '127.0.0.2', undefined, right), 'the fourth with the right password')
+  const byBasic = await request(server.url, '/auth', {
+    from: '127.0.0.2',
+    headers: { authorization: `Basic ${Buffer.from('maggie:secret').toString('base64')}` },
+  })
+  isLimited(t, byBasic, 'by Basic')
+  t.equal((await login(server, '127.0.0.3', undefined, right)).status, 200, 'another address is free')
+
+  const flood = await Promise.all(Array.from({ length: 300 }, () => login(server, '127.0.0.4')))
+  const counts: Record<string, number> = {}
+  for (const { status } of flood) counts[status] = (counts[status] ?? 0) + 1
+  t.strictSame(
+    counts,
+    { '401': 3, '429': 297 },
+    'a flood reaches the hashing three times, and fills no queue',
+  )
+  isLimited(t, await login(server, '127.0.0.2', '203.0.113.9'), 'a forwarded address counts for nothing')
+})
+
+t.test('tickets are limited per user', async t => {
+  const server = await startServer(t, { env: { TICKETGATE_TICKET_RATE: '3/60' } })
+  const take = (user: string, from: string, claims = {}) =>
+    request(server.url, '/ws_ticket', { from, headers: bearer(tokenFor(user, claims)) })
+  for (let n = 1; n <= 3; n++) t.equal((await take('maggie', '127.0.0.2')).status, 200, `ticket ${n}`)
+  isLimited(t, await take('maggie', '127.0.0.2'), 'the fourth')
+  isLimited(t, await take('maggie', '127.0.0.3'), 'from another address')
+  isLimited(t, await take('maggie', '127.0.0.2', { jti: 'other' }), 'with another token')
+  t.equal((await take('lisa', '127.0.0.2')).status, 200, 'another user is free')
+  for (let n = 0; n < 5; n++)
+    await request(server.url, '/ws_ticket', { headers: bearer(`${tokenFor('bart')}x`) })
+  t.equal((await take('bart', '127.0.0.2')).status, 200, 'forged tokens of a user take nothing from him')
+})
+
+t.test('a forwarded address counts when a trusted proxy says so, from the right', async t => {
+  const server = await startServer(t, {
+    env: {
+      TICKETGATE_LOGIN_RATE: '1/60',
+      TICKETGATE_TRUSTED_PROXIES: '127.0.0.1/32,127.0.1.0/24,10.0.0.0/8,2001:db8:1::/48',
+    },
+  })
+  const proxy = '127.0.0.1'
+  const status = async (from: string, forwarded?: string | readonly string[]) =>
+    (await login(server, from, forwarded)).status
+  const cases = [
+    ['a client of the proxy', proxy, '203.0.113.1', 401],
+    ['the same again', proxy, '203.0.113.1', 429],
+    ['the same behind a spoofed entry', proxy, '198.51.100.1, 203.0.113.1', 429],
+    ['the same behind another spoofed entry', proxy, '198.51.100.2,203.0.113.1', 429],
+    ['the same behind a hundred spoofed entries', proxy, `${'198.51.100.3, '.repeat(100)}203.0.113.1`, 429],
+    ['the same before a trusted proxy', proxy, '203.0.113.1, 10.1.2.3', 429],
+    ['the same before two trusted proxies', proxy, '203.0.113.1, 10.1.2.3, 10.9.9.9', 429],
+    ['the same before a trusted IPv6 proxy', proxy, '203.0.113.1, 2001:db8:1::5', 429],
+    ['the same by another trusted proxy', '127.0.1.9', '203.0.113.1', 429],
+    ['the same with white space', proxy, ' \t203.0.113.1 ', 429],
+    ['the same in two lines, spoofed first', proxy, ['198.51.100.9', '203.0.113.1'], 429],
+    ['the same in two lines, a proxy last', proxy, ['203.0.113.1', '10.1.2.3'], 429],
+    ['the same mapped into IPv6', proxy, '::ffff:203.0.113.1', 429],
+    ['another client', proxy, '203.0.113.2', 401],
+    ['an IPv6 client', proxy, '2001:db8:2::1', 401],
+    ['the same written at length', proxy, '2001:0DB8:0002:0:0:0:0:1', 429],
+    ['an address that is not trusted', '127.0.0.2', '203.0.113.3', 401],
+    ['the same with another header', '127.0.0.2', '203.0.113.4', 429],
+    ['a client the untrusted one spoke of', proxy, '203.0.113.3', 401],
+  ] as const
+  for (const [name, from, forwarded, expected] of cases)
+    t.equal(await status(from, forwarded), expected, name)
+
+  t.test('garbage where an address belongs gives no free login', async t => {
+    const garbage = [
+      'unknown',
+      '999.1.1.1',
+      '1.2.3',
+      '0x7f.1',
+      '::g',
+      '-',
+      ',',
+      'a'.repeat(3000),
+      '203.0.113.77:x',
+    ]
+    const statuses: number[] = []
+    for (const value of garbage) statuses.push(await status(proxy, value))
+    t.ok(statuses.filter(s => s === 401).length <= 1, `all count as one address: ${statuses}`)
+    t.ok(
+      statuses.every(s => s === 401 || s === 429 || s === 400),
+      String(statuses),
+    )
+  })
+})
+
+t.test('what a trusted proxy forwards of scheme and host makes the URL; others make nothing', async t => {
+  const server = await startServer(t, {
+    env: {
+      ...development,
+      TICKETGATE_JWT_SECRET: 'development-too-Vq3n8Zt1Lw6Xc9Rb2Md5Kf7',
+      TICKETGATE_TRUSTED_PROXIES: '127.0.0.1/32',
+    },
+    users: { maggie: 'secret' },
+  })
+  const { token } = jsonOf(await postJson(server.url, '/auth', right)) as { token: string }
+  const take = async (from: string) =>
+    String(
+      jsonOf(
+        await request(server.url, '/ws_ticket', {
+          from,
+          headers: { ...bearer(token), 'x-forwarded-proto': 'https', 'x-forwarded-host': 'edge.example' },
+        }),
+      ).url,
+    )
+  t.match(await take('127.0.0.1'), /^wss:\/\/edge\.example\/channel\/\?ticket=/)
+  t.match(await take('127.0.0.2'), new RegExp(`^ws://127\\.0\\.0\\.1:${server.port}/`))
+})

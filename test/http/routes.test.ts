@@ -1,0 +1,67 @@
+import t from 'tap'
+import { request } from '../support/http.js'
+import { isProblem } from '../support/problem.js'
+import { startServer } from '../support/server.js'
+
+const server = await startServer(t)
+
+t.test('health and readiness are 200 once it listens', async t => {
+  t.equal((await request(server.url, '/healthz')).status, 200)
+  t.equal((await request(server.url, '/readyz')).status, 200)
+})
+
+t.test('what is not there is 404', async t => {
+  for (const path of [
+    '/nothing',
+    '/auth/',
+    '/auth/x',
+    '/AUTH',
+    '//auth',
+    '/ws_ticket/',
+    '/ws_ticket%2f',
+    '/verify',
+    '/metrics',
+    '/connections',
+    '/publish',
+    '/.env',
+    '/..%2f..%2fetc/passwd',
+    '/channels',
+    '/',
+  ])
+    for (const method of ['GET', 'POST']) {
+      const reply = await request(server.url, path, { method })
+      isProblem(t, reply, '404 not_found', `${method} ${path}`)
+    }
+})
+
+t.test('a query does not hide a route', async t => {
+  t.equal((await request(server.url, '/healthz?x=1')).status, 200)
+})
+
+t.test('a wrong method is 405 and told which are right', async t => {
+  const cases = [
+    ['/auth', ['PUT', 'DELETE', 'PATCH'], ['GET', 'POST']],
+    ['/ws_ticket', ['PUT', 'DELETE', 'PATCH'], ['GET', 'POST']],
+    ['/healthz', ['POST', 'PUT', 'DELETE'], ['GET']],
+    ['/readyz', ['POST', 'PUT', 'DELETE'], ['GET']],
+    ['/channel/', ['POST', 'PUT', 'DELETE'], ['GET']],
+    ['/channel/red', ['POST', 'PUT', 'DELETE'], ['GET']],
+  ] as const
+  for (const [path, wrong, right] of cases)
+    for (const method of wrong) {
+      const reply = await request(server.url, path, { method })
+      isProblem(t, reply, '405 method_not_allowed', `${method} ${path}`)
+      const allow = String(reply.headers.allow).split(/,\s*/)
+      for (const expected of right)
+        t.ok(allow.includes(expected), `${method} ${path} allows ${expected}: ${allow}`)
+      t.notOk(allow.includes(method), `${method} ${path} does not allow ${method}`)
+    }
+})
+
+t.test('a plain GET of a channel is told to upgrade', async t => {
+  for (const path of ['/channel/', '/channel/red', '/channel/?ticket=AAAA']) {
+    const reply = await request(server.url, path)
+    isProblem(t, reply, '426 upgrade_required', path)
+    t.match(reply.headers.upgrade, /^websocket$/i, `${path}: Upgrade, as RFC 9110 section 15.5.22 demands`)
+  }
+})

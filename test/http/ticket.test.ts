@@ -1,0 +1,141 @@
+import t from 'tap'
+import { bearer, jsonOf, knock, postJson, request } from '../support/http.js'
+import { isProblem } from '../support/problem.js'
+import { startServer } from '../support/server.js'
+import { gatePath, mintWith, nowSeconds, tokenFor } from '../support/tokens.js'
+
+const server = await startServer(t, {
+  env: { TICKETGATE_PUBLIC_URL: 'https://gate.example', TICKETGATE_TICKET_TTL_SECONDS: '7' },
+})
+const token = tokenFor('maggie')
+
+t.test('a ticket by GET and by POST, for any channel or for one', async t => {
+  const ways = [
+    ['GET', () => request(server.url, '/ws_ticket', { headers: bearer(token) }), ''],
+    [
+      'GET for a channel',
+      () => request(server.url, '/ws_ticket?channel=red', { headers: bearer(token) }),
+      'red',
+    ],
+    [
+      'POST without a body',
+      () => request(server.url, '/ws_ticket', { method: 'POST', headers: bearer(token) }),
+      '',
+    ],
+    [
+      'POST with an empty object',
+      () => postJson(server.url, '/ws_ticket', {}, { headers: bearer(token) }),
+      '',
+    ],
+    [
+      'POST for a channel',
+      () => postJson(server.url, '/ws_ticket', { channel: 'red' }, { headers: bearer(token) }),
+      'red',
+    ],
+    [
+      'POST with the channel in the query',
+      () => request(server.url, '/ws_ticket?channel=red', { method: 'POST', headers: bearer(token) }),
+      'red',
+    ],
+  ] as const
+  for (const [name, take, channel] of ways) {
+    const reply = await take()
+    t.equal(reply.status, 200, name)
+    t.equal(reply.headers['cache-control'], 'no-store', `${name}: not to be stored`)
+    t.match(reply.headers['content-type'], /^application\/json\b/, name)
+    const { ticket, expires, url, ...rest } = jsonOf(reply)
+    t.strictSame(rest, {}, `${name}: nothing else`)
+    t.match(ticket, /^[A-Za-z0-9_-]+$/, name)
+    t.ok(Number.isInteger(expires), `${name}: whole seconds`)
+    t.ok(Math.abs(Number(expires) - nowSeconds() - 7) <= 1, `${name}: the configured life`)
+    t.equal(url, `wss://gate.example/channel/${channel}?ticket=${ticket}`, `${name}: the URL to open`)
+    const other = channel === '' ? '' : await knock(server.url, gatePath(String(ticket), 'blue'))
+    if (other !== '') isProblem(t, other, '403 channel_forbidden', `${name}: no other channel`)
+    t.equal((await knock(server.url, gatePath(String(ticket), channel))).status, 101, `${name}: opens`)
+  }
+})
+
+t.test('no two tickets are alike', async t => {
+  const tickets = new Set<string>()
+  for (let n = 0; n < 200; n++) tickets.add((await mintWith(server.url, token)).ticket)
+  t.equal(tickets.size, 200)
+})
+
+t.test('the channel must be a channel name', async t => {
+  const cases = [
+    ['129 characters', 'a'.repeat(129)],
+    ['percent-encoded', 'a%20b'],
+    ['a letter percent-encoded', '%61'],
+    ['a slash', 'a/b'],
+    ['a plus', 'a+b'],
+    ['an asterisk', 'chat.*'],
+    ['a comma', 'a,b'],
+  ] as const
+  for (const [name, channel] of cases)
+    isProblem(
+      t,
+      await request(server.url, `/ws_ticket?channel=${channel}`, { headers: bearer(token) }),
+      '400 channel_invalid',
+      name,
+    )
+  for (const [name, channel] of [
+    ['a space in JSON', 'a b'],
+    ['a letter beyond ASCII in JSON', 'é'],
+    ['a line break in JSON', 'a\n'],
+    ['129 characters in JSON', 'a'.repeat(129)],
+  ] as const)
+    isProblem(
+      t,
+      await postJson(server.url, '/ws_ticket', { channel }, { headers: bearer(token) }),
+      '400 channel_invalid',
+      name,
+    )
+  for (const good of ['a'.repeat(128), 'A-Za-z0-9._~:@-', '..'])
+    t.equal(
+      (await request(server.url, `/ws_ticket?channel=${good}`, { headers: bearer(token) })).status,
+      200,
+      good,
+    )
+})
+
+t.test('bodies that ask for nothing that can be', async t => {
+  const cases = [
+    ['a channel that is a number', '{"channel":5}', '400'],
+    ['a channel that is null', '{"channel":null}', '400'],
+    ['a list', '[]', '400'],
+    ['no JSON', '{"channel":', '400'],
+  ] as const
+  for (const [name, body, status] of cases) {
+    const reply = await postJson(server.url, '/ws_ticket', body, { headers: bearer(token) })
+    t.match(reply.text, /"code":\s*"(bad_request|channel_invalid)"/, name)
+    t.equal(String(reply.status), status, name)
+  }
+  isProblem(
+    t,
+    await request(server.url, '/ws_ticket', {
+      method: 'POST',
+      headers: { ...bearer(token), 'content-type': 'text/plain' },
+      body: '{}',
+    }),
+    '415 unsupported_media_type',
+  )
+  isProblem(
+    t,
+    await postJson(server.url, '/ws_ticket', { channel: 'a'.repeat(200_000) }, { headers: bearer(token) }),
+    '413 body_too_large',
+  )
+})
+
+t.test('two channels asked for are one too many', async t => {
+  const reply = await request(server.url, '/ws_ticket?channel=red&channel=blue', { headers: bearer(token) })
+  t.ok(reply.status === 400, `${reply.status} ${reply.text}`)
+})
+
+t.test('without a token there is a challenge that names no error (RFC 6750 section 3.1)', async t => {
+  for (const method of ['GET', 'POST']) {
+    const reply = await request(server.url, '/ws_ticket', { method })
+    isProblem(t, reply, '401 token_missing', method)
+    t.match(reply.headers['www-authenticate'], /^Bearer\b/, method)
+    t.notMatch(reply.headers['www-authenticate'], /error=/, method)
+  }
+})
