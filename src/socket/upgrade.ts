@@ -1,0 +1,228 @@
+import type { HttpRequest, HttpResponse, us_socket_context_t } from 'uWebSockets.js'
+import { randomBytes } from 'node:crypto'
+import type { Clock } from '../clock.js'
+import { Refusal, type RefusalCode } from '../errors.js'
+import { addressKey, isInPrefix } from '../http/address.js'
+import type { OriginPolicy } from '../http/origins.js'
+import { problemBody, problemType, statusLine } from '../http/problem.js'
+import { type ClientView, framingOf, queryOf } from '../http/request.js'
+import type { Server } from '../http/server.js'
+import { channelDetail } from '../http/ticket.js'
+import type { ConnectionCaps } from '../ops/caps.js'
+import type { Log } from '../ops/log.js'
+import { type Counters, increment } from '../ops/metrics.js'
+import { retryAfterSeconds as retrySeconds } from '../ops/rate.js'
+import { isChannelName, routes, subprotocol } from '../protocol.js'
+import type { ReplayCache } from '../replay/contract.js'
+import { mayOpen } from '../ticket/rights.js'
+import type { TicketRefusal, VerifiedTicket } from '../ticket/verifier.js'
+import type { Session } from './session.js'
+import { hasTokenInQuery, looksLikeJwt, readCarriage } from './ticket-carriage.js'
+
+export interface GateParts {
+  readonly verify: (ticket: string, nowMs: number) => VerifiedTicket | TicketRefusal
+  readonly replay: ReplayCache
+  readonly origins: OriginPolicy
+  readonly clients: ClientView
+  readonly server: Server
+  readonly caps: ConnectionCaps
+  /** The least `issuedAt` of tickets of outside minters, Unix milliseconds. */
+  readonly earliestOutsideMs: number
+  /** Whether connections are counted by address: asking for it is not free. */
+  readonly capsAddresses: boolean
+  readonly isDraining: () => boolean
+  readonly counters: Counters
+  readonly log: Log
+  readonly clock: Clock
+}
+
+/** What a handshake is decided on. Addresses and our own origin cost something, so they are asked for. */
+interface Handshake {
+  readonly path: string
+  readonly query: string
+  readonly upgrade: string
+  readonly version: string
+  readonly protocols: string
+  readonly origin: string
+  readonly ownOrigin: () => string
+  readonly address: () => Uint8Array
+}
+
+interface Admission {
+  readonly session: Session
+  /** The subprotocol to echo, '' for none. */
+  readonly protocol: string
+}
+
+const upgradeDetail = 'Open this as a WebSocket, version 13.'
+const upgradeHeaders = { upgrade: 'websocket', 'sec-websocket-version': '13' }
+
+/** Everything that is not in a code, for people: what to do about it. */
+const details: Partial<Record<RefusalCode, string>> = {
+  channel_invalid: channelDetail,
+  subprotocol_missing: `Offer ${subprotocol.json} beside the ticket: a browser drops a connection without it.`,
+  ticket_ambiguous: 'Present one ticket, in the query or among the subprotocols.',
+  token_in_url:
+    'This is a token, and tokens do not belong in URLs. Trade it for a ticket: GET /ws_ticket with Authorization: Bearer.',
+  ticket_missing: 'Open wss://HOST/channel/NAME?ticket=… with a ticket from /ws_ticket.',
+  ticket_invalid: 'This ticket was not issued here, or not in this life of the server. Take a new one.',
+  ticket_expired: 'Tickets live for seconds. Take a new one for every attempt.',
+  ticket_used: 'A ticket works once. Take a new one for every attempt.',
+  ticket_predates_gate:
+    'This ticket was issued before the gate could know what was spent. Take a new one in some seconds.',
+  wrong_node: 'This ticket names another gate, which alone may accept it. It is not spent.',
+  origin_forbidden:
+    'Pages of this origin may not connect, or the ticket was issued to another; the operator can add it to TICKETGATE_ORIGINS.',
+  channel_forbidden: 'The ticket gives no right on this channel.',
+  address_mismatch: 'The ticket was issued to another network address. Take a new one.',
+  upgrade_required: upgradeDetail,
+  replay_cache_full: 'Too many tickets were used lately. This one is not spent; try again.',
+  replay_cache_unavailable: 'Whether this ticket was used can not be told now. It is not spent; try again.',
+  draining: 'This server is shutting down. The ticket is not spent, but take a new one and try again.',
+}
+
+/** Codes that pass by themselves, and when to try again. */
+const retryAfterSeconds: Partial<Record<RefusalCode, number>> = {
+  too_many_connections: 5,
+  replay_cache_unavailable: 1,
+  draining: 1,
+}
+
+/**
+ * The gate: a uWS upgrade handler that decides before the 101, without waiting on anything.
+ */
+export function createGateKeeper(parts: GateParts) {
+  const { verify, replay, origins, clients, caps, counters, log, clock } = parts
+
+  /**
+   * The checks, cheapest first. A refused ticket is not spent (I5), so the claim is the last one and nothing that
+   * can fail stands between it and the 101.
+   */
+  function decide(handshake: Handshake): Admission | RefusalCode {
+    if (parts.isDraining()) return 'draining'
+    if (handshake.version !== '13' || handshake.upgrade.toLowerCase() !== 'websocket')
+      return 'upgrade_required'
+    const channel = handshake.path.slice(routes.channel.length)
+    if (!isChannelName(channel)) return 'channel_invalid'
+
+    const { tickets, protocols } = readCarriage(handshake.query, handshake.protocols)
+    if (tickets.length > 1) return 'ticket_ambiguous'
+    const [text] = tickets
+    if (text === undefined || text === '')
+      return hasTokenInQuery(handshake.query) ? 'token_in_url' : 'ticket_missing'
+    const protocol = protocols.find(name => name === subprotocol.json) ?? ''
+    if (protocol === '' && handshake.protocols !== '') return 'subprotocol_missing'
+    if (handshake.origin !== '' && !origins.allows(handshake.origin, handshake.ownOrigin))
+      return 'origin_forbidden'
+
+    const nowMs = clock()
+    const ticket = verify(text, nowMs)
+    if (typeof ticket === 'string')
+      return ticket === 'ticket_invalid' && looksLikeJwt(text) ? 'token_in_url' : ticket
+    const { claims } = ticket
+    if (!mayOpen(claims, channel)) return 'channel_forbidden'
+    if (claims.origin !== undefined && claims.origin !== handshake.origin) return 'origin_forbidden'
+    const address = parts.capsAddresses || claims.address !== undefined ? handshake.address() : undefined
+    if (claims.address !== undefined && !(address && isInPrefix(address, claims.address)))
+      return 'address_mismatch'
+    const addressCounted = parts.capsAddresses && address ? addressKey(address) : ''
+    if (!caps.enter(claims.user, addressCounted)) return 'too_many_connections'
+
+    const claimed = replay.claim(ticket.nonce, ticket.expiresAtMs, nowMs)
+    if (claimed !== 'fresh') {
+      caps.leave(claims.user, addressCounted)
+      return claimRefusals[claimed]
+    }
+    const session: Session = {
+      id: claims.session ?? randomBytes(12).toString('base64url'),
+      user: claims.user,
+      channel,
+      rights: claims,
+      expiresAtSeconds: claims.sessionEndsAtSeconds,
+      addressKey: addressCounted,
+      subscriptions: 0,
+      arrivalMs: 0,
+      closeReason: 'other',
+    }
+    return { session, protocol }
+  }
+
+  /** For `Retry-After`: when a code will have passed by itself, as far as can be told. */
+  function waitSeconds(code: RefusalCode): number | undefined {
+    if (code === 'replay_cache_full') return retrySeconds(replay.roomInMs(clock()))
+    if (code === 'ticket_predates_gate') return retrySeconds(parts.earliestOutsideMs - clock())
+    return retryAfterSeconds[code]
+  }
+
+  /** A check that throws lets nobody in. */
+  function decideSafely(handshake: Handshake): Admission | RefusalCode {
+    try {
+      return decide(handshake)
+    } catch (error) {
+      if (error instanceof Refusal) return error.code
+      log.error({ err: error }, 'a handshake failed')
+      return 'internal_error'
+    }
+  }
+
+  function refuse(res: HttpResponse, code: RefusalCode): void {
+    increment(counters.handshakesRefused, code)
+    if (log.isLevelEnabled('debug')) log.debug({ code }, 'handshake refused')
+    res.writeStatus(statusLine(code))
+    res.writeHeader('content-type', problemType).writeHeader('cache-control', 'no-store')
+    const seconds = waitSeconds(code)
+    if (seconds !== undefined) res.writeHeader('retry-after', String(seconds))
+    if (code === 'upgrade_required')
+      for (const [name, value] of Object.entries(upgradeHeaders)) res.writeHeader(name, value)
+    res.end(problemBody(code, details[code]))
+  }
+
+  return {
+    /** For `app.ws`: a request that asks to become a WebSocket. */
+    upgrade(res: HttpResponse, req: HttpRequest, context: us_socket_context_t): void {
+      // A body here would be read as frames by us and as a next request by a proxy.
+      if (framingOf(req) !== 'none') {
+        parts.server.refuse(
+          res,
+          req,
+          new Refusal('bad_request', { detail: 'A WebSocket handshake has no body.' }),
+        )
+        return
+      }
+      const admission = decideSafely({
+        path: req.getUrl(),
+        query: queryOf(req),
+        upgrade: req.getHeader('upgrade'),
+        version: req.getHeader('sec-websocket-version'),
+        protocols: req.getHeader('sec-websocket-protocol'),
+        origin: req.getHeader('origin'),
+        ownOrigin: () => clients.ownOrigin(res, req),
+        address: () => clients.address(res, req),
+      })
+      if (typeof admission === 'string') {
+        refuse(res, admission)
+        return
+      }
+      const { session, protocol } = admission
+      counters.handshakesAccepted++
+      if (log.isLevelEnabled('debug'))
+        log.debug({ user: session.user, channel: session.channel, session: session.id }, 'handshake accepted')
+      // No extensions: the only one there is, compression, is off.
+      res.upgrade(session, req.getHeader('sec-websocket-key'), protocol, '', context)
+    },
+    /** For the same path without an upgrade. */
+    plain(res: HttpResponse, req: HttpRequest): void {
+      const refusal =
+        req.getMethod() === 'get'
+          ? new Refusal('upgrade_required', { detail: upgradeDetail, headers: upgradeHeaders })
+          : new Refusal('method_not_allowed', { headers: { allow: 'GET' } })
+      parts.server.refuse(res, req, refusal)
+    },
+  }
+}
+
+const claimRefusals = {
+  replayed: 'ticket_used',
+  full: 'replay_cache_full',
+  unavailable: 'replay_cache_unavailable',
+} as const

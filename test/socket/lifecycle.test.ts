@@ -1,0 +1,145 @@
+import { App, us_socket_local_port } from 'uWebSockets.js'
+import t, { type Test } from 'tap'
+import { createSocketTable, drainSockets } from '../../src/socket/lifecycle.js'
+import type { Session, Socket } from '../../src/socket/session.js'
+import { type Client, open } from '../support/tclient.js'
+
+/** A uWS server that keeps a table of its sockets. The path of a socket is the second its session ends in. */
+const start = async (t: Test) => {
+  const table = createSocketTable()
+  const reasons: string[] = []
+  let opened: (ws: Socket) => void = () => {}
+  const app = App().ws<Session>('/*', {
+    upgrade(res, req, context) {
+      const session: Session = {
+        id: 'session',
+        user: 'maggie',
+        channel: '',
+        rights: {},
+        expiresAtSeconds: Number(req.getUrl().slice(1)),
+        addressKey: '',
+        subscriptions: 0,
+        arrivalMs: 0,
+        closeReason: 'other',
+      }
+      res.upgrade(
+        session,
+        req.getHeader('sec-websocket-key'),
+        '',
+        req.getHeader('sec-websocket-extensions'),
+        context,
+      )
+    },
+    open(ws) {
+      table.add(ws)
+      opened(ws)
+    },
+    message: (ws, message) => void ws.send(message),
+    close(ws) {
+      table.delete(ws)
+      reasons.push(ws.getUserData().closeReason)
+    },
+  })
+  const port = await new Promise<number>(resolve => {
+    app.listen('127.0.0.1', 0, socket => resolve(socket ? us_socket_local_port(socket) : 0))
+  })
+  t.teardown(() => app.close())
+  /** Opens a socket, and gives both of its ends. */
+  const enter = async (endsAtSeconds: number): Promise<{ client: Client; ws: Socket }> => {
+    const serverEnd = new Promise<Socket>(resolve => {
+      opened = resolve
+    })
+    const client = await open(`ws://127.0.0.1:${port}/${endsAtSeconds}`)
+    return { client, ws: await serverEnd }
+  }
+  return { table, reasons, enter }
+}
+
+const echoes = async ({ client }: { client: Client }): Promise<boolean> =>
+  (await client.ask({ text: 'hello' })).text === 'hello'
+
+t.test('sockets are closed at the second their session ends in, and no other', async t => {
+  const { table, reasons, enter } = await start(t)
+  const [first, second, third] = [await enter(100), await enter(101), await enter(102)]
+  const twin = await enter(101)
+  t.equal(table.size, 4)
+  table.closeExpired(99)
+  t.ok(await echoes(first), 'a second before')
+  table.closeExpired(101)
+  for (const { client } of [first, second, twin])
+    t.strictSame(await client.closed, { code: 4401, reason: 'session_expired' })
+  t.strictSame(reasons, ['session_expired', 'session_expired', 'session_expired'])
+  t.equal(table.size, 1)
+  t.ok(await echoes(third), 'whose session goes on is open')
+  table.closeExpired(1_000_000)
+  t.strictSame(
+    await third.client.closed,
+    { code: 4401, reason: 'session_expired' },
+    'a sweep that comes late',
+  )
+  t.equal(table.size, 0)
+  table.closeExpired(1_000_000)
+})
+
+t.test('a socket that has gone is in the table no more', async t => {
+  const { table, reasons, enter } = await start(t)
+  const leaving = await enter(100)
+  const staying = await enter(100)
+  const { ws } = leaving
+  await leaving.client.close()
+  t.ok(await echoes(staying))
+  t.equal(table.size, 1)
+  t.strictSame(table.take(10), [staying.ws])
+  t.strictSame(reasons, ['other'])
+  table.delete(staying.ws)
+  table.delete(staying.ws)
+  t.equal(table.size, 0, 'gone twice is gone once')
+  t.not(ws, staying.ws)
+})
+
+t.test('some are taken, at most as many as asked for', async t => {
+  const { table, enter } = await start(t)
+  const all = new Set<Socket>()
+  for (const second of [100, 100, 100, 101, 102]) all.add((await enter(second)).ws)
+  for (const [count, expected] of [
+    [0, 0],
+    [1, 1],
+    [2, 2],
+    [4, 4],
+    [5, 5],
+    [100, 5],
+  ] as const) {
+    const taken = table.take(count)
+    t.equal(taken.length, expected, `${count} asked for`)
+    t.equal(new Set(taken).size, expected, 'all different')
+    t.ok(taken.every(ws => all.has(ws)))
+  }
+  t.equal(table.size, 5, 'taking removes none')
+})
+
+t.test('a drain closes all with 1012 and tells each when to come back', async t => {
+  const { table, reasons, enter } = await start(t)
+  const clients: Client[] = []
+  for (let n = 0; n < 30; n++) clients.push((await enter(1000 + (n % 3))).client)
+  await drainSockets(table, 600)
+  t.equal(table.size, 0)
+  const closed = await Promise.all(clients.map(client => client.closed))
+  t.ok(closed.every(({ code }) => code === 1012))
+  const waits = closed.map(({ reason }) => Number(/^retry_after_ms=(\d+)$/.exec(reason)?.[1] ?? Number.NaN))
+  t.ok(
+    waits.every(ms => ms >= 0 && ms < 1000),
+    'for so few within a second',
+  )
+  t.ok(new Set(waits).size > 10, 'spread: they do not all come back at once')
+  t.strictSame(new Set(reasons), new Set(['draining']))
+})
+
+t.test('a drain of nothing is done at once, and one of a socket that leaves by itself ends too', async t => {
+  const { table, enter } = await start(t)
+  await drainSockets(table, 3_600_000)
+  const { client } = await enter(1000)
+  const drained = drainSockets(table, 60_000)
+  await client.close()
+  await drained
+  t.equal(table.size, 0)
+})

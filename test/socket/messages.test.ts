@@ -1,0 +1,258 @@
+import t from 'tap'
+import { startServer } from '../support/server.js'
+import { type Client, enter, socketUrl } from '../support/tclient.js'
+import { gatePath, mint, mintWith, nowSeconds, tokenFor } from '../support/tokens.js'
+
+const server = await startServer(t, {
+  env: { TICKETGATE_MESSAGE_RATE: '20/1', TICKETGATE_MAX_MESSAGE_BYTES: '1024' },
+})
+
+/** A socket of a user on a channel, past its welcome. */
+const join = async (user: string, channel = ''): Promise<Client> =>
+  (await enter(socketUrl(server.url, gatePath(await mint(server.url, user), channel)))).client
+
+/** Nothing was said to a client before this: asks for a pong and sees what comes first. */
+const hearsNothing = async (client: Client): Promise<boolean> => {
+  const first = await client.ask({ type: 'ping', id: 'anything before?' })
+  return first.type === 'pong' && first.id === 'anything before?'
+}
+
+t.test('the welcome comes first and says who, where and until when', async t => {
+  const exp = nowSeconds() + 300
+  const token = tokenFor('maggie', { exp })
+  const first = await enter(
+    socketUrl(server.url, gatePath((await mintWith(server.url, token)).ticket, 'red')),
+  )
+  const { session, ...welcome } = first.welcome
+  t.strictSame(welcome, { type: 'welcome', user: 'maggie', channel: 'red', expires: exp })
+  t.ok(typeof session === 'string' && session.length > 0, 'a session')
+  await first.client.close()
+})
+
+t.test('what one publishes, all others on the channel hear, and nobody else', async t => {
+  const [one, two, three, elsewhere] = [
+    await join('one', 'a'),
+    await join('two', 'a'),
+    await join('one', 'a'),
+    await join('four', 'b'),
+  ]
+  one.send({ type: 'publish', data: { text: 'hello' } })
+  for (const [name, client] of [
+    ['another user', two],
+    ['another socket of the same user', three],
+  ] as const)
+    t.strictSame(
+      await client.next(),
+      { type: 'message', channel: 'a', data: { text: 'hello' }, user: 'one' },
+      name,
+    )
+  t.ok(await hearsNothing(one), 'not the publisher')
+  t.ok(await hearsNothing(elsewhere), 'not another channel')
+  await Promise.all([one, two, three, elsewhere].map(client => client.close()))
+})
+
+t.test('data of every shape arrives as it was sent', async t => {
+  const [one, two] = [await join('one', 'shapes'), await join('two', 'shapes')]
+  for (const data of [
+    null,
+    false,
+    0,
+    -1.5,
+    '',
+    'quotes " and \\ and \u2028',
+    'é€😀',
+    [],
+    [1, [2]],
+    {},
+    { a: { b: [null] } },
+    { type: 'welcome', user: 'admin' },
+  ]) {
+    one.send({ type: 'publish', data })
+    t.strictSame((await two.next()).data, data)
+  }
+  await Promise.all([one.close(), two.close()])
+})
+
+t.test('nobody speaks in the name of another', async t => {
+  const [one, two] = [await join('one', 'names'), await join('two', 'names')]
+  one.send({ type: 'publish', data: 1, user: 'admin' })
+  one.send('{"type":"publish","data":2,"user":"admin","user":"admin"}')
+  one.send({ type: 'publish', data: 3, id: 'end' })
+  let heard = await two.next()
+  for (; heard.data !== 3; heard = await two.next()) t.equal(heard.user, 'one')
+  t.equal(heard.user, 'one')
+  await Promise.all([one.close(), two.close()])
+})
+
+t.test('subscribing and unsubscribing in band', async t => {
+  const [one, two] = [await join('one'), await join('two')]
+  t.strictSame(await two.ask({ type: 'subscribe', channel: 'news', id: 1 }), { type: 'ok', id: 1 })
+  t.strictSame(await one.ask({ type: 'publish', channel: 'news', data: 'a', id: 'x' }), {
+    type: 'ok',
+    id: 'x',
+  })
+  t.strictSame(await two.next(), { type: 'message', channel: 'news', data: 'a', user: 'one' })
+  t.strictSame(
+    await two.ask({ type: 'subscribe', channel: 'news', id: 2 }),
+    { type: 'ok', id: 2 },
+    'twice is once',
+  )
+  t.strictSame(await one.ask({ type: 'publish', channel: 'news', data: 'b', id: 'y' }), {
+    type: 'ok',
+    id: 'y',
+  })
+  t.equal((await two.next()).data, 'b')
+  t.ok(await hearsNothing(two), 'heard once')
+  t.strictSame(await two.ask({ type: 'unsubscribe', channel: 'news', id: 3 }), { type: 'ok', id: 3 })
+  t.strictSame(await one.ask({ type: 'publish', channel: 'news', data: 'c', id: 'z' }), {
+    type: 'ok',
+    id: 'z',
+  })
+  t.ok(await hearsNothing(two), 'no more')
+  t.match(await two.ask({ type: 'unsubscribe', channel: 'never', id: 4 }), { type: /^(ok|error)$/, id: 4 })
+  one.send({ type: 'publish', data: 'own channel' })
+  t.strictSame(
+    await two.next(),
+    { type: 'message', channel: '', data: 'own channel', user: 'one' },
+    'left out: the channel of the path',
+  )
+  t.strictSame(await two.ask({ type: 'unsubscribe', channel: '', id: 5 }), { type: 'ok', id: 5 })
+  t.strictSame(await one.ask({ type: 'publish', data: 'd', id: 'w' }), { type: 'ok', id: 'w' })
+  t.ok(await hearsNothing(two), 'the channel of the path can be left as well')
+  await Promise.all([one.close(), two.close()])
+})
+
+t.test('without an id there is no ok', async t => {
+  const one = await join('one')
+  one.send({ type: 'publish', data: 1 })
+  one.send({ type: 'subscribe', channel: 'x' })
+  t.ok(await hearsNothing(one))
+  await one.close()
+})
+
+t.test('a ping has its pong', async t => {
+  const one = await join('one')
+  t.strictSame(await one.ask({ type: 'ping' }), { type: 'pong' })
+  t.strictSame(await one.ask({ type: 'ping', id: 7 }), { type: 'pong', id: 7 })
+  t.strictSame(await one.ask({ type: 'ping', id: 'seven' }), { type: 'pong', id: 'seven' })
+  await one.close()
+})
+
+t.test('what cannot be done is an error, and the socket stays', async t => {
+  const bound = (await enter(socketUrl(server.url, gatePath(await mint(server.url, 'maggie', 'red'), 'red'))))
+    .client
+  const cases = [
+    ['no JSON', 'hello', 'bad_message', undefined],
+    ['half a JSON', '{"type":"ping"', 'bad_message', undefined],
+    ['an empty message', '', 'bad_message', undefined],
+    ['null', 'null', 'bad_message', undefined],
+    ['a list', '[]', 'bad_message', undefined],
+    ['a number', '5', 'bad_message', undefined],
+    ['no type', '{"id":1}', /^(bad_message|unknown_type)$/, 1],
+    ['a type that is a number', '{"type":5,"id":1}', /^(bad_message|unknown_type)$/, 1],
+    ['an unknown type', '{"type":"shout","id":1}', 'unknown_type', 1],
+    ['a type that is a method', '{"type":"constructor","id":1}', 'unknown_type', 1],
+    ['a type for clients only', '{"type":"welcome","id":1}', 'unknown_type', 1],
+    ['a publish without data', '{"type":"publish","id":1}', 'bad_message', 1],
+    ['a subscribe without a channel', '{"type":"subscribe","id":1}', /^(bad_message|channel_invalid)$/, 1],
+    [
+      'a channel that is a number',
+      '{"type":"subscribe","channel":5,"id":1}',
+      /^(bad_message|channel_invalid)$/,
+      1,
+    ],
+    ['a channel with a space', '{"type":"subscribe","channel":"a b","id":1}', 'channel_invalid', 1],
+    ['a channel with an asterisk', '{"type":"publish","channel":"*","data":1,"id":1}', 'channel_invalid', 1],
+    [
+      'a channel of 129 characters',
+      `{"type":"subscribe","channel":"${'a'.repeat(129)}","id":1}`,
+      'channel_invalid',
+      1,
+    ],
+  ] as const
+  for (const [index, [name, text, code, id]] of cases.entries()) {
+    if (index % 15 === 14) await new Promise(resolve => setTimeout(resolve, 1000))
+    const heard = await bound.ask(text)
+    t.match(heard, { type: 'error', code, detail: String }, name)
+    t.equal(heard.id, id, `${name}: the id`)
+  }
+  await bound.close()
+})
+
+t.test('a ticket for one channel opens no other in band', async t => {
+  const other = await join('other', 'blue')
+  const bound = (await enter(socketUrl(server.url, gatePath(await mint(server.url, 'maggie', 'red'), 'red'))))
+    .client
+  for (const message of [
+    { type: 'subscribe', channel: 'blue', id: 1 },
+    { type: 'publish', channel: 'blue', data: 'x', id: 2 },
+    { type: 'subscribe', channel: '', id: 3 },
+    { type: 'subscribe', channel: 'RED', id: 4 },
+  ])
+    t.match(
+      await bound.ask(message),
+      { type: 'error', code: 'channel_forbidden', id: message.id },
+      `${message.type} ${message.channel}`,
+    )
+  t.strictSame(
+    await bound.ask({ type: 'publish', channel: 'red', data: 1, id: 5 }),
+    { type: 'ok', id: 5 },
+    'its own is its own',
+  )
+  t.ok(await hearsNothing(other), 'nothing came through')
+  await Promise.all([other.close(), bound.close()])
+})
+
+t.test('a deep message does no harm', async t => {
+  const one = await join('one')
+  one.send(`{"type":"publish","data":${'['.repeat(450)}${']'.repeat(450)},"id":1}`)
+  t.match(await one.next(), { type: /^(ok|error)$/ })
+  await one.close()
+})
+
+t.test('binary frames on a JSON socket do no harm', async t => {
+  const one = await join('one')
+  one.socket.send(Buffer.from('{"type":"ping","id":1}'))
+  const first = await Promise.race([one.next(), one.closed])
+  t.match(JSON.stringify(first), /"(error|pong|code)"/)
+  one.socket.terminate()
+})
+
+t.test('a flood closes with 4429 and says when to come back', async t => {
+  const one = await join('flood')
+  for (let n = 0; n < 300; n++) one.send({ type: 'ping', id: n })
+  const { code, reason } = await one.closed
+  t.equal(code, 4429)
+  t.match(reason, /^(rate_limited )?retry_after_ms=[0-9]+$/)
+})
+
+t.test('the burst of twice the rate passes', async t => {
+  const one = await join('burst')
+  for (let n = 0; n < 40; n++) one.send({ type: 'ping', id: n })
+  for (let n = 0; n < 40; n++) {
+    const pong = await one.next()
+    if (pong.id !== n) t.fail(`pong ${n}: ${JSON.stringify(pong)}`)
+  }
+  t.equal((await one.close()).code, 1005)
+})
+
+t.test('a message of the largest size passes, a byte more closes with 1009', async t => {
+  const sized = (bytes: number): string => `{"type":"ping","id":"${'a'.repeat(bytes - 23)}"}`
+  const whole = await join('large')
+  t.equal((await whole.ask(sized(1024))).type, 'pong', '1024 bytes')
+  whole.send(sized(1025))
+  t.equal((await whole.closed).code, 1009, '1025 bytes')
+
+  const wide = await join('wide')
+  wide.send(`{"type":"ping","id":"${'€'.repeat(340)}"}`)
+  t.equal((await wide.closed).code, 1009, 'bytes are counted, not characters')
+
+  const parts = await join('parts')
+  parts.socket.send(sized(1025).slice(0, 600), { fin: false })
+  parts.socket.send(sized(1025).slice(600), { fin: true })
+  t.equal((await parts.closed).code, 1009, 'in two fragments')
+
+  const huge = await join('huge')
+  huge.send('a'.repeat(1_000_000))
+  t.match(String((await huge.closed).code), /^(1009|1006)$/, 'a million bytes')
+})
