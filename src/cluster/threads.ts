@@ -1,0 +1,233 @@
+import { App } from 'uWebSockets.js'
+import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { createServer } from 'node:net'
+import { Worker } from 'node:worker_threads'
+import { createAdmin } from '../admin.js'
+import { clock } from '../clock.js'
+import type { Config } from '../config.js'
+import { StartupError } from '../errors.js'
+import { type Gate, hashConcurrency, keepTurning, maxWaitingLogins, urlOf } from '../gate.js'
+import { listen } from '../ops/listener.js'
+import type { Log } from '../ops/log.js'
+import { createCounters, type Snapshot, sumSnapshots } from '../ops/metrics.js'
+import { type HighWaterView, keepHighWater, longestTicketMs } from '../ops/outside-keys.js'
+import { createSharedReplayMemory, openSharedReplayCache, type SharedReplayMemory } from '../replay/shared.js'
+import { createSharedLimits, forgetThread, type SharedLimits } from './shared-limits.js'
+
+/** What a worker thread is started with. */
+export interface WorkerStart {
+  readonly config: Config
+  readonly thread: number
+  readonly hashing: { readonly concurrency: number; readonly queueLimit: number }
+  readonly bootSecret: Uint8Array
+  readonly replay: SharedReplayMemory
+  readonly limits: SharedLimits
+  readonly highWater: HighWaterView | undefined
+  /** The name of the threads' own channel. */
+  readonly relay: string
+}
+
+export type ToWorker =
+  | { readonly type: 'listen'; readonly port: number }
+  | { readonly type: 'snapshot' | 'drain' }
+
+export type FromWorker =
+  | { readonly type: 'ready' | 'listening' }
+  | { readonly type: 'snapshot' | 'drained'; readonly snapshot: Snapshot }
+  | { readonly type: 'failed'; readonly code: string; readonly message: string }
+
+// A worker that fails as soon as it listens must not be started over and over without a pause.
+const restartDelayMs = 500
+
+interface Thread {
+  readonly worker: Worker
+  /** What it counted, as far as is known: it outlives the thread. */
+  last: Snapshot
+}
+
+/**
+ * A gate over several threads on one port. The main thread serves operators, keeps what all share, and starts another
+ * thread where one has died; nothing that was spent is forgotten, for that is in shared memory.
+ *
+ * @param workerFile what a thread runs
+ */
+export async function buildThreads(
+  config: Config,
+  log: Log,
+  workerFile: URL = new URL('./worker.js', import.meta.url),
+): Promise<Gate> {
+  const memory = createSharedReplayMemory({
+    capacity: config.replayCapacity,
+    maxTtlMs: longestTicketMs(config),
+    nowMs: clock(),
+  })
+  const replay = openSharedReplayCache(memory)
+  const stopTurning = keepTurning(replay)
+  const highWater = await keepHighWater(config, log)
+  const limits = createSharedLimits(config.threads, {
+    total: config.maxConnections,
+    perUser: config.maxConnectionsPerUser,
+    perAddress: config.maxConnectionsPerAddress,
+  })
+  const start = {
+    config,
+    hashing: {
+      concurrency: Math.max(1, Math.floor(hashConcurrency / config.threads)),
+      queueLimit: Math.ceil(maxWaitingLogins / config.threads),
+    },
+    bootSecret: randomBytes(32),
+    replay: memory,
+    limits,
+    highWater: highWater?.view,
+    relay: `ticketgate-${randomBytes(8).toString('hex')}`,
+  }
+
+  const threads: Thread[] = []
+  let retired: Snapshot = { counters: createCounters(), connections: 0, loginsPending: 0 }
+  let port = 0
+  let draining = false
+  let releasePort = (): void => {}
+
+  /** Starts thread `index` and resolves when it is ready to listen. */
+  async function startThread(index: number): Promise<void> {
+    const worker = new Worker(workerFile, { workerData: { ...start, thread: index } satisfies WorkerStart })
+    const thread: Thread = { worker, last: { counters: createCounters(), connections: 0, loginsPending: 0 } }
+    worker.on('message', (message: FromWorker) => {
+      if (message.type === 'snapshot' || message.type === 'drained') thread.last = message.snapshot
+    })
+    worker.on('error', error => log.fatal({ err: error, thread: index }, 'a thread failed'))
+    worker.once('exit', () => {
+      retired = sumSnapshots([retired, { ...thread.last, connections: 0, loginsPending: 0 }])
+      if (threads[index] === thread) delete threads[index]
+      forgetThread(limits, index)
+      if (!draining && port !== 0) replaceThread(index)
+    })
+    await answer(worker, 'ready')
+    threads[index] = thread
+  }
+
+  function replaceThread(index: number): void {
+    log.warn({ thread: index }, 'starting another thread in its place')
+    setTimeout(async () => {
+      if (draining) return
+      try {
+        await startThread(index)
+        await listenOn(index)
+      } catch (error) {
+        log.error({ err: error, thread: index }, 'could not start a thread')
+        if (!draining) replaceThread(index)
+      }
+    }, restartDelayMs)
+  }
+
+  async function listenOn(index: number): Promise<void> {
+    const worker = threads[index]?.worker
+    if (worker === undefined) return
+    worker.postMessage({ type: 'listen', port } satisfies ToWorker)
+    await answer(worker, 'listening')
+  }
+
+  async function snapshot(): Promise<Snapshot> {
+    const live = threads.filter(thread => thread !== undefined)
+    await Promise.all(
+      live.map(thread => {
+        const answered = answer(thread.worker, 'snapshot').catch(() => {})
+        thread.worker.postMessage({ type: 'snapshot' } satisfies ToWorker)
+        return answered
+      }),
+    )
+    return sumSnapshots([retired, ...live.map(thread => thread.last)])
+  }
+
+  const admin = createAdmin(config, log, { replay, snapshot })
+
+  function close(): void {
+    stopTurning()
+    highWater?.close()
+    admin.close()
+    releasePort()
+  }
+
+  async function drain(): Promise<void> {
+    if (draining) return
+    draining = true
+    await Promise.all(
+      threads
+        .filter(thread => thread !== undefined)
+        .map(async ({ worker }) => {
+          const ended = once(worker, 'exit')
+          worker.postMessage({ type: 'drain' } satisfies ToWorker)
+          await ended
+        }),
+    )
+    close()
+    log.info('stopped')
+  }
+
+  return {
+    async listen() {
+      try {
+        ;[port, releasePort] = await reservePort(config)
+        await Promise.all(Array.from({ length: config.threads }, (_, index) => startThread(index)))
+        await Promise.all(threads.map((_, index) => listenOn(index)))
+        return { url: urlOf(config, port), adminUrl: await admin.listen() }
+      } catch (error) {
+        await drain()
+        throw error
+      }
+    },
+    drain,
+  }
+}
+
+/**
+ * Waits for one message of a type.
+ * @throws StartupError when the thread says that it failed, Error when it ends
+ */
+function answer(worker: Worker, type: FromWorker['type']): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const settle = (act: () => void): void => {
+      worker.off('message', onMessage).off('exit', onExit)
+      act()
+    }
+    const onMessage = (message: FromWorker): void => {
+      if (message.type === type) settle(resolve)
+      else if (message.type === 'failed')
+        settle(() => reject(new StartupError(message.code, message.message)))
+    }
+    const onExit = (): void => settle(() => reject(new Error('the thread ended')))
+    worker.on('message', onMessage).on('exit', onExit)
+  })
+}
+
+/**
+ * Makes sure that the port is this process's alone, though its threads will share it (SO_REUSEPORT). A listener of
+ * our own, alone on the port, proves it free; it must go before the threads can listen. A name in the abstract
+ * namespace of Unix sockets, which Linux keeps per network namespace as it does ports, closes the gap: of two
+ * processes that start at once, one does not get it.
+ */
+async function reservePort(config: Config): Promise<readonly [port: number, release: () => void]> {
+  const probe = App()
+  const { host, port: asked } = config
+  const { port, close } = await listen(probe, {
+    host,
+    port: asked,
+    sharing: 'exclusive',
+    variable: 'TICKETGATE_PORT',
+  })
+  try {
+    if (process.platform !== 'linux') return [port, () => {}]
+    const name = createServer().listen(`\0ticketgate-port-${port}`)
+    await once(name, 'listening').catch(() => {
+      throw new StartupError(
+        'port_unavailable',
+        `cannot listen on ${host} port ${port}: another ticketgate is starting on it. Stop it, or set TICKETGATE_PORT.`,
+      )
+    })
+    return [port, () => name.close()]
+  } finally {
+    close()
+    probe.close()
+  }
+}

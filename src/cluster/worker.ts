@@ -1,0 +1,82 @@
+import { parentPort, workerData } from 'node:worker_threads'
+import { StartupError } from '../errors.js'
+import { createFront } from '../front.js'
+import { createLog } from '../ops/log.js'
+import { openKeys } from '../ops/outside-keys.js'
+import { openSharedReplayCache } from '../replay/shared.js'
+import { bootKeyId, ticketKey } from '../ticket/key-ring.js'
+import { createPasswordHasher } from '../users/password.js'
+import { createRelay } from './relay.js'
+import { openSharedCaps, openSharedRate } from './shared-limits.js'
+import type { FromWorker, ToWorker, WorkerStart } from './threads.js'
+
+/** One thread that serves: a front like any other, on what all threads share. */
+
+const { config, thread, hashing, bootSecret, replay, limits, highWater, relay }: WorkerStart = workerData
+const log = createLog(config.logLevel).child({ thread })
+const port = parentPort
+if (port === null) throw new Error('this file runs as a worker thread')
+const tell = (message: FromWorker): void => port.postMessage(message)
+
+const bootKey = ticketKey(bootKeyId, bootSecret, config.node)
+const connectionLimits = {
+  total: config.maxConnections,
+  perUser: config.maxConnectionsPerUser,
+  perAddress: config.maxConnectionsPerAddress,
+}
+
+try {
+  const keys = openKeys(config, bootKey, log, highWater)
+  const front = await createFront(config, log, {
+    bootKey,
+    keys,
+    replay: openSharedReplayCache(replay),
+    caps: openSharedCaps(connectionLimits, limits, thread),
+    logins: openSharedRate(config.loginRate, limits.logins, limits.secret),
+    tickets: openSharedRate(config.ticketRate, limits.tickets, limits.secret),
+    hasher: createPasswordHasher(hashing),
+    relay: createRelay(relay),
+  })
+
+  const end = (): void => {
+    keys.close()
+    port.close()
+  }
+
+  // An open uWS loop in a thread that ends takes the process with it, so a fault closes it first. What was spent is in
+  // memory that all threads share; the main thread starts another in this one's place.
+  process.on('uncaughtException', error => {
+    log.fatal({ err: error }, 'a thread failed')
+    front.close()
+    end()
+  })
+
+  port.on('message', (message: ToWorker) => {
+    if (message.type === 'listen')
+      front.listen(message.port, 'threads').then(
+        () => tell({ type: 'listening' }),
+        error => fail(error),
+      )
+    else if (message.type === 'snapshot') tell({ type: 'snapshot', snapshot: front.snapshot() })
+    else
+      front.drain().then(() => {
+        tell({ type: 'drained', snapshot: front.snapshot() })
+        end()
+      })
+  })
+  tell({ type: 'ready' })
+
+  const fail = (error: unknown): void => {
+    front.close()
+    end()
+    refuse(error)
+  }
+} catch (error) {
+  refuse(error)
+  port.close()
+}
+
+function refuse(error: unknown): void {
+  if (!(error instanceof StartupError)) throw error
+  tell({ type: 'failed', code: error.code, message: error.message })
+}
