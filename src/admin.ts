@@ -1,0 +1,46 @@
+import { App } from 'uWebSockets.js'
+import type { Config } from './config.js'
+import { Refusal } from './errors.js'
+import { createTrustedProxies } from './http/address.js'
+import { adminRoutes } from './http/admin.js'
+import { createClientView } from './http/request.js'
+import { createServer } from './http/server.js'
+import { type Listener, listen } from './ops/listener.js'
+import type { Log } from './ops/log.js'
+import { createMetrics, type MetricsSources } from './ops/metrics.js'
+
+/** The admin listener: another port, no CORS, no proxies, a key. */
+export interface Admin {
+  /** @throws StartupError `port_unavailable` */
+  listen(): Promise<string>
+  close(): void
+}
+
+export function createAdmin(config: Config, log: Log, sources: MetricsSources): Admin {
+  const app = App()
+  const server = createServer(app, {
+    origins: { allows: () => false },
+    clients: createClientView({ proxies: createTrustedProxies([]), publicUrl: undefined, tls: false }),
+    refused: {},
+    log,
+  })
+  for (const route of adminRoutes({
+    key: config.adminKey,
+    metrics: createMetrics(sources),
+    connections: async () => ({ connections: (await sources.snapshot()).connections }),
+  }))
+    server.route(route)
+  app.any('/*', (res, req) => server.refuse(res, req, new Refusal('not_found')))
+  let listener: Listener | undefined
+  return {
+    async listen() {
+      const { adminHost: host, adminPort: port } = config
+      listener = await listen(app, { host, port, sharing: 'exclusive', variable: 'TICKETGATE_ADMIN_PORT' })
+      return `http://${host.includes(':') ? `[${host}]` : host}:${listener.port}`
+    },
+    close() {
+      listener?.close()
+      app.close()
+    },
+  }
+}

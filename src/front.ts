@@ -1,0 +1,221 @@
+import { App, SSLApp, type TemplatedApp } from 'uWebSockets.js'
+import { setTimeout as delay } from 'node:timers/promises'
+import { clock, toSeconds } from './clock.js'
+import type { Relay } from './cluster/relay.js'
+import type { Config } from './config.js'
+import { Refusal } from './errors.js'
+import { addressPrefix, createTrustedProxies } from './http/address.js'
+import { authRoute } from './http/auth.js'
+import { createOriginPolicy } from './http/origins.js'
+import { type ClientView, createClientView } from './http/request.js'
+import { createServer } from './http/server.js'
+import { healthRoute, readyRoute } from './http/status.js'
+import { type TicketContext, ticketRoute } from './http/ticket.js'
+import type { ConnectionCaps } from './ops/caps.js'
+import { type Listener, listen, type PortSharing } from './ops/listener.js'
+import type { Log } from './ops/log.js'
+import { type Counters, createCounters, increment, type Snapshot } from './ops/metrics.js'
+import type { Keys } from './ops/outside-keys.js'
+import type { RateLimiter } from './ops/rate.js'
+import { routes } from './protocol.js'
+import type { ReplayCache } from './replay/contract.js'
+import { createSocketTable, drainSockets, type SocketTable } from './socket/lifecycle.js'
+import { createMessages } from './socket/messages.js'
+import type { Session } from './socket/session.js'
+import { createGateKeeper } from './socket/upgrade.js'
+import { issueTicket } from './ticket/issuer.js'
+import type { TicketKey } from './ticket/key-ring.js'
+import { verifyTicket } from './ticket/verifier.js'
+import { createTokenIssuer, createTokenVerifier } from './token/jwt.js'
+import type { PasswordHasher } from './users/password.js'
+import { openUserStore } from './users/store.js'
+
+// A proxy drops what is idle for a minute; uWS pings when a quarter of this is left.
+const idleTimeoutSeconds = 60
+
+// uWS drops the connection at its own limit, without a close frame. We look at the length ourselves below that, to
+// close with 1009.
+const payloadHeadroom = 4
+
+/** What a front is given: one thread has its own, several share what one listener would have. */
+export interface FrontParts {
+  readonly bootKey: TicketKey
+  readonly keys: Keys
+  readonly replay: ReplayCache
+  readonly caps: ConnectionCaps
+  readonly logins: RateLimiter
+  readonly tickets: RateLimiter
+  readonly hasher: PasswordHasher
+  /** Passes on what is published here to the other threads. */
+  readonly relay: Relay | undefined
+}
+
+/** The public listener of one thread. */
+export interface Front {
+  /** @throws StartupError `port_unavailable` */
+  listen(port: number, sharing: PortSharing): Promise<number>
+  /** Takes no new tickets or sockets and closes what is open in paced batches; then the listener. */
+  drain(): Promise<void>
+  /** Closes at once all that is open. */
+  close(): void
+  snapshot(): Snapshot
+}
+
+/**
+ * Wires the parts to one uWS app.
+ * @throws StartupError `users_file_invalid`
+ */
+export async function createFront(config: Config, log: Log, parts: FrontParts): Promise<Front> {
+  const { bootKey, keys, replay, caps, hasher, relay } = parts
+  let draining = false
+  const isDraining = (): boolean => draining
+  const counters = createCounters()
+  const table = createSocketTable()
+  const users = await openUserStore(config.usersFile, {
+    onError: error => log.error({ err: error }, 'the user file is broken; the users read before stay'),
+  })
+  const node = config.node ?? ''
+  const jwt = { secret: config.jwtSecret, issuer: config.jwtIssuer, audience: config.jwtAudience }
+
+  const tls = config.tlsCertFile !== undefined && config.tlsKeyFile !== undefined
+  const app = tls ? SSLApp({ cert_file_name: config.tlsCertFile, key_file_name: config.tlsKeyFile }) : App()
+  const clients = createClientView({
+    proxies: createTrustedProxies(config.trustedProxies),
+    publicUrl: config.publicUrl,
+    tls,
+  })
+  const origins = createOriginPolicy(config)
+  const server = createServer(app, { origins, clients, refused: counters.requestsRefused, log })
+
+  server.route(
+    authRoute({
+      users,
+      hasher,
+      tokens: createTokenIssuer({ ...jwt, ttlSeconds: config.tokenTtlSeconds }),
+      limiter: parts.logins,
+      clients,
+      counters,
+      log,
+      clock,
+    }),
+  )
+  server.route(
+    ticketRoute({
+      tokens: createTokenVerifier({ ...jwt, maxTtlSeconds: config.tokenMaxTtlSeconds }),
+      issue: (claims, nowMs) =>
+        issueTicket(claims, { key: bootKey, node, nowMs, ttlSeconds: config.ticketTtlSeconds }),
+      ticketTtlSeconds: config.ticketTtlSeconds,
+      bindOrigin: config.bind.includes('origin'),
+      context: ticketContext(config, clients),
+      limiter: parts.tickets,
+      isDraining,
+      counters,
+      clock,
+    }),
+  )
+  server.route(healthRoute)
+  server.route(readyRoute(isDraining))
+
+  const gateKeeper = createGateKeeper({
+    verify: (ticket, nowMs) => verifyTicket(ticket, keys.ring(), nowMs, keys.policy),
+    replay,
+    origins,
+    clients,
+    server,
+    caps,
+    earliestOutsideMs: keys.policy.earliestOutsideMs,
+    capsAddresses: config.maxConnectionsPerAddress > 0,
+    isDraining,
+    counters,
+    log,
+    clock,
+  })
+  openChannels(app, gateKeeper, { config, caps, table, counters, relay })
+  app.any('/*', (res, req) => server.refuse(res, req, new Refusal('not_found')))
+
+  const sweep = setInterval(() => table.closeExpired(toSeconds(clock())), 1000)
+  sweep.unref()
+  let listener: Listener | undefined
+
+  function close(): void {
+    clearInterval(sweep)
+    relay?.close()
+    listener?.close()
+    app.close()
+  }
+
+  return {
+    async listen(port, sharing) {
+      listener = await listen(app, { host: config.host, port, sharing, variable: 'TICKETGATE_PORT' })
+      return listener.port
+    },
+    async drain() {
+      if (draining) return
+      draining = true
+      const deadlineMs = config.drainSeconds * 1000
+      const startedMs = performance.now()
+      log.info({ connections: table.size, seconds: config.drainSeconds }, 'draining')
+      await drainSockets(table, deadlineMs)
+      while (hasher.pending > 0 && performance.now() - startedMs < deadlineMs) await delay(20)
+      close()
+    },
+    close,
+    snapshot: () => ({ counters, connections: table.size, loginsPending: hasher.pending }),
+  }
+}
+
+/** Reads what a ticket is bound to and where it is to be presented; nothing where nothing is asked for. */
+function ticketContext(config: Config, clients: ClientView) {
+  const bindsAddress = config.bind.includes('address')
+  const publicBase = config.publicUrl?.replace(/^http/, 'ws').replace(/\/+$/, '')
+  return (...[res, req]: Parameters<ClientView['address']>): TicketContext => ({
+    address: bindsAddress ? addressPrefix(clients.address(res, req), config.bindAddressBits) : undefined,
+    baseUrl: publicBase ?? (config.production ? '' : clients.ownOrigin(res, req).replace(/^http/, 'ws')),
+  })
+}
+
+interface ChannelParts {
+  readonly config: Config
+  readonly caps: ConnectionCaps
+  readonly table: SocketTable
+  readonly counters: Counters
+  readonly relay: Relay | undefined
+}
+
+function openChannels(
+  app: TemplatedApp,
+  gateKeeper: ReturnType<typeof createGateKeeper>,
+  { config, caps, table, counters, relay }: ChannelParts,
+): void {
+  const messages = createMessages({
+    rate: config.messageRate,
+    maxMessageBytes: config.maxMessageBytes,
+    counters,
+    clock,
+    relay,
+  })
+  relay?.onMessage((topic, message) => app.publish(topic, message))
+  app.ws<Session>(`${routes.channel}*`, {
+    idleTimeout: idleTimeoutSeconds,
+    maxPayloadLength: config.maxMessageBytes * payloadHeadroom,
+    maxBackpressure: config.maxBackpressureBytes,
+    closeOnBackpressureLimit: true,
+    upgrade: gateKeeper.upgrade,
+    open(ws) {
+      table.add(ws)
+      messages.open(ws)
+    },
+    message: messages.message,
+    dropped(ws) {
+      counters.messagesDropped++
+      ws.getUserData().closeReason = 'slow_reader'
+    },
+    close(ws) {
+      const { user, addressKey, closeReason } = ws.getUserData()
+      table.delete(ws)
+      caps.leave(user, addressKey)
+      increment(counters.connectionsClosed, closeReason)
+    },
+  })
+  app.any(`${routes.channel}*`, gateKeeper.plain)
+}

@@ -1,0 +1,103 @@
+import { once } from 'node:events'
+import t from 'tap'
+import { knock, type Reply, request } from '../support/http.js'
+import { hasRetryAfter, isProblem } from '../support/problem.js'
+import { RawConnection, upgradeText } from '../support/raw.js'
+import { adminKey, startServer } from '../support/server.js'
+import { gatePath, mint, mintWith, tokenFor } from '../support/tokens.js'
+
+const rounds = 20
+const racers = 100
+
+t.test('one ticket by 100 sockets at once has exactly one winner, in every round', async t => {
+  const server = await startServer(t)
+  for (let round = 1; round <= rounds; round++) {
+    const ticket = await mint(server.url)
+    const sockets = await Promise.all(Array.from({ length: racers }, () => RawConnection.connect(server.url)))
+    const texts = sockets.map((_, index) =>
+      index % 2 === 0
+        ? upgradeText(gatePath(ticket))
+        : upgradeText('/channel/', {
+            'sec-websocket-protocol': `ticketgate.v1.json, ticket.${ticket}`,
+          }),
+    )
+    sockets.forEach((socket, index) => {
+      socket.write(texts[index] ?? '')
+    })
+    const answers = await Promise.all(sockets.map(socket => socket.response()))
+    const counts: Record<string, number> = {}
+    for (const answer of answers) {
+      const code =
+        answer?.status === 101 ? '101' : `${answer?.status} ${JSON.parse(answer?.text ?? '{}').code}`
+      counts[code] = (counts[code] ?? 0) + 1
+    }
+    t.strictSame(counts, { '101': 1, '401 ticket_used': racers - 1 }, `round ${round}`)
+    for (const socket of sockets) socket.destroy()
+  }
+})
+
+t.test('a ticket stays spent after its winner is gone, however it went', async t => {
+  const server = await startServer(t, { env: { TICKETGATE_TICKET_TTL_SECONDS: '600' } })
+  const leave = {
+    'by FIN': (socket: RawConnection) => void socket.socket.end(),
+    'by RST': (socket: RawConnection) => socket.reset(),
+    'before it read the 101': (socket: RawConnection) => socket.destroy(),
+  }
+  for (const [name, go] of Object.entries(leave)) {
+    const ticket = await mint(server.url)
+    const socket = await RawConnection.connect(server.url)
+    socket.write(upgradeText(gatePath(ticket)))
+    await once(socket.socket, 'data')
+    go(socket)
+    await socket.closed
+    isProblem(t, await knock(server.url, gatePath(ticket)), '401 ticket_used', name)
+  }
+})
+
+t.test('a full cache refuses the fresh, never forgets the used, and recovers', async t => {
+  const capacity = 100
+  const server = await startServer(t, {
+    env: { TICKETGATE_REPLAY_CAPACITY: String(capacity), TICKETGATE_TICKET_TTL_SECONDS: '5' },
+  })
+  const token = tokenFor('maggie')
+  const fresh = async (): Promise<string> => (await mintWith(server.url, token)).ticket
+  const used: string[] = []
+  for (let n = 0; n < capacity; n++) {
+    const ticket = await fresh()
+    used.push(ticket)
+    const { status } = await knock(server.url, gatePath(ticket))
+    if (status !== 101) t.fail(`ticket ${n}: ${status}`)
+  }
+  let refused: Reply = await knock(server.url, gatePath(await fresh()))
+  isProblem(t, refused, '503 replay_cache_full', 'a fresh ticket')
+  hasRetryAfter(t, refused, 'a fresh ticket', 5)
+  for (const index of [0, 1, capacity - 1])
+    isProblem(
+      t,
+      await knock(server.url, gatePath(used[index] ?? '')),
+      '401 ticket_used',
+      `used ticket ${index}`,
+    )
+
+  const metrics = await request(server.admin, '/metrics', {
+    headers: { authorization: `Bearer ${adminKey}` },
+  })
+  t.match(metrics.text, /^\w*replay\w*capacity\w* 100$/m, 'the capacity is a metric')
+  t.match(metrics.text, /^\w*replay\w*high\w* 100$/m, 'so is the high-water mark')
+
+  let waits = 0
+  while (refused.status === 503 && waits < 6) {
+    waits++
+    const seconds = Number(refused.headers['retry-after'])
+    await new Promise(resolve => setTimeout(resolve, seconds * 1000))
+    refused = await knock(server.url, gatePath(await fresh()))
+  }
+  t.equal(refused.status, 101, `it recovers after ${waits} times of Retry-After`)
+  t.ok(waits <= 2, 'Retry-After was honest')
+  isProblem(
+    t,
+    await knock(server.url, gatePath(used[0] ?? '')),
+    '401 ticket_expired',
+    'the first is expired by now',
+  )
+})

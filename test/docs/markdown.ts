@@ -1,0 +1,31 @@
+/** The contents of the fenced code blocks of a language, in order. */
+export const codeBlocks = (markdown: string, language: string): string[] =>
+  [...markdown.matchAll(/^```(\S*)\n([\s\S]*?)\n```$/gm)].flatMap(([, name, content = '']) =>
+    name === language ? [content] : [],
+  )
+
+/** The text between `<!-- name -->` and `<!-- /name -->`, without blank lines around it; '' where there is none. */
+export const between = (markdown: string, name: string): string =>
+  new RegExp(`<!-- ${name} -->([\\s\\S]*?)<!-- /${name} -->`).exec(markdown)?.[1]?.trim() ?? ''
+
+/** The rows of the first table after `heading`, without the two of its head, each as its trimmed cells. */
+export function tableUnder(markdown: string, heading: string): string[][] {
+  const start = markdown.indexOf(`\n${heading}\n`)
+  if (start < 0) throw new Error(`there is no heading ${heading}`)
+  const lines = markdown.slice(start).split('\n')
+  const first = lines.findIndex(line => line.startsWith('|'))
+  const end = lines.findIndex((line, index) => index > first && !line.startsWith('|'))
+  return rowsOf(lines.slice(first, end < 0 ? undefined : end).join('\n'))
+}
+
+/** The rows of a table, without the two of its head, each as its trimmed cells. */
+export const rowsOf = (table: string): string[][] =>
+  table
+    .split('\n')
+    .slice(2)
+    .map(line =>
+      line
+        .slice(1, -1)
+        .split('|')
+        .map(cell => cell.trim()),
+    )

@@ -1,0 +1,72 @@
+import { readFileSync } from 'node:fs'
+import t, { type Test } from 'tap'
+import { closeCode, messageError } from '../../src/protocol.js'
+import type { Json } from '../support/http.js'
+import { startServer } from '../support/server.js'
+import { type Client, enter, socketUrl } from '../support/tclient.js'
+import { gatePath, mintWith, tokenFor } from '../support/tokens.js'
+import { codeBlocks, tableUnder } from './markdown.js'
+
+const protocol = readFileSync(new URL('../../src/socket/PROTOCOL.md', import.meta.url), 'utf8')
+const server = await startServer(t)
+
+/** Rights under which the examples go as they are told. */
+const channels = { publish: ['lobby'], subscribe: ['lobby', 'news'] }
+
+const openAs = async (user: string, claims: Json): Promise<{ client: Client; welcome: Json }> => {
+  const { ticket } = await mintWith(server.url, tokenFor(user, claims))
+  return enter(socketUrl(server.url, gatePath(ticket, 'lobby')))
+}
+
+/** What differs from run to run counts by its type. */
+const comparable = (message: Json): Json => ({
+  ...message,
+  ...('session' in message ? { session: typeof message.session } : {}),
+  ...('expires' in message ? { expires: Number.isInteger(message.expires) } : {}),
+})
+
+async function play(t: Test, example: string): Promise<void> {
+  const [maggie, theo] = [
+    await openAs('maggie', { channels, sid: 'WZ3kQ0m8' }),
+    await openAs('theo', { sid: 'T9' }),
+  ]
+  for (const line of example.split('\n')) {
+    if (line.startsWith('→ ')) maggie.client.send(line.slice(2))
+    else if (line.startsWith('← ')) {
+      const expected = JSON.parse(line.slice(2)) as Json
+      if (expected.type === 'message')
+        theo.client.send({ type: 'publish', channel: expected.channel, data: expected.data })
+      const heard = expected.type === 'welcome' ? maggie.welcome : await maggie.client.next()
+      t.strictSame(comparable(heard), comparable(expected), line)
+    } else t.fail(`neither → nor ←: ${line}`)
+  }
+  t.strictSame(await maggie.client.ask({ type: 'ping', id: 'end' }), { type: 'pong', id: 'end' }, 'no more')
+  await Promise.all([maggie.client.close(), theo.client.close()])
+}
+
+t.test('the examples go as they are told', async t => {
+  const examples = codeBlocks(protocol, 'wire')
+  for (const example of examples) await play(t, example)
+  const types = new Set([...examples.join('\n').matchAll(/^. \{"type":"(\w+)"/gm)].map(([, type]) => type))
+  t.strictSame(
+    [...types].sort(),
+    ['error', 'message', 'ok', 'ping', 'pong', 'publish', 'shout', 'subscribe', 'unsubscribe', 'welcome'],
+    'every message has one',
+  )
+})
+
+t.test('all close codes are there', async t => {
+  const codes = tableUnder(protocol, '## 5. The end').map(([code]) => Number(code))
+  t.strictSame(codes, Object.values(closeCode).sort())
+})
+
+t.test('all codes of errors are there', async t => {
+  const rows = tableUnder(
+    protocol.slice(protocol.indexOf('\n### error\n')),
+    'The request had no effect, and the socket stays open.',
+  )
+  t.strictSame(
+    rows.map(([code]) => code),
+    Object.values(messageError).map(code => `\`${code}\``),
+  )
+})

@@ -1,0 +1,75 @@
+import { execFile } from 'node:child_process'
+import { promisify } from 'node:util'
+import t from 'tap'
+import { jsonOf, knock, postJson, request } from '../support/http.js'
+import { isProblem } from '../support/problem.js'
+import { development, startServer } from '../support/server.js'
+import { enter } from '../support/tclient.js'
+import { gatePath, mintWith } from '../support/tokens.js'
+
+const server = await startServer(t, { env: development })
+
+const password = /maggie, password (\S+)/.exec(server.output())?.[1]
+const login = await postJson(server.url, '/auth', { user: 'maggie', pwd: password })
+const { token } = jsonOf(login) as { token: string }
+
+t.test('the first start prints the demo user with a password, once', async t => {
+  t.type(password, 'string', 'it is in what was printed')
+  t.ok((password ?? '').length >= 12, 'and long enough to be random')
+  t.equal(login.status, 200)
+})
+
+t.test('the printed recipe works when pasted', async t => {
+  const printed = server.output()
+  const lines = printed.split('\n').filter(line => /^ +(TOKEN=|TICKET=|curl)/.test(line))
+  t.equal(lines.length, 3)
+  const { stdout } = await promisify(execFile)('bash', ['-c', lines.join('\n')], { timeout: 20_000 }).catch(
+    (error: { stdout: string }) => error,
+  )
+  t.match(stdout, /101 Switching Protocols|welcome/, stdout)
+})
+
+t.test('the ticket reply tells the whole URL to open', async t => {
+  const { url } = await mintWith(server.url, token)
+  t.match(url, new RegExp(`^ws://127\\.0\\.0\\.1:${server.port}/channel/\\?ticket=`))
+  const { client } = await enter(url ?? '')
+  await client.close()
+  const bound = await mintWith(server.url, token, 'red')
+  t.match(bound.url, /\/channel\/red\?ticket=/)
+  t.match((await enter(bound.url ?? '')).welcome, { channel: 'red' })
+})
+
+t.test('the same origin and localhost may connect, others not', async t => {
+  const cases = [
+    [`http://127.0.0.1:${server.port}`, 101],
+    ['http://localhost:5173', 101],
+    ['http://localhost', 101],
+    ['https://example.com', 403],
+    ['http://localhost.evil.test', 403],
+    ['http://evil.test:3000/localhost', 403],
+    ['http://notlocalhost:3000', 403],
+    ['null', 403],
+  ] as const
+  for (const [origin, status] of cases) {
+    const { ticket } = await mintWith(server.url, token)
+    const reply = await knock(server.url, gatePath(ticket), { headers: { origin } })
+    if (status === 101) t.equal(reply.status, 101, origin)
+    else isProblem(t, reply, '403 origin_forbidden', origin)
+  }
+})
+
+t.test('the admin listener on loopback needs no key in development', async t => {
+  t.equal((await request(server.admin, '/metrics')).status, 200)
+})
+
+t.test('a restart keeps the user and prints no password', async t => {
+  const second = await startServer(t, { env: development, stateDir: server.stateDir })
+  t.equal((await postJson(second.url, '/auth', { user: 'maggie', pwd: password })).status, 200)
+  t.notOk(second.output().includes(password ?? ' '), 'the password is printed once only')
+})
+
+t.test('a token of one random secret is worth nothing under the next', async t => {
+  const second = await startServer(t, { env: development, stateDir: server.stateDir })
+  const reply = await request(second.url, '/ws_ticket', { headers: { authorization: `Bearer ${token}` } })
+  isProblem(t, reply, '401 token_invalid')
+})

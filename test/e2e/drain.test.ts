@@ -1,0 +1,105 @@
+import t from 'tap'
+import { request } from '../support/http.js'
+import { hasRetryAfter, isProblem } from '../support/problem.js'
+import { RawConnection, requestText, upgradeText } from '../support/raw.js'
+import { startServer, type TestServer } from '../support/server.js'
+import { type Client, enter, socketUrl } from '../support/tclient.js'
+import { gatePath, mint, tokenFor } from '../support/tokens.js'
+
+const sockets = 300
+
+const openMany = async (server: TestServer): Promise<Client[]> => {
+  const clients: Client[] = []
+  for (let n = 0; n < sockets; n++) {
+    const { client } = await enter(socketUrl(server.url, gatePath(await mint(server.url))))
+    clients.push(client)
+  }
+  return clients
+}
+
+/** Asks over connections made before the signal until the server says that it is not ready. */
+const untilNotReady = async (ready: RawConnection) => {
+  for (;;) {
+    ready.write(requestText('GET', '/readyz'))
+    const response = await ready.response()
+    if (response === undefined || response.status !== 200) return response
+  }
+}
+
+t.test('on SIGTERM it refuses newcomers, closes all sockets with 1012 and leaves with 0', async t => {
+  const server = await startServer(t, {
+    env: { TICKETGATE_DRAIN_SECONDS: '5', TICKETGATE_TICKET_TTL_SECONDS: '120' },
+  })
+  t.equal((await request(server.url, '/readyz')).status, 200, 'ready before')
+  const clients = await openMany(server)
+  const ticket = await mint(server.url)
+  const [ready, mintConnection, gate, health, idle] = await Promise.all([
+    RawConnection.connect(server.url),
+    RawConnection.connect(server.url),
+    RawConnection.connect(server.url),
+    RawConnection.connect(server.url),
+    RawConnection.connect(server.url),
+  ])
+  idle.write('GET /healthz HTTP/1.1\r\nHost: never-finis')
+  server.signal('SIGTERM')
+  const notReady = await untilNotReady(ready)
+  mintConnection.write(requestText('GET', '/ws_ticket', { authorization: `Bearer ${tokenFor('maggie')}` }))
+  gate.write(upgradeText(gatePath(ticket)))
+  health.write(requestText('GET', '/healthz'))
+  const [minted, knocked] = await Promise.all([mintConnection.response(), gate.response()])
+  t.equal(notReady?.status, 503, '/readyz says 503')
+  for (const [name, response] of [
+    ['mint', minted],
+    ['gate', knocked],
+  ] as const) {
+    if (response === undefined) t.fail(`${name}: no answer while draining`)
+    else {
+      isProblem(t, response, '503 draining', name)
+      hasRetryAfter(t, response, name)
+    }
+  }
+  const closes = await Promise.all(clients.map(client => client.closed))
+  t.strictSame(
+    closes.filter(({ code, reason }) => code !== 1012 || !/^retry_after_ms=[0-9]+$/.test(reason)),
+    [],
+    'every socket is closed with 1012 and a time to come back',
+  )
+  const delays = new Set(closes.map(({ reason }) => reason))
+  t.ok(delays.size > sockets / 10, `the times are spread: ${delays.size} different ones`)
+  t.strictSame(await server.exited, { code: 0, signal: null }, 'exit 0')
+  await Promise.all([ready, mintConnection, gate, health, idle].map(connection => connection.closed))
+})
+
+t.test('it leaves with 0 by the deadline though a client never answers its close', async t => {
+  const server = await startServer(t, { env: { TICKETGATE_DRAIN_SECONDS: '1' } })
+  const deaf = await RawConnection.connect(server.url)
+  deaf.write(upgradeText(gatePath(await mint(server.url))))
+  t.equal((await deaf.response())?.status, 101)
+  deaf.socket.pause()
+  t.strictSame(await server.stop(), { code: 0, signal: null })
+  deaf.destroy()
+})
+
+t.test('it leaves with 0 at once when nobody is there', async t => {
+  const server = await startServer(t, { env: { TICKETGATE_DRAIN_SECONDS: '30' } })
+  t.strictSame(await server.stop(), { code: 0, signal: null })
+})
+
+t.test('a second signal ends it at once', async t => {
+  const server = await startServer(t, { env: { TICKETGATE_DRAIN_SECONDS: '60' } })
+  const clients = await openMany(server)
+  for (const client of clients) client.socket.pause()
+  const ready = await RawConnection.connect(server.url)
+  server.signal('SIGTERM')
+  await untilNotReady(ready)
+  server.signal('SIGTERM')
+  const { signal } = await server.exited
+  t.not(signal, 'SIGKILL', 'it went by itself, long before its deadline')
+  for (const client of clients) client.socket.terminate()
+})
+
+t.test('SIGINT drains like SIGTERM', async t => {
+  const server = await startServer(t)
+  server.signal('SIGINT')
+  t.strictSame(await server.exited, { code: 0, signal: null })
+})

@@ -1,0 +1,133 @@
+import { execFile, spawn } from 'node:child_process'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import t from 'tap'
+import { bearer, type Json, jsonOf, request, upgradeHeaders } from '../support/http.js'
+import { isProblem } from '../support/problem.js'
+import { startServer } from '../support/server.js'
+import { attempt, Client, enter, socketUrl } from '../support/tclient.js'
+import { gatePath, mint, nowSeconds } from '../support/tokens.js'
+
+const credentials = '{"user":"maggie","pwd":"secret"}'
+const here = dirname(fileURLToPath(import.meta.url))
+const execute = promisify(execFile)
+const server = await startServer(t, { users: { maggie: 'secret' } })
+const socketBase = socketUrl(server.url, '')
+
+const curl = async (...args: string[]): Promise<string> => (await execute('curl', ['-sS', ...args])).stdout
+
+/** curl keeps waiting after a 101, so it is read until the head of the answer is there. */
+const curlUpgrade = (url: string): Promise<string> =>
+  new Promise((resolve, reject) => {
+    const headers = Object.entries(upgradeHeaders()).flatMap(([name, value]) => ['-H', `${name}: ${value}`])
+    const child = spawn('curl', ['-sSiN', '--http1.1', ...headers, url])
+    let output = ''
+    child.once('error', reject)
+    child.once('close', () => resolve(output))
+    child.stdout.on('data', chunk => {
+      output += chunk
+      if (/^HTTP\/1\.1 101 [\s\S]*\r\n\r\n/.test(output)) child.kill('SIGKILL')
+    })
+  })
+
+t.test('the founding flow works as its author wrote it', async t => {
+  const login = await request(server.url, '/auth', {
+    headers: { 'content-type': 'application/json' },
+    body: credentials,
+  })
+  t.equal(login.status, 200)
+  t.equal(login.headers['cache-control'], 'no-store')
+  const { token } = jsonOf(login) as { token: string }
+  const reply = await request(server.url, '/ws_ticket', { headers: bearer(token) })
+  t.equal(reply.status, 200)
+  t.equal(reply.headers['cache-control'], 'no-store')
+  const { ticket, expires } = jsonOf(reply) as { ticket: string; expires: number }
+  t.match(ticket, /^[A-Za-z0-9_-]+$/, 'the ticket needs no encoding in a URL')
+  t.ok(Number.isInteger(expires) && Math.abs(expires - nowSeconds() - 10) <= 2, 'it lives for ten seconds')
+
+  const { client, welcome } = await enter(`${socketBase}/channel/?ticket=${ticket}`)
+  t.match(welcome, { type: 'welcome', user: 'maggie', channel: '' })
+  const second = await attempt(`${socketBase}/channel/?ticket=${ticket}`)
+  if (second instanceof Client) t.fail('the second use was let in')
+  else isProblem(t, second, '401 ticket_used', 'the second use is refused before the handshake')
+  await client.close()
+})
+
+for (const method of ['GET', 'POST'])
+  t.test(`curl logs in by ${method}, takes a ticket and passes once`, async t => {
+    const json = ['-H', 'content-type: application/json']
+    const login = await curl('-X', method, ...json, '-d', credentials, `${server.url}/auth`)
+    const { token } = JSON.parse(login) as { token: string }
+    const reply = await curl('-X', method, '-H', `Authorization: Bearer ${token}`, `${server.url}/ws_ticket`)
+    const { ticket } = JSON.parse(reply) as { ticket: string }
+    const first = await curlUpgrade(`${server.url}/channel/?ticket=${ticket}`)
+    t.match(first, /^HTTP\/1\.1 101 /, 'the first use opens')
+    t.match(first, /\r\nsec-websocket-accept: /i)
+    const second = await curlUpgrade(`${server.url}/channel/?ticket=${ticket}`)
+    t.match(second, /^HTTP\/1\.1 401 [\s\S]*"code":\s*"ticket_used"/, 'the second is refused')
+    t.notMatch(second, /sec-websocket-accept/i)
+  })
+
+t.test('curl logs in by Basic', async t => {
+  const login = await curl('-u', 'maggie:secret', `${server.url}/auth`)
+  t.type((JSON.parse(login) as Json).token, 'string')
+})
+
+t.test("Python's websockets goes the whole way, by query and by subprotocol", async t => {
+  const { stdout } = await execute('/usr/bin/python3', [
+    join(here, 'flow_client.py'),
+    server.url,
+    'maggie',
+    'secret',
+  ])
+  const steps = stdout
+    .trim()
+    .split('\n')
+    .map(line => JSON.parse(line) as unknown)
+  t.strictSame(steps, [
+    ['welcome', 'welcome'],
+    ['second use', 401],
+    ['subprotocol', 'ticketgate.v1.json'],
+    ['message', 'hello from Python'],
+    ['closed with', 1000],
+  ])
+})
+
+t.test('a ticket in the subprotocols opens, and only the protocol is echoed', async t => {
+  const ticket = await mint(server.url)
+  for (const protocols of [
+    ['ticketgate.v1.json', `ticket.${await mint(server.url)}`],
+    [`ticket.${ticket}`, 'ticketgate.v1.json'],
+  ]) {
+    const { client } = await enter(`${socketBase}/channel/`, { protocols })
+    t.equal(client.socket.protocol, 'ticketgate.v1.json')
+    await client.close()
+  }
+  const again = await attempt(`${socketBase}/channel/`, {
+    protocols: ['ticketgate.v1.json', `ticket.${ticket}`],
+  })
+  if (again instanceof Client) t.fail('the second use was let in')
+  else isProblem(t, again, '401 ticket_used')
+})
+
+t.test('a ticket spent by query is spent by subprotocol too, and the other way round', async t => {
+  const byQuery = await mint(server.url)
+  const { client } = await enter(socketUrl(server.url, gatePath(byQuery)), {
+    protocols: ['ticketgate.v1.json'],
+  })
+  t.equal(client.socket.protocol, 'ticketgate.v1.json', 'the protocol is echoed for a ticket in the query')
+  const crossed = await attempt(`${socketBase}/channel/`, {
+    protocols: ['ticketgate.v1.json', `ticket.${byQuery}`],
+  })
+  if (crossed instanceof Client) t.fail('let in twice')
+  else isProblem(t, crossed, '401 ticket_used')
+  await client.close()
+
+  const bySubprotocol = await mint(server.url)
+  const protocols = ['ticketgate.v1.json', `ticket.${bySubprotocol}`]
+  await (await enter(`${socketBase}/channel/`, { protocols })).client.close()
+  const back = await attempt(socketUrl(server.url, gatePath(bySubprotocol)))
+  if (back instanceof Client) t.fail('let in twice')
+  else isProblem(t, back, '401 ticket_used')
+})

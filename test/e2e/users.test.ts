@@ -1,0 +1,155 @@
+import { readFileSync, statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { postJson, request } from '../support/http.js'
+import { isProblem } from '../support/problem.js'
+import {
+  addUser,
+  run,
+  runServe,
+  startServer,
+  type TestServer,
+  temporaryDirectory,
+} from '../support/server.js'
+
+const pickUpSeconds = 10
+
+const login = (server: TestServer, user: string, pwd: string) => postJson(server.url, '/auth', { user, pwd })
+
+/** A change of the file is picked up soon, not at once: asks until the answer is the wanted one. */
+const untilLogin = async (server: TestServer, user: string, pwd: string, status: number): Promise<number> => {
+  const deadline = Date.now() + pickUpSeconds * 1000
+  for (;;) {
+    const reply = await login(server, user, pwd)
+    if (reply.status === status || Date.now() > deadline) return reply.status
+  }
+}
+
+const user = (stateDir: string, args: readonly string[], input = '') =>
+  run(['user', ...args], { TICKETGATE_STATE_DIR: stateDir }, input)
+
+t.test('users come, change and go while the server runs', async t => {
+  const server = await startServer(t, { users: { maggie: 'secret' } })
+  const { stateDir } = server
+  t.equal((await login(server, 'maggie', 'secret')).status, 200)
+  isProblem(t, await login(server, 'lisa', 'saxophone'), '401 bad_credentials', 'not there yet')
+
+  await addUser(stateDir, 'lisa', 'saxophone')
+  t.equal(await untilLogin(server, 'lisa', 'saxophone', 200), 200, 'added: logs in without a restart')
+  t.equal((await login(server, 'maggie', 'secret')).status, 200, 'the others are still there')
+
+  const changed = await user(stateDir, ['passwd', 'lisa', '--password-stdin'], 'baritone\n')
+  t.equal(changed.code, 0, changed.output)
+  t.equal(await untilLogin(server, 'lisa', 'baritone', 200), 200, 'the new password counts')
+  t.equal((await login(server, 'lisa', 'saxophone')).status, 401, 'the old one does not')
+
+  const list = await user(stateDir, ['list'])
+  t.match(list.stdout, /\blisa\b[\s\S]*\bmaggie\b|\bmaggie\b[\s\S]*\blisa\b/)
+  t.notMatch(list.output, /argon2|\$/, 'the list shows no hashes')
+
+  t.equal((await user(stateDir, ['remove', 'lisa'])).code, 0)
+  t.equal(await untilLogin(server, 'lisa', 'baritone', 401), 401, 'removed')
+})
+
+t.test('the file is private, holds argon2id hashes and no password', async t => {
+  const stateDir = temporaryDirectory(t)
+  await addUser(stateDir, 'maggie', 'canary-in-the-file')
+  const file = join(stateDir, 'users.json')
+  const text = readFileSync(file, 'utf8')
+  t.equal(statSync(file).mode & 0o777, 0o600)
+  t.match(text, /\$argon2id\$/)
+  t.notMatch(text, /canary-in-the-file/)
+  t.match(JSON.parse(text), Object, 'it is JSON')
+})
+
+t.test('only the first line of the input is the password', async t => {
+  const server = await startServer(t)
+  await user(server.stateDir, ['add', 'maggie', '--password-stdin'], 'first line\nsecond line\n')
+  t.equal(await untilLogin(server, 'maggie', 'first line', 200), 200)
+})
+
+t.test('a weak password is warned about, not refused', async t => {
+  const result = await user(temporaryDirectory(t), ['add', 'maggie', '--password-stdin'], 'abc\n')
+  t.equal(result.code, 0)
+  t.match(result.output, /weak|short/i)
+  t.notMatch(result.output, /abc/)
+})
+
+t.test('the commands refuse what makes no sense and change nothing', async t => {
+  const stateDir = temporaryDirectory(t)
+  await addUser(stateDir, 'maggie', 'secret')
+  const file = join(stateDir, 'users.json')
+  const before = readFileSync(file)
+  const cases = [
+    ['a user who is there already', ['add', 'maggie', '--password-stdin'], 'other\n'],
+    ['no name', ['add', '--password-stdin'], 'other\n'],
+    ['an empty name', ['add', '', '--password-stdin'], 'other\n'],
+    ['a name with a line break', ['add', 'a\nb', '--password-stdin'], 'other\n'],
+    ['a name of 10 KB', ['add', 'a'.repeat(10_240), '--password-stdin'], 'other\n'],
+    ['no password', ['add', 'lisa', '--password-stdin'], ''],
+    ['an empty password', ['add', 'lisa', '--password-stdin'], '\n'],
+    ['a password beyond reason', ['add', 'lisa', '--password-stdin'], `${'p'.repeat(100_000)}\n`],
+    ['a password for nobody', ['passwd', 'nobody', '--password-stdin'], 'other\n'],
+    ['nobody removed', ['remove', 'nobody'], ''],
+  ] as const
+  for (const [name, args, input] of cases) {
+    const result = await user(stateDir, args, input)
+    t.ok(result.code !== 0 && result.signal === null, `${name}: exit ${result.code}`)
+    t.notMatch(result.output, /^\s+at .*:\d+/m, `${name}: no stack trace`)
+  }
+  t.strictSame(readFileSync(file), before, 'the file is as it was')
+})
+
+t.test('a corrupt file is a clear error and is never overwritten', async t => {
+  const cases = [
+    ['not JSON', '{"users": ['],
+    ['empty', ''],
+    ['another shape', '{"users":{"maggie":{"hash":5}}}'],
+    ['a list', '[1,2,3]'],
+  ] as const
+  for (const [name, text] of cases) {
+    const stateDir = temporaryDirectory(t)
+    const file = join(stateDir, 'users.json')
+    writeFileSync(file, text, { mode: 0o600 })
+    const served = await runServe(t, { TICKETGATE_STATE_DIR: stateDir })
+    const added = await user(stateDir, ['add', 'maggie', '--password-stdin'], 'secret\n')
+    for (const [command, result] of [
+      ['serve', served],
+      ['user add', added],
+    ] as const) {
+      t.ok(result.code !== 0 && result.signal === null, `${name}, ${command}: exit ${result.code}`)
+      t.ok(result.output.includes(file), `${name}, ${command}: names the file: ${result.output}`)
+      t.notMatch(result.output, /^\s+at .*:\d+/m, `${name}, ${command}: no stack trace`)
+    }
+    t.equal(readFileSync(file, 'utf8'), text, `${name}: untouched`)
+  }
+})
+
+t.test(
+  'a file that breaks while the server runs stops neither the server nor the users it knows',
+  async t => {
+    const server = await startServer(t, { users: { maggie: 'secret' } })
+    const file = join(server.stateDir, 'users.json')
+    const broken = '{"users": [broken'
+    writeFileSync(file, broken)
+    const deadline = Date.now() + pickUpSeconds * 1000
+    while (!/"level":"(warn|error|fatal)"/.test(server.output()) && Date.now() < deadline)
+      await login(server, 'nobody', 'x')
+    t.match(server.output(), /"level":"(warn|error|fatal)"/, 'the log says so')
+    t.equal((await request(server.url, '/healthz')).status, 200)
+    t.equal((await login(server, 'maggie', 'secret')).status, 200, 'the last good users count')
+    t.equal(readFileSync(file, 'utf8'), broken, 'untouched')
+  },
+)
+
+t.test('two commands at once lose nobody', async t => {
+  const stateDir = temporaryDirectory(t)
+  const names = ['bart', 'homer', 'lisa', 'maggie', 'marge']
+  await Promise.all(names.map(name => addUser(stateDir, name, 'password of the many')))
+  const { stdout } = await user(stateDir, ['list'])
+  t.strictSame(
+    names.filter(name => !new RegExp(`\\b${name}\\b`).test(stdout)),
+    [],
+    'all are there',
+  )
+})

@@ -1,0 +1,88 @@
+import { randomBytes } from 'node:crypto'
+import { type Agent, type IncomingHttpHeaders, type IncomingMessage, request as nodeRequest } from 'node:http'
+
+export type Json = Record<string, unknown>
+
+export interface Reply {
+  readonly status: number
+  readonly headers: IncomingHttpHeaders
+  readonly text: string
+}
+
+export interface RequestOptions {
+  readonly method?: string
+  readonly headers?: Readonly<Record<string, string | readonly string[]>>
+  readonly body?: string
+  /** The local address to call from: all of 127/8 is ours to use. */
+  readonly from?: string
+  readonly agent?: Agent
+}
+
+export const jsonOf = (reply: Reply): Json => JSON.parse(reply.text) as Json
+
+const textOf = async (response: IncomingMessage): Promise<string> => {
+  let text = ''
+  for await (const chunk of response.setEncoding('utf8')) text += chunk
+  return text
+}
+
+const send = (base: string, path: string, options: RequestOptions): Promise<Reply> =>
+  new Promise((resolve, reject) => {
+    const { hostname, port } = new URL(base)
+    const body = options.body === undefined ? undefined : Buffer.from(options.body)
+    const outgoing = nodeRequest({
+      hostname,
+      port,
+      path,
+      method: options.method ?? 'GET',
+      agent: options.agent ?? false,
+      headers: {
+        ...(body === undefined ? {} : { 'content-length': String(body.length) }),
+        ...options.headers,
+      } as Record<string, string | string[]>,
+      ...(options.from === undefined ? {} : { localAddress: options.from }),
+    })
+    outgoing.once('error', reject)
+    outgoing.once('upgrade', (response, socket) => {
+      socket.on('error', () => {})
+      socket.destroy()
+      resolve({ status: response.statusCode ?? 0, headers: response.headers, text: '' })
+    })
+    outgoing.once('response', response => {
+      textOf(response).then(
+        text => resolve({ status: response.statusCode ?? 0, headers: response.headers, text }),
+        reject,
+      )
+    })
+    outgoing.end(body)
+  })
+
+/** One HTTP request, its whole reply. A body is sent with any method, GET too. */
+export const request = (base: string, path: string, options: RequestOptions = {}): Promise<Reply> =>
+  send(base, path, options)
+
+export const postJson = (
+  base: string,
+  path: string,
+  body: unknown,
+  options: RequestOptions = {},
+): Promise<Reply> =>
+  send(base, path, {
+    method: 'POST',
+    ...options,
+    headers: { 'content-type': 'application/json', ...options.headers },
+    body: typeof body === 'string' ? body : JSON.stringify(body),
+  })
+
+export const upgradeHeaders = (): Record<string, string> => ({
+  connection: 'Upgrade',
+  upgrade: 'websocket',
+  'sec-websocket-version': '13',
+  'sec-websocket-key': randomBytes(16).toString('base64'),
+})
+
+/** Knocks at the gate. A 101 is hung up at once: what counts is the answer. */
+export const knock = (base: string, path: string, options: RequestOptions = {}): Promise<Reply> =>
+  send(base, path, { ...options, headers: { ...upgradeHeaders(), ...options.headers } })
+
+export const bearer = (token: string): { authorization: string } => ({ authorization: `Bearer ${token}` })

@@ -1,0 +1,126 @@
+import { once } from 'node:events'
+import { createConnection, type Socket } from 'node:net'
+import { request, upgradeHeaders } from './http.js'
+
+export interface RawResponse {
+  readonly status: number
+  readonly headers: Readonly<Record<string, string>>
+  readonly text: string
+}
+
+/** A bare TCP connection, for what no HTTP client would send. */
+export class RawConnection {
+  readonly socket: Socket
+  readonly closed: Promise<void>
+  #received = Buffer.alloc(0)
+  #open = true
+  #wake: () => void = () => {}
+
+  private constructor(socket: Socket) {
+    this.socket = socket
+    socket.on('error', () => {})
+    socket.on('data', chunk => {
+      this.#received = Buffer.concat([this.#received, chunk])
+      this.#wake()
+    })
+    this.closed = new Promise(resolve => {
+      socket.once('close', () => {
+        this.#open = false
+        this.#wake()
+        resolve()
+      })
+    })
+  }
+
+  static async connect(base: string, from?: string): Promise<RawConnection> {
+    const { hostname, port } = new URL(base)
+    const socket = createConnection({
+      host: hostname,
+      port: Number(port),
+      noDelay: true,
+      ...(from === undefined ? {} : { localAddress: from }),
+    })
+    const connection = new RawConnection(socket)
+    await once(socket, 'connect')
+    return connection
+  }
+
+  get isOpen(): boolean {
+    return this.#open
+  }
+
+  write(data: string | Uint8Array): void {
+    if (!this.socket.destroyed) this.socket.write(data)
+  }
+
+  /** Takes the next whole response off the wire; undefined when the connection ends before there is one. */
+  async response(): Promise<RawResponse | undefined> {
+    for (;;) {
+      const response = this.#take()
+      if (response !== undefined) return response
+      if (!this.#open) return undefined
+      await new Promise<void>(resolve => {
+        this.#wake = resolve
+      })
+    }
+  }
+
+  /** All whole responses that have arrived. */
+  arrived(): RawResponse[] {
+    const responses: RawResponse[] = []
+    for (let next = this.#take(); next !== undefined; next = this.#take()) responses.push(next)
+    return responses
+  }
+
+  /** What has arrived and was not taken, as it came. */
+  get rest(): string {
+    return this.#received.toString('latin1')
+  }
+
+  destroy(): void {
+    this.socket.destroy()
+  }
+
+  /** Hangs up with RST. */
+  reset(): void {
+    this.socket.resetAndDestroy()
+  }
+
+  #take(): RawResponse | undefined {
+    const end = this.#received.indexOf('\r\n\r\n')
+    if (end === -1) return undefined
+    const [statusLine = '', ...lines] = this.#received.subarray(0, end).toString('latin1').split('\r\n')
+    const headers: Record<string, string> = {}
+    for (const line of lines) {
+      const colon = line.indexOf(':')
+      headers[line.slice(0, colon).toLowerCase()] = line.slice(colon + 1).trim()
+    }
+    const bodyEnd = end + 4 + Number(headers['content-length'] ?? 0)
+    if (this.#received.length < bodyEnd) return undefined
+    const text = this.#received.subarray(end + 4, bodyEnd).toString()
+    this.#received = this.#received.subarray(bodyEnd)
+    return { status: Number(statusLine.split(' ')[1]), headers, text }
+  }
+}
+
+/** The text of an upgrade request, to be sent by hand. */
+export const upgradeText = (path: string, headers: Readonly<Record<string, string>> = {}): string =>
+  requestText('GET', path, { ...upgradeHeaders(), ...headers })
+
+export const requestText = (
+  method: string,
+  path: string,
+  headers: Readonly<Record<string, string>> = {},
+  body = '',
+): string =>
+  `${method} ${path} HTTP/1.1\r\nHost: gate.test\r\n${Object.entries(headers)
+    .map(([name, value]) => `${name}: ${value}\r\n`)
+    .join('')}\r\n${body}`
+
+/**
+ * Waits until the server has had every chance to answer what was sent before: it has answered several
+ * requests that came after, on other connections.
+ */
+export const serverHasRead = async (base: string): Promise<void> => {
+  for (let round = 0; round < 3; round++) await request(base, '/healthz')
+}

@@ -1,0 +1,191 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import type { Test } from 'tap'
+
+const main = join(dirname(fileURLToPath(import.meta.url)), '../../dist/main.js')
+
+/** Fixed, so that tests can sign tokens of their own. */
+export const jwtSecret = 'wire-tests-sign-with-Vq3n8Zt1Lw6Xc9Rb2Md5Kf7'
+export const adminKey = 'wire-tests-admin-Hs4Pq8Yn1'
+export const allowedOrigin = 'https://example.com'
+
+export type Environment = Readonly<Record<string, string | undefined>>
+
+/** Production as a deployment would run it, with the limits off that a test file would trip over. */
+const production: Environment = {
+  NODE_ENV: 'production',
+  TICKETGATE_HOST: '127.0.0.1',
+  TICKETGATE_PORT: '0',
+  TICKETGATE_ADMIN_PORT: '0',
+  TICKETGATE_ADMIN_KEY: adminKey,
+  TICKETGATE_JWT_SECRET: jwtSecret,
+  TICKETGATE_ORIGINS: `${allowedOrigin},https://app.example.com:8443,http://localhost:3000`,
+  TICKETGATE_LOGIN_RATE: 'off',
+  TICKETGATE_TICKET_RATE: 'off',
+  TICKETGATE_DRAIN_SECONDS: '1',
+}
+
+/** What `production` sets that development does without. */
+export const development: Environment = {
+  NODE_ENV: 'development',
+  TICKETGATE_ADMIN_KEY: undefined,
+  TICKETGATE_JWT_SECRET: undefined,
+  TICKETGATE_ORIGINS: undefined,
+}
+
+export interface Exit {
+  readonly code: number | null
+  readonly signal: NodeJS.Signals | null
+}
+
+export interface Run extends Exit {
+  readonly stdout: string
+  readonly stderr: string
+  /** Both, for messages that may go to either. */
+  readonly output: string
+}
+
+export interface TestServer {
+  /** Base URLs, without a trailing slash. */
+  readonly url: string
+  readonly admin: string
+  readonly port: number
+  readonly pid: number
+  readonly stateDir: string
+  /** All that was written to stdout and stderr so far. */
+  output(): string
+  readonly exited: Promise<Exit>
+  signal(name: NodeJS.Signals): void
+  /** SIGTERM, then the exit. */
+  stop(): Promise<Exit>
+}
+
+export interface ServerOptions {
+  readonly env?: Environment
+  readonly users?: Readonly<Record<string, string>>
+  readonly stateDir?: string
+}
+
+export const temporaryDirectory = (t: Test): string => {
+  const path = mkdtempSync(join(tmpdir(), 'ticketgate-test-'))
+  t.teardown(() => rmSync(path, { recursive: true, force: true }))
+  return path
+}
+
+const children = new Set<ChildProcess>()
+const killAll = (): void => {
+  for (const child of children) child.kill('SIGKILL')
+}
+process.once('exit', killAll)
+// A test that runs into its time limit is ended by a signal: no exit event, and its servers would live on.
+for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const)
+  process.once(signal, () => {
+    killAll()
+    process.kill(process.pid, signal)
+  })
+
+/** Nothing of the surroundings but the search path: what a test sets is all the product sees. */
+const launch = (args: readonly string[], env: Environment): ChildProcess => {
+  const all: Environment = { PATH: process.env.PATH, HOME: '/nonexistent', ...env }
+  const defined = Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined))
+  const child = spawn(process.execPath, [main, ...args], { env: defined, stdio: 'pipe', cwd: tmpdir() })
+  children.add(child)
+  child.once('exit', () => children.delete(child))
+  return child
+}
+
+const exitOf = (child: ChildProcess): Promise<Exit> =>
+  new Promise((resolve, reject) => {
+    child.once('error', reject)
+    child.once('close', (code, signal) => resolve({ code, signal }))
+  })
+
+/** Runs a command of the product to its end. One that does not end in 20 s is killed: `signal` says so. */
+export const run = async (args: readonly string[], env: Environment, input = ''): Promise<Run> => {
+  const child = launch(args, env)
+  let stdout = ''
+  let stderr = ''
+  child.stdout?.on('data', chunk => {
+    stdout += chunk
+  })
+  child.stderr?.on('data', chunk => {
+    stderr += chunk
+  })
+  child.stdin?.on('error', () => {})
+  child.stdin?.end(input)
+  const timer = setTimeout(() => child.kill('SIGKILL'), 20_000)
+  const exit = await exitOf(child)
+  clearTimeout(timer)
+  return { ...exit, stdout, stderr, output: stdout + stderr }
+}
+
+/** Tries to start a server that should refuse to start. */
+export const runServe = (t: Test, env: Environment, args: readonly string[] = []): Promise<Run> =>
+  run(['serve', ...args], { ...production, TICKETGATE_STATE_DIR: temporaryDirectory(t), ...env })
+
+export const addUser = async (stateDir: string, name: string, password: string): Promise<void> => {
+  const result = await run(
+    ['user', 'add', name, '--password-stdin'],
+    { TICKETGATE_STATE_DIR: stateDir },
+    `${password}\n`,
+  )
+  if (result.code !== 0) throw new Error(`user add ${name}: exit ${result.code}: ${result.output}`)
+}
+
+/** Starts the real server on free ports and waits until it says that it listens. Torn down with the test. */
+export const startServer = async (t: Test, options: ServerOptions = {}): Promise<TestServer> => {
+  const stateDir = options.stateDir ?? temporaryDirectory(t)
+  for (const [name, password] of Object.entries(options.users ?? {})) await addUser(stateDir, name, password)
+  const child = launch(['serve'], { ...production, TICKETGATE_STATE_DIR: stateDir, ...options.env })
+  const exited = exitOf(child)
+  let output = ''
+  let pending = ''
+  const listening = new Promise<{ url: string; admin: string }>((resolve, reject) => {
+    child.stderr?.on('data', chunk => {
+      output += chunk
+    })
+    child.stdout?.on('data', chunk => {
+      output += chunk
+      pending += chunk
+      const lines = pending.split('\n')
+      pending = lines.pop() ?? ''
+      for (const line of lines) {
+        const addresses = listeningLine(line)
+        if (addresses !== undefined) resolve(addresses)
+      }
+    })
+    const timer = setTimeout(() => reject(new Error(`no listening line in 20 s:\n${output}`)), 20_000)
+    exited.then(({ code }) => reject(new Error(`exit ${code} before listening:\n${output}`)), reject)
+    exited.finally(() => clearTimeout(timer)).catch(() => {})
+  })
+  t.teardown(async () => {
+    child.kill('SIGKILL')
+    await exited
+  })
+  const { url, admin } = await listening
+  return {
+    url,
+    admin,
+    port: Number(new URL(url).port),
+    pid: child.pid ?? 0,
+    stateDir,
+    output: () => output,
+    exited,
+    signal: name => void child.kill(name),
+    stop: () => {
+      child.kill('SIGTERM')
+      return exited
+    },
+  }
+}
+
+const listeningLine = (line: string): { url: string; admin: string } | undefined => {
+  if (!line.startsWith('{')) return undefined
+  const entry = JSON.parse(line) as { msg?: unknown; url?: unknown; admin?: unknown }
+  if (entry.msg !== 'listening' || typeof entry.url !== 'string' || typeof entry.admin !== 'string')
+    return undefined
+  return { url: entry.url.replace(/\/$/, ''), admin: entry.admin.replace(/\/$/, '') }
+}
