@@ -1,0 +1,87 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { closeSync, openSync, readFileSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
+
+const startDeadlineMs = 30_000
+const stopDeadlineMs = 5_000
+
+export interface Child {
+  readonly pid: number
+  /** Where it says it listens. */
+  readonly url: string
+  /** After a failure: its last log lines if it has ended or does so within a moment, else nothing. */
+  lastWords(): Promise<string | undefined>
+  /** Asks it to end, and ends it after 5 seconds. */
+  stop(): Promise<void>
+}
+
+const running = new Set<ChildProcess>()
+process.on('exit', () => {
+  for (const child of running) child.kill('SIGKILL')
+})
+
+/** The caller's environment without what would change a server's behaviour. */
+export const cleanEnvironment = (own: Readonly<Record<string, string>>): Record<string, string> => ({
+  PATH: process.env.PATH ?? '',
+  HOME: process.env.HOME ?? '/',
+  ...own,
+})
+
+const hasEnded = (child: ChildProcess): boolean => child.exitCode !== null || child.signalCode !== null
+
+const tail = (logFile: string): string =>
+  readFileSync(logFile, 'utf8').trimEnd().split('\n').slice(-12).join('\n')
+
+/** The URL in the log line `{"msg":"listening","url":…}`. */
+const listeningUrl = (log: string): string | undefined => {
+  const line = log.split('\n').find(text => text.includes('"listening"') && text.endsWith('}'))
+  if (line === undefined) return undefined
+  const { url } = JSON.parse(line) as { url?: unknown }
+  return typeof url === 'string' ? url.replace(/\/$/, '') : undefined
+}
+
+/**
+ * Starts a Node program and waits until it logs where it listens. Its output goes to a file, not a pipe, so that
+ * reading it costs the driver nothing and never holds the server up.
+ */
+export const startChild = async (
+  args: readonly string[],
+  env: Readonly<Record<string, string>>,
+  logFile: string,
+): Promise<Child> => {
+  const log = openSync(logFile, 'w')
+  const child = spawn(process.execPath, args, { env: cleanEnvironment(env), stdio: ['ignore', log, log] })
+  closeSync(log)
+  running.add(child)
+  child.once('exit', () => running.delete(child))
+
+  const deadline = performance.now() + startDeadlineMs
+  let url: string | undefined
+  while (url === undefined) {
+    if (hasEnded(child) || performance.now() > deadline) {
+      child.kill('SIGKILL')
+      throw new Error(`node ${args.join(' ')} did not come to listen:\n${tail(logFile)}`)
+    }
+    await sleep(20)
+    url = listeningUrl(readFileSync(logFile, 'utf8'))
+  }
+
+  return {
+    pid: child.pid ?? 0,
+    url,
+    lastWords: async () => {
+      // A broken connection can be seen before the exit of the process behind it.
+      if (!hasEnded(child)) await Promise.race([once(child, 'exit'), sleep(200)])
+      return hasEnded(child) ? tail(logFile) : undefined
+    },
+    stop: async () => {
+      if (hasEnded(child)) return
+      const ended = once(child, 'exit')
+      child.kill('SIGTERM')
+      const timer = setTimeout(() => child.kill('SIGKILL'), stopDeadlineMs)
+      await ended
+      clearTimeout(timer)
+    },
+  }
+}

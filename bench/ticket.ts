@@ -1,0 +1,84 @@
+import autocannon from 'autocannon'
+import { type DriverRun, measure, startRun } from './cpu.js'
+import type { Scenario } from './scenario.js'
+import type { Target } from './servers.js'
+
+const connections = 32
+const requestsPerConnection = 940
+const pipelining = 10
+
+const bearer = (token: string): { authorization: string } => ({ authorization: `Bearer ${token}` })
+
+const verify = (result: autocannon.Result, expected: number): void => {
+  if (result.errors === 0 && result.non2xx === 0 && result['2xx'] >= expected) return
+  const statuses = Object.entries(result.statusCodeStats).map(([status, { count }]) => `${status} ×${count}`)
+  throw new Error(
+    `expected ${expected} answers of 200, got ${statuses.join(', ') || 'none'}, and ${result.errors} connection errors`,
+  )
+}
+
+/**
+ * autocannon writes each request by itself, as the answer before it comes in, so that the server would mostly read
+ * them one by one. Those that become due within one turn go out in one write, as a pipelining client sends them.
+ */
+const sendTogether = ({ conn }: autocannon.Client): void => {
+  conn.cork()
+  process.nextTick(() => conn.uncork())
+}
+
+type Load = Pick<autocannon.Options, 'pipelining' | 'headers' | 'setupClient'>
+
+const drive = async (target: Target, load: Load): Promise<DriverRun> => {
+  let finish: ReturnType<typeof startRun> | undefined
+  let run: Omit<DriverRun, 'operations'> | undefined
+  const cannon = autocannon({
+    url: `http://${target.host}:${target.port}/ws_ticket`,
+    connections,
+    amount: connections * requestsPerConnection,
+    sampleInt: 50,
+    ...load,
+    setupClient: client => {
+      load.setupClient?.(client)
+      if (load.pipelining > 1) client.on('headers', () => sendTogether(client))
+      // autocannon notices only at its next tick that all is done: take the time when the last connection ends.
+      client.on('done', () => {
+        run = finish?.(0)
+      })
+    },
+  })
+  cannon.once('start', () => {
+    finish = startRun() // after all requests are laid out in memory, which is no part of the load
+  })
+  const result = await cannon
+  // A connection ends with its last request answered but up to pipelining - 1 answers still on their way.
+  verify(result, connections * (requestsPerConnection - load.pipelining + 1))
+  if (run === undefined) throw new Error('the load ended before it had begun')
+  return { ...run, operations: result['2xx'] }
+}
+
+/** Hands each connection its own share of the tokens, every one used once. */
+const newTokens = (tokens: readonly string[]): NonNullable<Load['setupClient']> => {
+  let next = 0
+  return client => {
+    const share = tokens.slice(next, next + requestsPerConnection)
+    next += requestsPerConnection
+    client.setRequests(share.map(token => ({ headers: bearer(token) })))
+  }
+}
+
+/** `GET /ws_ticket` over 32 keep-alive connections. */
+export const ticketScenario: Scenario = {
+  name: 'ticket',
+  rows: [{ name: 'ticket' }, { name: 'ticket, pipelined' }, { name: 'ticket, new token' }],
+  prepare: async target => {
+    const [token = '', ...unseen] = target.tokens(1 + connections * requestsPerConnection)
+    const loads = new Map<string, Load>([
+      ['ticket', { pipelining: 1, headers: bearer(token) }],
+      ['ticket, pipelined', { pipelining, headers: bearer(token) }],
+      ['ticket, new token', { pipelining: 1, setupClient: newTokens(unseen) }],
+    ])
+    return new Map(
+      [...loads].map(([row, load]) => [row, () => measure(target.child.pid, () => drive(target, load))]),
+    )
+  },
+}
