@@ -21,7 +21,7 @@ import { routes } from './protocol.js'
 import type { ReplayCache } from './replay/contract.js'
 import { createAdmission } from './socket/admission.js'
 import { createSocketTable, drainSockets, type SocketTable } from './socket/lifecycle.js'
-import { createMessages, topicOf } from './socket/messages.js'
+import { createMessages, messageText, topicOf } from './socket/messages.js'
 import type { Session } from './socket/session.js'
 import { createGateKeeper } from './socket/upgrade.js'
 import { issueTicket } from './ticket/issuer.js'
@@ -199,7 +199,9 @@ function openChannels(
     clock,
     relay,
   })
-  relay?.onMessage(({ channel, text }) => app.publish(topicOf(channel), text))
+  relay?.onMessage(message => {
+    if (message.type === 'publish') app.publish(topicOf(message.channel), messageText(message))
+  })
   app.ws<Session>(`${routes.channel}*`, {
     idleTimeout: idleTimeoutSeconds,
     maxPayloadLength: config.maxMessageBytes * payloadHeadroom,

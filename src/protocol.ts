@@ -12,6 +12,9 @@ export const routes = {
 
 export const ticketParameter = 'ticket'
 
+/** How messages are encoded on a socket: by the subprotocol that it asked for. */
+export type EncodingName = 'json' | 'msgpack'
+
 export const subprotocol = {
   json: 'ticketgate.v1.json',
   /** `ticket.<ticket>` among the offered subprotocols carries the ticket; it is never echoed. */

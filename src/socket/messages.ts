@@ -1,5 +1,5 @@
 import type { Clock } from '../clock.js'
-import type { Relay } from '../cluster/relay.js'
+import type { Publication, Relay } from '../cluster/relay.js'
 import type { Counters } from '../ops/metrics.js'
 import { nextArrival, type Rate } from '../ops/rate.js'
 import { closeCode, isChannelName, messageError } from '../protocol.js'
@@ -88,9 +88,15 @@ export function createMessages({ rate, maxMessageBytes, counters, clock, relay }
       if (!mayPublish(session.rights, channel))
         return fail(ws, messageError.channelForbidden, 'No right to publish on this channel.', id)
       counters.messagesPublished++
-      const text = JSON.stringify({ type: 'message', channel, data, user: session.user })
-      ws.publish(topicOf(channel), text)
-      relay?.send({ type: 'publish', channel, text })
+      const publication: Publication = {
+        type: 'publish',
+        channel,
+        encoding: 'json',
+        data: Buffer.from(JSON.stringify(data)),
+        user: session.user,
+      }
+      ws.publish(topicOf(channel), messageText(publication))
+      relay?.send(publication)
       done(ws, id)
     },
     subscribe(ws, channel, { id }) {
@@ -144,3 +150,7 @@ export function createMessages({ rate, maxMessageBytes, counters, clock, relay }
 
 /** The uWS topic of a channel: it may not be empty, a channel name may. */
 export const topicOf = (channel: string): string => `json:${channel}`
+
+/** A publication as subscribers hear it. */
+export const messageText = ({ channel, data, user }: Publication): string =>
+  `{"type":"message","channel":"${channel}","data":${decoder.decode(data)}${user === undefined ? '' : `,"user":${JSON.stringify(user)}`}}`
