@@ -1,5 +1,8 @@
 import { BroadcastChannel } from 'node:worker_threads'
 import type { EncodingName } from '../protocol.js'
+import type { Revocation } from '../token/revocation.js'
+
+export type { Revocation } from '../token/revocation.js'
 
 /** Something said on a channel, for all who hear it. */
 export interface Publication {
@@ -11,17 +14,6 @@ export interface Publication {
   readonly data: Uint8Array
   /** Who published it; absent when the server did. */
   readonly user?: string
-}
-
-/** Ends what a user, or one login session, was given so far. */
-export interface Revocation {
-  readonly type: 'revoke'
-  readonly subject: 'user' | 'session'
-  readonly name: string
-  /** Tokens issued in this second or before are revoked. Unix seconds. */
-  readonly atSeconds: number
-  /** When the last of them has expired, so that this may be forgotten. Unix seconds. */
-  readonly untilSeconds: number
 }
 
 /** What the parts of one gate tell one another. Plain data: it can be cloned, and packed. */
