@@ -173,6 +173,7 @@ export async function createFront(config: Config, log: Log, parts: FrontParts): 
     compresses,
     counters,
     clock,
+    log,
     relay,
     embedding,
     renew: createRenewal({ admission, table, embedding }),

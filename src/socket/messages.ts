@@ -1,5 +1,6 @@
 import type { Clock } from '../clock.js'
 import type { Publication, Relay } from '../cluster/relay.js'
+import type { Log } from '../ops/log.js'
 import type { Counters } from '../ops/metrics.js'
 import { nextArrival, type Rate } from '../ops/rate.js'
 import { closeCode, isChannelName, messageError } from '../protocol.js'
@@ -18,6 +19,7 @@ export interface MessageParts {
   readonly compresses: boolean
   readonly counters: Counters
   readonly clock: Clock
+  readonly log: Log
   /** Where messages go besides this thread's own sockets. */
   readonly relay: Relay | undefined
   readonly embedding: Embedding | undefined
@@ -34,7 +36,7 @@ const minCompressedBytes = 512
 
 /** What a socket says and hears once it is open (PROTOCOL.md). Channels are uWS topics, so fan-out is native. */
 export function createMessages(parts: MessageParts) {
-  const { rate, maxMessageBytes, topics, counters, clock, relay, embedding } = parts
+  const { rate, maxMessageBytes, topics, counters, clock, log, relay, embedding } = parts
   const burst = rate === undefined ? 0 : rate.count * 2
 
   /** False when the message came too early, and the socket is closed. */
@@ -136,10 +138,16 @@ export function createMessages(parts: MessageParts) {
       // Sockets are looked at once a second; nothing is done for one in the time between.
       if (nowMs >= expiresAtSeconds * 1000) return closeOutOfTime(ws)
       if (!isInRate(ws, nowMs)) return
-      const message = isBinary === encoding.isBinary ? encoding.read(Buffer.from(bytes)) : undefined
-      if (user === '') return parts.identify(ws, message, nowMs)
-      if (message === undefined) return fail(ws, messageError.malformed, malformed[encoding.name], undefined)
-      act(ws, message, nowMs)
+      try {
+        const message = isBinary === encoding.isBinary ? encoding.read(Buffer.from(bytes)) : undefined
+        if (user === '') parts.identify(ws, message, nowMs)
+        else if (message !== undefined) act(ws, message, nowMs)
+        else fail(ws, messageError.malformed, malformed[encoding.name], undefined)
+      } catch (error) {
+        // An embedding application decides in there, too; its faults are not to end other sockets.
+        log.error({ err: error }, 'a message failed')
+        endWith(ws, 'handler_failed', closeCode.internalError, 'internal_error')
+      }
     },
   }
 }

@@ -1,5 +1,6 @@
 import { App, us_socket_local_port } from 'uWebSockets.js'
 import t, { type Test } from 'tap'
+import { createLog } from '../../src/ops/log.js'
 import { createCounters } from '../../src/ops/metrics.js'
 import { createMemoryReplayCache } from '../../src/replay/memory.js'
 import { createAdmission } from '../../src/socket/admission.js'
@@ -35,6 +36,7 @@ const start = async (t: Test) => {
     compresses: false,
     counters: createCounters(),
     clock: () => nowMs,
+    log: createLog('fatal'),
     relay: undefined,
     embedding: undefined,
     renew: createRenewal({ admission, table, embedding: undefined }),
