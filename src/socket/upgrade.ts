@@ -15,7 +15,7 @@ import { retryAfterSeconds as retrySeconds } from '../ops/rate.js'
 import { isChannelName, routes, subprotocol } from '../protocol.js'
 import type { ReplayCache } from '../replay/contract.js'
 import type { Admission } from './admission.js'
-import type { Session } from './session.js'
+import type { Session, SocketData } from './session.js'
 import { hasTokenInQuery, readCarriage } from './ticket-carriage.js'
 
 export interface GateParts {
@@ -206,7 +206,7 @@ export function createGateKeeper(parts: GateParts) {
       if (log.isLevelEnabled('debug'))
         log.debug({ user: session.user, channel: session.channel, session: session.id }, 'handshake accepted')
       // No extensions: the only one there is, compression, is off.
-      res.upgrade(session, req.getHeader('sec-websocket-key'), protocol, '', context)
+      res.upgrade<SocketData>({ session }, req.getHeader('sec-websocket-key'), protocol, '', context)
     },
     /** For the same path without an upgrade. */
     plain(res: HttpResponse, req: HttpRequest): void {
