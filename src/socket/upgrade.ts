@@ -1,7 +1,7 @@
 import type { HttpRequest, HttpResponse, us_socket_context_t } from 'uWebSockets.js'
 import { randomBytes } from 'node:crypto'
 import type { Clock } from '../clock.js'
-import { Refusal, type RefusalCode } from '../errors.js'
+import { Refusal, type RefusalCode, refusalCodes } from '../errors.js'
 import { addressKey } from '../http/address.js'
 import type { OriginPolicy } from '../http/origins.js'
 import { problemBody, problemType, statusLine } from '../http/problem.js'
@@ -80,6 +80,8 @@ const details: Partial<Record<RefusalCode, string>> = {
   replay_cache_unavailable: 'Whether this ticket was used can not be told now. It is not spent; try again.',
   draining: 'This server is shutting down. The ticket is not spent, but take a new one and try again.',
 }
+
+const bodies = new Map(refusalCodes.map(code => [code, problemBody(code, details[code])]))
 
 /** Codes that pass by themselves, and when to try again. */
 const retryAfterSeconds: Partial<Record<RefusalCode, number>> = {
@@ -172,7 +174,8 @@ export function createGateKeeper(parts: GateParts) {
     if (seconds !== undefined) res.writeHeader('retry-after', String(seconds))
     if (code === 'upgrade_required')
       for (const [name, value] of Object.entries(upgradeHeaders)) res.writeHeader(name, value)
-    res.end(problemBody(code, details[code]))
+    // A client that is refused fails the connection (RFC 6455 section 4.1). Not to wait for that saves a tenth of a refusal.
+    res.end(bodies.get(code), true)
   }
 
   return {
