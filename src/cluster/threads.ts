@@ -114,6 +114,7 @@ export async function buildThreads(
       try {
         await startThread(index)
         await listenOn(index)
+        log.info({ thread: index }, 'another thread serves in its place')
       } catch (error) {
         log.error({ err: error, thread: index }, 'could not start a thread')
         if (!draining) replaceThread(index)
