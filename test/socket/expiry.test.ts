@@ -55,7 +55,7 @@ const start = async (t: Test) => {
         origin: '',
         address: '',
       })
-      res.upgrade({ session }, req.getHeader('sec-websocket-key'), '', '', context)
+      res.upgrade<SocketData>({ session }, req.getHeader('sec-websocket-key'), '', '', context)
     },
     open(ws) {
       table.add(ws)

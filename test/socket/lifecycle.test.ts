@@ -24,7 +24,7 @@ const start = async (t: Test) => {
         origin: '',
         address: '',
       })
-      res.upgrade(
+      res.upgrade<SocketData>(
         { session },
         req.getHeader('sec-websocket-key'),
         '',
