@@ -30,6 +30,7 @@ import {
   Unfit,
 } from './config-text.js'
 import { StartupError } from './errors.js'
+import { maxUnidentified } from './ops/caps.js'
 import { connectionsWithin, descriptorLimit } from './ops/descriptors.js'
 import type { TicketKey } from './ticket/key-ring.js'
 import { parseTicketKeys } from './ticket/key-text.js'
@@ -550,7 +551,9 @@ export function resolveConfig({ env, flags = [], options = {} }: ConfigSources):
     replay: values.replay ?? (values.threads > 1 ? 'shared' : 'memory'),
     tokenTtlSeconds: values.tokenTtlSeconds ?? Math.min(900, values.tokenMaxTtlSeconds),
     usersFile: values.usersFile ?? join(values.stateDir, 'users.json'),
-    maxConnections: values.maxConnections ?? connectionsWithin(descriptorLimit()),
+    maxConnections:
+      values.maxConnections ??
+      connectionsWithin(descriptorLimit(), values.firstMessageSeconds > 0 ? maxUnidentified : 0),
     // A limit below one message is allowed: uWS compares it with what already waits, so a reader that keeps up still
     // gets every message. By default one whole message may wait.
     maxBackpressureBytes: values.maxBackpressureBytes ?? Math.max(65_536, values.maxMessageBytes),

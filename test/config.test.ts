@@ -125,6 +125,8 @@ t.test('every default', async t => {
     ticketRate: { count: 60, seconds: 60 },
     maxMessageBytes: 16_384,
     maxBackpressureBytes: 65_536,
+    compression: 'off',
+    firstMessageSeconds: 0,
     drainSeconds: 30,
     logLevel: 'info',
   })

@@ -7,9 +7,6 @@ import type { Incoming } from './encoding.js'
 import { endWith, type SocketTable } from './lifecycle.js'
 import { addressKeyOf, rightsOf, type Socket } from './session.js'
 
-/** How many sockets of a gate, over all its threads, may be open without having said whose they are. */
-export const maxUnidentified = 256
-
 /** Counts the sockets of one thread whose user is not known yet: apart from all others, so they crowd out nobody. */
 export interface Lobby {
   /** False when it is full. */
