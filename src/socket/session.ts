@@ -67,7 +67,9 @@ export function shared(text: string): string {
 /** The one copy of these rights, without what else a ticket or token says. */
 export function rightsOf({ channel, publish, subscribe }: Rights): Rights {
   if (channel === undefined && publish === undefined && subscribe === undefined) return allRights
-  const text = JSON.stringify([channel, publish, subscribe])
+  // A channel name alone is no JSON of a list.
+  const isPlain = channel !== undefined && publish === undefined && subscribe === undefined
+  const text = isPlain ? channel : JSON.stringify([channel, publish, subscribe])
   const known = rightsByText.get(text)
   if (known !== undefined) return known
   const rights = { channel, publish, subscribe }
