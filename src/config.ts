@@ -422,10 +422,12 @@ function checkPorts({ host, port, adminHost, adminPort }: Values, problems: stri
 
 function checkAdminKey(
   given: GivenMap,
-  { adminHost }: Values,
+  { adminHost, adminKey }: Values,
   production: boolean,
   problems: string[],
 ): void {
+  if (production && adminKey !== undefined && isWeak(adminKey))
+    reportWeak('TICKETGATE_ADMIN_KEY', schema.adminKey.mending, problems)
   if (given.has('adminKey') || (!production && isLoopback(adminHost))) return
   const where = production ? 'in production' : `where the admin listener is not on loopback (${adminHost})`
   problems.push(`TICKETGATE_ADMIN_KEY: is demanded ${where}. Make one: ${schema.adminKey.mending}`)
@@ -444,7 +446,7 @@ function resolveSecret(given: GivenMap, values: Values, production: boolean, pro
   if (file !== undefined && values.jwtSecretFile !== undefined) {
     try {
       const secret = readSecret(values.jwtSecretFile)
-      if (production && isWeak(secret)) reportWeak(file.label, problems)
+      if (production && isWeak(secret)) reportWeak(file.label, schema.jwtSecret.mending, problems)
       return secret
     } catch (error) {
       report(error, file.label, problems)
@@ -452,14 +454,12 @@ function resolveSecret(given: GivenMap, values: Values, production: boolean, pro
   } else if (production && file === undefined && !given.has('jwtSecret'))
     problems.push(`TICKETGATE_JWT_SECRET: is demanded in production. Make one: ${schema.jwtSecret.mending}`)
   if (production && values.jwtSecret !== undefined && isWeak(values.jwtSecret))
-    reportWeak('TICKETGATE_JWT_SECRET', problems)
+    reportWeak('TICKETGATE_JWT_SECRET', schema.jwtSecret.mending, problems)
   return values.jwtSecret ?? randomBytes(48).toString('base64')
 }
 
-const reportWeak = (label: string, problems: string[]): void => {
-  problems.push(
-    `${label}: the secret is weak: it has few different characters. Make one: ${schema.jwtSecret.mending}`,
-  )
+const reportWeak = (label: string, mending: string, problems: string[]): void => {
+  problems.push(`${label}: the secret is weak: it has few different characters. Make one: ${mending}`)
 }
 
 function checkTicketKeys(given: GivenMap, values: Values, jwtSecret: string, problems: string[]): void {

@@ -471,6 +471,11 @@ t.test('production', async t => {
     [/^TICKETGATE_JWT_SECRET: the secret is weak/],
     'refuses a weak secret, and says it once',
   )
+  t.match(
+    problemsOf({ env: { ...production, TICKETGATE_ADMIN_KEY: 'a1'.repeat(16) } }),
+    [/^TICKETGATE_ADMIN_KEY: the secret is weak.*openssl rand -hex 24/],
+    'and a weak admin key',
+  )
   t.equal(fromEnv({ NODE_ENV: 'development' }).production, false)
   t.equal(
     resolveConfig({ env: { NODE_ENV: 'production' }, options: { jwtSecret: secret, adminKey } }).jwtSecret,
