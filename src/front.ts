@@ -19,8 +19,9 @@ import type { Keys } from './ops/outside-keys.js'
 import type { RateLimiter } from './ops/rate.js'
 import { routes } from './protocol.js'
 import type { ReplayCache } from './replay/contract.js'
+import { createAdmission } from './socket/admission.js'
 import { createSocketTable, drainSockets, type SocketTable } from './socket/lifecycle.js'
-import { createMessages } from './socket/messages.js'
+import { createMessages, topicOf } from './socket/messages.js'
 import type { Session } from './socket/session.js'
 import { createGateKeeper } from './socket/upgrade.js'
 import { issueTicket } from './ticket/issuer.js'
@@ -116,8 +117,12 @@ export async function createFront(config: Config, log: Log, parts: FrontParts): 
   server.route(healthRoute)
   server.route(readyRoute(isDraining))
 
-  const gateKeeper = createGateKeeper({
+  const admission = createAdmission({
     verify: (ticket, nowMs) => verifyTicket(ticket, keys.ring(), nowMs, keys.policy),
+    replay,
+  })
+  const gateKeeper = createGateKeeper({
+    admission,
     replay,
     origins,
     clients,
@@ -194,7 +199,7 @@ function openChannels(
     clock,
     relay,
   })
-  relay?.onMessage((topic, message) => app.publish(topic, message))
+  relay?.onMessage(({ channel, text }) => app.publish(topicOf(channel), text))
   app.ws<Session>(`${routes.channel}*`, {
     idleTimeout: idleTimeoutSeconds,
     maxPayloadLength: config.maxMessageBytes * payloadHeadroom,

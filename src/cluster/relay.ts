@@ -1,10 +1,18 @@
 import { BroadcastChannel } from 'node:worker_threads'
 
-/** Carries published messages between the threads of one process. */
+/** What the parts of one gate tell one another. Plain data: it can be cloned, and packed. */
+export interface RelayMessage {
+  readonly type: 'publish'
+  readonly channel: string
+  /** The whole message, as subscribers hear it. */
+  readonly text: string
+}
+
+/** Carries messages to the other threads of a gate. */
 export interface Relay {
-  send(topic: string, message: string): void
+  send(message: RelayMessage): void
   /** Calls back for what another thread has sent. */
-  onMessage(receive: (topic: string, message: string) => void): void
+  onMessage(receive: (message: RelayMessage) => void): void
   close(): void
 }
 
@@ -12,12 +20,9 @@ export interface Relay {
 export function createRelay(name: string): Relay {
   const channel = new BroadcastChannel(name)
   return {
-    send: (topic, message) => channel.postMessage([topic, message]),
+    send: message => channel.postMessage(message),
     onMessage(receive) {
-      channel.onmessage = event => {
-        const [topic, message] = (event as { readonly data: readonly [string, string] }).data
-        receive(topic, message)
-      }
+      channel.onmessage = event => receive((event as { readonly data: RelayMessage }).data)
     },
     close: () => channel.close(),
   }

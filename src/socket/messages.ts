@@ -90,7 +90,7 @@ export function createMessages({ rate, maxMessageBytes, counters, clock, relay }
       counters.messagesPublished++
       const text = JSON.stringify({ type: 'message', channel, data, user: session.user })
       ws.publish(topicOf(channel), text)
-      relay?.send(topicOf(channel), text)
+      relay?.send({ type: 'publish', channel, text })
       done(ws, id)
     },
     subscribe(ws, channel, { id }) {
@@ -142,5 +142,5 @@ export function createMessages({ rate, maxMessageBytes, counters, clock, relay }
   }
 }
 
-// A topic of uWS may not be empty, a channel name may.
-const topicOf = (channel: string): string => `json:${channel}`
+/** The uWS topic of a channel: it may not be empty, a channel name may. */
+export const topicOf = (channel: string): string => `json:${channel}`

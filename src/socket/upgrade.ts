@@ -2,7 +2,7 @@ import type { HttpRequest, HttpResponse, us_socket_context_t } from 'uWebSockets
 import { randomBytes } from 'node:crypto'
 import type { Clock } from '../clock.js'
 import { Refusal, type RefusalCode } from '../errors.js'
-import { addressKey, isInPrefix } from '../http/address.js'
+import { addressKey } from '../http/address.js'
 import type { OriginPolicy } from '../http/origins.js'
 import { problemBody, problemType, statusLine } from '../http/problem.js'
 import { type ClientView, fieldValues, framingOf, queryOf } from '../http/request.js'
@@ -14,14 +14,14 @@ import { type Counters, increment } from '../ops/metrics.js'
 import { retryAfterSeconds as retrySeconds } from '../ops/rate.js'
 import { isChannelName, routes, subprotocol } from '../protocol.js'
 import type { ReplayCache } from '../replay/contract.js'
-import { mayOpen } from '../ticket/rights.js'
-import type { TicketRefusal, VerifiedTicket } from '../ticket/verifier.js'
+import type { Admission } from './admission.js'
 import type { Session } from './session.js'
-import { hasTokenInQuery, looksLikeJwt, readCarriage } from './ticket-carriage.js'
+import { hasTokenInQuery, readCarriage } from './ticket-carriage.js'
 
 export interface GateParts {
-  readonly verify: (ticket: string, nowMs: number) => VerifiedTicket | TicketRefusal
-  readonly replay: ReplayCache
+  readonly admission: Admission
+  /** Asked how long a full cache stays full. */
+  readonly replay: Pick<ReplayCache, 'roomInMs'>
   readonly origins: OriginPolicy
   readonly clients: ClientView
   readonly server: Server
@@ -49,7 +49,7 @@ interface Handshake {
   readonly address: () => Uint8Array
 }
 
-interface Admission {
+interface Admitted {
   readonly session: Session
   /** The subprotocol to echo, '' for none. */
   readonly protocol: string
@@ -99,13 +99,13 @@ const retryAfterSeconds: Partial<Record<RefusalCode, number>> = {
  * The gate: a uWS upgrade handler that decides before the 101, without waiting on anything.
  */
 export function createGateKeeper(parts: GateParts) {
-  const { verify, replay, origins, clients, caps, counters, log, clock } = parts
+  const { admission, replay, origins, clients, caps, counters, log, clock } = parts
 
   /**
    * The checks, cheapest first. A refused ticket is not spent (I5), so the claim is the last one and nothing that
    * can fail stands between it and the 101.
    */
-  function decide(handshake: Handshake): Admission | RefusalCode {
+  function decide(handshake: Handshake): Admitted | RefusalCode {
     if (parts.isDraining()) return 'draining'
     if (handshake.version !== '13' || handshake.upgrade.toLowerCase() !== 'websocket')
       return 'upgrade_required'
@@ -125,22 +125,20 @@ export function createGateKeeper(parts: GateParts) {
       return 'origin_forbidden'
 
     const nowMs = clock()
-    const ticket = verify(text, nowMs)
-    if (typeof ticket === 'string')
-      return ticket === 'ticket_invalid' && looksLikeJwt(text) ? 'token_in_url' : ticket
+    const ticket = admission.check(
+      text,
+      { channel, origin: handshake.origin, address: handshake.address },
+      nowMs,
+    )
+    if (typeof ticket === 'string') return ticket
     const { claims } = ticket
-    if (!mayOpen(claims, channel)) return 'channel_forbidden'
-    if (claims.origin !== undefined && claims.origin !== handshake.origin) return 'origin_forbidden'
-    const address = parts.capsAddresses || claims.address !== undefined ? handshake.address() : undefined
-    if (claims.address !== undefined && !(address && isInPrefix(address, claims.address)))
-      return 'address_mismatch'
-    const addressCounted = parts.capsAddresses && address ? addressKey(address) : ''
+    const addressCounted = parts.capsAddresses ? addressKey(handshake.address()) : ''
     if (!caps.enter(claims.user, addressCounted)) return 'too_many_connections'
 
-    const claimed = replay.claim(ticket.nonce, ticket.expiresAtMs, nowMs)
-    if (claimed !== 'fresh') {
+    const refused = admission.spend(ticket, nowMs)
+    if (refused !== undefined) {
       caps.leave(claims.user, addressCounted)
-      return claimRefusals[claimed]
+      return refused
     }
     const session: Session = {
       id: claims.session ?? randomBytes(12).toString('base64url'),
@@ -164,7 +162,7 @@ export function createGateKeeper(parts: GateParts) {
   }
 
   /** A check that throws lets nobody in. */
-  function decideSafely(handshake: Handshake): Admission | RefusalCode {
+  function decideSafely(handshake: Handshake): Admitted | RefusalCode {
     try {
       return decide(handshake)
     } catch (error) {
@@ -198,7 +196,7 @@ export function createGateKeeper(parts: GateParts) {
         )
         return
       }
-      const admission = decideSafely({
+      const admitted = decideSafely({
         path: req.getUrl(),
         query: queryOf(req),
         upgrade: req.getHeader('upgrade'),
@@ -209,11 +207,11 @@ export function createGateKeeper(parts: GateParts) {
         ownOrigin: () => clients.ownOrigin(res, req),
         address: () => clients.address(res, req),
       })
-      if (typeof admission === 'string') {
-        refuse(res, admission)
+      if (typeof admitted === 'string') {
+        refuse(res, admitted)
         return
       }
-      const { session, protocol } = admission
+      const { session, protocol } = admitted
       counters.handshakesAccepted++
       if (log.isLevelEnabled('debug'))
         log.debug({ user: session.user, channel: session.channel, session: session.id }, 'handshake accepted')
@@ -230,9 +228,3 @@ export function createGateKeeper(parts: GateParts) {
     },
   }
 }
-
-const claimRefusals = {
-  replayed: 'ticket_used',
-  full: 'replay_cache_full',
-  unavailable: 'replay_cache_unavailable',
-} as const
