@@ -6,7 +6,7 @@ import { isChannelName, routes, ticketParameter } from '../protocol.js'
 import type { TicketClaims } from '../ticket/claims.js'
 import { mayOpen, mayPublish, maySubscribe } from '../ticket/rights.js'
 import type { TokenClaims } from '../token/claims.js'
-import type { TokenVerifier } from '../token/jwt.js'
+import type { TokenVerifier } from '../token/verifier.js'
 import { parseJsonObject } from './body.js'
 import { queryValues, type RequestHead } from './request.js'
 import type { Route } from './server.js'
@@ -47,6 +47,11 @@ export function ticketRoute(parts: TicketParts): Route<TicketContext> {
         })
       const nowMs = clock()
       const token = tokens.verify(readBearer(head.authorization), nowMs)
+      if (token === 'keys_unavailable')
+        throw new Refusal(token, {
+          retryAfterSeconds: 1,
+          detail: 'The identity provider has not been reached yet; try again.',
+        })
       if (typeof token === 'string') throw unauthorized(token)
       const channel = readChannel(head, body)
       if (channel !== undefined && !mayOpen(token, channel))
