@@ -3,6 +3,7 @@ import { createSigner, createVerifier } from 'fast-jwt'
 import { toSeconds } from '../clock.js'
 import type { ChannelPatterns } from '../ticket/rights.js'
 import type { TokenPolicy } from './claims.js'
+import { createSecondSight } from './second-sight.js'
 import { createVerifierOn, type TokenVerifier } from './verifier.js'
 
 // The only algorithm of a symmetric secret here. Public-key tokens never meet this verifier, so there is nothing to
@@ -58,4 +59,5 @@ export const createTokenVerifier = (options: TokenPolicy & { readonly secret: st
       ignoreNotBefore: true,
     }),
     options,
+    createSecondSight(),
   )

@@ -18,10 +18,16 @@ export type Decode = (token: string) => {
 /**
  * What all tokens are held to (RFC 7519, RFC 8725), whoever signed them: `decode` answers for the signature, all
  * claims are checked here, against our clock. Verified tokens are remembered, so that the next ticket for one costs no
- * second signature: the whole token is the key, the claims are checked for expiry at every use, and the memory is
+ * further signature: the whole token is the key, the claims are checked for expiry at every use, and the memory is
  * bounded.
+ *
+ * @param isWorthIt whether to remember a token that was just verified
  */
-export function createVerifierOn(decode: Decode, policy: TokenPolicy): TokenVerifier {
+export function createVerifierOn(
+  decode: Decode,
+  policy: TokenPolicy,
+  isWorthIt: (token: string) => boolean = () => true,
+): TokenVerifier {
   const verified = new LRUCache<string, TokenClaims>({ max: maxVerifiedTokens })
 
   return {
@@ -38,7 +44,7 @@ export function createVerifierOn(decode: Decode, policy: TokenPolicy): TokenVeri
       if (!isJwtHeader(parts.header) || !isRecord(parts.payload)) return 'token_invalid'
       const claims = checkTokenClaims(parts.payload, policy, nowMs)
       if (typeof claims === 'string') return claims
-      verified.set(token, claims)
+      if (isWorthIt(token)) verified.set(token, claims)
       return stillGood(claims, policy, nowMs)
     },
   }
