@@ -23,7 +23,7 @@ import type { ReplayCache } from './replay/contract.js'
 import { createAdmission } from './socket/admission.js'
 import { createSocketTable, drainSockets, type SocketTable } from './socket/lifecycle.js'
 import { createMessages, topicOf } from './socket/messages.js'
-import type { Session } from './socket/session.js'
+import type { SocketData } from './socket/session.js'
 import { createGateKeeper } from './socket/upgrade.js'
 import { issueTicket } from './ticket/issuer.js'
 import type { TicketKey } from './ticket/key-ring.js'
@@ -233,7 +233,7 @@ function openChannels(
     relay,
   })
   relay?.onMessage(({ channel, text }) => app.publish(topicOf(channel), text))
-  app.ws<Session>(`${routes.channel}*`, {
+  app.ws<SocketData>(`${routes.channel}*`, {
     idleTimeout: idleTimeoutSeconds,
     maxPayloadLength: config.maxMessageBytes * payloadHeadroom,
     maxBackpressure: config.maxBackpressureBytes,
@@ -246,10 +246,10 @@ function openChannels(
     message: messages.message,
     dropped(ws) {
       counters.messagesDropped++
-      ws.getUserData().closeReason = 'slow_reader'
+      ws.getUserData().session.closeReason = 'slow_reader'
     },
     close(ws) {
-      const { user, addressKey, closeReason } = ws.getUserData()
+      const { user, addressKey, closeReason } = ws.getUserData().session
       table.delete(ws)
       caps.leave(user, addressKey)
       increment(counters.connectionsClosed, closeReason)

@@ -30,7 +30,7 @@ export interface WorkerStart {
 
 export type ToWorker =
   | { readonly type: 'listen'; readonly port: number }
-  | { readonly type: 'snapshot' | 'drain' }
+  | { readonly type: 'snapshot' | 'drain' | 'hangup' }
 
 export type FromWorker =
   | { readonly type: 'ready' | 'listening' }
@@ -114,6 +114,7 @@ export async function buildThreads(
       try {
         await startThread(index)
         await listenOn(index)
+        log.info({ thread: index }, 'another thread serves in its place')
       } catch (error) {
         log.error({ err: error, thread: index }, 'could not start a thread')
         if (!draining) replaceThread(index)
@@ -142,7 +143,14 @@ export async function buildThreads(
 
   const admin = createAdmin(config, log, { replay, snapshot })
 
+  // Only the main thread is told of signals, and SIGHUP without a listener would end the process.
+  const passHangup = (): void => {
+    for (const thread of threads) thread?.worker.postMessage({ type: 'hangup' } satisfies ToWorker)
+  }
+  if (config.ticketKeysFile !== undefined) process.on('SIGHUP', passHangup)
+
   function close(): void {
+    process.removeListener('SIGHUP', passHangup)
     stopTurning()
     highWater?.close()
     admin.close()

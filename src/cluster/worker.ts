@@ -57,6 +57,7 @@ try {
         () => tell({ type: 'listening' }),
         error => fail(error),
       )
+    else if (message.type === 'hangup') process.emit('SIGHUP')
     else if (message.type === 'snapshot') tell({ type: 'snapshot', snapshot: front.snapshot() })
     else
       front.drain().then(() => {

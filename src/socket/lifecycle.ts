@@ -20,14 +20,14 @@ export function createSocketTable(): SocketTable {
       return size
     },
     add(ws) {
-      const second = ws.getUserData().expiresAtSeconds
+      const second = ws.getUserData().session.expiresAtSeconds
       const sockets = bySecond.get(second)
       if (sockets === undefined) bySecond.set(second, new Set([ws]))
       else sockets.add(ws)
       size++
     },
     delete(ws) {
-      const second = ws.getUserData().expiresAtSeconds
+      const second = ws.getUserData().session.expiresAtSeconds
       const sockets = bySecond.get(second)
       if (!sockets?.delete(ws)) return
       size--
@@ -37,7 +37,7 @@ export function createSocketTable(): SocketTable {
       for (const [second, sockets] of bySecond) {
         if (second > nowSeconds) continue
         for (const ws of [...sockets]) {
-          ws.getUserData().closeReason = 'session_expired'
+          ws.getUserData().session.closeReason = 'session_expired'
           ws.end(closeCode.sessionExpired, 'session_expired')
         }
       }
@@ -80,7 +80,7 @@ export function drainSockets(table: SocketTable, deadlineMs: number): Promise<vo
     const timer = setInterval(() => {
       if (performance.now() >= startsAtMs)
         for (const ws of table.take(batchSize)) {
-          ws.getUserData().closeReason = 'draining'
+          ws.getUserData().session.closeReason = 'draining'
           ws.end(closeCode.draining, `retry_after_ms=${Math.floor(Math.random() * spreadMs)}`)
         }
       if (table.size === 0) finish()

@@ -46,14 +46,14 @@ export function createMessages({ rate, maxMessageBytes, counters, clock, relay }
   }
 
   function close(ws: Socket, reason: Session['closeReason'], code: number, text: string): void {
-    ws.getUserData().closeReason = reason
+    ws.getUserData().session.closeReason = reason
     ws.end(code, text)
   }
 
   /** False when the message came too early, and the socket is closed. */
   function isInRate(ws: Socket): boolean {
     if (rate === undefined) return true
-    const session = ws.getUserData()
+    const session = ws.getUserData().session
     const next = nextArrival(session.arrivalMs, clock(), rate, burst)
     if (next >= 0) {
       session.arrivalMs = next
@@ -65,7 +65,7 @@ export function createMessages({ rate, maxMessageBytes, counters, clock, relay }
   }
 
   function subscribe(ws: Socket, channel: string): boolean {
-    const session = ws.getUserData()
+    const session = ws.getUserData().session
     if (ws.isSubscribed(topicOf(channel))) return true
     if (session.subscriptions >= maxSubscriptions) return false
     session.subscriptions++
@@ -84,7 +84,7 @@ export function createMessages({ rate, maxMessageBytes, counters, clock, relay }
   const handlers: Readonly<Record<string, (ws: Socket, channel: string, message: Incoming) => void>> = {
     publish(ws, channel, { data, id }) {
       if (data === undefined) return fail(ws, messageError.malformed, 'A message needs data.', id)
-      const session = ws.getUserData()
+      const session = ws.getUserData().session
       if (!mayPublish(session.rights, channel))
         return fail(ws, messageError.channelForbidden, 'No right to publish on this channel.', id)
       counters.messagesPublished++
@@ -94,14 +94,14 @@ export function createMessages({ rate, maxMessageBytes, counters, clock, relay }
       done(ws, id)
     },
     subscribe(ws, channel, { id }) {
-      if (!maySubscribe(ws.getUserData().rights, channel))
+      if (!maySubscribe(ws.getUserData().session.rights, channel))
         return fail(ws, messageError.channelForbidden, 'No right to subscribe to this channel.', id)
       if (!subscribe(ws, channel))
         return fail(ws, messageError.tooManyChannels, `A socket may hear ${maxSubscriptions} channels.`, id)
       done(ws, id)
     },
     unsubscribe(ws, channel, { id }) {
-      if (ws.unsubscribe(topicOf(channel))) ws.getUserData().subscriptions--
+      if (ws.unsubscribe(topicOf(channel))) ws.getUserData().session.subscriptions--
       done(ws, id)
     },
     ping(ws, _channel, { id }) {
@@ -112,9 +112,9 @@ export function createMessages({ rate, maxMessageBytes, counters, clock, relay }
   return {
     /** For uWS `open`: greets, and joins the channel of the path where the ticket lets it hear that. */
     open(ws: Socket): void {
-      const { id, user, channel, rights, expiresAtSeconds } = ws.getUserData()
+      const { id, user, channel, rights, expiresAtSeconds } = ws.getUserData().session
       if (maySubscribe(rights, channel)) {
-        ws.getUserData().subscriptions = 1
+        ws.getUserData().session.subscriptions = 1
         ws.subscribe(topicOf(channel))
       }
       send(ws, { type: 'welcome', session: id, user, channel, expires: expiresAtSeconds })
@@ -134,7 +134,8 @@ export function createMessages({ rate, maxMessageBytes, counters, clock, relay }
         return fail(ws, messageError.unknownType, 'There is no such type of message.', id)
       // Only who publishes may leave the channel out, and means the one in the path.
       const channel =
-        message.channel ?? (type === 'publish' || type === 'ping' ? ws.getUserData().channel : undefined)
+        message.channel ??
+        (type === 'publish' || type === 'ping' ? ws.getUserData().session.channel : undefined)
       if (typeof channel !== 'string' || !isChannelName(channel))
         return fail(ws, messageError.channelInvalid, 'A channel name is needed here.', id)
       handler(ws, channel, message)

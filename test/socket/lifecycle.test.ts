@@ -1,7 +1,7 @@
 import { App, us_socket_local_port } from 'uWebSockets.js'
 import t, { type Test } from 'tap'
 import { createSocketTable, drainSockets } from '../../src/socket/lifecycle.js'
-import type { Session, Socket } from '../../src/socket/session.js'
+import type { Session, Socket, SocketData } from '../../src/socket/session.js'
 import { type Client, open } from '../support/tclient.js'
 
 /** A uWS server that keeps a table of its sockets. The path of a socket is the second its session ends in. */
@@ -9,7 +9,7 @@ const start = async (t: Test) => {
   const table = createSocketTable()
   const reasons: string[] = []
   let opened: (ws: Socket) => void = () => {}
-  const app = App().ws<Session>('/*', {
+  const app = App().ws<SocketData>('/*', {
     upgrade(res, req, context) {
       const session: Session = {
         id: 'session',
@@ -23,7 +23,7 @@ const start = async (t: Test) => {
         closeReason: 'other',
       }
       res.upgrade(
-        session,
+        { session },
         req.getHeader('sec-websocket-key'),
         '',
         req.getHeader('sec-websocket-extensions'),
@@ -37,7 +37,7 @@ const start = async (t: Test) => {
     message: (ws, message) => void ws.send(message),
     close(ws) {
       table.delete(ws)
-      reasons.push(ws.getUserData().closeReason)
+      reasons.push(ws.getUserData().session.closeReason)
     },
   })
   const port = await new Promise<number>(resolve => {
