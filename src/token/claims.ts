@@ -4,6 +4,7 @@ import { type ChannelPatterns, isChannelPatterns } from '../ticket/rights.js'
 /** What a token says, once it is verified. */
 export interface TokenClaims {
   readonly user: string
+  /** By a clock that may be ahead of ours: the earliest it can have been, so that no revocation misses it. */
   readonly issuedAtSeconds: number
   readonly expiresAtSeconds: number
   /** The login session, where the issuer names one (`sid`). */
@@ -49,7 +50,7 @@ export function checkTokenClaims(
   if (nowMs >= exp * 1000 + skewMs) return 'token_expired'
   return {
     user: sub,
-    issuedAtSeconds: iat,
+    issuedAtSeconds: Math.max(0, iat - skewMs / 1000),
     expiresAtSeconds: exp,
     ...(sid === undefined ? {} : { session: sid }),
     ...rights,

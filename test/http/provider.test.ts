@@ -3,7 +3,7 @@ import { bearer, type Json, jsonOf, knock, postJson, type Reply, request } from 
 import { hasRetryAfter, isProblem } from '../support/problem.js'
 import { jwks, newKey, type Provider, signedBy, startProvider, text } from '../support/provider.js'
 import { adminKey, development, runServe, startServer } from '../support/server.js'
-import { enter, socketUrl } from '../support/tclient.js'
+import { enter, open, socketUrl } from '../support/tclient.js'
 import { gatePath, mintWith, nowSeconds, tokenFor } from '../support/tokens.js'
 
 const issuer = 'https://id.example'
@@ -84,6 +84,15 @@ t.test('clocks may differ by the skew', async t => {
   isProblem(t, await present(signedBy(first, claims({ iat: now + 60 }))), '401 token_invalid')
 })
 
+t.test('a revocation covers what a clock ahead of ours dated after it', async t => {
+  const ahead = signedBy(first, claims({ sub: 'theo', iat: nowSeconds() + 3 }))
+  const { client } = await enter(socketUrl(server.url, gatePath((await mintWith(server.url, ahead)).ticket)))
+  const reply = await postJson(server.admin, '/disconnect', { user: 'theo' }, { headers: bearer(adminKey) })
+  t.equal(reply.status, 200)
+  t.match(await client.closed, { code: 4403 })
+  isProblem(t, await present(ahead), '401 token_revoked')
+})
+
 t.test('rotation: the new key is fetched when it is named, and what is withdrawn counts no more', async t => {
   const token = signedBy(second, claims())
   const old = signedBy(first, claims())
@@ -113,7 +122,9 @@ t.test(
   'a provider that is away from the start: alive, not ready, 503 for tokens, until it is there',
   async t => {
     const late = await startProvider(t, text('', 500))
-    const waiting = await startServer(t, { env: environmentFor(late) })
+    const waiting = await startServer(t, {
+      env: { ...environmentFor(late), TICKETGATE_FIRST_MESSAGE_SECONDS: '5' },
+    })
     const token = signedBy(first, claims())
     t.equal((await request(waiting.url, '/healthz')).status, 200)
     for (const [name, reply] of [
@@ -124,6 +135,13 @@ t.test(
       hasRetryAfter(t, reply, name)
     }
     isProblem(t, await request(waiting.url, '/ws_ticket'), '401 token_missing')
+    const client = await open(socketUrl(waiting.url, '/channel/'))
+    client.send({ type: 'auth', payload: token })
+    t.match(
+      await client.closed,
+      { code: 1012, reason: /^retry_after_ms=\d+$/ },
+      'a token as the first message',
+    )
     late.answer = jwks(first)
     t.equal((await presentUntil(t, token, 200, waiting.url)).status, 200)
     t.equal((await request(waiting.url, '/readyz')).status, 200)

@@ -227,7 +227,7 @@ const mutations = [
   ['the same nonce is another', ' || (upper === mineUpper && seen === mine)', ''],
   [
     'every claim begins where the last one ended',
-    'let cell = Math.floor((mixed / 2 ** 32) * cells)',
+    'let cell = firstCellOf(mixed)',
     'let cell = (latestCell = (latestCell + 1) % cells)',
   ],
 ] as const

@@ -209,6 +209,23 @@ t.test('the skew never lengthens a token that is not over', async t => {
   }
 })
 
+t.test('a token counts as issued when it can have been at the earliest', async t => {
+  const now = nowSeconds()
+  const set = readKeySet(whole)
+  const verifier = createProviderTokenVerifier(
+    { current: () => set, missed() {} },
+    { ...policy, skewSeconds: 5 },
+  )
+  for (const [iat, issuedAtSeconds] of [
+    [now, now - 5],
+    [now + 5, now],
+    [3, 0],
+  ] as const) {
+    const token = signedBy(keyOf('EdDSA'), { iat, exp: iat + 60 })
+    t.match(verifier.verify(token, iat * 1000), { issuedAtSeconds })
+  }
+})
+
 t.test('what was verified with keys that are gone is forgotten', async t => {
   let set: ReturnType<typeof readKeySet> | undefined
   const verifier = createProviderTokenVerifier({ current: () => set, missed() {} }, policy)
