@@ -46,6 +46,9 @@ export function createFirstMessage({ check, caps, lobby, table, embedding, enter
     const denial = 'code' in token ? token : check.permit(token, session.channel, nowMs)
     if (denial?.code === 'rate_limited')
       return refuse(ws, closeCode.rateLimited, `retry_after_ms=${Math.ceil(denial.waitMs)}`)
+    // Nothing is wrong with the token: come back for it.
+    if (denial?.code === 'keys_unavailable')
+      return refuse(ws, closeCode.draining, `retry_after_ms=${Math.ceil(1000 * (1 + Math.random()))}`)
     if (denial?.code === 'channel_forbidden') return refuse(ws, closeCode.revoked, denial.code)
     if ('code' in token) return refuse(ws, closeCode.sessionExpired, token.code)
 

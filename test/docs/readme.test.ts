@@ -42,7 +42,13 @@ t.test('every metric is in the table', async t => {
 })
 
 t.test('links within the repository lead somewhere', async t => {
-  for (const page of ['README.md', 'CHANGELOG.md', 'src/ticket/FORMAT.md', 'src/socket/PROTOCOL.md']) {
+  for (const page of [
+    'README.md',
+    'CHANGELOG.md',
+    'src/ticket/FORMAT.md',
+    'src/socket/PROTOCOL.md',
+    'src/replay/EXACTNESS.md',
+  ]) {
     const text = read(page)
     for (const [, target = ''] of text.matchAll(/\]\(([^)\s]+)\)/g)) {
       if (target.startsWith('https://')) continue
