@@ -1,0 +1,91 @@
+import { routes } from '../protocol.js'
+import { GateError } from './gate-error.js'
+import { type Fetch, type FetchReply, later, platform } from './platform.js'
+
+export interface TicketOffice {
+  /** Trades a token for a ticket. @throws GateError */
+  mint(token: string): Promise<string>
+  /** What became of a ticket that did not open: its state, or undefined where it can not be learned. */
+  stateOf(ticket: string): Promise<string | undefined>
+}
+
+export interface TicketOfficeOptions {
+  readonly fetch: Fetch
+  /** Of the server, without a slash at its end. */
+  readonly base: string
+  /** The one channel the tickets are for; undefined = any. */
+  readonly channel: string | undefined
+  readonly timeoutMs: number
+}
+
+export function createTicketOffice({ fetch, base, channel, timeoutMs }: TicketOfficeOptions): TicketOffice {
+  async function post(path: string, headers: Record<string, string>, body?: string): Promise<FetchReply> {
+    const abort = new platform.AbortController()
+    const cancel = later(timeoutMs, () => abort.abort())
+    try {
+      return await fetch(base + path, {
+        method: 'POST',
+        headers,
+        signal: abort.signal,
+        ...(body === undefined ? {} : { body }),
+      })
+    } catch {
+      // No network, no server, or a page that may not ask it: a browser tells these apart in its console only.
+      throw new GateError('unreachable', 'The server could not be asked for a ticket.', 'time')
+    } finally {
+      cancel()
+    }
+  }
+
+  return {
+    async mint(token) {
+      const query = channel === undefined ? '' : `?channel=${channel}`
+      const reply = await post(routes.ticket + query, { authorization: `Bearer ${token}` })
+      const body = await bodyOf(reply)
+      if (!reply.ok) throw refusalOf(reply, body)
+      if (typeof body.ticket === 'string') return body.ticket
+      throw new GateError('bad_reply', 'There is no ticket in what the server answered.', 'time')
+    },
+    async stateOf(ticket) {
+      try {
+        const reply = await post(
+          routes.ticketStatus,
+          { 'content-type': 'application/json' },
+          JSON.stringify({ ticket }),
+        )
+        const { state } = await bodyOf(reply)
+        return reply.ok && typeof state === 'string' ? state : undefined
+      } catch {
+        return undefined
+      }
+    },
+  }
+}
+
+async function bodyOf(reply: FetchReply): Promise<Readonly<Record<string, unknown>>> {
+  try {
+    const body = await reply.json()
+    return typeof body === 'object' && body !== null ? (body as Readonly<Record<string, unknown>>) : {}
+  } catch {
+    return {}
+  }
+}
+
+// Statuses of 400 to 499 that pass by themselves, or at another node.
+const passing: readonly number[] = [408, 421, 425, 429]
+
+/** A refusal of the ticket route (problem+json), or of something in front of it. */
+function refusalOf({ status, headers }: FetchReply, body: Readonly<Record<string, unknown>>): GateError {
+  const code = typeof body.code === 'string' ? body.code : `http_${status}`
+  const detail = typeof body.detail === 'string' ? body.detail : `The server answered with status ${status}.`
+  if (status === 401 && code !== 'token_revoked') return new GateError(code, detail, 'token')
+  if (status < 500 && !passing.includes(status)) return new GateError(code, detail)
+  return new GateError(code, detail, 'time', retryAfterMs(headers.get('retry-after')))
+}
+
+/** `Retry-After` (RFC 9110 section 10.2.3): seconds, or a date. */
+export function retryAfterMs(field: string | null): number | undefined {
+  if (field === null) return undefined
+  const ms = /^\s*\d+\s*$/.test(field) ? Number(field) * 1000 : Date.parse(field) - Date.now()
+  return Number.isNaN(ms) ? undefined : Math.max(0, ms)
+}
