@@ -3,6 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { clock, toSeconds } from './clock.js'
 import type { Relay } from './cluster/relay.js'
 import type { Config } from './config.js'
+import { consoleRoutes } from './console/routes.js'
 import { Refusal } from './errors.js'
 import { addressPrefix, createTrustedProxies } from './http/address.js'
 import { authRoute } from './http/auth.js'
@@ -63,7 +64,7 @@ export interface Front {
 
 /**
  * Wires the parts to one uWS app.
- * @throws StartupError `users_file_invalid`
+ * @throws StartupError `users_file_invalid`, `console_missing`
  */
 export async function createFront(config: Config, log: Log, parts: FrontParts): Promise<Front> {
   const { bootKey, keys, replay, caps, hasher, relay } = parts
@@ -116,6 +117,16 @@ export async function createFront(config: Config, log: Log, parts: FrontParts): 
   server.route(healthRoute)
   server.route(readyRoute(isDraining))
 
+  const snapshot = (): Snapshot => ({
+    counters,
+    connections: table.size,
+    loginsPending: hasher.pending,
+  })
+  if (config.console === 'on') {
+    const scope = config.threads > 1 ? 'thread' : 'server'
+    for (const route of consoleRoutes({ scope, snapshot, replay })) server.route(route)
+  }
+
   const gateKeeper = createGateKeeper({
     verify: (ticket, nowMs) => verifyTicket(ticket, keys.ring(), nowMs, keys.policy),
     replay,
@@ -160,7 +171,7 @@ export async function createFront(config: Config, log: Log, parts: FrontParts): 
       close()
     },
     close,
-    snapshot: () => ({ counters, connections: table.size, loginsPending: hasher.pending }),
+    snapshot,
   }
 }
 

@@ -89,7 +89,15 @@ async function serve(config: Config): Promise<undefined> {
   const { url, adminUrl } = await gate.listen()
   stopOnSignal(gate, log)
   if (!config.production)
-    process.stdout.write(developmentRecipe({ url, adminUrl, password, usersFile: config.usersFile }))
+    process.stdout.write(
+      developmentRecipe({
+        url,
+        adminUrl,
+        password,
+        usersFile: config.usersFile,
+        page: config.console === 'on' ? `${url}/` : undefined,
+      }),
+    )
   log.info({ url, admin: adminUrl, production: config.production }, 'listening')
 }
 
