@@ -30,8 +30,13 @@ export function createTicketOffice({ fetch, base, channel, timeoutMs }: TicketOf
         ...(body === undefined ? {} : { body }),
       })
     } catch {
-      // No network, no server, or a page that may not ask it: a browser tells these apart in its console only.
-      throw new GateError('unreachable', 'The server could not be asked for a ticket.', 'time')
+      // To a page these are one. Where a proxy stands before a server that is away, even an origin that may not ask looks
+      // like it, so it is not taken for a reason to give up.
+      throw new GateError(
+        'unreachable',
+        'There is no network, no server, or it does not allow the origin of this page.',
+        'time',
+      )
     } finally {
       cancel()
     }

@@ -29,6 +29,8 @@ export async function openBrowser(t: Test): Promise<BrowserContext> {
     ],
   })
   browser.setDefaultTimeout(patience)
+  // tsx wraps functions in a call of this, those too that are sent to the page.
+  await browser.addInitScript('globalThis.__name = wrapped => wrapped')
   t.teardown(() => browser.close())
   return browser
 }
