@@ -162,7 +162,8 @@ export function connect<Data = unknown>(options: ConnectOptions): Connection<Dat
       if (closed !== undefined) return { error: closed }
       opened = await openWith(ticket)
     } catch (error) {
-      return { error: isGateError(error) ? error : new GateError('internal', String(error)) }
+      // A WebSocket that can not even be made: in a page of https to a server of http, for one.
+      return { error: isGateError(error) ? error : new GateError('socket_unavailable', String(error)) }
     }
     const openedAt = Date.now()
     link = opened
@@ -225,6 +226,7 @@ export function connect<Data = unknown>(options: ConnectOptions): Connection<Dat
 
   function pause(delayMs: number, mayHurry: boolean): Promise<void> {
     return new Promise(resolve => {
+      if (closed !== undefined) return resolve()
       const cancel = later(delayMs, resolve)
       endPause = () => {
         if (!mayHurry && closed === undefined) return

@@ -5,8 +5,8 @@ export type Remedy = 'nothing' | 'token' | 'time'
 
 /**
  * Why something did not work. `code` is one of the server's (the README lists them), or one of the client's own:
- * `bad_reply`, `closed`, `connection_lost`, `handshake_failed`, `http_STATUS`, `not_open`, `reader_too_slow`,
- * `revoked`, `session_expired`, `timeout`, `token_unavailable`, `unreachable`.
+ * `bad_reply`, `closed`, `connection_lost`, `handshake_failed`, `http_STATUS`, `message_too_big`, `not_open`,
+ * `reader_too_slow`, `revoked`, `session_expired`, `socket_unavailable`, `timeout`, `token_unavailable`, `unreachable`.
  *
  * Thrown by `getToken` with the remedy `'nothing'`, it ends the connection for good.
  */

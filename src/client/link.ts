@@ -66,18 +66,23 @@ export function openLink({ WebSocket, url, ticket, timeoutMs, onMessage }: LinkO
     const pending = new Map<unknown, Pending>()
     let lastId = 0
     let isWelcome = false
+    let isOver = false
+    let cancelGoodbye = (): void => {}
     let end = (_: GateError): void => {}
     const ended = new Promise<GateError>(done => {
       end = done
     })
 
     function finish(error: GateError): void {
+      if (isOver) return
+      isOver = true
       socket.onmessage = socket.onclose = null
       cancelOpening()
+      cancelGoodbye()
       reject(error)
       for (const { reject: fail, cancel } of pending.values()) {
         cancel()
-        fail(new GateError('connection_lost', 'The connection ended before the answer came.', 'time'))
+        fail(connectionLost())
       }
       pending.clear()
       end(error)
@@ -94,6 +99,7 @@ export function openLink({ WebSocket, url, ticket, timeoutMs, onMessage }: LinkO
       ended,
       request: request =>
         new Promise((done, fail) => {
+          if (isOver) return fail(connectionLost())
           const id = ++lastId
           const cancel = later(timeoutMs, () =>
             abandon(new GateError('timeout', 'The server did not answer in time.', 'time')),
@@ -104,7 +110,7 @@ export function openLink({ WebSocket, url, ticket, timeoutMs, onMessage }: LinkO
       close() {
         socket.close(1000)
         const closed = new GateError('closed', 'The connection was closed by its owner.')
-        later(goodbyeMs, () => finish(closed))
+        cancelGoodbye = later(goodbyeMs, () => finish(closed))
       },
     }
 
@@ -139,6 +145,9 @@ const messageOf = ({ channel, data, user }: Answer): Message => ({
   data,
   ...(typeof user === 'string' ? { user } : {}),
 })
+
+const connectionLost = (): GateError =>
+  new GateError('connection_lost', 'The connection ended before the answer came.', 'time')
 
 const handshakeFailed = new GateError('handshake_failed', 'The server did not open the connection.', 'time')
 

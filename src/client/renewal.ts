@@ -26,13 +26,23 @@ export function keepRenewed(link: Link, { takeTicket, onRenewed }: RenewalParts)
     try {
       const ticket = await takeTicket()
       if (isOver) return
-      ends = Number((await link.request({ type: 'renew', ticket })).expires)
-      onRenewed(ends)
+      ends = await renewWith(ticket)
     } catch (error) {
       // What is refused for good is reported by the next attempt, when this session has ended.
-      if (!(error instanceof GateError) || error.remedy !== 'time') return
+      if (error instanceof GateError && error.remedy === 'nothing') return
     }
     schedule(ends)
+  }
+
+  /** @throws GateError. Whatever the socket answered, another ticket may do better in the time that is left. */
+  async function renewWith(ticket: string): Promise<number> {
+    try {
+      const expires = Number((await link.request({ type: 'renew', ticket })).expires)
+      onRenewed(expires)
+      return expires
+    } catch (error) {
+      throw new GateError('renewal_failed', String(error), 'time')
+    }
   }
 
   schedule(link.welcome.expires)

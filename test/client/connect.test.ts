@@ -169,6 +169,36 @@ t.test('close() does not wait for a getToken that never answers', async t => {
   t.equal(gate.state, 'closed')
 })
 
+t.test('close() in a listener of retry ends the waiting', async t => {
+  const gate = connectTo(t, server.url, {
+    getToken: () => Promise.reject(new Error('away')),
+    minDelayMs: 3_600_000,
+    maxDelayMs: 3_600_000,
+  })
+  const closed = new Promise<void>(resolve => gate.on('retry', () => resolve(gate.close())))
+  await closed
+  t.equal(gate.state, 'closed')
+})
+
+t.test('a socket that the platform refuses to make is given up', async t => {
+  class Refusing {
+    constructor() {
+      throw new Error('SecurityError')
+    }
+  }
+  const gate = connectTo(t, server.url, { WebSocket: Refusing as never })
+  t.match(await gate.next('close'), { code: 'socket_unavailable' })
+})
+
+t.test('a handshake that is refused for another reason than the ticket is tried again', async t => {
+  const small = await startServer(t, { env: { TICKETGATE_MAX_CONNECTIONS: '1' } })
+  const peer = await peerOn(small, 'only')
+  const gate = connectTo(t, small.url)
+  t.match(await gate.next('retry'), { error: { code: 'handshake_failed' } })
+  await peer.close()
+  await gate.opened()
+})
+
 t.test('gives up on what no attempt can heal, and says what', async t => {
   const nothing = { channels: { publish: [], subscribe: [] } }
   const cases = [

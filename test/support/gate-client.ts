@@ -43,10 +43,10 @@ export function connectTo(t: Test, url: string, options: RecordedOptions = {}): 
   }
   const connection = connect({
     url,
-    WebSocket: Spy,
     minDelayMs: 20,
     maxDelayMs: 200,
     ...given,
+    WebSocket: given.WebSocket ?? Spy,
     getToken(request) {
       asked.push(request.fresh)
       return given.getToken === undefined ? tokenFor(user, claims) : given.getToken(request)
