@@ -13,7 +13,7 @@ const browser = await openBrowser(t)
 
 /** What Chromium itself says of an answer that is no success; the page can not keep it from that. */
 const itsOwnWords =
-  /^Failed to load resource: the server responded with a status of (401|404)|^WebSocket connection to .* failed: HTTP Authentication failed; no valid credentials available$/
+  /^Failed to load resource: the server responded with a status of 401|^WebSocket connection to .* failed: HTTP Authentication failed; no valid credentials available$/
 
 async function logIn(page: Page): Promise<void> {
   await page.fill('#password', password)
@@ -80,6 +80,7 @@ t.test('the whole walk', async t => {
   await page.click('#replay')
   await page.waitForSelector('#replay-result [data-state=refused]')
   t.match(await page.textContent('#replay-result'), /refused before the handshake[\s\S]*close code 1006/)
+  t.match(await page.textContent('#replay-result'), /POST \/ws_ticket\/status: used[\s\S]*ticket_used/)
   await page.locator('#codes li', { hasText: 'ticket_used' }).waitFor()
   t.match(await page.textContent('#codes'), /bad_credentials/)
   t.match(await page.getAttribute('#figures svg >> nth=0', 'aria-label'), /^Connections: now 1 open, at most/)
@@ -248,6 +249,7 @@ t.test('a ticket that was left to expire is refused', async t => {
   await page.locator('#countdown', { hasText: 'expired, unused' }).waitFor()
   await page.click('#connect')
   await page.waitForSelector('#connect-result [data-state=refused]')
+  t.match(await page.textContent('#connect-result'), /POST \/ws_ticket\/status: expired[\s\S]*ticket_expired/)
   await page.locator('#codes li', { hasText: 'ticket_expired' }).waitFor()
   await page.close()
 })
