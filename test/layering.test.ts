@@ -90,6 +90,17 @@ t.test('the client has nothing but itself and the wire words, so that a browser 
     )
 })
 
+t.test('the page of the console is a page: it has the client, the wire words and itself', async t => {
+  for (const file of filesUnder('console/page'))
+    t.strictSame(
+      [...reach(file).keys()].filter(
+        name => !/^(client\/|console\/(page\/|figures\.ts|ticket-layout\.ts)|protocol\.ts$)/.test(name),
+      ),
+      [],
+      file,
+    )
+})
+
 t.test('nothing is exported as default', async t => {
   for (const file of filesUnder('.'))
     t.notMatch(sourceOf(file), /\bexport\s+default\b|\bas\s+default\b/, file)

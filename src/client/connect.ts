@@ -1,92 +1,13 @@
 import { isChannelName, routes } from '../protocol.js'
 import { backoffMs } from './backoff.js'
-import { createEmitter, createFeed, type Feed, type Listener } from './events.js'
+import type { Connection, ConnectOptions, Events, State } from './connection.js'
+import { createEmitter, createFeed, type Feed } from './events.js'
 import { GateError } from './gate-error.js'
-import { type Link, type Message, openLink, type Welcome } from './link.js'
-import { type Fetch, later, type ParsedUrl, platform, type SocketClass } from './platform.js'
+import { type Link, type Message, openLink } from './link.js'
+import { baseOf, given } from './options.js'
+import { later, platform } from './platform.js'
 import { keepRenewed } from './renewal.js'
 import { createTicketOffice } from './tickets.js'
-
-export interface TokenRequest {
-  /** The token of the last time will not do: it was refused, or ends soon. Where it is false, one kept may be given. */
-  readonly fresh: boolean
-}
-
-export interface ConnectOptions {
-  /** Where the server is, as `https://gate.example.com`; in a page also relative to it. */
-  readonly url: string
-  /**
-   * The token to trade for tickets. Asked before every attempt, so keep it where you can. What it throws counts as a
-   * failure that may pass; throw a `GateError` to give up instead.
-   */
-  readonly getToken: (request: TokenRequest) => string | Promise<string>
-  /**
-   * The channel that is opened, and the default of `publish`.
-   * @default the channel with the empty name
-   */
-  readonly channel?: string
-  /** Takes tickets that are good for that channel alone; then no other can be subscribed to. @default false */
-  readonly channelOnly?: boolean
-  /** @default the global one */
-  readonly fetch?: Fetch
-  /** The class to open sockets with; needed on Node before 22. @default the global one */
-  readonly WebSocket?: SocketClass
-  /** The limit of the first wait; it doubles from failure to failure. @default 500 */
-  readonly minDelayMs?: number
-  /** The limit of every wait. @default 30000 */
-  readonly maxDelayMs?: number
-  /** How long the server may take for one answer. @default 10000 */
-  readonly timeoutMs?: number
-}
-
-/** `waiting`: for the next attempt. `closed`: for good. */
-export type State = 'connecting' | 'open' | 'waiting' | 'closed'
-
-export interface Retry {
-  readonly error: GateError
-  /** The attempts that have failed in a row, this one included. */
-  readonly failures: number
-  readonly delayMs: number
-}
-
-export interface Events<Data> {
-  readonly state: State
-  /** A socket is open, the first or a later one. */
-  readonly open: Welcome
-  readonly message: Message<Data>
-  /** The session ends later than it did, Unix seconds. */
-  readonly renewed: { readonly expires: number }
-  /** It did not work, or no longer does, and will be tried again. */
-  readonly retry: Retry
-  /** After a reconnect, a channel could not be subscribed to again. */
-  readonly lost: { readonly channel: string; readonly error: GateError }
-  /** The end: `close()` was called, or no further attempt can help. The error says which. */
-  readonly close: GateError
-}
-
-export interface Connection<Data = unknown> extends AsyncIterable<Message<Data>> {
-  readonly state: State
-  /** Answers what takes the listener off again. */
-  on<Name extends keyof Events<Data>>(name: Name, listener: Listener<Events<Data>[Name]>): () => void
-  /** Resolves while it is open, or when it is. @throws GateError when it is closed for good */
-  opened(): Promise<void>
-  /**
-   * Resolves when the server has sent it on. Nothing is kept for later.
-   * @throws GateError `not_open`; `connection_lost` where it is unknown; or the server's code
-   */
-  publish(data: Data, channel?: string): Promise<void>
-  /** Resolves when it is heard from then on, over all reconnects. @throws GateError with the server's code */
-  subscribe(channel: string): Promise<void>
-  unsubscribe(channel: string): Promise<void>
-  /**
-   * Reads messages from now on, over all reconnects; the loop ends when the connection is closed, and throws when it is
-   * given up. A reader that lets more than `limit` messages wait gets a GateError `reader_too_slow`.
-   * `for await (const message of connection)` does the same with a limit of 1024.
-   */
-  messages(limit?: number): AsyncIterableIterator<Message<Data>>
-  /** Ends it for good; resolves when the socket is closed. */
-  close(): Promise<void>
-}
 
 // A connection that lasted this long was a success: the next wait is a short one.
 const steadyMs = 10_000
@@ -329,25 +250,6 @@ export function connect<Data = unknown>(options: ConnectOptions): Connection<Dat
 
 const isGateError = (error: unknown, code?: string): error is GateError =>
   error instanceof GateError && (code === undefined || error.code === code)
-
-function given<Value>(name: string, value: Value | undefined): Value {
-  if (value === undefined) throw new TypeError(`${name}: there is none here, so pass one`)
-  return value
-}
-
-/** Scheme, host and path of the server, without a slash at the end. */
-function baseOf(url: string): string {
-  let parsed: ParsedUrl | undefined
-  try {
-    parsed = new platform.URL(url, platform.location?.href)
-  } catch {
-    // One answer, below, for all that will not do.
-  }
-  const protocol = parsed?.protocol.replace(/^ws/, 'http')
-  if (parsed === undefined || !(protocol === 'http:' || protocol === 'https:'))
-    throw new TypeError('url: this is no http, https, ws or wss URL')
-  return `${protocol}//${parsed.host}${parsed.pathname.replace(/\/+$/, '')}`
-}
 
 /** Waits for a promise, but not forever: what it waits for may be the application's own `getToken`. */
 function settledWithin(ms: number, promise: Promise<void>): Promise<void> {

@@ -17,7 +17,7 @@ export function keepRenewed(link: Link, { takeTicket, onRenewed }: RenewalParts)
   function schedule(expires: number): void {
     const remainingMs = expires * 1000 - Date.now()
     // Too late, or the clocks differ: the server will close the socket, and the next one has a new token.
-    if (isOver || remainingMs < 1000) return
+    if (isOver || !(remainingMs >= 1000)) return
     cancel = later(renewalDelayMs(remainingMs), () => void renew(expires))
   }
 

@@ -18,17 +18,24 @@ export interface TicketOfficeOptions {
   readonly timeoutMs: number
 }
 
+type Body = Readonly<Record<string, unknown>>
+
 export function createTicketOffice({ fetch, base, channel, timeoutMs }: TicketOfficeOptions): TicketOffice {
-  async function post(path: string, headers: Record<string, string>, body?: string): Promise<FetchReply> {
+  async function post(
+    path: string,
+    headers: Record<string, string>,
+    sent?: string,
+  ): Promise<{ readonly reply: FetchReply; readonly body: Body }> {
     const abort = new platform.AbortController()
     const cancel = later(timeoutMs, () => abort.abort())
     try {
-      return await fetch(base + path, {
+      const reply = await fetch(base + path, {
         method: 'POST',
         headers,
         signal: abort.signal,
-        ...(body === undefined ? {} : { body }),
+        ...(sent === undefined ? {} : { body: sent }),
       })
+      return { reply, body: await bodyOf(reply) }
     } catch {
       // To a page these are one. Where a proxy stands before a server that is away, even an origin that may not ask looks
       // like it, so it is not taken for a reason to give up.
@@ -45,21 +52,19 @@ export function createTicketOffice({ fetch, base, channel, timeoutMs }: TicketOf
   return {
     async mint(token) {
       const query = channel === undefined ? '' : `?channel=${channel}`
-      const reply = await post(routes.ticket + query, { authorization: `Bearer ${token}` })
-      const body = await bodyOf(reply)
+      const { reply, body } = await post(routes.ticket + query, { authorization: `Bearer ${token}` })
       if (!reply.ok) throw refusalOf(reply, body)
       if (typeof body.ticket === 'string') return body.ticket
       throw new GateError('bad_reply', 'There is no ticket in what the server answered.', 'time')
     },
     async stateOf(ticket) {
       try {
-        const reply = await post(
+        const { reply, body } = await post(
           routes.ticketStatus,
           { 'content-type': 'application/json' },
           JSON.stringify({ ticket }),
         )
-        const { state } = await bodyOf(reply)
-        return reply.ok && typeof state === 'string' ? state : undefined
+        return reply.ok && typeof body.state === 'string' ? body.state : undefined
       } catch {
         return undefined
       }
@@ -67,10 +72,11 @@ export function createTicketOffice({ fetch, base, channel, timeoutMs }: TicketOf
   }
 }
 
-async function bodyOf(reply: FetchReply): Promise<Readonly<Record<string, unknown>>> {
+/** The JSON object in a reply; an empty one where there is none. */
+async function bodyOf(reply: FetchReply): Promise<Body> {
   try {
     const body = await reply.json()
-    return typeof body === 'object' && body !== null ? (body as Readonly<Record<string, unknown>>) : {}
+    return typeof body === 'object' && body !== null ? (body as Body) : {}
   } catch {
     return {}
   }
@@ -80,7 +86,7 @@ async function bodyOf(reply: FetchReply): Promise<Readonly<Record<string, unknow
 const passing: readonly number[] = [408, 421, 425, 429]
 
 /** A refusal of the ticket route (problem+json), or of something in front of it. */
-function refusalOf({ status, headers }: FetchReply, body: Readonly<Record<string, unknown>>): GateError {
+function refusalOf({ status, headers }: FetchReply, body: Body): GateError {
   const code = typeof body.code === 'string' ? body.code : `http_${status}`
   const detail = typeof body.detail === 'string' ? body.detail : `The server answered with status ${status}.`
   if (status === 401 && code !== 'token_revoked') return new GateError(code, detail, 'token')

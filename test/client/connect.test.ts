@@ -1,3 +1,6 @@
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import t from 'tap'
 import { type ConnectOptions, connect, GateError } from '../../src/client/index.js'
 import { connectTo } from '../support/gate-client.js'
@@ -188,6 +191,18 @@ t.test('a socket that the platform refuses to make is given up', async t => {
   }
   const gate = connectTo(t, server.url, { WebSocket: Refusing as never })
   t.match(await gate.next('close'), { code: 'socket_unavailable' })
+})
+
+t.test('a server that begins an answer and does not end it is left after the time limit', async t => {
+  const stalling = createServer((_, response) => {
+    response.writeHead(200, { 'content-type': 'application/json' }).write('{"ticket":')
+  }).listen(0, '127.0.0.1')
+  await once(stalling, 'listening')
+  t.teardown(() => stalling.closeAllConnections())
+  t.teardown(() => stalling.close())
+  const url = `http://127.0.0.1:${(stalling.address() as AddressInfo).port}`
+  const gate = connectTo(t, url, { timeoutMs: 50 })
+  t.match(await gate.next('retry'), { error: { code: 'bad_reply' } })
 })
 
 t.test('a handshake that is refused for another reason than the ticket is tried again', async t => {

@@ -6,7 +6,8 @@ import { promisify } from 'node:util'
 import { gzipSync } from 'node:zlib'
 import { build } from 'esbuild'
 import t from 'tap'
-import { temporaryDirectory } from '../support/server.js'
+import { startServer, temporaryDirectory } from '../support/server.js'
+import { tokenFor } from '../support/tokens.js'
 
 const root = fileURLToPath(new URL('../../', import.meta.url))
 const execute = promisify(execFile)
@@ -31,6 +32,24 @@ t.test('it is a few KB, as the README says', async t => {
     /([\d.]+) KB minified and gzipped/.exec(readFileSync(join(root, 'README.md'), 'utf8'))?.[1],
   )
   t.ok(Math.abs(stated - bytes / 1000) <= 0.06, `the README says ${stated} KB`)
+})
+
+t.test("Node's own WebSocket and fetch will do", async t => {
+  const server = await startServer(t)
+  const program = `
+    import { connect } from 'ticketgate/client'
+    const gate = connect({ url: process.env.URL, channel: 'lobby', getToken: () => process.env.TOKEN })
+    gate.on('open', async ({ user, channel }) => {
+      await gate.publish('hello')
+      console.log(user, 'in', channel)
+      await gate.close()
+    })
+  `
+  // Without the flag on Node 22 and later.
+  const args = ['--experimental-websocket', '--no-warnings', '--input-type=module', '--eval', program]
+  const env = { PATH: process.env.PATH, URL: server.url, TOKEN: tokenFor('maggie') }
+  const { stdout } = await execute(process.execPath, args, { cwd: root, env })
+  t.equal(stdout, 'maggie in lobby\n', 'and nothing keeps the process from ending')
 })
 
 t.test('what is not used is shaken off', async t => {

@@ -39,7 +39,9 @@ export function setUpTicket(sessions: SessionStore, onTicket: (ticket: TakenTick
       if (reply.status === 200 && typeof ticket === 'string') {
         stopCountdown()
         const layout = layoutOf(ticket)
-        result.replaceChildren(wire([sent, ['←', status('200')], ['ticket', ticket]]))
+        result.replaceChildren(
+          wire([sent, ['←', status('200')], ['ticket', make('span', { class: 'unbroken' }, ticket)]]),
+        )
         show(layout)
         const countdown = startCountdown(layout.ttlSeconds)
         stopCountdown = countdown.stop
