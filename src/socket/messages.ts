@@ -42,7 +42,7 @@ export function createMessages(parts: MessageParts) {
   /** False when the message came too early, and the socket is closed. */
   function isInRate(ws: Socket, nowMs: number): boolean {
     if (rate === undefined) return true
-    const session = ws.getUserData()
+    const session = ws.getUserData().session
     const next = nextArrival(session.arrivalMs, nowMs, rate, burst)
     if (next >= 0) {
       session.arrivalMs = next
@@ -54,7 +54,7 @@ export function createMessages(parts: MessageParts) {
   }
 
   function subscribe(ws: Socket, channel: string): boolean {
-    const topic = topicOf(ws.getUserData().encoding.name, channel)
+    const topic = topicOf(ws.getUserData().session.encoding.name, channel)
     if (ws.isSubscribed(topic)) return true
     return ws.getTopics().length < maxSubscriptions && ws.subscribe(topic)
   }
@@ -69,7 +69,7 @@ export function createMessages(parts: MessageParts) {
       channel,
       encoding,
       data,
-      user: ws.getUserData().user,
+      user: ws.getUserData().session.user,
     }
     fanOut(topics, publication, compresses(publication), ws)
     relay?.send(publication)
@@ -79,7 +79,7 @@ export function createMessages(parts: MessageParts) {
     publish(ws, channel, message) {
       const { data, id } = message
       if (data === undefined) return fail(ws, messageError.malformed, 'A message needs data.', id)
-      const { rights, encoding } = ws.getUserData()
+      const { rights, encoding } = ws.getUserData().session
       if (!mayPublish(rights, channel))
         return fail(ws, messageError.channelForbidden, 'No right to publish on this channel.', id)
       if (embedding?.takesMessages) return embedding.message(ws, channel, message)
@@ -87,21 +87,21 @@ export function createMessages(parts: MessageParts) {
       done(ws, id)
     },
     subscribe(ws, channel, { id }) {
-      if (!maySubscribe(ws.getUserData().rights, channel))
+      if (!maySubscribe(ws.getUserData().session.rights, channel))
         return fail(ws, messageError.channelForbidden, 'No right to subscribe to this channel.', id)
       if (!subscribe(ws, channel))
         return fail(ws, messageError.tooManyChannels, `A socket may hear ${maxSubscriptions} channels.`, id)
       done(ws, id)
     },
     unsubscribe(ws, channel, { id }) {
-      ws.unsubscribe(topicOf(ws.getUserData().encoding.name, channel))
+      ws.unsubscribe(topicOf(ws.getUserData().session.encoding.name, channel))
       done(ws, id)
     },
   }
 
   /** Greets, and joins the channel of the path where the rights allow to hear that. */
   function enter(ws: Socket): void {
-    const { channel, rights, encoding } = ws.getUserData()
+    const { channel, rights, encoding } = ws.getUserData().session
     if (maySubscribe(rights, channel)) ws.subscribe(topicOf(encoding.name, channel))
     welcome(ws)
     embedding?.open(ws)
@@ -117,7 +117,7 @@ export function createMessages(parts: MessageParts) {
     if (handler === undefined)
       return fail(ws, messageError.unknownType, 'There is no such type of message.', id)
     // Only who publishes may leave the channel out, and means the one in the path.
-    const channel = message.channel ?? (type === 'publish' ? ws.getUserData().channel : undefined)
+    const channel = message.channel ?? (type === 'publish' ? ws.getUserData().session.channel : undefined)
     if (typeof channel !== 'string' || !isChannelName(channel))
       return fail(ws, messageError.channelInvalid, 'A channel name is needed here.', id)
     handler(ws, channel, message)
@@ -134,7 +134,7 @@ export function createMessages(parts: MessageParts) {
       if (bytes.byteLength > maxMessageBytes)
         return endWith(ws, 'message_too_big', closeCode.messageTooBig, `at most ${maxMessageBytes} bytes`)
       const nowMs = clock()
-      const { encoding, expiresAtSeconds, user } = ws.getUserData()
+      const { encoding, expiresAtSeconds, user } = ws.getUserData().session
       // Sockets are looked at once a second; nothing is done for one in the time between.
       if (nowMs >= expiresAtSeconds * 1000) return closeOutOfTime(ws)
       if (!isInRate(ws, nowMs)) return

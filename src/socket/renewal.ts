@@ -20,7 +20,7 @@ export interface RenewalParts {
  */
 export function createRenewal({ admission, table, embedding }: RenewalParts) {
   return (ws: Socket, { ticket: text, id }: Incoming, nowMs: number): void => {
-    const session = ws.getUserData()
+    const session = ws.getUserData().session
     const refuse = (code: Parameters<typeof titleOf>[0]): void => fail(ws, code, titleOf(code), id)
 
     if (typeof text !== 'string' || text === '') return refuse('ticket_missing')

@@ -1,6 +1,6 @@
 import type { HttpRequest, HttpResponse, us_socket_context_t } from 'uWebSockets.js'
 import type { Clock } from '../clock.js'
-import { Refusal, type RefusalCode } from '../errors.js'
+import { Refusal, type RefusalCode, refusalCodes } from '../errors.js'
 import { addressKey } from '../http/address.js'
 import type { OriginPolicy } from '../http/origins.js'
 import { problemBody, problemType, statusLine } from '../http/problem.js'
@@ -17,7 +17,15 @@ import type { Admission } from './admission.js'
 import type { Embedding } from './connection.js'
 import { type Encoding, encodings } from './encoding.js'
 import { type Lobby, newSessionId } from './first-message.js'
-import { createSession, noRights, packAddress, rightsOf, type Session, shared } from './session.js'
+import {
+  createSession,
+  noRights,
+  packAddress,
+  rightsOf,
+  type Session,
+  type SocketData,
+  shared,
+} from './session.js'
 import { hasTokenInQuery, readCarriage } from './ticket-carriage.js'
 
 export interface GateParts {
@@ -94,6 +102,8 @@ const details: Partial<Record<RefusalCode, string>> = {
   replay_cache_unavailable: 'Whether this ticket was used can not be told now. It is not spent; try again.',
   draining: 'This server is shutting down. The ticket is not spent, but take a new one and try again.',
 }
+
+const bodies = new Map(refusalCodes.map(code => [code, problemBody(code, details[code])]))
 
 /** Codes that pass by themselves, and when to try again. */
 const retryAfterSeconds: Partial<Record<RefusalCode, number>> = {
@@ -223,7 +233,8 @@ export function createGateKeeper(parts: GateParts) {
     if (seconds !== undefined) res.writeHeader('retry-after', String(seconds))
     if (code === 'upgrade_required')
       for (const [name, value] of Object.entries(upgradeHeaders)) res.writeHeader(name, value)
-    res.end(problemBody(code, details[code]))
+    // A client that is refused fails the connection (RFC 6455 section 4.1). Not to wait for that saves a tenth of a refusal.
+    res.end(bodies.get(code), true)
   }
 
   return {
@@ -258,7 +269,7 @@ export function createGateKeeper(parts: GateParts) {
         log.debug({ user: session.user, channel: session.channel, session: session.id }, 'handshake accepted')
       // Compression is the only extension there is.
       const extensions = parts.compresses ? req.getHeader('sec-websocket-extensions') : ''
-      res.upgrade(session, req.getHeader('sec-websocket-key'), protocol, extensions, context)
+      res.upgrade<SocketData>({ session }, req.getHeader('sec-websocket-key'), protocol, extensions, context)
     },
     /** For the same path without an upgrade. */
     plain(res: HttpResponse, req: HttpRequest): void {

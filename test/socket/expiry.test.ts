@@ -8,7 +8,7 @@ import { encodings } from '../../src/socket/encoding.js'
 import { createSocketTable } from '../../src/socket/lifecycle.js'
 import { createMessages } from '../../src/socket/messages.js'
 import { createRenewal } from '../../src/socket/renewal.js'
-import { createSession, type Session } from '../../src/socket/session.js'
+import { createSession, type SocketData } from '../../src/socket/session.js'
 import { issueTicket } from '../../src/ticket/issuer.js'
 import { createBootKey } from '../../src/ticket/key-ring.js'
 import { ownTicketsOnly, verifyTicket } from '../../src/ticket/verifier.js'
@@ -42,7 +42,7 @@ const start = async (t: Test) => {
     renew: createRenewal({ admission, table, embedding: undefined }),
     identify() {},
   })
-  app.ws<Session>('/*', {
+  app.ws<SocketData>('/*', {
     upgrade(res, req, context) {
       const session = createSession({
         id: 's',
@@ -55,7 +55,7 @@ const start = async (t: Test) => {
         origin: '',
         address: '',
       })
-      res.upgrade(session, req.getHeader('sec-websocket-key'), '', '', context)
+      res.upgrade<SocketData>({ session }, req.getHeader('sec-websocket-key'), '', '', context)
     },
     open(ws) {
       table.add(ws)

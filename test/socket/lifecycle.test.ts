@@ -2,7 +2,7 @@ import { App, us_socket_local_port } from 'uWebSockets.js'
 import t, { type Test } from 'tap'
 import { encodings } from '../../src/socket/encoding.js'
 import { createSocketTable, drainSockets } from '../../src/socket/lifecycle.js'
-import { createSession, type Session, type Socket } from '../../src/socket/session.js'
+import { createSession, type Socket, type SocketData } from '../../src/socket/session.js'
 import { type Client, open } from '../support/tclient.js'
 
 /** A uWS server that keeps a table of its sockets. The path of a socket is the second its session ends in. */
@@ -10,7 +10,7 @@ const start = async (t: Test) => {
   const table = createSocketTable()
   const reasons: string[] = []
   let opened: (ws: Socket) => void = () => {}
-  const app = App().ws<Session>('/*', {
+  const app = App().ws<SocketData>('/*', {
     upgrade(res, req, context) {
       const [, second, user = 'maggie', issued = '0'] = req.getUrl().split('/')
       const session = createSession({
@@ -24,8 +24,8 @@ const start = async (t: Test) => {
         origin: '',
         address: '',
       })
-      res.upgrade(
-        session,
+      res.upgrade<SocketData>(
+        { session },
         req.getHeader('sec-websocket-key'),
         '',
         req.getHeader('sec-websocket-extensions'),
@@ -39,7 +39,7 @@ const start = async (t: Test) => {
     message: (ws, message) => void ws.send(message),
     close(ws) {
       table.delete(ws)
-      reasons.push(ws.getUserData().closeReason ?? 'other')
+      reasons.push(ws.getUserData().session.closeReason ?? 'other')
     },
   })
   const port = await new Promise<number>(resolve => {
@@ -116,7 +116,7 @@ t.test('a renewed socket is under its new end', async t => {
   const { table, enter } = await start(t)
   const [one, two, three] = [await enter(100), await enter(100), await enter(100)]
   table.renew(two.ws, 200)
-  t.equal(two.ws.getUserData().expiresAtSeconds, 200)
+  t.equal(two.ws.getUserData().session.expiresAtSeconds, 200)
   table.renew(one.ws, 50)
   t.equal(table.size, 3)
   table.closeExpired(150)
