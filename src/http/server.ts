@@ -79,7 +79,8 @@ export function createServer(app: TemplatedApp, parts: ServerParts): Server {
   function writeReply(res: HttpResponse, reply: Reply, origin: string): void {
     res.writeStatus(reply.status ?? '200 OK')
     writeHeaders(res, reply.contentType ?? 'application/json', origin)
-    for (const [name, value] of Object.entries(reply.headers ?? {})) res.writeHeader(name, value)
+    if (reply.headers !== undefined)
+      for (const [name, value] of Object.entries(reply.headers)) res.writeHeader(name, value)
     res.end(reply.body)
   }
 
