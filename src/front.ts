@@ -11,6 +11,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { clock, toSeconds } from './clock.js'
 import type { Relay, RelayMessage } from './cluster/relay.js'
 import type { Config } from './config.js'
+import { consoleRoutes } from './console/routes.js'
 import { Refusal } from './errors.js'
 import { addressPrefix, createTrustedProxies } from './http/address.js'
 import { authRoute } from './http/auth.js'
@@ -87,7 +88,7 @@ export interface Front {
 
 /**
  * Wires the parts to one uWS app.
- * @throws StartupError `users_file_invalid`
+ * @throws StartupError `users_file_invalid`, `console_missing`
  */
 export async function createFront(config: Config, log: Log, parts: FrontParts): Promise<Front> {
   const { bootKey, keys, replay, caps, hasher, revocations, relay } = parts
@@ -130,6 +131,16 @@ export async function createFront(config: Config, log: Log, parts: FrontParts): 
   )
   server.route(healthRoute)
   server.route(readyRoute(isDraining, () => provider === undefined || provider.current() !== undefined))
+
+  const snapshot = (): Snapshot => ({
+    counters,
+    connections: table.size,
+    loginsPending: hasher.pending,
+  })
+  if (config.console === 'on') {
+    const scope = config.threads > 1 ? 'thread' : 'server'
+    for (const route of consoleRoutes({ scope, snapshot, replay })) server.route(route)
+  }
 
   const verify = (ticket: string, nowMs: number) => verifyTicket(ticket, keys.ring(), nowMs, keys.policy)
   const isRevoked = ({ claims, authorizedAtSeconds }: VerifiedTicket): boolean =>
@@ -236,7 +247,7 @@ export async function createFront(config: Config, log: Log, parts: FrontParts): 
     },
     close,
     deliver,
-    snapshot: () => ({ counters, connections: table.size, loginsPending: hasher.pending }),
+    snapshot,
   }
 }
 

@@ -13,6 +13,7 @@ const variables = [
   'TICKETGATE_HOST',
   'TICKETGATE_PORT',
   'TICKETGATE_STATE_DIR',
+  'TICKETGATE_CONSOLE',
   'TICKETGATE_TLS_CERT_FILE',
   'TICKETGATE_TLS_KEY_FILE',
   'TICKETGATE_ADMIN_HOST',
@@ -97,6 +98,7 @@ t.test('every default', async t => {
     host: '127.0.0.1',
     port: 8080,
     stateDir: '.ticketgate',
+    console: 'on',
     tlsCertFile: undefined,
     tlsKeyFile: undefined,
     adminHost: '127.0.0.1',
@@ -139,6 +141,8 @@ t.test('every default', async t => {
 })
 
 t.test('defaults that follow another option', async t => {
+  t.equal(fromEnv(production).console, 'off')
+  t.equal(fromEnv({ ...production, TICKETGATE_CONSOLE: 'on' }).console, 'on')
   t.equal(fromEnv({ TICKETGATE_STATE_DIR: '/var/lib/x' }).usersFile, '/var/lib/x/users.json')
   t.equal(fromEnv({ TICKETGATE_TOKEN_MAX_TTL_SECONDS: '60' }).tokenTtlSeconds, 60)
   t.equal(fromEnv({ TICKETGATE_MAX_MESSAGE_BYTES: '1000000' }).maxBackpressureBytes, 1_000_000)

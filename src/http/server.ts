@@ -13,6 +13,8 @@ export interface Reply {
   readonly status?: '200 OK' | '503 Service Unavailable'
   /** `application/json` where it is left out. */
   readonly contentType?: string
+  /** Further response headers. */
+  readonly headers?: Readonly<Record<string, string>>
   readonly body: string
 }
 
@@ -77,6 +79,8 @@ export function createServer(app: TemplatedApp, parts: ServerParts): Server {
   function writeReply(res: HttpResponse, reply: Reply, origin: string): void {
     res.writeStatus(reply.status ?? '200 OK')
     writeHeaders(res, reply.contentType ?? 'application/json', origin)
+    if (reply.headers !== undefined)
+      for (const [name, value] of Object.entries(reply.headers)) res.writeHeader(name, value)
     res.end(reply.body)
   }
 
