@@ -18,14 +18,15 @@ import { type Counters, createCounters, increment, type Snapshot } from './ops/m
 import type { Keys } from './ops/outside-keys.js'
 import type { RateLimiter } from './ops/rate.js'
 import { routes } from './protocol.js'
-import type { ReplayCache } from './replay/contract.js'
+import type { StoreReplayCache } from './replay/contract.js'
+import type { RedisReplayCache } from './replay/redis.js'
 import { createAdmission } from './socket/admission.js'
 import { createSocketTable, drainSockets, type SocketTable } from './socket/lifecycle.js'
 import { createMessages, topicOf } from './socket/messages.js'
 import type { Session } from './socket/session.js'
 import { createGateKeeper } from './socket/upgrade.js'
+import type { TicketClaims } from './ticket/claims.js'
 import { issueTicket } from './ticket/issuer.js'
-import type { TicketKey } from './ticket/key-ring.js'
 import { verifyTicket } from './ticket/verifier.js'
 import { createTokenIssuer, createTokenVerifier } from './token/jwt.js'
 import type { PasswordHasher } from './users/password.js'
@@ -40,9 +41,10 @@ const payloadHeadroom = 4
 
 /** What a front is given: one thread has its own, several share what one listener would have. */
 export interface FrontParts {
-  readonly bootKey: TicketKey
   readonly keys: Keys
-  readonly replay: ReplayCache
+  readonly replay: StoreReplayCache
+  /** The same, where it is in Redis. */
+  readonly store: RedisReplayCache | undefined
   readonly caps: ConnectionCaps
   readonly logins: RateLimiter
   readonly tickets: RateLimiter
@@ -67,7 +69,7 @@ export interface Front {
  * @throws StartupError `users_file_invalid`
  */
 export async function createFront(config: Config, log: Log, parts: FrontParts): Promise<Front> {
-  const { bootKey, keys, replay, caps, hasher, relay } = parts
+  const { keys, replay, store, caps, hasher, relay } = parts
   let draining = false
   const isDraining = (): boolean => draining
   const counters = createCounters()
@@ -104,7 +106,12 @@ export async function createFront(config: Config, log: Log, parts: FrontParts): 
     ticketRoute({
       tokens: createTokenVerifier({ ...jwt, maxTtlSeconds: config.tokenMaxTtlSeconds }),
       issue: (claims, nowMs) =>
-        issueTicket(claims, { key: bootKey, node, nowMs, ttlSeconds: config.ticketTtlSeconds }),
+        issueTicket(withEpoch(claims, store), {
+          key: keys.signing(),
+          node,
+          nowMs,
+          ttlSeconds: config.ticketTtlSeconds,
+        }),
       ticketTtlSeconds: config.ticketTtlSeconds,
       bindOrigin: config.bind.includes('origin'),
       context: ticketContext(config, clients),
@@ -115,7 +122,9 @@ export async function createFront(config: Config, log: Log, parts: FrontParts): 
     }),
   )
   server.route(healthRoute)
-  server.route(readyRoute(isDraining))
+  server.route(
+    readyRoute({ isDraining, isStoreReady: () => store === undefined || store.state.is === 'ready' }),
+  )
 
   const admission = createAdmission({
     verify: (ticket, nowMs) => verifyTicket(ticket, keys.ring(), nowMs, keys.policy),
@@ -167,6 +176,20 @@ export async function createFront(config: Config, log: Log, parts: FrontParts): 
     close,
     snapshot: () => ({ counters, connections: table.size, loginsPending: hasher.pending }),
   }
+}
+
+/**
+ * Claims with the epoch of the store in which the ticket will be spent, if there is one.
+ * @throws Refusal `replay_cache_unavailable`
+ */
+function withEpoch(claims: TicketClaims, store: RedisReplayCache | undefined): TicketClaims {
+  if (store === undefined) return claims
+  const { epoch } = store
+  if (epoch !== undefined) return { ...claims, epoch }
+  throw new Refusal('replay_cache_unavailable', {
+    detail: 'No ticket would be accepted now; try again.',
+    retryAfterSeconds: 1,
+  })
 }
 
 /** Reads what a ticket is bound to and where it is to be presented; nothing where nothing is asked for. */

@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os'
 import { createAdmin } from './admin.js'
 import { clock } from './clock.js'
+import { type OpenReplay, openRedisReplay } from './cluster/redis-replay.js'
 import { buildThreads } from './cluster/threads.js'
 import type { Config } from './config.js'
 import { createFront } from './front.js'
@@ -8,9 +9,8 @@ import { createConnectionCaps } from './ops/caps.js'
 import type { Log } from './ops/log.js'
 import { keepHighWater, longestTicketMs, openKeys } from './ops/outside-keys.js'
 import { createRateLimiter } from './ops/rate.js'
-import type { ReplayCache } from './replay/contract.js'
 import { createMemoryReplayCache } from './replay/memory.js'
-import { createSharedReplayMemory, openSharedReplayCache } from './replay/shared.js'
+import { createSharedReplayMemory, openSharedReplayCache, type SharedReplayMemory } from './replay/shared.js'
 import { createBootKey } from './ticket/key-ring.js'
 import { createPasswordHasher } from './users/password.js'
 
@@ -36,7 +36,7 @@ export interface Gate {
 
 /**
  * Builds a gate: in this thread, or over several.
- * @throws StartupError `users_file_invalid`, `high_water_invalid`
+ * @throws StartupError `users_file_invalid`, `high_water_invalid`, `redis_evicts`
  */
 export const buildGate = (config: Config, log: Log): Promise<Gate> =>
   config.threads > 1 ? buildThreads(config, log) : buildOne(config, log)
@@ -45,11 +45,11 @@ async function buildOne(config: Config, log: Log): Promise<Gate> {
   const bootKey = createBootKey(config.node)
   const highWater = await keepHighWater(config, log)
   const keys = openKeys(config, bootKey, log, highWater?.view)
-  const { replay, stopTurning } = createReplayCache(config)
+  const { replay, store, close: closeReplay } = await openReplayCache(config, log)
   const front = await createFront(config, log, {
-    bootKey,
     keys,
     replay,
+    store,
     caps: createConnectionCaps({
       total: config.maxConnections,
       perUser: config.maxConnectionsPerUser,
@@ -63,7 +63,7 @@ async function buildOne(config: Config, log: Log): Promise<Gate> {
   const admin = createAdmin(config, log, { replay, snapshot: async () => front.snapshot() })
 
   function close(): void {
-    stopTurning()
+    closeReplay()
     keys.close()
     highWater?.close()
     admin.close()
@@ -88,20 +88,38 @@ async function buildOne(config: Config, log: Log): Promise<Gate> {
   }
 }
 
-function createReplayCache(config: Config): { replay: ReplayCache; stopTurning: () => void } {
+async function openReplayCache(config: Config, log: Log): Promise<OpenReplay> {
   if (config.replay === 'memory')
-    return { replay: createMemoryReplayCache(config.replayCapacity), stopTurning() {} }
-  const memory = createSharedReplayMemory({
-    capacity: config.replayCapacity,
-    maxTtlMs: longestTicketMs(config),
-    nowMs: clock(),
-  })
+    return { replay: createMemoryReplayCache(config.replayCapacity), store: undefined, close() {} }
+  return openSharedReplay(config, log, shareReplayMemory(config))
+}
+
+/** The memory in which threads share what was spent; undefined where that is in Redis. */
+export const shareReplayMemory = (config: Config): SharedReplayMemory | undefined =>
+  config.replay === 'redis'
+    ? undefined
+    : createSharedReplayMemory({
+        capacity: config.replayCapacity,
+        maxTtlMs: longestTicketMs(config),
+        nowMs: clock(),
+      })
+
+/**
+ * The replay cache of a thread beside others, and what keeps it going for all of them: once a process is enough.
+ * @throws StartupError `redis_evicts`
+ */
+export async function openSharedReplay(
+  config: Config,
+  log: Log,
+  memory: SharedReplayMemory | undefined,
+): Promise<OpenReplay> {
+  if (memory === undefined) return openRedisReplay(config, log)
   const replay = openSharedReplayCache(memory)
-  return { replay, stopTurning: keepTurning(replay) }
+  return { replay, store: undefined, close: keepTurning(replay) }
 }
 
 /** Turns the tables of a shared replay cache over in time. Answers what ends that. */
-export function keepTurning(replay: { turnOver(nowMs: number): void }): () => void {
+function keepTurning(replay: { turnOver(nowMs: number): void }): () => void {
   const timer = setInterval(() => replay.turnOver(clock()), 250)
   timer.unref()
   return () => clearInterval(timer)

@@ -4,15 +4,21 @@ import { once } from 'node:events'
 import { createServer } from 'node:net'
 import { Worker } from 'node:worker_threads'
 import { createAdmin } from '../admin.js'
-import { clock } from '../clock.js'
 import type { Config } from '../config.js'
 import { StartupError } from '../errors.js'
-import { type Gate, hashConcurrency, keepTurning, maxWaitingLogins, urlOf } from '../gate.js'
+import {
+  type Gate,
+  hashConcurrency,
+  maxWaitingLogins,
+  openSharedReplay,
+  shareReplayMemory,
+  urlOf,
+} from '../gate.js'
 import { listen } from '../ops/listener.js'
 import type { Log } from '../ops/log.js'
 import { createCounters, type Snapshot, sumSnapshots } from '../ops/metrics.js'
-import { type HighWaterView, keepHighWater, longestTicketMs } from '../ops/outside-keys.js'
-import { createSharedReplayMemory, openSharedReplayCache, type SharedReplayMemory } from '../replay/shared.js'
+import { type HighWaterView, keepHighWater } from '../ops/outside-keys.js'
+import type { SharedReplayMemory } from '../replay/shared.js'
 import { createSharedLimits, forgetThread, type SharedLimits } from './shared-limits.js'
 
 /** What a worker thread is started with. */
@@ -21,7 +27,8 @@ export interface WorkerStart {
   readonly thread: number
   readonly hashing: { readonly concurrency: number; readonly queueLimit: number }
   readonly bootSecret: Uint8Array
-  readonly replay: SharedReplayMemory
+  /** Undefined where what was spent is in Redis: each thread asks it by itself. */
+  readonly replay: SharedReplayMemory | undefined
   readonly limits: SharedLimits
   readonly highWater: HighWaterView | undefined
   /** The name of the threads' own channel. */
@@ -57,13 +64,8 @@ export async function buildThreads(
   log: Log,
   workerFile: URL = new URL('./worker.js', import.meta.url),
 ): Promise<Gate> {
-  const memory = createSharedReplayMemory({
-    capacity: config.replayCapacity,
-    maxTtlMs: longestTicketMs(config),
-    nowMs: clock(),
-  })
-  const replay = openSharedReplayCache(memory)
-  const stopTurning = keepTurning(replay)
+  const memory = shareReplayMemory(config)
+  const { replay, close: closeReplay } = await openSharedReplay(config, log, memory)
   const highWater = await keepHighWater(config, log)
   const limits = createSharedLimits(config.threads, {
     total: config.maxConnections,
@@ -143,7 +145,7 @@ export async function buildThreads(
   const admin = createAdmin(config, log, { replay, snapshot })
 
   function close(): void {
-    stopTurning()
+    closeReplay()
     highWater?.close()
     admin.close()
     releasePort()

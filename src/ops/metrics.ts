@@ -1,6 +1,6 @@
 import { Counter, Gauge, Registry } from 'prom-client'
 import type { RefusalCode } from '../errors.js'
-import type { ReplayCache } from '../replay/contract.js'
+import type { StoreReplayCache } from '../replay/contract.js'
 
 /** Counts of refusals by code. */
 export type RefusalCounts = Partial<Record<RefusalCode, number>>
@@ -80,7 +80,7 @@ function addInto(target: Counters, name: keyof Counters, a: number | Counts, b: 
 }
 
 export interface MetricsSources {
-  readonly replay: Pick<ReplayCache, 'size' | 'highWater' | 'capacity'>
+  readonly replay: Pick<StoreReplayCache, 'size' | 'highWater' | 'capacity'>
   readonly snapshot: () => Promise<Snapshot>
 }
 

@@ -13,7 +13,8 @@ import type { Log } from '../ops/log.js'
 import { type Counters, increment } from '../ops/metrics.js'
 import { retryAfterSeconds as retrySeconds } from '../ops/rate.js'
 import { isChannelName, routes, subprotocol } from '../protocol.js'
-import type { ReplayCache } from '../replay/contract.js'
+import type { StoreReplayCache } from '../replay/contract.js'
+import type { VerifiedTicket } from '../ticket/verifier.js'
 import type { Admission } from './admission.js'
 import type { Session } from './session.js'
 import { hasTokenInQuery, readCarriage } from './ticket-carriage.js'
@@ -21,7 +22,7 @@ import { hasTokenInQuery, readCarriage } from './ticket-carriage.js'
 export interface GateParts {
   readonly admission: Admission
   /** Asked how long a full cache stays full. */
-  readonly replay: Pick<ReplayCache, 'roomInMs'>
+  readonly replay: Pick<StoreReplayCache, 'roomInMs'>
   readonly origins: OriginPolicy
   readonly clients: ClientView
   readonly server: Server
@@ -54,6 +55,8 @@ interface Admitted {
   readonly protocol: string
 }
 
+type Decision = Admitted | RefusalCode
+
 const upgradeDetail = 'Open this as a WebSocket, version 13.'
 const upgradeHeaders = { upgrade: 'websocket', 'sec-websocket-version': '13' }
 
@@ -77,7 +80,8 @@ const details: Partial<Record<RefusalCode, string>> = {
   address_mismatch: 'The ticket was issued to another network address. Take a new one.',
   upgrade_required: upgradeDetail,
   replay_cache_full: 'Too many tickets were used lately. This one is not spent; try again.',
-  replay_cache_unavailable: 'Whether this ticket was used can not be told now. It is not spent; try again.',
+  replay_cache_unavailable:
+    'Whether this ticket was used can not be told now. Try again; if it is refused then, take a new one.',
   draining: 'This server is shutting down. The ticket is not spent, but take a new one and try again.',
 }
 
@@ -98,7 +102,7 @@ export function createGateKeeper(parts: GateParts) {
    * The checks, cheapest first. A refused ticket is not spent (I5), so the claim is the last one and nothing that
    * can fail stands between it and the 101.
    */
-  function decide(handshake: Handshake): Admitted | RefusalCode {
+  function decide(handshake: Handshake): Decision | Promise<Decision> {
     if (parts.isDraining()) return 'draining'
     if (handshake.version !== '13' || handshake.upgrade.toLowerCase() !== 'websocket')
       return 'upgrade_required'
@@ -126,7 +130,32 @@ export function createGateKeeper(parts: GateParts) {
     const addressCounted = parts.capsAddresses ? addressKey(handshake.address()) : ''
     if (!caps.enter(claims.user, addressCounted)) return 'too_many_connections'
 
-    const refused = admission.spend(ticket, nowMs)
+    const spent = admission.spend(ticket, nowMs)
+    return spent instanceof Promise
+      ? spent.then(
+          refused =>
+            conclude(
+              refused ?? admission.recheck(ticket, clock()),
+              ticket,
+              channel,
+              addressCounted,
+              protocol,
+            ),
+          error => {
+            caps.leave(claims.user, addressCounted)
+            return failed(error)
+          },
+        )
+      : conclude(spent, ticket, channel, addressCounted, protocol)
+  }
+
+  function conclude(
+    refused: RefusalCode | undefined,
+    { claims }: VerifiedTicket,
+    channel: string,
+    addressCounted: string,
+    protocol: string,
+  ): Decision {
     if (refused !== undefined) {
       caps.leave(claims.user, addressCounted)
       return refused
@@ -148,19 +177,23 @@ export function createGateKeeper(parts: GateParts) {
   /** For `Retry-After`: when a code will have passed by itself, as far as can be told. */
   function waitSeconds(code: RefusalCode): number | undefined {
     if (code === 'replay_cache_full') return retrySeconds(replay.roomInMs(clock()))
-    if (code === 'ticket_predates_gate') return retrySeconds(parts.earliestOutsideMs - clock())
+    if (code === 'ticket_predates_gate') return retrySeconds(Math.max(0, parts.earliestOutsideMs - clock()))
     return retryAfterSeconds[code]
   }
 
   /** A check that throws lets nobody in. */
-  function decideSafely(handshake: Handshake): Admitted | RefusalCode {
+  function decideSafely(handshake: Handshake): Decision | Promise<Decision> {
     try {
       return decide(handshake)
     } catch (error) {
-      if (error instanceof Refusal) return error.code
-      log.error({ err: error }, 'a handshake failed')
-      return 'internal_error'
+      return failed(error)
     }
+  }
+
+  function failed(error: unknown): RefusalCode {
+    if (error instanceof Refusal) return error.code
+    log.error({ err: error }, 'a handshake failed')
+    return 'internal_error'
   }
 
   function refuse(res: HttpResponse, code: RefusalCode): void {
@@ -173,6 +206,43 @@ export function createGateKeeper(parts: GateParts) {
     if (code === 'upgrade_required')
       for (const [name, value] of Object.entries(upgradeHeaders)) res.writeHeader(name, value)
     res.end(problemBody(code, details[code]))
+  }
+
+  function accept(
+    res: HttpResponse,
+    { session, protocol }: Admitted,
+    key: string,
+    context: us_socket_context_t,
+  ): void {
+    counters.handshakesAccepted++
+    if (log.isLevelEnabled('debug'))
+      log.debug({ user: session.user, channel: session.channel, session: session.id }, 'handshake accepted')
+    // No extensions: the only one there is, compression, is off.
+    res.upgrade(session, key, protocol, '', context)
+  }
+
+  /** The one wait there may be, for a store elsewhere: the request is dead after it, and its client may be gone. */
+  function acceptLater(
+    res: HttpResponse,
+    decision: Promise<Decision>,
+    key: string,
+    context: us_socket_context_t,
+  ): void {
+    let aborted = false
+    res.onAborted(() => {
+      aborted = true
+    })
+    decision.then(decided => {
+      if (aborted) {
+        // Its ticket may be spent all the same: nobody is told, so nobody is in.
+        if (typeof decided !== 'string') caps.leave(decided.session.user, decided.session.addressKey)
+        return
+      }
+      res.cork(() => {
+        if (typeof decided === 'string') refuse(res, decided)
+        else accept(res, decided, key, context)
+      })
+    })
   }
 
   return {
@@ -197,16 +267,10 @@ export function createGateKeeper(parts: GateParts) {
         ownOrigin: () => clients.ownOrigin(res, req),
         address: () => clients.address(res, req),
       })
-      if (typeof admitted === 'string') {
-        refuse(res, admitted)
-        return
-      }
-      const { session, protocol } = admitted
-      counters.handshakesAccepted++
-      if (log.isLevelEnabled('debug'))
-        log.debug({ user: session.user, channel: session.channel, session: session.id }, 'handshake accepted')
-      // No extensions: the only one there is, compression, is off.
-      res.upgrade(session, req.getHeader('sec-websocket-key'), protocol, '', context)
+      if (typeof admitted === 'string') return refuse(res, admitted)
+      const key = req.getHeader('sec-websocket-key')
+      if (admitted instanceof Promise) return acceptLater(res, admitted, key, context)
+      accept(res, admitted, key, context)
     },
     /** For the same path without an upgrade. */
     plain(res: HttpResponse, req: HttpRequest): void {

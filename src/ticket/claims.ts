@@ -25,7 +25,12 @@ export interface TicketClaims {
   readonly origin?: string
   /** The network it may be presented from: length in bits, then the bytes of the prefix. */
   readonly address?: Uint8Array
+  /** The life of the shared store in which it is to be spent, 16 bytes. */
+  readonly epoch?: Uint8Array
 }
+
+/** How long an epoch is, in bytes. */
+export const epochBytes = 16
 
 /** What the packed claims of a ticket may weigh at most, in bytes. */
 export const maxClaimsBytes = 512
@@ -49,6 +54,7 @@ interface WireClaims {
   s?: readonly string[]
   o?: string
   a?: Uint8Array
+  e?: Uint8Array
 }
 
 /** Packs claims into one MessagePack map. The result may be larger than `maxClaimsBytes`: the issuer refuses that. */
@@ -61,6 +67,7 @@ export function packClaims(claims: TicketClaims): Buffer {
   if (claims.subscribe !== undefined) wire.s = claims.subscribe
   if (claims.origin !== undefined) wire.o = claims.origin
   if (claims.address !== undefined) wire.a = claims.address
+  if (claims.epoch !== undefined) wire.e = claims.epoch
   return packr.pack(wire)
 }
 
@@ -114,4 +121,5 @@ const members: Readonly<
   s: { name: 'subscribe', holds: isChannelPatterns },
   o: { name: 'origin', holds: isText },
   a: { name: 'address', holds: isAddressPrefix },
+  e: { name: 'epoch', holds: value => value instanceof Uint8Array && value.length === epochBytes },
 }

@@ -1,0 +1,140 @@
+import { randomBytes } from 'node:crypto'
+import { setTimeout as delay } from 'node:timers/promises'
+import { Redis } from 'ioredis'
+import t, { type Test } from 'tap'
+import { redisStore } from '../../src/cluster/redis-client.js'
+import type { ClaimOutcome } from '../../src/replay/contract.js'
+import { createRedisReplayCache, type RedisReplayCache } from '../../src/replay/redis.js'
+import { nonceOf, replayContract, startMs } from '../contract/replay-contract.js'
+import { startRedis } from '../support/redis.js'
+
+/** A cache on a real server. */
+const openCache = async (t: Test, port: number, graceMs = 1000): Promise<RedisReplayCache> => {
+  const client = new Redis(port, '127.0.0.1', { enableReadyCheck: false, enableOfflineQueue: false })
+  client.on('error', () => {})
+  await new Promise(resolve => client.once('ready', resolve))
+  const cache = createRedisReplayCache(redisStore(client), { graceMs })
+  t.teardown(() => {
+    cache.close()
+    client.disconnect()
+  })
+  await cache.look()
+  return cache
+}
+
+/** Claims in the life of the store as the cache knows it. */
+const claimOn = (cache: RedisReplayCache, n: number, lifeMs = 10_000, epoch = cache.epoch) =>
+  cache.claim(nonceOf('redis', n), Date.now() + lifeMs, Date.now(), epoch)
+
+const server = await startRedis(t)
+
+replayContract(
+  t,
+  'redis',
+  async () => {
+    await server.client.flushall()
+    // The suite moves its own time; the store goes by the real one, and keeps what was spent for all of the test.
+    const cache = await openCache(t, server.port, 1e9)
+    const aheadMs = Date.now() - startMs
+    return {
+      cache: {
+        claim: (nonce, expiresAtMs, nowMs) =>
+          cache.claim(nonce, expiresAtMs + aheadMs, nowMs + aheadMs, cache.epoch) as Promise<
+            Exclude<ClaimOutcome, 'predates'>
+          >,
+        roomInMs: cache.roomInMs,
+        size: 0,
+        highWater: 0,
+        capacity: 0,
+      },
+    }
+  },
+  { slack: undefined, counts: false, many: 5000 },
+)
+
+t.test('the store alone decides when a nonce may be forgotten, whatever the clocks of gates say', async t => {
+  const { port, client } = await startRedis(t)
+  const cache = await openCache(t, port, 0)
+  const expiresAtMs = Date.now() + 300
+  const nonce = nonceOf('slow', 0)
+  // These gates believe that it is long before.
+  const slowMs = expiresAtMs - 60_000
+  t.equal(await cache.claim(nonce, expiresAtMs, slowMs, cache.epoch), 'fresh')
+  while ((await client.dbsize()) > 2) await delay(20)
+  t.equal(
+    await cache.claim(nonce, expiresAtMs, slowMs, cache.epoch),
+    'replayed',
+    'the store has forgotten it',
+  )
+  t.equal(
+    await cache.claim(nonceOf('slow', 1), expiresAtMs, slowMs, cache.epoch),
+    'replayed',
+    'and any other',
+  )
+})
+
+t.test('a new life of the store accepts nothing of an older one', async t => {
+  const cases: [
+    name: string,
+    args: string[],
+    happen: (server: Awaited<ReturnType<typeof startRedis>>) => Promise<unknown>,
+  ][] = [
+    ['emptied', [], ({ client }) => client.flushall()],
+    ['emptied without waiting', [], ({ client }) => client.flushdb('ASYNC')],
+    [
+      'killed and started',
+      [],
+      async server => {
+        await server.kill()
+        await server.start()
+      },
+    ],
+    [
+      'killed and started from a snapshot',
+      ['--dbfilename', 'old.rdb'],
+      async server => {
+        await server.client.del(
+          `ticketgate:spent:${Buffer.from(nonceOf('redis', 0), 'latin1').toString('base64url')}`,
+        )
+        await server.client.save()
+        await server.kill()
+        await server.start()
+        t.match(await server.client.get('ticketgate:epoch'), /^[0-9a-f]{32}:/, 'the record came back')
+      },
+    ],
+    [
+      'started from its log of writes',
+      ['--appendonly', 'yes', '--appendfsync', 'always'],
+      async server => {
+        await server.kill()
+        await server.start()
+      },
+    ],
+    [
+      'it may have evicted something while nobody looked',
+      [],
+      async ({ client }) => {
+        await client.config('SET', 'maxmemory-policy', 'allkeys-lru')
+        await client.config('SET', 'maxmemory', '1')
+        await client.get('x')
+        await client.config('SET', 'maxmemory', '0')
+        await client.config('SET', 'maxmemory-policy', 'noeviction')
+      },
+    ],
+  ]
+  for (const [name, args, happen] of cases)
+    await t.test(name, async t => {
+      const server = await startRedis(t, args)
+      const cache = await openCache(t, server.port)
+      const { epoch } = cache
+      t.equal(await claimOn(cache, 0), 'fresh')
+      await happen(server)
+      await cache.look()
+      while (cache.state.is !== 'ready') await delay(20)
+      t.equal(await claimOn(cache, 0, 10_000, epoch), 'predates', 'one that was spent')
+      t.equal(await claimOn(cache, 1, 10_000, epoch), 'predates', 'one that was not')
+      t.not(String(cache.epoch), String(epoch))
+      t.equal(await claimOn(cache, 2), 'fresh', 'a ticket of the new life')
+      t.equal(await claimOn(cache, 2), 'replayed')
+    })
+})
