@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
@@ -137,4 +136,34 @@ t.test('a new life of the store accepts nothing of an older one', async t => {
       t.equal(await claimOn(cache, 2), 'fresh', 'a ticket of the new life')
       t.equal(await claimOn(cache, 2), 'replayed')
     })
+})
+
+t.test('a primary that was a replica for a while has a new life, though its process has not', async t => {
+  const [one, two] = [await startRedis(t), await startRedis(t)]
+  const cache = await openCache(t, one.port)
+  const { epoch } = cache
+  await two.client.replicaof('127.0.0.1', one.port)
+  while ((await two.client.get('ticketgate:epoch')) === null) await delay(20)
+  await two.client.replicaof('NO', 'ONE')
+  t.equal(await claimOn(cache, 0), 'fresh', 'spent where the other does not hear of it')
+  // No gate ever speaks to the other: it has the record of the first, and not what was spent.
+  await one.client.replicaof('127.0.0.1', two.port)
+  while ((await one.client.keys('ticketgate:spent:*')).length > 0) await delay(20)
+  t.match(await one.client.get('ticketgate:epoch'), String(epoch && Buffer.from(epoch).toString('hex')))
+  await one.client.replicaof('NO', 'ONE')
+  t.equal(await claimOn(cache, 0, 10_000, epoch), 'predates')
+})
+
+t.test('what the database holds beside it is left alone', async t => {
+  const { port, client } = await startRedis(t)
+  await client.set('of somebody else', 'x')
+  const cache = await openCache(t, port)
+  t.equal(await claimOn(cache, 0), 'fresh')
+  t.equal(await client.get('of somebody else'), 'x')
+  const keys = (await client.keys('*')).filter(key => key !== 'of somebody else')
+  t.ok(
+    keys.every(key => key.startsWith('ticketgate:')),
+    keys.join(),
+  )
+  t.ok((await client.pttl(keys.find(key => key.includes('spent')) ?? '')) > 0, 'what was spent expires')
 })

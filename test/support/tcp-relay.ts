@@ -13,13 +13,16 @@ export interface TcpRelay {
   delay(ms: number): void
   /** Connections are reset, and new ones as well. */
   cut(): void
+  /** New connections lead to another port, the old ones are reset. */
+  lead(port: number): void
   /** All is well again; connections that lost bytes are reset. */
   heal(): void
 }
 
-export const startRelay = async (t: Test, targetPort: number): Promise<TcpRelay> => {
+export const startRelay = async (t: Test, firstPort: number): Promise<TcpRelay> => {
   let mode: 'pass' | 'drop' | 'dropAnswers' | 'cut' = 'pass'
   let delayMs = 0
+  let targetPort = firstPort
   const pairs = new Set<readonly [Socket, Socket]>()
 
   const pump = (from: Socket, to: Socket, isAnswer: boolean): void => {
@@ -64,6 +67,10 @@ export const startRelay = async (t: Test, targetPort: number): Promise<TcpRelay>
     },
     cut() {
       mode = 'cut'
+      resetAll()
+    },
+    lead(port) {
+      targetPort = port
       resetAll()
     },
     heal() {
