@@ -1,12 +1,23 @@
 import { BroadcastChannel } from 'node:worker_threads'
+import type { EncodingName } from '../protocol.js'
+import type { Revocation } from '../token/revocation.js'
 
-/** What the parts of one gate tell one another. Plain data: it can be cloned, and packed. */
-export interface RelayMessage {
+export type { Revocation } from '../token/revocation.js'
+
+/** Something said on a channel, for all who hear it. */
+export interface Publication {
   readonly type: 'publish'
   readonly channel: string
-  /** The whole message, as subscribers hear it. */
-  readonly text: string
+  /** How `data` is encoded: as its publisher sent it. */
+  readonly encoding: EncodingName
+  /** The encoded data, exactly as published. */
+  readonly data: Uint8Array
+  /** Who published it; absent when the server did. */
+  readonly user?: string
 }
+
+/** What the parts of one gate tell one another. Plain data: it can be cloned, and packed. */
+export type RelayMessage = Publication | Revocation
 
 /** Carries messages to the other threads of a gate. */
 export interface Relay {

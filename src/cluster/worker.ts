@@ -1,10 +1,12 @@
 import { parentPort, workerData } from 'node:worker_threads'
+import { clock, toSeconds } from '../clock.js'
 import { StartupError } from '../errors.js'
 import { createFront } from '../front.js'
 import { createLog } from '../ops/log.js'
 import { openKeys } from '../ops/outside-keys.js'
 import { openSharedReplayCache } from '../replay/shared.js'
 import { bootKeyId, ticketKey } from '../ticket/key-ring.js'
+import { createRevocations } from '../token/revocation.js'
 import { createPasswordHasher } from '../users/password.js'
 import { openRedisReplay } from './redis-replay.js'
 import { createRelay } from './relay.js'
@@ -41,6 +43,7 @@ try {
       ? await openRedisReplay(config, log)
       : { replay: openSharedReplayCache(memory), store: undefined, close() {} }
   const keys = openKeys(config, bootKey, log, highWater)
+  const revocations = createRevocations()
   const front = await createFront(config, log, {
     keys,
     replay,
@@ -49,6 +52,8 @@ try {
     logins: openSharedRate(config.loginRate, limits.logins, limits.secret),
     tickets: openSharedRate(config.ticketRate, limits.tickets, limits.secret),
     hasher: createPasswordHasher(hashing),
+    revocations,
+    handlers: undefined,
     relay: createRelay(relay),
   })
 
@@ -67,12 +72,16 @@ try {
   })
 
   port.on('message', (message: ToWorker) => {
-    if (message.type === 'listen')
+    if (message.type === 'listen') {
+      for (const revocation of message.revocations) revocations.add(revocation, toSeconds(clock()))
       front.listen(message.port, 'threads').then(
         () => tell({ type: 'listening' }),
         error => fail(error),
       )
-    else if (message.type === 'snapshot') tell({ type: 'snapshot', snapshot: front.snapshot() })
+    } else if (message.type === 'deliver') {
+      const reached = message.messages.reduce((sum, each) => sum + front.deliver(each), 0)
+      tell({ type: 'delivered', id: message.id, reached })
+    } else if (message.type === 'snapshot') tell({ type: 'snapshot', snapshot: front.snapshot() })
     else
       front.drain().then(() => {
         tell({ type: 'drained', snapshot: front.snapshot() })

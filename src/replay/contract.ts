@@ -16,6 +16,8 @@ export type ClaimResult = 'fresh' | 'replayed' | 'full' | 'unavailable'
 export interface ReplayCache {
   /** Claims a nonce (16 one-byte characters) until it expires. Times are Unix milliseconds of the one clock. */
   claim(nonce: string, expiresAtMs: number, nowMs: number): ClaimResult
+  /** Whether a nonce was claimed, as far as is remembered at `nowMs`. Claims nothing. */
+  has(nonce: string, expiresAtMs: number, nowMs: number): boolean
   /** How long until there is room again in a full cache, as far as can be told, in milliseconds. */
   roomInMs(nowMs: number): number
   /** Nonces remembered now, expired ones that were not yet swept out included. */
@@ -32,11 +34,18 @@ export type ClaimOutcome = ClaimResult | 'predates'
  * A replay cache that may be a store elsewhere, and so answer later, and that may begin anew while gates live on. Then
  * a claim names the epoch in the ticket, and MUST be refused as `predates` unless it is that of the store.
  */
-export interface StoreReplayCache extends Omit<ReplayCache, 'claim'> {
+export interface StoreReplayCache extends Omit<ReplayCache, 'claim' | 'has'> {
   claim(
     nonce: string,
     expiresAtMs: number,
     nowMs: number,
     epoch: Uint8Array | undefined,
   ): ClaimOutcome | Promise<ClaimOutcome>
+  /** Also true for a nonce of another epoch, which can not be claimed any more; undefined when it can not be told. */
+  has(
+    nonce: string,
+    expiresAtMs: number,
+    nowMs: number,
+    epoch: Uint8Array | undefined,
+  ): boolean | undefined | Promise<boolean | undefined>
 }

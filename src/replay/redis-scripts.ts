@@ -25,17 +25,26 @@ local life = string.match(replication, 'master_replid:(%x+)')
 if not life then return {'unfit'} end
 `
 
+const isOfThisLife = `${life}
+local record = redis.call('GET', KEYS[1])
+if not record or string.sub(record, 1, 73) ~= ARGV[1] .. ':' .. life then return 'predates' end
+`
+
 /**
  * Claims a nonce. Keys: the record, the nonce. Arguments: the epoch in the ticket; until when, by the store's clock, the
  * nonce is kept and later refused.
  */
-export const claimScript = script(`${life}
-local record = redis.call('GET', KEYS[1])
-if not record or string.sub(record, 1, 73) ~= ARGV[1] .. ':' .. life then return 'predates' end
+export const claimScript = script(`${isOfThisLife}
 local time = redis.call('TIME')
 if time[1] * 1000 + time[2] / 1000 >= tonumber(ARGV[2]) then return 'replayed' end
 if redis.call('SET', KEYS[2], '', 'NX', 'PXAT', ARGV[2]) then return 'fresh' end
 return 'replayed'
+`)
+
+/** Looks whether a nonce was claimed. Keys: the record, the nonce. Argument: the epoch in the ticket. */
+export const hasScript = script(`${isOfThisLife}
+if redis.call('EXISTS', KEYS[2]) == 1 then return 'spent' end
+return 'unspent'
 `)
 
 /**

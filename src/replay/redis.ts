@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { ClaimOutcome, StoreReplayCache } from './contract.js'
-import { claimScript, lookScript, type RedisScript } from './redis-scripts.js'
+import { claimScript, hasScript, lookScript, type RedisScript } from './redis-scripts.js'
 
 /** As much of a Redis or Valkey client as this needs. */
 export interface RedisStore {
@@ -141,9 +141,7 @@ export function createRedisReplayCache(store: RedisStore, options: RedisReplayOp
       if (state.is !== 'ready' || pending >= maxPending) return 'unavailable'
       pending++
       const until = Math.ceil(expiresAtMs) + options.graceMs
-      const keys = [recordKey, noncePrefix + Buffer.from(nonce, 'latin1').toString('base64url')]
-      const args = [Buffer.from(ticketEpoch).toString('hex'), String(until)]
-      return within(store.run(claimScript, keys, args))
+      return within(store.run(claimScript, keysOf(nonce), [hex(ticketEpoch), String(until)]))
         .then(outcomeOf, error => {
           lost(error)
           return 'unavailable' as const
@@ -151,6 +149,17 @@ export function createRedisReplayCache(store: RedisStore, options: RedisReplayOp
         .finally(() => {
           pending--
         })
+    },
+    async has(nonce, expiresAtMs, nowMs, ticketEpoch) {
+      if (ticketEpoch === undefined || nowMs >= expiresAtMs) return true
+      if (state.is !== 'ready' || pending >= maxPending) return undefined
+      try {
+        const answer = await within(store.run(hasScript, keysOf(nonce), [hex(ticketEpoch)]))
+        return typeof answer === 'string' ? answer !== 'unspent' : undefined
+      } catch (error) {
+        lost(error)
+        return undefined
+      }
     },
     roomInMs: () => 0,
     get epoch() {
@@ -173,6 +182,13 @@ export function createRedisReplayCache(store: RedisStore, options: RedisReplayOp
     capacity: Number.POSITIVE_INFINITY,
   }
 }
+
+const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex')
+
+const keysOf = (nonce: string): readonly string[] => [
+  recordKey,
+  noncePrefix + Buffer.from(nonce, 'latin1').toString('base64url'),
+]
 
 /** What is awaited, or an error when it takes too long. */
 function within<T>(answer: Promise<T>, onTimeout?: () => void): Promise<T> {

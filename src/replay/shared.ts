@@ -120,6 +120,22 @@ export function openSharedReplayCache(
       return 'full'
     },
 
+    has(nonce, expiresAtMs) {
+      const period = periodOf(expiresAtMs)
+      const first = firstCells[period % tables] ?? 0
+      const floor = period * stride
+      const mixed = Math.imul(partOf(nonce, 0) ^ partOf(nonce, 8), golden) >>> 0
+      const mine = wordOf(floor + (mixed % stride), partOf(nonce, 4) ^ partOf(nonce, 12))
+      let cell = Math.floor((mixed / 2 ** 32) * cells)
+      for (let probed = 0; probed < cells; probed++) {
+        const seen = atomics.load(words, first + cell)
+        if (upperHalf(seen) < floor) return false
+        if (seen === mine) return true
+        cell = cell + 1 === cells ? 0 : cell + 1
+      }
+      return false
+    },
+
     turnOver(nowMs) {
       const now = periodOf(nowMs)
       for (const period of [now, now + 1]) {

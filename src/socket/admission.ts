@@ -15,6 +15,7 @@ export interface Presentation {
 
 export interface AdmissionParts {
   readonly verify: (ticket: string, nowMs: number) => VerifiedTicket | TicketRefusal
+  readonly isRevoked: (ticket: VerifiedTicket) => boolean
   readonly replay: StoreReplayCache
 }
 
@@ -31,12 +32,13 @@ export interface Admission {
   recheck(ticket: VerifiedTicket, nowMs: number): RefusalCode | undefined
 }
 
-export function createAdmission({ verify, replay }: AdmissionParts): Admission {
+export function createAdmission({ verify, isRevoked, replay }: AdmissionParts): Admission {
   return {
     check(text, { channel, origin, address }, nowMs) {
       const ticket = verify(text, nowMs)
       if (typeof ticket === 'string')
         return ticket === 'ticket_invalid' && looksLikeJwt(text) ? 'token_in_url' : ticket
+      if (isRevoked(ticket)) return 'token_revoked'
       const { claims } = ticket
       if (!mayOpen(claims, channel)) return 'channel_forbidden'
       if (claims.origin !== undefined && claims.origin !== origin) return 'origin_forbidden'
@@ -49,8 +51,9 @@ export function createAdmission({ verify, replay }: AdmissionParts): Admission {
         ? claimRefusals[claimed]
         : claimed.then(outcome => claimRefusals[outcome])
     },
-    recheck({ claims }, nowMs) {
-      return nowMs >= claims.sessionEndsAtSeconds * 1000 ? 'ticket_expired' : undefined
+    recheck(ticket, nowMs) {
+      if (isRevoked(ticket)) return 'token_revoked'
+      return nowMs >= ticket.claims.sessionEndsAtSeconds * 1000 ? 'ticket_expired' : undefined
     },
   }
 }

@@ -1,5 +1,4 @@
 import type { HttpRequest, HttpResponse, us_socket_context_t } from 'uWebSockets.js'
-import { randomBytes } from 'node:crypto'
 import type { Clock } from '../clock.js'
 import { Refusal, type RefusalCode } from '../errors.js'
 import { addressKey } from '../http/address.js'
@@ -16,7 +15,18 @@ import { isChannelName, routes, subprotocol } from '../protocol.js'
 import type { StoreReplayCache } from '../replay/contract.js'
 import type { VerifiedTicket } from '../ticket/verifier.js'
 import type { Admission } from './admission.js'
-import type { Session } from './session.js'
+import type { Embedding } from './connection.js'
+import { type Encoding, encodings } from './encoding.js'
+import { type Lobby, newSessionId } from './first-message.js'
+import {
+  addressKeyOf,
+  createSession,
+  noRights,
+  packAddress,
+  rightsOf,
+  type Session,
+  shared,
+} from './session.js'
 import { hasTokenInQuery, readCarriage } from './ticket-carriage.js'
 
 export interface GateParts {
@@ -29,8 +39,13 @@ export interface GateParts {
   readonly caps: ConnectionCaps
   /** The least `issuedAt` of tickets of outside minters, Unix milliseconds. */
   readonly earliestOutsideMs: number
-  /** Whether connections are counted by address: asking for it is not free. */
-  readonly capsAddresses: boolean
+  /** Whether anything goes by the address of an open socket: asking for it is not free. */
+  readonly keepsAddress: boolean
+  /** First-message auth, where it is on. */
+  readonly firstMessage: { readonly lobby: Lobby; readonly seconds: number } | undefined
+  readonly embedding: Embedding | undefined
+  /** Whether compression is negotiated. */
+  readonly compresses: boolean
   readonly isDraining: () => boolean
   readonly counters: Counters
   readonly log: Log
@@ -57,13 +72,19 @@ interface Admitted {
 
 type Decision = Admitted | RefusalCode
 
+/** What may be spoken on a socket, by its subprotocol. */
+const encodingOf: ReadonlyMap<string, Encoding> = new Map([
+  [subprotocol.json, encodings.json],
+  [subprotocol.msgpack, encodings.msgpack],
+])
+
 const upgradeDetail = 'Open this as a WebSocket, version 13.'
 const upgradeHeaders = { upgrade: 'websocket', 'sec-websocket-version': '13' }
 
 /** Everything that is not in a code, for people: what to do about it. */
 const details: Partial<Record<RefusalCode, string>> = {
   channel_invalid: channelDetail,
-  subprotocol_missing: `Offer ${subprotocol.json} beside the ticket: a browser drops a connection without it.`,
+  subprotocol_missing: `Offer ${subprotocol.json} or ${subprotocol.msgpack} beside the ticket: a browser drops a connection without one.`,
   ticket_ambiguous: 'Present one ticket, in the query or among the subprotocols.',
   token_in_url:
     'This is a token, and tokens do not belong in URLs. Trade it for a ticket: GET /ws_ticket with Authorization: Bearer.',
@@ -71,6 +92,7 @@ const details: Partial<Record<RefusalCode, string>> = {
   ticket_invalid: 'This ticket was not issued here, or not in this life of the server. Take a new one.',
   ticket_expired: 'Tickets live for seconds. Take a new one for every attempt.',
   ticket_used: 'A ticket works once. Take a new one for every attempt.',
+  token_revoked: 'What this ticket was traded for has ended. Log in again.',
   ticket_predates_gate:
     'This ticket was issued before the gate could know what was spent. Take a new one in some seconds.',
   wrong_node: 'This ticket names another gate, which alone may accept it. It is not spent.',
@@ -96,7 +118,7 @@ const retryAfterSeconds: Partial<Record<RefusalCode, number>> = {
  * The gate: a uWS upgrade handler that decides before the 101, without waiting on anything.
  */
 export function createGateKeeper(parts: GateParts) {
-  const { admission, replay, origins, clients, caps, counters, log, clock } = parts
+  const { admission, replay, origins, clients, caps, embedding, counters, log, clock } = parts
 
   /**
    * The checks, cheapest first. A refused ticket is not spent (I5), so the claim is the last one and nothing that
@@ -112,14 +134,17 @@ export function createGateKeeper(parts: GateParts) {
     const { tickets, protocols } = readCarriage(handshake.query, handshake.protocols)
     if (tickets.length > 1) return 'ticket_ambiguous'
     const [text] = tickets
-    if (text === undefined || text === '')
+    const isUnidentified = text === undefined && parts.firstMessage !== undefined
+    if (!isUnidentified && (text === undefined || text === ''))
       return hasTokenInQuery(handshake.query) ? 'token_in_url' : 'ticket_missing'
-    const protocol = protocols.find(name => name === subprotocol.json) ?? ''
+    if (isUnidentified && hasTokenInQuery(handshake.query)) return 'token_in_url'
+    const protocol = protocols.find(name => encodingOf.has(name)) ?? ''
     if (protocol === '' && handshake.protocols !== '') return 'subprotocol_missing'
     if (handshake.origin !== '' && !origins.allows(handshake.origin, handshake.ownOrigin))
       return 'origin_forbidden'
 
     const nowMs = clock()
+    if (text === undefined) return receive(handshake, channel, protocol, nowMs)
     const ticket = admission.check(
       text,
       { channel, origin: handshake.origin, address: handshake.address },
@@ -127,50 +152,87 @@ export function createGateKeeper(parts: GateParts) {
     )
     if (typeof ticket === 'string') return ticket
     const { claims } = ticket
-    const addressCounted = parts.capsAddresses ? addressKey(handshake.address()) : ''
+    const data = embedding?.authorize({
+      user: claims.user,
+      session: claims.session,
+      channel,
+      origin: handshake.origin,
+      expires: claims.sessionEndsAtSeconds,
+    })
+    if (data === false) return 'channel_forbidden'
+    const address = parts.keepsAddress ? handshake.address() : undefined
+    const addressCounted = address === undefined ? '' : addressKey(address)
     if (!caps.enter(claims.user, addressCounted)) return 'too_many_connections'
 
-    const spent = admission.spend(ticket, nowMs)
-    return spent instanceof Promise
-      ? spent.then(
-          refused =>
-            conclude(
-              refused ?? admission.recheck(ticket, clock()),
-              ticket,
-              channel,
-              addressCounted,
-              protocol,
-            ),
-          error => {
-            caps.leave(claims.user, addressCounted)
-            return failed(error)
-          },
-        )
-      : conclude(spent, ticket, channel, addressCounted, protocol)
-  }
-
-  function conclude(
-    refused: RefusalCode | undefined,
-    { claims }: VerifiedTicket,
-    channel: string,
-    addressCounted: string,
-    protocol: string,
-  ): Decision {
+    const refused = admission.spend(ticket, nowMs)
+    if (refused instanceof Promise)
+      return settle(refused, ticket, addressCounted, () =>
+        admit(ticket, channel, protocol, handshake.origin, address, data),
+      )
     if (refused !== undefined) {
       caps.leave(claims.user, addressCounted)
       return refused
     }
-    const session: Session = {
-      id: claims.session ?? randomBytes(12).toString('base64url'),
+    return admit(ticket, channel, protocol, handshake.origin, address, data)
+  }
+
+  /** The end of a decision where what was spent is kept elsewhere. */
+  async function settle(
+    spent: Promise<RefusalCode | undefined>,
+    ticket: VerifiedTicket,
+    addressCounted: string,
+    enter: () => Admitted,
+  ): Promise<Decision> {
+    const refused = (await spent.catch(failed)) ?? admission.recheck(ticket, clock())
+    if (refused === undefined) return enter()
+    caps.leave(ticket.claims.user, addressCounted)
+    return refused
+  }
+
+  function admit(
+    { claims, authorizedAtSeconds }: VerifiedTicket,
+    channel: string,
+    protocol: string,
+    origin: string,
+    address: Uint8Array | undefined,
+    data: unknown,
+  ): Admitted {
+    const session = createSession({
+      id: claims.session ?? newSessionId(),
       user: claims.user,
-      channel,
-      rights: claims,
+      channel: shared(channel),
+      rights: rightsOf(claims),
+      issuedAtSeconds: authorizedAtSeconds,
       expiresAtSeconds: claims.sessionEndsAtSeconds,
-      addressKey: addressCounted,
-      subscriptions: 0,
-      arrivalMs: 0,
-      closeReason: 'other',
-    }
+      encoding: encodingOf.get(protocol) ?? encodings.json,
+      origin: shared(origin),
+      address: address === undefined ? '' : packAddress(address),
+    })
+    if (data !== undefined) session.data = data
+    return { session, protocol }
+  }
+
+  /** Lets in a socket without a ticket, to say who it is in its first message. It can do nothing else. */
+  function receive(
+    handshake: Handshake,
+    channel: string,
+    protocol: string,
+    nowMs: number,
+  ): Admitted | RefusalCode {
+    if (parts.firstMessage === undefined) return 'ticket_missing'
+    const address = parts.keepsAddress ? packAddress(handshake.address()) : ''
+    if (!parts.firstMessage.lobby.enter()) return 'too_many_connections'
+    const session = createSession({
+      id: '',
+      user: '',
+      channel: shared(channel),
+      rights: noRights,
+      issuedAtSeconds: 0,
+      expiresAtSeconds: Math.ceil(nowMs / 1000) + parts.firstMessage.seconds,
+      encoding: encodingOf.get(protocol) ?? encodings.json,
+      origin: shared(handshake.origin),
+      address,
+    })
     return { session, protocol }
   }
 
@@ -212,13 +274,13 @@ export function createGateKeeper(parts: GateParts) {
     res: HttpResponse,
     { session, protocol }: Admitted,
     key: string,
+    extensions: string,
     context: us_socket_context_t,
   ): void {
     counters.handshakesAccepted++
     if (log.isLevelEnabled('debug'))
       log.debug({ user: session.user, channel: session.channel, session: session.id }, 'handshake accepted')
-    // No extensions: the only one there is, compression, is off.
-    res.upgrade(session, key, protocol, '', context)
+    res.upgrade(session, key, protocol, extensions, context)
   }
 
   /** The one wait there may be, for a store elsewhere: the request is dead after it, and its client may be gone. */
@@ -226,6 +288,7 @@ export function createGateKeeper(parts: GateParts) {
     res: HttpResponse,
     decision: Promise<Decision>,
     key: string,
+    extensions: string,
     context: us_socket_context_t,
   ): void {
     let aborted = false
@@ -235,12 +298,12 @@ export function createGateKeeper(parts: GateParts) {
     decision.then(decided => {
       if (aborted) {
         // Its ticket may be spent all the same: nobody is told, so nobody is in.
-        if (typeof decided !== 'string') caps.leave(decided.session.user, decided.session.addressKey)
+        if (typeof decided !== 'string') caps.leave(decided.session.user, addressKeyOf(decided.session))
         return
       }
       res.cork(() => {
         if (typeof decided === 'string') refuse(res, decided)
-        else accept(res, decided, key, context)
+        else accept(res, decided, key, extensions, context)
       })
     })
   }
@@ -269,8 +332,10 @@ export function createGateKeeper(parts: GateParts) {
       })
       if (typeof admitted === 'string') return refuse(res, admitted)
       const key = req.getHeader('sec-websocket-key')
-      if (admitted instanceof Promise) return acceptLater(res, admitted, key, context)
-      accept(res, admitted, key, context)
+      // Compression is the only extension there is.
+      const extensions = parts.compresses ? req.getHeader('sec-websocket-extensions') : ''
+      if (admitted instanceof Promise) return acceptLater(res, admitted, key, extensions, context)
+      accept(res, admitted, key, extensions, context)
     },
     /** For the same path without an upgrade. */
     plain(res: HttpResponse, req: HttpRequest): void {

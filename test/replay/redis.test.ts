@@ -41,6 +41,11 @@ replayContract(
           cache.claim(nonce, expiresAtMs + aheadMs, nowMs + aheadMs, cache.epoch) as Promise<
             Exclude<ClaimOutcome, 'predates'>
           >,
+        has: async (nonce, expiresAtMs, nowMs) => {
+          const spent = await cache.has(nonce, expiresAtMs + aheadMs, nowMs + aheadMs, cache.epoch)
+          if (spent === undefined) throw new Error('the store does not answer')
+          return spent
+        },
         roomInMs: cache.roomInMs,
         size: 0,
         highWater: 0,
@@ -140,9 +145,11 @@ t.test('a new life of the store accepts nothing of an older one', async t => {
 
 t.test('a primary that was a replica for a while has a new life, though its process has not', async t => {
   const [one, two] = [await startRedis(t), await startRedis(t)]
+  await two.client.replicaof('127.0.0.1', one.port)
+  // Redis begins a new life when the first replica comes.
+  while (!(await two.client.info('replication')).includes('master_link_status:up')) await delay(20)
   const cache = await openCache(t, one.port)
   const { epoch } = cache
-  await two.client.replicaof('127.0.0.1', one.port)
   while ((await two.client.get('ticketgate:epoch')) === null) await delay(20)
   await two.client.replicaof('NO', 'ONE')
   t.equal(await claimOn(cache, 0), 'fresh', 'spent where the other does not hear of it')

@@ -1,7 +1,8 @@
 import { App, us_socket_local_port } from 'uWebSockets.js'
 import t, { type Test } from 'tap'
+import { encodings } from '../../src/socket/encoding.js'
 import { createSocketTable, drainSockets } from '../../src/socket/lifecycle.js'
-import type { Session, Socket } from '../../src/socket/session.js'
+import { createSession, type Session, type Socket } from '../../src/socket/session.js'
 import { type Client, open } from '../support/tclient.js'
 
 /** A uWS server that keeps a table of its sockets. The path of a socket is the second its session ends in. */
@@ -11,17 +12,18 @@ const start = async (t: Test) => {
   let opened: (ws: Socket) => void = () => {}
   const app = App().ws<Session>('/*', {
     upgrade(res, req, context) {
-      const session: Session = {
-        id: 'session',
-        user: 'maggie',
+      const [, second, user = 'maggie', issued = '0'] = req.getUrl().split('/')
+      const session = createSession({
+        id: `session-of-${user}`,
+        user,
         channel: '',
         rights: {},
-        expiresAtSeconds: Number(req.getUrl().slice(1)),
-        addressKey: '',
-        subscriptions: 0,
-        arrivalMs: 0,
-        closeReason: 'other',
-      }
+        issuedAtSeconds: Number(issued),
+        expiresAtSeconds: Number(second),
+        encoding: encodings.json,
+        origin: '',
+        address: '',
+      })
       res.upgrade(
         session,
         req.getHeader('sec-websocket-key'),
@@ -37,7 +39,7 @@ const start = async (t: Test) => {
     message: (ws, message) => void ws.send(message),
     close(ws) {
       table.delete(ws)
-      reasons.push(ws.getUserData().closeReason)
+      reasons.push(ws.getUserData().closeReason ?? 'other')
     },
   })
   const port = await new Promise<number>(resolve => {
