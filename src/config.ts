@@ -204,6 +204,11 @@ const schema = {
     meaning:
       'First-message auth: how long a socket without a ticket may stay silent before it says who it is; 0 = off: no such sockets',
   },
+  verify: {
+    kind: choice('on', 'off'),
+    default: 'off',
+    meaning: 'Whether /verify accepts tickets for another WebSocket server, when a proxy asks',
+  },
   drainSeconds: {
     kind: integer(1, 3600, 'seconds'),
     default: '30',

@@ -22,6 +22,7 @@ import { healthRoute, readyRoute } from './http/status.js'
 import { type TicketContext, ticketRoute } from './http/ticket.js'
 import { ticketStatusRoute } from './http/ticket-status.js'
 import { createTokenCheck } from './http/token-check.js'
+import { verifyRoute } from './http/verify.js'
 import type { ConnectionCaps } from './ops/caps.js'
 import { type Listener, listen, type PortSharing } from './ops/listener.js'
 import type { Log } from './ops/log.js'
@@ -36,6 +37,7 @@ import { createEmbedding, type Embedding, type GateHandlers } from './socket/con
 import { createFirstMessage, createLobby, type Lobby, maxUnidentified } from './socket/first-message.js'
 import { createSocketTable, drainSockets, type SocketTable } from './socket/lifecycle.js'
 import { createMessages } from './socket/messages.js'
+import { createRetryAfter } from './socket/refusals.js'
 import { createRenewal } from './socket/renewal.js'
 import { addressKeyOf, type Session, type Socket } from './socket/session.js'
 import { createGateKeeper } from './socket/upgrade.js'
@@ -166,6 +168,9 @@ export async function createFront(config: Config, log: Log, parts: FrontParts): 
   )
 
   const admission = createAdmission({ verify, isRevoked, replay })
+  const retryAfter = createRetryAfter(replay, keys.policy.earliestOutsideMs, clock)
+  if (config.verify === 'on')
+    server.route(verifyRoute({ admission, retryAfter, origins, clients, isDraining, counters, clock }))
   const lobby = createLobby(Math.ceil(maxUnidentified / config.threads))
   const compresses = config.compression !== 'off'
   const embedding =
@@ -196,12 +201,11 @@ export async function createFront(config: Config, log: Log, parts: FrontParts): 
   })
   const gateKeeper = createGateKeeper({
     admission,
-    replay,
+    retryAfter,
     origins,
     clients,
     server,
     caps,
-    earliestOutsideMs: keys.policy.earliestOutsideMs,
     // Tickets of outside minters may be bound to an address whatever the settings here say.
     keepsAddress:
       config.maxConnectionsPerAddress > 0 ||

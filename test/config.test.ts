@@ -47,6 +47,7 @@ const variables = [
   'TICKETGATE_TICKET_RATE',
   'TICKETGATE_MAX_MESSAGE_BYTES',
   'TICKETGATE_MAX_BACKPRESSURE_BYTES',
+  'TICKETGATE_VERIFY',
   'TICKETGATE_DRAIN_SECONDS',
   'TICKETGATE_LOG_LEVEL',
 ]
@@ -127,6 +128,7 @@ t.test('every default', async t => {
     ticketRate: { count: 60, seconds: 60 },
     maxMessageBytes: 16_384,
     maxBackpressureBytes: 65_536,
+    verify: 'off',
     drainSeconds: 30,
     logLevel: 'info',
   })

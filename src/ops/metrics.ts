@@ -27,6 +27,7 @@ export interface Counters {
   tokensIssued: number
   ticketsIssued: number
   handshakesAccepted: number
+  ticketsVerified: number
   handshakesRefused: RefusalCounts
   requestsRefused: RefusalCounts
   messagesReceived: number
@@ -39,6 +40,7 @@ export const createCounters = (): Counters => ({
   tokensIssued: 0,
   ticketsIssued: 0,
   handshakesAccepted: 0,
+  ticketsVerified: 0,
   handshakesRefused: {},
   requestsRefused: {},
   messagesReceived: 0,
@@ -145,6 +147,11 @@ export function createMetrics({ replay, snapshot }: MetricsSources): Metrics {
   counter('tokens_issued_total', 'Tokens issued by logins', () => current.counters.tokensIssued)
   counter('tickets_issued_total', 'Tickets issued', () => current.counters.ticketsIssued)
   counter('handshakes_accepted_total', 'WebSockets opened', () => current.counters.handshakesAccepted)
+  counter(
+    'tickets_verified_total',
+    'Tickets accepted for other servers',
+    () => current.counters.ticketsVerified,
+  )
   counterBy('handshakes_refused_total', 'code', 'WebSocket handshakes refused, by reason', () => ({
     ...current.counters.handshakesRefused,
   }))

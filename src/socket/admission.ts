@@ -7,7 +7,8 @@ import { looksLikeJwt } from './ticket-carriage.js'
 
 /** Where and by whom a ticket is presented. Who asks for the address pays for it. */
 export interface Presentation {
-  readonly channel: string
+  /** Undefined where none is opened: then a ticket for one channel is good for nothing. */
+  readonly channel: string | undefined
   /** The header `Origin`, '' where there is none. */
   readonly origin: string
   readonly address: () => Address
@@ -40,7 +41,8 @@ export function createAdmission({ verify, isRevoked, replay }: AdmissionParts): 
         return ticket === 'ticket_invalid' && looksLikeJwt(text) ? 'token_in_url' : ticket
       if (isRevoked(ticket)) return 'token_revoked'
       const { claims } = ticket
-      if (!mayOpen(claims, channel)) return 'channel_forbidden'
+      if (channel === undefined ? claims.channel !== undefined : !mayOpen(claims, channel))
+        return 'channel_forbidden'
       if (claims.origin !== undefined && claims.origin !== origin) return 'origin_forbidden'
       if (claims.address !== undefined && !isInPrefix(address(), claims.address)) return 'address_mismatch'
       return ticket

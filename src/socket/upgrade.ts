@@ -6,18 +6,16 @@ import type { OriginPolicy } from '../http/origins.js'
 import { problemBody, problemType, statusLine } from '../http/problem.js'
 import { type ClientView, framingOf, queryOf } from '../http/request.js'
 import type { Server } from '../http/server.js'
-import { channelDetail } from '../http/ticket.js'
 import type { ConnectionCaps } from '../ops/caps.js'
 import type { Log } from '../ops/log.js'
 import { type Counters, increment } from '../ops/metrics.js'
-import { retryAfterSeconds as retrySeconds } from '../ops/rate.js'
 import { isChannelName, routes, subprotocol } from '../protocol.js'
-import type { StoreReplayCache } from '../replay/contract.js'
 import type { VerifiedTicket } from '../ticket/verifier.js'
 import type { Admission } from './admission.js'
 import type { Embedding } from './connection.js'
 import { type Encoding, encodings } from './encoding.js'
 import { type Lobby, newSessionId } from './first-message.js'
+import { type RetryAfter, ticketDetails, upgradeDetail } from './refusals.js'
 import {
   addressKeyOf,
   createSession,
@@ -31,14 +29,11 @@ import { hasTokenInQuery, readCarriage } from './ticket-carriage.js'
 
 export interface GateParts {
   readonly admission: Admission
-  /** Asked how long a full cache stays full. */
-  readonly replay: Pick<StoreReplayCache, 'roomInMs'>
+  readonly retryAfter: RetryAfter
   readonly origins: OriginPolicy
   readonly clients: ClientView
   readonly server: Server
   readonly caps: ConnectionCaps
-  /** The least `issuedAt` of tickets of outside minters, Unix milliseconds. */
-  readonly earliestOutsideMs: number
   /** Whether anything goes by the address of an open socket: asking for it is not free. */
   readonly keepsAddress: boolean
   /** First-message auth, where it is on. */
@@ -78,47 +73,13 @@ const encodingOf: ReadonlyMap<string, Encoding> = new Map([
   [subprotocol.msgpack, encodings.msgpack],
 ])
 
-const upgradeDetail = 'Open this as a WebSocket, version 13.'
 const upgradeHeaders = { upgrade: 'websocket', 'sec-websocket-version': '13' }
-
-/** Everything that is not in a code, for people: what to do about it. */
-const details: Partial<Record<RefusalCode, string>> = {
-  channel_invalid: channelDetail,
-  subprotocol_missing: `Offer ${subprotocol.json} or ${subprotocol.msgpack} beside the ticket: a browser drops a connection without one.`,
-  ticket_ambiguous: 'Present one ticket, in the query or among the subprotocols.',
-  token_in_url:
-    'This is a token, and tokens do not belong in URLs. Trade it for a ticket: GET /ws_ticket with Authorization: Bearer.',
-  ticket_missing: 'Open wss://HOST/channel/NAME?ticket=… with a ticket from /ws_ticket.',
-  ticket_invalid: 'This ticket was not issued here, or not in this life of the server. Take a new one.',
-  ticket_expired: 'Tickets live for seconds. Take a new one for every attempt.',
-  ticket_used: 'A ticket works once. Take a new one for every attempt.',
-  token_revoked: 'What this ticket was traded for has ended. Log in again.',
-  ticket_predates_gate:
-    'This ticket was issued before the gate could know what was spent. Take a new one in some seconds.',
-  wrong_node: 'This ticket names another gate, which alone may accept it. It is not spent.',
-  origin_forbidden:
-    'Pages of this origin may not connect, or the ticket was issued to another; the operator can add it to TICKETGATE_ORIGINS.',
-  channel_forbidden: 'The ticket gives no right on this channel.',
-  address_mismatch: 'The ticket was issued to another network address. Take a new one.',
-  upgrade_required: upgradeDetail,
-  replay_cache_full: 'Too many tickets were used lately. This one is not spent; try again.',
-  replay_cache_unavailable:
-    'Whether this ticket was used can not be told now. Try again; if it is refused then, take a new one.',
-  draining: 'This server is shutting down. The ticket is not spent, but take a new one and try again.',
-}
-
-/** Codes that pass by themselves, and when to try again. */
-const retryAfterSeconds: Partial<Record<RefusalCode, number>> = {
-  too_many_connections: 5,
-  replay_cache_unavailable: 1,
-  draining: 1,
-}
 
 /**
  * The gate: a uWS upgrade handler that decides before the 101, without waiting on anything.
  */
 export function createGateKeeper(parts: GateParts) {
-  const { admission, replay, origins, clients, caps, embedding, counters, log, clock } = parts
+  const { admission, retryAfter, origins, clients, caps, embedding, counters, log, clock } = parts
 
   /**
    * The checks, cheapest first. A refused ticket is not spent (I5), so the claim is the last one and nothing that
@@ -236,13 +197,6 @@ export function createGateKeeper(parts: GateParts) {
     return { session, protocol }
   }
 
-  /** For `Retry-After`: when a code will have passed by itself, as far as can be told. */
-  function waitSeconds(code: RefusalCode): number | undefined {
-    if (code === 'replay_cache_full') return retrySeconds(replay.roomInMs(clock()))
-    if (code === 'ticket_predates_gate') return retrySeconds(Math.max(0, parts.earliestOutsideMs - clock()))
-    return retryAfterSeconds[code]
-  }
-
   /** A check that throws lets nobody in. */
   function decideSafely(handshake: Handshake): Decision | Promise<Decision> {
     try {
@@ -263,11 +217,11 @@ export function createGateKeeper(parts: GateParts) {
     if (log.isLevelEnabled('debug')) log.debug({ code }, 'handshake refused')
     res.writeStatus(statusLine(code))
     res.writeHeader('content-type', problemType).writeHeader('cache-control', 'no-store')
-    const seconds = waitSeconds(code)
+    const seconds = retryAfter(code)
     if (seconds !== undefined) res.writeHeader('retry-after', String(seconds))
     if (code === 'upgrade_required')
       for (const [name, value] of Object.entries(upgradeHeaders)) res.writeHeader(name, value)
-    res.end(problemBody(code, details[code]))
+    res.end(problemBody(code, ticketDetails[code]))
   }
 
   function accept(
