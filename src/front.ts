@@ -69,7 +69,9 @@ export interface FrontParts {
   readonly revocations: Revocations
   /** Of the embedding application. */
   readonly handlers: GateHandlers<unknown> | undefined
-  /** Passes on what is published here to the other threads. */
+  /** Whether there is a way to the other nodes now; undefined where there shall be none. */
+  readonly isBusUp: (() => boolean) | undefined
+  /** Passes on what is published here to the other threads, and nodes. */
   readonly relay: Relay | undefined
 }
 
@@ -150,7 +152,11 @@ export async function createFront(config: Config, log: Log, parts: FrontParts): 
   )
   server.route(healthRoute)
   server.route(
-    readyRoute({ isDraining, isStoreReady: () => store === undefined || store.state.is === 'ready' }),
+    readyRoute({
+      isDraining,
+      isStoreReady: () => store === undefined || store.state.is === 'ready',
+      isBusUp: parts.isBusUp,
+    }),
   )
 
   const verify = (ticket: string, nowMs: number) => verifyTicket(ticket, keys.ring(), nowMs, keys.policy)

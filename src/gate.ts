@@ -2,7 +2,9 @@ import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { createAdmin } from './admin.js'
 import { clock, toSeconds } from './clock.js'
+import { type Bus, openRedisBus } from './cluster/redis-bus.js'
 import { type OpenReplay, openRedisReplay } from './cluster/redis-replay.js'
+import type { Relay } from './cluster/relay.js'
 import { buildThreads } from './cluster/threads.js'
 import type { Config } from './config.js'
 import { createFront } from './front.js'
@@ -67,6 +69,7 @@ async function buildOne(
   const highWater = await keepHighWater(config, log)
   const keys = openKeys(config, bootKey, log, highWater?.view)
   const { replay, store, close: closeReplay } = await openReplayCache(config, log)
+  const bus = openBus(config, log, revocationFile)
   const front = await createFront(config, log, {
     keys,
     replay,
@@ -81,18 +84,23 @@ async function buildOne(
     hasher: createPasswordHasher({ concurrency: hashConcurrency, queueLimit: maxWaitingLogins }),
     revocations: revocationFile.revocations,
     handlers,
-    relay: undefined,
+    relay: bus && keepingRevocations(bus, revocationFile, log),
+    isBusUp: bus && (() => bus.isUp),
   })
   const operator = createOperator({
     config,
     file: revocationFile,
-    deliver: async messages => messages.reduce((sum, message) => sum + front.deliver(message), 0),
+    async deliver(messages) {
+      for (const message of messages) bus?.send(message)
+      return messages.reduce((sum, message) => sum + front.deliver(message), 0)
+    },
     clock,
   })
-  const admin = createAdmin(config, log, { replay, operator, snapshot: async () => front.snapshot() })
+  const admin = createAdmin(config, log, { replay, bus, operator, snapshot: async () => front.snapshot() })
 
   function close(): void {
     closeReplay()
+    bus?.close()
     keys.close()
     highWater?.close()
     admin.close()
@@ -117,6 +125,36 @@ async function buildOne(
     },
   }
 }
+
+/** The way to the other nodes, where there is one. */
+export const openBus = (config: Config, log: Log, file: RevocationFile): Bus | undefined =>
+  config.redisUrl === undefined
+    ? undefined
+    : openRedisBus({
+        url: config.redisUrl,
+        revocations: () => file.revocations.list(toSeconds(clock())),
+        log,
+        clock,
+      })
+
+/** A relay that also writes down what was revoked elsewhere. */
+function keepingRevocations(bus: Bus, file: RevocationFile, log: Log): Relay {
+  return {
+    send: bus.send,
+    onMessage(receive) {
+      bus.onMessage(message => {
+        receive(message)
+        if (message.type === 'revoke') saveRevocations(file, log)
+      })
+    },
+    close() {},
+  }
+}
+
+export const saveRevocations = (file: RevocationFile, log: Log): void =>
+  void file
+    .save()
+    .catch(error => log.error({ err: error }, 'a revocation of another node could not be written down'))
 
 async function openReplayCache(config: Config, log: Log): Promise<OpenReplay> {
   if (config.replay === 'memory')

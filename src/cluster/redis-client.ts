@@ -8,8 +8,9 @@ export const retryDelayMs = (attempt: number): number =>
 /**
  * A client that says no at once while there is no connection: nothing waits in memory for a better time, and nothing is
  * ever sent twice. It connects by itself, and goes on trying.
+ * @param socketTimeoutMs after how long without an answer the connection is given up
  */
-export function connectRedis(url: string, name: string): Redis {
+export function connectRedis(url: string, name: string, socketTimeoutMs?: number): Redis {
   const client = new Redis(url, {
     connectionName: name,
     connectTimeout: 1000,
@@ -21,6 +22,7 @@ export function connectRedis(url: string, name: string): Redis {
     enableReadyCheck: false,
     autoResubscribe: false,
     disableClientInfo: true,
+    ...(socketTimeoutMs === undefined ? {} : { socketTimeout: socketTimeoutMs }),
   })
   // Whoever asks, learns of it; without a listener it would be written to the console.
   client.on('error', () => {})

@@ -11,8 +11,10 @@ import {
   type Gate,
   hashConcurrency,
   maxWaitingLogins,
+  openBus,
   openRevocations,
   openSharedReplay,
+  saveRevocations,
   shareReplayMemory,
   urlOf,
 } from '../gate.js'
@@ -22,7 +24,8 @@ import type { Log } from '../ops/log.js'
 import { createCounters, type Snapshot, sumSnapshots } from '../ops/metrics.js'
 import { type HighWaterView, keepHighWater } from '../ops/outside-keys.js'
 import type { SharedReplayMemory } from '../replay/shared.js'
-import type { RelayMessage, Revocation } from './relay.js'
+import type { Bus } from './redis-bus.js'
+import { createRelay, type Relay, type RelayMessage, type Revocation } from './relay.js'
 import { createSharedLimits, forgetThread, type SharedLimits } from './shared-limits.js'
 
 /** What a worker thread is started with. */
@@ -35,6 +38,8 @@ export interface WorkerStart {
   readonly replay: SharedReplayMemory | undefined
   readonly limits: SharedLimits
   readonly highWater: HighWaterView | undefined
+  /** 1 while there is a way to the other nodes. */
+  readonly busState: SharedArrayBuffer
   /** The name of the threads' own channel. */
   readonly relay: string
 }
@@ -78,6 +83,8 @@ export async function buildThreads(
   const { replay, close: closeReplay } = await openSharedReplay(config, log, memory)
   const highWater = await keepHighWater(config, log)
   const revocationFile = await openRevocations(config)
+  const bus = openBus(config, log, revocationFile)
+  const busState = new SharedArrayBuffer(4)
   const limits = createSharedLimits(config.threads, {
     total: config.maxConnections,
     perUser: config.maxConnectionsPerUser,
@@ -93,6 +100,7 @@ export async function buildThreads(
     replay: memory,
     limits,
     highWater: highWater?.view,
+    busState,
     relay: `ticketgate-${randomBytes(8).toString('hex')}`,
   }
 
@@ -182,11 +190,40 @@ export async function buildThreads(
     return reached.reduce((sum, count) => sum + count, 0)
   }
 
-  const operator = createOperator({ config, file: revocationFile, deliver, clock })
-  const admin = createAdmin(config, log, { replay, operator, snapshot })
+  const closeBridge = bus && bridge(bus, createRelay(start.relay))
+
+  /** Carries messages between the threads here and the other nodes, on one connection for all. */
+  function bridge(bus: Bus, relay: Relay): () => void {
+    relay.onMessage(bus.send)
+    bus.onMessage(message => {
+      if (message.type === 'publish') return relay.send(message)
+      revocationFile.revocations.add(message, toSeconds(clock()))
+      deliver([message])
+      saveRevocations(revocationFile, log)
+    })
+    const timer = setInterval(() => Atomics.store(new Int32Array(busState), 0, bus.isUp ? 1 : 0), 100)
+    timer.unref()
+    return () => {
+      clearInterval(timer)
+      relay.close()
+      bus.close()
+    }
+  }
+
+  const operator = createOperator({
+    config,
+    file: revocationFile,
+    deliver(messages) {
+      for (const message of messages) bus?.send(message)
+      return deliver(messages)
+    },
+    clock,
+  })
+  const admin = createAdmin(config, log, { replay, bus, operator, snapshot })
 
   function close(): void {
     closeReplay()
+    closeBridge?.()
     highWater?.close()
     admin.close()
     releasePort()

@@ -23,6 +23,7 @@ const {
   replay: memory,
   limits,
   highWater,
+  busState,
   relay,
 }: WorkerStart = workerData
 const log = createLog(config.logLevel).child({ thread })
@@ -54,6 +55,8 @@ try {
     hasher: createPasswordHasher(hashing),
     revocations,
     handlers: undefined,
+    isBusUp:
+      config.redisUrl === undefined ? undefined : () => Atomics.load(new Int32Array(busState), 0) === 1,
     relay: createRelay(relay),
   })
 

@@ -16,10 +16,12 @@ export interface Readiness {
   readonly isDraining: () => boolean
   /** Whether what was spent can be asked for: without it nobody gets in. */
   readonly isStoreReady: () => boolean
+  /** Undefined where there are no other nodes. Without a way to them, what concerns this one goes on. */
+  readonly isBusUp: (() => boolean) | undefined
 }
 
 /** `/readyz`: new work is welcome here. */
-export const readyRoute = ({ isDraining, isStoreReady }: Readiness): Route<undefined> => ({
+export const readyRoute = ({ isDraining, isStoreReady, isBusUp }: Readiness): Route<undefined> => ({
   path: routes.ready,
   methods: ['GET'],
   context: nothing,
@@ -31,6 +33,7 @@ export const readyRoute = ({ isDraining, isStoreReady }: Readiness): Route<undef
         detail: 'Redis can not be relied on now; the log says why.',
         retryAfterSeconds: 1,
       })
-    return { body: '{"status":"ready"}' }
+    const bus = isBusUp && (isBusUp() ? 'up' : 'down')
+    return { body: JSON.stringify({ status: 'ready', bus }) }
   },
 })

@@ -1,4 +1,5 @@
 import { Counter, Gauge, Registry } from 'prom-client'
+import type { BusState } from '../cluster/redis-bus.js'
 import type { RefusalCode } from '../errors.js'
 import type { StoreReplayCache } from '../replay/contract.js'
 
@@ -88,6 +89,8 @@ function addInto(target: Counters, name: keyof Counters, a: number | Counts, b: 
 
 export interface MetricsSources {
   readonly replay: Pick<StoreReplayCache, 'size' | 'highWater' | 'capacity'>
+  /** Undefined where there are no other nodes. */
+  readonly bus: BusState | undefined
   readonly snapshot: () => Promise<Snapshot>
 }
 
@@ -98,7 +101,7 @@ export interface Metrics {
 }
 
 /** Prometheus metrics, read from their sources at every scrape. */
-export function createMetrics({ replay, snapshot }: MetricsSources): Metrics {
+export function createMetrics({ replay, bus, snapshot }: MetricsSources): Metrics {
   const registry = new Registry()
   let current: Snapshot = { counters: createCounters(), connections: 0, loginsPending: 0 }
 
@@ -181,6 +184,13 @@ export function createMetrics({ replay, snapshot }: MetricsSources): Metrics {
   gauge('ticketgate_replay_cache_size', 'Spent tickets remembered now', () => replay.size)
   gauge('ticketgate_replay_cache_high_water', 'Most spent tickets remembered so far', () => replay.highWater)
   gauge('ticketgate_replay_cache_capacity', 'Spent tickets that can be remembered', () => replay.capacity)
+  gauge('ticketgate_bus_up', 'Whether messages reach the other nodes', () => Number(bus?.isUp ?? 0))
+  counter(
+    'bus_messages_dropped_total',
+    'Messages that could not be sent to the other nodes',
+    () => bus?.dropped ?? 0,
+  )
+  counter('bus_messages_lost_total', 'Messages of other nodes that did not arrive here', () => bus?.lost ?? 0)
   gauge('process_resident_memory_bytes', 'Resident memory', () => process.memoryUsage.rss())
   gauge('process_start_time_seconds', 'Start of the process, Unix time', () => performance.timeOrigin / 1000)
   registry.registerMetric(
