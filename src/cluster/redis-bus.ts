@@ -96,8 +96,10 @@ export function openRedisBus({ url, revocations, log, clock }: BusOptions): Bus 
   function share(): void {
     const nowSeconds = toSeconds(clock())
     shareRevocations(publisher, revocations(), nowSeconds).then(
-      news => {
-        for (const revocation of news) receive(revocation)
+      ({ learnt, told }) => {
+        for (const revocation of learnt) receive(revocation)
+        // Those who were up all the time look there rarely.
+        for (const revocation of told) post([own, ++sent, revocation])
       },
       error => log.warn({ err: error }, 'the revocations of other nodes could not be read'),
     )
