@@ -27,7 +27,7 @@ export async function openRedisReplay(config: Config, log: Log): Promise<OpenRep
   let isOff = false
   const client = connectRedis(config.redisUrl ?? '', 'ticketgate-replay')
   const cache = createRedisReplayCache(redisStore(client), {
-    graceMs: skewMs + 1000,
+    skewMs,
     onState: state => tell(state, log),
     onClock(storeMs) {
       const offMs = clock() - storeMs

@@ -13,31 +13,34 @@ const script = (text: string): RedisScript => ({
 })
 
 /**
- * The record of the epoch is `EPOCH:LIFE:EVICTED`: 32 hexadecimal digits that tickets carry, the replication id of the
- * server, 40 more, and how many keys it had evicted by then. The server takes a new replication id at every start and
- * whenever it is promoted, so the record of one life is worthless in the next, even where it was kept, in a snapshot or
- * on a replica, while nonces were lost.
+ * The record of the epoch is `EPOCH:LIFE:EVICTED:GRACE`: 32 hexadecimal digits that tickets carry, the replication id of
+ * the server, how many keys it had evicted by then, and for how many milliseconds after their end nonces are kept. The
+ * server takes a new replication id at every start and whenever it is promoted, so the record of one life is worthless
+ * in the next, even where it was kept, in a snapshot or on a replica, while nonces were lost.
  */
-const life = `
+const readRecord = `
 local replication = redis.call('INFO', 'replication')
 if not string.find(replication, 'role:master', 1, true) then return {'replica'} end
 local life = string.match(replication, 'master_replid:(%x+)')
 if not life then return {'unfit'} end
+local record = redis.call('GET', KEYS[1]) or ''
+local epoch, of, evicted, grace = string.match(record, '^(%x+):(%x+):(%d+):(%d+)$')
 `
 
-const isOfThisLife = `${life}
-local record = redis.call('GET', KEYS[1])
-if not record or string.sub(record, 1, 73) ~= ARGV[1] .. ':' .. life then return 'predates' end
+const isOfThisLife = `${readRecord}
+if epoch ~= ARGV[1] or of ~= life then return 'predates' end
 `
 
 /**
- * Claims a nonce. Keys: the record, the nonce. Arguments: the epoch in the ticket; until when, by the store's clock, the
- * nonce is kept and later refused.
+ * Claims a nonce. Keys: the record, the nonce. Arguments: the epoch in the ticket; when the ticket ends, Unix
+ * milliseconds. How long after that it is kept, and refused from then on, is the same for all gates, whatever they allow
+ * for clocks; and the store's clock alone decides.
  */
 export const claimScript = script(`${isOfThisLife}
 local time = redis.call('TIME')
-if time[1] * 1000 + time[2] / 1000 >= tonumber(ARGV[2]) then return 'replayed' end
-if redis.call('SET', KEYS[2], '', 'NX', 'PXAT', ARGV[2]) then return 'fresh' end
+local last = tonumber(ARGV[2]) + tonumber(grace)
+if time[1] * 1000 + time[2] / 1000 >= last then return 'replayed' end
+if redis.call('SET', KEYS[2], '', 'NX', 'PXAT', string.format('%.0f', last)) then return 'fresh' end
 return 'replayed'
 `)
 
@@ -49,9 +52,10 @@ return 'unspent'
 
 /**
  * Looks whether the store is fit, and begins an epoch where there is none of this life. Keys: the record, a key to try
- * writing with. Argument: the epoch to begin. Answers `'ready', epoch, keys in the database, store time`, or why not.
+ * writing with. Arguments: the epoch to begin, the grace that this gate needs. Answers `'ready', epoch, keys in the
+ * database, store time`, or why not.
  */
-export const lookScript = script(`${life}
+export const lookScript = script(`${readRecord}
 local policy = string.match(redis.call('INFO', 'memory'), 'maxmemory_policy:([%w-]+)')
 if policy ~= 'noeviction' then
   redis.call('DEL', KEYS[1])
@@ -60,11 +64,12 @@ end
 local time = redis.call('TIME')
 local ms = time[1] * 1000 + math.floor(time[2] / 1000)
 redis.call('SET', KEYS[2], '', 'PXAT', string.format('%.0f', ms + 1000))
-local tail = ':' .. life .. ':' .. string.match(redis.call('INFO', 'stats'), 'evicted_keys:(%d+)')
-local record = redis.call('GET', KEYS[1])
-if not record or string.sub(record, 33) ~= tail then
-  record = ARGV[1] .. tail
-  redis.call('SET', KEYS[1], record)
+local evictions = string.match(redis.call('INFO', 'stats'), 'evicted_keys:(%d+)')
+local isOurs = of == life and evicted == evictions
+if not isOurs or tonumber(grace) < tonumber(ARGV[2]) then
+  epoch = ARGV[1]
+  grace = isOurs and math.max(tonumber(grace), tonumber(ARGV[2])) or ARGV[2]
+  redis.call('SET', KEYS[1], epoch .. ':' .. life .. ':' .. evictions .. ':' .. grace)
 end
-return {'ready', string.sub(record, 1, 32), redis.call('DBSIZE'), string.format('%.0f', ms)}
+return {'ready', epoch, redis.call('DBSIZE'), string.format('%.0f', ms)}
 `)

@@ -15,10 +15,10 @@ export interface RedisStore {
 
 export interface RedisReplayOptions {
   /**
-   * How far a gate's clock may be behind the store's before tickets look too old to it. Whatever the clocks say, no
-   * ticket is accepted twice.
+   * What this gate adds to the life of tickets for the clocks of those who mint them. As far may its own clock be behind
+   * the store's before tickets look too old to that. Whatever the clocks say, no ticket is accepted twice.
    */
-  readonly graceMs: number
+  readonly skewMs: number
   /** Told when the store can, or can no longer, be relied on, and why. */
   readonly onState?: (state: StoreState) => void
   /** Told how far the store's clock is ahead of ours, at every look. */
@@ -63,6 +63,8 @@ export interface RedisReplayCache extends StoreReplayCache {
  * After that nothing is sent until the store has answered a look, so a store that hangs costs one wait.
  */
 export function createRedisReplayCache(store: RedisStore, options: RedisReplayOptions): RedisReplayCache {
+  // As long as a gate may accept it, and as much again for a gate that is behind, with what a claim may take.
+  const graceMs = 2 * options.skewMs + 1000
   let state: StoreState = { is: 'unreachable', reason: 'not connected yet' }
   let epoch: Uint8Array | undefined
   let latestMs = 0
@@ -96,8 +98,9 @@ export function createRedisReplayCache(store: RedisStore, options: RedisReplayOp
   async function lookOnce(): Promise<void> {
     const proposal = randomBytes(16).toString('hex')
     try {
-      const answer = await within(store.run(lookScript, [recordKey, probeKey], [proposal]), () =>
-        store.reconnect(),
+      const answer = await within(
+        store.run(lookScript, [recordKey, probeKey], [proposal, String(graceMs)]),
+        () => store.reconnect(),
       )
       read(answer)
       lookIn(state.is === 'ready' ? lookEveryMs : retryLookMs)
@@ -140,8 +143,8 @@ export function createRedisReplayCache(store: RedisStore, options: RedisReplayOp
       if (ticketEpoch === undefined) return 'predates'
       if (state.is !== 'ready' || pending >= maxPending) return 'unavailable'
       pending++
-      const until = Math.ceil(expiresAtMs) + options.graceMs
-      return within(store.run(claimScript, keysOf(nonce), [hex(ticketEpoch), String(until)]))
+      const endsAtMs = Math.ceil(expiresAtMs) - options.skewMs
+      return within(store.run(claimScript, keysOf(nonce), [hex(ticketEpoch), String(endsAtMs)]))
         .then(outcomeOf, error => {
           lost(error)
           return 'unavailable' as const

@@ -8,11 +8,11 @@ import { nonceOf, replayContract, startMs } from '../contract/replay-contract.js
 import { startRedis } from '../support/redis.js'
 
 /** A cache on a real server. */
-const openCache = async (t: Test, port: number, graceMs = 1000): Promise<RedisReplayCache> => {
+const openCache = async (t: Test, port: number, skewMs = 0): Promise<RedisReplayCache> => {
   const client = new Redis(port, '127.0.0.1', { enableReadyCheck: false, enableOfflineQueue: false })
   client.on('error', () => {})
   await new Promise(resolve => client.once('ready', resolve))
-  const cache = createRedisReplayCache(redisStore(client), { graceMs })
+  const cache = createRedisReplayCache(redisStore(client), { skewMs })
   t.teardown(() => {
     cache.close()
     client.disconnect()
@@ -58,7 +58,7 @@ replayContract(
 
 t.test('the store alone decides when a nonce may be forgotten, whatever the clocks of gates say', async t => {
   const { port, client } = await startRedis(t)
-  const cache = await openCache(t, port, 0)
+  const cache = await openCache(t, port)
   const expiresAtMs = Date.now() + 300
   const nonce = nonceOf('slow', 0)
   // These gates believe that it is long before.
@@ -173,4 +173,21 @@ t.test('what the database holds beside it is left alone', async t => {
     keys.join(),
   )
   t.ok((await client.pttl(keys.find(key => key.includes('spent')) ?? '')) > 0, 'what was spent expires')
+})
+
+t.test('gates that allow different amounts for clocks keep what was spent for the same time', async t => {
+  const { port, client } = await startRedis(t)
+  const strict = await openCache(t, port)
+  const lenient = await openCache(t, port, 60_000)
+  await strict.look()
+  t.strictSame(strict.epoch, lenient.epoch)
+  const endsAtMs = Date.now() + 300
+  const nonce = nonceOf('skew', 0)
+  t.equal(await strict.claim(nonce, endsAtMs, Date.now(), strict.epoch), 'fresh')
+  const [key = ''] = await client.keys('ticketgate:spent:*')
+  t.ok((await client.pexpiretime(key)) >= endsAtMs + 120_000, 'as long as the lenient one would accept it')
+  while (Date.now() < endsAtMs) await delay(20)
+  t.equal(await lenient.claim(nonce, endsAtMs + 60_000, Date.now(), lenient.epoch), 'replayed')
+  await strict.look()
+  t.strictSame(strict.epoch, lenient.epoch, 'and who is strict does not begin another epoch')
 })
