@@ -102,7 +102,9 @@ export function storm(costs: Costs, fleet: Fleet, lostNodes: number, pacing: Pac
   const clients = (sockets * lostNodes) / nodes
   const byNodes = (left * cores * 1e6) / gateUs(costs, fleet)
   const byRedis = unrouted ? 1e6 / costs.redisClaimUs : Number.POSITIVE_INFINITY
-  const perStep = Math.min(byNodes, byRedis) * stepSeconds
+  // The others come and go meanwhile.
+  const usual = (sockets - clients) / fleet.lifeSeconds
+  const perStep = (Math.min(byNodes, byRedis) - usual) * stepSeconds
 
   // Groups of clients: how many will try at a step, by how often they have failed.
   const due: Map<number, number>[] = []
@@ -171,8 +173,8 @@ const defaults = {
   'handshake-us': '60',
   'redis-client-us': '10',
   'redis-claim-us': '9.5',
-  'redis-publish-us': '3',
-  'redis-delivery-us': '1.5',
+  'redis-publish-us': '5',
+  'redis-delivery-us': '0.35',
   'socket-bytes': '10800',
   'spent-bytes': '126',
   'redis-spent-bytes': '165',
