@@ -39,7 +39,7 @@ import { createSocketTable, drainSockets, type SocketTable } from './socket/life
 import { createMessages } from './socket/messages.js'
 import { createRetryAfter } from './socket/refusals.js'
 import { createRenewal } from './socket/renewal.js'
-import { addressKeyOf, type Session, type Socket } from './socket/session.js'
+import { addressKeyOf, type Socket, type SocketData } from './socket/session.js'
 import { createGateKeeper } from './socket/upgrade.js'
 import type { TicketClaims } from './ticket/claims.js'
 import { issueTicket } from './ticket/issuer.js'
@@ -193,6 +193,7 @@ export async function createFront(config: Config, log: Log, parts: FrontParts): 
     compresses,
     counters,
     clock,
+    log,
     relay,
     embedding,
     renew: createRenewal({ admission, table, embedding, clock }),
@@ -316,7 +317,7 @@ function openChannels(
   { config, caps, lobby, table, counters, messages, embedding }: ChannelParts,
 ): void {
   const decoder = new TextDecoder()
-  app.ws<Session>(`${routes.channel}*`, {
+  app.ws<SocketData>(`${routes.channel}*`, {
     idleTimeout: idleTimeoutSeconds,
     maxPayloadLength: config.maxMessageBytes * payloadHeadroom,
     maxBackpressure: config.maxBackpressureBytes,
@@ -325,15 +326,15 @@ function openChannels(
     upgrade: gateKeeper.upgrade,
     open(ws) {
       table.add(ws)
-      if (ws.getUserData().user !== '') messages.enter(ws)
+      if (ws.getUserData().session.user !== '') messages.enter(ws)
     },
     message: messages.message,
     dropped(ws) {
       counters.messagesDropped++
-      ws.getUserData().closeReason = 'slow_reader'
+      ws.getUserData().session.closeReason = 'slow_reader'
     },
     close(ws, code, reason) {
-      const session = ws.getUserData()
+      const session = ws.getUserData().session
       table.delete(ws)
       if (session.user === '') lobby.leave()
       else caps.leave(session.user, addressKeyOf(session))

@@ -48,7 +48,7 @@ export type ToWorker =
   /** With all that was revoked until now: what is revoked after this is delivered. */
   | { readonly type: 'listen'; readonly port: number; readonly revocations: readonly Revocation[] }
   | { readonly type: 'deliver'; readonly id: number; readonly messages: readonly RelayMessage[] }
-  | { readonly type: 'snapshot' | 'drain' }
+  | { readonly type: 'snapshot' | 'drain' | 'hangup' }
 
 export type FromWorker =
   | { readonly type: 'ready' | 'listening' }
@@ -141,6 +141,7 @@ export async function buildThreads(
       try {
         await startThread(index)
         await listenOn(index)
+        log.info({ thread: index }, 'another thread serves in its place')
       } catch (error) {
         log.error({ err: error, thread: index }, 'could not start a thread')
         if (!draining) replaceThread(index)
@@ -221,7 +222,14 @@ export async function buildThreads(
   })
   const admin = createAdmin(config, log, { replay, bus, operator, snapshot })
 
+  // Only the main thread is told of signals, and SIGHUP without a listener would end the process.
+  const passHangup = (): void => {
+    for (const thread of threads) thread?.worker.postMessage({ type: 'hangup' } satisfies ToWorker)
+  }
+  if (config.ticketKeysFile !== undefined) process.on('SIGHUP', passHangup)
+
   function close(): void {
+    process.removeListener('SIGHUP', passHangup)
     closeReplay()
     closeBridge?.()
     highWater?.close()

@@ -84,7 +84,8 @@ try {
     } else if (message.type === 'deliver') {
       const reached = message.messages.reduce((sum, each) => sum + front.deliver(each), 0)
       tell({ type: 'delivered', id: message.id, reached })
-    } else if (message.type === 'snapshot') tell({ type: 'snapshot', snapshot: front.snapshot() })
+    } else if (message.type === 'hangup') process.emit('SIGHUP')
+    else if (message.type === 'snapshot') tell({ type: 'snapshot', snapshot: front.snapshot() })
     else
       front.drain().then(() => {
         tell({ type: 'drained', snapshot: front.snapshot() })

@@ -35,12 +35,20 @@ interface Credentials {
 export function authRoute(parts: AuthParts): Route<Address> {
   const { users, hasher, tokens, revocations, limiter, clients, counters, log, clock } = parts
 
-  /** Waits until a token of this instant is not revoked: a revocation covers the second that it was made in. */
-  async function secondOfLogin(user: string): Promise<number> {
-    for (;;) {
+  /**
+   * Waits until a token of this instant is not revoked: a revocation covers the second that it was made in. It can lie
+   * further ahead only where clocks disagree, or one was set back.
+   */
+  async function timeOfLogin(user: string): Promise<number> {
+    for (let rounds = 0; ; rounds++) {
       const nowMs = clock()
       const issuedAtSeconds = toSeconds(nowMs)
       if (!revocations.covers({ user, issuedAtSeconds })) return nowMs
+      if (rounds === 2)
+        throw new Refusal('login_busy', {
+          detail: 'This user was logged out everywhere just now. Try again.',
+          retryAfterSeconds: 1,
+        })
       await delay((issuedAtSeconds + 1) * 1000 - nowMs)
     }
   }
@@ -54,7 +62,7 @@ export function authRoute(parts: AuthParts): Route<Address> {
       log.info({ address: addressText(address) }, 'login refused')
       throw badCredentials(head)
     }
-    const nowMs = await secondOfLogin(known.name)
+    const nowMs = await timeOfLogin(known.name)
     counters.tokensIssued++
     log.info({ user: known.name, address: addressText(address) }, 'login')
     return { body: JSON.stringify(tokens.issue({ user: known.name, channels: known.channels }, nowMs)) }

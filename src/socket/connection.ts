@@ -97,7 +97,7 @@ export function createEmbedding({ handlers, publish, log }: EmbeddingParts): Emb
     #socket: Socket | undefined
 
     constructor(ws: Socket) {
-      const session = ws.getUserData()
+      const session = ws.getUserData().session
       this.user = session.user
       this.channel = session.channel
       this.data = session.data
@@ -108,7 +108,7 @@ export function createEmbedding({ handlers, publish, log }: EmbeddingParts): Emb
     #session: string
 
     get session(): string {
-      return this.#socket?.getUserData().id ?? this.#session
+      return this.#socket?.getUserData().session.id ?? this.#session
     }
 
     get isOpen(): boolean {
@@ -119,7 +119,7 @@ export function createEmbedding({ handlers, publish, log }: EmbeddingParts): Emb
       demandChannel(channel)
       const packed = json.pack(data)
       if (this.#socket === undefined) return
-      const { encoding }: Session = this.#socket.getUserData()
+      const { encoding }: Session = this.#socket.getUserData().session
       const own = encoding.name === 'json' ? packed : encoding.convert(packed)
       this.#socket.send(encoding.envelope(channel, own, undefined), encoding.isBinary)
     }
@@ -164,7 +164,7 @@ export function createEmbedding({ handlers, publish, log }: EmbeddingParts): Emb
   }
 
   const connectionOf = (ws: Socket): SocketConnection | undefined => {
-    const { connection } = ws.getUserData()
+    const { connection } = ws.getUserData().session
     return connection instanceof SocketConnection ? connection : undefined
   }
 
@@ -178,14 +178,14 @@ export function createEmbedding({ handlers, publish, log }: EmbeddingParts): Emb
     },
     open(ws) {
       const connection = new SocketConnection(ws)
-      ws.getUserData().connection = connection
+      ws.getUserData().session.connection = connection
       run(connection, 'onConnect', () => handlers.onConnect?.(connection))
     },
     takesMessages: handlers.onMessage !== undefined,
     message(ws, channel, { data, id }) {
       const connection = connectionOf(ws)
       if (connection === undefined || data === undefined) return
-      const message = { channel, data: ws.getUserData().encoding.unpack(data) }
+      const message = { channel, data: ws.getUserData().session.encoding.unpack(data) }
       run(
         connection,
         'onMessage',

@@ -33,7 +33,7 @@ export interface Encoding {
 
 export const encodings: Readonly<Record<EncodingName, Encoding>> = {
   json: { ...json, convert: data => json.fromMsgpack(msgpack.unpackExactly(data)) },
-  msgpack: { ...msgpack, convert: data => msgpack.pack(json.unpack(data)) },
+  msgpack: { ...msgpack, convert: data => msgpack.pack(json.unpackWellFormed(data)) },
 }
 
 const all = Object.values(encodings)

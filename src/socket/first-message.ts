@@ -44,7 +44,7 @@ export function createFirstMessage({ check, caps, lobby, table, embedding, enter
   return (ws: Socket, message: Incoming | undefined, nowMs: number): void => {
     if (message?.type !== 'auth' || typeof message.payload !== 'string')
       return refuse(ws, closeCode.sessionExpired, 'auth_required')
-    const session = ws.getUserData()
+    const session = ws.getUserData().session
     const token = check.identify(message.payload, nowMs)
     const denial = 'code' in token ? token : check.permit(token, session.channel, nowMs)
     if (denial?.code === 'rate_limited')

@@ -157,6 +157,12 @@ export const json = {
 
   unpack: (data: Uint8Array): unknown => JSON.parse(decoder.decode(data)),
 
+  /** Half a surrogate pair, which JSON can write as an escape, is no text in UTF-8: it becomes U+FFFD. */
+  unpackWellFormed(data: Uint8Array): unknown {
+    const value = json.unpack(data)
+    return data.includes(backslash) ? wellFormed(value) : value
+  },
+
   /**
    * Data of MessagePack, decoded with maps as Map and large integers as bigint: those keep all their digits, bytes
    * become base64, and what JSON has no number for becomes null.
@@ -164,7 +170,17 @@ export const json = {
   fromMsgpack: (value: unknown): Uint8Array => Buffer.from(textOf(value)),
 } as const satisfies Omit<Encoding, 'convert'> & {
   pack(value: unknown): Uint8Array
+  unpackWellFormed(data: Uint8Array): unknown
   fromMsgpack(value: unknown): Uint8Array
+}
+
+function wellFormed(value: unknown): unknown {
+  if (typeof value === 'string') return value.toWellFormed()
+  if (Array.isArray(value)) return value.map(wellFormed)
+  if (!isObject(value)) return value
+  return Object.fromEntries(
+    Object.entries(value).map(([key, member]) => [key.toWellFormed(), wellFormed(member)]),
+  )
 }
 
 function textOf(value: unknown): string {

@@ -29,27 +29,27 @@ export function createSocketTable(): SocketTable {
   let size = 0
 
   function* listFrom(head: Socket | undefined): Generator<Socket> {
-    for (let ws = head; ws !== undefined; ws = ws.getUserData().next) yield ws
+    for (let ws = head; ws !== undefined; ws = ws.getUserData().session.next) yield ws
   }
 
   function add(ws: Socket): void {
-    const session = ws.getUserData()
+    const session = ws.getUserData().session
     const head = heads.get(session.expiresAtSeconds)
     session.next = head
     session.previous = undefined
-    if (head !== undefined) head.getUserData().previous = ws
+    if (head !== undefined) head.getUserData().session.previous = ws
     heads.set(session.expiresAtSeconds, ws)
     size++
   }
 
   function remove(ws: Socket): void {
-    const session = ws.getUserData()
+    const session = ws.getUserData().session
     const { next, previous, expiresAtSeconds } = session
-    if (previous !== undefined) previous.getUserData().next = next
+    if (previous !== undefined) previous.getUserData().session.next = next
     else if (heads.get(expiresAtSeconds) !== ws) return
     else if (next !== undefined) heads.set(expiresAtSeconds, next)
     else heads.delete(expiresAtSeconds)
-    if (next !== undefined) next.getUserData().previous = previous
+    if (next !== undefined) next.getUserData().session.previous = previous
     session.next = undefined
     session.previous = undefined
     size--
@@ -63,7 +63,7 @@ export function createSocketTable(): SocketTable {
     delete: remove,
     renew(ws, expiresAtSeconds) {
       remove(ws)
-      ws.getUserData().expiresAtSeconds = expiresAtSeconds
+      ws.getUserData().session.expiresAtSeconds = expiresAtSeconds
       add(ws)
     },
     closeExpired(nowSeconds) {
@@ -76,7 +76,7 @@ export function createSocketTable(): SocketTable {
       const revoked: Socket[] = []
       for (const head of heads.values())
         for (const ws of listFrom(head)) {
-          const session = ws.getUserData()
+          const session = ws.getUserData().session
           if (session[member] === name && session.issuedAtSeconds <= atSeconds) revoked.push(ws)
         }
       for (const ws of revoked) endWith(ws, 'revoked', closeCode.revoked, 'revoked')
@@ -96,13 +96,13 @@ export function createSocketTable(): SocketTable {
 
 /** Closes a socket, and keeps why. */
 export function endWith(ws: Socket, reason: CloseReason, code: number, text: string): void {
-  ws.getUserData().closeReason = reason
+  ws.getUserData().session.closeReason = reason
   ws.end(code, text)
 }
 
 /** Closes a socket whose session has ended, or whose time to say who it is. */
 export function closeOutOfTime(ws: Socket): void {
-  if (ws.getUserData().user === '') endWith(ws, 'auth_timeout', closeCode.authTimeout, 'auth_timeout')
+  if (ws.getUserData().session.user === '') endWith(ws, 'auth_timeout', closeCode.authTimeout, 'auth_timeout')
   else endWith(ws, 'session_expired', closeCode.sessionExpired, 'session_expired')
 }
 

@@ -1,5 +1,6 @@
 import type { Clock } from '../clock.js'
 import type { Publication, Relay } from '../cluster/relay.js'
+import type { Log } from '../ops/log.js'
 import type { Counters } from '../ops/metrics.js'
 import { nextArrival, type Rate } from '../ops/rate.js'
 import { closeCode, isChannelName, messageError } from '../protocol.js'
@@ -18,6 +19,7 @@ export interface MessageParts {
   readonly compresses: boolean
   readonly counters: Counters
   readonly clock: Clock
+  readonly log: Log
   /** Where messages go besides this thread's own sockets. */
   readonly relay: Relay | undefined
   readonly embedding: Embedding | undefined
@@ -34,13 +36,13 @@ const minCompressedBytes = 512
 
 /** What a socket says and hears once it is open (PROTOCOL.md). Channels are uWS topics, so fan-out is native. */
 export function createMessages(parts: MessageParts) {
-  const { rate, maxMessageBytes, topics, counters, clock, relay, embedding } = parts
+  const { rate, maxMessageBytes, topics, counters, clock, log, relay, embedding } = parts
   const burst = rate === undefined ? 0 : rate.count * 2
 
   /** False when the message came too early, and the socket is closed. */
   function isInRate(ws: Socket, nowMs: number): boolean {
     if (rate === undefined) return true
-    const session = ws.getUserData()
+    const session = ws.getUserData().session
     const next = nextArrival(session.arrivalMs, nowMs, rate, burst)
     if (next >= 0) {
       session.arrivalMs = next
@@ -52,7 +54,7 @@ export function createMessages(parts: MessageParts) {
   }
 
   function subscribe(ws: Socket, channel: string): boolean {
-    const topic = topicOf(ws.getUserData().encoding.name, channel)
+    const topic = topicOf(ws.getUserData().session.encoding.name, channel)
     if (ws.isSubscribed(topic)) return true
     return ws.getTopics().length < maxSubscriptions && ws.subscribe(topic)
   }
@@ -67,7 +69,7 @@ export function createMessages(parts: MessageParts) {
       channel,
       encoding,
       data,
-      user: ws.getUserData().user,
+      user: ws.getUserData().session.user,
     }
     fanOut(topics, publication, compresses(publication), ws)
     relay?.send(publication)
@@ -77,7 +79,7 @@ export function createMessages(parts: MessageParts) {
     publish(ws, channel, message) {
       const { data, id } = message
       if (data === undefined) return fail(ws, messageError.malformed, 'A message needs data.', id)
-      const { rights, encoding } = ws.getUserData()
+      const { rights, encoding } = ws.getUserData().session
       if (!mayPublish(rights, channel))
         return fail(ws, messageError.channelForbidden, 'No right to publish on this channel.', id)
       if (embedding?.takesMessages) return embedding.message(ws, channel, message)
@@ -85,21 +87,21 @@ export function createMessages(parts: MessageParts) {
       done(ws, id)
     },
     subscribe(ws, channel, { id }) {
-      if (!maySubscribe(ws.getUserData().rights, channel))
+      if (!maySubscribe(ws.getUserData().session.rights, channel))
         return fail(ws, messageError.channelForbidden, 'No right to subscribe to this channel.', id)
       if (!subscribe(ws, channel))
         return fail(ws, messageError.tooManyChannels, `A socket may hear ${maxSubscriptions} channels.`, id)
       done(ws, id)
     },
     unsubscribe(ws, channel, { id }) {
-      ws.unsubscribe(topicOf(ws.getUserData().encoding.name, channel))
+      ws.unsubscribe(topicOf(ws.getUserData().session.encoding.name, channel))
       done(ws, id)
     },
   }
 
   /** Greets, and joins the channel of the path where the rights allow to hear that. */
   function enter(ws: Socket): void {
-    const { channel, rights, encoding } = ws.getUserData()
+    const { channel, rights, encoding } = ws.getUserData().session
     if (maySubscribe(rights, channel)) ws.subscribe(topicOf(encoding.name, channel))
     welcome(ws)
     embedding?.open(ws)
@@ -115,7 +117,7 @@ export function createMessages(parts: MessageParts) {
     if (handler === undefined)
       return fail(ws, messageError.unknownType, 'There is no such type of message.', id)
     // Only who publishes may leave the channel out, and means the one in the path.
-    const channel = message.channel ?? (type === 'publish' ? ws.getUserData().channel : undefined)
+    const channel = message.channel ?? (type === 'publish' ? ws.getUserData().session.channel : undefined)
     if (typeof channel !== 'string' || !isChannelName(channel))
       return fail(ws, messageError.channelInvalid, 'A channel name is needed here.', id)
     handler(ws, channel, message)
@@ -132,14 +134,20 @@ export function createMessages(parts: MessageParts) {
       if (bytes.byteLength > maxMessageBytes)
         return endWith(ws, 'message_too_big', closeCode.messageTooBig, `at most ${maxMessageBytes} bytes`)
       const nowMs = clock()
-      const { encoding, expiresAtSeconds, user } = ws.getUserData()
+      const { encoding, expiresAtSeconds, user } = ws.getUserData().session
       // Sockets are looked at once a second; nothing is done for one in the time between.
       if (nowMs >= expiresAtSeconds * 1000) return closeOutOfTime(ws)
       if (!isInRate(ws, nowMs)) return
-      const message = isBinary === encoding.isBinary ? encoding.read(Buffer.from(bytes)) : undefined
-      if (user === '') return parts.identify(ws, message, nowMs)
-      if (message === undefined) return fail(ws, messageError.malformed, malformed[encoding.name], undefined)
-      act(ws, message, nowMs)
+      try {
+        const message = isBinary === encoding.isBinary ? encoding.read(Buffer.from(bytes)) : undefined
+        if (user === '') parts.identify(ws, message, nowMs)
+        else if (message !== undefined) act(ws, message, nowMs)
+        else fail(ws, messageError.malformed, malformed[encoding.name], undefined)
+      } catch (error) {
+        // An embedding application decides in there, too; its faults are not to end other sockets.
+        log.error({ err: error }, 'a message failed')
+        endWith(ws, 'handler_failed', closeCode.internalError, 'internal_error')
+      }
     },
   }
 }

@@ -23,7 +23,7 @@ export interface RenewalParts {
  */
 export function createRenewal({ admission, table, embedding, clock }: RenewalParts) {
   return (ws: Socket, { ticket: text, id }: Incoming, nowMs: number): void => {
-    const session = ws.getUserData()
+    const session = ws.getUserData().session
     const refuse = (code: Parameters<typeof titleOf>[0]): void => fail(ws, code, titleOf(code), id)
 
     if (typeof text !== 'string' || text === '') return refuse('ticket_missing')
@@ -55,7 +55,7 @@ export function createRenewal({ admission, table, embedding, clock }: RenewalPar
   }
 
   function renew(ws: Socket, ticket: VerifiedTicket, id: unknown): void {
-    const session = ws.getUserData()
+    const { session } = ws.getUserData()
     const { claims } = ticket
     session.id = claims.session ?? session.id
     session.rights = rightsOf(claims)
@@ -71,7 +71,7 @@ export function createRenewal({ admission, table, embedding, clock }: RenewalPar
 /** Whether a socket is open still: uWS throws when one is touched that is not. */
 function isOpen(ws: Socket): boolean {
   try {
-    return ws.getUserData().closeReason === undefined
+    return ws.getUserData().session.closeReason === undefined
   } catch {
     return false
   }

@@ -6,7 +6,7 @@ const isId = (id: unknown): id is string | number =>
 
 /** Says something to one socket, in its encoding. uWS closes one that reads too slowly (`dropped`). */
 export function send(ws: Socket, message: object): void {
-  const { encoding }: Session = ws.getUserData()
+  const { encoding }: Session = ws.getUserData().session
   ws.send(encoding.write(message), encoding.isBinary)
 }
 
@@ -25,6 +25,6 @@ export const fail = (ws: Socket, code: string, detail: string, id: unknown): voi
 
 /** The first message to a socket whose user is known. */
 export function welcome(ws: Socket): void {
-  const { id, user, channel, expiresAtSeconds } = ws.getUserData()
+  const { id, user, channel, expiresAtSeconds } = ws.getUserData().session
   send(ws, { type: 'welcome', session: id, user, channel, expires: expiresAtSeconds })
 }

@@ -38,7 +38,15 @@ export interface Session {
   connection?: Connection<unknown>
 }
 
-export type Socket = WebSocket<Session>
+/**
+ * The user data of a uWS socket: one property, because uWS copies each own property of it onto the socket object when it
+ * opens, which costs about 0.3 µs apiece.
+ */
+export interface SocketData {
+  readonly session: Session
+}
+
+export type Socket = WebSocket<SocketData>
 
 const allRights: Rights = Object.freeze({})
 export const noRights: Rights = Object.freeze({ publish: [], subscribe: [] })

@@ -1,6 +1,6 @@
 import type { HttpRequest, HttpResponse, us_socket_context_t } from 'uWebSockets.js'
 import type { Clock } from '../clock.js'
-import { Refusal, type RefusalCode } from '../errors.js'
+import { Refusal, type RefusalCode, refusalCodes } from '../errors.js'
 import { addressKey } from '../http/address.js'
 import type { OriginPolicy } from '../http/origins.js'
 import { problemBody, problemType, statusLine } from '../http/problem.js'
@@ -23,6 +23,7 @@ import {
   packAddress,
   rightsOf,
   type Session,
+  type SocketData,
   shared,
 } from './session.js'
 import { hasTokenInQuery, readCarriage } from './ticket-carriage.js'
@@ -74,6 +75,8 @@ const encodingOf: ReadonlyMap<string, Encoding> = new Map([
 ])
 
 const upgradeHeaders = { upgrade: 'websocket', 'sec-websocket-version': '13' }
+
+const bodies = new Map(refusalCodes.map(code => [code, problemBody(code, ticketDetails[code])]))
 
 /**
  * The gate: a uWS upgrade handler that decides before the 101, without waiting on anything.
@@ -221,7 +224,8 @@ export function createGateKeeper(parts: GateParts) {
     if (seconds !== undefined) res.writeHeader('retry-after', String(seconds))
     if (code === 'upgrade_required')
       for (const [name, value] of Object.entries(upgradeHeaders)) res.writeHeader(name, value)
-    res.end(problemBody(code, ticketDetails[code]))
+    // A client that is refused fails the connection (RFC 6455 section 4.1). Not to wait for that saves a tenth of a refusal.
+    res.end(bodies.get(code), true)
   }
 
   function accept(
@@ -234,7 +238,7 @@ export function createGateKeeper(parts: GateParts) {
     counters.handshakesAccepted++
     if (log.isLevelEnabled('debug'))
       log.debug({ user: session.user, channel: session.channel, session: session.id }, 'handshake accepted')
-    res.upgrade(session, key, protocol, extensions, context)
+    res.upgrade<SocketData>({ session }, key, protocol, extensions, context)
   }
 
   /** The one wait there may be, for a store elsewhere: the request is dead after it, and its client may be gone. */
