@@ -22,17 +22,18 @@ import { healthRoute, readyRoute } from './http/status.js'
 import { type TicketContext, ticketRoute } from './http/ticket.js'
 import { ticketStatusRoute } from './http/ticket-status.js'
 import { createTokenCheck } from './http/token-check.js'
-import type { ConnectionCaps } from './ops/caps.js'
+import { type ConnectionCaps, maxUnidentified } from './ops/caps.js'
 import { type Listener, listen, type PortSharing } from './ops/listener.js'
 import type { Log } from './ops/log.js'
 import { type Counters, createCounters, increment, type Snapshot } from './ops/metrics.js'
 import type { Keys } from './ops/outside-keys.js'
+import { openProviderKeys } from './ops/provider-keys.js'
 import type { RateLimiter } from './ops/rate.js'
 import { routes } from './protocol.js'
 import type { ReplayCache } from './replay/contract.js'
 import { createAdmission } from './socket/admission.js'
 import { createEmbedding, type Embedding, type GateHandlers } from './socket/connection.js'
-import { createFirstMessage, createLobby, type Lobby, maxUnidentified } from './socket/first-message.js'
+import { createFirstMessage, createLobby, type Lobby } from './socket/first-message.js'
 import { createSocketTable, drainSockets, type SocketTable } from './socket/lifecycle.js'
 import { createMessages } from './socket/messages.js'
 import { createRenewal } from './socket/renewal.js'
@@ -42,7 +43,9 @@ import { issueTicket } from './ticket/issuer.js'
 import type { TicketKey } from './ticket/key-ring.js'
 import { type VerifiedTicket, verifyTicket } from './ticket/verifier.js'
 import { createTokenIssuer, createTokenVerifier } from './token/jwt.js'
+import { createProviderTokenVerifier, type ProviderKeys } from './token/provider.js'
 import type { Revocations } from './token/revocation.js'
+import type { TokenVerifier } from './token/verifier.js'
 import type { PasswordHasher } from './users/password.js'
 import { openUserStore } from './users/store.js'
 
@@ -92,11 +95,9 @@ export async function createFront(config: Config, log: Log, parts: FrontParts): 
   const isDraining = (): boolean => draining
   const counters = createCounters()
   const table = createSocketTable()
-  const users = await openUserStore(config.usersFile, {
-    onError: error => log.error({ err: error }, 'the user file is broken; the users read before stay'),
-  })
   const node = config.node ?? ''
-  const jwt = { secret: config.jwtSecret, issuer: config.jwtIssuer, audience: config.jwtAudience }
+  const provider =
+    config.jwksUrl === undefined ? undefined : await openProviderKeys(config.jwksUrl, { log, counters })
 
   const tls = config.tlsCertFile !== undefined && config.tlsKeyFile !== undefined
   const app = tls ? SSLApp({ cert_file_name: config.tlsCertFile, key_file_name: config.tlsKeyFile }) : App()
@@ -108,21 +109,9 @@ export async function createFront(config: Config, log: Log, parts: FrontParts): 
   const origins = createOriginPolicy(config)
   const server = createServer(app, { origins, clients, maxBodyBytes, refused: counters.requestsRefused, log })
 
-  server.route(
-    authRoute({
-      users,
-      hasher,
-      tokens: createTokenIssuer({ ...jwt, ttlSeconds: config.tokenTtlSeconds }),
-      revocations,
-      limiter: parts.logins,
-      clients,
-      counters,
-      log,
-      clock,
-    }),
-  )
+  if (provider === undefined) server.route(await openLogin(config, log, { parts, clients, counters }))
   const check = createTokenCheck({
-    tokens: createTokenVerifier({ ...jwt, maxTtlSeconds: config.tokenMaxTtlSeconds }),
+    tokens: tokenVerifier(config, provider),
     revocations,
     limiter: parts.tickets,
   })
@@ -140,7 +129,7 @@ export async function createFront(config: Config, log: Log, parts: FrontParts): 
     }),
   )
   server.route(healthRoute)
-  server.route(readyRoute(isDraining))
+  server.route(readyRoute(isDraining, () => provider === undefined || provider.current() !== undefined))
 
   const verify = (ticket: string, nowMs: number) => verifyTicket(ticket, keys.ring(), nowMs, keys.policy)
   const isRevoked = ({ claims, authorizedAtSeconds }: VerifiedTicket): boolean =>
@@ -224,6 +213,7 @@ export async function createFront(config: Config, log: Log, parts: FrontParts): 
 
   function close(): void {
     clearInterval(sweep)
+    provider?.close()
     relay?.close()
     listener?.close()
     app.close()
@@ -248,6 +238,49 @@ export async function createFront(config: Config, log: Log, parts: FrontParts): 
     deliver,
     snapshot: () => ({ counters, connections: table.size, loginsPending: hasher.pending }),
   }
+}
+
+interface LoginParts {
+  readonly parts: FrontParts
+  readonly clients: ClientView
+  readonly counters: Counters
+}
+
+/**
+ * The login of the user file.
+ * @throws StartupError `users_file_invalid`
+ */
+async function openLogin(config: Config, log: Log, { parts, clients, counters }: LoginParts) {
+  return authRoute({
+    users: await openUserStore(config.usersFile, {
+      onError: error => log.error({ err: error }, 'the user file is broken; the users read before stay'),
+    }),
+    hasher: parts.hasher,
+    tokens: createTokenIssuer({
+      secret: config.jwtSecret,
+      issuer: config.jwtIssuer,
+      audience: config.jwtAudience,
+      ttlSeconds: config.tokenTtlSeconds,
+    }),
+    revocations: parts.revocations,
+    limiter: parts.logins,
+    clients,
+    counters,
+    log,
+    clock,
+  })
+}
+
+/** Verifies our own tokens, or in their place those of an identity provider: never both. */
+function tokenVerifier(config: Config, provider: ProviderKeys | undefined): TokenVerifier {
+  const policy = {
+    issuer: config.jwtIssuer,
+    audience: config.jwtAudience,
+    maxTtlSeconds: config.tokenMaxTtlSeconds,
+  }
+  return provider === undefined
+    ? createTokenVerifier({ ...policy, secret: config.jwtSecret })
+    : createProviderTokenVerifier(provider, { ...policy, skewSeconds: config.clockSkewSeconds })
 }
 
 /** Reads what a ticket is bound to and where it is to be presented; nothing where nothing is asked for. */
