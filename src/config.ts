@@ -10,6 +10,7 @@ import {
   integer,
   isLoopback,
   isWeak,
+  jwksUrl,
   type Kind,
   line,
   list,
@@ -23,6 +24,7 @@ import {
   rate,
   readableFile,
   readFile,
+  redisUrl,
   renderHelp,
   renderTable,
   signingSecret,
@@ -30,6 +32,7 @@ import {
   Unfit,
 } from './config-text.js'
 import { StartupError } from './errors.js'
+import { maxUnidentified } from './ops/caps.js'
 import { connectionsWithin, descriptorLimit } from './ops/descriptors.js'
 import type { TicketKey } from './ticket/key-ring.js'
 import { parseTicketKeys } from './ticket/key-text.js'
@@ -97,8 +100,21 @@ const schema = {
     kind: path,
     meaning: 'File that holds that secret instead; a newline at its end does not count',
   },
-  jwtIssuer: { kind: line, meaning: 'Put into tokens as iss, and demanded of tokens presented' },
-  jwtAudience: { kind: line, meaning: 'Put into tokens as aud, and demanded of tokens presented' },
+  jwksUrl: {
+    kind: jwksUrl,
+    meaning:
+      'Keys of an identity provider (a JWK set). Its tokens are then the only good ones: no login here, no token secret',
+  },
+  jwtIssuer: {
+    kind: line,
+    meaning:
+      'Put into tokens as iss, and demanded of tokens presented. Demanded in production with an identity provider',
+  },
+  jwtAudience: {
+    kind: line,
+    meaning:
+      'Put into tokens as aud, and demanded of tokens presented. Demanded in production with an identity provider',
+  },
   tokenTtlSeconds: {
     kind: integer(1, 31_536_000, 'seconds'),
     computed: '900, or the longest allowed if that is less',
@@ -113,7 +129,8 @@ const schema = {
     kind: ticketKeysText,
     secret: true,
     mending: 'ticketgate key new',
-    meaning: 'Keys of outside minters, by id; this server signs its own tickets with a key of its own',
+    meaning:
+      'Keys of outside minters, by id; this server signs its own tickets with a key of its own, or with the first of these where the replay cache is in Redis',
   },
   ticketKeysFile: {
     kind: path,
@@ -121,12 +138,13 @@ const schema = {
   },
   node: {
     kind: nodeName,
-    meaning: 'Name of this gate, which its tickets carry. Demanded with ticket keys',
+    meaning:
+      'Name of this gate, which its tickets carry. Demanded with ticket keys, unless the replay cache is in Redis',
   },
   clockSkewSeconds: {
     kind: integer(0, 300, 'seconds'),
     default: '5',
-    meaning: 'How far the clocks of outside minters may be off',
+    meaning: 'How far the clocks of outside minters and of an identity provider may be off',
   },
   ticketTtlSeconds: { kind: integer(1, 3600, 'seconds'), default: '10', meaning: 'Lifetime of a ticket' },
   origins: {
@@ -155,19 +173,28 @@ const schema = {
     meaning: 'The users and their hashes',
   },
   replay: {
-    kind: choice('memory', 'shared'),
+    kind: choice('memory', 'shared', 'redis'),
     computed: 'memory; shared with more than one thread',
-    meaning: 'Where spent tickets are remembered: by one thread, or by all threads of the process',
+    meaning:
+      'Where spent tickets are remembered: by one thread, by all threads of the process, or in Redis, for all gates',
   },
   replayCapacity: {
     kind: integer(100, 16_000_000, 'tickets'),
     default: '1000000',
-    meaning: 'How many spent tickets are remembered at once; at least ticket rate × ticket lifetime',
+    meaning:
+      'How many spent tickets are remembered at once; at least ticket rate × ticket lifetime. Redis has its own limit',
+  },
+  redisUrl: {
+    kind: redisUrl,
+    secret: true,
+    meaning:
+      'Redis or Valkey: carries messages between gates, and what was spent where the replay cache is there',
   },
   threads: {
     kind: integer(1, 64, 'threads'),
     default: '1',
-    meaning: 'Threads that serve the public port; more than one use the shared replay cache',
+    meaning:
+      'Threads that serve the public port; more than one use the shared replay cache, or that in Redis',
   },
   maxConnections: {
     kind: cap,
@@ -196,6 +223,11 @@ const schema = {
     default: '0',
     meaning:
       'First-message auth: how long a socket without a ticket may stay silent before it says who it is; 0 = off: no such sockets',
+  },
+  verify: {
+    kind: choice('on', 'off'),
+    default: 'off',
+    meaning: 'Whether /verify accepts tickets for another WebSocket server, when a proxy asks',
   },
   drainSeconds: {
     kind: integer(1, 3600, 'seconds'),
@@ -439,10 +471,12 @@ function checkPorts({ host, port, adminHost, adminPort }: Values, problems: stri
 
 function checkAdminKey(
   given: GivenMap,
-  { adminHost }: Values,
+  { adminHost, adminKey }: Values,
   production: boolean,
   problems: string[],
 ): void {
+  if (production && adminKey !== undefined && isWeak(adminKey))
+    reportWeak('TICKETGATE_ADMIN_KEY', schema.adminKey.mending, problems)
   if (given.has('adminKey') || (!production && isLoopback(adminHost))) return
   const where = production ? 'in production' : `where the admin listener is not on loopback (${adminHost})`
   problems.push(`TICKETGATE_ADMIN_KEY: is demanded ${where}. Make one: ${schema.adminKey.mending}`)
@@ -461,28 +495,47 @@ function resolveSecret(given: GivenMap, values: Values, production: boolean, pro
   if (file !== undefined && values.jwtSecretFile !== undefined) {
     try {
       const secret = readSecret(values.jwtSecretFile)
-      if (production && isWeak(secret)) reportWeak(file.label, problems)
+      if (production && isWeak(secret)) reportWeak(file.label, schema.jwtSecret.mending, problems)
       return secret
     } catch (error) {
       report(error, file.label, problems)
     }
-  } else if (production && file === undefined && !given.has('jwtSecret'))
+  } else if (production && file === undefined && !given.has('jwtSecret') && !given.has('jwksUrl'))
     problems.push(`TICKETGATE_JWT_SECRET: is demanded in production. Make one: ${schema.jwtSecret.mending}`)
   if (production && values.jwtSecret !== undefined && isWeak(values.jwtSecret))
-    reportWeak('TICKETGATE_JWT_SECRET', problems)
+    reportWeak('TICKETGATE_JWT_SECRET', schema.jwtSecret.mending, problems)
   return values.jwtSecret ?? randomBytes(48).toString('base64')
 }
 
-const reportWeak = (label: string, problems: string[]): void => {
-  problems.push(
-    `${label}: the secret is weak: it has few different characters. Make one: ${schema.jwtSecret.mending}`,
-  )
+const reportWeak = (label: string, mending: string, problems: string[]): void => {
+  problems.push(`${label}: the secret is weak: it has few different characters. Make one: ${mending}`)
+}
+
+/** A provider signs tokens for many: without its name and ours in them, one for anybody else would do. */
+function checkProvider(given: GivenMap, { jwksUrl }: Values, production: boolean, problems: string[]): void {
+  const label = given.get('jwksUrl')?.label
+  if (label === undefined || jwksUrl === undefined || !production) return
+  for (const [property, claim] of [
+    ['jwtIssuer', 'iss'],
+    ['jwtAudience', 'aud'],
+  ] as const)
+    if (!given.has(property))
+      problems.push(
+        `${variableOf(property)}: is demanded in production with ${label}: set it to what the provider's tokens have as ${claim}`,
+      )
 }
 
 function checkTicketKeys(given: GivenMap, values: Values, jwtSecret: string, problems: string[]): void {
   const label = (given.get('ticketKeys') ?? given.get('ticketKeysFile'))?.label
-  if (label === undefined) return
-  if (!given.has('node'))
+  const isStored = values.replay === 'redis'
+  if (label === undefined) {
+    if (isStored)
+      problems.push(
+        `TICKETGATE_TICKET_KEYS: is demanded with ${given.get('replay')?.label} redis: all gates sign with its first key. Make one: ${schema.ticketKeys.mending}`,
+      )
+    return
+  }
+  if (!given.has('node') && !isStored)
     problems.push(
       `TICKETGATE_NODE: is demanded with ${label}: two gates with one key would each accept a ticket once, so a ticket names its gate. Name this one`,
     )
@@ -491,6 +544,13 @@ function checkTicketKeys(given: GivenMap, values: Values, jwtSecret: string, pro
   } catch (error) {
     report(error, label, problems, schema.ticketKeys.mending)
   }
+}
+
+function checkRedis(given: GivenMap, { replay }: Values, problems: string[]): void {
+  if (replay === 'redis' && !given.has('redisUrl'))
+    problems.push(
+      `TICKETGATE_REDIS_URL: is demanded with ${given.get('replay')?.label} redis: say where it is`,
+    )
 }
 
 function checkThreads(given: GivenMap, { threads, replay }: Values, problems: string[]): void {
@@ -542,8 +602,10 @@ export function resolveConfig({ env, flags = [], options = {} }: ConfigSources):
   checkPorts(all, problems)
   checkAdminKey(given, all, production, problems)
   checkTokenTtl(given, all, problems)
+  checkProvider(given, all, production, problems)
   const jwtSecret = resolveSecret(given, all, production, problems)
   checkTicketKeys(given, all, jwtSecret, problems)
+  checkRedis(given, all, problems)
   checkThreads(given, all, problems)
   if (problems.length > 0) throw new StartupError('config_invalid', problems.join('\n'))
 
@@ -556,7 +618,9 @@ export function resolveConfig({ env, flags = [], options = {} }: ConfigSources):
     replay: values.replay ?? (values.threads > 1 ? 'shared' : 'memory'),
     tokenTtlSeconds: values.tokenTtlSeconds ?? Math.min(900, values.tokenMaxTtlSeconds),
     usersFile: values.usersFile ?? join(values.stateDir, 'users.json'),
-    maxConnections: values.maxConnections ?? connectionsWithin(descriptorLimit()),
+    maxConnections:
+      values.maxConnections ??
+      connectionsWithin(descriptorLimit(), values.firstMessageSeconds > 0 ? maxUnidentified : 0),
     // A limit below one message is allowed: uWS compares it with what already waits, so a reader that keeps up still
     // gets every message. By default one whole message may wait.
     maxBackpressureBytes: values.maxBackpressureBytes ?? Math.max(65_536, values.maxMessageBytes),

@@ -83,7 +83,8 @@ function version(): string {
 const usersFile = (): string => resolveConfig({ env: { ...process.env, NODE_ENV: 'development' } }).usersFile
 
 async function serve(config: Config): Promise<undefined> {
-  const password = config.production ? undefined : await createDemoUser(config.usersFile)
+  const password =
+    config.production || config.jwksUrl !== undefined ? undefined : await createDemoUser(config.usersFile)
   const log = createLog(config.logLevel)
   const gate = await buildGate(config, log)
   const { url, adminUrl } = await gate.listen()
@@ -95,6 +96,7 @@ async function serve(config: Config): Promise<undefined> {
         adminUrl,
         password,
         usersFile: config.usersFile,
+        jwksUrl: config.jwksUrl,
         page: config.console === 'on' ? `${url}/` : undefined,
       }),
     )
