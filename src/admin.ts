@@ -3,8 +3,10 @@ import type { Config } from './config.js'
 import { Refusal } from './errors.js'
 import { createTrustedProxies } from './http/address.js'
 import { adminRoutes } from './http/admin.js'
+import { maxAdminBodyBytes } from './http/body.js'
 import { createClientView } from './http/request.js'
 import { createServer } from './http/server.js'
+import type { Operator } from './operator.js'
 import { type Listener, listen } from './ops/listener.js'
 import type { Log } from './ops/log.js'
 import { createMetrics, type MetricsSources } from './ops/metrics.js'
@@ -16,16 +18,22 @@ export interface Admin {
   close(): void
 }
 
-export function createAdmin(config: Config, log: Log, sources: MetricsSources): Admin {
+export function createAdmin(
+  config: Config,
+  log: Log,
+  sources: MetricsSources & { readonly operator: Operator },
+): Admin {
   const app = App()
   const server = createServer(app, {
     origins: { allows: () => false },
     clients: createClientView({ proxies: createTrustedProxies([]), publicUrl: undefined, tls: false }),
+    maxBodyBytes: maxAdminBodyBytes,
     refused: {},
     log,
   })
   for (const route of adminRoutes({
     key: config.adminKey,
+    operator: sources.operator,
     metrics: createMetrics(sources),
     connections: async () => ({ connections: (await sources.snapshot()).connections }),
   }))

@@ -65,7 +65,7 @@ const schema = {
     alias: 'PORT',
     meaning: 'Port of the public listener; 0 takes any free one. PORT counts where this is not set',
   },
-  stateDir: { kind: path, default: '.ticketgate', meaning: 'Directory of what is kept: the users' },
+  stateDir: { kind: path, default: '.ticketgate', meaning: 'Directory of what is kept: users, revocations' },
   tlsCertFile: { kind: readableFile, meaning: 'TLS certificate chain of the public listener, PEM' },
   tlsKeyFile: { kind: readableFile, meaning: 'Private key of that certificate, PEM, without passphrase' },
   adminHost: { kind: host, default: '127.0.0.1', meaning: 'Where the admin listener listens' },
@@ -179,6 +179,18 @@ const schema = {
     kind: bytes(1_073_741_824),
     computed: '65536, or the largest message if that is more',
     meaning: 'What may wait for a slow reader before it is dropped',
+  },
+  compression: {
+    kind: choice('off', 'shared', 'dedicated'),
+    default: 'off',
+    meaning:
+      'permessage-deflate: shared costs no memory and packs each message by itself; dedicated 4 KB a socket and packs better. Each subscriber costs the work anew',
+  },
+  firstMessageSeconds: {
+    kind: integer(0, 60, 'seconds'),
+    default: '0',
+    meaning:
+      'First-message auth: how long a socket without a ticket may stay silent before it says who it is; 0 = off: no such sockets',
   },
   drainSeconds: {
     kind: integer(1, 3600, 'seconds'),

@@ -12,6 +12,7 @@ const refusals = {
   token_missing: [401, 'A bearer token is required'],
   token_invalid: [401, 'The token is invalid'],
   token_expired: [401, 'The token has expired'],
+  token_revoked: [401, 'The token has been revoked'],
   token_in_url: [401, 'A token was presented where a ticket belongs'],
   ticket_missing: [401, 'A ticket is required'],
   ticket_invalid: [401, 'The ticket is invalid'],
@@ -24,7 +25,7 @@ const refusals = {
   not_found: [404, 'There is nothing here'],
   method_not_allowed: [405, 'This method is not allowed here'],
   body_too_large: [413, 'The request body is too large'],
-  unsupported_media_type: [415, 'The request body must be application/json'],
+  unsupported_media_type: [415, 'The media type of the request body is not understood here'],
   wrong_node: [421, 'The ticket is for another gate'],
   upgrade_required: [426, 'This is a WebSocket endpoint'],
   rate_limited: [429, 'Too many requests'],
@@ -33,6 +34,7 @@ const refusals = {
   login_busy: [503, 'Too many logins are under way'],
   replay_cache_full: [503, 'The replay cache is full'],
   replay_cache_unavailable: [503, 'The replay cache is unavailable'],
+  revocations_full: [503, 'No room for one more revocation'],
   draining: [503, 'The server is shutting down'],
 } as const satisfies Record<string, readonly [status: number, title: string]>
 

@@ -1,16 +1,27 @@
-import { App, SSLApp, type TemplatedApp } from 'uWebSockets.js'
+import {
+  App,
+  DEDICATED_COMPRESSOR_4KB,
+  DISABLED,
+  SHARED_COMPRESSOR,
+  SHARED_DECOMPRESSOR,
+  SSLApp,
+  type TemplatedApp,
+} from 'uWebSockets.js'
 import { setTimeout as delay } from 'node:timers/promises'
 import { clock, toSeconds } from './clock.js'
-import type { Relay } from './cluster/relay.js'
+import type { Relay, RelayMessage } from './cluster/relay.js'
 import type { Config } from './config.js'
 import { Refusal } from './errors.js'
 import { addressPrefix, createTrustedProxies } from './http/address.js'
 import { authRoute } from './http/auth.js'
+import { maxBodyBytes } from './http/body.js'
 import { createOriginPolicy } from './http/origins.js'
 import { type ClientView, createClientView } from './http/request.js'
 import { createServer } from './http/server.js'
 import { healthRoute, readyRoute } from './http/status.js'
 import { type TicketContext, ticketRoute } from './http/ticket.js'
+import { ticketStatusRoute } from './http/ticket-status.js'
+import { createTokenCheck } from './http/token-check.js'
 import type { ConnectionCaps } from './ops/caps.js'
 import { type Listener, listen, type PortSharing } from './ops/listener.js'
 import type { Log } from './ops/log.js'
@@ -19,14 +30,19 @@ import type { Keys } from './ops/outside-keys.js'
 import type { RateLimiter } from './ops/rate.js'
 import { routes } from './protocol.js'
 import type { ReplayCache } from './replay/contract.js'
+import { createAdmission } from './socket/admission.js'
+import { createEmbedding, type Embedding, type GateHandlers } from './socket/connection.js'
+import { createFirstMessage, createLobby, type Lobby, maxUnidentified } from './socket/first-message.js'
 import { createSocketTable, drainSockets, type SocketTable } from './socket/lifecycle.js'
 import { createMessages } from './socket/messages.js'
-import type { Session } from './socket/session.js'
+import { createRenewal } from './socket/renewal.js'
+import { addressKeyOf, type Socket, type SocketData } from './socket/session.js'
 import { createGateKeeper } from './socket/upgrade.js'
 import { issueTicket } from './ticket/issuer.js'
 import type { TicketKey } from './ticket/key-ring.js'
-import { verifyTicket } from './ticket/verifier.js'
+import { type VerifiedTicket, verifyTicket } from './ticket/verifier.js'
 import { createTokenIssuer, createTokenVerifier } from './token/jwt.js'
+import type { Revocations } from './token/revocation.js'
 import type { PasswordHasher } from './users/password.js'
 import { openUserStore } from './users/store.js'
 
@@ -46,6 +62,9 @@ export interface FrontParts {
   readonly logins: RateLimiter
   readonly tickets: RateLimiter
   readonly hasher: PasswordHasher
+  readonly revocations: Revocations
+  /** Of the embedding application. */
+  readonly handlers: GateHandlers<unknown> | undefined
   /** Passes on what is published here to the other threads. */
   readonly relay: Relay | undefined
 }
@@ -59,6 +78,8 @@ export interface Front {
   /** Closes at once all that is open. */
   close(): void
   snapshot(): Snapshot
+  /** Does here what was published or revoked elsewhere; answers how many sockets it reached. */
+  deliver(message: RelayMessage): number
 }
 
 /**
@@ -66,7 +87,7 @@ export interface Front {
  * @throws StartupError `users_file_invalid`
  */
 export async function createFront(config: Config, log: Log, parts: FrontParts): Promise<Front> {
-  const { bootKey, keys, replay, caps, hasher, relay } = parts
+  const { bootKey, keys, replay, caps, hasher, revocations, relay } = parts
   let draining = false
   const isDraining = (): boolean => draining
   const counters = createCounters()
@@ -85,13 +106,14 @@ export async function createFront(config: Config, log: Log, parts: FrontParts): 
     tls,
   })
   const origins = createOriginPolicy(config)
-  const server = createServer(app, { origins, clients, refused: counters.requestsRefused, log })
+  const server = createServer(app, { origins, clients, maxBodyBytes, refused: counters.requestsRefused, log })
 
   server.route(
     authRoute({
       users,
       hasher,
       tokens: createTokenIssuer({ ...jwt, ttlSeconds: config.tokenTtlSeconds }),
+      revocations,
       limiter: parts.logins,
       clients,
       counters,
@@ -99,15 +121,19 @@ export async function createFront(config: Config, log: Log, parts: FrontParts): 
       clock,
     }),
   )
+  const check = createTokenCheck({
+    tokens: createTokenVerifier({ ...jwt, maxTtlSeconds: config.tokenMaxTtlSeconds }),
+    revocations,
+    limiter: parts.tickets,
+  })
   server.route(
     ticketRoute({
-      tokens: createTokenVerifier({ ...jwt, maxTtlSeconds: config.tokenMaxTtlSeconds }),
+      check,
       issue: (claims, nowMs) =>
         issueTicket(claims, { key: bootKey, node, nowMs, ttlSeconds: config.ticketTtlSeconds }),
       ticketTtlSeconds: config.ticketTtlSeconds,
       bindOrigin: config.bind.includes('origin'),
       context: ticketContext(config, clients),
-      limiter: parts.tickets,
       isDraining,
       counters,
       clock,
@@ -116,21 +142,80 @@ export async function createFront(config: Config, log: Log, parts: FrontParts): 
   server.route(healthRoute)
   server.route(readyRoute(isDraining))
 
+  const verify = (ticket: string, nowMs: number) => verifyTicket(ticket, keys.ring(), nowMs, keys.policy)
+  const isRevoked = ({ claims, authorizedAtSeconds }: VerifiedTicket): boolean =>
+    revocations.covers({ user: claims.user, session: claims.session, issuedAtSeconds: authorizedAtSeconds })
+  server.route(
+    ticketStatusRoute({
+      verify,
+      isRevoked,
+      isSpent: ({ nonce, expiresAtMs }, nowMs) => replay.has(nonce, expiresAtMs, nowMs),
+      limiter: parts.tickets,
+      clients,
+      clock,
+    }),
+  )
+
+  const admission = createAdmission({ verify, isRevoked, replay })
+  const lobby = createLobby(Math.ceil(maxUnidentified / config.threads))
+  const compresses = config.compression !== 'off'
+  const embedding =
+    parts.handlers &&
+    createEmbedding({
+      handlers: parts.handlers,
+      publish: (ws, channel, data) => messages.publish(ws, channel, data, 'json'),
+      log,
+    })
+  const messages = createMessages({
+    rate: config.messageRate,
+    maxMessageBytes: config.maxMessageBytes,
+    topics: app,
+    compresses,
+    counters,
+    clock,
+    log,
+    relay,
+    embedding,
+    renew: createRenewal({ admission, table, embedding }),
+    identify: createFirstMessage({
+      check,
+      caps,
+      lobby,
+      table,
+      embedding,
+      enter: (ws: Socket) => messages.enter(ws),
+    }),
+  })
   const gateKeeper = createGateKeeper({
-    verify: (ticket, nowMs) => verifyTicket(ticket, keys.ring(), nowMs, keys.policy),
+    admission,
     replay,
     origins,
     clients,
     server,
     caps,
     earliestOutsideMs: keys.policy.earliestOutsideMs,
-    capsAddresses: config.maxConnectionsPerAddress > 0,
+    // Tickets of outside minters may be bound to an address whatever the settings here say.
+    keepsAddress:
+      config.maxConnectionsPerAddress > 0 ||
+      config.bind.includes('address') ||
+      keys.policy.earliestOutsideMs !== Number.POSITIVE_INFINITY,
+    firstMessage: config.firstMessageSeconds > 0 ? { lobby, seconds: config.firstMessageSeconds } : undefined,
+    embedding,
+    compresses,
     isDraining,
     counters,
     log,
     clock,
   })
-  openChannels(app, gateKeeper, { config, caps, table, counters, relay })
+
+  function deliver(message: RelayMessage): number {
+    if (message.type === 'publish') return messages.deliver(message)
+    revocations.add(message, toSeconds(clock()))
+    return table.closeRevoked(message)
+  }
+
+  relay?.onMessage(message => void deliver(message))
+  openChannels(app, gateKeeper, { config, caps, lobby, table, counters, messages, embedding })
   app.any('/*', (res, req) => server.refuse(res, req, new Refusal('not_found')))
 
   const sweep = setInterval(() => table.closeExpired(toSeconds(clock())), 1000)
@@ -160,6 +245,7 @@ export async function createFront(config: Config, log: Log, parts: FrontParts): 
       close()
     },
     close,
+    deliver,
     snapshot: () => ({ counters, connections: table.size, loginsPending: hasher.pending }),
   }
 }
@@ -177,44 +263,50 @@ function ticketContext(config: Config, clients: ClientView) {
 interface ChannelParts {
   readonly config: Config
   readonly caps: ConnectionCaps
+  readonly lobby: Lobby
   readonly table: SocketTable
   readonly counters: Counters
-  readonly relay: Relay | undefined
+  readonly messages: ReturnType<typeof createMessages>
+  readonly embedding: Embedding | undefined
+}
+
+// A shared compressor costs no memory, and packs every message by itself. A dedicated one remembers what went before.
+// What comes in is unpacked without a memory of its own in either case.
+const compressors = {
+  off: DISABLED,
+  shared: SHARED_COMPRESSOR | SHARED_DECOMPRESSOR,
+  dedicated: DEDICATED_COMPRESSOR_4KB | SHARED_DECOMPRESSOR,
 }
 
 function openChannels(
   app: TemplatedApp,
   gateKeeper: ReturnType<typeof createGateKeeper>,
-  { config, caps, table, counters, relay }: ChannelParts,
+  { config, caps, lobby, table, counters, messages, embedding }: ChannelParts,
 ): void {
-  const messages = createMessages({
-    rate: config.messageRate,
-    maxMessageBytes: config.maxMessageBytes,
-    counters,
-    clock,
-    relay,
-  })
-  relay?.onMessage((topic, message) => app.publish(topic, message))
-  app.ws<Session>(`${routes.channel}*`, {
+  const decoder = new TextDecoder()
+  app.ws<SocketData>(`${routes.channel}*`, {
     idleTimeout: idleTimeoutSeconds,
     maxPayloadLength: config.maxMessageBytes * payloadHeadroom,
     maxBackpressure: config.maxBackpressureBytes,
     closeOnBackpressureLimit: true,
+    compression: compressors[config.compression],
     upgrade: gateKeeper.upgrade,
     open(ws) {
       table.add(ws)
-      messages.open(ws)
+      if (ws.getUserData().session.user !== '') messages.enter(ws)
     },
     message: messages.message,
     dropped(ws) {
       counters.messagesDropped++
-      ws.getUserData().closeReason = 'slow_reader'
+      ws.getUserData().session.closeReason = 'slow_reader'
     },
-    close(ws) {
-      const { user, addressKey, closeReason } = ws.getUserData()
+    close(ws, code, reason) {
+      const session = ws.getUserData().session
       table.delete(ws)
-      caps.leave(user, addressKey)
-      increment(counters.connectionsClosed, closeReason)
+      if (session.user === '') lobby.leave()
+      else caps.leave(session.user, addressKeyOf(session))
+      increment(counters.connectionsClosed, session.closeReason ?? 'other')
+      embedding?.close(ws, code, decoder.decode(reason))
     },
   })
   app.any(`${routes.channel}*`, gateKeeper.plain)

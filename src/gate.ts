@@ -1,16 +1,20 @@
 import { availableParallelism } from 'node:os'
+import { join } from 'node:path'
 import { createAdmin } from './admin.js'
-import { clock } from './clock.js'
+import { clock, toSeconds } from './clock.js'
 import { buildThreads } from './cluster/threads.js'
 import type { Config } from './config.js'
 import { createFront } from './front.js'
+import { createOperator, type ServerApi, serverApi } from './operator.js'
 import { createConnectionCaps } from './ops/caps.js'
 import type { Log } from './ops/log.js'
 import { keepHighWater, longestTicketMs, openKeys } from './ops/outside-keys.js'
 import { createRateLimiter } from './ops/rate.js'
+import { openRevocationFile, type RevocationFile } from './ops/revocation-file.js'
 import type { ReplayCache } from './replay/contract.js'
 import { createMemoryReplayCache } from './replay/memory.js'
 import { createSharedReplayMemory, openSharedReplayCache } from './replay/shared.js'
+import type { GateHandlers } from './socket/connection.js'
 import { createBootKey } from './ticket/key-ring.js'
 import { createPasswordHasher } from './users/password.js'
 
@@ -21,7 +25,7 @@ export const maxWaitingLogins = 64
 export const hashConcurrency = Math.max(1, Math.min(3, availableParallelism()))
 
 /** A running gate. */
-export interface Gate {
+export interface Gate extends ServerApi {
   /**
    * Opens the public and the admin listener.
    * @throws StartupError `port_unavailable`
@@ -36,12 +40,29 @@ export interface Gate {
 
 /**
  * Builds a gate: in this thread, or over several.
- * @throws StartupError `users_file_invalid`, `high_water_invalid`
+ * @throws StartupError `users_file_invalid`, `high_water_invalid`, `revocations_invalid`
+ * @throws TypeError for handlers over several threads, which share no functions
  */
-export const buildGate = (config: Config, log: Log): Promise<Gate> =>
-  config.threads > 1 ? buildThreads(config, log) : buildOne(config, log)
+export async function buildGate(
+  config: Config,
+  log: Log,
+  handlers?: GateHandlers<unknown> | undefined,
+): Promise<Gate> {
+  if (config.threads === 1) return buildOne(config, log, handlers)
+  if (handlers !== undefined) throw new TypeError('threads must be 1 where there are handlers')
+  return buildThreads(config, log)
+}
 
-async function buildOne(config: Config, log: Log): Promise<Gate> {
+/** Opens the revocations of this gate. */
+export const openRevocations = (config: Config): Promise<RevocationFile> =>
+  openRevocationFile(join(config.stateDir, 'revocations.json'), () => toSeconds(clock()))
+
+async function buildOne(
+  config: Config,
+  log: Log,
+  handlers: GateHandlers<unknown> | undefined,
+): Promise<Gate> {
+  const revocationFile = await openRevocations(config)
   const bootKey = createBootKey(config.node)
   const highWater = await keepHighWater(config, log)
   const keys = openKeys(config, bootKey, log, highWater?.view)
@@ -58,9 +79,17 @@ async function buildOne(config: Config, log: Log): Promise<Gate> {
     logins: createRateLimiter(config.loginRate),
     tickets: createRateLimiter(config.ticketRate),
     hasher: createPasswordHasher({ concurrency: hashConcurrency, queueLimit: maxWaitingLogins }),
+    revocations: revocationFile.revocations,
+    handlers,
     relay: undefined,
   })
-  const admin = createAdmin(config, log, { replay, snapshot: async () => front.snapshot() })
+  const operator = createOperator({
+    config,
+    file: revocationFile,
+    deliver: async messages => messages.reduce((sum, message) => sum + front.deliver(message), 0),
+    clock,
+  })
+  const admin = createAdmin(config, log, { replay, operator, snapshot: async () => front.snapshot() })
 
   function close(): void {
     stopTurning()
@@ -70,6 +99,7 @@ async function buildOne(config: Config, log: Log): Promise<Gate> {
   }
 
   return {
+    ...serverApi(operator),
     async listen() {
       try {
         const port = await front.listen(config.port, 'exclusive')

@@ -1,16 +1,39 @@
 import { type GateOptions, resolveConfig } from './config.js'
 import { buildGate, type Gate } from './gate.js'
 import { createLog } from './ops/log.js'
+import { type GateHandlers, handlerNames } from './socket/connection.js'
 
 export type { Config, GateOptions } from './config.js'
 export { Refusal, type RefusalCode, refusalCodes, StartupError } from './errors.js'
 export type { Gate } from './gate.js'
+export type { ServerApi, Subject } from './operator.js'
+export type {
+  ApplicationMessage,
+  AuthorizationRequest,
+  Connection,
+  GateHandlers,
+} from './socket/connection.js'
 
 /**
  * A gate inside an application. Options left out come from `TICKETGATE_*` variables, then from the defaults.
- * @throws StartupError `config_invalid`, `users_file_invalid`
+ * `Data` is what the application keeps with a connection: `authorize` gives it.
+ *
+ * @throws StartupError `config_invalid`, `users_file_invalid`, `high_water_invalid`, `revocations_invalid`
+ * @throws TypeError for a handler that is no function, or handlers over several threads
  */
-export async function createGate(options: GateOptions = {}): Promise<Gate> {
-  const config = resolveConfig({ env: process.env, options })
-  return buildGate(config, createLog(config.logLevel))
+export async function createGate<Data = undefined>(
+  options: GateOptions & GateHandlers<Data> = {},
+): Promise<Gate> {
+  const settings: Record<string, unknown> = { ...options }
+  const handlers: Record<string, unknown> = {}
+  for (const name of handlerNames) {
+    const handler = settings[name]
+    delete settings[name]
+    if (handler === undefined) continue
+    if (typeof handler !== 'function') throw new TypeError(`${name} must be a function`)
+    handlers[name] = handler.bind(options)
+  }
+  const config = resolveConfig({ env: process.env, options: settings as GateOptions })
+  const given = Object.keys(handlers).length > 0 ? (handlers as GateHandlers<unknown>) : undefined
+  return buildGate(config, createLog(config.logLevel), given)
 }

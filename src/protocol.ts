@@ -3,27 +3,40 @@
 export const routes = {
   auth: '/auth',
   ticket: '/ws_ticket',
+  ticketStatus: '/ws_ticket/status',
   channel: '/channel/',
   health: '/healthz',
   ready: '/readyz',
   metrics: '/metrics',
   connections: '/connections',
+  publish: '/publish',
+  disconnect: '/disconnect',
 } as const
 
 export const ticketParameter = 'ticket'
 
+/** How messages are encoded on a socket: by the subprotocol that it asked for. */
+export type EncodingName = 'json' | 'msgpack'
+
 export const subprotocol = {
   json: 'ticketgate.v1.json',
+  msgpack: 'ticketgate.v1.msgpack',
   /** `ticket.<ticket>` among the offered subprotocols carries the ticket; it is never echoed. */
   ticketPrefix: 'ticket.',
 } as const
 
 export const closeCode = {
   messageTooBig: 1009,
+  internalError: 1011,
   draining: 1012,
   sessionExpired: 4401,
+  revoked: 4403,
+  authTimeout: 4408,
   rateLimited: 4429,
 } as const
+
+/** What the reason of a close may have at most (RFC 6455 section 5.5), in bytes of UTF-8. */
+export const maxCloseReasonBytes = 123
 
 /** Codes of the in-band `error` message. */
 export const messageError = {
@@ -32,6 +45,7 @@ export const messageError = {
   channelInvalid: 'channel_invalid',
   channelForbidden: 'channel_forbidden',
   tooManyChannels: 'too_many_channels',
+  userMismatch: 'user_mismatch',
 } as const
 
 const plainNames = /^[ -~]{1,256}$/

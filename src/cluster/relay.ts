@@ -1,10 +1,29 @@
 import { BroadcastChannel } from 'node:worker_threads'
+import type { EncodingName } from '../protocol.js'
+import type { Revocation } from '../token/revocation.js'
 
-/** Carries published messages between the threads of one process. */
+export type { Revocation } from '../token/revocation.js'
+
+/** Something said on a channel, for all who hear it. */
+export interface Publication {
+  readonly type: 'publish'
+  readonly channel: string
+  /** How `data` is encoded: as its publisher sent it. */
+  readonly encoding: EncodingName
+  /** The encoded data, exactly as published. */
+  readonly data: Uint8Array
+  /** Who published it; absent when the server did. */
+  readonly user?: string
+}
+
+/** What the parts of one gate tell one another. Plain data: it can be cloned, and packed. */
+export type RelayMessage = Publication | Revocation
+
+/** Carries messages to the other threads of a gate. */
 export interface Relay {
-  send(topic: string, message: string): void
+  send(message: RelayMessage): void
   /** Calls back for what another thread has sent. */
-  onMessage(receive: (topic: string, message: string) => void): void
+  onMessage(receive: (message: RelayMessage) => void): void
   close(): void
 }
 
@@ -12,12 +31,9 @@ export interface Relay {
 export function createRelay(name: string): Relay {
   const channel = new BroadcastChannel(name)
   return {
-    send: (topic, message) => channel.postMessage([topic, message]),
+    send: message => channel.postMessage(message),
     onMessage(receive) {
-      channel.onmessage = event => {
-        const [topic, message] = (event as { readonly data: readonly [string, string] }).data
-        receive(topic, message)
-      }
+      channel.onmessage = event => receive((event as { readonly data: RelayMessage }).data)
     },
     close: () => channel.close(),
   }

@@ -4,15 +4,17 @@ import { once } from 'node:events'
 import { createServer } from 'node:net'
 import { Worker } from 'node:worker_threads'
 import { createAdmin } from '../admin.js'
-import { clock } from '../clock.js'
+import { clock, toSeconds } from '../clock.js'
 import type { Config } from '../config.js'
 import { StartupError } from '../errors.js'
-import { type Gate, hashConcurrency, keepTurning, maxWaitingLogins, urlOf } from '../gate.js'
+import { type Gate, hashConcurrency, keepTurning, maxWaitingLogins, openRevocations, urlOf } from '../gate.js'
+import { createOperator, serverApi } from '../operator.js'
 import { listen } from '../ops/listener.js'
 import type { Log } from '../ops/log.js'
 import { createCounters, type Snapshot, sumSnapshots } from '../ops/metrics.js'
 import { type HighWaterView, keepHighWater, longestTicketMs } from '../ops/outside-keys.js'
 import { createSharedReplayMemory, openSharedReplayCache, type SharedReplayMemory } from '../replay/shared.js'
+import type { RelayMessage, Revocation } from './relay.js'
 import { createSharedLimits, forgetThread, type SharedLimits } from './shared-limits.js'
 
 /** What a worker thread is started with. */
@@ -29,12 +31,16 @@ export interface WorkerStart {
 }
 
 export type ToWorker =
-  | { readonly type: 'listen'; readonly port: number }
-  | { readonly type: 'snapshot' | 'drain' }
+  /** With all that was revoked until now: what is revoked after this is delivered. */
+  | { readonly type: 'listen'; readonly port: number; readonly revocations: readonly Revocation[] }
+  | { readonly type: 'deliver'; readonly id: number; readonly messages: readonly RelayMessage[] }
+  | { readonly type: 'snapshot' | 'drain' | 'hangup' }
 
 export type FromWorker =
   | { readonly type: 'ready' | 'listening' }
   | { readonly type: 'snapshot' | 'drained'; readonly snapshot: Snapshot }
+  /** How many sockets the messages of that delivery reached. */
+  | { readonly type: 'delivered'; readonly id: number; readonly reached: number }
   | { readonly type: 'failed'; readonly code: string; readonly message: string }
 
 // A worker that fails as soon as it listens must not be started over and over without a pause.
@@ -42,6 +48,8 @@ const restartDelayMs = 500
 
 interface Thread {
   readonly worker: Worker
+  /** Called back, by number, when it has carried out a delivery. */
+  readonly deliveries: Map<number, (reached: number) => void>
   /** What it counted, as far as is known: it outlives the thread. */
   last: Snapshot
 }
@@ -65,6 +73,7 @@ export async function buildThreads(
   const replay = openSharedReplayCache(memory)
   const stopTurning = keepTurning(replay)
   const highWater = await keepHighWater(config, log)
+  const revocationFile = await openRevocations(config)
   const limits = createSharedLimits(config.threads, {
     total: config.maxConnections,
     perUser: config.maxConnectionsPerUser,
@@ -92,15 +101,21 @@ export async function buildThreads(
   /** Starts thread `index` and resolves when it is ready to listen. */
   async function startThread(index: number): Promise<void> {
     const worker = new Worker(workerFile, { workerData: { ...start, thread: index } satisfies WorkerStart })
-    const thread: Thread = { worker, last: { counters: createCounters(), connections: 0, loginsPending: 0 } }
+    const thread: Thread = {
+      worker,
+      deliveries: new Map(),
+      last: { counters: createCounters(), connections: 0, loginsPending: 0 },
+    }
     worker.on('message', (message: FromWorker) => {
       if (message.type === 'snapshot' || message.type === 'drained') thread.last = message.snapshot
+      else if (message.type === 'delivered') thread.deliveries.get(message.id)?.(message.reached)
     })
     worker.on('error', error => log.fatal({ err: error, thread: index }, 'a thread failed'))
     worker.once('exit', () => {
       retired = sumSnapshots([retired, { ...thread.last, connections: 0, loginsPending: 0 }])
       if (threads[index] === thread) delete threads[index]
       forgetThread(limits, index)
+      for (const settle of thread.deliveries.values()) settle(0)
       if (!draining && port !== 0) replaceThread(index)
     })
     await answer(worker, 'ready')
@@ -114,6 +129,7 @@ export async function buildThreads(
       try {
         await startThread(index)
         await listenOn(index)
+        log.info({ thread: index }, 'another thread serves in its place')
       } catch (error) {
         log.error({ err: error, thread: index }, 'could not start a thread')
         if (!draining) replaceThread(index)
@@ -124,7 +140,8 @@ export async function buildThreads(
   async function listenOn(index: number): Promise<void> {
     const worker = threads[index]?.worker
     if (worker === undefined) return
-    worker.postMessage({ type: 'listen', port } satisfies ToWorker)
+    const revocations = revocationFile.revocations.list(toSeconds(clock()))
+    worker.postMessage({ type: 'listen', port, revocations } satisfies ToWorker)
     await answer(worker, 'listening')
   }
 
@@ -140,9 +157,39 @@ export async function buildThreads(
     return sumSnapshots([retired, ...live.map(thread => thread.last)])
   }
 
-  const admin = createAdmin(config, log, { replay, snapshot })
+  let deliveries = 0
+
+  /** Lets every thread carry out messages; answers how many sockets they reached, in all. */
+  async function deliver(messages: readonly RelayMessage[]): Promise<number> {
+    const id = deliveries++
+    const reached = await Promise.all(
+      threads
+        .filter(thread => thread !== undefined)
+        .map(
+          thread =>
+            new Promise<number>(resolve => {
+              thread.deliveries.set(id, count => {
+                thread.deliveries.delete(id)
+                resolve(count)
+              })
+              thread.worker.postMessage({ type: 'deliver', id, messages } satisfies ToWorker)
+            }),
+        ),
+    )
+    return reached.reduce((sum, count) => sum + count, 0)
+  }
+
+  const operator = createOperator({ config, file: revocationFile, deliver, clock })
+  const admin = createAdmin(config, log, { replay, operator, snapshot })
+
+  // Only the main thread is told of signals, and SIGHUP without a listener would end the process.
+  const passHangup = (): void => {
+    for (const thread of threads) thread?.worker.postMessage({ type: 'hangup' } satisfies ToWorker)
+  }
+  if (config.ticketKeysFile !== undefined) process.on('SIGHUP', passHangup)
 
   function close(): void {
+    process.removeListener('SIGHUP', passHangup)
     stopTurning()
     highWater?.close()
     admin.close()
@@ -166,6 +213,7 @@ export async function buildThreads(
   }
 
   return {
+    ...serverApi(operator),
     async listen() {
       try {
         ;[port, releasePort] = await reservePort(config)

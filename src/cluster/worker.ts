@@ -1,10 +1,12 @@
 import { parentPort, workerData } from 'node:worker_threads'
+import { clock, toSeconds } from '../clock.js'
 import { StartupError } from '../errors.js'
 import { createFront } from '../front.js'
 import { createLog } from '../ops/log.js'
 import { openKeys } from '../ops/outside-keys.js'
 import { openSharedReplayCache } from '../replay/shared.js'
 import { bootKeyId, ticketKey } from '../ticket/key-ring.js'
+import { createRevocations } from '../token/revocation.js'
 import { createPasswordHasher } from '../users/password.js'
 import { createRelay } from './relay.js'
 import { openSharedCaps, openSharedRate } from './shared-limits.js'
@@ -27,6 +29,7 @@ const connectionLimits = {
 
 try {
   const keys = openKeys(config, bootKey, log, highWater)
+  const revocations = createRevocations()
   const front = await createFront(config, log, {
     bootKey,
     keys,
@@ -35,6 +38,8 @@ try {
     logins: openSharedRate(config.loginRate, limits.logins, limits.secret),
     tickets: openSharedRate(config.ticketRate, limits.tickets, limits.secret),
     hasher: createPasswordHasher(hashing),
+    revocations,
+    handlers: undefined,
     relay: createRelay(relay),
   })
 
@@ -52,11 +57,16 @@ try {
   })
 
   port.on('message', (message: ToWorker) => {
-    if (message.type === 'listen')
+    if (message.type === 'listen') {
+      for (const revocation of message.revocations) revocations.add(revocation, toSeconds(clock()))
       front.listen(message.port, 'threads').then(
         () => tell({ type: 'listening' }),
         error => fail(error),
       )
+    } else if (message.type === 'deliver') {
+      const reached = message.messages.reduce((sum, each) => sum + front.deliver(each), 0)
+      tell({ type: 'delivered', id: message.id, reached })
+    } else if (message.type === 'hangup') process.emit('SIGHUP')
     else if (message.type === 'snapshot') tell({ type: 'snapshot', snapshot: front.snapshot() })
     else
       front.drain().then(() => {

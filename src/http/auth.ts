@@ -1,10 +1,12 @@
-import type { Clock } from '../clock.js'
+import { setTimeout as delay } from 'node:timers/promises'
+import { type Clock, toSeconds } from '../clock.js'
 import { Refusal } from '../errors.js'
 import type { Log } from '../ops/log.js'
 import type { Counters } from '../ops/metrics.js'
 import { type RateLimiter, retryAfterSeconds } from '../ops/rate.js'
 import { isUserName, routes } from '../protocol.js'
 import type { TokenIssuer } from '../token/jwt.js'
+import type { Revocations } from '../token/revocation.js'
 import { maxPasswordBytes, type PasswordHasher } from '../users/password.js'
 import type { UserStore } from '../users/store.js'
 import { type Address, addressKey, addressText } from './address.js'
@@ -16,6 +18,7 @@ export interface AuthParts {
   readonly users: UserStore
   readonly hasher: PasswordHasher
   readonly tokens: TokenIssuer
+  readonly revocations: Revocations
   readonly limiter: RateLimiter
   readonly clients: ClientView
   readonly counters: Counters
@@ -30,7 +33,25 @@ interface Credentials {
 
 /** `/auth`: user and password for a token. */
 export function authRoute(parts: AuthParts): Route<Address> {
-  const { users, hasher, tokens, limiter, clients, counters, log, clock } = parts
+  const { users, hasher, tokens, revocations, limiter, clients, counters, log, clock } = parts
+
+  /**
+   * Waits until a token of this instant is not revoked: a revocation covers the second that it was made in. It can lie
+   * further ahead only where clocks disagree, or one was set back.
+   */
+  async function timeOfLogin(user: string): Promise<number> {
+    for (let rounds = 0; ; rounds++) {
+      const nowMs = clock()
+      const issuedAtSeconds = toSeconds(nowMs)
+      if (!revocations.covers({ user, issuedAtSeconds })) return nowMs
+      if (rounds === 2)
+        throw new Refusal('login_busy', {
+          detail: 'This user was logged out everywhere just now. Try again.',
+          retryAfterSeconds: 1,
+        })
+      await delay((issuedAtSeconds + 1) * 1000 - nowMs)
+    }
+  }
 
   async function logIn(head: RequestHead, address: Address, { user, password }: Credentials): Promise<Reply> {
     // One body, and one amount of work, whether the name or the password is wrong.
@@ -41,9 +62,10 @@ export function authRoute(parts: AuthParts): Route<Address> {
       log.info({ address: addressText(address) }, 'login refused')
       throw badCredentials(head)
     }
+    const nowMs = await timeOfLogin(known.name)
     counters.tokensIssued++
     log.info({ user: known.name, address: addressText(address) }, 'login')
-    return { body: JSON.stringify(tokens.issue({ user: known.name, channels: known.channels }, clock())) }
+    return { body: JSON.stringify(tokens.issue({ user: known.name, channels: known.channels }, nowMs)) }
   }
 
   return {

@@ -1,13 +1,16 @@
 import type { HttpResponse } from 'uWebSockets.js'
 import { Refusal } from '../errors.js'
 
-/** Logins and ticket requests are small. */
+/** On the public listener: logins and ticket requests are small. */
 export const maxBodyBytes = 8192
+
+/** On the admin listener: messages come in batches. */
+export const maxAdminBodyBytes = 1_048_576
 
 const deadlineMs = 10_000
 
 /** Collects the body and hands it over once. A body that is too long, or too slow, closes its connection. */
-export function readBody(res: HttpResponse, done: (body: Buffer | Refusal) => void): void {
+export function readBody(res: HttpResponse, maxBytes: number, done: (body: Buffer | Refusal) => void): void {
   const chunks: Buffer[] = []
   let length = 0
   let over = false
@@ -27,8 +30,8 @@ export function readBody(res: HttpResponse, done: (body: Buffer | Refusal) => vo
   res.onData((chunk, isLast) => {
     if (over) return
     length += chunk.byteLength
-    if (length > maxBodyBytes) {
-      finish(new Refusal('body_too_large', { detail: `The body may have ${maxBodyBytes} bytes at most.` }))
+    if (length > maxBytes) {
+      finish(new Refusal('body_too_large', { detail: `The body may have ${maxBytes} bytes at most.` }))
       return
     }
     chunks.push(Buffer.from(chunk.slice(0)))
@@ -36,13 +39,16 @@ export function readBody(res: HttpResponse, done: (body: Buffer | Refusal) => vo
   })
 }
 
+/** The media type of a body, without its parameters. */
+export const mediaTypeOf = (contentType: string): string =>
+  (contentType.split(';')[0] ?? '').trim().toLowerCase()
+
 /**
  * The JSON object in a body.
  * @throws Refusal `unsupported_media_type`, or `bad_request` for anything but one object in UTF-8
  */
 export function parseJsonObject(body: Buffer, contentType: string): Readonly<Record<string, unknown>> {
-  const [mediaType = ''] = contentType.split(';')
-  if (contentType !== '' && mediaType.trim().toLowerCase() !== 'application/json')
+  if (contentType !== '' && mediaTypeOf(contentType) !== 'application/json')
     throw new Refusal('unsupported_media_type', {
       detail: 'Send the body as Content-Type: application/json.',
     })

@@ -30,6 +30,7 @@ export interface Route<Context> {
 export interface ServerParts {
   readonly origins: OriginPolicy
   readonly clients: ClientView
+  readonly maxBodyBytes: number
   readonly refused: RefusalCounts
   readonly log: Log
 }
@@ -49,7 +50,7 @@ const preflightMaxAgeSeconds = '600'
 
 /** Serves routes on a uWS app: the one place that knows how its responses end, abort and are corked. */
 export function createServer(app: TemplatedApp, parts: ServerParts): Server {
-  const { origins, clients, refused, log } = parts
+  const { origins, clients, maxBodyBytes, refused, log } = parts
 
   /** The `Origin` to name in CORS headers, '' for none. */
   const sharedOrigin = (origin: string, res: HttpResponse, req: HttpRequest): string =>
@@ -149,7 +150,7 @@ export function createServer(app: TemplatedApp, parts: ServerParts): Server {
     context: Context,
     origin: string,
   ): void {
-    readBody(res, body =>
+    readBody(res, maxBodyBytes, body =>
       settle(
         res,
         (async () => {

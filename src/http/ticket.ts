@@ -1,15 +1,15 @@
 import { type Clock, toSeconds } from '../clock.js'
 import { Refusal } from '../errors.js'
 import type { Counters } from '../ops/metrics.js'
-import { type RateLimiter, retryAfterSeconds } from '../ops/rate.js'
+import { retryAfterSeconds } from '../ops/rate.js'
 import { isChannelName, routes, ticketParameter } from '../protocol.js'
 import type { TicketClaims } from '../ticket/claims.js'
-import { mayOpen, mayPublish, maySubscribe } from '../ticket/rights.js'
+import { mayPublish, maySubscribe } from '../ticket/rights.js'
 import type { TokenClaims } from '../token/claims.js'
-import type { TokenVerifier } from '../token/jwt.js'
 import { parseJsonObject } from './body.js'
 import { queryValues, type RequestHead } from './request.js'
 import type { Route } from './server.js'
+import type { TokenCheck, TokenDenial } from './token-check.js'
 
 /** What a ticket is tied to beyond its channel, and where it is to be presented. */
 export interface TicketContext {
@@ -20,13 +20,12 @@ export interface TicketContext {
 }
 
 export interface TicketParts {
-  readonly tokens: TokenVerifier
+  readonly check: TokenCheck
   /** A ticket's text, or undefined when its claims are too large. */
   readonly issue: (claims: TicketClaims, nowMs: number) => string | undefined
   readonly ticketTtlSeconds: number
   readonly bindOrigin: boolean
   readonly context: Route<TicketContext>['context']
-  readonly limiter: RateLimiter
   readonly isDraining: () => boolean
   readonly counters: Counters
   readonly clock: Clock
@@ -34,7 +33,7 @@ export interface TicketParts {
 
 /** `/ws_ticket`: a token for a ticket. */
 export function ticketRoute(parts: TicketParts): Route<TicketContext> {
-  const { tokens, limiter, counters, clock } = parts
+  const { check, counters, clock } = parts
   return {
     path: routes.ticket,
     methods: ['GET', 'POST'],
@@ -46,17 +45,11 @@ export function ticketRoute(parts: TicketParts): Route<TicketContext> {
           detail: 'This server is shutting down; try again.',
         })
       const nowMs = clock()
-      const token = tokens.verify(readBearer(head.authorization), nowMs)
-      if (typeof token === 'string') throw unauthorized(token)
+      const token = check.identify(readBearer(head.authorization), nowMs)
+      if ('code' in token) throw denied(token)
       const channel = readChannel(head, body)
-      if (channel !== undefined && !mayOpen(token, channel))
-        throw new Refusal('channel_forbidden', { detail: 'The token gives no right on this channel.' })
-      const waitMs = limiter(token.user, nowMs)
-      if (waitMs > 0)
-        throw new Refusal('rate_limited', {
-          detail: 'Too many tickets for this user.',
-          retryAfterSeconds: retryAfterSeconds(waitMs),
-        })
+      const denial = check.permit(token, channel, nowMs)
+      if (denial !== undefined) throw denied(denial)
       const origin = parts.bindOrigin && head.origin !== '' ? head.origin : undefined
       const ticket = parts.issue(ticketClaims(token, { channel, origin, address: context.address }), nowMs)
       if (ticket === undefined)
@@ -109,12 +102,24 @@ function readBearer(authorization: string): string {
 
 const challenge = 'Bearer realm="ticketgate"'
 
+function denied({ code, waitMs }: TokenDenial): Refusal {
+  if (code === 'channel_forbidden')
+    return new Refusal(code, { detail: 'The token gives no right on this channel.' })
+  if (code === 'rate_limited')
+    return new Refusal(code, {
+      detail: 'Too many tickets for this user.',
+      retryAfterSeconds: retryAfterSeconds(waitMs),
+    })
+  return unauthorized(code)
+}
+
 /** A 401 with the challenge of RFC 6750 section 3. */
-function unauthorized(code: 'token_missing' | 'token_invalid' | 'token_expired'): Refusal {
+function unauthorized(code: 'token_missing' | 'token_invalid' | 'token_expired' | 'token_revoked'): Refusal {
   const details = {
     token_missing: 'Send Authorization: Bearer with the token that /auth gave.',
     token_invalid: 'This is not a token of this server.',
     token_expired: 'Log in again.',
+    token_revoked: 'What this token was given has ended. Log in again.',
   }
   const headers = {
     'www-authenticate':

@@ -8,7 +8,7 @@ import { withLock } from './lock.js'
 import { replaceFile } from './replace-file.js'
 
 /**
- * A mark of the gate's clock on disk, always ahead of every outside ticket it has accepted.
+ * A mark of the gate's clock on disk, always ahead of every outside ticket it has accepted. It never goes back.
  *
  * Outside tickets must be younger than the gate, for what an earlier life of it spent is forgotten. The system clock
  * alone can not tell: set back across a restart, it would make old tickets young again. So a gate accepts outside
@@ -49,8 +49,10 @@ export async function openHighWater(
   const owner = randomUUID()
   const lock = `${path}.lock`
 
-  const write = async (check: () => Promise<void>): Promise<number> => {
-    const mark: Mark = { owner, untilMs: Math.ceil(clock()) + leaseMs }
+  // Never before a mark that is there: it may be that of a life before the last one, whose clock was ahead of ours.
+  const write = async (found: Mark | undefined, check: () => Promise<void>): Promise<number> => {
+    const untilMs = Math.max(Math.ceil(clock()) + leaseMs, found?.untilMs ?? 0)
+    const mark: Mark = { owner, untilMs }
     await replaceFile(path, JSON.stringify(mark), check)
     return mark.untilMs
   }
@@ -61,7 +63,7 @@ export async function openHighWater(
     bornAtMs = await withLock(lock, async check => {
       const found = await readMark(path)
       const born = Math.max(Math.ceil(clock()), found?.untilMs ?? 0)
-      onMark(await write(check))
+      onMark(await write(found, check))
       return born
     })
   } catch (error) {
@@ -75,8 +77,9 @@ export async function openHighWater(
   const renew = async (): Promise<void> => {
     try {
       await withLock(lock, async check => {
-        if ((await readMark(path))?.owner !== owner) throw new Error(`another gate has taken ${path} over`)
-        onMark(await write(check))
+        const found = await readMark(path)
+        if (found?.owner !== owner) throw new Error(`another gate has taken ${path} over`)
+        onMark(await write(found, check))
       })
       failed = false
     } catch (error) {

@@ -8,6 +8,11 @@ export type RefusalCounts = Partial<Record<RefusalCode, number>>
 /** Why a WebSocket was closed; `other` = by its client, or the network. */
 export type CloseReason =
   | 'session_expired'
+  | 'revoked'
+  | 'auth_timeout'
+  | 'auth_refused'
+  | 'application'
+  | 'handler_failed'
   | 'draining'
   | 'rate_limited'
   | 'message_too_big'

@@ -16,6 +16,8 @@ export type ClaimResult = 'fresh' | 'replayed' | 'full' | 'unavailable'
 export interface ReplayCache {
   /** Claims a nonce (16 one-byte characters) until it expires. Times are Unix milliseconds of the one clock. */
   claim(nonce: string, expiresAtMs: number, nowMs: number): ClaimResult
+  /** Whether a nonce was claimed, as far as is remembered at `nowMs`. Claims nothing. */
+  has(nonce: string, expiresAtMs: number, nowMs: number): boolean
   /** How long until there is room again in a full cache, as far as can be told, in milliseconds. */
   roomInMs(nowMs: number): number
   /** Nonces remembered now, expired ones that were not yet swept out included. */

@@ -57,6 +57,7 @@ export function createMemoryReplayCache(capacity: number): ReplayCache {
       if (spent.size > highWater) highWater = spent.size
       return 'fresh'
     },
+    has: nonce => spent.has(nonce),
     roomInMs(at) {
       // The oldest entry is the first to expire, but for different lifetimes.
       const [oldest] = spent.rkeys()

@@ -55,6 +55,9 @@ export function openSharedReplayCache(
   const firstCells = Array.from({ length: tables }, (_, table) => firstCellAt(table, capacity))
   let latestMs = Number.NEGATIVE_INFINITY
 
+  /** The cell in its table where the search for a nonce begins. */
+  const firstCellOf = (mixed: number): number => Math.floor((mixed / 2 ** 32) * cells)
+
   // Words never written are of period 0, so the first one in use is the next with the same table.
   const periodOf = (ms: number): number => Math.floor((ms - baseMs) / maxTtlMs) + tables
 
@@ -91,10 +94,10 @@ export function openSharedReplayCache(
       const table = period % tables
       const first = firstCells[table] ?? 0
       const floor = period * stride
-      const mixed = Math.imul(partOf(nonce, 0) ^ partOf(nonce, 8), golden) >>> 0
+      const mixed = mixOf(nonce)
       const mineUpper = floor + (mixed % stride)
-      const mine = wordOf(mineUpper, partOf(nonce, 4) ^ partOf(nonce, 12))
-      let cell = Math.floor((mixed / 2 ** 32) * cells)
+      const mine = wordOf(mineUpper, restOf(nonce))
+      let cell = firstCellOf(mixed)
 
       for (let probed = 0; probed < cells; probed++) {
         const at = first + cell
@@ -118,6 +121,21 @@ export function openSharedReplayCache(
         cell = cell + 1 === cells ? 0 : cell + 1
       }
       return 'full'
+    },
+
+    has(nonce, expiresAtMs) {
+      const period = periodOf(expiresAtMs)
+      const first = firstCells[period % tables] ?? 0
+      const floor = period * stride
+      const mixed = mixOf(nonce)
+      const wanted = wordOf(floor + (mixed % stride), restOf(nonce))
+      const start = firstCellOf(mixed)
+      for (let step = 0; step < cells; step++) {
+        const seen = atomics.load(words, first + ((start + step) % cells))
+        if (upperHalf(seen) < floor) return false
+        if (seen === wanted) return true
+      }
+      return false
     },
 
     turnOver(nowMs) {
@@ -146,6 +164,12 @@ export function openSharedReplayCache(
     capacity,
   }
 }
+
+/** Half of a nonce, mixed to 32 bits: they say where it belongs, and the lowest five are kept in its word. */
+const mixOf = (nonce: string): number => Math.imul(partOf(nonce, 0) ^ partOf(nonce, 8), golden) >>> 0
+
+/** The other half, as 32 bits. */
+const restOf = (nonce: string): number => partOf(nonce, 4) ^ partOf(nonce, 12)
 
 /** Four characters of a nonce as 32 bits. */
 const partOf = (nonce: string, at: number): number =>

@@ -1,57 +1,109 @@
+import type { Revocation } from '../cluster/relay.js'
+import type { CloseReason } from '../ops/metrics.js'
 import { closeCode } from '../protocol.js'
 import type { Socket } from './session.js'
 
-/** All open sockets, by the second their session ends in: one structure serves expiry and drain, no timer a socket. */
+/**
+ * All open sockets, by the second their session ends in: one structure serves expiry, revocation and drain, no timer a
+ * socket. Each second has a list that runs through the sessions themselves, so a socket costs two references.
+ */
 export interface SocketTable {
   add(ws: Socket): void
   delete(ws: Socket): void
-  /** Closes with 4401 every socket whose session has ended at `nowSeconds`. */
+  /** Puts a socket under another end of its session. */
+  renew(ws: Socket, expiresAtSeconds: number): void
+  /**
+   * Closes every socket whose time has run out at `nowSeconds`: with 4401, or with 4408 where nobody has said who it
+   * is.
+   */
   closeExpired(nowSeconds: number): void
+  /** Closes with 4403 all whose authority was revoked; answers how many. Looks at every socket. */
+  closeRevoked(revocation: Revocation): number
   /** Some sockets that are open, at most `count`. */
   take(count: number): Socket[]
   readonly size: number
 }
 
 export function createSocketTable(): SocketTable {
-  const bySecond = new Map<number, Set<Socket>>()
+  const heads = new Map<number, Socket>()
   let size = 0
+
+  function* listFrom(head: Socket | undefined): Generator<Socket> {
+    for (let ws = head; ws !== undefined; ws = ws.getUserData().session.next) yield ws
+  }
+
+  function add(ws: Socket): void {
+    const session = ws.getUserData().session
+    const head = heads.get(session.expiresAtSeconds)
+    session.next = head
+    session.previous = undefined
+    if (head !== undefined) head.getUserData().session.previous = ws
+    heads.set(session.expiresAtSeconds, ws)
+    size++
+  }
+
+  function remove(ws: Socket): void {
+    const session = ws.getUserData().session
+    const { next, previous, expiresAtSeconds } = session
+    if (previous !== undefined) previous.getUserData().session.next = next
+    else if (heads.get(expiresAtSeconds) !== ws) return
+    else if (next !== undefined) heads.set(expiresAtSeconds, next)
+    else heads.delete(expiresAtSeconds)
+    if (next !== undefined) next.getUserData().session.previous = previous
+    session.next = undefined
+    session.previous = undefined
+    size--
+  }
+
   return {
     get size() {
       return size
     },
-    add(ws) {
-      const second = ws.getUserData().expiresAtSeconds
-      const sockets = bySecond.get(second)
-      if (sockets === undefined) bySecond.set(second, new Set([ws]))
-      else sockets.add(ws)
-      size++
-    },
-    delete(ws) {
-      const second = ws.getUserData().expiresAtSeconds
-      const sockets = bySecond.get(second)
-      if (!sockets?.delete(ws)) return
-      size--
-      if (sockets.size === 0) bySecond.delete(second)
+    add,
+    delete: remove,
+    renew(ws, expiresAtSeconds) {
+      remove(ws)
+      ws.getUserData().session.expiresAtSeconds = expiresAtSeconds
+      add(ws)
     },
     closeExpired(nowSeconds) {
-      for (const [second, sockets] of bySecond) {
-        if (second > nowSeconds) continue
-        for (const ws of [...sockets]) {
-          ws.getUserData().closeReason = 'session_expired'
-          ws.end(closeCode.sessionExpired, 'session_expired')
+      // Closing takes a socket out of its list, so the list is read first.
+      for (const [second, head] of [...heads])
+        if (second <= nowSeconds) for (const ws of [...listFrom(head)]) closeOutOfTime(ws)
+    },
+    closeRevoked({ subject, name, atSeconds }) {
+      const member = subject === 'user' ? 'user' : 'id'
+      const revoked: Socket[] = []
+      for (const head of heads.values())
+        for (const ws of listFrom(head)) {
+          const session = ws.getUserData().session
+          if (session[member] === name && session.issuedAtSeconds <= atSeconds) revoked.push(ws)
         }
-      }
+      for (const ws of revoked) endWith(ws, 'revoked', closeCode.revoked, 'revoked')
+      return revoked.length
     },
     take(count) {
       const taken: Socket[] = []
-      for (const sockets of bySecond.values())
-        for (const ws of sockets) {
+      for (const head of heads.values())
+        for (const ws of listFrom(head)) {
           if (taken.length === count) return taken
           taken.push(ws)
         }
       return taken
     },
   }
+}
+
+/** Closes a socket, and keeps why. */
+export function endWith(ws: Socket, reason: CloseReason, code: number, text: string): void {
+  ws.getUserData().session.closeReason = reason
+  ws.end(code, text)
+}
+
+/** Closes a socket whose session has ended, or whose time to say who it is. */
+export function closeOutOfTime(ws: Socket): void {
+  if (ws.getUserData().session.user === '') endWith(ws, 'auth_timeout', closeCode.authTimeout, 'auth_timeout')
+  else endWith(ws, 'session_expired', closeCode.sessionExpired, 'session_expired')
 }
 
 const batchIntervalMs = 50
@@ -79,10 +131,13 @@ export function drainSockets(table: SocketTable, deadlineMs: number): Promise<vo
     }
     const timer = setInterval(() => {
       if (performance.now() >= startsAtMs)
-        for (const ws of table.take(batchSize)) {
-          ws.getUserData().closeReason = 'draining'
-          ws.end(closeCode.draining, `retry_after_ms=${Math.floor(Math.random() * spreadMs)}`)
-        }
+        for (const ws of table.take(batchSize))
+          endWith(
+            ws,
+            'draining',
+            closeCode.draining,
+            `retry_after_ms=${Math.floor(Math.random() * spreadMs)}`,
+          )
       if (table.size === 0) finish()
     }, batchIntervalMs)
     const deadline = setTimeout(finish, deadlineMs)

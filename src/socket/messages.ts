@@ -1,146 +1,158 @@
 import type { Clock } from '../clock.js'
-import type { Relay } from '../cluster/relay.js'
+import type { Publication, Relay } from '../cluster/relay.js'
+import type { Log } from '../ops/log.js'
 import type { Counters } from '../ops/metrics.js'
 import { nextArrival, type Rate } from '../ops/rate.js'
 import { closeCode, isChannelName, messageError } from '../protocol.js'
 import { mayPublish, maySubscribe } from '../ticket/rights.js'
-import type { Session, Socket } from './session.js'
+import type { Embedding } from './connection.js'
+import { fanOut, type Incoming, type Topics, topicOf } from './encoding.js'
+import { closeOutOfTime, endWith } from './lifecycle.js'
+import { answer, done, fail, welcome } from './replies.js'
+import type { Socket } from './session.js'
 
 export interface MessageParts {
   readonly rate: Rate | undefined
   readonly maxMessageBytes: number
+  readonly topics: Topics
+  /** Whether large messages go out compressed to those who can read that. */
+  readonly compresses: boolean
   readonly counters: Counters
   readonly clock: Clock
+  readonly log: Log
   /** Where messages go besides this thread's own sockets. */
   readonly relay: Relay | undefined
+  readonly embedding: Embedding | undefined
+  /** Extends the session by a ticket. */
+  readonly renew: (ws: Socket, message: Incoming, nowMs: number) => void
+  /** Takes the first message on a socket whose user is not known yet. */
+  readonly identify: (ws: Socket, message: Incoming | undefined, nowMs: number) => void
 }
-
-interface Incoming {
-  readonly type?: unknown
-  readonly channel?: unknown
-  readonly data?: unknown
-  readonly id?: unknown
-}
-
-/** An `id` is the client's own: it comes back with the answer, so it has to be small. */
-const isId = (id: unknown): id is string | number =>
-  (typeof id === 'string' && id.length <= 64) || (typeof id === 'number' && Number.isFinite(id))
 
 const maxSubscriptions = 128
 
-const decoder = new TextDecoder('utf-8', { fatal: true })
+// Below this, the work outweighs what is saved.
+const minCompressedBytes = 512
 
 /** What a socket says and hears once it is open (PROTOCOL.md). Channels are uWS topics, so fan-out is native. */
-export function createMessages({ rate, maxMessageBytes, counters, clock, relay }: MessageParts) {
+export function createMessages(parts: MessageParts) {
+  const { rate, maxMessageBytes, topics, counters, clock, log, relay, embedding } = parts
   const burst = rate === undefined ? 0 : rate.count * 2
 
-  const send = (ws: Socket, message: object): void => {
-    ws.send(JSON.stringify(message))
-  }
-
-  const fail = (ws: Socket, code: string, detail: string, id: unknown): void =>
-    send(ws, { type: 'error', code, detail, ...(isId(id) ? { id } : {}) })
-
-  const done = (ws: Socket, id: unknown): void => {
-    if (isId(id)) send(ws, { type: 'ok', id })
-  }
-
-  function close(ws: Socket, reason: Session['closeReason'], code: number, text: string): void {
-    ws.getUserData().closeReason = reason
-    ws.end(code, text)
-  }
-
   /** False when the message came too early, and the socket is closed. */
-  function isInRate(ws: Socket): boolean {
+  function isInRate(ws: Socket, nowMs: number): boolean {
     if (rate === undefined) return true
-    const session = ws.getUserData()
-    const next = nextArrival(session.arrivalMs, clock(), rate, burst)
+    const session = ws.getUserData().session
+    const next = nextArrival(session.arrivalMs, nowMs, rate, burst)
     if (next >= 0) {
       session.arrivalMs = next
       return true
     }
     const retryAfterMs = Math.ceil(rate.seconds * 1000 * (1 + Math.random()))
-    close(ws, 'rate_limited', closeCode.rateLimited, `retry_after_ms=${retryAfterMs}`)
+    endWith(ws, 'rate_limited', closeCode.rateLimited, `retry_after_ms=${retryAfterMs}`)
     return false
   }
 
   function subscribe(ws: Socket, channel: string): boolean {
-    const session = ws.getUserData()
-    if (ws.isSubscribed(topicOf(channel))) return true
-    if (session.subscriptions >= maxSubscriptions) return false
-    session.subscriptions++
-    return ws.subscribe(topicOf(channel))
+    const topic = topicOf(ws.getUserData().session.encoding.name, channel)
+    if (ws.isSubscribed(topic)) return true
+    return ws.getTopics().length < maxSubscriptions && ws.subscribe(topic)
   }
 
-  function parse(message: ArrayBuffer): Incoming | undefined {
-    try {
-      const value: unknown = JSON.parse(decoder.decode(message))
-      return typeof value === 'object' && value !== null && !Array.isArray(value) ? value : undefined
-    } catch {
-      return undefined
+  const compresses = ({ data }: Publication): boolean => parts.compresses && data.length >= minCompressedBytes
+
+  /** Sends what a socket publishes to all others, here and elsewhere. */
+  function publish(ws: Socket, channel: string, data: Uint8Array, encoding: Publication['encoding']): void {
+    counters.messagesPublished++
+    const publication: Publication = {
+      type: 'publish',
+      channel,
+      encoding,
+      data,
+      user: ws.getUserData().session.user,
     }
+    fanOut(topics, publication, compresses(publication), ws)
+    relay?.send(publication)
   }
 
   const handlers: Readonly<Record<string, (ws: Socket, channel: string, message: Incoming) => void>> = {
-    publish(ws, channel, { data, id }) {
+    publish(ws, channel, message) {
+      const { data, id } = message
       if (data === undefined) return fail(ws, messageError.malformed, 'A message needs data.', id)
-      const session = ws.getUserData()
-      if (!mayPublish(session.rights, channel))
+      const { rights, encoding } = ws.getUserData().session
+      if (!mayPublish(rights, channel))
         return fail(ws, messageError.channelForbidden, 'No right to publish on this channel.', id)
-      counters.messagesPublished++
-      const text = JSON.stringify({ type: 'message', channel, data, user: session.user })
-      ws.publish(topicOf(channel), text)
-      relay?.send(topicOf(channel), text)
+      if (embedding?.takesMessages) return embedding.message(ws, channel, message)
+      publish(ws, channel, data, encoding.name)
       done(ws, id)
     },
     subscribe(ws, channel, { id }) {
-      if (!maySubscribe(ws.getUserData().rights, channel))
+      if (!maySubscribe(ws.getUserData().session.rights, channel))
         return fail(ws, messageError.channelForbidden, 'No right to subscribe to this channel.', id)
       if (!subscribe(ws, channel))
         return fail(ws, messageError.tooManyChannels, `A socket may hear ${maxSubscriptions} channels.`, id)
       done(ws, id)
     },
     unsubscribe(ws, channel, { id }) {
-      if (ws.unsubscribe(topicOf(channel))) ws.getUserData().subscriptions--
+      ws.unsubscribe(topicOf(ws.getUserData().session.encoding.name, channel))
       done(ws, id)
-    },
-    ping(ws, _channel, { id }) {
-      send(ws, { type: 'pong', ...(isId(id) ? { id } : {}) })
     },
   }
 
+  /** Greets, and joins the channel of the path where the rights allow to hear that. */
+  function enter(ws: Socket): void {
+    const { channel, rights, encoding } = ws.getUserData().session
+    if (maySubscribe(rights, channel)) ws.subscribe(topicOf(encoding.name, channel))
+    welcome(ws)
+    embedding?.open(ws)
+  }
+
+  function act(ws: Socket, message: Incoming, nowMs: number): void {
+    const { type, id } = message
+    if (type === 'ping') return answer(ws, { type: 'pong' }, id)
+    if (type === 'renew') return parts.renew(ws, message, nowMs)
+    if (type === 'auth')
+      return fail(ws, messageError.malformed, 'Who this is, is known already: renew instead.', id)
+    const handler = typeof type === 'string' && Object.hasOwn(handlers, type) ? handlers[type] : undefined
+    if (handler === undefined)
+      return fail(ws, messageError.unknownType, 'There is no such type of message.', id)
+    // Only who publishes may leave the channel out, and means the one in the path.
+    const channel = message.channel ?? (type === 'publish' ? ws.getUserData().session.channel : undefined)
+    if (typeof channel !== 'string' || !isChannelName(channel))
+      return fail(ws, messageError.channelInvalid, 'A channel name is needed here.', id)
+    handler(ws, channel, message)
+  }
+
   return {
-    /** For uWS `open`: greets, and joins the channel of the path where the ticket lets it hear that. */
-    open(ws: Socket): void {
-      const { id, user, channel, rights, expiresAtSeconds } = ws.getUserData()
-      if (maySubscribe(rights, channel)) {
-        ws.getUserData().subscriptions = 1
-        ws.subscribe(topicOf(channel))
-      }
-      send(ws, { type: 'welcome', session: id, user, channel, expires: expiresAtSeconds })
-    },
+    enter,
+    publish,
+    /** Sends what was published elsewhere to all who hear it here; answers how many. */
+    deliver: (publication: Publication): number => fanOut(topics, publication, compresses(publication)),
     /** For uWS `message`. */
     message(ws: Socket, bytes: ArrayBuffer, isBinary: boolean): void {
       counters.messagesReceived++
       if (bytes.byteLength > maxMessageBytes)
-        return close(ws, 'message_too_big', closeCode.messageTooBig, `at most ${maxMessageBytes} bytes`)
-      if (!isInRate(ws)) return
-      const message = isBinary ? undefined : parse(bytes)
-      if (message === undefined)
-        return fail(ws, messageError.malformed, 'A message is one JSON object in a text frame.', undefined)
-      const { type, id } = message
-      const handler = typeof type === 'string' && Object.hasOwn(handlers, type) ? handlers[type] : undefined
-      if (handler === undefined)
-        return fail(ws, messageError.unknownType, 'There is no such type of message.', id)
-      // Only who publishes may leave the channel out, and means the one in the path.
-      const channel =
-        message.channel ?? (type === 'publish' || type === 'ping' ? ws.getUserData().channel : undefined)
-      if (typeof channel !== 'string' || !isChannelName(channel))
-        return fail(ws, messageError.channelInvalid, 'A channel name is needed here.', id)
-      handler(ws, channel, message)
+        return endWith(ws, 'message_too_big', closeCode.messageTooBig, `at most ${maxMessageBytes} bytes`)
+      const nowMs = clock()
+      const { encoding, expiresAtSeconds, user } = ws.getUserData().session
+      // Sockets are looked at once a second; nothing is done for one in the time between.
+      if (nowMs >= expiresAtSeconds * 1000) return closeOutOfTime(ws)
+      if (!isInRate(ws, nowMs)) return
+      try {
+        const message = isBinary === encoding.isBinary ? encoding.read(Buffer.from(bytes)) : undefined
+        if (user === '') parts.identify(ws, message, nowMs)
+        else if (message !== undefined) act(ws, message, nowMs)
+        else fail(ws, messageError.malformed, malformed[encoding.name], undefined)
+      } catch (error) {
+        // An embedding application decides in there, too; its faults are not to end other sockets.
+        log.error({ err: error }, 'a message failed')
+        endWith(ws, 'handler_failed', closeCode.internalError, 'internal_error')
+      }
     },
   }
 }
 
-// A topic of uWS may not be empty, a channel name may.
-const topicOf = (channel: string): string => `json:${channel}`
+const malformed = {
+  json: 'A message is one JSON object in a text frame, with data at most once and 128 deep.',
+  msgpack: 'A message is one MessagePack map in a binary frame, with plain data, 128 deep at most.',
+}

@@ -48,7 +48,7 @@ export interface VerifierOptions {
   readonly capacity?: number | undefined
   /**
    * The memory of what was spent, in place of one of that capacity: for verifiers that share one, as when keys change,
-   * or to see how full it is.
+   * or to see how full it is. Those with configured keys must allow one clock skew.
    */
   readonly replay?: ReplayCache | undefined
   /**
@@ -89,6 +89,9 @@ const memoryOfKey = new WeakMap<BootKey, ReplayCache>()
 
 /** The memory that spends tickets under configured keys for a node now. */
 const memoryOfNode = new Map<string, ReplayCache>()
+
+/** The clock skew that verifiers which share a memory allow: it decides how long a ticket must be remembered. */
+const skewOfMemory = new WeakMap<ReplayCache, number>()
 
 /**
  * Verifies single-use tickets and spends them, in memory, without any I/O.
@@ -203,7 +206,16 @@ function resolve(options: VerifierOptions): Resolved {
     demand(known === replay, 'replay', 'the one of the first verifier with this boot key: use that verifier')
     memoryOfKey.set(bootKey, replay)
   }
-  if (hasOutsideKeys) memoryOfNode.set(node, replay)
+  if (hasOutsideKeys) {
+    const known = skewOfMemory.get(replay) ?? clockSkewSeconds
+    demand(
+      known === clockSkewSeconds,
+      'clockSkewSeconds',
+      'that of the other verifiers with this replay cache',
+    )
+    skewOfMemory.set(replay, clockSkewSeconds)
+    memoryOfNode.set(node, replay)
+  }
 
   const skewMs = clockSkewSeconds * 1000
   return {

@@ -19,6 +19,11 @@ export interface VerifiedTicket {
   readonly nonce: string
   /** Refused at and after this instant, Unix milliseconds. */
   readonly expiresAtMs: number
+  /**
+   * When the authority behind it was given, Unix seconds: that of its token or, where it names none, its own issue by
+   * the latest clock that its minter may have.
+   */
+  readonly authorizedAtSeconds: number
   readonly claims: TicketClaims
 }
 
@@ -86,7 +91,8 @@ export function verifyTicket(
   const claims = unpackClaims(body.subarray(headerBytes))
   if (claims === undefined) return 'ticket_invalid'
   if (nowMs >= claims.sessionEndsAtSeconds * 1000) return 'ticket_expired'
-  return { nonce: readNonce(body), expiresAtMs, claims }
+  const authorizedAtSeconds = claims.tokenIssuedAtSeconds ?? Math.floor((issuedAtMs - skewMs) / 1000)
+  return { nonce: readNonce(body), expiresAtMs, authorizedAtSeconds, claims }
 }
 
 /** How long a ticket of an outside minter can be good at a gate, at most: minters choose lifetimes within the format. */

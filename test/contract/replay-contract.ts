@@ -6,6 +6,7 @@ import type { ClaimResult } from '../../src/replay/contract.js'
 export interface ReplayHarness {
   readonly cache: {
     claim(nonce: string, expiresAtMs: number, nowMs: number): ClaimResult | Promise<ClaimResult>
+    has(nonce: string, expiresAtMs: number, nowMs: number): boolean | Promise<boolean>
     roomInMs(nowMs: number): number | Promise<number>
     readonly size: number
     readonly capacity: number
@@ -90,6 +91,16 @@ export function replayContract(t: Test, name: string, create: Create, traits: Re
       t.equal(await subject.claim(nonceOf('a', 0), expiresAtMs), 'replayed', `${part} of its life on`)
     }
     t.equal(await subject.claim(nonceOf('a', 1), expiresAtMs), 'fresh', 'another is another')
+  })
+
+  test('to ask claims nothing, and tells what was claimed', 1000, async (t, subject) => {
+    const expiresAtMs = subject.nowMs + ttlMs
+    const has = (n: number) => subject.cache.has(nonceOf('asked', n), expiresAtMs, subject.nowMs)
+    for (let n = 0; n < 200; n++) t.equal(await has(n), false)
+    for (let n = 0; n < 100; n++) t.equal(await subject.claim(nonceOf('asked', n), expiresAtMs), 'fresh')
+    for (let n = 0; n < 200; n++) if ((await has(n)) !== n < 100) t.fail(`number ${n}`)
+    await subject.wait(ttlMs / 2)
+    t.equal(await has(0), true, 'half its life on')
   })
 
   test('of many claims at once one is fresh', 1000, async (t, subject) => {

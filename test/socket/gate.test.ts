@@ -1,7 +1,7 @@
 import t from 'tap'
 import { jsonOf, knock, request, upgradeHeaders } from '../support/http.js'
 import { hasRetryAfter, isProblem } from '../support/problem.js'
-import { serverHasRead } from '../support/raw.js'
+import { RawConnection, serverHasRead, upgradeText } from '../support/raw.js'
 import { adminKey, startServer } from '../support/server.js'
 import { attempt, Client, enter, socketUrl } from '../support/tclient.js'
 import { gatePath, mint, mintWith, tokenFor } from '../support/tokens.js'
@@ -139,6 +139,15 @@ t.test('without a ticket nothing opens', async t => {
   ] as const
   for (const [name, path, options] of cases)
     isProblem(t, await knock(server.url, path, options), '401 ticket_missing', name)
+})
+
+t.test('a refusal ends its connection', async t => {
+  const connection = await RawConnection.connect(server.url)
+  connection.write(upgradeText('/channel/'))
+  const reply = await connection.response()
+  t.equal(reply?.status, 401)
+  t.equal(reply?.headers.connection, 'close')
+  await connection.closed
 })
 
 t.test('other parameters beside the ticket do no harm', async t => {

@@ -1,7 +1,8 @@
 import { App, us_socket_local_port } from 'uWebSockets.js'
 import t, { type Test } from 'tap'
+import { encodings } from '../../src/socket/encoding.js'
 import { createSocketTable, drainSockets } from '../../src/socket/lifecycle.js'
-import type { Session, Socket } from '../../src/socket/session.js'
+import { createSession, type Socket, type SocketData } from '../../src/socket/session.js'
 import { type Client, open } from '../support/tclient.js'
 
 /** A uWS server that keeps a table of its sockets. The path of a socket is the second its session ends in. */
@@ -9,21 +10,22 @@ const start = async (t: Test) => {
   const table = createSocketTable()
   const reasons: string[] = []
   let opened: (ws: Socket) => void = () => {}
-  const app = App().ws<Session>('/*', {
+  const app = App().ws<SocketData>('/*', {
     upgrade(res, req, context) {
-      const session: Session = {
-        id: 'session',
-        user: 'maggie',
+      const [, second, user = 'maggie', issued = '0'] = req.getUrl().split('/')
+      const session = createSession({
+        id: `session-of-${user}`,
+        user,
         channel: '',
         rights: {},
-        expiresAtSeconds: Number(req.getUrl().slice(1)),
-        addressKey: '',
-        subscriptions: 0,
-        arrivalMs: 0,
-        closeReason: 'other',
-      }
-      res.upgrade(
-        session,
+        issuedAtSeconds: Number(issued),
+        expiresAtSeconds: Number(second),
+        encoding: encodings.json,
+        origin: '',
+        address: '',
+      })
+      res.upgrade<SocketData>(
+        { session },
         req.getHeader('sec-websocket-key'),
         '',
         req.getHeader('sec-websocket-extensions'),
@@ -37,7 +39,7 @@ const start = async (t: Test) => {
     message: (ws, message) => void ws.send(message),
     close(ws) {
       table.delete(ws)
-      reasons.push(ws.getUserData().closeReason)
+      reasons.push(ws.getUserData().session.closeReason ?? 'other')
     },
   })
   const port = await new Promise<number>(resolve => {
@@ -45,11 +47,11 @@ const start = async (t: Test) => {
   })
   t.teardown(() => app.close())
   /** Opens a socket, and gives both of its ends. */
-  const enter = async (endsAtSeconds: number): Promise<{ client: Client; ws: Socket }> => {
+  const enter = async (endsAtSeconds: number, more = ''): Promise<{ client: Client; ws: Socket }> => {
     const serverEnd = new Promise<Socket>(resolve => {
       opened = resolve
     })
-    const client = await open(`ws://127.0.0.1:${port}/${endsAtSeconds}`)
+    const client = await open(`ws://127.0.0.1:${port}/${endsAtSeconds}${more}`)
     return { client, ws: await serverEnd }
   }
   return { table, reasons, enter }
@@ -95,6 +97,63 @@ t.test('a socket that has gone is in the table no more', async t => {
   table.delete(staying.ws)
   t.equal(table.size, 0, 'gone twice is gone once')
   t.not(ws, staying.ws)
+})
+
+t.test('sockets under one second leave in any order', async t => {
+  const { table, enter } = await start(t)
+  const all: Socket[] = []
+  for (let n = 0; n < 5; n++) all.push((await enter(100)).ws)
+  const left = new Set(all)
+  for (const gone of [2, 0, 4, 3, 1].flatMap(index => all[index] ?? [])) {
+    table.delete(gone)
+    left.delete(gone)
+    t.strictSame(new Set(table.take(10)), left)
+    t.equal(table.size, left.size)
+  }
+})
+
+t.test('a renewed socket is under its new end', async t => {
+  const { table, enter } = await start(t)
+  const [one, two, three] = [await enter(100), await enter(100), await enter(100)]
+  table.renew(two.ws, 200)
+  t.equal(two.ws.getUserData().session.expiresAtSeconds, 200)
+  table.renew(one.ws, 50)
+  t.equal(table.size, 3)
+  table.closeExpired(150)
+  for (const { client } of [one, three]) t.equal((await client.closed).code, 4401)
+  t.ok(await echoes(two))
+  table.closeExpired(200)
+  t.equal((await two.client.closed).code, 4401)
+})
+
+t.test('a revocation closes whose authority it ends, by user or session', async t => {
+  const { table, reasons, enter } = await start(t)
+  const [before, at, after] = [
+    await enter(1000, '/maggie/99'),
+    await enter(1001, '/maggie/100'),
+    await enter(1000, '/maggie/101'),
+  ]
+  const other = await enter(1000, '/theo/99')
+  const revoke = (subject: 'user' | 'session', name: string): number =>
+    table.closeRevoked({ type: 'revoke', subject, name, atSeconds: 100, untilSeconds: 2000 })
+  t.equal(revoke('user', 'session-of-maggie'), 0)
+  t.equal(revoke('session', 'maggie'), 0)
+  t.equal(revoke('user', 'maggie'), 2)
+  for (const { client } of [before, at]) t.strictSame(await client.closed, { code: 4403, reason: 'revoked' })
+  t.strictSame(reasons, ['revoked', 'revoked'])
+  t.ok((await echoes(after)) && (await echoes(other)))
+  t.equal(revoke('session', 'session-of-theo'), 1)
+  t.equal((await other.client.closed).code, 4403)
+})
+
+t.test('who has not said who it is in time, is told so', async t => {
+  const { table, reasons, enter } = await start(t)
+  const silent = await enter(100, '/')
+  table.closeExpired(99)
+  t.ok(await echoes(silent))
+  table.closeExpired(100)
+  t.strictSame(await silent.client.closed, { code: 4408, reason: 'auth_timeout' })
+  t.strictSame(reasons, ['auth_timeout'])
 })
 
 t.test('some are taken, at most as many as asked for', async t => {

@@ -1,3 +1,4 @@
+import { pack, unpack } from 'msgpackr'
 import WebSocket, { type ClientOptions } from 'ws'
 import type { Json, Reply } from './http.js'
 
@@ -13,6 +14,8 @@ export interface OpenOptions {
   readonly from?: string
 }
 
+const msgpackProtocol = 'ticketgate.v1.msgpack'
+
 /** A `ws` client that queues what it hears, so that no message is missed and none is waited for by sleeping. */
 export class Client {
   readonly socket: WebSocket
@@ -23,8 +26,9 @@ export class Client {
   constructor(socket: WebSocket) {
     this.socket = socket
     socket.on('message', (data, isBinary) => {
-      if (isBinary) throw new Error('a binary frame on a JSON socket')
-      const message = JSON.parse(String(data)) as Json
+      if (isBinary !== (socket.protocol === msgpackProtocol))
+        throw new Error(`a ${isBinary ? 'binary' : 'text'} frame on a socket of ${socket.protocol}`)
+      const message = (isBinary ? unpack(data as Buffer) : JSON.parse(String(data))) as Json
       const first = this.#waiting.shift()
       if (first === undefined) this.#queue.push(message)
       else first.resolve(message)
@@ -55,8 +59,16 @@ export class Client {
     }
   }
 
+  /** Sends a message in the socket's encoding; text and bytes as they are. */
   send(message: unknown): void {
-    this.socket.send(typeof message === 'string' ? message : JSON.stringify(message))
+    if (typeof message === 'string' || message instanceof Uint8Array) this.socket.send(message)
+    else this.socket.send(this.socket.protocol === msgpackProtocol ? pack(message) : JSON.stringify(message))
+  }
+
+  /** Nothing was said to this client before: asks for a pong and sees what comes first. */
+  async hearsNothing(): Promise<boolean> {
+    const first = await this.ask({ type: 'ping', id: 'anything before?' })
+    return first.type === 'pong' && first.id === 'anything before?'
   }
 
   /** Says something and waits for the next thing heard. */

@@ -307,6 +307,15 @@ t.test(
   },
 )
 
+t.test('verifiers that share a memory allow one clock skew, or the laxer would outlast it', async t => {
+  const replay = createMemoryReplayCache(100)
+  const create = (clockSkewSeconds: number) => () =>
+    createVerifier({ keys: [outside], node: 'skewed', clock: () => nowMs, replay, clockSkewSeconds })
+  create(0)()
+  t.throws(create(300), { name: 'TypeError', message: /^clockSkewSeconds must be/ })
+  t.doesNotThrow(create(0))
+})
+
 t.test('a boot key has one memory: a second verifier must share it', async t => {
   const key = createBootKey()
   const replay = createMemoryReplayCache(100)

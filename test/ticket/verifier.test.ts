@@ -51,6 +51,7 @@ t.test('a ticket signed in another language is good', async t => {
   const expected: VerifiedTicket = {
     nonce: Buffer.from('a0a1a2a3a4a5a6a7a8a9aaabacadaeaf', 'hex').toString('latin1'),
     expiresAtMs: nowMs + 10_000,
+    authorizedAtSeconds: vectorClaims.tokenIssuedAtSeconds,
     claims: vectorClaims,
   }
   t.strictSame(verifyTicket(vectorText, ring, nowMs, anyTime), expected)
@@ -68,6 +69,22 @@ t.test('what is issued is good, and says what was asked for', async t => {
     claims: vectorClaims,
   })
 })
+
+t.test(
+  'a ticket that names no token is dated by its own issue, an outside one as early as it may be',
+  async t => {
+    const { tokenIssuedAtSeconds: _, ...claims } = vectorClaims
+    const dated = (id: number, at: number, policy: TicketPolicy): unknown => {
+      const text =
+        issueTicket(claims, { key: ticketKey(id, secret), node: '', nowMs: at, ttlSeconds: 10 }) ?? ''
+      const keys = new Map([[id, ticketKey(id, secret)]])
+      return (verifyTicket(text, keys, nowMs, policy) as VerifiedTicket).authorizedAtSeconds
+    }
+    t.equal(dated(0, nowMs - 1000, anyTime), Math.floor((nowMs - 1000) / 1000))
+    const policy = { node: '', skewMs: 5000, earliestOutsideMs: 0, outsideUntilMs: nowMs + 60_000 }
+    t.equal(dated(1, nowMs, policy), Math.floor((nowMs - 5000) / 1000))
+  },
+)
 
 t.test('a verified ticket is not changed by the next one', async t => {
   const verified = verifyTicket(vectorText, ring, nowMs, anyTime)

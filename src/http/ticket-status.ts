@@ -1,0 +1,54 @@
+import type { Clock } from '../clock.js'
+import { Refusal } from '../errors.js'
+import { type RateLimiter, retryAfterSeconds } from '../ops/rate.js'
+import { routes } from '../protocol.js'
+import type { TicketRefusal, VerifiedTicket } from '../ticket/verifier.js'
+import { type Address, addressKey } from './address.js'
+import { parseJsonObject } from './body.js'
+import type { ClientView } from './request.js'
+import type { Route } from './server.js'
+
+export type TicketState = 'live' | 'used' | 'expired' | 'invalid'
+
+export interface TicketStatusParts {
+  readonly verify: (ticket: string, nowMs: number) => VerifiedTicket | TicketRefusal
+  readonly isRevoked: (ticket: VerifiedTicket) => boolean
+  readonly isSpent: (ticket: VerifiedTicket, nowMs: number) => boolean | Promise<boolean>
+  readonly limiter: RateLimiter
+  readonly clients: ClientView
+  readonly clock: Clock
+}
+
+/**
+ * `/ws_ticket/status`: what has become of a ticket, for a page that saw its socket fail and, as scripts in browsers
+ * do, nothing but close code 1006. Spends nothing.
+ */
+export function ticketStatusRoute(parts: TicketStatusParts): Route<Address> {
+  async function stateOf(text: string): Promise<TicketState> {
+    const nowMs = parts.clock()
+    const ticket = parts.verify(text, nowMs)
+    if (ticket === 'ticket_expired') return 'expired'
+    if (ticket === 'replay_cache_unavailable') throw new Refusal(ticket, { retryAfterSeconds: 1 })
+    if (typeof ticket === 'string' || parts.isRevoked(ticket)) return 'invalid'
+    return (await parts.isSpent(ticket, nowMs)) ? 'used' : 'live'
+  }
+
+  return {
+    path: routes.ticketStatus,
+    methods: ['POST'],
+    context: parts.clients.address,
+    async handler(head, address, body) {
+      // No user has a control character in the name, so these keys are apart from those of users.
+      const waitMs = parts.limiter(`\0${addressKey(address)}`, parts.clock())
+      if (waitMs > 0)
+        throw new Refusal('rate_limited', {
+          detail: 'Too many questions from this address.',
+          retryAfterSeconds: retryAfterSeconds(waitMs),
+        })
+      const { ticket } = parseJsonObject(body, head.contentType)
+      if (typeof ticket !== 'string')
+        throw new Refusal('bad_request', { detail: 'The body must be {"ticket": "…"}.' })
+      return { body: JSON.stringify({ state: await stateOf(ticket) }) }
+    },
+  }
+}

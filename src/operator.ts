@@ -1,0 +1,83 @@
+import { type Clock, toSeconds } from './clock.js'
+import type { Publication, RelayMessage, Revocation } from './cluster/relay.js'
+import type { Config } from './config.js'
+import { Refusal } from './errors.js'
+import { longestTicketMs } from './ops/outside-keys.js'
+import type { RevocationFile } from './ops/revocation-file.js'
+import { isChannelName, isSessionId, isUserName } from './protocol.js'
+import { json } from './socket/json.js'
+
+/** Whose sockets and tokens end: those of a user, or of one login session. */
+export type Subject = { readonly user: string } | { readonly session: string }
+
+/** What the server itself does on its channels and to its sockets: the admin API, and embedding applications. */
+export interface Operator {
+  /** Sends publications to all subscribers; answers how many copies that were. */
+  publish(publications: readonly Publication[]): Promise<number>
+  /**
+   * Closes all sockets of `subject` with 4403 and revokes its tokens; answers how many sockets. Resolves when that
+   * holds in every thread, and over a restart.
+   * @throws Refusal `revocations_full`
+   */
+  disconnect(subject: Subject): Promise<number>
+}
+
+export interface OperatorParts {
+  readonly config: Config
+  readonly file: RevocationFile
+  /** Carries messages out in every thread of this gate; answers how many sockets they reached, in all. */
+  readonly deliver: (messages: readonly RelayMessage[]) => Promise<number>
+  readonly clock: Clock
+}
+
+export function createOperator({ config, file, deliver, clock }: OperatorParts): Operator {
+  // A token may be as old as allowed, and a ticket that names none as old as a ticket can be.
+  const keepSeconds = Math.max(config.tokenMaxTtlSeconds, Math.ceil(longestTicketMs(config) / 1000))
+  return {
+    publish: deliver,
+    async disconnect(subject) {
+      const nowSeconds = toSeconds(clock())
+      const revocation: Revocation = {
+        type: 'revoke',
+        ...('user' in subject
+          ? { subject: 'user', name: subject.user }
+          : { subject: 'session', name: subject.session }),
+        atSeconds: nowSeconds,
+        untilSeconds: nowSeconds + keepSeconds,
+      }
+      if (!file.revocations.add(revocation, nowSeconds))
+        throw new Refusal('revocations_full', {
+          detail: 'So many revocations are kept that there is no room for one more. Nothing was done.',
+        })
+      const disconnected = await deliver([revocation])
+      await file.save()
+      return disconnected
+    },
+  }
+}
+
+/** What an embedding application may do to a running gate. */
+export interface ServerApi {
+  /**
+   * Publishes to all subscribers of a channel, without a user; answers how many those are.
+   * @throws TypeError for a channel that can not be, or data that JSON can not say
+   */
+  publish(channel: string, data: unknown): Promise<number>
+  /**
+   * Closes all sockets of a user or session with 4403, and revokes their tokens; answers how many sockets.
+   * @throws TypeError for a user or session that can not be
+   */
+  disconnect(subject: Subject): Promise<number>
+}
+
+export const serverApi = (operator: Operator): ServerApi => ({
+  async publish(channel, data) {
+    if (!isChannelName(channel)) throw new TypeError('channel must be a channel name')
+    return operator.publish([{ type: 'publish', channel, encoding: 'json', data: json.pack(data) }])
+  },
+  async disconnect(subject) {
+    if ('user' in subject ? !isUserName(subject.user) : !isSessionId(subject.session))
+      throw new TypeError('subject must be {user} or {session}')
+    return operator.disconnect(subject)
+  },
+})

@@ -1,0 +1,73 @@
+import { randomBytes } from 'node:crypto'
+import type { TokenCheck } from '../http/token-check.js'
+import type { ConnectionCaps } from '../ops/caps.js'
+import { closeCode } from '../protocol.js'
+import type { Embedding } from './connection.js'
+import type { Incoming } from './encoding.js'
+import { endWith, type SocketTable } from './lifecycle.js'
+import { addressKeyOf, rightsOf, type Socket } from './session.js'
+
+/** How many sockets of a gate, over all its threads, may be open without having said whose they are. */
+export const maxUnidentified = 256
+
+/** Counts the sockets of one thread whose user is not known yet: apart from all others, so they crowd out nobody. */
+export interface Lobby {
+  /** False when it is full. */
+  enter(): boolean
+  leave(): void
+}
+
+export function createLobby(capacity: number): Lobby {
+  let waiting = 0
+  return {
+    enter: () => waiting < capacity && ++waiting > 0,
+    leave: () => void waiting--,
+  }
+}
+
+export interface FirstMessageParts {
+  readonly check: TokenCheck
+  readonly caps: ConnectionCaps
+  readonly lobby: Lobby
+  readonly table: SocketTable
+  readonly embedding: Embedding | undefined
+  readonly enter: (ws: Socket) => void
+}
+
+/**
+ * The first message on a socket without a ticket: `{type: "auth", payload: TOKEN}`. The token is checked as at
+ * `/ws_ticket`. Anything else closes the socket.
+ */
+export function createFirstMessage({ check, caps, lobby, table, embedding, enter }: FirstMessageParts) {
+  const refuse = (ws: Socket, code: number, reason: string): void => endWith(ws, 'auth_refused', code, reason)
+
+  return (ws: Socket, message: Incoming | undefined, nowMs: number): void => {
+    if (message?.type !== 'auth' || typeof message.payload !== 'string')
+      return refuse(ws, closeCode.sessionExpired, 'auth_required')
+    const session = ws.getUserData().session
+    const token = check.identify(message.payload, nowMs)
+    const denial = 'code' in token ? token : check.permit(token, session.channel, nowMs)
+    if (denial?.code === 'rate_limited')
+      return refuse(ws, closeCode.rateLimited, `retry_after_ms=${Math.ceil(denial.waitMs)}`)
+    if (denial?.code === 'channel_forbidden') return refuse(ws, closeCode.revoked, denial.code)
+    if ('code' in token) return refuse(ws, closeCode.sessionExpired, token.code)
+
+    const { user, session: login, expiresAtSeconds } = token
+    const { channel, origin } = session
+    const data = embedding?.authorize({ user, session: login, channel, origin, expires: expiresAtSeconds })
+    if (data === false) return refuse(ws, closeCode.revoked, 'channel_forbidden')
+    if (!caps.enter(user, addressKeyOf(session)))
+      return refuse(ws, closeCode.rateLimited, `retry_after_ms=${Math.ceil(5000 * (1 + Math.random()))}`)
+    lobby.leave()
+    session.id = login ?? newSessionId()
+    session.user = user
+    session.rights = rightsOf(token)
+    session.issuedAtSeconds = token.issuedAtSeconds
+    if (data !== undefined) session.data = data
+    table.renew(ws, expiresAtSeconds)
+    enter(ws)
+  }
+}
+
+/** Names a socket whose token names no login session. */
+export const newSessionId = (): string => randomBytes(12).toString('base64url')

@@ -1,0 +1,56 @@
+import { titleOf } from '../errors.js'
+import { messageError } from '../protocol.js'
+import { maySubscribe } from '../ticket/rights.js'
+import type { Admission } from './admission.js'
+import type { Embedding } from './connection.js'
+import type { Incoming } from './encoding.js'
+import type { SocketTable } from './lifecycle.js'
+import { answer, fail } from './replies.js'
+import { rightsOf, type Socket, unpackAddress } from './session.js'
+
+export interface RenewalParts {
+  readonly admission: Admission
+  readonly table: SocketTable
+  readonly embedding: Embedding | undefined
+}
+
+/**
+ * Takes a fresh ticket on an open socket, and with it the rights, the login session and the end of the session that
+ * the ticket names. It is checked as at the gate and spent like any; one that is refused changes nothing.
+ */
+export function createRenewal({ admission, table, embedding }: RenewalParts) {
+  return (ws: Socket, { ticket: text, id }: Incoming, nowMs: number): void => {
+    const session = ws.getUserData().session
+    const refuse = (code: Parameters<typeof titleOf>[0]): void => fail(ws, code, titleOf(code), id)
+
+    if (typeof text !== 'string' || text === '') return refuse('ticket_missing')
+    const ticket = admission.check(
+      text,
+      { channel: session.channel, origin: session.origin, address: () => unpackAddress(session.address) },
+      nowMs,
+    )
+    if (typeof ticket === 'string') return refuse(ticket)
+    const { claims } = ticket
+    if (claims.user !== session.user)
+      return fail(ws, messageError.userMismatch, 'The ticket is that of another user.', id)
+    const request = {
+      user: claims.user,
+      session: claims.session,
+      channel: session.channel,
+      origin: session.origin,
+      expires: claims.sessionEndsAtSeconds,
+    }
+    if (embedding?.authorize(request) === false) return refuse('channel_forbidden')
+    const refused = admission.spend(ticket, nowMs)
+    if (refused !== undefined) return refuse(refused)
+
+    session.id = claims.session ?? session.id
+    session.rights = rightsOf(claims)
+    session.issuedAtSeconds = ticket.authorizedAtSeconds
+    table.renew(ws, claims.sessionEndsAtSeconds)
+    // A topic is a channel name behind one letter for the encoding.
+    for (const topic of ws.getTopics())
+      if (!maySubscribe(session.rights, topic.slice(1))) ws.unsubscribe(topic)
+    answer(ws, { type: 'renewed', expires: session.expiresAtSeconds }, id)
+  }
+}

@@ -1,0 +1,30 @@
+import type { Session, Socket } from './session.js'
+
+/** An `id` is the client's own: it comes back with the answer, so it has to be small. */
+const isId = (id: unknown): id is string | number =>
+  (typeof id === 'string' && id.length <= 64) || (typeof id === 'number' && Number.isFinite(id))
+
+/** Says something to one socket, in its encoding. uWS closes one that reads too slowly (`dropped`). */
+export function send(ws: Socket, message: object): void {
+  const { encoding }: Session = ws.getUserData().session
+  ws.send(encoding.write(message), encoding.isBinary)
+}
+
+/** An answer, with the id of the request where it had one. */
+export const answer = (ws: Socket, message: object, id: unknown): void =>
+  send(ws, isId(id) ? { ...message, id } : message)
+
+/** Says that a request was done, if it can be told which. */
+export function done(ws: Socket, id: unknown): void {
+  if (isId(id)) send(ws, { type: 'ok', id })
+}
+
+/** Says why a request was not done. */
+export const fail = (ws: Socket, code: string, detail: string, id: unknown): void =>
+  answer(ws, { type: 'error', code, detail }, id)
+
+/** The first message to a socket whose user is known. */
+export function welcome(ws: Socket): void {
+  const { id, user, channel, expiresAtSeconds } = ws.getUserData().session
+  send(ws, { type: 'welcome', session: id, user, channel, expires: expiresAtSeconds })
+}

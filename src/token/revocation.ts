@@ -1,0 +1,85 @@
+/** Ends what a user, or one login session, was given so far. */
+export interface Revocation {
+  readonly type: 'revoke'
+  readonly subject: 'user' | 'session'
+  readonly name: string
+  /** Tokens issued in this second or before are revoked. Unix seconds. */
+  readonly atSeconds: number
+  /** When the last of them has expired, so that this may be forgotten. Unix seconds. */
+  readonly untilSeconds: number
+}
+
+/** Whose authority it is, and when it was given. */
+export interface Authority {
+  readonly user: string
+  readonly session?: string | undefined
+  readonly issuedAtSeconds: number
+}
+
+/**
+ * Which tokens are good no more. Tokens are dated in whole seconds, so those of the very second of a revocation are
+ * revoked too, and who logs in again gets a token of the next one.
+ */
+export interface Revocations {
+  /** Keeps a revocation. False when there is no room: it then counts for nothing. */
+  add(revocation: Revocation, nowSeconds: number): boolean
+  covers(authority: Authority): boolean
+  /** Those that still count. */
+  list(nowSeconds: number): Revocation[]
+  readonly size: number
+}
+
+// About 20 MB. Beyond it the admin API says that there is no room, rather than that something was revoked which is not.
+const maxRevocations = 100_000
+
+export function createRevocations(
+  known: readonly Revocation[] = [],
+  capacity: number = maxRevocations,
+): Revocations {
+  const subjects = { user: new Map<string, Revocation>(), session: new Map<string, Revocation>() }
+  const all = [subjects.user, subjects.session]
+  const size = (): number => subjects.user.size + subjects.session.size
+
+  function forget(nowSeconds: number): void {
+    for (const revocations of all)
+      for (const [name, { untilSeconds }] of revocations)
+        if (untilSeconds <= nowSeconds) revocations.delete(name)
+  }
+
+  function add(revocation: Revocation, nowSeconds: number): boolean {
+    const { subject, name } = revocation
+    const before = subjects[subject].get(name)
+    if (before === undefined) {
+      if (size() >= capacity) forget(nowSeconds)
+      if (size() >= capacity) return false
+    }
+    // They may come out of order from elsewhere: the later second, and the later end, count.
+    subjects[subject].set(name, {
+      ...revocation,
+      atSeconds: Math.max(revocation.atSeconds, before?.atSeconds ?? 0),
+      untilSeconds: Math.max(revocation.untilSeconds, before?.untilSeconds ?? 0),
+    })
+    return true
+  }
+
+  for (const revocation of known) add(revocation, 0)
+
+  const reaches = (revocation: Revocation | undefined, issuedAtSeconds: number): boolean =>
+    revocation !== undefined && issuedAtSeconds <= revocation.atSeconds
+
+  return {
+    add,
+    covers({ user, session, issuedAtSeconds }) {
+      if (subjects.user.size > 0 && reaches(subjects.user.get(user), issuedAtSeconds)) return true
+      if (session === undefined || subjects.session.size === 0) return false
+      return reaches(subjects.session.get(session), issuedAtSeconds)
+    },
+    list(nowSeconds) {
+      forget(nowSeconds)
+      return all.flatMap(revocations => [...revocations.values()])
+    },
+    get size() {
+      return size()
+    },
+  }
+}

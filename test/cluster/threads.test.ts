@@ -1,0 +1,227 @@
+import t from 'tap'
+import { jsonOf, knock, postJson, type Reply, request } from '../support/http.js'
+import { isProblem } from '../support/problem.js'
+import { RawConnection, upgradeText } from '../support/raw.js'
+import { adminKey, runServe, startServer, type TestServer } from '../support/server.js'
+import { type Client, enter, socketUrl } from '../support/tclient.js'
+import { gatePath, mint, mintWith, tokenFor } from '../support/tokens.js'
+
+const two = { TICKETGATE_THREADS: '2' }
+
+const metricsOf = async (server: TestServer): Promise<(name: string) => number> => {
+  const { text } = await request(server.admin, '/metrics', {
+    headers: { authorization: `Bearer ${adminKey}` },
+  })
+  return name => Number(new RegExp(`^${name.replace(/[{}"]/g, '\\$&')} (\\S+)$`, 'm').exec(text)?.[1])
+}
+
+const connectionsOf = async (server: TestServer): Promise<number> =>
+  Number(
+    jsonOf(await request(server.admin, '/connections', { headers: { authorization: `Bearer ${adminKey}` } }))
+      .connections,
+  )
+
+/** How many of a series of outcomes each is. */
+const tally = (outcomes: readonly (string | number)[]): Record<string, number> => {
+  const counts: Record<string, number> = {}
+  for (const outcome of outcomes) counts[outcome] = (counts[outcome] ?? 0) + 1
+  return counts
+}
+
+const codeOf = ({ status, text }: Pick<Reply, 'status' | 'text'>): string =>
+  status === 101 ? '101' : `${status} ${JSON.parse(text).code}`
+
+/** Opens sockets until both threads have some; the kernel deals connections out by their ports. */
+const joinBoth = async (server: TestServer, count: number, channel: string): Promise<Client[]> => {
+  const clients: Client[] = []
+  for (let n = 0; n < count; n++) {
+    const path = gatePath(await mint(server.url, `user-${n}`), channel)
+    clients.push((await enter(socketUrl(server.url, path))).client)
+  }
+  return clients
+}
+
+/** The threads that have accepted a handshake, by the log. */
+const threadsIn = (server: TestServer): Set<number> =>
+  new Set(
+    server
+      .output()
+      .split('\n')
+      .filter(line => line.includes('"handshake accepted"'))
+      .map(line => JSON.parse(line).thread as number),
+  )
+
+t.test('one ticket by 100 sockets on two threads has exactly one winner, in every round', async t => {
+  const server = await startServer(t, { env: { ...two, TICKETGATE_LOG_LEVEL: 'debug' } })
+  const racers = 100
+  for (let round = 1; round <= 10; round++) {
+    const ticket = await mint(server.url)
+    const sockets = await Promise.all(Array.from({ length: racers }, () => RawConnection.connect(server.url)))
+    for (const socket of sockets) socket.write(upgradeText(gatePath(ticket)))
+    const answers = await Promise.all(sockets.map(socket => socket.response()))
+    t.strictSame(
+      tally(answers.map(answer => (answer === undefined ? 'none' : codeOf(answer)))),
+      { '101': 1, '401 ticket_used': racers - 1 },
+      `round ${round}`,
+    )
+    for (const socket of sockets) socket.destroy()
+  }
+  const refusers = server
+    .output()
+    .split('\n')
+    .filter(line => line.includes('ticket_used'))
+    .map(line => JSON.parse(line).thread as number)
+  t.strictSame(Object.keys(tally(refusers)), ['0', '1'], 'both threads took part')
+})
+
+t.test('a ticket of one thread opens a socket on the other, and a login holds on both', async t => {
+  const server = await startServer(t, {
+    users: { maggie: 'secret' },
+    env: { ...two, TICKETGATE_LOG_LEVEL: 'debug' },
+  })
+  const { token } = jsonOf(await postJson(server.url, '/auth', { user: 'maggie', pwd: 'secret' }))
+  const results: string[] = []
+  for (let n = 0; n < 40; n++) {
+    const { ticket } = await mintWith(server.url, String(token))
+    results.push(codeOf(await knock(server.url, gatePath(ticket))))
+    results.push(codeOf(await knock(server.url, gatePath(ticket))))
+  }
+  t.strictSame(tally(results), { '101': 40, '401 ticket_used': 40 })
+  t.strictSame([...threadsIn(server)].sort(), [0, 1])
+  const metric = await metricsOf(server)
+  t.strictSame(
+    {
+      tokens: metric('ticketgate_tokens_issued_total'),
+      tickets: metric('ticketgate_tickets_issued_total'),
+      accepted: metric('ticketgate_handshakes_accepted_total'),
+      used: metric('ticketgate_handshakes_refused_total{code="ticket_used"}'),
+      spent: metric('ticketgate_replay_cache_high_water') > 0,
+    },
+    { tokens: 1, tickets: 40, accepted: 40, used: 40, spent: true },
+    'the metrics are those of both',
+  )
+})
+
+t.test('limits count over both threads', async t => {
+  const server = await startServer(t, {
+    env: { ...two, TICKETGATE_TICKET_RATE: '15/600', TICKETGATE_LOGIN_RATE: '12/600' },
+  })
+  const tickets: number[] = []
+  for (let n = 0; n < 40; n++)
+    tickets.push(
+      (
+        await request(server.url, '/ws_ticket', {
+          headers: { authorization: `Bearer ${tokenFor('maggie', { jti: n })}` },
+        })
+      ).status,
+    )
+  t.strictSame(tally(tickets), { '200': 15, '429': 25 }, 'tickets of a user')
+  const logins: number[] = []
+  for (let n = 0; n < 30; n++)
+    logins.push((await postJson(server.url, '/auth', { user: 'maggie', pwd: 'wrong' })).status)
+  t.strictSame(tally(logins), { '401': 12, '429': 18 }, 'logins from an address')
+})
+
+t.test('caps count over both threads, and a socket that goes makes room', async t => {
+  const cases = [
+    ['in all', { TICKETGATE_MAX_CONNECTIONS: '7' }],
+    ['per user', { TICKETGATE_MAX_CONNECTIONS_PER_USER: '7' }],
+    ['per address', { TICKETGATE_MAX_CONNECTIONS_PER_ADDRESS: '7' }],
+  ] as const
+  for (const [name, cap] of cases) {
+    const server = await startServer(t, { env: { ...two, ...cap } })
+    const enterOne = async () => (await enter(socketUrl(server.url, gatePath(await mint(server.url))))).client
+    const clients: Client[] = []
+    for (let n = 0; n < 7; n++) clients.push(await enterOne())
+    t.equal(await connectionsOf(server), 7)
+    for (let n = 0; n < 10; n++)
+      isProblem(
+        t,
+        await knock(server.url, gatePath(await mint(server.url))),
+        '429 too_many_connections',
+        name,
+      )
+    await clients.pop()?.close()
+    while ((await connectionsOf(server)) > 6);
+    clients.push(await enterOne())
+    isProblem(t, await knock(server.url, gatePath(await mint(server.url))), '429 too_many_connections', name)
+    for (const client of clients) client.socket.terminate()
+    await server.stop()
+  }
+})
+
+t.test('what is published on one thread is heard on both, once and in order', async t => {
+  const server = await startServer(t, { env: { ...two, TICKETGATE_LOG_LEVEL: 'debug' } })
+  const clients = await joinBoth(server, 16, 'red')
+  t.strictSame([...threadsIn(server)].sort(), [0, 1])
+  const elsewhere = (await joinBoth(server, 1, 'blue'))[0]
+  for (const [index, publisher] of clients.entries()) {
+    publisher.send({ type: 'publish', data: `${index} first` })
+    publisher.send({ type: 'publish', data: `${index} second` })
+    for (const [other, client] of clients.entries()) {
+      if (client === publisher) continue
+      const heard = [(await client.next()).data, (await client.next()).data]
+      if (String(heard) !== `${index} first,${index} second`) t.fail(`${index} to ${other}: ${heard}`)
+    }
+  }
+  // Every message of another channel, or back to its publisher, would come before these.
+  for (const client of [...clients, elsewhere])
+    t.match(await client?.ask({ type: 'ping', id: 'anything before?' }), { type: 'pong' })
+  for (const client of [...clients, elsewhere]) client?.socket.terminate()
+})
+
+t.test('on SIGTERM the sockets of both threads are closed with 1012, and it leaves with 0', async t => {
+  const server = await startServer(t, {
+    env: { ...two, TICKETGATE_DRAIN_SECONDS: '3', TICKETGATE_LOG_LEVEL: 'debug' },
+  })
+  const clients = await joinBoth(server, 30, 'red')
+  t.strictSame([...threadsIn(server)].sort(), [0, 1])
+  const exit = server.stop()
+  const closes = await Promise.all(clients.map(client => client.closed))
+  t.strictSame(
+    closes.filter(({ code, reason }) => code !== 1012 || !/^retry_after_ms=\d+$/.test(reason)),
+    [],
+  )
+  t.strictSame(await exit, { code: 0, signal: null })
+})
+
+t.test('of two processes on one port the second does not start, whatever their threads', async t => {
+  for (const [first, second] of [
+    ['2', '2'],
+    ['2', '1'],
+    ['1', '2'],
+    ['1', '1'],
+  ] as const) {
+    const server = await startServer(t, { env: { TICKETGATE_THREADS: first } })
+    const { code, stderr } = await runServe(t, {
+      TICKETGATE_THREADS: second,
+      TICKETGATE_PORT: String(server.port),
+    })
+    t.equal(code, 1, `${first} and ${second} threads`)
+    t.match(
+      stderr,
+      new RegExp(`port ${server.port}: .*TICKETGATE_PORT`),
+      'it names the port, and what to set',
+    )
+    t.equal((await knock(server.url, gatePath(await mint(server.url)))).status, 101, 'the first goes on')
+    await server.stop()
+  }
+})
+
+t.test('two processes that start on one port at once: one of them has it', async t => {
+  const server = await startServer(t)
+  const { port } = server
+  await server.stop()
+  const env = { ...two, TICKETGATE_PORT: String(port) }
+  const outcomes = await Promise.allSettled(Array.from({ length: 3 }, () => startServer(t, { env })))
+  const started = outcomes.filter(outcome => outcome.status === 'fulfilled')
+  t.ok(started.length <= 1, `${started.length} started`)
+  for (const { value } of started)
+    t.equal((await knock(value.url, gatePath(await mint(value.url)))).status, 101)
+})
+
+t.test('the memory of one thread is none for two: it does not start', async t => {
+  const { code, stderr } = await runServe(t, { ...two, TICKETGATE_REPLAY: 'memory' })
+  t.equal(code, 1)
+  t.match(stderr, /TICKETGATE_REPLAY: memory .* use shared, or one thread/)
+})

@@ -1,0 +1,117 @@
+import { BroadcastChannel } from 'node:worker_threads'
+import pino from 'pino'
+import t, { type Test } from 'tap'
+import { buildThreads } from '../../src/cluster/threads.js'
+import { resolveConfig } from '../../src/config.js'
+import { jsonOf, knock, request } from '../support/http.js'
+import { isProblem } from '../support/problem.js'
+import { adminKey, jwtSecret, temporaryDirectory } from '../support/server.js'
+import { type Client, enter, socketUrl } from '../support/tclient.js'
+import { gatePath, mint } from '../support/tokens.js'
+
+interface Line {
+  readonly msg: string
+  readonly thread?: number
+}
+
+/** A gate over two threads that can be made to fail, in this process; the log of its main thread as it comes. */
+async function startMortal(t: Test) {
+  const lines: Line[] = []
+  let wake = (): void => {}
+  const log = pino(
+    { level: 'info' },
+    {
+      write(text: string) {
+        lines.push(JSON.parse(text))
+        wake()
+      },
+    },
+  )
+  const config = resolveConfig({
+    env: {
+      TICKETGATE_PORT: '0',
+      TICKETGATE_ADMIN_PORT: '0',
+      TICKETGATE_ADMIN_KEY: adminKey,
+      TICKETGATE_JWT_SECRET: jwtSecret,
+      TICKETGATE_STATE_DIR: temporaryDirectory(t),
+      TICKETGATE_TICKET_RATE: 'off',
+      TICKETGATE_TICKET_TTL_SECONDS: '600',
+      TICKETGATE_MAX_CONNECTIONS: '20',
+      TICKETGATE_DRAIN_SECONDS: '1',
+      TICKETGATE_THREADS: '2',
+      TICKETGATE_LOG_LEVEL: 'fatal',
+    },
+  })
+  const gate = await buildThreads(config, log, new URL('mortal-worker.mjs', import.meta.url))
+  const { url, adminUrl } = await gate.listen()
+  const death = new BroadcastChannel('mortal-worker')
+  t.teardown(() => death.close())
+  return {
+    url,
+    adminUrl,
+    drain: () => gate.drain(),
+    /** Lets a thread fail. */
+    kill: (thread: number) => death.postMessage(thread),
+    /** Resolves when the main thread has logged a line. */
+    async logged(msg: string, thread: number): Promise<void> {
+      while (!lines.some(line => line.msg === msg && line.thread === thread))
+        await new Promise<void>(resolve => {
+          wake = resolve
+        })
+    },
+  }
+}
+
+const ask = async (adminUrl: string, path: string) =>
+  request(adminUrl, path, { headers: { authorization: `Bearer ${adminKey}` } })
+
+t.test('a thread that dies is replaced, and what was spent stays spent', async t => {
+  const gate = await startMortal(t)
+  const spent: string[] = []
+  const clients: Client[] = []
+  for (let n = 0; n < 16; n++) {
+    const ticket = await mint(gate.url)
+    clients.push((await enter(socketUrl(gate.url, gatePath(ticket)))).client)
+    spent.push(ticket)
+  }
+  const unused: string[] = []
+  for (let n = 0; n < 8; n++) unused.push(await mint(gate.url))
+  const acceptedBefore = await metric(gate.adminUrl, 'ticketgate_handshakes_accepted_total')
+  t.equal(acceptedBefore, 16)
+
+  for (const thread of [0, 1]) {
+    gate.kill(thread)
+    await gate.logged('starting another thread in its place', thread)
+    for (const [index, ticket] of spent.entries()) {
+      const reply = await knock(gate.url, gatePath(ticket))
+      isProblem(t, reply, '401 ticket_used', `ticket ${index} after the death of thread ${thread}`)
+    }
+    await gate.logged('another thread serves in its place', thread)
+  }
+  await Promise.all(clients.map(client => client.closed))
+  t.pass('the sockets of a thread go with it')
+
+  for (const [index, ticket] of unused.entries()) {
+    const { client } = await enter(socketUrl(gate.url, gatePath(ticket)))
+    isProblem(t, await knock(gate.url, gatePath(ticket)), '401 ticket_used', `unused ticket ${index}, again`)
+    clients.push(client)
+  }
+  t.pass('tickets not used yet are good, whichever thread issued them')
+  t.ok(
+    (await metric(gate.adminUrl, 'ticketgate_handshakes_accepted_total')) >= acceptedBefore + unused.length,
+    'the figures of the dead still count',
+  )
+  // 16 died, and the cap is 20: the dead take no place.
+  const more: Client[] = []
+  for (let n = unused.length; n < 20; n++)
+    more.push((await enter(socketUrl(gate.url, gatePath(await mint(gate.url))))).client)
+  isProblem(t, await knock(gate.url, gatePath(await mint(gate.url))), '429 too_many_connections')
+  t.equal(jsonOf(await ask(gate.adminUrl, '/connections')).connections, 20)
+  await gate.drain()
+  await Promise.all([...clients, ...more].map(client => client.closed))
+})
+
+async function metric(adminUrl: string, name: string): Promise<number> {
+  const { text } = await ask(adminUrl, '/metrics')
+  return Number(new RegExp(`^${name} (\\S+)$`, 'm').exec(text)?.[1])
+}

@@ -1,0 +1,199 @@
+import { rmSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { knock, type Reply } from '../support/http.js'
+import { createMinter, type Minter } from '../support/minter.js'
+import { isProblem } from '../support/problem.js'
+import { startServer, type TestServer, temporaryDirectory } from '../support/server.js'
+import { gatePath, mint } from '../support/tokens.js'
+
+const skewSeconds = 60
+const skewMs = skewSeconds * 1000
+
+/** As far ahead as a minter's clock may be: never older than a gate that has just started. */
+const ahead = (): { issuedAtMs: number } => ({ issuedAtMs: Date.now() + skewMs })
+
+const envOf = (key: string, node = 'gate-1') => ({
+  TICKETGATE_NODE: node,
+  TICKETGATE_TICKET_KEYS: key,
+  TICKETGATE_CLOCK_SKEW_SECONDS: String(skewSeconds),
+})
+
+const codeOf = ({ status, text }: Reply): string =>
+  status === 101 ? '101' : `${status} ${JSON.parse(text).code}`
+const present = async (server: TestServer, ticket: string): Promise<string> =>
+  codeOf(await knock(server.url, gatePath(ticket)))
+
+t.test('two gates that share a key, each with its own memory, never both accept a ticket', async t => {
+  const minter = createMinter(7)
+  for (const [threadsOfOne, threadsOfTwo] of [
+    ['1', '1'],
+    ['1', '2'],
+  ] as const) {
+    const [one, two] = await Promise.all([
+      startServer(t, { env: { ...envOf(minter.key, 'gate-1'), TICKETGATE_THREADS: threadsOfOne } }),
+      startServer(t, { env: { ...envOf(minter.key, 'gate-2'), TICKETGATE_THREADS: threadsOfTwo } }),
+    ])
+    const ticket = minter.mint('gate-1', ahead())
+    isProblem(t, await knock(two.url, gatePath(ticket)), '421 wrong_node', 'before it is spent')
+    isProblem(t, await knock(two.url, gatePath(ticket.replace('gate-1', 'gate-2'))), '401 ticket_invalid')
+    isProblem(t, await knock(two.url, gatePath(ticket.replace('gate-1.', ''))), '401 ticket_invalid')
+    isProblem(t, await knock(one.url, gatePath(ticket.replace('gate-1', 'gate-2'))), '421 wrong_node')
+    t.equal(await present(one, ticket), '101', 'the refusals have not spent it')
+    t.equal(await present(one, ticket), '401 ticket_used')
+    t.equal(await present(two, ticket), '421 wrong_node')
+
+    for (let round = 0; round < 5; round++) {
+      const raced = minter.mint('gate-2', ahead())
+      const results = await Promise.all(
+        Array.from({ length: 40 }, (_, n) => present(n % 2 === 0 ? one : two, raced)),
+      )
+      const counts = new Map<string, number>()
+      for (const result of results) counts.set(result, (counts.get(result) ?? 0) + 1)
+      t.strictSame(Object.fromEntries(counts), { '101': 1, '421 wrong_node': 20, '401 ticket_used': 19 })
+    }
+
+    const own = await mint(one.url)
+    t.match(own, /^gate-1\./, 'the gates name themselves in their own tickets')
+    t.equal(await present(two, own), '421 wrong_node')
+    t.equal(await present(one, own), '101')
+    await Promise.all([one.stop(), two.stop()])
+  }
+})
+
+/** The least `issuedAt` that a gate accepts: found by asking, with a fresh ticket each time. */
+async function earliestAt(server: TestServer, minter: Minter, node = 'gate-1'): Promise<number> {
+  let refusedMs = Date.now() - 100_000
+  let acceptedMs = Date.now() + skewMs - 1
+  while (acceptedMs - refusedMs > 1) {
+    const issuedAtMs = Math.floor((refusedMs + acceptedMs) / 2)
+    const result = await present(server, minter.mint(node, { issuedAtMs }))
+    if (result === '101') acceptedMs = issuedAtMs
+    else if (result === '401 ticket_predates_gate') refusedMs = issuedAtMs
+    else throw new Error(result)
+  }
+  return acceptedMs
+}
+
+t.test(
+  'ticket_predates_gate is exact: to the millisecond the birth of the gate and the clock skew',
+  async t => {
+    const minter = createMinter(7)
+    const beforeMs = Date.now()
+    const server = await startServer(t, { env: envOf(minter.key) })
+    const listeningMs = Date.now()
+    const earliestMs = await earliestAt(server, minter)
+    const bornAtMs = earliestMs - skewMs
+    t.ok(
+      bornAtMs >= beforeMs && bornAtMs <= listeningMs + 1,
+      'the gate was born between its start and its listening',
+    )
+    for (let n = 0; n < 3; n++) {
+      const refused = await knock(server.url, gatePath(minter.mint('gate-1', { issuedAtMs: earliestMs - 1 })))
+      isProblem(t, refused, '401 ticket_predates_gate', 'a millisecond before the edge')
+      const wait = Number(refused.headers['retry-after'])
+      t.ok(
+        wait >= 1 && wait <= skewSeconds,
+        `Retry-After ${wait}: by then a right clock has come to the edge`,
+      )
+      t.equal(await present(server, minter.mint('gate-1', { issuedAtMs: earliestMs })), '101', 'on the edge')
+    }
+  },
+)
+
+t.test('minters whose clocks are ahead or behind', async t => {
+  const minter = createMinter(7)
+  const server = await startServer(t, { env: envOf(minter.key) })
+  const at = (offsetMs: number, ttlSeconds = 3600) =>
+    present(server, minter.mint('gate-1', { issuedAtMs: Date.now() + offsetMs, ttlSeconds }))
+  t.equal(await at(skewMs), '101', 'ahead as far as allowed')
+  t.equal(await at(skewMs + 10_000), '401 ticket_invalid', 'further')
+  t.equal(await at(-skewMs - 10_000, 1), '401 ticket_expired', 'behind by more than allowed: it has expired')
+  t.equal(await at(-skewMs, 3600), '401 ticket_predates_gate', 'behind, and too young a gate')
+  t.equal(
+    await present(server, minter.mint('gate-1', { ...ahead(), ttlSeconds: 1 })),
+    '101',
+    'brief, and ahead',
+  )
+})
+
+t.test('a restart forgets what was spent, and accepts none of it', async t => {
+  const minter = createMinter(7)
+  const env = envOf(minter.key)
+  const stateDir = temporaryDirectory(t)
+  let server = await startServer(t, { env, stateDir })
+  const spent: string[] = []
+  for (const end of ['stopped', 'killed', 'killed at once'] as const) {
+    for (const ticket of spent) t.equal(await present(server, ticket), '401 ticket_predates_gate', end)
+    const ticket = minter.mint('gate-1', ahead())
+    // A gate that was stopped just before is born up to some seconds ahead of its clock.
+    const accepted = await present(server, ticket)
+    if (accepted === '101') spent.push(ticket)
+    else t.equal(accepted, '401 ticket_predates_gate')
+    if (end === 'stopped') await server.stop()
+    else server.signal('SIGKILL')
+    await server.exited
+    server = await startServer(t, { env, stateDir })
+  }
+  for (const ticket of spent) t.equal(await present(server, ticket), '401 ticket_predates_gate')
+  t.ok(spent.length >= 1)
+})
+
+/** The environment of a process whose system clock is behind by `ms`. */
+const clockBehind = (ms: number) => ({
+  NODE_OPTIONS: `--import=data:text/javascript,Object.defineProperty(performance,'timeOrigin',{value:performance.timeOrigin-${Math.ceil(ms)}})`,
+})
+
+t.test(
+  'a system clock set back across a restart makes no ticket young again, thanks to the mark on disk',
+  async t => {
+    const minter = createMinter(7)
+    const env = envOf(minter.key)
+    const first = await startServer(t, { env })
+    // The oldest it accepts: as young to the next life, if that is born before this one.
+    const issuedAtMs = await earliestAt(first, minter)
+    const bornAtMs = issuedAtMs - skewMs
+    const ticket = minter.mint('gate-1', { issuedAtMs })
+    t.equal(await present(first, ticket), '101')
+    first.signal('SIGKILL')
+    await first.exited
+
+    const lifeSetBack = async (): Promise<string> => {
+      const setBack = await startServer(t, {
+        env: { ...env, ...clockBehind(Date.now() - bornAtMs + 4000) },
+        stateDir: first.stateDir,
+      })
+      // By this clock the ticket is of the future, at first.
+      let result: string
+      do result = await present(setBack, ticket)
+      while (result === '401 ticket_invalid')
+      setBack.signal('SIGKILL')
+      await setBack.exited
+      return result
+    }
+    t.equal(await lifeSetBack(), '401 ticket_predates_gate')
+    t.equal(await lifeSetBack(), '401 ticket_predates_gate', 'nor in the life after that')
+    rmSync(join(first.stateDir, 'clock-gate-1'))
+    t.equal(await lifeSetBack(), '101', 'without the mark it would be accepted a second time')
+  },
+)
+
+t.test('of two gates with one name and one state directory the elder gives way', async t => {
+  const minter = createMinter(7)
+  const env = envOf(minter.key)
+  const elder = await startServer(t, { env })
+  const spent = minter.mint('gate-1', ahead())
+  t.equal(await present(elder, spent), '101')
+  const younger = await startServer(t, { env, stateDir: elder.stateDir })
+  let result = ''
+  do result = await present(elder, minter.mint('gate-1', ahead()))
+  while (result !== '503 replay_cache_unavailable')
+  t.match(elder.output(), /another gate has taken .* over/, 'and says why')
+  t.equal(await present(younger, spent), '401 ticket_predates_gate')
+  const fresh = minter.mint('gate-1', ahead())
+  while ((await present(younger, minter.mint('gate-1', ahead()))) === '401 ticket_predates_gate');
+  const late = minter.mint('gate-1', ahead())
+  const results = [await present(younger, late), await present(elder, late), await present(elder, fresh)]
+  t.strictSame(results, ['101', '503 replay_cache_unavailable', '503 replay_cache_unavailable'])
+  t.equal(await present(elder, await mint(elder.url)), '101', 'its own tickets are good all the same')
+})

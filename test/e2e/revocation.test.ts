@@ -1,0 +1,149 @@
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { bearer, type Json, jsonOf, knock, postJson, type Reply, request } from '../support/http.js'
+import { isProblem } from '../support/problem.js'
+import {
+  adminKey,
+  type Environment,
+  runServe,
+  startServer,
+  type TestServer,
+  temporaryDirectory,
+} from '../support/server.js'
+import { type Client, enter, socketUrl } from '../support/tclient.js'
+import { gatePath, mintWith, nowSeconds, tokenFor } from '../support/tokens.js'
+
+const password = 'of those who may log in'
+
+const disconnect = (server: TestServer, subject: Json): Promise<Reply> =>
+  postJson(server.admin, '/disconnect', subject, { headers: bearer(adminKey) })
+
+const join_ = async (server: TestServer, token: string): Promise<Client> =>
+  (await enter(socketUrl(server.url, gatePath((await mintWith(server.url, token)).ticket)))).client
+
+const isRevoked = async (t: Test, server: TestServer, token: string, name: string): Promise<void> => {
+  const reply = await request(server.url, '/ws_ticket', { headers: bearer(token) })
+  isProblem(t, reply, '401 token_revoked', name)
+  t.match(reply.headers['www-authenticate'], /^Bearer .*error="invalid_token"/, `${name}: the challenge`)
+}
+
+/** The whole story, on any kind of gate. */
+async function story(t: Test, env: Environment): Promise<void> {
+  const users = { maggie: password, theo: password }
+  const stateDir = temporaryDirectory(t)
+  const server = await startServer(t, { env, users, stateDir })
+  const login = async (user: string): Promise<string> =>
+    String(jsonOf(await postJson(server.url, '/auth', { user, pwd: password })).token)
+  const [old, theos] = [await login('maggie'), await login('theo')]
+  const sockets: Client[] = []
+  for (let n = 0; n < 6; n++) sockets.push(await join_(server, old))
+  const other = await join_(server, theos)
+  const { ticket } = await mintWith(server.url, old)
+
+  const reply = await disconnect(server, { user: 'maggie' })
+  t.strictSame([reply.status, jsonOf(reply)], [200, { disconnected: 6 }])
+  // The reply came when it held everywhere: nothing is waited for here.
+  await isRevoked(t, server, old, 'the token of before')
+  isProblem(t, await knock(server.url, gatePath(ticket)), '401 token_revoked', 'a ticket of before')
+  t.strictSame(
+    jsonOf(await postJson(server.url, '/ws_ticket/status', { ticket })),
+    { state: 'invalid' },
+    'which is not spent, but good for nothing',
+  )
+  for (const { closed } of sockets) t.strictSame(await closed, { code: 4403, reason: 'revoked' })
+  t.ok(await other.hearsNothing(), 'the socket of another stays')
+
+  const fresh = await login('maggie')
+  const back = await join_(server, fresh)
+  t.ok(await back.hearsNothing(), 'who logs in at once is in again')
+  await isRevoked(t, server, old, 'and the old token stays revoked')
+
+  const { sid } = JSON.parse(Buffer.from(fresh.split('.')[1] ?? '', 'base64url').toString()) as {
+    sid: string
+  }
+  const second = await login('maggie')
+  const elsewhere = await join_(server, second)
+  t.strictSame(jsonOf(await disconnect(server, { session: sid })), { disconnected: 1 })
+  t.strictSame(await back.closed, { code: 4403, reason: 'revoked' })
+  await isRevoked(t, server, fresh, 'a token of that session')
+  t.ok(await elsewhere.hearsNothing(), 'the other session of the user stays')
+  t.strictSame(jsonOf(await disconnect(server, { user: 'nobody-here' })), { disconnected: 0 })
+  await server.stop()
+
+  const restarted = await startServer(t, { env, stateDir })
+  await isRevoked(t, restarted, old, 'after a restart')
+  await isRevoked(t, restarted, fresh, 'after a restart, by session')
+  t.equal((await mintWith(restarted.url, theos)).ticket.length > 0, true, 'and only those')
+}
+
+t.test('disconnect closes, revokes, and survives a restart', t => story(t, {}))
+
+t.test('the same over several threads', t => story(t, { TICKETGATE_THREADS: '3' }))
+
+t.test('the second of the revocation belongs to it', async t => {
+  const server = await startServer(t)
+  const before = nowSeconds()
+  await disconnect(server, { user: 'maggie' })
+  const after = nowSeconds()
+  await isRevoked(t, server, tokenFor('maggie', { iat: before }), 'issued in that second')
+  for (;;) {
+    const issued = nowSeconds()
+    if (issued <= after) {
+      await new Promise(resolve => setTimeout(resolve, 20))
+      continue
+    }
+    t.equal(typeof (await mintWith(server.url, tokenFor('maggie', { iat: issued }))).ticket, 'string')
+    break
+  }
+})
+
+t.test('a ticket of an outside minter that names no token is dated by itself', async t => {
+  const key = Buffer.alloc(32, 7).toString('base64url')
+  const server = await startServer(t, {
+    env: {
+      TICKETGATE_TICKET_KEYS: `1:${key}`,
+      TICKETGATE_NODE: 'gate-1',
+      TICKETGATE_CLOCK_SKEW_SECONDS: '0',
+    },
+  })
+  const { createIssuer } = await import('../../src/ticket/index.js')
+  const issuer = createIssuer({ key: `1:${key}`, node: 'gate-1', ttlSeconds: 60 })
+  const outside = (): string => issuer.issue({ user: 'maggie', expires: nowSeconds() + 600 }).ticket
+  const before = outside()
+  await disconnect(server, { user: 'maggie' })
+  const revokedAt = nowSeconds()
+  isProblem(t, await knock(server.url, gatePath(before)), '401 token_revoked')
+  while (nowSeconds() <= revokedAt) await new Promise(resolve => setTimeout(resolve, 20))
+  t.equal((await knock(server.url, gatePath(outside()))).status, 101)
+})
+
+t.test('the file is small, private, and a broken one stops the start', async t => {
+  const stateDir = temporaryDirectory(t)
+  const server = await startServer(t, { stateDir })
+  await disconnect(server, { user: 'maggie' })
+  const path = join(stateDir, 'revocations.json')
+  t.match(JSON.parse(readFileSync(path, 'utf8')), { version: 1, revocations: [{ name: 'maggie' }] })
+  await server.stop()
+  writeFileSync(path, '{')
+  const run = await runServe(t, { TICKETGATE_STATE_DIR: stateDir })
+  t.equal(run.code, 1)
+  t.match(run.stderr, /revocations\.json/)
+  t.match(run.stderr, /TICKETGATE_JWT_SECRET/)
+})
+
+t.test('what is asked for must be one user or one session', async t => {
+  const server = await startServer(t)
+  for (const body of [
+    {},
+    { user: '' },
+    { user: 5 },
+    { user: 'a', session: 'b' },
+    { session: '' },
+    { session: 'a b' },
+    { user: 'a\nb' },
+    { user: null },
+  ])
+    isProblem(t, await disconnect(server, body), '400 bad_request', JSON.stringify(body))
+  isProblem(t, await postJson(server.admin, '/disconnect', { user: 'x' }), '401 admin_key_invalid')
+})

@@ -1,0 +1,102 @@
+import { renameSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { knock } from '../support/http.js'
+import { createMinter, type Minter } from '../support/minter.js'
+import { run, startServer, type TestServer, temporaryDirectory } from '../support/server.js'
+import { enter, socketUrl } from '../support/tclient.js'
+import { gatePath, mint } from '../support/tokens.js'
+
+const skewSeconds = 60
+
+/** As far ahead as a minter's clock may be: never older than a gate that has just started. */
+const ahead = () => ({ issuedAtMs: Date.now() + skewSeconds * 1000 })
+
+async function present(server: TestServer, ticket: string): Promise<string> {
+  const { status, text } = await knock(server.url, gatePath(ticket))
+  return status === 101 ? '101' : `${status} ${JSON.parse(text).code}`
+}
+
+t.test('`ticketgate key new` makes a key that the server takes', async t => {
+  const [one, other, nine] = await Promise.all([
+    run(['key', 'new'], {}),
+    run(['key', 'new'], {}),
+    run(['key', 'new', '--id', '9'], {}),
+  ])
+  t.match(one.stdout, /^1:[A-Za-z0-9_-]{43}\n$/)
+  t.match(nine.stdout, /^9:/)
+  t.not(one.stdout, other.stdout)
+  for (const args of [
+    ['new', '--id', '0'],
+    ['new', '--id', '256'],
+    ['new', '--id'],
+    ['new', 'x'],
+    ['old'],
+    [],
+  ])
+    t.equal((await run(['key', ...args], {})).code, args.join() === 'new,--id' ? 0 : 2, args.join(' '))
+  const secret = Buffer.from(nine.stdout.trim().slice(2), 'base64url')
+  const server = await startServer(t, {
+    env: {
+      TICKETGATE_NODE: 'gate-1',
+      TICKETGATE_TICKET_KEYS: `${one.stdout.trim()},${nine.stdout.trim()}`,
+      TICKETGATE_CLOCK_SKEW_SECONDS: String(skewSeconds),
+    },
+  })
+  t.equal(await present(server, createMinter(9, secret).mint('gate-1', ahead())), '101')
+})
+
+const fileEnv = (file: string, threads: string) => ({
+  TICKETGATE_NODE: 'gate-1',
+  TICKETGATE_TICKET_KEYS_FILE: file,
+  TICKETGATE_CLOCK_SKEW_SECONDS: String(skewSeconds),
+  TICKETGATE_THREADS: threads,
+})
+
+/** Presents fresh tickets of a minter until all threads have the same answer: they read the file each by itself. */
+async function until(server: TestServer, minter: Minter, expected: string): Promise<void> {
+  for (let inARow = 0; inARow < 20; )
+    inARow = (await present(server, minter.mint('gate-1', ahead()))) === expected ? inARow + 1 : 0
+}
+
+for (const threads of ['1', '2'])
+  t.test(`keys are changed while the server runs, and nobody is dropped (threads: ${threads})`, async t => {
+    const [old, next, last] = [createMinter(1), createMinter(2), createMinter(3)]
+    const file = join(temporaryDirectory(t), 'ticket.keys')
+    const replace = (text: string): void => {
+      writeFileSync(`${file}.new`, text)
+      renameSync(`${file}.new`, file)
+    }
+    replace(`${old.key}\n`)
+    const server = await startServer(t, { env: fileEnv(file, threads) })
+    const path = gatePath(old.mint('gate-1', ahead()))
+    const { client } = await enter(socketUrl(server.url, path))
+    t.equal(
+      await present(server, next.mint('gate-1', ahead())),
+      '401 ticket_invalid',
+      'a key it does not have',
+    )
+
+    replace(`${old.key}\n${next.key}\n`)
+    await until(server, next, '101')
+    t.pass('a change of the file is seen')
+    t.equal(await present(server, old.mint('gate-1', ahead())), '101', 'the old key is good still')
+
+    replace(`${old.key}\n${next.key}!\n`)
+    server.signal('SIGHUP')
+    while (!server.output().includes('the ticket keys are broken')) await present(server, '')
+    t.equal(await present(server, next.mint('gate-1', ahead())), '101', 'a broken file changes nothing')
+    t.notOk(server.output().includes(next.key.slice(2)), 'and no key is in the log')
+
+    replace(`${last.key}\n`)
+    server.signal('SIGHUP')
+    await until(server, last, '101')
+    await until(server, old, '401 ticket_invalid')
+    t.equal(await present(server, await mint(server.url)), '101', 'its own tickets need no file')
+    t.match(
+      await client.ask({ type: 'ping', id: 'still here' }),
+      { type: 'pong' },
+      'a socket of the old key stays',
+    )
+    await client.close()
+  })

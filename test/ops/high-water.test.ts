@@ -1,0 +1,188 @@
+import { mkdirSync, readdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { openHighWater } from '../../src/ops/high-water.js'
+import { temporaryDirectory } from '../support/server.js'
+
+// What is tested keeps no process alive by itself.
+const alive = setInterval(() => {}, 1000)
+t.teardown(() => clearInterval(alive))
+
+const startMs = 1_764_000_000_123
+
+/** One gate's mark, under a clock set by hand, and what it was told. */
+class Gate {
+  nowMs: number
+  readonly path: string
+  readonly marks: number[] = []
+  readonly errors: Error[] = []
+  /** What was on disk when each mark was told. */
+  readonly onDisk: number[] = []
+  bornAtMs = 0
+  #close = (): void => {}
+  #wake = (): void => {}
+
+  private constructor(path: string, nowMs: number) {
+    this.path = path
+    this.nowMs = nowMs
+  }
+
+  static async start(t: Test, path: string, nowMs = startMs): Promise<Gate> {
+    const gate = new Gate(path, nowMs)
+    const { bornAtMs, close } = await openHighWater(path, {
+      clock: () => gate.nowMs,
+      onMark(untilMs) {
+        gate.marks.push(untilMs)
+        gate.onDisk.push(markIn(path))
+        gate.#wake()
+      },
+      onError(error) {
+        gate.errors.push(error)
+        gate.#wake()
+      },
+    })
+    gate.bornAtMs = bornAtMs
+    gate.#close = close
+    t.teardown(close)
+    return gate
+  }
+
+  /** As if it had been killed: its mark stays where it is. */
+  die(): void {
+    this.#close()
+  }
+
+  async until(holds: () => boolean): Promise<void> {
+    while (!holds())
+      await new Promise<void>(resolve => {
+        this.#wake = resolve
+      })
+  }
+
+  /** The latest moment at which it may accept tickets of outside minters. */
+  get untilMs(): number {
+    return this.marks.at(-1) ?? 0
+  }
+}
+
+const markIn = (path: string): number => JSON.parse(readFileSync(path, 'utf8')).untilMs
+
+t.test(
+  'the first life is born now, and its mark is ahead of its clock, on disk before it is told',
+  async t => {
+    const path = join(temporaryDirectory(t), 'state', 'clock-gate-1')
+    const gate = await Gate.start(t, path, startMs + 0.4)
+    t.equal(gate.bornAtMs, startMs + 1, 'rounded up: what was accepted in this very millisecond is older')
+    t.ok(gate.untilMs > gate.nowMs)
+    t.strictSame(gate.onDisk, gate.marks)
+    t.equal(statSync(path).mode & 0o777, 0o600)
+    t.strictSame(readdirSync(join(path, '..')), ['clock-gate-1'], 'nothing is left beside it')
+  },
+)
+
+t.test('the mark goes on with the clock, and each is on disk before it is told', async t => {
+  const gate = await Gate.start(t, join(temporaryDirectory(t), 'clock'))
+  for (const ms of [1000, 2000, 60_000]) {
+    gate.nowMs += ms
+    await gate.until(() => gate.untilMs > gate.nowMs)
+  }
+  t.strictSame(gate.onDisk, gate.marks)
+  t.strictSame(gate.marks.toSorted(), gate.marks, 'it does not go back')
+})
+
+t.test('the next life is born no earlier than the mark of the last, whatever the clock says', async t => {
+  const cases = [
+    ['the clock goes on', 10_000],
+    ['it stands still', 0],
+    ['it is set back by a second', -1000],
+    ['it is set back by a year', -31_536_000_000],
+  ] as const
+  for (const [name, stepMs] of cases) {
+    const path = join(temporaryDirectory(t), 'clock')
+    const first = await Gate.start(t, path)
+    first.die()
+    const second = await Gate.start(t, path, startMs + stepMs)
+    t.equal(second.bornAtMs, Math.max(startMs + stepMs, first.untilMs), name)
+    t.ok(second.bornAtMs >= first.untilMs, `${name}: what the first could accept is older than the second`)
+  }
+})
+
+t.test(
+  'lives of which each has its clock set back: none is born within what another could accept',
+  async t => {
+    const path = join(temporaryDirectory(t), 'clock')
+    let latestMs = 0
+    for (let life = 0; life < 6; life++) {
+      const gate = await Gate.start(t, path, startMs - life * 3000)
+      t.ok(gate.bornAtMs >= latestMs, `life ${life}`)
+      latestMs = Math.max(latestMs, gate.untilMs)
+      gate.die()
+    }
+  },
+)
+
+t.test(
+  'of two gates with one mark the elder gives way, and the younger is born after all it may accept',
+  async t => {
+    const path = join(temporaryDirectory(t), 'clock')
+    const elder = await Gate.start(t, path)
+    const younger = await Gate.start(t, path)
+    t.ok(younger.bornAtMs >= elder.untilMs)
+    const last = elder.untilMs
+    elder.nowMs += 3000
+    await elder.until(() => elder.errors.length > 0)
+    t.match(elder.errors[0]?.message, /another gate has taken .* over/)
+    younger.nowMs += 3000
+    await younger.until(() => younger.untilMs > younger.nowMs)
+    t.equal(elder.untilMs, last, 'it is given no more time')
+    t.strictSame(younger.errors, [])
+    t.equal(elder.errors.length, 1, 'and says so once')
+  },
+)
+
+t.test('a mark that can not be written gives no more time, and goes on when it can', async t => {
+  const path = join(temporaryDirectory(t), 'clock')
+  const gate = await Gate.start(t, path)
+  const last = gate.untilMs
+  renameSync(path, `${path}.away`)
+  mkdirSync(path)
+  gate.nowMs += 60_000
+  await gate.until(() => gate.errors.length > 0)
+  t.equal(gate.untilMs, last)
+  renameSync(path, `${path}.directory`)
+  renameSync(`${path}.away`, path)
+  await gate.until(() => gate.untilMs > gate.nowMs)
+  t.equal(gate.errors.length, 1)
+})
+
+t.test('a mark that vanishes is not made anew: it may have been moved to another gate', async t => {
+  const path = join(temporaryDirectory(t), 'clock')
+  const gate = await Gate.start(t, path)
+  renameSync(path, `${path}.away`)
+  await gate.until(() => gate.errors.length > 0)
+  t.equal(gate.marks.length, gate.onDisk.length)
+  t.match(gate.errors[0]?.message, /another gate has taken .* over/)
+})
+
+t.test('without a mark that it can read and write, a gate does not start', async t => {
+  const directory = temporaryDirectory(t)
+  const contents = [
+    '',
+    'x',
+    '[]',
+    '{}',
+    'null',
+    '{"owner":"a"}',
+    '{"owner":1,"untilMs":1}',
+    '{"owner":"a","untilMs":1.5}',
+    '{"owner":"a","untilMs":1e400}',
+  ]
+  for (const [index, content] of contents.entries()) {
+    const path = join(directory, `clock-${index}`)
+    writeFileSync(path, content)
+    await t.rejects(Gate.start(t, path), { code: 'high_water_invalid', message: path }, content)
+    t.equal(readFileSync(path, 'utf8'), content, 'what is broken is not overwritten')
+  }
+  writeFileSync(join(directory, 'file'), '')
+  await t.rejects(Gate.start(t, join(directory, 'file', 'clock')), { code: 'high_water_invalid' })
+})

@@ -1,0 +1,145 @@
+import { mkdtempSync, renameSync, rmSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import pino from 'pino'
+import t, { type Test } from 'tap'
+import { type GateOptions, resolveConfig } from '../../src/config.js'
+import { keepHighWater, longestTicketMs, openKeys } from '../../src/ops/outside-keys.js'
+import { createBootKey } from '../../src/ticket/key-ring.js'
+import { ownTicketsOnly } from '../../src/ticket/verifier.js'
+
+// What is tested keeps no process alive by itself.
+const alive = setInterval(() => {}, 1000)
+t.teardown(() => clearInterval(alive))
+
+const keyText = (id: number, fill: string): string => `${id}:${Buffer.alloc(32, fill).toString('base64url')}`
+
+const configOf = (options: GateOptions) => resolveConfig({ env: {}, options })
+
+/** A log that keeps its lines, and tells when one has come. */
+function createTestLog() {
+  const lines: string[] = []
+  let wake = (): void => {}
+  const log = pino(
+    { level: 'info' },
+    {
+      write(line: string) {
+        lines.push(line)
+        wake()
+      },
+    },
+  )
+  const until = async (count: number): Promise<void> => {
+    while (lines.length < count)
+      await new Promise<void>(resolve => {
+        wake = resolve
+      })
+  }
+  return { log, lines, until }
+}
+
+const view = (bornAtMs: number, untilMs: number): SharedArrayBuffer => {
+  const words = new BigInt64Array(new SharedArrayBuffer(16))
+  words.set([BigInt(bornAtMs), BigInt(untilMs)])
+  return words.buffer as SharedArrayBuffer
+}
+
+t.test(
+  'without keys of outside minters there is nothing to keep, and no ticket of theirs is good',
+  async t => {
+    const config = configOf({ ticketTtlSeconds: 7 })
+    const { log } = createTestLog()
+    t.equal(await keepHighWater(config, log), undefined)
+    t.equal(longestTicketMs(config), 7000)
+    const bootKey = createBootKey()
+    const keys = openKeys(config, bootKey, log, undefined)
+    t.strictSame([...keys.ring().keys()], [0])
+    t.strictSame(keys.policy, { ...ownTicketsOnly, node: '' })
+    keys.close()
+  },
+)
+
+t.test('with them, the policy follows the mark that all threads see', async t => {
+  const config = configOf({
+    ticketKeys: `${keyText(1, 'a')},${keyText(9, 'b')}`,
+    node: 'gate-1',
+    clockSkewSeconds: 5,
+  })
+  t.equal(
+    longestTicketMs(config),
+    3_610_000,
+    'minters choose lifetimes up to the format’s, clocks may be off twice',
+  )
+  const mark = view(1000, 2000)
+  const keys = openKeys(config, createBootKey('gate-1'), createTestLog().log, mark)
+  t.strictSame([...keys.ring().keys()], [0, 1, 9])
+  const { node, skewMs, earliestOutsideMs, outsideUntilMs } = keys.policy
+  t.strictSame([node, skewMs, earliestOutsideMs, outsideUntilMs], ['gate-1', 5000, 6000, 2000])
+  Atomics.store(new BigInt64Array(mark), 1, 3000n)
+  t.equal(keys.policy.outsideUntilMs, 3000)
+  keys.close()
+})
+
+/** A key file in the state that `first` says, watched. */
+const watched = (t: Test, first: string) => {
+  const directory = mkdtempSync(join(tmpdir(), 'ticketgate-keys-'))
+  t.teardown(() => rmSync(directory, { recursive: true }))
+  const file = join(directory, 'ticket.keys')
+  writeFileSync(file, first)
+  const config = configOf({ ticketKeysFile: file, node: 'gate-1' })
+  const testLog = createTestLog()
+  const keys = openKeys(config, createBootKey('gate-1'), testLog.log, view(0, 0))
+  t.teardown(() => keys.close())
+  return { file, keys, ...testLog, ids: () => [...keys.ring().keys()] }
+}
+
+t.test('the file is read again when it changes: written, replaced, or another behind its link', async t => {
+  const { file, ids, until } = watched(t, keyText(1, 'a'))
+  t.strictSame(ids(), [0, 1])
+  writeFileSync(file, `${keyText(1, 'a')}\n${keyText(2, 'b')}\n`)
+  await until(1)
+  t.strictSame(ids(), [0, 1, 2])
+  writeFileSync(`${file}.new`, keyText(3, 'c'))
+  renameSync(`${file}.new`, file)
+  await until(2)
+  t.strictSame(ids(), [0, 3])
+  writeFileSync(`${file}.target`, keyText(4, 'd'))
+  unlinkSync(file)
+  symlinkSync(`${file}.target`, file)
+  await until(3)
+  t.strictSame(ids().slice(-1), [4])
+})
+
+t.test(
+  'on SIGHUP it is read at once; one that is broken changes nothing and is logged, without the keys',
+  async t => {
+    const listenersBefore = process.listenerCount('SIGHUP')
+    const { file, ids, keys, lines, until } = watched(t, keyText(1, 'a'))
+    const contents = [
+      '',
+      '2:short',
+      `${keyText(2, 'b')}=`,
+      `0:${'A'.repeat(43)}`,
+      `${keyText(2, 'b')},${keyText(2, 'c')}`,
+      `${keyText(2, 'b')}\nnonsense`,
+    ]
+    for (const [index, content] of contents.entries()) {
+      writeFileSync(file, content)
+      process.kill(process.pid, 'SIGHUP')
+      await until(index + 1)
+      t.match(JSON.parse(lines[index] ?? ''), { level: 50, msg: /broken; those read before stay/ }, content)
+      t.strictSame(ids(), [0, 1])
+    }
+    t.notMatch(lines.join(), /YmJi/, 'no part of a key is in the log')
+    unlinkSync(file)
+    process.kill(process.pid, 'SIGHUP')
+    await until(contents.length + 1)
+    t.strictSame(ids(), [0, 1], 'one that is gone, too')
+    writeFileSync(file, keyText(5, 'e'))
+    process.kill(process.pid, 'SIGHUP')
+    await until(contents.length + 2)
+    t.strictSame(ids(), [0, 5])
+    keys.close()
+    t.equal(process.listenerCount('SIGHUP'), listenersBefore, 'closed, it listens no more')
+  },
+)

@@ -1,0 +1,251 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import t from 'tap'
+import { openSharedReplayCache, type SharedAtomics } from '../../src/replay/shared.js'
+import { createSharedReplayMemory } from '../../src/replay/shared-memory.js'
+import { type Call, type Claim, explore, type Scenario, type Subject } from './interleavings.js'
+
+const maxTtlMs = 10_000
+const baseMs = 1_764_000_000_123
+
+/** Nonces whose search begins at the first cell, whatever the number of cells: all of them want the same one. */
+const named = (letter: string): string => `\0\0\0\0${letter}${'\0'.repeat(11)}`
+/** Another nonce, of which the cache keeps the same as of `named(letter)`. */
+const twinOf = (letter: string): string => `\0\0\0\0\0\0\0\0\0\0\0\0${letter}\0\0\0`
+
+/** A claim by a thread whose clock is in `period`, for a ticket that expires in the next. */
+const inPeriod = (period: number, nonce: string): Claim => ({
+  nonce,
+  expiresAtMs: baseMs + (period + 1.5) * maxTtlMs,
+  nowMs: baseMs + (period + 0.5) * maxTtlMs,
+})
+const claim = (period: number, letter: string): Claim => inPeriod(period, named(letter))
+const turnOver = (period: number): Call => ({ turnOverAtMs: baseMs + (period + 0.5) * maxTtlMs })
+
+const scenario = (
+  capacity: number,
+  threads: readonly (readonly Call[])[],
+  rest: Partial<Scenario> = {},
+): Scenario => ({ capacity, maxTtlMs, baseMs, threads, ...rest })
+
+// Periods 0, 2, 4 share a table. A thread in an earlier one than the others is one that slept, or whose clock is behind.
+const late = { oneFreshEach: false }
+const scenarios: Readonly<Record<string, Scenario>> = {
+  'two threads, one nonce': scenario(2, [[claim(0, 'a')], [claim(0, 'a')]]),
+  'three threads, one nonce': scenario(2, [[claim(0, 'a')], [claim(0, 'a')], [claim(0, 'a')]]),
+  'three threads, one nonce, and one that wants its cell': scenario(2, [
+    [claim(0, 'a')],
+    [claim(0, 'b')],
+    [claim(0, 'a')],
+  ]),
+  'two threads, two nonces, in opposite order': scenario(3, [
+    [claim(0, 'a'), claim(0, 'b')],
+    [claim(0, 'b'), claim(0, 'a')],
+  ]),
+  'turnover: the cells hold what has expired': scenario(
+    2,
+    [[claim(2, 'a')], [claim(2, 'b')], [claim(2, 'a')]],
+    { before: [claim(0, 'x'), claim(0, 'y')] },
+  ),
+  'turnover while a thread of the earlier period still claims': scenario(
+    2,
+    [[claim(2, 'a')], [claim(2, 'a')], [claim(0, 'x')]],
+    { ...late, before: [claim(0, 'y')] },
+  ),
+  'turnover with two threads of the earlier period': scenario(
+    2,
+    [[claim(2, 'a')], [claim(0, 'x')], [claim(0, 'x')]],
+    late,
+  ),
+  'a thread of the earlier period, and what it claims was spent': scenario(
+    2,
+    [[claim(2, 'a'), claim(2, 'b')], [claim(0, 'x')], [claim(0, 'x')]],
+    { ...late, before: [claim(0, 'y')] },
+  ),
+  'three periods at once': scenario(2, [[claim(4, 'a')], [claim(2, 'b')], [claim(0, 'x')]], late),
+  'three periods, and the nonce of the midst by two': scenario(
+    2,
+    [[claim(4, 'a')], [claim(2, 'b')], [claim(2, 'b')]],
+    { ...late, before: [claim(0, 'x')] },
+  ),
+  'one thread goes on to the next period': scenario(
+    2,
+    [
+      [claim(0, 'a'), claim(1, 'b'), claim(2, 'c')],
+      [claim(0, 'a'), claim(2, 'c')],
+    ],
+    late,
+  ),
+  'a clock that jumps ahead and is set back': scenario(
+    2,
+    [
+      [claim(0, 'a'), claim(4, 'b'), claim(0, 'a')],
+      [claim(0, 'a'), claim(2, 'c')],
+    ],
+    late,
+  ),
+  'turning over beside claims': scenario(2, [[claim(2, 'a')], [turnOver(2)], [claim(2, 'a')]], {
+    before: [claim(0, 'x'), claim(0, 'y')],
+  }),
+  'turning over beside a thread of the earlier period': scenario(
+    2,
+    [[claim(2, 'a')], [turnOver(2), turnOver(3)], [claim(0, 'x')]],
+    late,
+  ),
+  'the last place: three threads, three nonces': scenario(
+    1,
+    [[claim(0, 'a')], [claim(0, 'b')], [claim(0, 'c')]],
+    late,
+  ),
+  'the last place of two, and a replay': scenario(2, [[claim(0, 'a')], [claim(0, 'b')], [claim(0, 'a')]], {
+    ...late,
+    before: [claim(0, 'x')],
+  }),
+  'no place left': scenario(1, [[claim(0, 'a')], [claim(0, 'b')]], {
+    ...late,
+    before: [claim(0, 'x')],
+    most: 1,
+  }),
+  'a full table, and one that expires': scenario(1, [[claim(2, 'a')], [claim(2, 'b')], [claim(0, 'x')]], {
+    ...late,
+    before: [claim(0, 'y')],
+  }),
+  'two nonces of one fingerprint': scenario(
+    2,
+    [[inPeriod(0, named('a'))], [inPeriod(0, twinOf('a'))], [inPeriod(0, named('a'))]],
+    late,
+  ),
+  'three threads, two nonces each': scenario(3, [
+    [claim(0, 'a'), claim(0, 'b')],
+    [claim(0, 'b'), claim(0, 'a')],
+    [claim(0, 'a')],
+  ]),
+}
+
+/** The first scenario in which something is wrong, and what; undefined = all is right in all of them. */
+function firstBroken(subject: Subject): string | undefined {
+  for (const [name, each] of Object.entries(scenarios)) {
+    const { broken } = explore(each, subject)
+    if (broken !== undefined) return `${name}: ${broken}`
+  }
+  return undefined
+}
+
+t.test('the nonces of these tests meet as they should', async t => {
+  for (const capacity of [1, 2, 3]) {
+    const at = (nonce: string): number => {
+      let first = -1
+      const memory = createSharedReplayMemory({ capacity, maxTtlMs, nowMs: baseMs })
+      openSharedReplayCache(memory, {
+        load(words, index) {
+          if (first < 0) first = index
+          return Atomics.load(words, index)
+        },
+        compareExchange: (words, index, expected, replacement) =>
+          Atomics.compareExchange(words, index, expected, replacement),
+      }).claim(nonce, baseMs + 1000, baseMs)
+      return first
+    }
+    t.equal(new Set([...'abcxy'].map(named).map(at)).size, 1, `all begin at one cell of ${capacity}`)
+  }
+  const cache = openSharedReplayCache(createSharedReplayMemory({ capacity: 9, maxTtlMs, nowMs: baseMs }))
+  const results = [named('a'), twinOf('a'), named('b')].map(nonce => cache.claim(nonce, baseMs + 1, baseMs))
+  t.strictSame(results, ['fresh', 'replayed', 'fresh'], 'twins are one to the cache')
+})
+
+t.test('whatever the order of steps: one fresh at most, nothing lost, counts bounded', async t => {
+  const answers = new Set<string>()
+  let all = 0
+  for (const [name, each] of Object.entries(scenarios)) {
+    const { states, outcomes, longest, broken } = explore(each, { open: openSharedReplayCache })
+    t.equal(broken, undefined, `${name}: ${states} states, ${outcomes.size} outcomes`)
+    t.ok(longest < 40, 'every thread comes to its end, whatever the others do')
+    for (const outcome of outcomes) for (const answer of outcome.split(/,? /)) answers.add(answer)
+    all += states
+  }
+  t.ok(all > 40_000, `${all} states`)
+  for (const answer of ['fresh', 'replayed', 'full']) t.ok(answers.has(answer), `some were ${answer}`)
+})
+
+const brokenAtomics: Readonly<Record<string, (atomics: SharedAtomics) => SharedAtomics>> = {
+  'a load and a store in place of the exchange': atomics => ({
+    load: atomics.load,
+    compareExchange(words, at, expected, replacement) {
+      const found = atomics.load(words, at)
+      if (found === expected)
+        for (let seen = found; ; ) {
+          // Written whatever is there by now.
+          const before = atomics.compareExchange(words, at, seen, replacement)
+          if (before === seen) break
+          seen = before
+        }
+      return found
+    },
+  }),
+  'an exchange that always says it took place': atomics => ({
+    load: atomics.load,
+    compareExchange(words, at, expected, replacement) {
+      atomics.compareExchange(words, at, expected, replacement)
+      return expected
+    },
+  }),
+  'an exchange that never takes place': atomics => ({
+    load: atomics.load,
+    compareExchange: (words, at, expected) => {
+      atomics.load(words, at)
+      return expected
+    },
+  }),
+}
+
+for (const [name, wrap] of Object.entries(brokenAtomics))
+  t.test(`the search sees ${name}`, async t => {
+    const broken = firstBroken({ open: openSharedReplayCache, wrap })
+    t.ok(broken, broken ?? 'it does not')
+  })
+
+/** Changes of the source that must not go unseen: [what is changed, from, to]. */
+const mutations = [
+  ['a lost cell is not looked at again', 'while (upper < floor) {', 'if (upper < floor) {'],
+  ['it is not asked who won the cell', 'if (before === seen) {', 'if (true) {'],
+  ['a word of a later period is another nonce', 'upper >= floor + stride || ', ''],
+  [
+    'a word of a later period is an empty one',
+    'while (upper < floor) {',
+    'while (upper < floor || upper >= floor + stride) {',
+  ],
+  ['a later period is begun anew in its count', 'upperHalf(word) <= floor; ) {', ';) {'],
+  [
+    'the count of an earlier period counts on',
+    '(upperHalf(word) < floor ? 0 : lowerHalf(word))',
+    '(lowerHalf(word))',
+  ],
+  ['nothing is counted', 'count(countAt(table), floor, counted, 1)', ''],
+  ['a full table takes more', 'numberIn(counted, floor) >= capacity', 'false'],
+  ['only the first cell is looked at', 'probed < cells', 'probed < 1'],
+  ['the same nonce is another', ' || (upper === mineUpper && seen === mine)', ''],
+  [
+    'every claim begins where the last one ended',
+    'let cell = firstCellOf(mixed)',
+    'let cell = (latestCell = (latestCell + 1) % cells)',
+  ],
+] as const
+
+t.test('the search sees what is wrong in mutants of the source', async t => {
+  const source = readFileSync(new URL('../../src/replay/shared.ts', import.meta.url), 'utf8')
+  const directory = mkdtempSync(join(tmpdir(), 'ticketgate-mutants-'))
+  t.teardown(() => rmSync(directory, { recursive: true }))
+  for (const [index, [name, from, to]] of mutations.entries()) {
+    t.equal(source.split(from).length, 2, `${name}: the place to change is there, once`)
+    const mutant = `let latestCell = 0\n${source.replace(from, to)}`.replaceAll(
+      /'\.\/([\w-]+)\.js'/g,
+      (_, file) => `'${new URL(`../../src/replay/${file}.js`, import.meta.url)}'`,
+    )
+    const path = join(directory, `${index}.mts`)
+    writeFileSync(path, mutant)
+    const { openSharedReplayCache: open }: { openSharedReplayCache: Subject['open'] } = await import(path)
+    const broken = firstBroken({ open })
+    t.ok(broken, `${name}: ${broken}`)
+  }
+})

@@ -1,0 +1,217 @@
+import type { ClaimResult } from '../../src/replay/contract.js'
+import type { openSharedReplayCache, SharedAtomics, SharedReplayMemory } from '../../src/replay/shared.js'
+import {
+  cellsOf,
+  countAt,
+  createSharedReplayMemory,
+  firstCellAt,
+  lowerHalf,
+  tables,
+  upperHalf,
+} from '../../src/replay/shared-memory.js'
+
+/**
+ * Explores every interleaving of some threads on one `shared` replay cache: the real code, one atomic operation at a
+ * time. A thread's code is a function of what its operations answered, so it is stopped between two of them by an
+ * exception, and taken up again by running it from its start with the answers it was given before.
+ */
+
+export interface Claim {
+  readonly nonce: string
+  readonly expiresAtMs: number
+  /** What the clock of the thread says. */
+  readonly nowMs: number
+}
+
+/** What a thread calls: claims, and turning the tables over. */
+export type Call = Claim | { readonly turnOverAtMs: number }
+
+export interface Scenario {
+  readonly capacity: number
+  readonly maxTtlMs: number
+  readonly baseMs: number
+  /** Calls that were done before. */
+  readonly before?: readonly Call[]
+  /** What each thread calls, one after another. */
+  readonly threads: readonly (readonly Call[])[]
+  /** Whether in the end each nonce that was claimed must have been fresh to somebody. Default: true. */
+  readonly oneFreshEach?: boolean
+  /** How many tickets of one period there may ever be. Default: the capacity, and one for each thread but the first. */
+  readonly most?: number
+}
+
+/** What is explored: the real thing, or a mutant of it. */
+export interface Subject {
+  readonly open: typeof openSharedReplayCache
+  /** Wraps the stepping operations, to break them. */
+  readonly wrap?: (atomics: SharedAtomics) => SharedAtomics
+}
+
+export interface Exploration {
+  /** Different states of memory and threads that were come by. */
+  readonly states: number
+  /** Different ends of the story, and which answers there were. */
+  readonly outcomes: ReadonlySet<string>
+  /** The most operations that one thread took. */
+  readonly longest: number
+  /** What went wrong first, and after which steps; undefined = nothing. */
+  readonly broken: string | undefined
+}
+
+interface ThreadState {
+  /** What the operations done so far have answered. */
+  readonly answers: readonly bigint[]
+  /** The results of the calls that have returned. */
+  readonly results: readonly (ClaimResult | undefined)[]
+  readonly hasEnded: boolean
+}
+
+interface State {
+  readonly words: readonly bigint[]
+  readonly threads: readonly ThreadState[]
+  /** Which thread took which step, to tell how a state came about. */
+  readonly path: string
+}
+
+class Pause extends Error {}
+const pause = new Pause()
+
+const isClaim = (call: Call): call is Claim => 'nonce' in call
+
+/** Explores a scenario whole, and stops at the first thing that is wrong. */
+export function explore(scenario: Scenario, { open, wrap = one => one }: Subject): Exploration {
+  const { capacity, maxTtlMs, baseMs } = scenario
+  const memory = createSharedReplayMemory({ capacity, maxTtlMs, nowMs: baseMs })
+  const size = memory.buffer.byteLength / 8
+
+  /** Runs a thread from its start: what it has done is answered as before, then it may do `steps` more operations. */
+  function run(
+    calls: readonly Call[],
+    known: readonly bigint[],
+    words: bigint[],
+    steps: number,
+  ): ThreadState {
+    const answers = [...known]
+    let at = 0
+    const operate = (perform: () => bigint): bigint => {
+      if (at === answers.length) {
+        if (answers.length - known.length === steps) throw pause
+        answers.push(perform())
+      }
+      return answers[at++] ?? 0n
+    }
+    const cache = open(
+      memory,
+      wrap({
+        load: (_, index) => operate(() => words[index] ?? 0n),
+        compareExchange: (_, index, expected, replacement) =>
+          operate(() => {
+            const found = words[index] ?? 0n
+            if (found === expected) words[index] = replacement
+            return found
+          }),
+      }),
+    )
+    const results: (ClaimResult | undefined)[] = []
+    try {
+      for (const call of calls)
+        if (isClaim(call)) results.push(cache.claim(call.nonce, call.expiresAtMs, call.nowMs))
+        else results.push(cache.turnOver(call.turnOverAtMs) ?? undefined)
+      return { answers, results, hasEnded: true }
+    } catch (error) {
+      if (error !== pause) throw error
+      return { answers, results, hasEnded: false }
+    }
+  }
+
+  const first: bigint[] = Array(size).fill(0n)
+  for (const call of scenario.before ?? []) run([call], [], first, Number.POSITIVE_INFINITY)
+  const start: State = {
+    words: first,
+    threads: scenario.threads.map(calls => run(calls, [], [...first], 0)),
+    path: '',
+  }
+
+  const seen = new Set<string>()
+  const outcomes = new Set<string>()
+  const stack = [start]
+  let longest = 0
+  const result = (broken?: string): Exploration => ({ states: seen.size, outcomes, longest, broken })
+  for (let state = stack.pop(); state !== undefined; state = stack.pop()) {
+    const key = keyOf(state)
+    if (seen.has(key)) continue
+    seen.add(key)
+    const wrong = wrongIn(state, scenario, memory, (call, words) =>
+      run([call], [], words, Number.POSITIVE_INFINITY),
+    )
+    if (wrong !== undefined) return result(`${wrong}, after steps of threads ${state.path}`)
+    if (state.threads.every(thread => thread.hasEnded))
+      outcomes.add(state.threads.map(thread => thread.results.join(' ')).join(', '))
+    for (const [index, thread] of state.threads.entries()) {
+      longest = Math.max(longest, thread.answers.length)
+      if (thread.hasEnded) continue
+      const words = [...state.words]
+      const next = run(scenario.threads[index] ?? [], thread.answers, words, 1)
+      stack.push({ words, threads: state.threads.with(index, next), path: state.path + index })
+    }
+  }
+  return result()
+}
+
+const keyOf = ({ words, threads }: State): string =>
+  `${words.join()}|${threads.map(({ answers }) => answers.join()).join('|')}`
+
+/** A nonce for people: the zero bytes left out. */
+const shown = (nonce: string): string => nonce.replaceAll('\0', '')
+
+/** What is wrong in a state; undefined = nothing. A thread may die at any step, so all holds in every state. */
+function wrongIn(
+  { words, threads }: State,
+  scenario: Scenario,
+  memory: SharedReplayMemory,
+  runAlone: (call: Call, words: bigint[]) => ThreadState,
+): string | undefined {
+  const claims = threads.flatMap((thread, index) =>
+    (scenario.threads[index] ?? []).flatMap((call, at) =>
+      isClaim(call) && at < thread.results.length ? [{ ...call, result: thread.results[at] }] : [],
+    ),
+  )
+  const fresh = claims.filter(({ result }) => result === 'fresh')
+  const spentBefore = (scenario.before ?? []).filter(isClaim)
+  const isOver = threads.every(thread => thread.hasEnded)
+
+  for (const claim of new Map([...spentBefore, ...fresh].map(each => [each.nonce, each])).values()) {
+    const times = [...spentBefore, ...fresh].filter(({ nonce }) => nonce === claim.nonce).length
+    if (times > 1) return `${shown(claim.nonce)} was fresh twice`
+    // However late the clock of the one who asks: as soon as the ticket could be minted, and just before it expires.
+    for (const nowMs of [claim.expiresAtMs - scenario.maxTtlMs, claim.expiresAtMs - 1]) {
+      const [answer] = runAlone({ ...claim, nowMs }, [...words]).results
+      if (answer !== 'replayed') return `${shown(claim.nonce)} was fresh, and then ${answer}`
+    }
+  }
+
+  for (let table = 0; table < tables; table++) {
+    const count = words[countAt(table)] ?? 0n
+    const period = Math.floor(upperHalf(count) / 32)
+    const most = scenario.most ?? scenario.capacity + scenario.threads.length - 1
+    const taken = new Map<number, number>()
+    for (let cell = 0; cell < cellsOf(scenario.capacity); cell++) {
+      const word = words[firstCellAt(table, memory.capacity) + cell] ?? 0n
+      const of = Math.floor(upperHalf(word) / 32)
+      if (of > 0) taken.set(of, (taken.get(of) ?? 0) + 1)
+    }
+    if (lowerHalf(count) > most) return `table ${table} counts ${lowerHalf(count)}`
+    for (const [of, cells] of taken) if (cells > most) return `${cells} cells are of period ${of}`
+    const own = taken.get(period) ?? 0
+    if (isOver && period > 0 && lowerHalf(count) !== own)
+      return `table ${table} counts ${lowerHalf(count)} in period ${period}, and has ${own}`
+  }
+
+  if (!isOver) return undefined
+  for (const { result } of claims) if (result === undefined) return 'a claim has no result'
+  if (scenario.oneFreshEach ?? true)
+    for (const { nonce } of claims)
+      if (![...spentBefore, ...fresh].some(each => each.nonce === nonce))
+        return `${shown(nonce)} was never fresh`
+  return undefined
+}

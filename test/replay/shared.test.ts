@@ -1,0 +1,243 @@
+import { once } from 'node:events'
+import t from 'tap'
+import {
+  createSharedReplayMemory,
+  openSharedReplayCache,
+  type SharedReplayMemory,
+} from '../../src/replay/shared.js'
+import { nonceOf, replayContract, startMs } from '../contract/replay-contract.js'
+import { startThread } from '../support/thread.js'
+import type { ClaimerStart } from './claimer.js'
+
+const maxTtlMs = 10_000
+const answers = ['fresh', 'replayed', 'full', 'unavailable'] as const
+
+/** Stated in src/replay/EXACTNESS.md: of a claim on a table that is full. */
+const falseReplays = 5 * 2 ** -37
+
+const create = (capacity: number, nowMs = startMs): SharedReplayMemory =>
+  createSharedReplayMemory({ capacity, maxTtlMs, nowMs })
+
+const open = (capacity: number, nowMs = startMs) => openSharedReplayCache(create(capacity, nowMs))
+
+const traits = { longestMs: maxTtlMs, falseReplays }
+replayContract(t, 'shared', capacity => ({ cache: open(capacity) }), traits)
+replayContract(
+  t,
+  'shared, in the midst of a period',
+  capacity => ({ cache: open(capacity, startMs - 3333.25) }),
+  traits,
+)
+
+/** What three threads have, each call by the next of them; they have one clock, which never goes backwards. */
+const inTurn = (capacity: number) => {
+  const memory = create(capacity)
+  let latestMs = startMs
+  const views = Array.from({ length: 3 }, () => openSharedReplayCache(memory))
+  let calls = 0
+  const next = () => views[calls++ % views.length] ?? openSharedReplayCache(memory)
+  const cache: ReturnType<typeof openSharedReplayCache> = {
+    claim(nonce, expiresAtMs, nowMs) {
+      latestMs = Math.max(latestMs, nowMs)
+      return next().claim(nonce, expiresAtMs, latestMs)
+    },
+    has: (nonce, expiresAtMs, nowMs) => next().has(nonce, expiresAtMs, nowMs),
+    roomInMs: nowMs => next().roomInMs(nowMs),
+    turnOver: nowMs => next().turnOver(nowMs),
+    get size() {
+      return next().size
+    },
+    get highWater() {
+      return next().highWater
+    },
+    capacity,
+  }
+  return { cache }
+}
+replayContract(t, 'shared, by three threads in turn', inTurn, traits)
+
+/** Claims the same nonces from real threads at once. */
+const race = async (
+  threads: number,
+  capacity: number,
+  nonces: number,
+): Promise<{ memory: SharedReplayMemory; fresh: Int32Array; counts: Record<string, number> }> => {
+  const memory = create(capacity)
+  const tally = new Int32Array(new SharedArrayBuffer(4 * (1 + nonces + answers.length)))
+  const start = { memory, tally, threads, nonces, expiresAtMs: startMs + maxTtlMs, nowMs: startMs, answers }
+  const file = new URL('claimer.ts', import.meta.url)
+  const workers = Array.from({ length: threads }, (_, thread) =>
+    startThread(file, { ...start, thread } satisfies ClaimerStart),
+  )
+  await Promise.all(workers.map(worker => once(worker, 'exit')))
+  const counts = Object.fromEntries(answers.map((answer, index) => [answer, tally[1 + nonces + index] ?? 0]))
+  return { memory, fresh: tally.slice(1, 1 + nonces), counts }
+}
+
+t.test('over real threads each nonce is fresh to exactly one of them', async t => {
+  const [threads, nonces] = [4, 50_000]
+  // Room to spare: a thread that is held up may find the last room taken by the very nonce it claims, and say `full`.
+  const { memory, fresh, counts } = await race(threads, nonces + threads, nonces)
+  t.strictSame(
+    [...fresh].findIndex(times => times !== 1),
+    -1,
+  )
+  t.strictSame(counts, { fresh: nonces, replayed: nonces * (threads - 1), full: 0, unavailable: 0 })
+  t.equal(openSharedReplayCache(memory).size, nonces, 'and each is counted once')
+})
+
+t.test(
+  'over real threads a full cache takes no more than its capacity and one for each other thread',
+  async t => {
+    const [threads, nonces, capacity] = [4, 20_000, 5000]
+    const { memory, fresh, counts } = await race(threads, capacity, nonces)
+    t.ok(
+      fresh.every(times => times <= 1),
+      'none twice',
+    )
+    const taken = counts.fresh ?? 0
+    t.ok(taken >= capacity && taken < capacity + threads, `${taken} for a capacity of ${capacity}`)
+    t.ok((counts.full ?? 0) > 0)
+    const cache = openSharedReplayCache(memory)
+    for (const [n, times] of fresh.entries()) {
+      const answer = cache.claim(nonceOf('race', n), startMs + maxTtlMs, startMs)
+      if (answer !== (times === 1 ? 'replayed' : 'full')) t.fail(`nonce ${n}: ${answer}`)
+    }
+  },
+)
+
+t.test('the edge is exact: capacity fits, one more does not', async t => {
+  for (const capacity of [1, 2, 3, 100, 101]) {
+    const cache = open(capacity)
+    const claim = (n: number) => cache.claim(nonceOf('edge', n), startMs + maxTtlMs, startMs)
+    for (let n = 0; n < capacity; n++) if (claim(n) !== 'fresh') t.fail(`${n} of ${capacity}`)
+    t.strictSame([claim(capacity), claim(0), claim(capacity - 1)], ['full', 'replayed', 'replayed'])
+    t.strictSame([cache.size, cache.highWater, cache.capacity], [capacity, capacity, capacity])
+  }
+})
+
+t.test('a table is used anew every other period, without anything being cleared', async t => {
+  const capacity = 50
+  const cache = open(capacity)
+  const periods = 40
+  for (let period = 0; period < periods; period++) {
+    const nowMs = startMs + period * maxTtlMs
+    for (let n = 0; n < capacity; n++) {
+      const answer = cache.claim(nonceOf(`turn ${period}`, n), nowMs + maxTtlMs, nowMs)
+      if (answer !== 'fresh') t.fail(`period ${period}, nonce ${n}: ${answer}`)
+    }
+    t.equal(cache.claim(nonceOf(`turn ${period}`, 0), nowMs + maxTtlMs, nowMs + maxTtlMs - 1), 'replayed')
+    t.equal(
+      cache.claim(nonceOf(`turn ${period}`, capacity), nowMs + maxTtlMs, nowMs),
+      'full',
+      `period ${period}`,
+    )
+  }
+  t.equal(cache.highWater, capacity)
+})
+
+t.test('a thread that slept over periods, or whose clock is behind, spends nothing anew', async t => {
+  const memory = create(20)
+  const [awake, asleep] = [openSharedReplayCache(memory), openSharedReplayCache(memory)]
+  const early = Array.from({ length: 20 }, (_, n) => nonceOf('early', n))
+  for (const nonce of early) t.equal(awake.claim(nonce, startMs + maxTtlMs, startMs), 'fresh')
+  for (const periods of [1, 2, 3, 4, 7, 100, 1001]) {
+    const nowMs = startMs + periods * maxTtlMs
+    for (let n = 0; n < 20; n++) awake.claim(nonceOf(`later ${periods}`, n), nowMs + maxTtlMs, nowMs)
+    for (const nonce of early) {
+      const answer = asleep.claim(nonce, startMs + maxTtlMs, startMs)
+      if (answer !== 'replayed') t.fail(`${periods} periods on: ${answer}`)
+    }
+    const answer = asleep.claim(nonceOf('never seen', periods), startMs + maxTtlMs, startMs)
+    t.not(answer, 'fresh', `${periods} periods on: no room for what is over`)
+  }
+  t.equal(awake.size, 20, 'nor does it touch the count of a later period')
+})
+
+t.test('what does not fit the periods is refused, never guessed', async t => {
+  const cache = open(100)
+  const cases = [
+    ['the longest life', startMs + maxTtlMs, startMs, 'fresh'],
+    ['a fraction longer', startMs + maxTtlMs + 0.01, startMs, 'unavailable'],
+    ['forever', Number.POSITIVE_INFINITY, startMs, 'unavailable'],
+    ['a clock that is no number', startMs + 1000, Number.NaN, 'fresh'],
+    ['an expiry that is no number', Number.NaN, startMs, 'unavailable'],
+    ['expired before the memory was made', startMs - 1, startMs - 5000, 'replayed'],
+    ['at the edge of two periods', startMs + 5000, startMs, 'fresh'],
+  ] as const
+  for (const [index, [name, expiresAtMs, nowMs, expected]] of cases.entries())
+    t.equal(cache.claim(nonceOf('odd', index), expiresAtMs, nowMs), expected, name)
+  t.equal(open(100).claim(nonceOf('odd', 0), startMs + 1000, Number.NaN), 'unavailable', 'no time known yet')
+  const second = 1000
+  const brief = openSharedReplayCache(
+    createSharedReplayMemory({ capacity: 10, maxTtlMs: second, nowMs: startMs }),
+  )
+  const endMs = startMs + (2 ** 27 - 2) * second
+  t.equal(brief.claim(nonceOf('end', 0), endMs - 1, endMs - second), 'fresh', 'the last number of a period')
+  t.equal(brief.claim(nonceOf('end', 1), endMs, endMs - second), 'unavailable', 'after four years of seconds')
+  t.equal(brief.claim(nonceOf('end', 0), endMs - 1, endMs - second), 'replayed')
+})
+
+t.test('a ticket at either side of a border of periods, and exactly on it', async t => {
+  for (const baseMs of [startMs, startMs + 0.1, startMs + 1 / 3, startMs - 0.000_244_140_625]) {
+    const cache = open(1000, baseMs)
+    for (let period = 1; period < 300; period++)
+      for (const offset of [-1, -0.25, 0, 0.25, 1]) {
+        const expiresAtMs = baseMs + period * maxTtlMs + offset
+        const nonce = nonceOf(`border ${offset}`, period)
+        const results = [maxTtlMs, 1, 0.5].map(before =>
+          cache.claim(nonce, expiresAtMs, expiresAtMs - before),
+        )
+        if (String(results) !== 'fresh,replayed,replayed')
+          t.fail(`${baseMs}, ${period}, ${offset}: ${results}`)
+      }
+  }
+})
+
+t.test('false replays are as rare as stated', async t => {
+  // Nonces whose fingerprints differ in few bits stand in for the 2^37 there are: of those with equal ones, the second
+  // is replayed, wherever it starts; so a claim is false only if one of the cells it looks at has its fingerprint.
+  const memory = create(3000)
+  let loads = 0
+  const cache = openSharedReplayCache(memory, {
+    load(words, at) {
+      loads++
+      return Atomics.load(words, at)
+    },
+    compareExchange: (words, at, expected, replacement) =>
+      Atomics.compareExchange(words, at, expected, replacement),
+  })
+  for (let n = 0; n < 3000; n++) cache.claim(nonceOf('probe', n), startMs + maxTtlMs, startMs)
+  loads = 0
+  const claims = 20_000
+  for (let n = 0; n < claims; n++) cache.claim(nonceOf('other', n), startMs + maxTtlMs, startMs)
+  // The last two are the empty cell, and the count that says full.
+  const compared = loads / claims - 2
+  t.ok(compared <= falseReplays * 2 ** 37, `a full table: ${compared.toFixed(2)} fingerprints are compared`)
+})
+
+t.test(
+  'its memory is what is stated: 24 bytes per ticket of capacity, from the start and for good',
+  async t => {
+    for (const capacity of [100, 1000, 1_000_000]) {
+      const { buffer } = create(capacity)
+      t.ok(buffer.byteLength <= 24 * capacity + 256, `${buffer.byteLength / capacity} bytes`)
+    }
+  },
+)
+
+t.test('mistakes of the caller are TypeErrors that name the option', async t => {
+  const cases = [
+    ['capacity', { capacity: 0 }],
+    ['capacity', { capacity: 1.5 }],
+    ['capacity', { capacity: 1e9 + 1 }],
+    ['maxTtlMs', { maxTtlMs: 999 }],
+    ['maxTtlMs', { maxTtlMs: Number.POSITIVE_INFINITY }],
+    ['nowMs', { nowMs: Number.NaN }],
+  ] as const
+  for (const [option, part] of cases)
+    t.throws(() => createSharedReplayMemory({ capacity: 10, maxTtlMs, nowMs: startMs, ...part }), {
+      name: 'TypeError',
+      message: new RegExp(`^${option} must`),
+    })
+})

@@ -1,0 +1,281 @@
+import { spawn } from 'node:child_process'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import t, { type Test } from 'tap'
+import { type Connection, createGate, type GateHandlers, type GateOptions } from '../../src/index.js'
+import { boundedReason } from '../../src/socket/connection.js'
+import { knock } from '../support/http.js'
+import { isProblem } from '../support/problem.js'
+import { jwtSecret, temporaryDirectory } from '../support/server.js'
+import { type Client, enter, open, socketUrl } from '../support/tclient.js'
+import { gatePath, mint, mintWith, nowSeconds, tokenFor } from '../support/tokens.js'
+
+/** A gate in this process, with the handlers of an application. */
+async function start<Data>(t: Test, handlers: GateHandlers<Data>, options: GateOptions = {}) {
+  const gate = await createGate<Data>({
+    port: 0,
+    adminPort: 0,
+    jwtSecret,
+    stateDir: temporaryDirectory(t),
+    drainSeconds: 1,
+    logLevel: 'fatal',
+    ...options,
+    ...handlers,
+  })
+  const { url } = await gate.listen()
+  t.teardown(() => gate.drain())
+  const join = async (user = 'maggie', channel = 'lobby', protocols: string[] = []): Promise<Client> =>
+    (await enter(socketUrl(url, gatePath(await mint(url, user), channel)), { protocols })).client
+  return { gate, url, join }
+}
+
+/** A promise to be kept by hand. */
+const deferred = <T>() => {
+  let resolve: (value: T) => void = () => {}
+  const promise = new Promise<T>(settle => {
+    resolve = settle
+  })
+  return { promise, resolve }
+}
+
+t.test('an application knows its connections, with data of its own', async t => {
+  interface Player {
+    readonly name: string
+    moves: number
+  }
+  const closed = deferred<unknown>()
+  const seen: Connection<Player>[] = []
+  const { join } = await start<Player>(t, {
+    authorize: ({ user, channel }) => ({ name: `${user}@${channel}`, moves: 0 }),
+    onConnect(connection) {
+      seen.push(connection)
+      connection.send({ hello: connection.data.name })
+    },
+    async onMessage(connection, { channel, data }) {
+      await null
+      connection.data.moves++
+      connection.send({ moves: connection.data.moves, channel, data })
+    },
+    onClose: (connection, code, reason) =>
+      closed.resolve([connection.user, connection.isOpen, code, reason, connection.data.moves]),
+  })
+  for (const protocols of [['ticketgate.v1.json'], ['ticketgate.v1.msgpack']]) {
+    const client = await join('maggie', 'lobby', protocols)
+    t.strictSame(await client.next(), { type: 'message', channel: 'lobby', data: { hello: 'maggie@lobby' } })
+    const other = await join('theo', 'lobby', protocols)
+    await other.next()
+    client.send({ type: 'publish', data: [1, 'é'], id: 7 })
+    t.strictSame(await client.next(), {
+      type: 'message',
+      channel: 'lobby',
+      data: { moves: 1, channel: 'lobby', data: [1, 'é'] },
+    })
+    t.strictSame(await client.next(), { type: 'ok', id: 7 }, 'when the handler is done')
+    t.ok(await other.hearsNothing(), 'nothing is passed on by itself')
+    seen.at(-1)?.publish('lobby', 'by hand')
+    t.strictSame(await client.next(), { type: 'message', channel: 'lobby', data: 'by hand', user: 'theo' })
+    t.ok(await other.hearsNothing(), 'and not back')
+    client.socket.close(4000, 'enough')
+    t.strictSame(await closed.promise, ['maggie', false, 4000, 'enough', 1])
+    await other.close()
+  }
+  const [gone] = seen
+  gone?.send('to nobody')
+  gone?.publish('lobby', 'to nobody')
+  gone?.close()
+  t.equal(gone?.session.length, 16)
+})
+
+t.test('authorize decides before the ticket is spent', async t => {
+  let answer = (): unknown => false
+  const asked: unknown[] = []
+  const { url, join } = await start(t, {
+    authorize(request) {
+      asked.push(request)
+      return answer() as undefined
+    },
+  })
+  const expires = nowSeconds() + 300
+  const { ticket } = await mintWith(url, tokenFor('maggie', { sid: 's', exp: expires }))
+  const path = gatePath(ticket, 'lobby')
+  const origin = 'http://localhost:1'
+  isProblem(t, await knock(url, path, { headers: { origin } }), '403 channel_forbidden')
+  t.strictSame(asked, [{ user: 'maggie', session: 's', channel: 'lobby', origin, expires }])
+  answer = () => Promise.resolve(true)
+  isProblem(t, await knock(url, path), '500 internal_error', 'a promise lets nobody in')
+  answer = () => Promise.reject(new Error('unhandled'))
+  isProblem(t, await knock(url, path), '500 internal_error', 'nor one that fails')
+  answer = () => {
+    throw new Error('thrown')
+  }
+  isProblem(t, await knock(url, path), '500 internal_error', 'nor a fault')
+  answer = () => undefined
+  t.equal((await knock(url, path)).status, 101, 'after all that, the ticket is good')
+
+  const client = await join()
+  answer = () => false
+  t.match(await client.ask({ type: 'renew', ticket: await mint(url) }), { code: 'channel_forbidden' })
+  answer = () => Promise.resolve(1)
+  client.send({ type: 'renew', ticket: await mint(url) })
+  t.strictSame(
+    await client.closed,
+    { code: 1011, reason: 'internal_error' },
+    'a fault ends a socket, not the server',
+  )
+  answer = () => undefined
+  await (await join()).close()
+})
+
+t.test('what a handler throws closes its socket only', async t => {
+  const cases: readonly (readonly [name: string, handlers: GateHandlers<undefined>])[] = [
+    ['onConnect throws', { onConnect: ({ user }) => fail(user) }],
+    ['onConnect rejects', { onConnect: async ({ user }) => fail(user) }],
+    ['onMessage throws', { onMessage: ({ user }) => fail(user) }],
+    ['onMessage rejects', { onMessage: async ({ user }) => fail(user) }],
+    [
+      'it sends what JSON can not say',
+      { onMessage: c => (c.user === 'bad' ? c.send(undefined) : undefined) },
+    ],
+    ['it names no channel', { onMessage: c => (c.user === 'bad' ? c.publish('a b', 1) : undefined) }],
+    [
+      'it closes with a code that is not its own',
+      { onMessage: c => (c.user === 'bad' ? c.close(1002) : undefined) },
+    ],
+  ]
+  function fail(user: string): void {
+    if (user === 'bad') throw new Error('of the application')
+  }
+  for (const [name, handlers] of cases) {
+    const { url, join } = await start(t, handlers)
+    const good = await join('good')
+    const bad = await open(socketUrl(url, gatePath(await mint(url, 'bad'))))
+    bad.send({ type: 'publish', data: 1 })
+    t.strictSame(await bad.closed, { code: 1011, reason: 'internal_error' }, name)
+    t.match(await good.ask({ type: 'publish', data: 1, id: 1 }), { type: 'ok' }, `${name}: others stay`)
+    await good.close()
+  }
+  const late = deferred<void>()
+  const { join } = await start(t, {
+    async onMessage() {
+      await late.promise
+      throw new Error('after it has gone')
+    },
+    onClose() {
+      throw new Error('at the end')
+    },
+  })
+  const client = await join()
+  client.send({ type: 'publish', data: 1, id: 1 })
+  await client.close()
+  late.resolve()
+  await (await join()).close()
+})
+
+t.test('an application closes sockets, and publishes and disconnects as the admin API does', async t => {
+  const { gate, join } = await start(t, {
+    onMessage: (connection, { data }) => connection.close(4123, String(data)),
+  })
+  const [one, two] = [await join('one'), await join('two')]
+  t.equal(await gate.publish('lobby', { now: true }), 2)
+  for (const client of [one, two])
+    t.strictSame(await client.next(), { type: 'message', channel: 'lobby', data: { now: true } })
+  one.send({ type: 'publish', data: '€'.repeat(100) })
+  t.strictSame(await one.closed, { code: 4123, reason: '€'.repeat(41) }, 'a reason is cut to 123 bytes')
+  t.equal(await gate.disconnect({ user: 'two' }), 1)
+  t.equal((await two.closed).code, 4403)
+  await t.rejects(gate.publish('a b', 1), TypeError)
+  await t.rejects(gate.publish('a', undefined), TypeError)
+  await t.rejects(gate.disconnect({ user: '' }), TypeError)
+  await t.rejects(gate.disconnect({ session: 'a b' }), TypeError)
+})
+
+t.test('reasons are cut between characters', async t => {
+  for (const [reason, expected] of [
+    ['', ''],
+    ['a'.repeat(123), 'a'.repeat(123)],
+    ['a'.repeat(124), 'a'.repeat(123)],
+    [`${'a'.repeat(122)}é`, 'a'.repeat(122)],
+    [`${'a'.repeat(121)}é`, `${'a'.repeat(121)}é`],
+    [`${'a'.repeat(120)}😀`, 'a'.repeat(120)],
+    ['😀'.repeat(31), '😀'.repeat(30)],
+  ] as const)
+    t.equal(boundedReason(reason), expected)
+})
+
+t.test('a mistake of the application is told to it', async t => {
+  await t.rejects(createGate({ onMessage: 5 as never }), { name: 'TypeError', message: /onMessage/ })
+  await t.rejects(
+    createGate({ onMessage() {}, threads: 2, port: 0, adminPort: 0, stateDir: temporaryDirectory(t) }),
+    { name: 'TypeError', message: /threads/ },
+  )
+})
+
+t.test('with first-message auth, connections begin when their user is known', async t => {
+  const users: string[] = []
+  const { url } = await start(
+    t,
+    {
+      authorize: ({ user }) => (user === 'bad' ? false : undefined),
+      onConnect: ({ user }) => void users.push(user),
+      onClose: ({ user }) => void users.push(`${user} left`),
+    },
+    { firstMessageSeconds: 30 },
+  )
+  const [silent, bad, good] = [
+    await open(socketUrl(url, '/channel/x')),
+    await open(socketUrl(url, '/channel/x')),
+    await open(socketUrl(url, '/channel/x')),
+  ]
+  bad.send({ type: 'auth', payload: tokenFor('bad') })
+  t.strictSame(await bad.closed, { code: 4403, reason: 'channel_forbidden' })
+  t.match(await good.ask({ type: 'auth', payload: tokenFor('good') }), { type: 'welcome' })
+  await silent.close()
+  await good.close()
+  const last = await open(socketUrl(url, '/channel/x'))
+  await last.ask({ type: 'auth', payload: tokenFor('last') })
+  t.strictSame(users, ['good', 'good left', 'last'])
+  await last.close()
+})
+
+t.test('a fault of a handler is in the log, with no ticket and no token', async t => {
+  const script = `
+    import { createGate } from 'ticketgate'
+    const gate = await createGate({ onMessage() { throw new Error('of the application') } })
+    console.log(JSON.stringify(await gate.listen()))
+    process.once('SIGTERM', () => gate.drain())`
+  const child = spawn(process.execPath, ['--input-type=module', '--eval', script], {
+    cwd: fileURLToPath(new URL('../../', import.meta.url)),
+    stdio: ['ignore', 'pipe', 'inherit'],
+    env: {
+      PATH: process.env.PATH,
+      TICKETGATE_PORT: '0',
+      TICKETGATE_ADMIN_PORT: '0',
+      TICKETGATE_LOG_LEVEL: 'trace',
+      TICKETGATE_JWT_SECRET: jwtSecret,
+      TICKETGATE_STATE_DIR: temporaryDirectory(t),
+    },
+  })
+  t.teardown(() => child.kill('SIGKILL'))
+  const lines: string[] = []
+  const lineWith = deferred<string>()
+  const listening = deferred<string>()
+  createInterface({ input: child.stdout }).on('line', line => {
+    lines.push(line)
+    const { url } = JSON.parse(line) as { url?: string }
+    if (url !== undefined) listening.resolve(url)
+    if (line.includes('a handler of the application failed')) lineWith.resolve(line)
+  })
+  const url = await listening.promise
+  const token = tokenFor('maggie')
+  const { ticket } = await mintWith(url, token)
+  const { client } = await enter(socketUrl(url, gatePath(ticket)))
+  client.send({ type: 'publish', data: 1 })
+  t.equal((await client.closed).code, 1011)
+  t.match(JSON.parse(await lineWith.promise), {
+    level: 'error',
+    handler: 'onMessage',
+    user: 'maggie',
+    err: { message: 'of the application' },
+  })
+  t.notOk(lines.some(line => line.includes(ticket) || line.includes(token)))
+})

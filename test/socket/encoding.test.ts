@@ -1,0 +1,244 @@
+import { Packr } from 'msgpackr'
+import t from 'tap'
+import { encodings, fanOut, type Topics } from '../../src/socket/encoding.js'
+
+const { json, msgpack } = encodings
+const packr = new Packr({ useRecords: false, variableMapSize: true })
+const pack = (value: unknown): Buffer => Buffer.from(packr.pack(value))
+const text = (bytes: Uint8Array | undefined): string | undefined => bytes && Buffer.from(bytes).toString()
+const hex = (digits: string): Buffer => Buffer.from(digits.replaceAll(' ', ''), 'hex')
+
+t.test('the data of a JSON message is found as it was written', async t => {
+  const cases = [
+    ['{"type":"publish","data":1}', '1'],
+    ['{"data":{"b":1,"a":2},"type":"publish"}', '{"b":1,"a":2}'],
+    [' \t\r\n{ "data" :\n[1, 2 ,3]\t, "type":"publish" } ', '[1, 2 ,3]'],
+    ['{"data":1e400}', '1e400'],
+    ['{"data":12345678901234567890}', '12345678901234567890'],
+    ['{"data":-0.10}', '-0.10'],
+    ['{"data": null }', 'null'],
+    ['{"data":"}]\\",{[\\\\"}', '"}]\\",{[\\\\"'],
+    ['{"data":"é😀\\u0000"}', '"é😀\\u0000"'],
+    ['{"d\\u0061ta":true}', 'true'],
+    ['{"x":{"data":1},"data":2,"y":[{"data":3}]}', '2'],
+    ['{"data":{"data":[]}}', '{"data":[]}'],
+    ['{"data":""}', '""'],
+    ['{"data":[]}', '[]'],
+    ['{"\\"data":1,"data\\\\":2}', undefined],
+    ['{"type":"ping"}', undefined],
+    ['{}', undefined],
+  ] as const
+  for (const [message, data] of cases) {
+    const read = json.read(Buffer.from(message))
+    t.ok(read, message)
+    t.equal(text(read?.data), data, message)
+  }
+})
+
+t.test('what is no JSON message is none', async t => {
+  const deep = (depth: number): string => `{"data":${'['.repeat(depth)}${']'.repeat(depth)}}`
+  t.ok(json.read(Buffer.from(deep(128))))
+  for (const message of [
+    deep(129),
+    '',
+    'null',
+    '[]',
+    '[{"data":1}]',
+    '"data"',
+    '{"data":1',
+    '{"data":1}}',
+    '{"data":1,"data":2}',
+    '{"data":1,"d\\u0061ta":2}',
+    '{"data":01}',
+    "{'data':1}",
+    '{"data":undefined}',
+    '\u{feff}{"data":1}',
+    '{"data":1,}',
+  ])
+    t.equal(json.read(Buffer.from(message)), undefined, message)
+  t.equal(json.read(hex('7b 22 64 61 74 61 22 3a 22 ff 22 7d')), undefined, 'no UTF-8')
+})
+
+t.test('the data of a MessagePack message is found as it was packed', async t => {
+  const cases = [
+    ['82 a4 74797065 a7 7075626c697368 a4 64617461 cf ffffffffffffffff', 'cf ffffffffffffffff'],
+    ['81 a4 64617461 ca 3f800000', 'ca 3f800000'],
+    ['81 a4 64617461 c4 02 00ff', 'c4 02 00ff'],
+    ['81 a4 64617461 d1 0001', 'd1 0001'],
+    ['81 d9 04 64617461 82 a1 62 01 a1 61 02', '82 a1 62 01 a1 61 02'],
+    ['de 0001 a4 64617461 c0', 'c0'],
+    ['df 00000001 da 0004 64617461 db 00000001 41', 'db 00000001 41'],
+    ['82 a1 78 81 a4 64617461 01 a4 64617461 02', '02'],
+  ] as const
+  for (const [message, data] of cases)
+    t.strictSame(Buffer.from(msgpack.read(hex(message))?.data ?? []), hex(data), message)
+  t.match(msgpack.read(pack({ type: 'publish', channel: 'a', id: 7, more: [1] })), {
+    type: 'publish',
+    channel: 'a',
+    id: 7,
+    data: undefined,
+  })
+})
+
+t.test('what is no MessagePack message is none, however it is cut', async t => {
+  const nested = (depth: number): Buffer =>
+    Buffer.concat([hex('81 a4 64617461'), Buffer.alloc(depth, 0x91), hex('c0')])
+  t.ok(msgpack.read(nested(127)))
+  const cases = [
+    ['nested too deep', nested(129)],
+    ['nested absurdly deep', nested(100_000)],
+    ['empty', hex('')],
+    ['no map', hex('91 01')],
+    ['more behind it', hex('80 c0')],
+    ['a key that is a number', hex('81 01 01')],
+    ['a key that is a number, deeper', hex('81 a4 64617461 81 01 01')],
+    ['a key that is bytes', hex('81 c4 04 64617461 01')],
+    ['data twice', hex('82 a4 64617461 01 a4 64617461 02')],
+    ['type twice', hex('82 a4 74797065 a1 61 a4 74797065 a1 62')],
+    ['an extension', hex('81 a4 64617461 d4 00 00')],
+    ['a timestamp', hex('81 a4 64617461 d6 ff 00000000')],
+    ['an extension with a size', hex('81 a4 64617461 c7 01 01 00')],
+    ['the byte that means nothing', hex('81 a4 64617461 c1')],
+    ['text that is no UTF-8', hex('81 a4 64617461 a1 ff')],
+    ['a list of 4 billion', hex('81 a4 64617461 dd ffffffff')],
+    ['text of 4 billion', hex('81 a4 64617461 db ffffffff')],
+    ['bytes of 4 billion', hex('81 a4 64617461 c6 ffffffff')],
+  ] as const
+  for (const [name, message] of cases) t.equal(msgpack.read(message), undefined, name)
+  const whole = pack({ type: 'publish', data: [1.5, 'text é', { a: new Uint8Array(3) }, 2 ** 40, -5, null] })
+  t.ok(msgpack.read(whole))
+  for (let length = 0; length < whole.length; length++)
+    t.equal(msgpack.read(whole.subarray(0, length)), undefined, `${length} bytes of it`)
+})
+
+t.test(
+  'any bytes are read without a fault, and what is taken for data can be unpacked and converted',
+  async t => {
+    let seed = 1
+    const random = (): number => {
+      seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0
+      return seed / 2 ** 32
+    }
+    const starts = [
+      pack({ type: 'publish', channel: 'x', data: { a: [1, 'two', null, true, 3.5, new Uint8Array(2)] } }),
+      Buffer.from('{"type":"publish","channel":"x","data":{"a":[1,"two",null,true,3.5]}}'),
+    ]
+    let taken = 0
+    for (let round = 0; round < 40_000; round++) {
+      const bytes = Buffer.from(starts[round % 2] ?? '')
+      for (let changes = 1 + Math.floor(random() * 3); changes > 0; changes--)
+        bytes[Math.floor(random() * bytes.length)] = Math.floor(random() * 256)
+      for (const [from, to] of [
+        [msgpack, json],
+        [json, msgpack],
+      ] as const) {
+        const data = from.read(bytes)?.data
+        if (data === undefined) continue
+        taken++
+        to.unpack(to.convert(data))
+      }
+    }
+    t.ok(taken > 1000, `${taken} were taken`)
+  },
+)
+
+t.test('lists of messages, for batches', async t => {
+  const batch = '[ {"channel":"a","data":[1]} , {"data":"x","channel":"b"}]'
+  t.strictSame(
+    json.readAll(Buffer.from(batch))?.map(({ channel, data }) => [channel, text(data)]),
+    [
+      ['a', '[1]'],
+      ['b', '"x"'],
+    ],
+  )
+  t.strictSame(json.readAll(Buffer.from('[]')), [])
+  t.equal(json.readAll(Buffer.from('{"channel":"a","data":1}'))?.length, 1, 'one is as good as a list of one')
+  for (const bad of ['[1]', '[{"data":1,"data":2}]', '[[]]', '5', '[{"data":1},null]'])
+    t.equal(json.readAll(Buffer.from(bad)), undefined, bad)
+  const packed = pack([
+    { channel: 'a', data: [1] },
+    { channel: 'b', data: 'x' },
+  ])
+  t.strictSame(
+    msgpack.readAll(packed)?.map(({ channel, data }) => [channel, packr.unpack(data ?? Buffer.alloc(0))]),
+    [
+      ['a', [1]],
+      ['b', 'x'],
+    ],
+  )
+  for (const bad of ['91 01', '92 80', '91 80 c0', 'dd ffffffff'])
+    t.equal(msgpack.readAll(hex(bad)), undefined, bad)
+})
+
+t.test('one encoding in the other', async t => {
+  const toJson = [
+    ['cf ffffffffffffffff', '18446744073709551615'],
+    ['d3 8000000000000000', '-9223372036854775808'],
+    ['ca 3fc00000', '1.5'],
+    ['cb 7ff0000000000000', 'null'],
+    ['cb 7ff8000000000000', 'null'],
+    ['c4 03 000102', '"AAEC"'],
+    ['83 a1 32 01 a1 31 02 a9 5f5f70726f746f5f5f c3', '{"2":1,"1":2,"__proto__":true}'],
+    ['93 c0 a1 22 80', '[null,"\\"",{}]'],
+    ['40', '64'],
+  ] as const
+  for (const [from, to] of toJson) t.equal(text(json.convert(hex(from))), to, from)
+  const toMsgpack = [
+    ['1', '01'],
+    ['"é"', 'a2 c3a9'],
+    ['{"__proto__":1}', '81 a9 5f5f70726f746f5f5f 01'],
+    ['["\\ud800",{"\\udc00x":1}]', '92 a3 efbfbd 81 a4 efbfbd78 01'],
+    ['"\\ud83d\\ude00"', 'a4 f09f9880'],
+    ['1e400', 'cb 7ff0000000000000'],
+    ['[null,false,{}]', '93 c0 c2 80'],
+  ] as const
+  for (const [from, to] of toMsgpack)
+    t.strictSame(Buffer.from(msgpack.convert(Buffer.from(from))), hex(to), from)
+})
+
+t.test('the envelope goes around the data as it is', async t => {
+  t.equal(
+    text(json.envelope('a.b', Buffer.from('1e400'), 'né"e')),
+    '{"type":"message","channel":"a.b","data":1e400,"user":"né\\"e"}',
+  )
+  t.equal(text(json.envelope('', Buffer.from('[]'), undefined)), '{"type":"message","channel":"","data":[]}')
+  const message = msgpack.envelope('a'.repeat(100), hex('cf ffffffffffffffff'), 'née')
+  t.strictSame(packr.unpack(message), {
+    type: 'message',
+    channel: 'a'.repeat(100),
+    data: 2n ** 64n - 1n,
+    user: 'née',
+  })
+  t.strictSame(packr.unpack(msgpack.envelope('', hex('c0'), undefined)), {
+    type: 'message',
+    channel: '',
+    data: null,
+  })
+})
+
+t.test('a message is put together once per encoding that somebody hears it in', async t => {
+  const counts: Record<string, number> = { jboth: 3, mboth: 2, mbinary: 5 }
+  const sent: unknown[] = []
+  const topics: Topics = {
+    numSubscribers: topic => counts[topic] ?? 0,
+    publish(topic, message, isBinary) {
+      sent.push([
+        topic,
+        isBinary,
+        isBinary ? packr.unpack(message).data : JSON.parse(text(message) ?? '').data,
+      ])
+      return true
+    },
+  }
+  const say = (channel: string): number =>
+    fanOut(topics, { type: 'publish', channel, encoding: 'json', data: Buffer.from('[1]') }, false)
+  t.equal(say('both'), 5)
+  t.strictSame(sent.splice(0), [
+    ['jboth', false, [1]],
+    ['mboth', true, [1]],
+  ])
+  t.equal(say('binary'), 5)
+  t.strictSame(sent.splice(0), [['mbinary', true, [1]]])
+  t.equal(say('nobody'), 0)
+  t.strictSame(sent, [])
+})

@@ -1,0 +1,152 @@
+import { App, us_socket_local_port } from 'uWebSockets.js'
+import t, { type Test } from 'tap'
+import { createLog } from '../../src/ops/log.js'
+import { createCounters } from '../../src/ops/metrics.js'
+import { createMemoryReplayCache } from '../../src/replay/memory.js'
+import { createAdmission } from '../../src/socket/admission.js'
+import { encodings } from '../../src/socket/encoding.js'
+import { createSocketTable } from '../../src/socket/lifecycle.js'
+import { createMessages } from '../../src/socket/messages.js'
+import { createRenewal } from '../../src/socket/renewal.js'
+import { createSession, type SocketData } from '../../src/socket/session.js'
+import { issueTicket } from '../../src/ticket/issuer.js'
+import { createBootKey } from '../../src/ticket/key-ring.js'
+import { ownTicketsOnly, verifyTicket } from '../../src/ticket/verifier.js'
+import { type Client, open } from '../support/tclient.js'
+
+const startMs = 1_764_000_000_000
+const endSeconds = startMs / 1000 + 100
+const key = createBootKey(undefined)
+
+/** Sockets whose session ends at `endSeconds`, on a server whose clock the test moves by hand. */
+const start = async (t: Test) => {
+  let nowMs = startMs
+  const table = createSocketTable()
+  const replay = createMemoryReplayCache(100)
+  const admission = createAdmission({
+    verify: (text, at) => verifyTicket(text, new Map([[0, key]]), at, ownTicketsOnly),
+    isRevoked: () => false,
+    replay,
+  })
+  const app = App()
+  const messages = createMessages({
+    rate: undefined,
+    maxMessageBytes: 1024,
+    topics: app,
+    compresses: false,
+    counters: createCounters(),
+    clock: () => nowMs,
+    log: createLog('fatal'),
+    relay: undefined,
+    embedding: undefined,
+    renew: createRenewal({ admission, table, embedding: undefined }),
+    identify() {},
+  })
+  app.ws<SocketData>('/*', {
+    upgrade(res, req, context) {
+      const session = createSession({
+        id: 's',
+        user: 'maggie',
+        channel: '',
+        rights: {},
+        issuedAtSeconds: 0,
+        expiresAtSeconds: endSeconds,
+        encoding: encodings.json,
+        origin: '',
+        address: '',
+      })
+      res.upgrade<SocketData>({ session }, req.getHeader('sec-websocket-key'), '', '', context)
+    },
+    open(ws) {
+      table.add(ws)
+      messages.enter(ws)
+    },
+    message: messages.message,
+    close: ws => table.delete(ws),
+  })
+  const port = await new Promise<number>(resolve => {
+    app.listen('127.0.0.1', 0, socket => resolve(socket ? us_socket_local_port(socket) : 0))
+  })
+  t.teardown(() => app.close())
+  return {
+    table,
+    at(ms: number) {
+      nowMs = ms
+    },
+    sweep: () => table.closeExpired(Math.floor(nowMs / 1000)),
+    async enter(): Promise<Client> {
+      const client = await open(`ws://127.0.0.1:${port}/`)
+      await client.next()
+      return client
+    },
+    ticket: (sessionEndsAtSeconds: number, ttlSeconds = 10): string =>
+      issueTicket({ user: 'maggie', sessionEndsAtSeconds }, { key, node: '', nowMs, ttlSeconds }) ?? '',
+  }
+}
+
+const expired = { code: 4401, reason: 'session_expired' }
+
+t.test('a message in the last millisecond counts, one at the end of the session does not', async t => {
+  const { at, enter } = await start(t)
+  const client = await enter()
+  at(endSeconds * 1000 - 1)
+  t.match(await client.ask({ type: 'ping' }), { type: 'pong' })
+  at(endSeconds * 1000)
+  client.send({ type: 'ping' })
+  t.strictSame(await client.closed, expired, 'though nothing has swept since')
+})
+
+t.test('a socket that says nothing is closed at the end, and not before', async t => {
+  const { at, sweep, table, enter } = await start(t)
+  const client = await enter()
+  at(endSeconds * 1000 - 1)
+  sweep()
+  t.equal(table.size, 1)
+  at(endSeconds * 1000)
+  sweep()
+  t.strictSame(await client.closed, expired)
+})
+
+t.test('a renewal in the last millisecond counts, one at the end does not', async t => {
+  const { at, sweep, enter, ticket } = await start(t)
+  const [early, late] = [await enter(), await enter()]
+  at(endSeconds * 1000 - 1)
+  t.match(await early.ask({ type: 'renew', ticket: ticket(endSeconds + 50) }), {
+    type: 'renewed',
+    expires: endSeconds + 50,
+  })
+  at(endSeconds * 1000)
+  late.send({ type: 'renew', ticket: ticket(endSeconds + 50) })
+  t.strictSame(await late.closed, expired)
+  at((endSeconds + 50) * 1000 - 1)
+  sweep()
+  t.match(await early.ask({ type: 'ping' }), { type: 'pong' }, 'until the new end')
+  at((endSeconds + 50) * 1000)
+  sweep()
+  t.strictSame(await early.closed, expired)
+})
+
+t.test('the ticket of a renewal has a last millisecond too, and so has its session', async t => {
+  const { at, enter, ticket } = await start(t)
+  const client = await enter()
+  const [first, second] = [ticket(endSeconds + 50), ticket(endSeconds + 50)]
+  const short = ticket(startMs / 1000 + 5)
+  at(startMs + 4_999)
+  t.match(await client.ask({ type: 'renew', ticket: first }), { type: 'renewed' })
+  at(startMs + 5_000)
+  t.match(await client.ask({ type: 'renew', ticket: short }), { code: 'ticket_expired' })
+  at(startMs + 10_000)
+  t.match(await client.ask({ type: 'renew', ticket: second }), { code: 'ticket_expired' })
+  at(endSeconds * 1000)
+  t.match(await client.ask({ type: 'ping' }), { type: 'pong' }, 'and the session is that of the first')
+  await client.close()
+})
+
+t.test('a session that is renewed to an earlier end, ends then', async t => {
+  const { at, sweep, enter, ticket } = await start(t)
+  const client = await enter()
+  t.match(await client.ask({ type: 'renew', ticket: ticket(endSeconds - 50) }), { expires: endSeconds - 50 })
+  at((endSeconds - 50) * 1000)
+  sweep()
+  t.strictSame(await client.closed, expired)
+})

@@ -1,0 +1,129 @@
+import t from 'tap'
+import { bearer, jsonOf, knock, postJson, request } from '../support/http.js'
+import { hasRetryAfter, isProblem } from '../support/problem.js'
+import { adminKey, allowedOrigin, startServer } from '../support/server.js'
+import { type Client, open, socketUrl } from '../support/tclient.js'
+import { gatePath, mint, nowSeconds, tokenFor } from '../support/tokens.js'
+
+const on = { TICKETGATE_FIRST_MESSAGE_SECONDS: '30' }
+
+t.test('without the option there is no socket without a ticket', async t => {
+  const server = await startServer(t)
+  isProblem(t, await knock(server.url, '/channel/lobby'), '401 ticket_missing')
+})
+
+t.test('the first message says who it is', async t => {
+  const server = await startServer(t, { env: on })
+  const enter = (channel = 'lobby', protocols: string[] = []): Promise<Client> =>
+    open(socketUrl(server.url, `/channel/${channel}`), { protocols, origin: allowedOrigin })
+  const channels = { publish: ['lobby'], subscribe: ['lobby'] }
+  const exp = nowSeconds() + 300
+
+  for (const protocols of [[], ['ticketgate.v1.msgpack']]) {
+    const client = await enter('lobby', protocols)
+    const welcome = await client.ask({
+      type: 'auth',
+      payload: tokenFor('maggie', { exp, sid: 's1', channels }),
+    })
+    t.strictSame(welcome, { type: 'welcome', session: 's1', user: 'maggie', channel: 'lobby', expires: exp })
+    const other = await enter()
+    await other.ask({ type: 'auth', payload: tokenFor('theo') })
+    other.send({ type: 'publish', data: 'hi' })
+    t.match(await client.next(), { type: 'message', data: 'hi', user: 'theo' })
+    t.match(await client.ask({ type: 'subscribe', channel: 'x', id: 1 }), { code: 'channel_forbidden' })
+    t.match(await client.ask({ type: 'auth', payload: tokenFor('theo'), id: 2 }), {
+      code: 'bad_message',
+      id: 2,
+    })
+    t.match(await client.ask({ type: 'renew', ticket: await mint(server.url) }), { type: 'renewed' })
+    await Promise.all([client.close(), other.close()])
+  }
+
+  const refusals = [
+    ['nothing of the kind', { type: 'ping' }, 4401, 'auth_required'],
+    ['a publish', { type: 'publish', data: 1 }, 4401, 'auth_required'],
+    ['no JSON', 'hello', 4401, 'auth_required'],
+    ['no payload', { type: 'auth' }, 4401, 'auth_required'],
+    ['garbage', { type: 'auth', payload: 'hello' }, 4401, 'token_invalid'],
+    ['a ticket', { type: 'auth', payload: await mint(server.url) }, 4401, 'token_invalid'],
+    ['an expired token', { type: 'auth', payload: tokenFor('m', { iat: 1, exp: 2 }) }, 4401, 'token_expired'],
+    [
+      'a token without a right here',
+      { type: 'auth', payload: tokenFor('m', { channels: { publish: ['x'] } }) },
+      4403,
+      'channel_forbidden',
+    ],
+  ] as const
+  for (const [name, message, code, reason] of refusals) {
+    const client = await enter()
+    client.send(message)
+    t.strictSame(await client.closed, { code, reason }, name)
+  }
+
+  await postJson(server.admin, '/disconnect', { user: 'gone' }, { headers: bearer(adminKey) })
+  const revoked = await enter()
+  revoked.send({ type: 'auth', payload: tokenFor('gone', { iat: nowSeconds() - 10 }) })
+  t.strictSame(await revoked.closed, { code: 4401, reason: 'token_revoked' })
+
+  const brief = await enter()
+  const end = nowSeconds() + 2
+  t.match(await brief.ask({ type: 'auth', payload: tokenFor('m', { exp: end }) }), { expires: end })
+  t.strictSame(await brief.closed, { code: 4401, reason: 'session_expired' })
+
+  isProblem(
+    t,
+    await knock(server.url, '/channel/lobby', { headers: { origin: 'https://evil.example' } }),
+    '403 origin_forbidden',
+  )
+  isProblem(
+    t,
+    await knock(server.url, '/channel/lobby?ticket='),
+    '401 ticket_missing',
+    'an empty ticket is none',
+  )
+  isProblem(t, await knock(server.url, '/channel/a%20b'), '400 channel_invalid')
+  isProblem(t, await knock(server.url, `/channel/?token=${tokenFor('m')}`), '401 token_in_url')
+})
+
+t.test('who stays silent is closed', async t => {
+  const server = await startServer(t, { env: { TICKETGATE_FIRST_MESSAGE_SECONDS: '1' } })
+  const client = await open(socketUrl(server.url, '/channel/'))
+  t.strictSame(await client.closed, { code: 4408, reason: 'auth_timeout' })
+})
+
+t.test('the silent are counted apart: they hear nothing, and crowd out nobody', async t => {
+  const server = await startServer(t, {
+    env: { ...on, TICKETGATE_MAX_CONNECTIONS: '3', TICKETGATE_MAX_CONNECTIONS_PER_ADDRESS: '3' },
+  })
+  const silent: Client[] = []
+  for (let n = 0; n < 256; n++) silent.push(await open(socketUrl(server.url, '/channel/lobby')))
+  const refused = await knock(server.url, '/channel/lobby')
+  isProblem(t, refused, '429 too_many_connections')
+  hasRetryAfter(t, refused, 'the 257th')
+  const ticketed: Client[] = []
+  for (let n = 0; n < 3; n++)
+    ticketed.push(await open(socketUrl(server.url, gatePath(await mint(server.url), 'lobby'))))
+  await postJson(server.admin, '/publish', { channel: 'lobby', data: 1 }, { headers: bearer(adminKey) })
+  for (const client of ticketed) {
+    t.match(await client.next(), { type: 'welcome' })
+    t.match(await client.next(), { data: 1 })
+  }
+  const [first, second, ...others] = silent
+  first?.send({ type: 'auth', payload: tokenFor('maggie') })
+  t.match(
+    await first?.closed,
+    { code: 4429, reason: /^retry_after_ms=\d+$/ },
+    'the caps hold for them as well',
+  )
+  await ticketed[0]?.close()
+  t.match(await second?.ask({ type: 'auth', payload: tokenFor('maggie') }), { type: 'welcome' })
+  const two = await Promise.all([0, 1].map(() => open(socketUrl(server.url, '/channel/lobby'))))
+  isProblem(t, await knock(server.url, '/channel/lobby'), '429 too_many_connections', 'two places were free')
+  const { text } = await request(server.admin, '/metrics', { headers: bearer(adminKey) })
+  t.match(text, /^ticketgate_connections 259$/m)
+  await Promise.all([...others, ...two, ...ticketed.slice(1)].map(client => client.close()))
+  t.strictSame(jsonOf(await request(server.admin, '/connections', { headers: bearer(adminKey) })), {
+    connections: 1,
+  })
+  await second?.close()
+})

@@ -1,0 +1,90 @@
+import t from 'tap'
+import { createRevocations, type Revocation } from '../../src/token/revocation.js'
+
+const at = 1_764_000_000
+const revoke = (name: string, more: Partial<Revocation> = {}): Revocation => ({
+  type: 'revoke',
+  subject: 'user',
+  name,
+  atSeconds: at,
+  untilSeconds: at + 900,
+  ...more,
+})
+const token = (user: string, issuedAtSeconds: number, session?: string) => ({
+  user,
+  session,
+  issuedAtSeconds,
+})
+
+t.test('tokens of the second of the revocation and before are revoked, later ones are not', async t => {
+  const revocations = createRevocations()
+  t.equal(revocations.covers(token('maggie', at)), false)
+  t.ok(revocations.add(revoke('maggie'), at))
+  for (const [issued, covered] of [
+    [0, true],
+    [at - 1, true],
+    [at, true],
+    [at + 1, false],
+  ] as const)
+    t.equal(revocations.covers(token('maggie', issued)), covered, `issued at ${issued}`)
+  t.equal(revocations.covers(token('theo', at - 1)), false, 'another user')
+  t.equal(revocations.covers(token('theo', at - 1, 'maggie')), false, 'a session of that name')
+})
+
+t.test('a session is revoked for itself', async t => {
+  const revocations = createRevocations()
+  revocations.add(revoke('s1', { subject: 'session' }), at)
+  t.equal(revocations.covers(token('maggie', at, 's1')), true)
+  t.equal(revocations.covers(token('maggie', at, 's2')), false)
+  t.equal(revocations.covers(token('maggie', at)), false)
+  t.equal(revocations.covers(token('s1', at)), false)
+  t.equal(revocations.covers(token('maggie', at + 1, 's1')), false)
+})
+
+t.test('names are names', async t => {
+  const revocations = createRevocations()
+  for (const name of ['__proto__', 'constructor', 'hasOwnProperty'])
+    t.equal(revocations.covers(token(name, at, name)), false, name)
+  revocations.add(revoke('__proto__'), at)
+  t.equal(revocations.covers(token('__proto__', at)), true)
+  t.equal(revocations.size, 1)
+})
+
+t.test('out of order, the later second and the later end count', async t => {
+  const revocations = createRevocations()
+  revocations.add(revoke('maggie', { atSeconds: at, untilSeconds: at + 100 }), at)
+  revocations.add(revoke('maggie', { atSeconds: at - 50, untilSeconds: at + 50 }), at)
+  t.equal(revocations.covers(token('maggie', at)), true)
+  t.match(revocations.list(at + 99), [{ atSeconds: at, untilSeconds: at + 100 }])
+})
+
+t.test('they are forgotten when the tokens that they concern have expired, not before', async t => {
+  const revocations = createRevocations()
+  revocations.add(revoke('maggie'), at)
+  revocations.add(revoke('s', { subject: 'session', untilSeconds: at + 1000 }), at)
+  t.equal(revocations.list(at + 899).length, 2)
+  t.match(revocations.list(at + 900), [{ name: 's' }])
+  t.equal(revocations.size, 1)
+  t.strictSame(revocations.list(at + 1000), [])
+})
+
+t.test('a full memory keeps what it has and takes no more', async t => {
+  const revocations = createRevocations([], 2)
+  t.ok(revocations.add(revoke('a', { untilSeconds: at + 10 }), at))
+  t.ok(revocations.add(revoke('b'), at))
+  t.notOk(revocations.add(revoke('c'), at + 9))
+  t.equal(revocations.covers(token('c', at)), false)
+  t.ok(revocations.add(revoke('a', { atSeconds: at + 5 }), at + 9), 'known already')
+  t.equal(revocations.covers(token('a', at + 5)), true)
+  t.ok(revocations.add(revoke('c'), at + 900), 'room, now that others are forgotten')
+  t.equal(revocations.size, 1)
+})
+
+t.test('what is listed can be taken up again', async t => {
+  const before = createRevocations()
+  before.add(revoke('maggie'), at)
+  before.add(revoke('s1', { subject: 'session' }), at)
+  const after = createRevocations(before.list(at))
+  t.strictSame(after.list(at), before.list(at))
+  t.equal(after.covers(token('x', at, 's1')), true)
+})

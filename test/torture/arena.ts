@@ -1,0 +1,112 @@
+import type { SharedReplayMemory } from '../../src/replay/shared.js'
+
+/** What all threads of a torture run share. It survives every kill and restart, as the world around a gate does. */
+export interface Arena {
+  /** Tickets lately minted, as texts: a ring that all threads write to and present from. */
+  readonly slots: Uint8Array
+  /** One bit for each ticket number: set by whoever sees it accepted. Whoever finds it set has seen it accepted twice. */
+  readonly accepted: Int32Array
+  /** How many ticket numbers there are. */
+  readonly tickets: number
+  /** Signed 32-bit words, see `word`. */
+  readonly words: Int32Array
+  /** How often each of `outcomes` was seen. */
+  readonly counts: BigInt64Array
+  /** The disk: until when each gate may accept tickets of outside minters, Unix milliseconds. */
+  readonly marks: BigInt64Array
+}
+
+export const word = { nextTicket: 0, doubles: 1, firstDouble: 2, stop: 3 } as const
+
+export const outcomes = [
+  'accepted',
+  'replayed',
+  'full',
+  'unavailable',
+  'ticket_invalid',
+  'ticket_expired',
+  'wrong_node',
+  'ticket_predates_gate',
+  'replay_cache_unavailable',
+] as const
+
+export type Outcome = (typeof outcomes)[number]
+
+export const slotBytes = 256
+export const slotCount = 2048
+
+/** Presentations to a ticket, about. */
+export const presentationsPerTicket = 10
+
+/** Virtual time, which goes on by a millisecond with each ticket that is minted. */
+export const baseMs = 1_764_000_000_123
+
+export const skewMs = 300
+export const longestTtlSeconds = 3
+export const maxTtlMs = longestTtlSeconds * 1000 + 2 * skewMs
+
+/** Below what comes to be spent in a period, so that the caches are full now and then. */
+export const capacity = 1500
+
+/** One life of the gate over several threads. A restart makes another. */
+export interface Life {
+  readonly bootSecret: Uint8Array
+  readonly replay: SharedReplayMemory
+  readonly bornAtMs: number
+  /** How far its system clock is off. */
+  readonly clockOffsetMs: number
+}
+
+export interface HammerStart {
+  readonly arena: Arena
+  readonly life: Life
+  readonly thread: number
+  readonly threads: number
+  readonly seed: number
+  readonly outsideSecret: Uint8Array
+}
+
+export const sharedNode = 'shared'
+export const memoryNode = (thread: number): string => `memory-${thread}`
+
+export function createArena(presentations: number, threads: number): Arena {
+  const tickets = Math.ceil(presentations / presentationsPerTicket) + slotCount
+  const shared = (bytes: number) => new SharedArrayBuffer(bytes)
+  return {
+    slots: new Uint8Array(shared(slotBytes * slotCount)),
+    accepted: new Int32Array(shared(4 * Math.ceil(tickets / 32))),
+    tickets,
+    words: new Int32Array(shared(4 * 16)),
+    counts: new BigInt64Array(shared(8 * outcomes.length)),
+    marks: new BigInt64Array(shared(8 * (1 + threads))),
+  }
+}
+
+/** xorshift32: a function that gives integers below a limit. */
+export function createRandom(seed: number): (limit: number) => number {
+  let state = seed | 1
+  return limit => {
+    state ^= state << 13
+    state ^= state >>> 17
+    state ^= state << 5
+    return (state >>> 0) % limit
+  }
+}
+
+const leaseMs = 500
+
+/** As src/ops/high-water.ts has it: a gate is born no earlier than the mark that its last life left. */
+export function bear(marks: BigInt64Array, gate: number, nowMs: number): number {
+  const bornAtMs = Math.max(Math.ceil(nowMs), Number(Atomics.load(marks, gate)))
+  renew(marks, gate, nowMs)
+  return bornAtMs
+}
+
+/** Puts the mark ahead of the clock; it never goes back. */
+export function renew(marks: BigInt64Array, gate: number, nowMs: number): void {
+  for (let found = Atomics.load(marks, gate); Number(found) < nowMs + leaseMs / 2; ) {
+    const before = Atomics.compareExchange(marks, gate, found, BigInt(Math.ceil(nowMs) + leaseMs))
+    if (before === found) return
+    found = before
+  }
+}
