@@ -16,7 +16,6 @@ import { startTargets } from './targets.js'
 import { createUsers, startTicketgate } from './ticketgate.js'
 
 const scaling = 'scaling'
-const profileSeconds = 5
 const scenarioNames = [...scenarios.map(one => one.name), scaling]
 
 const help = `npm run bench -- [options]
@@ -26,7 +25,7 @@ const help = `npm run bench -- [options]
   --target NAME     ${targetNames.join(', ')};
                     may be repeated (default: all)
   --rounds N        measured rounds, after one to warm up (default: 5)
-  --scale FACTOR    of the number of operations, or of the time of a profile, for a quick look (default: 1)
+  --scale FACTOR    of the number of operations, for a quick look (default: 1)
   --json FILE       writes every run and the summary there as well
   --publish         writes JSON, tables and charts into bench/results; with --connections, what was reached
 
@@ -176,7 +175,7 @@ const main = async (args: string[]): Promise<void> => {
   if (missing !== undefined) throw new Error(`this needs the C driver: ${missing}`)
   const users = await createUsers()
   if (options.profile !== undefined)
-    console.log(await profile(options.profile, profileSeconds * options.scale, directory, users))
+    console.log(await profile(options.profile, options.scale, directory, users))
   if (options.connections === undefined) return
   const run = describeRun(command, new Date(), 1)
   const reached = await holdConnections(options.connections, directory, users)

@@ -13,44 +13,37 @@ import { payload, ticketWire } from './wires.js'
 
 const shown = 25
 
-type Slice = (target: Target) => Promise<void>
+/** Gets ready (tickets are taken, subscribers are there), and gives what is to be profiled, of about 5 seconds. */
+type Prepare = (target: Target, opener: Opener, count: (operations: number) => number) => Promise<Load>
+type Load = () => Promise<unknown>
 
-/** Each does its work once; it is repeated until the time is over. */
-const loads: Readonly<Record<string, Slice>> = {
-  login: async target => {
-    await withOpener(target, opener => opener.run(`http 200 4 0 ${loginHex(target, target.logins.cheap)}`))
-  },
-  mint: async target => {
-    await withOpener(target, opener => opener.run(`http 20000 32 0 ${ticketHex(target)}`))
-  },
-  handshake: async target => {
-    await shakeAll(target, await ticketWire.lines(target, 4_000), '101')
-  },
-  refusal: async target => {
-    const forgeries = (await ticketWire.lines(target, 4_000)).map(forge)
-    await shakeAll(target, forgeries, '401 ticket_invalid')
-  },
-  'fan-out': target => withSubscribers(target, 1_000, 0, opener => opener.run(fanOut(500, 1_000))),
-  publish: target =>
-    withSubscribers(target, 0, 1, opener =>
-      opener.run(`exchange 5000 16 ${frameHex(ticketWire.publication(payload, 1)).repeat(16)}`),
-    ),
+const openSockets = async (target: Target, opener: Opener, count: number): Promise<void> => {
+  const lines = await ticketWire.lines(target, count)
+  demand(await opener.run(`open ${count} 32 0 ${ticketWire.greetingFrames}`, lines), '101', count)
 }
 
-const fanOut = (rounds: number, subscribers: number): string =>
-  `fanout ${rounds} ${subscribers} 0 ${frameHex(ticketWire.publication(payload))}`
-
-const withSubscribers = (
-  target: Target,
-  subscribers: number,
-  others: number,
-  work: (opener: Opener) => Promise<unknown>,
-): Promise<void> =>
-  withOpener(target, async opener => {
-    const lines = await ticketWire.lines(target, subscribers + Math.max(1, others))
-    demand(await opener.run(`open ${lines.length} 32 0 1`, lines), '101', lines.length)
-    await work(opener)
-  })
+const loads: Readonly<Record<string, Prepare>> = {
+  login: async (target, opener, count) => () =>
+    opener.run(`http ${count(1_000)} 4 0 ${loginHex(target, target.logins.cheap)}`),
+  mint: async (target, opener, count) => () => opener.run(`http ${count(200_000)} 32 0 ${ticketHex(target)}`),
+  handshake: async (target, _opener, count) => {
+    const lines = await ticketWire.lines(target, count(50_000))
+    return () => shakeAll(target, lines, '101')
+  },
+  refusal: async (target, _opener, count) => {
+    const lines = (await ticketWire.lines(target, count(50_000))).map(forge)
+    return () => shakeAll(target, lines, '401 ticket_invalid')
+  },
+  'fan-out': async (target, opener, count) => {
+    await openSockets(target, opener, 1_001)
+    return () => opener.run(`fanout ${count(1_000)} 1000 0 ${frameHex(ticketWire.publication(payload))}`)
+  },
+  publish: async (target, opener, count) => {
+    await openSockets(target, opener, 1)
+    const publications = frameHex(ticketWire.publication(payload, 1)).repeat(16)
+    return () => opener.run(`exchange ${count(40_000)} 16 ${publications}`)
+  },
+}
 
 export const profileNames = Object.keys(loads)
 
@@ -96,12 +89,12 @@ const selfTimes = (
 /** Profiles ticketgate under a load and gives a table of self time by function. */
 export const profile = async (
   name: string,
-  seconds: number,
+  scale: number,
   directory: string,
   users: Users,
 ): Promise<string> => {
-  const load = loads[name]
-  if (load === undefined)
+  const prepare = loads[name]
+  if (prepare === undefined)
     throw new Error(`--profile ${name} is unknown: choose from ${profileNames.join(', ')}`)
   const output = join(directory, 'profile')
   mkdirSync(output)
@@ -110,10 +103,13 @@ export const profile = async (
     nodeOptions,
     settings: { TICKETGATE_DRAIN_SECONDS: '1' },
   })
-  say(`${name} for ${seconds} s …`)
-  const begin = Number(process.hrtime.bigint() / 1000n)
-  const end = performance.now() + seconds * 1000
-  while (performance.now() < end) await load(target)
+  const begin = await withOpener(target, async opener => {
+    const run = await prepare(target, opener, operations => Math.max(4, Math.round(operations * scale)))
+    const start = Number(process.hrtime.bigint() / 1000n)
+    say(`profiling ${name} …`)
+    await run()
+    return start
+  })
   await target.stop()
   const [file] = readdirSync(output)
   if (file === undefined) throw new Error('the server left no profile')
@@ -125,5 +121,8 @@ export const profile = async (
       ([what, micros]) =>
         `${`${((micros / total) * 100).toFixed(1)} %`.padStart(7)}  ${`${digits(micros / 1000)} ms`.padStart(10)}  ${what}`,
     )
-  return [`   self        time  function (${name}, its load alone, idle time left out)`, ...lines].join('\n')
+  return [
+    `   self        time  function (${name}, from the beginning of the load; idle time left out)`,
+    ...lines,
+  ].join('\n')
 }
