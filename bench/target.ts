@@ -35,8 +35,8 @@ export interface Target {
   readonly share: number
   /** Why it can not do a scenario or a row, by its name. */
   readonly cannot: Readonly<Record<string, string>>
-  /** Another one like it, fresh. */
-  another(): Promise<Target>
+  /** Another one like it, fresh, with these environment variables besides. */
+  another(env?: Readonly<Record<string, string>>): Promise<Target>
   stop(): Promise<void>
 }
 

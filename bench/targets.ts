@@ -14,6 +14,8 @@ import { floorWire, socketIoWire, ticketWire } from './wires.js'
 
 const peer = (file: string): string => fileURLToPath(new URL(`peers/${file}`, import.meta.url))
 
+type Environment = Readonly<Record<string, string>>
+
 /** What a target is started with. */
 interface Stage {
   readonly directory: string
@@ -23,7 +25,7 @@ interface Stage {
 }
 
 /** The raw uWS server that checks nothing, answering the same bytes as ticketgate. */
-const startFloor = async (stage: Stage): Promise<Target> => {
+const startFloor = async (stage: Stage, more: Environment = {}): Promise<Target> => {
   const { directory, replies, users } = stage
   const env = {
     NODE_ENV: 'production',
@@ -33,6 +35,7 @@ const startFloor = async (stage: Stage): Promise<Target> => {
     FLOOR_WELCOME: replies.welcome,
     FLOOR_MESSAGE: replies.message,
     FLOOR_OK: replies.ok,
+    ...more,
   }
   const own = mkdtempSync(join(directory, 'floor-'))
   const child = await startChild([process.execPath, '--import=tsx', peer('floor.ts')], env, join(own, 'log'))
@@ -46,7 +49,7 @@ const startFloor = async (stage: Stage): Promise<Target> => {
     logins: users.logins,
     share: 1,
     cannot: { storm: 'it hashes nothing' },
-    another: () => startFloor(stage),
+    another: env => startFloor(stage, env),
     stop: child.stop,
   }
 }
@@ -58,7 +61,8 @@ const startPeer = async (
   stage: Stage,
   kind: Kind,
   command: (own: string) => readonly [string, ...string[]],
-  beside?: { readonly child: Child; readonly env: Readonly<Record<string, string>> },
+  beside?: { readonly child: Child; readonly env: Environment },
+  more: Environment = {},
 ): Promise<Target> => {
   const own = mkdtempSync(join(stage.directory, `${kind.name}-`))
   const key = secret()
@@ -68,6 +72,7 @@ const startPeer = async (
     PEER_USERS: JSON.stringify(stage.users.hashes),
     PEER_TICKET_SECONDS: '3600',
     ...beside?.env,
+    ...more,
   }
   const child = await startChild(command(own), env, join(own, 'log'))
   return {
@@ -77,7 +82,7 @@ const startPeer = async (
     ...address(child),
     tokens: tokenSource({ ...plainTokenShape, claims: { ...plainTokenShape.claims, aud: 'api' } }, key),
     logins: stage.users.logins,
-    another: () => startPeer(stage, kind, command, beside),
+    another: env => startPeer(stage, kind, command, beside, env),
     stop: child.stop,
   }
 }

@@ -155,7 +155,8 @@ export const startTicketgate = async (
     refusals: { replay: 'ticket_used', forgery: 'ticket_invalid' },
     share: 1,
     cannot: {},
-    another: () => startTicketgate(directory, users, options),
+    another: env =>
+      startTicketgate(directory, users, { ...options, settings: { ...options.settings, ...env } }),
     stop: child.stop,
   }
 }

@@ -1,34 +1,46 @@
+import { readlinkSync, realpathSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
 import { residentBytes } from '../cpu.js'
 import { demand, withOpener } from '../driver/opener.js'
 import type { Row, Scenario } from '../scenario.js'
 import type { Target } from '../target.js'
 
 const idle = 10_000
-const warmUp = 8_000
-const settleMs = 400
+const warmUp = 1_000
+const settleMs = 600
+
+const collector = fileURLToPath(new URL('../driver/collect.mjs', import.meta.url))
 
 const rows: readonly Row[] = [{ name: 'idle connection', unit: 'RSS, bytes' }]
 
+const runsNode = (pid: number): boolean => readlinkSync(`/proc/${pid}/exe`) === realpathSync(process.execPath)
+
+/** What is in memory when the garbage is gone. Go keeps its own, as it does in production. */
+const settledBytes = async (pid: number): Promise<number> => {
+  if (runsNode(pid)) process.kill(pid, 'SIGUSR2')
+  await sleep(settleMs)
+  return residentBytes(pid)
+}
+
 /**
- * What a server's memory grows by for each connection that is held and silent. Each time on a fresh process, whose heap
- * has first grown to its working size by 8,000 handshakes, and from the first 2,000 held on.
+ * What a server's memory grows by for each connection that is held and silent. Each time on a fresh process that has
+ * done some handshakes before, and from the first fifth held on, so that what is there once is not counted.
  */
 const measureMemory = (target: Target, count: (operations: number) => number): Promise<number> =>
   withOpener(target, async opener => {
     const { wire, child } = target
-    const run = async (command: string, size: number): Promise<void> => {
+    const run = async (command: string, operations: number): Promise<number> => {
+      const size = Math.max(50, count(operations / target.share))
       const lines = await wire.lines(target, size)
       demand(await opener.run(`${command} ${size} 32 0 ${wire.greetingFrames}`, lines), '101', size)
-      await sleep(settleMs)
+      return size
     }
-    const scaled = (size: number): number => Math.max(50, count(size))
-    await run('shake', scaled(warmUp))
-    await run('open', scaled(idle / 5))
-    const before = residentBytes(child.pid)
-    const rest = scaled(idle) - scaled(idle / 5) + 1
-    await run('open', rest)
-    return (residentBytes(child.pid) - before) / rest
+    await run('shake', warmUp)
+    await run('open', idle / 5)
+    const before = await settledBytes(child.pid)
+    const opened = await run('open', idle - idle / 5)
+    return ((await settledBytes(child.pid)) - before) / opened
   })
 
 export const memoryScenario: Scenario = {
@@ -40,7 +52,7 @@ export const memoryScenario: Scenario = {
       [
         'idle connection',
         async () => {
-          const fresh = await target.another()
+          const fresh = await target.another({ NODE_OPTIONS: `--import=${collector}` })
           try {
             return { value: await measureMemory(fresh, count) }
           } finally {
