@@ -12,14 +12,22 @@ export const healthRoute: Route<undefined> = {
   handler: () => ({ body: '{"status":"ok"}' }),
 }
 
-/** `/readyz`: new work is welcome here. */
-export const readyRoute = (isDraining: () => boolean): Route<undefined> => ({
+/**
+ * `/readyz`: new work is welcome here.
+ * @param hasKeys whether tokens can be verified
+ */
+export const readyRoute = (isDraining: () => boolean, hasKeys: () => boolean): Route<undefined> => ({
   path: routes.ready,
   methods: ['GET'],
   context: nothing,
   handler() {
     if (isDraining())
       throw new Refusal('draining', { detail: 'This server is shutting down.', retryAfterSeconds: 1 })
+    if (!hasKeys())
+      throw new Refusal('keys_unavailable', {
+        detail: 'The identity provider has not been reached yet.',
+        retryAfterSeconds: 1,
+      })
     return { body: '{"status":"ready"}' }
   },
 })
