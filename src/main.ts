@@ -91,7 +91,14 @@ async function serve(config: Config): Promise<undefined> {
   stopOnSignal(gate, log)
   if (!config.production)
     process.stdout.write(
-      developmentRecipe({ url, adminUrl, password, usersFile: config.usersFile, jwksUrl: config.jwksUrl }),
+      developmentRecipe({
+        url,
+        adminUrl,
+        password,
+        usersFile: config.usersFile,
+        jwksUrl: config.jwksUrl,
+        page: config.console === 'on' ? `${url}/` : undefined,
+      }),
     )
   log.info({ url, admin: adminUrl, production: config.production }, 'listening')
 }

@@ -8,10 +8,19 @@ export interface RecipeFacts {
   readonly usersFile: string
   /** Of the identity provider that does the logins, if one does. */
   readonly jwksUrl: string | undefined
+  /** Where the console is, when it is on. */
+  readonly page: string | undefined
 }
 
-/** What a developer sees after `npm start`: where it listens, who may log in, and the flow in three lines of curl. */
-export function developmentRecipe({ url, adminUrl, password, usersFile, jwksUrl }: RecipeFacts): string {
+/** What a developer sees after `npm start`: where it listens, who may log in, and the flow: a page, and three lines of curl. */
+export function developmentRecipe({
+  url,
+  adminUrl,
+  password,
+  usersFile,
+  jwksUrl,
+  page,
+}: RecipeFacts): string {
   const owner =
     password === undefined
       ? `users in ${usersFile}; passwords are shown only when made. A new one: npx ticketgate user passwd ${demoUser}`
@@ -22,7 +31,7 @@ export function developmentRecipe({ url, adminUrl, password, usersFile, jwksUrl 
   return `
 ticketgate (development) listens on ${url}, for operators on ${adminUrl}
 ${jwksUrl === undefined ? owner : `tokens by the identity provider with the keys under ${jwksUrl}`}
-
+${page === undefined ? '' : `\nThe whole flow, to click through: ${page}\n`}
 The whole flow, to paste (the 101 in the third line is the open socket; a second time it is 401):
 
   TOKEN=${jwksUrl === undefined ? login : "'a token of the identity provider'"}

@@ -13,6 +13,7 @@ const variables = [
   'TICKETGATE_HOST',
   'TICKETGATE_PORT',
   'TICKETGATE_STATE_DIR',
+  'TICKETGATE_CONSOLE',
   'TICKETGATE_TLS_CERT_FILE',
   'TICKETGATE_TLS_KEY_FILE',
   'TICKETGATE_ADMIN_HOST',
@@ -38,6 +39,7 @@ const variables = [
   'TICKETGATE_USERS_FILE',
   'TICKETGATE_REPLAY',
   'TICKETGATE_REPLAY_CAPACITY',
+  'TICKETGATE_REDIS_URL',
   'TICKETGATE_THREADS',
   'TICKETGATE_MAX_CONNECTIONS',
   'TICKETGATE_MAX_CONNECTIONS_PER_USER',
@@ -49,6 +51,7 @@ const variables = [
   'TICKETGATE_MAX_BACKPRESSURE_BYTES',
   'TICKETGATE_COMPRESSION',
   'TICKETGATE_FIRST_MESSAGE_SECONDS',
+  'TICKETGATE_VERIFY',
   'TICKETGATE_DRAIN_SECONDS',
   'TICKETGATE_LOG_LEVEL',
 ]
@@ -97,6 +100,7 @@ t.test('every default', async t => {
     host: '127.0.0.1',
     port: 8080,
     stateDir: '.ticketgate',
+    console: 'on',
     tlsCertFile: undefined,
     tlsKeyFile: undefined,
     adminHost: '127.0.0.1',
@@ -120,6 +124,7 @@ t.test('every default', async t => {
     usersFile: join('.ticketgate', 'users.json'),
     replay: 'memory',
     replayCapacity: 1_000_000,
+    redisUrl: undefined,
     threads: 1,
     maxConnections: connectionsWithin(descriptorLimit()),
     maxConnectionsPerUser: 0,
@@ -131,6 +136,7 @@ t.test('every default', async t => {
     maxBackpressureBytes: 65_536,
     compression: 'off',
     firstMessageSeconds: 0,
+    verify: 'off',
     drainSeconds: 30,
     logLevel: 'info',
   })
@@ -139,6 +145,8 @@ t.test('every default', async t => {
 })
 
 t.test('defaults that follow another option', async t => {
+  t.equal(fromEnv(production).console, 'off')
+  t.equal(fromEnv({ ...production, TICKETGATE_CONSOLE: 'on' }).console, 'on')
   t.equal(fromEnv({ TICKETGATE_STATE_DIR: '/var/lib/x' }).usersFile, '/var/lib/x/users.json')
   t.equal(fromEnv({ TICKETGATE_TOKEN_MAX_TTL_SECONDS: '60' }).tokenTtlSeconds, 60)
   t.equal(fromEnv({ TICKETGATE_MAX_MESSAGE_BYTES: '1000000' }).maxBackpressureBytes, 1_000_000)

@@ -10,9 +10,11 @@ import { type ClientView, framingOf, type RequestHead, takeHead } from './reques
 /** What a handler answers with when it does not refuse. */
 export interface Reply {
   /** 200 where it is left out. */
-  readonly status?: '200 OK' | '503 Service Unavailable'
+  readonly status?: '200 OK' | '204 No Content' | '503 Service Unavailable'
   /** `application/json` where it is left out. */
   readonly contentType?: string
+  /** Further response headers. */
+  readonly headers?: Readonly<Record<string, string>>
   readonly body: string
 }
 
@@ -77,6 +79,9 @@ export function createServer(app: TemplatedApp, parts: ServerParts): Server {
   function writeReply(res: HttpResponse, reply: Reply, origin: string): void {
     res.writeStatus(reply.status ?? '200 OK')
     writeHeaders(res, reply.contentType ?? 'application/json', origin)
+    if (reply.headers !== undefined)
+      for (const [name, value] of Object.entries(reply.headers)) res.writeHeader(name, value)
+    if (reply.status === '204 No Content') return void res.endWithoutBody()
     res.end(reply.body)
   }
 

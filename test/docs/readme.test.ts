@@ -4,18 +4,19 @@ import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import WebSocket from 'ws'
+import { type ConnectOptions, connect } from '../../src/client/index.js'
 import { optionsTable } from '../../src/config.js'
 import { refusalCodes, statusOf } from '../../src/errors.js'
 import { bearer, type Json, knock, request } from '../support/http.js'
 import { adminKey, development, jwtSecret, startServer, temporaryDirectory } from '../support/server.js'
 import { enter, socketUrl } from '../support/tclient.js'
-import { gatePath, mintWith, tokenFor } from '../support/tokens.js'
+import { gatePath, mint, mintWith, tokenFor } from '../support/tokens.js'
 import { between, codeBlocks, rowsOf, tableUnder } from './markdown.js'
 
 const root = new URL('../../', import.meta.url)
 const read = (path: string): string => readFileSync(new URL(path, root), 'utf8')
 const readme = read('README.md')
-const [browserSnippet = '', embedSnippet = ''] = codeBlocks(readme, 'js')
+const [browserSnippet = '', clientSnippet = '', embedSnippet = ''] = codeBlocks(readme, 'js')
 
 t.equal(between(readme, 'options'), optionsTable(), 'the table of options is the one that the schema gives')
 
@@ -113,6 +114,31 @@ t.test('the snippet for pages works', async t => {
   t.strictSame(heard[1], { type: 'message', channel: 'lobby', data: 'hello page', user: 'maggie' })
   await client.close()
   socket.terminate()
+})
+
+t.test('the snippet for the client works', async t => {
+  const server = await startServer(t)
+  const code = clientSnippet
+    .replace(/^import .*\n/, '')
+    .replace('https://gate.example.com', server.url)
+    .replace('/my/own/token', `data:application/json,${JSON.stringify({ token: tokenFor('maggie') })}`)
+  t.equal(clientSnippet.split('\n').length, 9, 'in nine lines')
+  const peer = (await enter(socketUrl(server.url, gatePath(await mint(server.url, 'theo'), 'lobby')))).client
+  const heard = new Promise<unknown[]>(resolve => {
+    const console = { log: (...words: unknown[]) => resolve(words) }
+    const opened = (options: ConnectOptions) => {
+      const gate = connect({ WebSocket, ...options })
+      t.teardown(() => gate.close())
+      return gate
+    }
+    new Function('connect', 'console', `return (async () => { ${code} })()`)(opened, console)
+  })
+  t.match(await peer.next(), { channel: 'lobby', data: { text: 'hello' }, user: 'maggie' })
+  const other = (await enter(socketUrl(server.url, gatePath(await mint(server.url, 'theo'), 'other')))).client
+  await other.ask({ type: 'publish', channel: 'news', data: 1, id: 1 })
+  t.strictSame(await heard, ['news', 'theo', 1])
+  await peer.close()
+  await other.close()
 })
 
 t.test('the snippet for embedding works: it listens, serves, and ends on SIGTERM', async t => {
