@@ -211,6 +211,22 @@ export const jwksUrl: Kind<string> = {
   },
 }
 
+/** Never quoted: it may hold a password. */
+export const redisUrl: Kind<string> = {
+  placeholder: 'URL',
+  values: 'redis or rediss URL',
+  parse(text) {
+    const url = URL.canParse(text) ? new URL(text) : undefined
+    if (url === undefined || !/^rediss?:$/.test(url.protocol) || url.hostname === '')
+      throw new Unfit('is no redis or rediss URL: give one such as redis://127.0.0.1:6379/0')
+    if (!/^(\/\d{0,4})?$/.test(url.pathname) || /[?#]/.test(text))
+      throw new Unfit(
+        'has a path, query or fragment: give host, port and, as the path, the number of the database',
+      )
+    return text
+  },
+}
+
 /** An origin exactly as browsers serialise it (HTML, section 7.1.1), since matching is exact. */
 export function origin(text: string): string {
   const full = text.includes('://') ? text : `https://${text}`

@@ -24,6 +24,7 @@ import {
   rate,
   readableFile,
   readFile,
+  redisUrl,
   renderHelp,
   renderTable,
   signingSecret,
@@ -128,7 +129,8 @@ const schema = {
     kind: ticketKeysText,
     secret: true,
     mending: 'ticketgate key new',
-    meaning: 'Keys of outside minters, by id; this server signs its own tickets with a key of its own',
+    meaning:
+      'Keys of outside minters, by id; this server signs its own tickets with a key of its own, or with the first of these where the replay cache is in Redis',
   },
   ticketKeysFile: {
     kind: path,
@@ -136,7 +138,8 @@ const schema = {
   },
   node: {
     kind: nodeName,
-    meaning: 'Name of this gate, which its tickets carry. Demanded with ticket keys',
+    meaning:
+      'Name of this gate, which its tickets carry. Demanded with ticket keys, unless the replay cache is in Redis',
   },
   clockSkewSeconds: {
     kind: integer(0, 300, 'seconds'),
@@ -170,19 +173,28 @@ const schema = {
     meaning: 'The users and their hashes',
   },
   replay: {
-    kind: choice('memory', 'shared'),
+    kind: choice('memory', 'shared', 'redis'),
     computed: 'memory; shared with more than one thread',
-    meaning: 'Where spent tickets are remembered: by one thread, or by all threads of the process',
+    meaning:
+      'Where spent tickets are remembered: by one thread, by all threads of the process, or in Redis, for all gates',
   },
   replayCapacity: {
     kind: integer(100, 16_000_000, 'tickets'),
     default: '1000000',
-    meaning: 'How many spent tickets are remembered at once; at least ticket rate × ticket lifetime',
+    meaning:
+      'How many spent tickets are remembered at once; at least ticket rate × ticket lifetime. Redis has its own limit',
+  },
+  redisUrl: {
+    kind: redisUrl,
+    secret: true,
+    meaning:
+      'Redis or Valkey: carries messages between gates, and what was spent where the replay cache is there',
   },
   threads: {
     kind: integer(1, 64, 'threads'),
     default: '1',
-    meaning: 'Threads that serve the public port; more than one use the shared replay cache',
+    meaning:
+      'Threads that serve the public port; more than one use the shared replay cache, or that in Redis',
   },
   maxConnections: {
     kind: cap,
@@ -211,6 +223,11 @@ const schema = {
     default: '0',
     meaning:
       'First-message auth: how long a socket without a ticket may stay silent before it says who it is; 0 = off: no such sockets',
+  },
+  verify: {
+    kind: choice('on', 'off'),
+    default: 'off',
+    meaning: 'Whether /verify accepts tickets for another WebSocket server, when a proxy asks',
   },
   drainSeconds: {
     kind: integer(1, 3600, 'seconds'),
@@ -510,8 +527,15 @@ function checkProvider(given: GivenMap, { jwksUrl }: Values, production: boolean
 
 function checkTicketKeys(given: GivenMap, values: Values, jwtSecret: string, problems: string[]): void {
   const label = (given.get('ticketKeys') ?? given.get('ticketKeysFile'))?.label
-  if (label === undefined) return
-  if (!given.has('node'))
+  const isStored = values.replay === 'redis'
+  if (label === undefined) {
+    if (isStored)
+      problems.push(
+        `TICKETGATE_TICKET_KEYS: is demanded with ${given.get('replay')?.label} redis: all gates sign with its first key. Make one: ${schema.ticketKeys.mending}`,
+      )
+    return
+  }
+  if (!given.has('node') && !isStored)
     problems.push(
       `TICKETGATE_NODE: is demanded with ${label}: two gates with one key would each accept a ticket once, so a ticket names its gate. Name this one`,
     )
@@ -520,6 +544,13 @@ function checkTicketKeys(given: GivenMap, values: Values, jwtSecret: string, pro
   } catch (error) {
     report(error, label, problems, schema.ticketKeys.mending)
   }
+}
+
+function checkRedis(given: GivenMap, { replay }: Values, problems: string[]): void {
+  if (replay === 'redis' && !given.has('redisUrl'))
+    problems.push(
+      `TICKETGATE_REDIS_URL: is demanded with ${given.get('replay')?.label} redis: say where it is`,
+    )
 }
 
 function checkThreads(given: GivenMap, { threads, replay }: Values, problems: string[]): void {
@@ -574,6 +605,7 @@ export function resolveConfig({ env, flags = [], options = {} }: ConfigSources):
   checkProvider(given, all, production, problems)
   const jwtSecret = resolveSecret(given, all, production, problems)
   checkTicketKeys(given, all, jwtSecret, problems)
+  checkRedis(given, all, problems)
   checkThreads(given, all, problems)
   if (problems.length > 0) throw new StartupError('config_invalid', problems.join('\n'))
 

@@ -23,6 +23,7 @@ import { healthRoute, readyRoute } from './http/status.js'
 import { type TicketContext, ticketRoute } from './http/ticket.js'
 import { ticketStatusRoute } from './http/ticket-status.js'
 import { createTokenCheck } from './http/token-check.js'
+import { verifyRoute } from './http/verify.js'
 import { type ConnectionCaps, maxUnidentified } from './ops/caps.js'
 import { type Listener, listen, type PortSharing } from './ops/listener.js'
 import type { Log } from './ops/log.js'
@@ -31,17 +32,19 @@ import type { Keys } from './ops/outside-keys.js'
 import { openProviderKeys } from './ops/provider-keys.js'
 import type { RateLimiter } from './ops/rate.js'
 import { routes } from './protocol.js'
-import type { ReplayCache } from './replay/contract.js'
+import type { StoreReplayCache } from './replay/contract.js'
+import type { RedisReplayCache } from './replay/redis.js'
 import { createAdmission } from './socket/admission.js'
 import { createEmbedding, type Embedding, type GateHandlers } from './socket/connection.js'
 import { createFirstMessage, createLobby, type Lobby } from './socket/first-message.js'
 import { createSocketTable, drainSockets, type SocketTable } from './socket/lifecycle.js'
 import { createMessages } from './socket/messages.js'
+import { createRetryAfter } from './socket/refusals.js'
 import { createRenewal } from './socket/renewal.js'
 import { addressKeyOf, type Socket, type SocketData } from './socket/session.js'
 import { createGateKeeper } from './socket/upgrade.js'
+import type { TicketClaims } from './ticket/claims.js'
 import { issueTicket } from './ticket/issuer.js'
-import type { TicketKey } from './ticket/key-ring.js'
 import { type VerifiedTicket, verifyTicket } from './ticket/verifier.js'
 import { createTokenIssuer, createTokenVerifier } from './token/jwt.js'
 import { createProviderTokenVerifier, type ProviderKeys } from './token/provider.js'
@@ -59,9 +62,10 @@ const payloadHeadroom = 4
 
 /** What a front is given: one thread has its own, several share what one listener would have. */
 export interface FrontParts {
-  readonly bootKey: TicketKey
   readonly keys: Keys
-  readonly replay: ReplayCache
+  readonly replay: StoreReplayCache
+  /** The same, where it is in Redis. */
+  readonly store: RedisReplayCache | undefined
   readonly caps: ConnectionCaps
   readonly logins: RateLimiter
   readonly tickets: RateLimiter
@@ -69,7 +73,9 @@ export interface FrontParts {
   readonly revocations: Revocations
   /** Of the embedding application. */
   readonly handlers: GateHandlers<unknown> | undefined
-  /** Passes on what is published here to the other threads. */
+  /** Whether there is a way to the other nodes now; undefined where there shall be none. */
+  readonly isBusUp: (() => boolean) | undefined
+  /** Passes on what is published here to the other threads, and nodes. */
   readonly relay: Relay | undefined
 }
 
@@ -91,7 +97,7 @@ export interface Front {
  * @throws StartupError `users_file_invalid`, `console_missing`
  */
 export async function createFront(config: Config, log: Log, parts: FrontParts): Promise<Front> {
-  const { bootKey, keys, replay, caps, hasher, revocations, relay } = parts
+  const { keys, replay, store, caps, hasher, revocations, relay } = parts
   let draining = false
   const isDraining = (): boolean => draining
   const counters = createCounters()
@@ -120,7 +126,12 @@ export async function createFront(config: Config, log: Log, parts: FrontParts): 
     ticketRoute({
       check,
       issue: (claims, nowMs) =>
-        issueTicket(claims, { key: bootKey, node, nowMs, ttlSeconds: config.ticketTtlSeconds }),
+        issueTicket(withEpoch(claims, store), {
+          key: keys.signing(),
+          node,
+          nowMs,
+          ttlSeconds: config.ticketTtlSeconds,
+        }),
       ticketTtlSeconds: config.ticketTtlSeconds,
       bindOrigin: config.bind.includes('origin'),
       context: ticketContext(config, clients),
@@ -130,7 +141,14 @@ export async function createFront(config: Config, log: Log, parts: FrontParts): 
     }),
   )
   server.route(healthRoute)
-  server.route(readyRoute(isDraining, () => provider === undefined || provider.current() !== undefined))
+  server.route(
+    readyRoute({
+      isDraining,
+      hasKeys: () => provider === undefined || provider.current() !== undefined,
+      isStoreReady: () => store === undefined || store.state.is === 'ready',
+      isBusUp: parts.isBusUp,
+    }),
+  )
 
   const snapshot = (): Snapshot => ({
     counters,
@@ -149,7 +167,7 @@ export async function createFront(config: Config, log: Log, parts: FrontParts): 
     ticketStatusRoute({
       verify,
       isRevoked,
-      isSpent: ({ nonce, expiresAtMs }, nowMs) => replay.has(nonce, expiresAtMs, nowMs),
+      isSpent: ({ nonce, expiresAtMs, claims }, nowMs) => replay.has(nonce, expiresAtMs, nowMs, claims.epoch),
       limiter: parts.tickets,
       clients,
       clock,
@@ -157,6 +175,9 @@ export async function createFront(config: Config, log: Log, parts: FrontParts): 
   )
 
   const admission = createAdmission({ verify, isRevoked, replay })
+  const retryAfter = createRetryAfter(replay, keys.policy.earliestOutsideMs, clock)
+  if (config.verify === 'on')
+    server.route(verifyRoute({ admission, retryAfter, origins, clients, isDraining, counters, clock }))
   const lobby = createLobby(Math.ceil(maxUnidentified / config.threads))
   const compresses = config.compression !== 'off'
   const embedding =
@@ -176,7 +197,7 @@ export async function createFront(config: Config, log: Log, parts: FrontParts): 
     log,
     relay,
     embedding,
-    renew: createRenewal({ admission, table, embedding }),
+    renew: createRenewal({ admission, table, embedding, clock }),
     identify: createFirstMessage({
       check,
       caps,
@@ -188,12 +209,11 @@ export async function createFront(config: Config, log: Log, parts: FrontParts): 
   })
   const gateKeeper = createGateKeeper({
     admission,
-    replay,
+    retryAfter,
     origins,
     clients,
     server,
     caps,
-    earliestOutsideMs: keys.policy.earliestOutsideMs,
     // Tickets of outside minters may be bound to an address whatever the settings here say.
     keepsAddress:
       config.maxConnectionsPerAddress > 0 ||
@@ -292,6 +312,20 @@ function tokenVerifier(config: Config, provider: ProviderKeys | undefined): Toke
   return provider === undefined
     ? createTokenVerifier({ ...policy, secret: config.jwtSecret })
     : createProviderTokenVerifier(provider, { ...policy, skewSeconds: config.clockSkewSeconds })
+}
+
+/**
+ * Claims with the epoch of the store in which the ticket will be spent, if there is one.
+ * @throws Refusal `replay_cache_unavailable`
+ */
+function withEpoch(claims: TicketClaims, store: RedisReplayCache | undefined): TicketClaims {
+  if (store === undefined) return claims
+  const { epoch } = store
+  if (epoch !== undefined) return { ...claims, epoch }
+  throw new Refusal('replay_cache_unavailable', {
+    detail: 'No ticket would be accepted now; try again.',
+    retryAfterSeconds: 1,
+  })
 }
 
 /** Reads what a ticket is bound to and where it is to be presented; nothing where nothing is asked for. */

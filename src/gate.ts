@@ -2,6 +2,9 @@ import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { createAdmin } from './admin.js'
 import { clock, toSeconds } from './clock.js'
+import { type Bus, openRedisBus } from './cluster/redis-bus.js'
+import { type OpenReplay, openRedisReplay } from './cluster/redis-replay.js'
+import type { Relay } from './cluster/relay.js'
 import { buildThreads } from './cluster/threads.js'
 import type { Config } from './config.js'
 import { createFront } from './front.js'
@@ -11,9 +14,8 @@ import type { Log } from './ops/log.js'
 import { keepHighWater, longestTicketMs, openKeys } from './ops/outside-keys.js'
 import { createRateLimiter } from './ops/rate.js'
 import { openRevocationFile, type RevocationFile } from './ops/revocation-file.js'
-import type { ReplayCache } from './replay/contract.js'
 import { createMemoryReplayCache } from './replay/memory.js'
-import { createSharedReplayMemory, openSharedReplayCache } from './replay/shared.js'
+import { createSharedReplayMemory, openSharedReplayCache, type SharedReplayMemory } from './replay/shared.js'
 import type { GateHandlers } from './socket/connection.js'
 import { createBootKey } from './ticket/key-ring.js'
 import { createPasswordHasher } from './users/password.js'
@@ -40,7 +42,7 @@ export interface Gate extends ServerApi {
 
 /**
  * Builds a gate: in this thread, or over several.
- * @throws StartupError `users_file_invalid`, `high_water_invalid`, `revocations_invalid`
+ * @throws StartupError `users_file_invalid`, `high_water_invalid`, `revocations_invalid`, `redis_evicts`
  * @throws TypeError for handlers over several threads, which share no functions
  */
 export async function buildGate(
@@ -66,11 +68,12 @@ async function buildOne(
   const bootKey = createBootKey(config.node)
   const highWater = await keepHighWater(config, log)
   const keys = openKeys(config, bootKey, log, highWater?.view)
-  const { replay, stopTurning } = createReplayCache(config)
+  const { replay, store, close: closeReplay } = await openReplayCache(config, log)
+  const bus = openBus(config, log, revocationFile)
   const front = await createFront(config, log, {
-    bootKey,
     keys,
     replay,
+    store,
     caps: createConnectionCaps({
       total: config.maxConnections,
       perUser: config.maxConnectionsPerUser,
@@ -81,18 +84,23 @@ async function buildOne(
     hasher: createPasswordHasher({ concurrency: hashConcurrency, queueLimit: maxWaitingLogins }),
     revocations: revocationFile.revocations,
     handlers,
-    relay: undefined,
+    relay: bus && keepingRevocations(bus, revocationFile, log),
+    isBusUp: bus && (() => bus.isUp),
   })
   const operator = createOperator({
     config,
     file: revocationFile,
-    deliver: async messages => messages.reduce((sum, message) => sum + front.deliver(message), 0),
+    async deliver(messages) {
+      for (const message of messages) bus?.send(message)
+      return messages.reduce((sum, message) => sum + front.deliver(message), 0)
+    },
     clock,
   })
-  const admin = createAdmin(config, log, { replay, operator, snapshot: async () => front.snapshot() })
+  const admin = createAdmin(config, log, { replay, bus, operator, snapshot: async () => front.snapshot() })
 
   function close(): void {
-    stopTurning()
+    closeReplay()
+    bus?.close()
     keys.close()
     highWater?.close()
     admin.close()
@@ -118,20 +126,68 @@ async function buildOne(
   }
 }
 
-function createReplayCache(config: Config): { replay: ReplayCache; stopTurning: () => void } {
+/** The way to the other nodes, where there is one. */
+export const openBus = (config: Config, log: Log, file: RevocationFile): Bus | undefined =>
+  config.redisUrl === undefined
+    ? undefined
+    : openRedisBus({
+        url: config.redisUrl,
+        revocations: () => file.revocations.list(toSeconds(clock())),
+        log,
+        clock,
+      })
+
+/** A relay that also writes down what was revoked elsewhere. */
+function keepingRevocations(bus: Bus, file: RevocationFile, log: Log): Relay {
+  return {
+    send: bus.send,
+    onMessage(receive) {
+      bus.onMessage(message => {
+        receive(message)
+        if (message.type === 'revoke') saveRevocations(file, log)
+      })
+    },
+    close() {},
+  }
+}
+
+export const saveRevocations = (file: RevocationFile, log: Log): void =>
+  void file
+    .save()
+    .catch(error => log.error({ err: error }, 'a revocation of another node could not be written down'))
+
+async function openReplayCache(config: Config, log: Log): Promise<OpenReplay> {
   if (config.replay === 'memory')
-    return { replay: createMemoryReplayCache(config.replayCapacity), stopTurning() {} }
-  const memory = createSharedReplayMemory({
-    capacity: config.replayCapacity,
-    maxTtlMs: longestTicketMs(config),
-    nowMs: clock(),
-  })
+    return { replay: createMemoryReplayCache(config.replayCapacity), store: undefined, close() {} }
+  return openSharedReplay(config, log, shareReplayMemory(config))
+}
+
+/** The memory in which threads share what was spent; undefined where that is in Redis. */
+export const shareReplayMemory = (config: Config): SharedReplayMemory | undefined =>
+  config.replay === 'redis'
+    ? undefined
+    : createSharedReplayMemory({
+        capacity: config.replayCapacity,
+        maxTtlMs: longestTicketMs(config),
+        nowMs: clock(),
+      })
+
+/**
+ * The replay cache of a thread beside others, and what keeps it going for all of them: once a process is enough.
+ * @throws StartupError `redis_evicts`
+ */
+export async function openSharedReplay(
+  config: Config,
+  log: Log,
+  memory: SharedReplayMemory | undefined,
+): Promise<OpenReplay> {
+  if (memory === undefined) return openRedisReplay(config, log)
   const replay = openSharedReplayCache(memory)
-  return { replay, stopTurning: keepTurning(replay) }
+  return { replay, store: undefined, close: keepTurning(replay) }
 }
 
 /** Turns the tables of a shared replay cache over in time. Answers what ends that. */
-export function keepTurning(replay: { turnOver(nowMs: number): void }): () => void {
+function keepTurning(replay: { turnOver(nowMs: number): void }): () => void {
   const timer = setInterval(() => replay.turnOver(clock()), 250)
   timer.unref()
   return () => clearInterval(timer)

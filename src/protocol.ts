@@ -7,10 +7,18 @@ export const routes = {
   channel: '/channel/',
   health: '/healthz',
   ready: '/readyz',
+  verify: '/verify',
   metrics: '/metrics',
   connections: '/connections',
   publish: '/publish',
   disconnect: '/disconnect',
+} as const
+
+/** What `/verify` says of the holder of a ticket. */
+export const ticketHeader = {
+  subject: 'x-ticket-subject',
+  channel: 'x-ticket-channel',
+  expires: 'x-ticket-expires',
 } as const
 
 export const ticketParameter = 'ticket'

@@ -39,6 +39,7 @@ const variables = [
   'TICKETGATE_USERS_FILE',
   'TICKETGATE_REPLAY',
   'TICKETGATE_REPLAY_CAPACITY',
+  'TICKETGATE_REDIS_URL',
   'TICKETGATE_THREADS',
   'TICKETGATE_MAX_CONNECTIONS',
   'TICKETGATE_MAX_CONNECTIONS_PER_USER',
@@ -50,6 +51,7 @@ const variables = [
   'TICKETGATE_MAX_BACKPRESSURE_BYTES',
   'TICKETGATE_COMPRESSION',
   'TICKETGATE_FIRST_MESSAGE_SECONDS',
+  'TICKETGATE_VERIFY',
   'TICKETGATE_DRAIN_SECONDS',
   'TICKETGATE_LOG_LEVEL',
 ]
@@ -122,6 +124,7 @@ t.test('every default', async t => {
     usersFile: join('.ticketgate', 'users.json'),
     replay: 'memory',
     replayCapacity: 1_000_000,
+    redisUrl: undefined,
     threads: 1,
     maxConnections: connectionsWithin(descriptorLimit()),
     maxConnectionsPerUser: 0,
@@ -133,6 +136,7 @@ t.test('every default', async t => {
     maxBackpressureBytes: 65_536,
     compression: 'off',
     firstMessageSeconds: 0,
+    verify: 'off',
     drainSeconds: 30,
     logLevel: 'info',
   })

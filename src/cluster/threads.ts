@@ -7,14 +7,25 @@ import { createAdmin } from '../admin.js'
 import { clock, toSeconds } from '../clock.js'
 import type { Config } from '../config.js'
 import { StartupError } from '../errors.js'
-import { type Gate, hashConcurrency, keepTurning, maxWaitingLogins, openRevocations, urlOf } from '../gate.js'
+import {
+  type Gate,
+  hashConcurrency,
+  maxWaitingLogins,
+  openBus,
+  openRevocations,
+  openSharedReplay,
+  saveRevocations,
+  shareReplayMemory,
+  urlOf,
+} from '../gate.js'
 import { createOperator, serverApi } from '../operator.js'
 import { listen } from '../ops/listener.js'
 import type { Log } from '../ops/log.js'
 import { createCounters, type Snapshot, sumSnapshots } from '../ops/metrics.js'
-import { type HighWaterView, keepHighWater, longestTicketMs } from '../ops/outside-keys.js'
-import { createSharedReplayMemory, openSharedReplayCache, type SharedReplayMemory } from '../replay/shared.js'
-import type { RelayMessage, Revocation } from './relay.js'
+import { type HighWaterView, keepHighWater } from '../ops/outside-keys.js'
+import type { SharedReplayMemory } from '../replay/shared.js'
+import type { Bus } from './redis-bus.js'
+import { createRelay, type Relay, type RelayMessage, type Revocation } from './relay.js'
 import { createSharedLimits, forgetThread, type SharedLimits } from './shared-limits.js'
 
 /** What a worker thread is started with. */
@@ -23,9 +34,12 @@ export interface WorkerStart {
   readonly thread: number
   readonly hashing: { readonly concurrency: number; readonly queueLimit: number }
   readonly bootSecret: Uint8Array
-  readonly replay: SharedReplayMemory
+  /** Undefined where what was spent is in Redis: each thread asks it by itself. */
+  readonly replay: SharedReplayMemory | undefined
   readonly limits: SharedLimits
   readonly highWater: HighWaterView | undefined
+  /** 1 while there is a way to the other nodes. */
+  readonly busState: SharedArrayBuffer
   /** The name of the threads' own channel. */
   readonly relay: string
 }
@@ -65,15 +79,12 @@ export async function buildThreads(
   log: Log,
   workerFile: URL = new URL('./worker.js', import.meta.url),
 ): Promise<Gate> {
-  const memory = createSharedReplayMemory({
-    capacity: config.replayCapacity,
-    maxTtlMs: longestTicketMs(config),
-    nowMs: clock(),
-  })
-  const replay = openSharedReplayCache(memory)
-  const stopTurning = keepTurning(replay)
+  const memory = shareReplayMemory(config)
+  const { replay, close: closeReplay } = await openSharedReplay(config, log, memory)
   const highWater = await keepHighWater(config, log)
   const revocationFile = await openRevocations(config)
+  const bus = openBus(config, log, revocationFile)
+  const busState = new SharedArrayBuffer(4)
   const limits = createSharedLimits(config.threads, {
     total: config.maxConnections,
     perUser: config.maxConnectionsPerUser,
@@ -89,6 +100,7 @@ export async function buildThreads(
     replay: memory,
     limits,
     highWater: highWater?.view,
+    busState,
     relay: `ticketgate-${randomBytes(8).toString('hex')}`,
   }
 
@@ -179,8 +191,36 @@ export async function buildThreads(
     return reached.reduce((sum, count) => sum + count, 0)
   }
 
-  const operator = createOperator({ config, file: revocationFile, deliver, clock })
-  const admin = createAdmin(config, log, { replay, operator, snapshot })
+  const closeBridge = bus && bridge(bus, createRelay(start.relay))
+
+  /** Carries messages between the threads here and the other nodes, on one connection for all. */
+  function bridge(bus: Bus, relay: Relay): () => void {
+    relay.onMessage(bus.send)
+    bus.onMessage(message => {
+      if (message.type === 'publish') return relay.send(message)
+      revocationFile.revocations.add(message, toSeconds(clock()))
+      deliver([message])
+      saveRevocations(revocationFile, log)
+    })
+    const timer = setInterval(() => Atomics.store(new Int32Array(busState), 0, bus.isUp ? 1 : 0), 100)
+    timer.unref()
+    return () => {
+      clearInterval(timer)
+      relay.close()
+      bus.close()
+    }
+  }
+
+  const operator = createOperator({
+    config,
+    file: revocationFile,
+    deliver(messages) {
+      for (const message of messages) bus?.send(message)
+      return deliver(messages)
+    },
+    clock,
+  })
+  const admin = createAdmin(config, log, { replay, bus, operator, snapshot })
 
   // Only the main thread is told of signals, and SIGHUP without a listener would end the process.
   const passHangup = (): void => {
@@ -190,7 +230,8 @@ export async function buildThreads(
 
   function close(): void {
     process.removeListener('SIGHUP', passHangup)
-    stopTurning()
+    closeReplay()
+    closeBridge?.()
     highWater?.close()
     admin.close()
     releasePort()

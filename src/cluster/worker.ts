@@ -8,13 +8,24 @@ import { openSharedReplayCache } from '../replay/shared.js'
 import { bootKeyId, ticketKey } from '../ticket/key-ring.js'
 import { createRevocations } from '../token/revocation.js'
 import { createPasswordHasher } from '../users/password.js'
+import { openRedisReplay } from './redis-replay.js'
 import { createRelay } from './relay.js'
 import { openSharedCaps, openSharedRate } from './shared-limits.js'
 import type { FromWorker, ToWorker, WorkerStart } from './threads.js'
 
 /** One thread that serves: a front like any other, on what all threads share. */
 
-const { config, thread, hashing, bootSecret, replay, limits, highWater, relay }: WorkerStart = workerData
+const {
+  config,
+  thread,
+  hashing,
+  bootSecret,
+  replay: memory,
+  limits,
+  highWater,
+  busState,
+  relay,
+}: WorkerStart = workerData
 const log = createLog(config.logLevel).child({ thread })
 const port = parentPort
 if (port === null) throw new Error('this file runs as a worker thread')
@@ -28,23 +39,30 @@ const connectionLimits = {
 }
 
 try {
+  const { replay, store, close } =
+    memory === undefined
+      ? await openRedisReplay(config, log)
+      : { replay: openSharedReplayCache(memory), store: undefined, close() {} }
   const keys = openKeys(config, bootKey, log, highWater)
   const revocations = createRevocations()
   const front = await createFront(config, log, {
-    bootKey,
     keys,
-    replay: openSharedReplayCache(replay),
+    replay,
+    store,
     caps: openSharedCaps(connectionLimits, limits, thread),
     logins: openSharedRate(config.loginRate, limits.logins, limits.secret),
     tickets: openSharedRate(config.ticketRate, limits.tickets, limits.secret),
     hasher: createPasswordHasher(hashing),
     revocations,
     handlers: undefined,
+    isBusUp:
+      config.redisUrl === undefined ? undefined : () => Atomics.load(new Int32Array(busState), 0) === 1,
     relay: createRelay(relay),
   })
 
   const end = (): void => {
     keys.close()
+    close()
     port.close()
   }
 

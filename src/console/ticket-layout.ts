@@ -108,7 +108,7 @@ function readMap(bytes: Uint8Array): Record<string, Value> {
     at += length
     return bytes.subarray(at - length, at)
   }
-  const text = (length: number): string => new TextDecoder().decode(take(length))
+  const text = (size: number): string => new TextDecoder().decode(take(size))
   const list = (length: number): Value[] => Array.from({ length }, read)
 
   function read(): Value {
@@ -119,6 +119,8 @@ function readMap(bytes: Uint8Array): Record<string, Value> {
     switch (tag) {
       case 0xc4:
         return take(uint(1))
+      case 0xc5:
+        return take(uint(2))
       case 0xcc:
         return uint(1)
       case 0xcd:
@@ -129,14 +131,23 @@ function readMap(bytes: Uint8Array): Record<string, Value> {
         return text(uint(1))
       case 0xda:
         return text(uint(2))
+      case 0xdb:
+        return text(uint(4))
       case 0xdc:
         return list(uint(2))
+      case 0xdd:
+        return list(uint(4))
       default:
         throw new RangeError(`tag ${tag} has no place in a ticket`)
     }
   }
 
+  function length(): number {
+    const tag = uint(1)
+    return tag === 0xde ? uint(2) : tag === 0xdf ? uint(4) : tag & 15
+  }
+
   const claims: Record<string, Value> = {}
-  for (let left = uint(1) & 15; left > 0; left--) claims[String(read())] = read()
+  for (let left = length(); left > 0; left--) claims[String(read())] = read()
   return claims
 }

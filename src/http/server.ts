@@ -10,7 +10,7 @@ import { type ClientView, framingOf, type RequestHead, takeHead } from './reques
 /** What a handler answers with when it does not refuse. */
 export interface Reply {
   /** 200 where it is left out. */
-  readonly status?: '200 OK' | '503 Service Unavailable'
+  readonly status?: '200 OK' | '204 No Content' | '503 Service Unavailable'
   /** `application/json` where it is left out. */
   readonly contentType?: string
   /** Further response headers. */
@@ -81,6 +81,7 @@ export function createServer(app: TemplatedApp, parts: ServerParts): Server {
     writeHeaders(res, reply.contentType ?? 'application/json', origin)
     if (reply.headers !== undefined)
       for (const [name, value] of Object.entries(reply.headers)) res.writeHeader(name, value)
+    if (reply.status === '204 No Content') return void res.endWithoutBody()
     res.end(reply.body)
   }
 

@@ -12,11 +12,18 @@ export const healthRoute: Route<undefined> = {
   handler: () => ({ body: '{"status":"ok"}' }),
 }
 
-/**
- * `/readyz`: new work is welcome here.
- * @param hasKeys whether tokens can be verified
- */
-export const readyRoute = (isDraining: () => boolean, hasKeys: () => boolean): Route<undefined> => ({
+export interface Readiness {
+  readonly isDraining: () => boolean
+  /** Whether tokens can be verified. */
+  readonly hasKeys: () => boolean
+  /** Whether what was spent can be asked for: without it nobody gets in. */
+  readonly isStoreReady: () => boolean
+  /** Undefined where there are no other nodes. Without a way to them, what concerns this one goes on. */
+  readonly isBusUp: (() => boolean) | undefined
+}
+
+/** `/readyz`: new work is welcome here. */
+export const readyRoute = ({ isDraining, hasKeys, isStoreReady, isBusUp }: Readiness): Route<undefined> => ({
   path: routes.ready,
   methods: ['GET'],
   context: nothing,
@@ -28,6 +35,12 @@ export const readyRoute = (isDraining: () => boolean, hasKeys: () => boolean): R
         detail: 'The identity provider has not been reached yet.',
         retryAfterSeconds: 1,
       })
-    return { body: '{"status":"ready"}' }
+    if (!isStoreReady())
+      throw new Refusal('replay_cache_unavailable', {
+        detail: 'Redis can not be relied on now; the log says why.',
+        retryAfterSeconds: 1,
+      })
+    const bus = isBusUp && (isBusUp() ? 'up' : 'down')
+    return { body: JSON.stringify({ status: 'ready', bus }) }
   },
 })

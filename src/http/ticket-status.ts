@@ -13,7 +13,11 @@ export type TicketState = 'live' | 'used' | 'expired' | 'invalid'
 export interface TicketStatusParts {
   readonly verify: (ticket: string, nowMs: number) => VerifiedTicket | TicketRefusal
   readonly isRevoked: (ticket: VerifiedTicket) => boolean
-  readonly isSpent: (ticket: VerifiedTicket, nowMs: number) => boolean | Promise<boolean>
+  /** Undefined when it can not be told. */
+  readonly isSpent: (
+    ticket: VerifiedTicket,
+    nowMs: number,
+  ) => boolean | undefined | Promise<boolean | undefined>
   readonly limiter: RateLimiter
   readonly clients: ClientView
   readonly clock: Clock
@@ -30,7 +34,9 @@ export function ticketStatusRoute(parts: TicketStatusParts): Route<Address> {
     if (ticket === 'ticket_expired') return 'expired'
     if (ticket === 'replay_cache_unavailable') throw new Refusal(ticket, { retryAfterSeconds: 1 })
     if (typeof ticket === 'string' || parts.isRevoked(ticket)) return 'invalid'
-    return (await parts.isSpent(ticket, nowMs)) ? 'used' : 'live'
+    const isSpent = await parts.isSpent(ticket, nowMs)
+    if (isSpent === undefined) throw new Refusal('replay_cache_unavailable', { retryAfterSeconds: 1 })
+    return isSpent ? 'used' : 'live'
   }
 
   return {

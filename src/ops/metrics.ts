@@ -1,6 +1,7 @@
 import { Counter, Gauge, Registry } from 'prom-client'
+import type { BusState } from '../cluster/redis-bus.js'
 import type { RefusalCode } from '../errors.js'
-import type { ReplayCache } from '../replay/contract.js'
+import type { StoreReplayCache } from '../replay/contract.js'
 
 /** Counts of refusals by code. */
 export type RefusalCounts = Partial<Record<RefusalCode, number>>
@@ -27,6 +28,7 @@ export interface Counters {
   tokensIssued: number
   ticketsIssued: number
   handshakesAccepted: number
+  ticketsVerified: number
   handshakesRefused: RefusalCounts
   requestsRefused: RefusalCounts
   messagesReceived: number
@@ -40,6 +42,7 @@ export const createCounters = (): Counters => ({
   tokensIssued: 0,
   ticketsIssued: 0,
   handshakesAccepted: 0,
+  ticketsVerified: 0,
   handshakesRefused: {},
   requestsRefused: {},
   messagesReceived: 0,
@@ -87,7 +90,9 @@ function addInto(target: Counters, name: keyof Counters, a: number | Counts, b: 
 }
 
 export interface MetricsSources {
-  readonly replay: Pick<ReplayCache, 'size' | 'highWater' | 'capacity'>
+  readonly replay: Pick<StoreReplayCache, 'size' | 'highWater' | 'capacity'>
+  /** Undefined where there are no other nodes. */
+  readonly bus: BusState | undefined
   readonly snapshot: () => Promise<Snapshot>
 }
 
@@ -98,7 +103,7 @@ export interface Metrics {
 }
 
 /** Prometheus metrics, read from their sources at every scrape. */
-export function createMetrics({ replay, snapshot }: MetricsSources): Metrics {
+export function createMetrics({ replay, bus, snapshot }: MetricsSources): Metrics {
   const registry = new Registry()
   let current: Snapshot = { counters: createCounters(), connections: 0, loginsPending: 0 }
 
@@ -147,6 +152,11 @@ export function createMetrics({ replay, snapshot }: MetricsSources): Metrics {
   counter('tokens_issued_total', 'Tokens issued by logins', () => current.counters.tokensIssued)
   counter('tickets_issued_total', 'Tickets issued', () => current.counters.ticketsIssued)
   counter('handshakes_accepted_total', 'WebSockets opened', () => current.counters.handshakesAccepted)
+  counter(
+    'tickets_verified_total',
+    'Tickets accepted for other servers',
+    () => current.counters.ticketsVerified,
+  )
   counterBy('handshakes_refused_total', 'code', 'WebSocket handshakes refused, by reason', () => ({
     ...current.counters.handshakesRefused,
   }))
@@ -179,6 +189,13 @@ export function createMetrics({ replay, snapshot }: MetricsSources): Metrics {
   gauge('ticketgate_replay_cache_size', 'Spent tickets remembered now', () => replay.size)
   gauge('ticketgate_replay_cache_high_water', 'Most spent tickets remembered so far', () => replay.highWater)
   gauge('ticketgate_replay_cache_capacity', 'Spent tickets that can be remembered', () => replay.capacity)
+  gauge('ticketgate_bus_up', 'Whether messages reach the other nodes', () => Number(bus?.isUp ?? 0))
+  counter(
+    'bus_messages_dropped_total',
+    'Messages that could not be sent to the other nodes',
+    () => bus?.dropped ?? 0,
+  )
+  counter('bus_messages_lost_total', 'Messages of other nodes that did not arrive here', () => bus?.lost ?? 0)
   gauge('process_resident_memory_bytes', 'Resident memory', () => process.memoryUsage.rss())
   gauge('process_start_time_seconds', 'Start of the process, Unix time', () => performance.timeOrigin / 1000)
   registry.registerMetric(

@@ -10,6 +10,8 @@ import { watchFile } from './watch-file.js'
 /** The keys a gate verifies with now, and what it demands of tickets under those of outside minters. */
 export interface Keys {
   readonly ring: () => KeyRing
+  /** What this gate signs with. */
+  readonly signing: () => TicketKey
   readonly policy: TicketPolicy
   close(): void
 }
@@ -25,14 +27,15 @@ export const longestTicketMs = (config: Config): number =>
 export type HighWaterView = SharedArrayBuffer
 
 /**
- * Keeps the clock mark of this gate; undefined when it knows no outside minters and so needs none.
+ * Keeps the clock mark of this gate; undefined when it needs none: it knows no outside minters, or what was spent outlives
+ * it in a store.
  * @throws StartupError `high_water_invalid`
  */
 export async function keepHighWater(
   config: Config,
   log: Log,
 ): Promise<{ readonly view: HighWaterView; close(): void } | undefined> {
-  if (!hasOutsideKeys(config)) return undefined
+  if (!hasOutsideKeys(config) || config.replay === 'redis') return undefined
   const view = new SharedArrayBuffer(16)
   const words = new BigInt64Array(view)
   const highWater = await openHighWater(join(config.stateDir, `clock-${config.node}`), {
@@ -47,8 +50,8 @@ export async function keepHighWater(
 const ringOf = (keys: readonly TicketKey[]): KeyRing => new Map(keys.map(key => [key.id, key]))
 
 /**
- * Opens the configured keys beside the gate's own. Their file is read again when it changes and on SIGHUP; a broken
- * one changes nothing and is logged.
+ * Opens the keys of a gate: its own, and beside it the configured ones. With a store that all gates share there are only
+ * those, and the first signs.
  */
 export function openKeys(
   config: Config,
@@ -57,24 +60,26 @@ export function openKeys(
   highWater: HighWaterView | undefined,
 ): Keys {
   const own = { ...ownTicketsOnly, node: config.node ?? '' }
-  if (highWater === undefined) {
-    const ring = ringOf([bootKey])
-    return { ring: () => ring, policy: own, close() {} }
-  }
-
-  let ring = ringOf([bootKey, ...readTicketKeys(config)])
-  const reload = (): void => {
-    try {
-      ring = ringOf([bootKey, ...readTicketKeys(config)])
-      log.info({ keys: ring.size - 1 }, 'ticket keys read')
-    } catch (error) {
-      log.error({ err: error }, 'the ticket keys are broken; those read before stay')
+  const skewMs = config.clockSkewSeconds * 1000
+  if (config.replay === 'redis') {
+    const { keys, close } = openConfiguredKeys(config, log, [])
+    return {
+      ring: () => keys.ring,
+      signing: () => keys.first ?? bootKey,
+      // The epoch says which tickets are too old, in place of a clock.
+      policy: { ...own, skewMs, earliestOutsideMs: 0, outsideUntilMs: Number.POSITIVE_INFINITY, store: true },
+      close,
     }
   }
+  if (highWater === undefined) {
+    const ring = ringOf([bootKey])
+    return { ring: () => ring, signing: () => bootKey, policy: own, close() {} }
+  }
+  const { keys, close } = openConfiguredKeys(config, log, [bootKey])
   const words = new BigInt64Array(highWater)
-  const skewMs = config.clockSkewSeconds * 1000
   return {
-    ring: () => ring,
+    ring: () => keys.ring,
+    signing: () => bootKey,
     policy: {
       ...own,
       skewMs,
@@ -83,6 +88,40 @@ export function openKeys(
         return Number(Atomics.load(words, 1))
       },
     },
+    close,
+  }
+}
+
+interface ConfiguredKeys {
+  ring: KeyRing
+  /** The first of the configured ones. */
+  first: TicketKey | undefined
+}
+
+/**
+ * The configured keys beside `others`. Their file is read again when it changes and on SIGHUP; a broken one changes
+ * nothing and is logged.
+ */
+function openConfiguredKeys(
+  config: Config,
+  log: Log,
+  others: readonly TicketKey[],
+): { readonly keys: Readonly<ConfiguredKeys>; close(): void } {
+  const read = (): ConfiguredKeys => {
+    const configured = readTicketKeys(config)
+    return { ring: ringOf([...others, ...configured]), first: configured[0] }
+  }
+  const keys = read()
+  const reload = (): void => {
+    try {
+      Object.assign(keys, read())
+      log.info({ keys: keys.ring.size - others.length }, 'ticket keys read')
+    } catch (error) {
+      log.error({ err: error }, 'the ticket keys are broken; those read before stay')
+    }
+  }
+  return {
+    keys,
     close: config.ticketKeysFile === undefined ? () => {} : watchFile(config.ticketKeysFile, reload),
   }
 }

@@ -73,7 +73,8 @@ const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
 
 const isSeconds = (value: unknown): boolean => Number.isSafeInteger(value) && Number(value) >= 0
 
-function isRevocation(value: unknown): value is Revocation {
+/** Whether something from elsewhere is a revocation. */
+export function isRevocation(value: unknown): value is Revocation {
   if (!isRecord(value) || value.type !== 'revoke' || typeof value.name !== 'string') return false
   const names = { user: isUserName, session: isSessionId }
   return (

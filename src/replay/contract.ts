@@ -26,3 +26,26 @@ export interface ReplayCache {
   /** The largest `size` so far. */
   readonly highWater: number
 }
+
+/** What a shared store may also answer: the ticket is of another life of it, in which it may have been spent. */
+export type ClaimOutcome = ClaimResult | 'predates'
+
+/**
+ * A replay cache that may be a store elsewhere, and so answer later, and that may begin anew while gates live on. Then
+ * a claim names the epoch in the ticket, and MUST be refused as `predates` unless it is that of the store.
+ */
+export interface StoreReplayCache extends Omit<ReplayCache, 'claim' | 'has'> {
+  claim(
+    nonce: string,
+    expiresAtMs: number,
+    nowMs: number,
+    epoch: Uint8Array | undefined,
+  ): ClaimOutcome | Promise<ClaimOutcome>
+  /** Also true for a nonce of another epoch, which can not be claimed any more; undefined when it can not be told. */
+  has(
+    nonce: string,
+    expiresAtMs: number,
+    nowMs: number,
+    epoch: Uint8Array | undefined,
+  ): boolean | undefined | Promise<boolean | undefined>
+}

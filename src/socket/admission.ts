@@ -1,13 +1,14 @@
 import type { RefusalCode } from '../errors.js'
 import { type Address, isInPrefix } from '../http/address.js'
-import type { ReplayCache } from '../replay/contract.js'
+import type { StoreReplayCache } from '../replay/contract.js'
 import { mayOpen } from '../ticket/rights.js'
 import type { TicketRefusal, VerifiedTicket } from '../ticket/verifier.js'
 import { looksLikeJwt } from './ticket-carriage.js'
 
 /** Where and by whom a ticket is presented. Who asks for the address pays for it. */
 export interface Presentation {
-  readonly channel: string
+  /** Undefined where none is opened: then a ticket for one channel is good for nothing. */
+  readonly channel: string | undefined
   /** The header `Origin`, '' where there is none. */
   readonly origin: string
   readonly address: () => Address
@@ -16,15 +17,20 @@ export interface Presentation {
 export interface AdmissionParts {
   readonly verify: (ticket: string, nowMs: number) => VerifiedTicket | TicketRefusal
   readonly isRevoked: (ticket: VerifiedTicket) => boolean
-  readonly replay: ReplayCache
+  readonly replay: StoreReplayCache
 }
 
 /** Decides on a ticket: first all that it says of itself, then, as the last step of whoever lets it in, its one use. */
 export interface Admission {
   /** A ticket that is good here and now, or why it is not. Spends nothing. */
   check(ticket: string, presentation: Presentation, nowMs: number): VerifiedTicket | RefusalCode
-  /** Spends a ticket that was checked at the same instant: undefined once it is spent, or why it can not be. */
-  spend(ticket: VerifiedTicket, nowMs: number): RefusalCode | undefined
+  /**
+   * Spends a ticket that was checked at the same instant: undefined once it is spent, or why it can not be. A promise
+   * only where what was spent is kept elsewhere.
+   */
+  spend(ticket: VerifiedTicket, nowMs: number): RefusalCode | undefined | Promise<RefusalCode | undefined>
+  /** After a wait for `spend`: why a ticket that is spent now must not let anybody in any more. */
+  recheck(ticket: VerifiedTicket, nowMs: number): RefusalCode | undefined
 }
 
 export function createAdmission({ verify, isRevoked, replay }: AdmissionParts): Admission {
@@ -35,13 +41,21 @@ export function createAdmission({ verify, isRevoked, replay }: AdmissionParts): 
         return ticket === 'ticket_invalid' && looksLikeJwt(text) ? 'token_in_url' : ticket
       if (isRevoked(ticket)) return 'token_revoked'
       const { claims } = ticket
-      if (!mayOpen(claims, channel)) return 'channel_forbidden'
+      if (channel === undefined ? claims.channel !== undefined : !mayOpen(claims, channel))
+        return 'channel_forbidden'
       if (claims.origin !== undefined && claims.origin !== origin) return 'origin_forbidden'
       if (claims.address !== undefined && !isInPrefix(address(), claims.address)) return 'address_mismatch'
       return ticket
     },
     spend(ticket, nowMs) {
-      return claimRefusals[replay.claim(ticket.nonce, ticket.expiresAtMs, nowMs)]
+      const claimed = replay.claim(ticket.nonce, ticket.expiresAtMs, nowMs, ticket.claims.epoch)
+      return typeof claimed === 'string'
+        ? claimRefusals[claimed]
+        : claimed.then(outcome => claimRefusals[outcome])
+    },
+    recheck(ticket, nowMs) {
+      if (isRevoked(ticket)) return 'token_revoked'
+      return nowMs >= ticket.claims.sessionEndsAtSeconds * 1000 ? 'ticket_expired' : undefined
     },
   }
 }
@@ -51,4 +65,5 @@ const claimRefusals = {
   replayed: 'ticket_used',
   full: 'replay_cache_full',
   unavailable: 'replay_cache_unavailable',
+  predates: 'ticket_predates_gate',
 } as const

@@ -1,6 +1,8 @@
-import { titleOf } from '../errors.js'
+import type { Clock } from '../clock.js'
+import { type RefusalCode, titleOf } from '../errors.js'
 import { messageError } from '../protocol.js'
 import { maySubscribe } from '../ticket/rights.js'
+import type { VerifiedTicket } from '../ticket/verifier.js'
 import type { Admission } from './admission.js'
 import type { Embedding } from './connection.js'
 import type { Incoming } from './encoding.js'
@@ -12,13 +14,14 @@ export interface RenewalParts {
   readonly admission: Admission
   readonly table: SocketTable
   readonly embedding: Embedding | undefined
+  readonly clock: Clock
 }
 
 /**
  * Takes a fresh ticket on an open socket, and with it the rights, the login session and the end of the session that
  * the ticket names. It is checked as at the gate and spent like any; one that is refused changes nothing.
  */
-export function createRenewal({ admission, table, embedding }: RenewalParts) {
+export function createRenewal({ admission, table, embedding, clock }: RenewalParts) {
   return (ws: Socket, { ticket: text, id }: Incoming, nowMs: number): void => {
     const session = ws.getUserData().session
     const refuse = (code: Parameters<typeof titleOf>[0]): void => fail(ws, code, titleOf(code), id)
@@ -41,9 +44,19 @@ export function createRenewal({ admission, table, embedding }: RenewalParts) {
       expires: claims.sessionEndsAtSeconds,
     }
     if (embedding?.authorize(request) === false) return refuse('channel_forbidden')
-    const refused = admission.spend(ticket, nowMs)
-    if (refused !== undefined) return refuse(refused)
 
+    const finish = (refusal: RefusalCode | undefined): void =>
+      refusal === undefined ? renew(ws, ticket, id) : refuse(refusal)
+    const refused = admission.spend(ticket, nowMs)
+    if (!(refused instanceof Promise)) return finish(refused)
+    refused.then(late => {
+      if (isOpen(ws)) finish(late ?? admission.recheck(ticket, clock()))
+    })
+  }
+
+  function renew(ws: Socket, ticket: VerifiedTicket, id: unknown): void {
+    const { session } = ws.getUserData()
+    const { claims } = ticket
     session.id = claims.session ?? session.id
     session.rights = rightsOf(claims)
     session.issuedAtSeconds = ticket.authorizedAtSeconds
@@ -52,5 +65,14 @@ export function createRenewal({ admission, table, embedding }: RenewalParts) {
     for (const topic of ws.getTopics())
       if (!maySubscribe(session.rights, topic.slice(1))) ws.unsubscribe(topic)
     answer(ws, { type: 'renewed', expires: session.expiresAtSeconds }, id)
+  }
+}
+
+/** Whether a socket is open still: uWS throws when one is touched that is not. */
+function isOpen(ws: Socket): boolean {
+  try {
+    return ws.getUserData().session.closeReason === undefined
+  } catch {
+    return false
   }
 }

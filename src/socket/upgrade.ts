@@ -6,18 +6,18 @@ import type { OriginPolicy } from '../http/origins.js'
 import { problemBody, problemType, statusLine } from '../http/problem.js'
 import { type ClientView, fieldValues, framingOf, queryOf } from '../http/request.js'
 import type { Server } from '../http/server.js'
-import { channelDetail } from '../http/ticket.js'
 import type { ConnectionCaps } from '../ops/caps.js'
 import type { Log } from '../ops/log.js'
 import { type Counters, increment } from '../ops/metrics.js'
-import { retryAfterSeconds as retrySeconds } from '../ops/rate.js'
 import { isChannelName, routes, subprotocol } from '../protocol.js'
-import type { ReplayCache } from '../replay/contract.js'
+import type { VerifiedTicket } from '../ticket/verifier.js'
 import type { Admission } from './admission.js'
 import type { Embedding } from './connection.js'
 import { type Encoding, encodings } from './encoding.js'
 import { type Lobby, newSessionId } from './first-message.js'
+import { type RetryAfter, ticketDetails, upgradeDetail } from './refusals.js'
 import {
+  addressKeyOf,
   createSession,
   noRights,
   packAddress,
@@ -30,14 +30,11 @@ import { hasTokenInQuery, readCarriage } from './ticket-carriage.js'
 
 export interface GateParts {
   readonly admission: Admission
-  /** Asked how long a full cache stays full. */
-  readonly replay: Pick<ReplayCache, 'roomInMs'>
+  readonly retryAfter: RetryAfter
   readonly origins: OriginPolicy
   readonly clients: ClientView
   readonly server: Server
   readonly caps: ConnectionCaps
-  /** The least `issuedAt` of tickets of outside minters, Unix milliseconds. */
-  readonly earliestOutsideMs: number
   /** Whether anything goes by the address of an open socket: asking for it is not free. */
   readonly keepsAddress: boolean
   /** First-message auth, where it is on. */
@@ -76,60 +73,29 @@ const asksToUpgrade = /(?:^|[, \t])upgrade(?:$|[, \t])/i
 const offeredProtocols = (req: HttpRequest): string =>
   req.getHeader('sec-websocket-protocol') === '' ? '' : fieldValues(req, 'sec-websocket-protocol').join(',')
 
+type Decision = Admitted | RefusalCode
+
 /** What may be spoken on a socket, by its subprotocol. */
 const encodingOf: ReadonlyMap<string, Encoding> = new Map([
   [subprotocol.json, encodings.json],
   [subprotocol.msgpack, encodings.msgpack],
 ])
 
-const upgradeDetail = 'Open this as a WebSocket, version 13.'
 const upgradeHeaders = { upgrade: 'websocket', 'sec-websocket-version': '13' }
 
-/** Everything that is not in a code, for people: what to do about it. */
-const details: Partial<Record<RefusalCode, string>> = {
-  channel_invalid: channelDetail,
-  subprotocol_missing: `Offer ${subprotocol.json} or ${subprotocol.msgpack} beside the ticket: a browser drops a connection without one.`,
-  ticket_ambiguous: 'Present one ticket, in the query or among the subprotocols.',
-  token_in_url:
-    'This is a token, and tokens do not belong in URLs. Trade it for a ticket: GET /ws_ticket with Authorization: Bearer.',
-  ticket_missing: 'Open wss://HOST/channel/NAME?ticket=… with a ticket from /ws_ticket.',
-  ticket_invalid: 'This ticket was not issued here, or not in this life of the server. Take a new one.',
-  ticket_expired: 'Tickets live for seconds. Take a new one for every attempt.',
-  ticket_used: 'A ticket works once. Take a new one for every attempt.',
-  token_revoked: 'What this ticket was traded for has ended. Log in again.',
-  ticket_predates_gate:
-    'This ticket was issued before the gate could know what was spent. Take a new one in some seconds.',
-  wrong_node: 'This ticket names another gate, which alone may accept it. It is not spent.',
-  origin_forbidden:
-    'Pages of this origin may not connect, or the ticket was issued to another; the operator can add it to TICKETGATE_ORIGINS.',
-  channel_forbidden: 'The ticket gives no right on this channel.',
-  address_mismatch: 'The ticket was issued to another network address. Take a new one.',
-  upgrade_required: upgradeDetail,
-  replay_cache_full: 'Too many tickets were used lately. This one is not spent; try again.',
-  replay_cache_unavailable: 'Whether this ticket was used can not be told now. It is not spent; try again.',
-  draining: 'This server is shutting down. The ticket is not spent, but take a new one and try again.',
-}
-
-const bodies = new Map(refusalCodes.map(code => [code, problemBody(code, details[code])]))
-
-/** Codes that pass by themselves, and when to try again. */
-const retryAfterSeconds: Partial<Record<RefusalCode, number>> = {
-  too_many_connections: 5,
-  replay_cache_unavailable: 1,
-  draining: 1,
-}
+const bodies = new Map(refusalCodes.map(code => [code, problemBody(code, ticketDetails[code])]))
 
 /**
  * The gate: a uWS upgrade handler that decides before the 101, without waiting on anything.
  */
 export function createGateKeeper(parts: GateParts) {
-  const { admission, replay, origins, clients, caps, embedding, counters, log, clock } = parts
+  const { admission, retryAfter, origins, clients, caps, embedding, counters, log, clock } = parts
 
   /**
    * The checks, cheapest first. A refused ticket is not spent (I5), so the claim is the last one and nothing that
    * can fail stands between it and the 101.
    */
-  function decide(handshake: Handshake): Admitted | RefusalCode {
+  function decide(handshake: Handshake): Decision | Promise<Decision> {
     if (parts.isDraining()) return 'draining'
     if (handshake.version !== '13' || handshake.upgrade.toLowerCase() !== 'websocket')
       return 'upgrade_required'
@@ -172,19 +138,47 @@ export function createGateKeeper(parts: GateParts) {
     if (!caps.enter(claims.user, addressCounted)) return 'too_many_connections'
 
     const refused = admission.spend(ticket, nowMs)
+    if (refused instanceof Promise)
+      return settle(refused, ticket, addressCounted, () =>
+        admit(ticket, channel, protocol, handshake.origin, address, data),
+      )
     if (refused !== undefined) {
       caps.leave(claims.user, addressCounted)
       return refused
     }
+    return admit(ticket, channel, protocol, handshake.origin, address, data)
+  }
+
+  /** The end of a decision where what was spent is kept elsewhere. */
+  async function settle(
+    spent: Promise<RefusalCode | undefined>,
+    ticket: VerifiedTicket,
+    addressCounted: string,
+    enter: () => Admitted,
+  ): Promise<Decision> {
+    const refused = (await spent.catch(failed)) ?? admission.recheck(ticket, clock())
+    if (refused === undefined) return enter()
+    caps.leave(ticket.claims.user, addressCounted)
+    return refused
+  }
+
+  function admit(
+    { claims, authorizedAtSeconds }: VerifiedTicket,
+    channel: string,
+    protocol: string,
+    origin: string,
+    address: Uint8Array | undefined,
+    data: unknown,
+  ): Admitted {
     const session = createSession({
       id: claims.session ?? newSessionId(),
       user: claims.user,
       channel: shared(channel),
       rights: rightsOf(claims),
-      issuedAtSeconds: ticket.authorizedAtSeconds,
+      issuedAtSeconds: authorizedAtSeconds,
       expiresAtSeconds: claims.sessionEndsAtSeconds,
       encoding: encodingOf.get(protocol) ?? encodings.json,
-      origin: shared(handshake.origin),
+      origin: shared(origin),
       address: address === undefined ? '' : packAddress(address),
     })
     if (data !== undefined) session.data = data
@@ -215,22 +209,19 @@ export function createGateKeeper(parts: GateParts) {
     return { session, protocol }
   }
 
-  /** For `Retry-After`: when a code will have passed by itself, as far as can be told. */
-  function waitSeconds(code: RefusalCode): number | undefined {
-    if (code === 'replay_cache_full') return retrySeconds(replay.roomInMs(clock()))
-    if (code === 'ticket_predates_gate') return retrySeconds(parts.earliestOutsideMs - clock())
-    return retryAfterSeconds[code]
-  }
-
   /** A check that throws lets nobody in. */
-  function decideSafely(handshake: Handshake): Admitted | RefusalCode {
+  function decideSafely(handshake: Handshake): Decision | Promise<Decision> {
     try {
       return decide(handshake)
     } catch (error) {
-      if (error instanceof Refusal) return error.code
-      log.error({ err: error }, 'a handshake failed')
-      return 'internal_error'
+      return failed(error)
     }
+  }
+
+  function failed(error: unknown): RefusalCode {
+    if (error instanceof Refusal) return error.code
+    log.error({ err: error }, 'a handshake failed')
+    return 'internal_error'
   }
 
   function refuse(res: HttpResponse, code: RefusalCode): void {
@@ -238,12 +229,50 @@ export function createGateKeeper(parts: GateParts) {
     if (log.isLevelEnabled('debug')) log.debug({ code }, 'handshake refused')
     res.writeStatus(statusLine(code))
     res.writeHeader('content-type', problemType).writeHeader('cache-control', 'no-store')
-    const seconds = waitSeconds(code)
+    const seconds = retryAfter(code)
     if (seconds !== undefined) res.writeHeader('retry-after', String(seconds))
     if (code === 'upgrade_required')
       for (const [name, value] of Object.entries(upgradeHeaders)) res.writeHeader(name, value)
     // A client that is refused fails the connection (RFC 6455 section 4.1). Not to wait for that saves a tenth of a refusal.
     res.end(bodies.get(code), true)
+  }
+
+  function accept(
+    res: HttpResponse,
+    { session, protocol }: Admitted,
+    key: string,
+    extensions: string,
+    context: us_socket_context_t,
+  ): void {
+    counters.handshakesAccepted++
+    if (log.isLevelEnabled('debug'))
+      log.debug({ user: session.user, channel: session.channel, session: session.id }, 'handshake accepted')
+    res.upgrade<SocketData>({ session }, key, protocol, extensions, context)
+  }
+
+  /** The one wait there may be, for a store elsewhere: the request is dead after it, and its client may be gone. */
+  function acceptLater(
+    res: HttpResponse,
+    decision: Promise<Decision>,
+    key: string,
+    extensions: string,
+    context: us_socket_context_t,
+  ): void {
+    let aborted = false
+    res.onAborted(() => {
+      aborted = true
+    })
+    decision.then(decided => {
+      if (aborted) {
+        // Its ticket may be spent all the same: nobody is told, so nobody is in.
+        if (typeof decided !== 'string') caps.leave(decided.session.user, addressKeyOf(decided.session))
+        return
+      }
+      res.cork(() => {
+        if (typeof decided === 'string') refuse(res, decided)
+        else accept(res, decided, key, extensions, context)
+      })
+    })
   }
 
   return {
@@ -269,17 +298,12 @@ export function createGateKeeper(parts: GateParts) {
         ownOrigin: () => clients.ownOrigin(res, req),
         address: () => clients.address(res, req),
       })
-      if (typeof admitted === 'string') {
-        refuse(res, admitted)
-        return
-      }
-      const { session, protocol } = admitted
-      counters.handshakesAccepted++
-      if (log.isLevelEnabled('debug'))
-        log.debug({ user: session.user, channel: session.channel, session: session.id }, 'handshake accepted')
+      if (typeof admitted === 'string') return refuse(res, admitted)
+      const key = req.getHeader('sec-websocket-key')
       // Compression is the only extension there is.
       const extensions = parts.compresses ? req.getHeader('sec-websocket-extensions') : ''
-      res.upgrade<SocketData>({ session }, req.getHeader('sec-websocket-key'), protocol, extensions, context)
+      if (admitted instanceof Promise) return acceptLater(res, admitted, key, extensions, context)
+      accept(res, admitted, key, extensions, context)
     },
     /** For the same path without an upgrade. */
     plain(res: HttpResponse, req: HttpRequest): void {

@@ -25,7 +25,12 @@ export interface TicketClaims {
   readonly origin?: string
   /** The network it may be presented from: length in bits, then the bytes of the prefix. */
   readonly address?: Uint8Array
+  /** The life of the shared store in which it is to be spent, 16 bytes. */
+  readonly epoch?: Uint8Array
 }
+
+/** How long an epoch is, in bytes. */
+export const epochBytes = 16
 
 /** What the packed claims of a ticket may weigh at most, in bytes. */
 export const maxClaimsBytes = 512
@@ -49,6 +54,7 @@ interface WireClaims {
   s?: readonly string[]
   o?: string
   a?: Uint8Array
+  e?: Uint8Array
 }
 
 /** Packs claims into one MessagePack map. The result may be larger than `maxClaimsBytes`: the issuer refuses that. */
@@ -61,6 +67,7 @@ export function packClaims(claims: TicketClaims): Buffer {
   if (claims.subscribe !== undefined) wire.s = claims.subscribe
   if (claims.origin !== undefined) wire.o = claims.origin
   if (claims.address !== undefined) wire.a = claims.address
+  if (claims.epoch !== undefined) wire.e = claims.epoch
   return packr.pack(wire)
 }
 
@@ -74,7 +81,7 @@ const kept = Buffer.alloc(maxClaimsBytes)
 export function unpackClaims(bytes: Uint8Array): TicketClaims | undefined {
   const wire = unpackMap(bytes)
   if (wire === undefined) return undefined
-  const { u, x, t, i, c, p, s, o, a } = wire
+  const { u, x, t, i, c, p, s, o, a, e } = wire
   if (!isText(u) || !isUserName(u) || !isSeconds(x)) return undefined
   const claims: { -readonly [Name in keyof TicketClaims]: TicketClaims[Name] } = {
     user: u,
@@ -114,6 +121,11 @@ export function unpackClaims(bytes: Uint8Array): TicketClaims | undefined {
   if (a !== undefined) {
     if (!isAddressPrefix(a)) return undefined
     claims.address = a
+    known++
+  }
+  if (e !== undefined) {
+    if (!(e instanceof Uint8Array) || e.length !== epochBytes) return undefined
+    claims.epoch = e
     known++
   }
   // A key that is unknown or comes twice makes the map say more entries than these.

@@ -47,6 +47,8 @@ export interface TicketPolicy {
   readonly earliestOutsideMs: number
   /** Until when the gate may spend outside tickets: it has promised, on disk, not to be born again before that. */
   readonly outsideUntilMs: number
+  /** Whether what was spent is kept in a store that others share. Then a ticket says in which life of it, else never. */
+  readonly store?: boolean
 }
 
 /** For gates that know no outside minters. */
@@ -90,6 +92,7 @@ export function verifyTicket(
 
   const claims = unpackClaims(body.subarray(headerBytes))
   if (claims === undefined) return 'ticket_invalid'
+  if ((claims.epoch !== undefined) !== (policy.store ?? false)) return 'ticket_invalid'
   if (nowMs >= claims.sessionEndsAtSeconds * 1000) return 'ticket_expired'
   const authorizedAtSeconds = claims.tokenIssuedAtSeconds ?? Math.floor((issuedAtMs - skewMs) / 1000)
   return { nonce: readNonce(body), expiresAtMs, authorizedAtSeconds, claims }

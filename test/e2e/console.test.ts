@@ -1,46 +1,16 @@
-import type { Page } from 'playwright-core'
 import t from 'tap'
 import { keepScreenshot, openBrowser, openPage } from '../support/browser.js'
-import { freePort } from '../support/free-port.js'
-import { type Environment, startServer } from '../support/server.js'
-
-const password = 'of maggie, for the console'
-const users = { maggie: password }
-/** The console where it is not by itself: on a server whose tokens outlive a restart. */
-const base: Environment = { TICKETGATE_CONSOLE: 'on', TICKETGATE_ORIGINS: undefined }
+import { consoleOn, hears, join, logIn, password, say, takeTicket, users } from '../support/console-page.js'
+import { startServer } from '../support/server.js'
 
 const browser = await openBrowser(t)
+const server = await startServer(t, { env: { ...consoleOn, TICKETGATE_TICKET_TTL_SECONDS: '600' }, users })
 
 /** What Chromium itself says of an answer that is no success; the page can not keep it from that. */
 const itsOwnWords =
   /^Failed to load resource: the server responded with a status of 401|^WebSocket connection to .* failed: HTTP Authentication failed; no valid credentials available$/
 
-async function logIn(page: Page): Promise<void> {
-  await page.fill('#password', password)
-  await page.click('#login button')
-  await page.waitForSelector('#login-result .parts')
-}
-
-async function takeTicket(page: Page): Promise<void> {
-  await page.click('#take button')
-  await page.waitForSelector('#ticket:not([hidden])')
-}
-
-async function join(page: Page): Promise<void> {
-  await page.click('#join:enabled')
-  await page.waitForSelector('#chat-state[data-state=open]')
-}
-
-const say = async (page: Page, text: string): Promise<void> => {
-  await page.fill('#text', text)
-  await page.click('#say button')
-}
-
-const hears = (page: Page, text: string) =>
-  page.locator('#log p', { has: page.locator('b', { hasText: 'maggie' }), hasText: text }).waitFor()
-
 t.test('the whole walk', async t => {
-  const server = await startServer(t, { env: { ...base, TICKETGATE_TICKET_TTL_SECONDS: '600' }, users })
   const { page, errors } = await openPage(browser, server.url)
   t.equal(await page.locator('button:enabled').count(), 1, 'at first one can only log in')
 
@@ -81,7 +51,7 @@ t.test('the whole walk', async t => {
   await page.waitForSelector('#replay-result [data-state=refused]')
   t.match(await page.textContent('#replay-result'), /refused before the handshake[\s\S]*close code 1006/)
   t.match(await page.textContent('#replay-result'), /POST \/ws_ticket\/status: used[\s\S]*ticket_used/)
-  await page.locator('#codes li', { hasText: 'ticket_used' }).waitFor()
+  await page.locator('#codes tr', { hasText: 'ticket_used' }).waitFor()
   t.match(await page.textContent('#codes'), /bad_credentials/)
   t.match(await page.getAttribute('#figures svg >> nth=0', 'aria-label'), /^Connections: now 1 open, at most/)
   t.equal(await page.textContent('#cache-size'), '1')
@@ -120,7 +90,6 @@ t.test('the whole walk', async t => {
 })
 
 t.test('the policy holds: what is injected does not run', async t => {
-  const server = await startServer(t, { env: base })
   const { page, errors } = await openPage(browser, server.url)
   const ran = await page.evaluate(() => {
     const script = document.createElement('script')
@@ -134,7 +103,6 @@ t.test('the policy holds: what is injected does not run', async t => {
 })
 
 t.test('by keyboard alone', async t => {
-  const server = await startServer(t, { env: base, users })
   const { page, errors } = await openPage(browser, server.url)
   /** Goes on with Tab until the element has the focus, and sees that one can see it. */
   async function tabTo(id: string): Promise<void> {
@@ -179,7 +147,6 @@ t.test('by keyboard alone', async t => {
 })
 
 t.test('every control has a name, and what changes is announced', async t => {
-  const server = await startServer(t, { env: base, users })
   const { page } = await openPage(browser, server.url)
   await logIn(page)
   await takeTicket(page)
@@ -201,7 +168,6 @@ t.test('every control has a name, and what changes is announced', async t => {
 })
 
 t.test('contrast is enough in both schemes', async t => {
-  const server = await startServer(t, { env: { ...base, TICKETGATE_TICKET_TTL_SECONDS: '600' }, users })
   const { page } = await openPage(browser, server.url)
   await logIn(page)
   await takeTicket(page)
@@ -240,52 +206,3 @@ function poorContrasts(): string[] {
   }
   return poor
 }
-
-t.test('a ticket that was left to expire is refused', async t => {
-  const server = await startServer(t, { env: { ...base, TICKETGATE_TICKET_TTL_SECONDS: '1' }, users })
-  const { page } = await openPage(browser, server.url)
-  await logIn(page)
-  await takeTicket(page)
-  await page.locator('#countdown', { hasText: 'expired, unused' }).waitFor()
-  await page.click('#connect')
-  await page.waitForSelector('#connect-result [data-state=refused]')
-  t.match(await page.textContent('#connect-result'), /POST \/ws_ticket\/status: expired[\s\S]*ticket_expired/)
-  await page.locator('#codes li', { hasText: 'ticket_expired' }).waitFor()
-  await page.close()
-})
-
-t.test('the chat comes back after a restart of the server', async t => {
-  const env = { ...base, TICKETGATE_PORT: await freePort() }
-  const first = await startServer(t, { env, users })
-  const { page } = await openPage(browser, first.url)
-  await logIn(page)
-  await join(page)
-  const { page: other } = await openPage(browser, `${first.url}/#step-chat`)
-  await join(other)
-  await first.stop()
-  await page.locator('#log', { hasText: 'draining: again in' }).waitFor()
-  await page.waitForSelector('#pulse[data-state=down]', { state: 'attached' })
-  await startServer(t, { env, stateDir: first.stateDir })
-  for (const tab of [page, other]) {
-    await tab.bringToFront()
-    await tab.waitForSelector('#chat-state[data-state=open]')
-  }
-  await say(other, 'still here')
-  await hears(page, 'still here')
-  t.match(await page.textContent('#log'), /draining: again in \d/, 'it says why it was away')
-  await other.close()
-  await page.close()
-})
-
-t.test('a session that is over ends the chat, which says what to do', async t => {
-  const server = await startServer(t, { env: { ...base, TICKETGATE_TOKEN_TTL_SECONDS: '3' }, users })
-  const { page } = await openPage(browser, server.url)
-  await logIn(page)
-  await join(page)
-  await page.waitForSelector('#chat-state[data-state=refused]')
-  t.equal(await page.textContent('#chat-state'), 'signed_out')
-  t.match(await page.textContent('#log'), /Log in again/)
-  await logIn(page)
-  await join(page)
-  await page.close()
-})

@@ -38,7 +38,11 @@ const create = () => {
   const counters = createCounters()
   const state = { connections: 0, loginsPending: 0 }
   const replay = { size: 0, highWater: 0, capacity: 1000 }
-  const metrics = createMetrics({ replay, snapshot: async () => ({ counters, ...state }) })
+  const metrics = createMetrics({
+    replay,
+    bus: { isUp: true, dropped: 2, lost: 3 },
+    snapshot: async () => ({ counters, ...state }),
+  })
   return { counters, state, replay, scrape: async () => parse(await metrics.render()) }
 }
 
@@ -50,6 +54,9 @@ const plain = [
   'process_cpu_seconds_total',
   'process_resident_memory_bytes',
   'process_start_time_seconds',
+  'ticketgate_bus_messages_dropped_total',
+  'ticketgate_bus_messages_lost_total',
+  'ticketgate_bus_up',
   'ticketgate_connections',
   'ticketgate_handshakes_accepted_total',
   'ticketgate_logins_pending',
@@ -59,6 +66,7 @@ const plain = [
   'ticketgate_replay_cache_capacity',
   'ticketgate_replay_cache_high_water',
   'ticketgate_replay_cache_size',
+  'ticketgate_tickets_verified_total',
   'ticketgate_tickets_issued_total',
   'ticketgate_tokens_issued_total',
 ]

@@ -39,7 +39,7 @@ const start = async (t: Test) => {
     log: createLog('fatal'),
     relay: undefined,
     embedding: undefined,
-    renew: createRenewal({ admission, table, embedding: undefined }),
+    renew: createRenewal({ admission, table, embedding: undefined, clock: () => nowMs }),
     identify() {},
   })
   app.ws<SocketData>('/*', {

@@ -34,17 +34,19 @@ export interface Vector {
   readonly skewSeconds?: number
   /** When the gate was started; long ago where it is left out. */
   readonly bornAtMs?: number
+  /** Whether the gate keeps what was spent in a store that other gates share. */
+  readonly store?: true
 }
 
 /** What a gate is, beside what every vector says of it. */
-type Gate = Pick<Vector, 'skewSeconds' | 'bornAtMs'>
+type Gate = Pick<Vector, 'skewSeconds' | 'bornAtMs' | 'store'>
 
 export interface ValidVector extends Vector {
   readonly issuedAtMs: number
   readonly ttlSeconds: number
   /** Hexadecimal. */
   readonly nonce: string
-  /** By their keys in the ticket; `a` in hexadecimal. */
+  /** By their keys in the ticket; `a` and `e` in hexadecimal. */
   readonly claims: Readonly<Record<string, unknown>>
 }
 
@@ -198,6 +200,8 @@ const least = { u: 'maggie', x: sessionEnd }
 const filler = (length: number): string => 'o'.repeat(length - 22)
 const claimsWeighing = (length: number): Buffer => map({ u, x, o: str(filler(length)) })
 
+const epoch = '0d5b0a2f6c1e4b7f9a3811c25e7d90b4'
+
 const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
 
 /** Sets the lowest of the spare bits of the last character. */
@@ -208,7 +212,7 @@ function withSpareBit(text: string): string {
 
 export const makeVectors = (): Vectors => ({
   about:
-    'Tickets of version 1 (FORMAT.md) and what a gate called `node`, with the key `key` (base64url) under the id `keyId`, answers at `nowMs`. It allows `skewSeconds` for the clocks of minters (0 where left out) and was started at `bornAtMs` (long before where left out). Claims stand under their keys in the ticket, `a` in hexadecimal.',
+    'Tickets of version 1 (FORMAT.md) and what a gate called `node`, with the key `key` (base64url) under the id `keyId`, answers at `nowMs`. It allows `skewSeconds` for the clocks of minters (0 where left out) and was started at `bornAtMs` (long before where left out). With `store` it keeps what was spent in a store that gates share. Claims stand under their keys in the ticket, `a` and `e` in hexadecimal.',
   valid: [
     valid('the least a ticket says', least),
     valid('no node', least, { node: '' }),
@@ -253,6 +257,13 @@ export const makeVectors = (): Vectors => ({
       skewSeconds: 5,
       bornAtMs: issuedAtMs - 5000,
     }),
+    valid(
+      'an epoch, at a gate whose store it is for',
+      { ...least, e: epoch },
+      { node: '', ...claimsOf({ u, x, e: bin(epoch) }) },
+      issuedAtMs,
+      { store: true },
+    ),
     valid('claims in another order', least, claimsOf({ x, u })),
     valid('claims in longer encodings', least, {
       claims: Buffer.concat([raw('de0002d90175d906'), Buffer.from('maggie'), raw('a178'), x]),
@@ -265,6 +276,11 @@ export const makeVectors = (): Vectors => ({
     ...texts(),
     ...headers(),
     ...claims(),
+    invalid('an epoch, at a gate without a store', claimsOf({ u, x, e: bin(epoch) })),
+    invalid('no epoch, at a gate with a store', {}, { store: true }),
+    invalid('an epoch of 15 bytes', claimsOf({ u, x, e: bin(epoch.slice(2)) }), { store: true }),
+    invalid('an epoch of 17 bytes', claimsOf({ u, x, e: bin(`${epoch}00`) }), { store: true }),
+    invalid('an epoch that is text', claimsOf({ u, x, e: str(epoch.slice(16)) }), { store: true }),
     invalid('a ticket for another gate', {}, { at: { node: 'gate-2' }, code: 'wrong_node' }),
   ],
 })

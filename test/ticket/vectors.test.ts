@@ -9,7 +9,7 @@ const vectors = JSON.parse(readFileSync(file, 'utf8')) as Vectors
 
 /** What the gate of a vector answers. */
 function verify(vector: Vector): VerifiedTicket | string {
-  const { ticket, keyId, key, node, nowMs, skewSeconds = 0, bornAtMs = 0 } = vector
+  const { ticket, keyId, key, node, nowMs, skewSeconds = 0, bornAtMs = 0, store = false } = vector
   const skewMs = skewSeconds * 1000
   const ring = new Map([[keyId, ticketKey(keyId, Buffer.from(key, 'base64url'), node)]])
   return verifyTicket(ticket, ring, nowMs, {
@@ -17,6 +17,7 @@ function verify(vector: Vector): VerifiedTicket | string {
     skewMs,
     earliestOutsideMs: bornAtMs + skewMs,
     outsideUntilMs: Number.POSITIVE_INFINITY,
+    store,
   })
 }
 
@@ -33,6 +34,7 @@ const stated = ({ claims }: VerifiedTicket): Record<string, unknown> =>
       s: claims.subscribe,
       o: claims.origin,
       a: claims.address && Buffer.from(claims.address).toString('hex'),
+      e: claims.epoch && Buffer.from(claims.epoch).toString('hex'),
     }).filter(([, value]) => value !== undefined),
   )
 

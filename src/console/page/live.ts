@@ -89,6 +89,7 @@ export function setUpFigures(): void {
   )
   const pulse = byId('pulse', HTMLSpanElement)
   let last: { figures: Figures; at: number } | undefined
+  const lastMinute: Figures[] = []
 
   function draw(figures: Figures | undefined): void {
     const at = performance.now()
@@ -97,7 +98,9 @@ export function setUpFigures(): void {
     last = figures === undefined ? undefined : { figures, at }
     if (figures !== undefined) {
       drawCache(figures)
-      drawCodes(figures)
+      lastMinute.push(figures)
+      if (lastMinute.length > shape.width + 1) lastMinute.shift()
+      drawCodes(figures, lastMinute[0] ?? figures)
     }
   }
 
@@ -138,14 +141,27 @@ function drawCache({ replay, scope }: Figures): void {
       'Of the thread that answers this page, the last minute. The replay cache is of all threads.'
 }
 
-function drawCodes({ handshakesRefused, requestsRefused }: Figures): void {
-  const rows = [
-    ...Object.entries(handshakesRefused).map(([code, count]) => [code, count, 'handshakes'] as const),
-    ...Object.entries(requestsRefused).map(([code, count]) => [code, count, 'requests'] as const),
-  ].sort((a, b) => b[1] - a[1])
-  byId('codes', HTMLUListElement).replaceChildren(
-    ...rows.map(([code, count, kind]) =>
-      make('li', {}, make('span', { title: kind }, code), make('span', {}, count.toLocaleString('en'))),
-    ),
+/** Every refusal by its code: how many in the last minute, and in all. */
+function drawCodes(now: Figures, before: Figures): void {
+  const rows = (['handshakesRefused', 'requestsRefused'] as const).flatMap(kind =>
+    Object.entries(now[kind]).map(([code, total]) => ({
+      code,
+      total,
+      kind: kind === 'handshakesRefused' ? 'handshakes' : 'requests',
+      lately: Math.max(0, total - (before[kind][code] ?? 0)),
+    })),
+  )
+  byId('codes', HTMLTableSectionElement).replaceChildren(
+    ...rows
+      .sort((a, b) => b.total - a.total)
+      .map(({ code, total, kind, lately }) =>
+        make(
+          'tr',
+          {},
+          make('th', { scope: 'row', title: kind }, code),
+          make('td', {}, lately.toLocaleString('en')),
+          make('td', {}, total.toLocaleString('en')),
+        ),
+      ),
   )
 }

@@ -1,0 +1,241 @@
+/**
+ * How many nodes carry how many sockets, what saturates first, and how long a reconnect storm lasts, from measured costs:
+ * `npx tsx bench/simulate.ts --nodes 100 --sockets 1e7`. All flags with their defaults are below.
+ *
+ * It is a model, not a measurement: nodes and Redis are servers with a queue each, stepped through in time.
+ */
+import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
+
+export interface Costs {
+  /** CPU of a gate for one mint and one handshake. */
+  readonly handshakeUs: number
+  /** The same where the claim is asked of Redis: what the client costs on top. */
+  readonly redisClientUs: number
+  /** CPU of Redis for one claim. It has one thread. */
+  readonly redisClaimUs: number
+  /** CPU of Redis for one message on the bus, and for each node that hears it. */
+  readonly redisPublishUs: number
+  readonly redisDeliveryUs: number
+  /** Memory of one idle socket, the kernel's share included. */
+  readonly socketBytes: number
+  /** Memory of one spent ticket, in a gate and in Redis. */
+  readonly spentBytes: number
+  readonly redisSpentBytes: number
+}
+
+export interface Fleet {
+  readonly nodes: number
+  readonly sockets: number
+  /** Cores of a node that serve sockets. */
+  readonly cores: number
+  /** How long a socket lives, on average. */
+  readonly lifeSeconds: number
+  readonly ticketSeconds: number
+  /** Messages a second that cross the bus, of all nodes. */
+  readonly busMessages: number
+  /** Whether the claim is asked of Redis. Otherwise tickets are routed to the node that minted them. */
+  readonly unrouted: boolean
+}
+
+export interface Steady {
+  readonly handshakesPerSecond: number
+  /** Share of each resource in use: above 1 it is too much. */
+  readonly load: Readonly<Record<'nodeCpu' | 'redisClaims' | 'redisBus', number>>
+  readonly first: string
+  readonly nodeMemoryBytes: number
+  readonly redisMemoryBytes: number
+  readonly spentPerNode: number
+  readonly descriptorsPerNode: number
+}
+
+const gateUs = (costs: Costs, { unrouted }: Fleet): number =>
+  costs.handshakeUs + (unrouted ? costs.redisClientUs : 0)
+
+/** Sockets come and go at an even rate. */
+export function steady(costs: Costs, fleet: Fleet): Steady {
+  const { nodes, sockets, cores, lifeSeconds, ticketSeconds, busMessages, unrouted } = fleet
+  const rate = sockets / lifeSeconds
+  const spent = rate * ticketSeconds
+  const load = {
+    nodeCpu: ((rate / nodes) * gateUs(costs, fleet)) / 1e6 / cores,
+    redisClaims: unrouted ? (rate * costs.redisClaimUs) / 1e6 : 0,
+    redisBus: (busMessages * (costs.redisPublishUs + nodes * costs.redisDeliveryUs)) / 1e6,
+  }
+  const [first = ''] = Object.entries(load).sort(([, a], [, b]) => b - a)[0] ?? []
+  return {
+    handshakesPerSecond: rate,
+    load,
+    first,
+    nodeMemoryBytes:
+      (sockets / nodes) * costs.socketBytes + (unrouted ? 0 : (spent / nodes) * costs.spentBytes),
+    redisMemoryBytes: unrouted ? spent * costs.redisSpentBytes : 0,
+    spentPerNode: spent / nodes,
+    descriptorsPerNode: sockets / nodes,
+  }
+}
+
+export interface Pacing {
+  /** Clients come back evenly spread over this time; 0 = all at once. */
+  readonly spreadSeconds: number
+  /** When a client gives an attempt up. The work it has made is done all the same. */
+  readonly patienceSeconds: number
+  /** The first wait after a failure; it doubles up to a minute, and each wait is a random part of it. */
+  readonly backoffSeconds: number
+}
+
+export interface Storm {
+  /** Until all are in; Infinity when that is not so within the time looked at. */
+  readonly seconds: number
+  /** Attempts that nobody waited for any more when they were served. */
+  readonly wasted: number
+  readonly attempts: number
+}
+
+const stepSeconds = 0.05
+const horizonSeconds = 3600
+
+/** `share` of all nodes is lost at once, and their clients come back to those that are left. */
+export function storm(costs: Costs, fleet: Fleet, lostNodes: number, pacing: Pacing): Storm {
+  const { nodes, sockets, cores, unrouted } = fleet
+  const left = nodes - lostNodes
+  const clients = (sockets * lostNodes) / nodes
+  const byNodes = (left * cores * 1e6) / gateUs(costs, fleet)
+  const byRedis = unrouted ? 1e6 / costs.redisClaimUs : Number.POSITIVE_INFINITY
+  // The others come and go meanwhile.
+  const usual = (sockets - clients) / fleet.lifeSeconds
+  const perStep = (Math.min(byNodes, byRedis) - usual) * stepSeconds
+
+  // Groups of clients: how many will try at a step, by how often they have failed.
+  const due: Map<number, number>[] = []
+  const plan = (step: number, failures: number, count: number): void => {
+    due[step] ??= new Map()
+    const group = due[step]
+    group.set(failures, (group.get(failures) ?? 0) + count)
+  }
+  const spreadSteps = Math.max(1, Math.round(pacing.spreadSeconds / stepSeconds))
+  for (let step = 0; step < spreadSteps; step++) plan(step, 0, clients / spreadSteps)
+
+  const queue: { count: number; failures: number; since: number }[] = []
+  let inside = 0
+  let wasted = 0
+  let attempts = 0
+  for (let step = 0; step * stepSeconds < horizonSeconds; step++) {
+    for (const [failures, count] of due[step] ?? []) {
+      attempts += count
+      queue.push({ count, failures, since: step })
+    }
+    delete due[step]
+    for (let capacity = perStep; capacity > 0 && queue.length > 0; ) {
+      const [head] = queue
+      if (head === undefined) break
+      const served = Math.min(capacity, head.count)
+      capacity -= served
+      head.count -= served
+      if ((step - head.since) * stepSeconds <= pacing.patienceSeconds) inside += served
+      else {
+        wasted += served
+        retry(step, head, served)
+      }
+      if (head.count <= 1e-9) queue.shift()
+    }
+    if (inside >= clients * (1 - 1e-9)) return { seconds: (step + 1) * stepSeconds, wasted, attempts }
+  }
+  return { seconds: Number.POSITIVE_INFINITY, wasted, attempts }
+
+  /** Those who gave up have waited since then, and try again, spread over the time of their backoff. */
+  function retry(
+    step: number,
+    { failures, since }: { failures: number; since: number },
+    count: number,
+  ): void {
+    const gaveUp = since + Math.ceil(pacing.patienceSeconds / stepSeconds)
+    const backoff = Math.min(60, pacing.backoffSeconds * 2 ** failures)
+    const slots = Math.max(1, Math.round(backoff / stepSeconds))
+    const parts = Math.min(slots, 20)
+    for (let part = 0; part < parts; part++) {
+      const at = gaveUp + Math.ceil((slots * (part + 1)) / parts)
+      plan(Math.max(step + 1, at), failures + 1, count / parts)
+    }
+  }
+}
+
+const defaults = {
+  nodes: '100',
+  sockets: '1e7',
+  cores: '2',
+  'life-seconds': '600',
+  'ticket-seconds': '10',
+  'bus-messages': '1000',
+  'lost-nodes': '1',
+  'patience-seconds': '10',
+  'backoff-seconds': '1',
+  'handshake-us': '60',
+  'redis-client-us': '10',
+  'redis-claim-us': '9.5',
+  'redis-publish-us': '5',
+  'redis-delivery-us': '0.35',
+  'socket-bytes': '10800',
+  'spent-bytes': '126',
+  'redis-spent-bytes': '165',
+}
+
+const short = (value: number, unit = ''): string => {
+  if (!Number.isFinite(value)) return 'more than an hour'
+  const names = ['', ' k', ' M', ' G', ' T']
+  const power = Math.max(0, Math.min(4, Math.floor(Math.log10(Math.max(value, 1)) / 3)))
+  return `${(value / 1000 ** power).toPrecision(3)}${names[power]}${unit}`
+}
+
+function main(): void {
+  const options = Object.fromEntries(
+    Object.entries(defaults).map(([name, value]) => [name, { type: 'string' as const, default: value }]),
+  )
+  const { values } = parseArgs({ options })
+  const number = (name: keyof typeof defaults): number => Number(values[name])
+  const costs: Costs = {
+    handshakeUs: number('handshake-us'),
+    redisClientUs: number('redis-client-us'),
+    redisClaimUs: number('redis-claim-us'),
+    redisPublishUs: number('redis-publish-us'),
+    redisDeliveryUs: number('redis-delivery-us'),
+    socketBytes: number('socket-bytes'),
+    spentBytes: number('spent-bytes'),
+    redisSpentBytes: number('redis-spent-bytes'),
+  }
+  const pacing = { patienceSeconds: number('patience-seconds'), backoffSeconds: number('backoff-seconds') }
+  for (const unrouted of [false, true]) {
+    const fleet: Fleet = {
+      nodes: number('nodes'),
+      sockets: number('sockets'),
+      cores: number('cores'),
+      lifeSeconds: number('life-seconds'),
+      ticketSeconds: number('ticket-seconds'),
+      busMessages: number('bus-messages'),
+      unrouted,
+    }
+    const { handshakesPerSecond, load, first, ...needs } = steady(costs, fleet)
+    console.log(unrouted ? '\nunrouted: claims in Redis' : 'routed: claims in memory')
+    console.log(`  handshakes a second      ${short(handshakesPerSecond)}`)
+    for (const [name, share] of Object.entries(load))
+      console.log(
+        `  load of ${name.padEnd(16)} ${(share * 100).toFixed(1)} %${name === first ? '  saturates first' : ''}`,
+      )
+    console.log(`  sockets on a node        ${short(needs.descriptorsPerNode)} (file descriptors)`)
+    console.log(`  memory of a node         ${short(needs.nodeMemoryBytes, 'B')}`)
+    console.log(`  spent tickets of a node  ${short(needs.spentPerNode)}`)
+    console.log(`  memory of Redis          ${short(needs.redisMemoryBytes, 'B')}`)
+    for (const spreadSeconds of [0, 10, 30, 120]) {
+      const { seconds, wasted, attempts } = storm(costs, fleet, number('lost-nodes'), {
+        ...pacing,
+        spreadSeconds,
+      })
+      const name = spreadSeconds === 0 ? 'at once' : `over ${spreadSeconds} s`
+      console.log(
+        `  ${number('lost-nodes')} lost, back ${name.padEnd(11)} all in after ${short(seconds, ' s')}, ${short(attempts)} attempts, ${short(wasted)} in vain`,
+      )
+    }
+  }
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) main()

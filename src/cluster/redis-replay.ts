@@ -1,0 +1,60 @@
+import { clock } from '../clock.js'
+import type { Config } from '../config.js'
+import { StartupError } from '../errors.js'
+import type { Log } from '../ops/log.js'
+import type { StoreReplayCache } from '../replay/contract.js'
+import { createRedisReplayCache, type RedisReplayCache, type StoreState } from '../replay/redis.js'
+import { connectRedis, redisStore } from './redis-client.js'
+
+/** The replay cache of a gate, and what ends it. */
+export interface OpenReplay {
+  readonly replay: StoreReplayCache
+  /** The same, where it is in Redis. */
+  readonly store: RedisReplayCache | undefined
+  close(): void
+}
+
+const evicts = (policy: string): string =>
+  `the Redis at TICKETGATE_REDIS_URL may forget what was spent: its maxmemory-policy is ${policy}. Set it to noeviction: redis-cli config set maxmemory-policy noeviction`
+
+/**
+ * Connects to the store of this gate. One that can not be reached now may be reached later; one that would forget what
+ * was spent is refused.
+ * @throws StartupError `redis_evicts`
+ */
+export async function openRedisReplay(config: Config, log: Log): Promise<OpenReplay> {
+  const skewMs = config.clockSkewSeconds * 1000
+  let isOff = false
+  const client = connectRedis(config.redisUrl ?? '', 'ticketgate-replay')
+  const cache = createRedisReplayCache(redisStore(client), {
+    skewMs,
+    onState: state => tell(state, log),
+    onClock(storeMs) {
+      const offMs = clock() - storeMs
+      const wasOff = isOff
+      isOff = Math.abs(offMs) > skewMs + 1000
+      if (isOff && !wasOff)
+        log.warn(
+          { offMs },
+          'the clock of this gate and that of Redis differ by more than TICKETGATE_CLOCK_SKEW_SECONDS: tickets of other gates may be refused',
+        )
+    },
+  })
+  const close = (): void => {
+    cache.close()
+    client.disconnect()
+  }
+  await new Promise(resolve => client.once('ready', resolve).once('close', resolve))
+  await cache.look()
+  if (cache.state.is === 'evicts') {
+    close()
+    throw new StartupError('redis_evicts', evicts(cache.state.policy))
+  }
+  return { replay: cache, store: cache, close }
+}
+
+function tell(state: StoreState, log: Log): void {
+  if (state.is === 'ready') log.info('Redis answers: tickets are accepted')
+  else if (state.is === 'evicts') log.error(`no ticket is accepted: ${evicts(state.policy)}`)
+  else log.error({ reason: state.reason }, 'Redis does not answer: no ticket is accepted until it does')
+}

@@ -1,0 +1,205 @@
+import { randomBytes } from 'node:crypto'
+import type { ClaimOutcome, StoreReplayCache } from './contract.js'
+import { claimScript, hasScript, lookScript, type RedisScript } from './redis-scripts.js'
+
+/** As much of a Redis or Valkey client as this needs. */
+export interface RedisStore {
+  /**
+   * Runs a script at most once, or rejects. It MUST reject at once while there is no connection, and MUST NOT send a
+   * script again after it may have run.
+   */
+  run(script: RedisScript, keys: readonly string[], args: readonly string[]): Promise<unknown>
+  /** Gives the connection up for a new one. */
+  reconnect(): void
+}
+
+export interface RedisReplayOptions {
+  /**
+   * What this gate adds to the life of tickets for the clocks of those who mint them. As far may its own clock be behind
+   * the store's before tickets look too old to that. Whatever the clocks say, no ticket is accepted twice.
+   */
+  readonly skewMs: number
+  /** Told when the store can, or can no longer, be relied on, and why. */
+  readonly onState?: (state: StoreState) => void
+  /** Told how far the store's clock is ahead of ours, at every look. */
+  readonly onClock?: (storeMs: number) => void
+}
+
+/** `ready`, or why tickets are refused. `evicts` is for the operator to mend; the others may pass by themselves. */
+export type StoreState =
+  | { readonly is: 'ready' }
+  | { readonly is: 'unreachable'; readonly reason: string }
+  | { readonly is: 'evicts'; readonly policy: string }
+
+/** How long a handshake waits for the store. */
+export const claimTimeoutMs = 500
+
+// What waits at most: a store that has slowed down shall not fill our memory.
+const maxPending = 10_000
+
+const lookEveryMs = 1000
+const retryLookMs = 250
+
+const recordKey = 'ticketgate:epoch'
+const probeKey = 'ticketgate:probe'
+const noncePrefix = 'ticketgate:spent:'
+
+export interface RedisReplayCache extends StoreReplayCache {
+  /** What tickets are minted with; undefined while the store can not be relied on. */
+  readonly epoch: Uint8Array | undefined
+  readonly state: StoreState
+  /** Looks at the store now. Never rejects. */
+  look(): Promise<void>
+  close(): void
+}
+
+/**
+ * The replay cache of many nodes, in Redis or Valkey: one script, one round trip, for a claim.
+ *
+ * What was spent is only worth something in the life of the store in which it was. So tickets carry the *epoch*, a
+ * random value beside the nonces that is bound to that life, and the script compares it in the step that claims.
+ *
+ * A claim that is not answered in time counts as `unavailable`, and may have been done: such a ticket is lost.
+ * After that nothing is sent until the store has answered a look, so a store that hangs costs one wait.
+ */
+export function createRedisReplayCache(store: RedisStore, options: RedisReplayOptions): RedisReplayCache {
+  // As long as a gate may accept it, and as much again for a gate that is behind, with what a claim may take.
+  const graceMs = 2 * options.skewMs + 1000
+  let state: StoreState = { is: 'unreachable', reason: 'not connected yet' }
+  let epoch: Uint8Array | undefined
+  let latestMs = 0
+  let pending = 0
+  let size = 0
+  let highWater = 0
+  let timer: NodeJS.Timeout | undefined
+  let looking: Promise<void> | undefined
+  let closed = false
+
+  function setState(next: StoreState): void {
+    if (closed) return
+    const isNew = next.is !== state.is
+    state = next
+    if (next.is !== 'ready') epoch = undefined
+    if (isNew) options.onState?.(next)
+  }
+
+  function lost(error: unknown): void {
+    setState({ is: 'unreachable', reason: error instanceof Error ? error.message : 'unknown error' })
+    lookIn(retryLookMs)
+  }
+
+  function lookIn(ms: number): void {
+    clearTimeout(timer)
+    if (closed) return
+    timer = setTimeout(look, ms)
+    timer.unref()
+  }
+
+  async function lookOnce(): Promise<void> {
+    const proposal = randomBytes(16).toString('hex')
+    try {
+      const answer = await within(
+        store.run(lookScript, [recordKey, probeKey], [proposal, String(graceMs)]),
+        () => store.reconnect(),
+      )
+      read(answer)
+      lookIn(state.is === 'ready' ? lookEveryMs : retryLookMs)
+    } catch (error) {
+      lost(error)
+    }
+  }
+
+  function look(): Promise<void> {
+    looking ??= lookOnce().finally(() => {
+      looking = undefined
+    })
+    return looking
+  }
+
+  function read(answer: unknown): void {
+    const [is, value, keys, storeMs]: unknown[] = Array.isArray(answer) ? answer : []
+    if (is === 'evicts') return setState({ is, policy: String(value) })
+    if (is !== 'ready')
+      throw new Error(is === 'replica' ? 'this is a replica' : 'the server does not say what it is')
+    epoch = Buffer.from(String(value), 'hex')
+    size = Number(keys)
+    if (size > highWater) highWater = size
+    options.onClock?.(Number(storeMs))
+    setState({ is })
+  }
+
+  /** The outcome a script has answered with. */
+  function outcomeOf(answer: unknown): ClaimOutcome {
+    if (answer === 'fresh' || answer === 'replayed') return answer
+    // The epoch has changed, or this is another server now: learn it, behind the handshake's back.
+    lookIn(0)
+    return answer === 'predates' ? answer : 'unavailable'
+  }
+
+  return {
+    claim(nonce, expiresAtMs, nowMs, ticketEpoch) {
+      if (nowMs > latestMs) latestMs = nowMs
+      if (latestMs >= expiresAtMs) return 'replayed'
+      if (ticketEpoch === undefined) return 'predates'
+      if (state.is !== 'ready' || pending >= maxPending) return 'unavailable'
+      pending++
+      const endsAtMs = Math.ceil(expiresAtMs) - options.skewMs
+      return within(store.run(claimScript, keysOf(nonce), [hex(ticketEpoch), String(endsAtMs)]))
+        .then(outcomeOf, error => {
+          lost(error)
+          return 'unavailable' as const
+        })
+        .finally(() => {
+          pending--
+        })
+    },
+    async has(nonce, expiresAtMs, nowMs, ticketEpoch) {
+      if (ticketEpoch === undefined || nowMs >= expiresAtMs) return true
+      if (state.is !== 'ready' || pending >= maxPending) return undefined
+      try {
+        const answer = await within(store.run(hasScript, keysOf(nonce), [hex(ticketEpoch)]))
+        return typeof answer === 'string' ? answer !== 'unspent' : undefined
+      } catch (error) {
+        lost(error)
+        return undefined
+      }
+    },
+    roomInMs: () => 0,
+    get epoch() {
+      return epoch
+    },
+    get state() {
+      return state
+    },
+    look,
+    close() {
+      closed = true
+      clearTimeout(timer)
+    },
+    get size() {
+      return size
+    },
+    get highWater() {
+      return highWater
+    },
+    capacity: Number.POSITIVE_INFINITY,
+  }
+}
+
+const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex')
+
+const keysOf = (nonce: string): readonly string[] => [
+  recordKey,
+  noncePrefix + Buffer.from(nonce, 'latin1').toString('base64url'),
+]
+
+/** What is awaited, or an error when it takes too long. */
+function within<T>(answer: Promise<T>, onTimeout?: () => void): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => {
+      onTimeout?.()
+      reject(new Error(`no answer within ${claimTimeoutMs} ms`))
+    }, claimTimeoutMs)
+    answer.then(resolve, reject).finally(() => clearTimeout(timer))
+  })
+}

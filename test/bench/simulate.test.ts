@@ -1,0 +1,57 @@
+import t from 'tap'
+import { type Costs, type Fleet, steady, storm } from '../../bench/simulate.js'
+
+const costs: Costs = {
+  handshakeUs: 100,
+  redisClientUs: 0,
+  redisClaimUs: 10,
+  redisPublishUs: 5,
+  redisDeliveryUs: 1,
+  socketBytes: 10_000,
+  spentBytes: 100,
+  redisSpentBytes: 200,
+}
+const fleet: Fleet = {
+  nodes: 10,
+  sockets: 1_000_000,
+  cores: 1,
+  lifeSeconds: 1000,
+  ticketSeconds: 10,
+  busMessages: 0,
+  unrouted: false,
+}
+const pacing = { spreadSeconds: 0, patienceSeconds: 1e6, backoffSeconds: 1 }
+
+t.test('a steady fleet', async t => {
+  t.match(steady(costs, fleet), {
+    handshakesPerSecond: 1000,
+    first: 'nodeCpu',
+    load: { nodeCpu: 0.01, redisClaims: 0, redisBus: 0 },
+    spentPerNode: 1000,
+    descriptorsPerNode: 100_000,
+    nodeMemoryBytes: 1e9 + 1e5,
+    redisMemoryBytes: 0,
+  })
+  const unrouted = steady(costs, { ...fleet, unrouted: true, sockets: 1e9, nodes: 10_000 })
+  t.match(unrouted, { first: 'redisClaims', load: { redisClaims: 10 }, redisMemoryBytes: 2e9 })
+  t.equal(steady(costs, { ...fleet, busMessages: 1000 }).load.redisBus, 0.015)
+})
+
+t.test('a storm', async t => {
+  // Nine nodes take 90,000 a second, less the 900 that come anyway.
+  t.match(storm(costs, fleet, 1, pacing), { wasted: 0, attempts: 100_000 })
+  const { seconds } = storm(costs, fleet, 1, pacing)
+  t.ok(Math.abs(seconds - 100_000 / 89_100) <= 0.1, `${seconds} s`)
+  t.ok(Math.abs(storm(costs, fleet, 1, { ...pacing, spreadSeconds: 60 }).seconds - 60) <= 0.1)
+
+  const impatient = storm(costs, fleet, 9, { ...pacing, patienceSeconds: 10 })
+  t.ok(impatient.wasted > 1e6 && impatient.seconds > 2 * 90, 'who gives up makes work that is in vain')
+  const paced = storm(costs, fleet, 9, { ...pacing, patienceSeconds: 10, spreadSeconds: 110 })
+  t.equal(paced.wasted, 0)
+  t.ok(paced.seconds < impatient.seconds)
+  t.equal(
+    storm(costs, { ...fleet, sockets: 1e8 }, 1, pacing).seconds,
+    Number.POSITIVE_INFINITY,
+    'too many as it is',
+  )
+})

@@ -1,0 +1,283 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import t, { type Test } from 'tap'
+import { bearer, jsonOf, knock, type Reply, request } from '../support/http.js'
+import { knockUntilTold, startNode, storeEnv, untilNotReady, untilReady } from '../support/nodes.js'
+import { hasRetryAfter, isProblem } from '../support/problem.js'
+import { RawConnection, upgradeText } from '../support/raw.js'
+import { type RedisServer, startRedis } from '../support/redis.js'
+import { runServe, startServer } from '../support/server.js'
+import { attempt, Client, socketUrl } from '../support/tclient.js'
+import { startRelay, type TcpRelay } from '../support/tcp-relay.js'
+import { gatePath, mint, tokenFor } from '../support/tokens.js'
+
+const longLived = { TICKETGATE_TICKET_TTL_SECONDS: '600' }
+
+interface World {
+  readonly redis: RedisServer
+  readonly relay: TcpRelay
+}
+
+type Act = (world: World, t: Test) => unknown
+
+/** Everything that can happen to a store, and how it comes back. */
+const outages: [name: string, happen: Act, mend: Act][] = [
+  ['unreachable', ({ relay }) => relay.cut(), ({ relay }) => relay.heal()],
+  ['behind a network that drops everything', ({ relay }) => relay.drop(), ({ relay }) => relay.heal()],
+  ['hung', ({ redis }) => redis.signal('SIGSTOP'), ({ redis }) => redis.signal('SIGCONT')],
+  ['too slow', ({ relay }) => relay.delay(700), ({ relay }) => relay.heal()],
+  ['killed', ({ redis }) => redis.kill(), ({ redis }) => redis.start()],
+  [
+    'out of memory',
+    ({ redis }) => redis.client.config('SET', 'maxmemory', '1'),
+    ({ redis }) => redis.client.config('SET', 'maxmemory', '0'),
+  ],
+  [
+    'made a replica',
+    ({ redis }) => redis.client.replicaof('127.0.0.1', 1),
+    ({ redis }) => redis.client.replicaof('NO', 'ONE'),
+  ],
+  [
+    'made a replica that takes writes',
+    async ({ redis }) => {
+      await redis.client.config('SET', 'replica-read-only', 'no')
+      await redis.client.replicaof('127.0.0.1', 1)
+    },
+    ({ redis }) => redis.client.replicaof('NO', 'ONE'),
+  ],
+  [
+    'in want of a password',
+    async ({ redis, relay }) => {
+      await redis.client.config('SET', 'requirepass', 'sesame')
+      relay.cut()
+      relay.heal()
+    },
+    ({ redis }) => redis.client.config('SET', 'requirepass', ''),
+  ],
+  [
+    'without the replicas it was told to have',
+    ({ redis }) => redis.client.config('SET', 'min-replicas-to-write', '1'),
+    ({ redis }) => redis.client.config('SET', 'min-replicas-to-write', '0'),
+  ],
+  [
+    'allowed to forget',
+    ({ redis }) => redis.client.config('SET', 'maxmemory-policy', 'volatile-lru'),
+    ({ redis }) => redis.client.config('SET', 'maxmemory-policy', 'noeviction'),
+  ],
+]
+
+t.test('whatever becomes of the store, nobody is let in twice, and all is well when it is back', async t => {
+  for (const [name, happen, mend] of outages)
+    await t.test(name, async t => {
+      const redis = await startRedis(t)
+      const relay = await startRelay(t, redis.port)
+      const node = await startNode(t, relay.port, longLived)
+      const [spent, kept] = [await mint(node.url), await mint(node.url)]
+      t.equal((await knock(node.url, gatePath(spent))).status, 101)
+
+      await happen({ redis, relay }, t)
+      const from = performance.now()
+      const early = await Promise.all(Array.from({ length: 5 }, () => knock(node.url, gatePath(spent))))
+      t.strictSame(
+        early.filter(({ status }) => status === 101),
+        [],
+        'not while it happens',
+      )
+      t.ok(performance.now() - from < 5000, 'nobody waits without an end')
+      await untilNotReady(node)
+      for (const ticket of [spent, kept]) {
+        const refused = await knock(node.url, gatePath(ticket))
+        isProblem(t, refused, '503 replay_cache_unavailable')
+        hasRetryAfter(t, refused, name)
+      }
+      isProblem(t, await request(node.url, '/readyz'), '503 replay_cache_unavailable', 'not ready')
+      t.equal((await request(node.url, '/healthz')).status, 200, 'but healthy')
+      const refused = await request(node.url, '/ws_ticket', { headers: bearer(tokenFor('maggie')) })
+      isProblem(t, refused, '503 replay_cache_unavailable', 'no ticket that would be good for nothing')
+      hasRetryAfter(t, refused, name)
+
+      await mend({ redis, relay }, t)
+      await untilReady(node)
+      const again = await knock(node.url, gatePath(spent))
+      t.equal(again.status, 401, `the ticket spent before: ${again.text}`)
+      const fresh = await mint(node.url)
+      t.equal((await knock(node.url, gatePath(fresh))).status, 101, 'a new one')
+      isProblem(t, await knock(node.url, gatePath(fresh)), '401 ticket_used', 'and once')
+    })
+})
+
+t.test(
+  'when the answer is lost the ticket may be spent: then it is lost as well, and nobody is in',
+  async t => {
+    const redis = await startRedis(t)
+    const relay = await startRelay(t, redis.port)
+    const node = await startNode(t, relay.port, longLived)
+    t.equal((await knock(node.url, gatePath(await mint(node.url)))).status, 101, 'the store has the script')
+    const ticket = await mint(node.url)
+    relay.dropAnswers()
+    isProblem(t, await knock(node.url, gatePath(ticket)), '503 replay_cache_unavailable')
+    relay.heal()
+    await untilReady(node)
+    isProblem(t, await knockUntilTold(node.url, gatePath(ticket)), '401 ticket_used')
+  },
+)
+
+t.test('emptied: tickets of before are refused, new ones are good', async t => {
+  const redis = await startRedis(t)
+  const node = await startNode(t, redis.port, longLived)
+  const [spent, kept] = [await mint(node.url), await mint(node.url)]
+  t.equal((await knock(node.url, gatePath(spent))).status, 101)
+  await redis.client.flushall()
+  for (const ticket of [spent, kept]) {
+    const refused = await knock(node.url, gatePath(ticket))
+    isProblem(t, refused, '401 ticket_predates_gate')
+    hasRetryAfter(t, refused, 'try again')
+  }
+  await entersInTheEnd(t, node.url)
+})
+
+/** Takes tickets until one is good: a gate may not know the new epoch yet. */
+const entersInTheEnd = async (t: Test, base: string): Promise<void> => {
+  let last: Reply
+  do {
+    const minted = await request(base, '/ws_ticket', { headers: bearer(tokenFor('maggie')) })
+    last = minted.status === 200 ? await knock(base, gatePath(String(jsonOf(minted).ticket))) : minted
+    if (last.status !== 101) await delay(20)
+  } while (last.status !== 101)
+  t.equal(last.status, 101, 'a new ticket is good')
+}
+
+t.test('failed over to a replica that lags: what only the old one knew is not forgotten', async t => {
+  const primary = await startRedis(t)
+  const replica = await startRedis(t)
+  const link = await startRelay(t, primary.port)
+  await replica.client.replicaof('127.0.0.1', link.port)
+  while (!(await replica.client.info('replication')).includes('master_link_status:up')) await delay(20)
+  const relay = await startRelay(t, primary.port)
+  const nodes = [
+    await startNode(t, relay.port, longLived),
+    await startNode(t, relay.port, longLived),
+  ] as const
+  const early = await mint(nodes[0].url)
+  while ((await replica.client.get('ticketgate:epoch')) === null) await delay(20)
+
+  link.drop()
+  const late = await mint(nodes[0].url)
+  t.equal((await knock(nodes[1].url, gatePath(late))).status, 101)
+  const known = await primary.client.get('ticketgate:epoch')
+  t.equal(await replica.client.get('ticketgate:epoch'), known, 'the replica has the record')
+  t.equal((await replica.client.keys('ticketgate:spent:*')).length, 0, 'and not what was spent')
+
+  await primary.kill()
+  await replica.client.replicaof('NO', 'ONE')
+  relay.lead(replica.port)
+  for (const node of nodes) await untilReady(node)
+  for (const [name, ticket] of Object.entries({ late, early }))
+    for (const node of nodes)
+      isProblem(t, await knockUntilTold(node.url, gatePath(ticket)), '401 ticket_predates_gate', name)
+  for (const node of nodes) await entersInTheEnd(t, node.url)
+})
+
+t.test('two that both think they are the primary: a ticket is good at one of them', async t => {
+  const one = await startRedis(t)
+  const two = await startRedis(t)
+  await two.client.replicaof('127.0.0.1', one.port)
+  while (!(await two.client.info('replication')).includes('master_link_status:up')) await delay(20)
+  const relay = await startRelay(t, one.port)
+  const left = await startNode(t, one.port, longLived)
+  const right = await startNode(t, relay.port, longLived)
+  const ticket = await mint(left.url)
+  while ((await two.client.get('ticketgate:epoch')) === null) await delay(20)
+  await two.client.replicaof('NO', 'ONE')
+  relay.lead(two.port)
+  await untilReady(right)
+  isProblem(t, await knockUntilTold(right.url, gatePath(ticket)), '401 ticket_predates_gate')
+  t.equal((await knock(left.url, gatePath(ticket))).status, 101)
+  isProblem(t, await knockUntilTold(right.url, gatePath(ticket)), '401 ticket_predates_gate')
+  await entersInTheEnd(t, right.url)
+  await entersInTheEnd(t, left.url)
+})
+
+t.test('of many presentations at two nodes one wins, in every round', async t => {
+  const redis = await startRedis(t)
+  const nodes = [await startNode(t, redis.port), await startNode(t, redis.port, { TICKETGATE_THREADS: '2' })]
+  for (let round = 1; round <= 20; round++) {
+    const ticket = await mint(nodes[round % 2]?.url ?? '')
+    const sockets = await Promise.all(
+      Array.from({ length: 40 }, (_, index) => RawConnection.connect(nodes[index % 2]?.url ?? '')),
+    )
+    for (const socket of sockets) socket.write(upgradeText(gatePath(ticket)))
+    const counts: Record<string, number> = {}
+    for (const answer of await Promise.all(sockets.map(socket => socket.response()))) {
+      const code =
+        answer?.status === 101 ? '101' : `${answer?.status} ${JSON.parse(answer?.text ?? '{}').code}`
+      counts[code] = (counts[code] ?? 0) + 1
+    }
+    t.strictSame(counts, { '101': 1, '401 ticket_used': 39 }, `round ${round}`)
+    for (const socket of sockets) socket.destroy()
+  }
+})
+
+t.test('whoever hangs up while the gate waits gives the place back', async t => {
+  const redis = await startRedis(t)
+  const node = await startNode(t, redis.port, { TICKETGATE_MAX_CONNECTIONS: '1', ...longLived })
+  const [first, second] = [await mint(node.url), await mint(node.url)]
+  redis.signal('SIGSTOP')
+  const gone = await RawConnection.connect(node.url)
+  gone.write(upgradeText(gatePath(first)))
+  const waiting = await attempt(socketUrl(node.url, gatePath(second)))
+  t.ok(!(waiting instanceof Client) && [429, 503].includes(waiting.status))
+  gone.reset()
+  await gone.closed
+  redis.signal('SIGCONT')
+  await untilReady(node)
+  const outcome = await attempt(socketUrl(node.url, gatePath(await mint(node.url))))
+  t.ok(outcome instanceof Client, 'there is room')
+  if (outcome instanceof Client) await outcome.close()
+})
+
+t.test('what is said while the gate waits does not reach anybody unasked', async t => {
+  const redis = await startRedis(t)
+  const relay = await startRelay(t, redis.port)
+  const node = await startNode(t, relay.port, longLived)
+  relay.delay(200)
+  const ticket = await mint(node.url)
+  const socket = await RawConnection.connect(node.url)
+  socket.write(upgradeText(gatePath(ticket)))
+  socket.write(upgradeText(gatePath(ticket)))
+  await socket.response()
+  t.ok(
+    socket.arrived().every(({ status }) => status !== 101),
+    'a second request behind the first gets no socket',
+  )
+  socket.destroy()
+  t.equal((await request(node.url, '/healthz')).status, 200)
+})
+
+t.test('start: a store that may forget is refused, one that is not there yet is waited for', async t => {
+  const redis = await startRedis(t, ['--maxmemory-policy', 'allkeys-lru'])
+  const refused = await runServe(t, storeEnv(redis.port))
+  t.equal(refused.code, 1)
+  t.match(refused.stderr, /maxmemory-policy is allkeys-lru.*noeviction/)
+
+  const relay = await startRelay(t, redis.port)
+  relay.cut()
+  const node = await startServer(t, { env: storeEnv(relay.port) })
+  isProblem(t, await request(node.url, '/readyz'), '503 replay_cache_unavailable', 'not there')
+  relay.heal()
+  while (!node.output().includes('maxmemory-policy is allkeys-lru')) await delay(20)
+  isProblem(t, await request(node.url, '/readyz'), '503 replay_cache_unavailable', 'there, and unfit')
+  await redis.client.config('SET', 'maxmemory-policy', 'noeviction')
+  await untilReady(node)
+  t.equal((await knock(node.url, gatePath(await mint(node.url)))).status, 101)
+})
+
+t.test('start: what has to be given with it', async t => {
+  const { TICKETGATE_TICKET_KEYS: _, TICKETGATE_REDIS_URL: __, ...bare } = storeEnv(1)
+  const { code, stderr } = await runServe(t, bare)
+  t.equal(code, 1)
+  t.match(stderr, /TICKETGATE_TICKET_KEYS: is demanded with TICKETGATE_REPLAY redis/)
+  t.match(stderr, /TICKETGATE_REDIS_URL: is demanded with TICKETGATE_REPLAY redis/)
+  const secret = await runServe(t, { ...storeEnv(1), TICKETGATE_REDIS_URL: 'http://user:sesame@127.0.0.1' })
+  t.match(secret.stderr, /TICKETGATE_REDIS_URL: is no redis or rediss URL/)
+  t.notMatch(secret.output, /sesame/)
+})

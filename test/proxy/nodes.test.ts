@@ -1,0 +1,121 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import t, { type Test } from 'tap'
+import { jsonOf, knock, request } from '../support/http.js'
+import { isProblem } from '../support/problem.js'
+import { startHaproxy, startNginx } from '../support/proxy.js'
+import { startServer, type TestServer } from '../support/server.js'
+import { enter, socketUrl } from '../support/tclient.js'
+import { gatePath, mint, tokenFor } from '../support/tokens.js'
+
+const inProtocols = (ticket: string) => ({
+  headers: { 'sec-websocket-protocol': `ticketgate.v1.json, ticket.${ticket}` },
+})
+
+const startNodes = async (t: Test): Promise<readonly [TestServer, TestServer]> => [
+  await startServer(t, { env: { TICKETGATE_NODE: 'gate-1' } }),
+  await startServer(t, { env: { TICKETGATE_NODE: 'gate-2' } }),
+]
+
+const proxies = {
+  nginx: (t: Test, addresses: Record<string, string>) => startNginx(t, 'nginx-nodes.conf', addresses),
+  haproxy: (t: Test, addresses: Record<string, string>) => startHaproxy(t, 'haproxy-nodes.cfg', addresses),
+}
+
+t.test('a gate does not spend the ticket of another', async t => {
+  const [one, two] = await startNodes(t)
+  const ticket = await mint(one.url)
+  t.match(ticket, /^gate-1\./)
+  isProblem(t, await knock(two.url, gatePath(ticket)), '421 wrong_node')
+  isProblem(t, await knock(two.url, '/channel/', inProtocols(ticket)), '421 wrong_node')
+  t.equal((await knock(one.url, gatePath(ticket))).status, 101)
+})
+
+for (const [name, startProxy] of Object.entries(proxies))
+  t.test(`two gates behind ${name}`, async t => {
+    const [one, two] = await startNodes(t)
+    const proxy = await startProxy(t, {
+      '10.0.0.1:8080': `127.0.0.1:${one.port}`,
+      '10.0.0.2:8080': `127.0.0.1:${two.port}`,
+    })
+    const nodes = { 'gate-1': one, 'gate-2': two }
+
+    await t.test(
+      'every ticket finds its gate, in the query and among the subprotocols, and once',
+      async t => {
+        for (let round = 0; round < 10; round++)
+          for (const [node, { url }] of Object.entries(nodes)) {
+            const [first, second] = [await mint(url), await mint(url)]
+            t.ok(first.startsWith(`${node}.`))
+            t.equal((await knock(proxy, gatePath(first, 'red'))).status, 101)
+            isProblem(t, await knock(proxy, gatePath(first)), '401 ticket_used')
+            const opened = await knock(proxy, '/channel/red', inProtocols(second))
+            t.equal(opened.status, 101)
+            t.equal(opened.headers['sec-websocket-protocol'], 'ticketgate.v1.json')
+            isProblem(t, await knock(proxy, '/channel/', inProtocols(second)), '401 ticket_used')
+          }
+      },
+    )
+
+    await t.test('tickets come from both gates, and whoever minted one opens it', async t => {
+      const seen = new Set<string>()
+      for (let round = 0; round < 20; round++) {
+        const ticket = await mint(proxy)
+        seen.add(ticket.slice(0, ticket.indexOf('.')))
+        const { client, welcome } = await enter(socketUrl(proxy, gatePath(ticket, 'red')))
+        t.match(welcome, { type: 'welcome', user: 'maggie', channel: 'red' })
+        t.match(await client.ask({ type: 'ping', id: round }), { type: 'pong', id: round })
+        await client.close()
+      }
+      t.strictSame([...seen].sort(), ['gate-1', 'gate-2'])
+    })
+
+    await t.test('what names no gate there is gets an answer from some gate', async t => {
+      const forms = ['', 'x', 'gate-3.AAAA', 'any-gate.AAAA', '.AAAA', 'GATE-1.AAAA', tokenFor('maggie')]
+      for (const form of forms)
+        for (const reply of [
+          await knock(proxy, gatePath(form)),
+          await knock(proxy, '/channel/', inProtocols(form)),
+        ])
+          t.ok(
+            [401, 421].includes(reply.status) && jsonOf(reply).code !== undefined,
+            `${form}: ${reply.status}`,
+          )
+      const [own, other] = [await mint(one.url), await mint(two.url)]
+      isProblem(t, await knock(proxy, `${gatePath(own)}&ticket=${other}`), '400 ticket_ambiguous')
+      isProblem(t, await knock(proxy, gatePath(own), inProtocols(other)), '400 ticket_ambiguous')
+      t.equal((await knock(proxy, gatePath(own))).status, 101, 'and they were not spent')
+      t.equal((await knock(proxy, gatePath(other))).status, 101)
+    })
+
+    await t.test('a gate that dies takes its tickets with it, and nobody is in twice', async t => {
+      const [spent, kept] = [await mint(two.url), await mint(two.url)]
+      t.equal((await knock(proxy, gatePath(spent))).status, 101)
+      two.signal('SIGKILL')
+      await two.exited
+      for (const ticket of [spent, kept])
+        for (const reply of [
+          await knock(proxy, gatePath(ticket)),
+          await knock(proxy, '/channel/', inProtocols(ticket)),
+        ])
+          t.ok([502, 503].includes(reply.status), `${reply.status}`)
+      for (const ticket of [spent, kept])
+        isProblem(t, await knock(one.url, gatePath(ticket)), '421 wrong_node', 'nor does the other take it')
+
+      let minted = await request(proxy, '/ws_ticket', {
+        headers: { authorization: `Bearer ${tokenFor('maggie')}` },
+      })
+      while (minted.status !== 200) {
+        await delay(20)
+        minted = await request(proxy, '/ws_ticket', {
+          headers: { authorization: `Bearer ${tokenFor('maggie')}` },
+        })
+      }
+      const ticket = String(jsonOf(minted).ticket)
+      t.match(ticket, /^gate-1\./, 'clients take new ones')
+      t.equal((await knock(proxy, gatePath(ticket))).status, 101)
+
+      const again = await startServer(t, { env: { TICKETGATE_NODE: 'gate-2' } })
+      for (const late of [spent, kept])
+        isProblem(t, await knock(again.url, gatePath(late)), '401 ticket_invalid', 'nor its next life')
+    })
+  })

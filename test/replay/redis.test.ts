@@ -1,0 +1,193 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { Redis } from 'ioredis'
+import t, { type Test } from 'tap'
+import { redisStore } from '../../src/cluster/redis-client.js'
+import type { ClaimOutcome } from '../../src/replay/contract.js'
+import { createRedisReplayCache, type RedisReplayCache } from '../../src/replay/redis.js'
+import { nonceOf, replayContract, startMs } from '../contract/replay-contract.js'
+import { startRedis } from '../support/redis.js'
+
+/** A cache on a real server. */
+const openCache = async (t: Test, port: number, skewMs = 0): Promise<RedisReplayCache> => {
+  const client = new Redis(port, '127.0.0.1', { enableReadyCheck: false, enableOfflineQueue: false })
+  client.on('error', () => {})
+  await new Promise(resolve => client.once('ready', resolve))
+  const cache = createRedisReplayCache(redisStore(client), { skewMs })
+  t.teardown(() => {
+    cache.close()
+    client.disconnect()
+  })
+  await cache.look()
+  return cache
+}
+
+/** Claims in the life of the store as the cache knows it. */
+const claimOn = (cache: RedisReplayCache, n: number, lifeMs = 10_000, epoch = cache.epoch) =>
+  cache.claim(nonceOf('redis', n), Date.now() + lifeMs, Date.now(), epoch)
+
+const server = await startRedis(t)
+
+replayContract(
+  t,
+  'redis',
+  async () => {
+    await server.client.flushall()
+    // The suite moves its own time; the store goes by the real one, and keeps what was spent for all of the test.
+    const cache = await openCache(t, server.port, 1e9)
+    const aheadMs = Date.now() - startMs
+    return {
+      cache: {
+        claim: (nonce, expiresAtMs, nowMs) =>
+          cache.claim(nonce, expiresAtMs + aheadMs, nowMs + aheadMs, cache.epoch) as Promise<
+            Exclude<ClaimOutcome, 'predates'>
+          >,
+        has: async (nonce, expiresAtMs, nowMs) => {
+          const spent = await cache.has(nonce, expiresAtMs + aheadMs, nowMs + aheadMs, cache.epoch)
+          if (spent === undefined) throw new Error('the store does not answer')
+          return spent
+        },
+        roomInMs: cache.roomInMs,
+        size: 0,
+        highWater: 0,
+        capacity: 0,
+      },
+    }
+  },
+  { slack: undefined, counts: false, many: 5000 },
+)
+
+t.test('the store alone decides when a nonce may be forgotten, whatever the clocks of gates say', async t => {
+  const { port, client } = await startRedis(t)
+  const cache = await openCache(t, port)
+  const expiresAtMs = Date.now() + 300
+  const nonce = nonceOf('slow', 0)
+  // These gates believe that it is long before.
+  const slowMs = expiresAtMs - 60_000
+  t.equal(await cache.claim(nonce, expiresAtMs, slowMs, cache.epoch), 'fresh')
+  while ((await client.dbsize()) > 2) await delay(20)
+  t.equal(
+    await cache.claim(nonce, expiresAtMs, slowMs, cache.epoch),
+    'replayed',
+    'the store has forgotten it',
+  )
+  t.equal(
+    await cache.claim(nonceOf('slow', 1), expiresAtMs, slowMs, cache.epoch),
+    'replayed',
+    'and any other',
+  )
+})
+
+t.test('a new life of the store accepts nothing of an older one', async t => {
+  const cases: [
+    name: string,
+    args: string[],
+    happen: (server: Awaited<ReturnType<typeof startRedis>>) => Promise<unknown>,
+  ][] = [
+    ['emptied', [], ({ client }) => client.flushall()],
+    ['emptied without waiting', [], ({ client }) => client.flushdb('ASYNC')],
+    [
+      'killed and started',
+      [],
+      async server => {
+        await server.kill()
+        await server.start()
+      },
+    ],
+    [
+      'killed and started from a snapshot',
+      ['--dbfilename', 'old.rdb'],
+      async server => {
+        await server.client.del(
+          `ticketgate:spent:${Buffer.from(nonceOf('redis', 0), 'latin1').toString('base64url')}`,
+        )
+        await server.client.save()
+        await server.kill()
+        await server.start()
+        t.match(await server.client.get('ticketgate:epoch'), /^[0-9a-f]{32}:/, 'the record came back')
+      },
+    ],
+    [
+      'started from its log of writes',
+      ['--appendonly', 'yes', '--appendfsync', 'always'],
+      async server => {
+        await server.kill()
+        await server.start()
+      },
+    ],
+    [
+      'it may have evicted something while nobody looked',
+      [],
+      async ({ client }) => {
+        await client.config('SET', 'maxmemory-policy', 'allkeys-lru')
+        await client.config('SET', 'maxmemory', '1')
+        await client.get('x')
+        await client.config('SET', 'maxmemory', '0')
+        await client.config('SET', 'maxmemory-policy', 'noeviction')
+      },
+    ],
+  ]
+  for (const [name, args, happen] of cases)
+    await t.test(name, async t => {
+      const server = await startRedis(t, args)
+      const cache = await openCache(t, server.port)
+      const { epoch } = cache
+      t.equal(await claimOn(cache, 0), 'fresh')
+      await happen(server)
+      await cache.look()
+      while (cache.state.is !== 'ready') await delay(20)
+      t.equal(await claimOn(cache, 0, 10_000, epoch), 'predates', 'one that was spent')
+      t.equal(await claimOn(cache, 1, 10_000, epoch), 'predates', 'one that was not')
+      t.not(String(cache.epoch), String(epoch))
+      t.equal(await claimOn(cache, 2), 'fresh', 'a ticket of the new life')
+      t.equal(await claimOn(cache, 2), 'replayed')
+    })
+})
+
+t.test('a primary that was a replica for a while has a new life, though its process has not', async t => {
+  const [one, two] = [await startRedis(t), await startRedis(t)]
+  await two.client.replicaof('127.0.0.1', one.port)
+  // Redis begins a new life when the first replica comes.
+  while (!(await two.client.info('replication')).includes('master_link_status:up')) await delay(20)
+  const cache = await openCache(t, one.port)
+  const { epoch } = cache
+  while ((await two.client.get('ticketgate:epoch')) === null) await delay(20)
+  await two.client.replicaof('NO', 'ONE')
+  t.equal(await claimOn(cache, 0), 'fresh', 'spent where the other does not hear of it')
+  // No gate ever speaks to the other: it has the record of the first, and not what was spent.
+  await one.client.replicaof('127.0.0.1', two.port)
+  while ((await one.client.keys('ticketgate:spent:*')).length > 0) await delay(20)
+  t.match(await one.client.get('ticketgate:epoch'), String(epoch && Buffer.from(epoch).toString('hex')))
+  await one.client.replicaof('NO', 'ONE')
+  t.equal(await claimOn(cache, 0, 10_000, epoch), 'predates')
+})
+
+t.test('what the database holds beside it is left alone', async t => {
+  const { port, client } = await startRedis(t)
+  await client.set('of somebody else', 'x')
+  const cache = await openCache(t, port)
+  t.equal(await claimOn(cache, 0), 'fresh')
+  t.equal(await client.get('of somebody else'), 'x')
+  const keys = (await client.keys('*')).filter(key => key !== 'of somebody else')
+  t.ok(
+    keys.every(key => key.startsWith('ticketgate:')),
+    keys.join(),
+  )
+  t.ok((await client.pttl(keys.find(key => key.includes('spent')) ?? '')) > 0, 'what was spent expires')
+})
+
+t.test('gates that allow different amounts for clocks keep what was spent for the same time', async t => {
+  const { port, client } = await startRedis(t)
+  const strict = await openCache(t, port)
+  const lenient = await openCache(t, port, 60_000)
+  await strict.look()
+  t.strictSame(strict.epoch, lenient.epoch)
+  const endsAtMs = Date.now() + 300
+  const nonce = nonceOf('skew', 0)
+  t.equal(await strict.claim(nonce, endsAtMs, Date.now(), strict.epoch), 'fresh')
+  const [key = ''] = await client.keys('ticketgate:spent:*')
+  t.ok((await client.pexpiretime(key)) >= endsAtMs + 120_000, 'as long as the lenient one would accept it')
+  while (Date.now() < endsAtMs) await delay(20)
+  t.equal(await lenient.claim(nonce, endsAtMs + 60_000, Date.now(), lenient.epoch), 'replayed')
+  await strict.look()
+  t.strictSame(strict.epoch, lenient.epoch, 'and who is strict does not begin another epoch')
+})

@@ -1,0 +1,38 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Test } from 'tap'
+import { knock, type Reply, request } from './http.js'
+import { type Environment, startServer, type TestServer } from './server.js'
+
+/** One key that all gates of a test share. */
+export const ticketKeys = '7:EvN1lSB-Ipj4w4Q08Or94l_eCvSeZ-_Z-vtFEk6x_uI'
+
+/** What makes a gate one of many that spend tickets in one store. */
+export const storeEnv = (port: number, env: Environment = {}): Environment => ({
+  TICKETGATE_REPLAY: 'redis',
+  TICKETGATE_REDIS_URL: `redis://127.0.0.1:${port}`,
+  TICKETGATE_TICKET_KEYS: ticketKeys,
+  ...env,
+})
+
+/** A gate whose store is at this port, once it is ready. */
+export const startNode = async (t: Test, port: number, env: Environment = {}): Promise<TestServer> => {
+  const node = await startServer(t, { env: storeEnv(port, env) })
+  await untilReady(node)
+  return node
+}
+
+const untilStatus = async (base: string, status: number): Promise<void> => {
+  while ((await request(base, '/readyz')).status !== status) await delay(20)
+}
+
+export const untilReady = ({ url }: Pick<TestServer, 'url'>): Promise<void> => untilStatus(url, 200)
+export const untilNotReady = ({ url }: Pick<TestServer, 'url'>): Promise<void> => untilStatus(url, 503)
+
+/** Knocks until the store has an answer. */
+export const knockUntilTold = async (base: string, path: string): Promise<Reply> => {
+  for (;;) {
+    const reply = await knock(base, path)
+    if (reply.status !== 503) return reply
+    await delay(20)
+  }
+}

@@ -1,0 +1,82 @@
+import { readFileSync, writeFileSync } from 'node:fs'
+import { request as nodeRequest } from 'node:http'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Test } from 'tap'
+import { freePort, startProgram } from './redis.js'
+import { temporaryDirectory } from './server.js'
+
+const readConfig = (name: string, replacements: Readonly<Record<string, string>>): string => {
+  let text = readFileSync(new URL(`../proxy/${name}`, import.meta.url), 'utf8')
+  for (const [from, to] of Object.entries(replacements)) {
+    if (!text.includes(from)) throw new Error(`${name} has no ${from}`)
+    text = text.replaceAll(from, to)
+  }
+  return text
+}
+
+const untilAnswers = async (port: number): Promise<void> => {
+  for (;;) {
+    const answers = await new Promise<boolean>(resolve => {
+      nodeRequest({ port, host: '127.0.0.1', path: '/' }, response =>
+        resolve(response.resume() !== undefined),
+      )
+        .once('error', () => resolve(false))
+        .end()
+    })
+    if (answers) return
+    await delay(20)
+  }
+}
+
+/** Starts nginx with a configuration of test/proxy, its addresses replaced. Answers its base URL. */
+export const startNginx = async (
+  t: Test,
+  config: string,
+  replacements: Readonly<Record<string, string>>,
+): Promise<string> => {
+  const directory = temporaryDirectory(t)
+  const port = await freePort()
+  const site = readConfig(config, {
+    'listen 8000': `listen 127.0.0.1:${port}`,
+    '/var/log/nginx/access.log': join(directory, 'access.log'),
+    ...replacements,
+  })
+  const paths = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
+  writeFileSync(
+    join(directory, 'nginx.conf'),
+    `daemon off;
+    master_process off;
+    pid ${directory}/nginx.pid;
+    error_log ${directory}/error.log;
+    events {}
+    http {
+      ${paths.map(name => `${name}_temp_path ${directory}/${name};`).join('\n')}
+      ${site}
+    }`,
+  )
+  await startProgram(t, 'nginx', [
+    '-p',
+    directory,
+    '-e',
+    join(directory, 'error.log'),
+    '-c',
+    join(directory, 'nginx.conf'),
+  ])
+  await untilAnswers(port)
+  return `http://127.0.0.1:${port}`
+}
+
+/** The same with HAProxy. */
+export const startHaproxy = async (
+  t: Test,
+  config: string,
+  replacements: Readonly<Record<string, string>>,
+): Promise<string> => {
+  const port = await freePort()
+  const file = join(temporaryDirectory(t), 'haproxy.cfg')
+  writeFileSync(file, readConfig(config, { 'bind :8000': `bind 127.0.0.1:${port}`, ...replacements }))
+  await startProgram(t, 'haproxy', ['-db', '-f', file])
+  await untilAnswers(port)
+  return `http://127.0.0.1:${port}`
+}
