@@ -40,6 +40,7 @@ async function startMortal(t: Test) {
       TICKETGATE_DRAIN_SECONDS: '1',
       TICKETGATE_THREADS: '2',
       TICKETGATE_LOG_LEVEL: 'fatal',
+      TICKETGATE_CONSOLE: 'off',
     },
   })
   const gate = await buildThreads(config, log, new URL('mortal-worker.mjs', import.meta.url))

@@ -66,7 +66,9 @@ t.test('round trip: what is issued says the same when verified', async t => {
       if (packClaims(claims).length > 512) return strictEqual(issued, undefined)
       const verified = verifyTicket(issued ?? '', new Map([[keyId, key]]), issuedAtMs, anyTime)
       const nonce = Buffer.from(issued ?? '', 'base64url').toString('latin1', 10, 26)
-      return deepStrictEqual(verified, { nonce, expiresAtMs: issuedAtMs + ttlSeconds * 1000, claims })
+      const expiresAtMs = issuedAtMs + ttlSeconds * 1000
+      const authorizedAtSeconds = claims.tokenIssuedAtSeconds ?? Math.floor(issuedAtMs / 1000)
+      return deepStrictEqual(verified, { nonce, expiresAtMs, authorizedAtSeconds, claims })
     },
   )
   run(t, property)
