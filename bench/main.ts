@@ -16,7 +16,8 @@ import { startTargets } from './targets.js'
 import { createUsers, startTicketgate } from './ticketgate.js'
 
 const scaling = 'scaling'
-const scenarioNames = [...scenarios.map(one => one.name), scaling]
+const core = 'core'
+const scenarioNames = [...scenarios.map(one => one.name), scaling, core]
 
 const help = `npm run bench -- [options]
 
@@ -39,6 +40,7 @@ Build first (npm run build): ticketgate runs from dist/. What the figures mean: 
 interface Options {
   readonly scenarios: readonly Scenario[]
   readonly scaling: boolean
+  readonly core: boolean
   readonly targets: readonly TargetName[]
   readonly rounds: number
   readonly scale: number
@@ -89,6 +91,7 @@ const readOptions = (args: string[]): Options | 'help' => {
   return {
     scenarios: scenarios.filter(one => names.includes(one.name)),
     scaling: names.includes(scaling),
+    core: names.includes(core),
     targets: chosen('target', values.target, targetNames),
     rounds: wholeIn('rounds', values.rounds, 1, 100),
     scale: numberIn('scale', values.scale, 0.001, 100),
@@ -145,6 +148,10 @@ const bench = async (options: Options, command: string, directory: string): Prom
         )
       : []
 
+  // Loaded when it is wanted: it allocates what it measures.
+  const parts = options.core ? await import('./core.js') : undefined
+  const coreReport = parts?.benchCore(rounds, text => say(`core  ${text}`))
+
   const rows = played.flatMap(scenario => scenario.rows)
   const results: Results = {
     run,
@@ -152,10 +159,12 @@ const bench = async (options: Options, command: string, directory: string): Prom
     gaps: sides.gaps,
     missing,
     curves,
+    ...(coreReport ? { core: coreReport } : {}),
     measured: sides.measured,
   }
   if (rows.length > 0) console.log(`\n${table(results)}`)
   for (const curve of curves) console.log(`\n${curveTable(curve)}`)
+  if (parts && coreReport) console.log(`\n${parts.coreTable(coreReport)}`)
   console.log()
   for (const { name, reason } of missing) console.log(`not measured: ${name}, ${reason}`)
   for (const [name, value] of Object.entries(run)) console.log(`${name}: ${value}`)

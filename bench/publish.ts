@@ -20,16 +20,17 @@ export const publishConnections = (text: string, run: Results['run']): void => {
 /** Writes the results as JSON, as tables and as charts into bench/results, which the README shows. */
 export const publish = async (results: Results): Promise<string> => {
   const { drawCharts } = await import('./charts.js')
+  const core = results.core && (await import('./core.js')).coreTable(results.core)
   mkdirSync(directory, { recursive: true })
   for (const name of readdirSync(directory)) if (name.endsWith('.svg')) rmSync(`${directory}${name}`)
   const charts = drawCharts(results)
   for (const [name, svg] of charts) writeFileSync(`${directory}${name}`, svg)
   writeFileSync(`${directory}results.json`, `${JSON.stringify(results, undefined, 1)}\n`)
-  writeFileSync(`${directory}README.md`, page(results, [...charts.keys()]))
+  writeFileSync(`${directory}README.md`, page(results, [...charts.keys()], core))
   return directory
 }
 
-const page = (results: Results, charts: readonly string[]): string => `# Results
+const page = (results: Results, charts: readonly string[], core = ''): string => `# Results
 
 Written by \`npm run bench -- --publish\`; what the figures mean is in [the bench](../README.md).
 
@@ -41,5 +42,6 @@ ${markdownTable(results)}
 
 ${results.curves.map(curve => `\`\`\`text\n${curveTable(curve)}\n\`\`\``).join('\n\n')}
 
+${core === '' ? '' : `\`\`\`text\n${core}\n\`\`\`\n`}
 ${charts.map(name => `![${name.replace('.svg', '')}](${name})`).join('\n')}
 `

@@ -1,6 +1,7 @@
 import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { cpus, release, totalmem } from 'node:os'
+import type { CoreReport } from './core.js'
 import { cpuSource } from './cpu.js'
 import type { Percentiles } from './driver/opener.js'
 import type { Row, Sample, Unit } from './scenario.js'
@@ -66,6 +67,7 @@ export interface Results {
   readonly gaps: readonly Gap[]
   readonly missing: readonly Missing[]
   readonly curves: readonly Curve[]
+  readonly core?: CoreReport
   readonly measured: readonly Measurement[]
 }
 

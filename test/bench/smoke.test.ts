@@ -29,7 +29,17 @@ const bench = async (...args: string[]): Promise<{ code: number; output: string 
 t.test('the smallest run measures every row of floor and ticketgate', async t => {
   const file = join(t.testdir(), 'results.json')
   const targets = ['--target', 'floor', '--target', 'ticketgate']
-  const { code, output } = await bench(...targets, '--rounds', '1', '--scale', '0.01', '--json', file)
+  const played = [...scenarios.map(one => one.name), 'scaling'].flatMap(name => ['--scenario', name])
+  const { code, output } = await bench(
+    ...targets,
+    ...played,
+    '--rounds',
+    '1',
+    '--scale',
+    '0.01',
+    '--json',
+    file,
+  )
   t.equal(code, 0, output)
   const { summary, gaps, curves } = JSON.parse(readFileSync(file, 'utf8')) as Results
   const rows = scenarios.flatMap(scenario => scenario.rows.map(row => row.name))
