@@ -37,12 +37,23 @@ export const claimTimeoutMs = 500
 // What waits at most: a store that has slowed down shall not fill our memory.
 const maxPending = 10_000
 
+// One script keeps the store busy for a millisecond or so at most.
+const maxBatch = 200
+
 const lookEveryMs = 1000
 const retryLookMs = 250
 
 const recordKey = 'ticketgate:epoch'
 const probeKey = 'ticketgate:probe'
 const noncePrefix = 'ticketgate:spent:'
+
+/** A claim that waits for its answer. */
+interface Claim {
+  readonly key: string
+  readonly epoch: string
+  readonly endsAtMs: string
+  readonly settle: (outcome: ClaimOutcome) => void
+}
 
 export interface RedisReplayCache extends StoreReplayCache {
   /** What tickets are minted with; undefined while the store can not be relied on. */
@@ -128,12 +139,34 @@ export function createRedisReplayCache(store: RedisStore, options: RedisReplayOp
     setState({ is })
   }
 
-  /** The outcome a script has answered with. */
-  function outcomeOf(answer: unknown): ClaimOutcome {
-    if (answer === 'fresh' || answer === 'replayed') return answer
+  /** What has been claimed in this turn of the event loop. */
+  let batch: Claim[] = []
+
+  /** One round trip for all claims of a turn: under load that is most of the cost of a claim. */
+  function flush(): void {
+    const claims = batch
+    batch = []
+    const keys = [recordKey, ...claims.map(({ key }) => key)]
+    const args = claims.flatMap(claim => [claim.epoch, claim.endsAtMs])
+    within(store.run(claimScript, keys, args))
+      .then(
+        answer => outcomesOf(answer, claims.length),
+        error => {
+          lost(error)
+          return undefined
+        },
+      )
+      .then(outcomes => {
+        pending -= claims.length
+        for (const [n, { settle }] of claims.entries()) settle(outcomes?.[n] ?? 'unavailable')
+      })
+  }
+
+  function outcomesOf(answer: unknown, count: number): ClaimOutcome[] | undefined {
+    const isWhole = typeof answer === 'string' && answer.length === count
     // The epoch has changed, or this is another server now: learn it, behind the handshake's back.
-    lookIn(0)
-    return answer === 'predates' ? answer : 'unavailable'
+    if (!isWhole || answer.includes('p')) lookIn(0)
+    return isWhole ? Array.from(answer, letter => outcomes[letter] ?? 'unavailable') : undefined
   }
 
   return {
@@ -143,21 +176,22 @@ export function createRedisReplayCache(store: RedisStore, options: RedisReplayOp
       if (ticketEpoch === undefined) return 'predates'
       if (state.is !== 'ready' || pending >= maxPending) return 'unavailable'
       pending++
-      const endsAtMs = Math.ceil(expiresAtMs) - options.skewMs
-      return within(store.run(claimScript, keysOf(nonce), [hex(ticketEpoch), String(endsAtMs)]))
-        .then(outcomeOf, error => {
-          lost(error)
-          return 'unavailable' as const
+      if (batch.length === 0) setImmediate(() => batch.length > 0 && flush())
+      return new Promise(settle => {
+        batch.push({
+          key: keyOf(nonce),
+          epoch: hex(ticketEpoch),
+          endsAtMs: String(Math.ceil(expiresAtMs) - options.skewMs),
+          settle,
         })
-        .finally(() => {
-          pending--
-        })
+        if (batch.length === maxBatch) flush()
+      })
     },
     async has(nonce, expiresAtMs, nowMs, ticketEpoch) {
       if (ticketEpoch === undefined || nowMs >= expiresAtMs) return true
       if (state.is !== 'ready' || pending >= maxPending) return undefined
       try {
-        const answer = await within(store.run(hasScript, keysOf(nonce), [hex(ticketEpoch)]))
+        const answer = await within(store.run(hasScript, [recordKey, keyOf(nonce)], [hex(ticketEpoch)]))
         return typeof answer === 'string' ? answer !== 'unspent' : undefined
       } catch (error) {
         lost(error)
@@ -188,10 +222,9 @@ export function createRedisReplayCache(store: RedisStore, options: RedisReplayOp
 
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex')
 
-const keysOf = (nonce: string): readonly string[] => [
-  recordKey,
-  noncePrefix + Buffer.from(nonce, 'latin1').toString('base64url'),
-]
+const keyOf = (nonce: string): string => noncePrefix + Buffer.from(nonce, 'latin1').toString('base64url')
+
+const outcomes: Readonly<Record<string, ClaimOutcome>> = { f: 'fresh', r: 'replayed', p: 'predates' }
 
 /** What is awaited, or an error when it takes too long. */
 function within<T>(answer: Promise<T>, onTimeout?: () => void): Promise<T> {
