@@ -195,6 +195,22 @@ export const publicUrl: Kind<string> = {
   },
 }
 
+/** Where an identity provider has its keys. Who could change them on the way could sign tokens for anybody. */
+export const jwksUrl: Kind<string> = {
+  placeholder: 'URL',
+  values: 'https URL; http on loopback',
+  parse(text) {
+    const url = URL.canParse(text) ? new URL(text) : undefined
+    if (url === undefined || !isHttp(url))
+      throw new Unfit('is no https URL: give one such as https://id.example.com/.well-known/jwks.json')
+    if (url.username !== '' || url.password !== '' || url.hash !== '')
+      throw new Unfit('has a fragment, user or password: give the URL without')
+    if (url.protocol === 'http:' && !isLoopback(url.hostname.replace(/^\[|\]$/g, '')))
+      throw new Unfit('is not encrypted, and not on loopback: give an https URL')
+    return url.href
+  },
+}
+
 /** Never quoted: it may hold a password. */
 export const redisUrl: Kind<string> = {
   placeholder: 'URL',

@@ -10,6 +10,7 @@ import {
   integer,
   isLoopback,
   isWeak,
+  jwksUrl,
   type Kind,
   line,
   list,
@@ -31,6 +32,7 @@ import {
   Unfit,
 } from './config-text.js'
 import { StartupError } from './errors.js'
+import { maxUnidentified } from './ops/caps.js'
 import { connectionsWithin, descriptorLimit } from './ops/descriptors.js'
 import type { TicketKey } from './ticket/key-ring.js'
 import { parseTicketKeys } from './ticket/key-text.js'
@@ -67,6 +69,11 @@ const schema = {
     meaning: 'Port of the public listener; 0 takes any free one. PORT counts where this is not set',
   },
   stateDir: { kind: path, default: '.ticketgate', meaning: 'Directory of what is kept: users, revocations' },
+  console: {
+    kind: choice('on', 'off'),
+    computed: 'on in development, off in production',
+    meaning: 'The page at / that walks through the flow, and its figures',
+  },
   tlsCertFile: { kind: readableFile, meaning: 'TLS certificate chain of the public listener, PEM' },
   tlsKeyFile: { kind: readableFile, meaning: 'Private key of that certificate, PEM, without passphrase' },
   adminHost: { kind: host, default: '127.0.0.1', meaning: 'Where the admin listener listens' },
@@ -93,8 +100,21 @@ const schema = {
     kind: path,
     meaning: 'File that holds that secret instead; a newline at its end does not count',
   },
-  jwtIssuer: { kind: line, meaning: 'Put into tokens as iss, and demanded of tokens presented' },
-  jwtAudience: { kind: line, meaning: 'Put into tokens as aud, and demanded of tokens presented' },
+  jwksUrl: {
+    kind: jwksUrl,
+    meaning:
+      'Keys of an identity provider (a JWK set). Its tokens are then the only good ones: no login here, no token secret',
+  },
+  jwtIssuer: {
+    kind: line,
+    meaning:
+      'Put into tokens as iss, and demanded of tokens presented. Demanded in production with an identity provider',
+  },
+  jwtAudience: {
+    kind: line,
+    meaning:
+      'Put into tokens as aud, and demanded of tokens presented. Demanded in production with an identity provider',
+  },
   tokenTtlSeconds: {
     kind: integer(1, 31_536_000, 'seconds'),
     computed: '900, or the longest allowed if that is less',
@@ -124,7 +144,7 @@ const schema = {
   clockSkewSeconds: {
     kind: integer(0, 300, 'seconds'),
     default: '5',
-    meaning: 'How far the clocks of outside minters may be off',
+    meaning: 'How far the clocks of outside minters and of an identity provider may be off',
   },
   ticketTtlSeconds: { kind: integer(1, 3600, 'seconds'), default: '10', meaning: 'Lifetime of a ticket' },
   origins: {
@@ -451,10 +471,12 @@ function checkPorts({ host, port, adminHost, adminPort }: Values, problems: stri
 
 function checkAdminKey(
   given: GivenMap,
-  { adminHost }: Values,
+  { adminHost, adminKey }: Values,
   production: boolean,
   problems: string[],
 ): void {
+  if (production && adminKey !== undefined && isWeak(adminKey))
+    reportWeak('TICKETGATE_ADMIN_KEY', schema.adminKey.mending, problems)
   if (given.has('adminKey') || (!production && isLoopback(adminHost))) return
   const where = production ? 'in production' : `where the admin listener is not on loopback (${adminHost})`
   problems.push(`TICKETGATE_ADMIN_KEY: is demanded ${where}. Make one: ${schema.adminKey.mending}`)
@@ -473,22 +495,34 @@ function resolveSecret(given: GivenMap, values: Values, production: boolean, pro
   if (file !== undefined && values.jwtSecretFile !== undefined) {
     try {
       const secret = readSecret(values.jwtSecretFile)
-      if (production && isWeak(secret)) reportWeak(file.label, problems)
+      if (production && isWeak(secret)) reportWeak(file.label, schema.jwtSecret.mending, problems)
       return secret
     } catch (error) {
       report(error, file.label, problems)
     }
-  } else if (production && file === undefined && !given.has('jwtSecret'))
+  } else if (production && file === undefined && !given.has('jwtSecret') && !given.has('jwksUrl'))
     problems.push(`TICKETGATE_JWT_SECRET: is demanded in production. Make one: ${schema.jwtSecret.mending}`)
   if (production && values.jwtSecret !== undefined && isWeak(values.jwtSecret))
-    reportWeak('TICKETGATE_JWT_SECRET', problems)
+    reportWeak('TICKETGATE_JWT_SECRET', schema.jwtSecret.mending, problems)
   return values.jwtSecret ?? randomBytes(48).toString('base64')
 }
 
-const reportWeak = (label: string, problems: string[]): void => {
-  problems.push(
-    `${label}: the secret is weak: it has few different characters. Make one: ${schema.jwtSecret.mending}`,
-  )
+const reportWeak = (label: string, mending: string, problems: string[]): void => {
+  problems.push(`${label}: the secret is weak: it has few different characters. Make one: ${mending}`)
+}
+
+/** A provider signs tokens for many: without its name and ours in them, one for anybody else would do. */
+function checkProvider(given: GivenMap, { jwksUrl }: Values, production: boolean, problems: string[]): void {
+  const label = given.get('jwksUrl')?.label
+  if (label === undefined || jwksUrl === undefined || !production) return
+  for (const [property, claim] of [
+    ['jwtIssuer', 'iss'],
+    ['jwtAudience', 'aud'],
+  ] as const)
+    if (!given.has(property))
+      problems.push(
+        `${variableOf(property)}: is demanded in production with ${label}: set it to what the provider's tokens have as ${claim}`,
+      )
 }
 
 function checkTicketKeys(given: GivenMap, values: Values, jwtSecret: string, problems: string[]): void {
@@ -568,6 +602,7 @@ export function resolveConfig({ env, flags = [], options = {} }: ConfigSources):
   checkPorts(all, problems)
   checkAdminKey(given, all, production, problems)
   checkTokenTtl(given, all, problems)
+  checkProvider(given, all, production, problems)
   const jwtSecret = resolveSecret(given, all, production, problems)
   checkTicketKeys(given, all, jwtSecret, problems)
   checkRedis(given, all, problems)
@@ -579,10 +614,13 @@ export function resolveConfig({ env, flags = [], options = {} }: ConfigSources):
     ...values,
     production,
     jwtSecret,
+    console: values.console ?? (production ? 'off' : 'on'),
     replay: values.replay ?? (values.threads > 1 ? 'shared' : 'memory'),
     tokenTtlSeconds: values.tokenTtlSeconds ?? Math.min(900, values.tokenMaxTtlSeconds),
     usersFile: values.usersFile ?? join(values.stateDir, 'users.json'),
-    maxConnections: values.maxConnections ?? connectionsWithin(descriptorLimit()),
+    maxConnections:
+      values.maxConnections ??
+      connectionsWithin(descriptorLimit(), values.firstMessageSeconds > 0 ? maxUnidentified : 0),
     // A limit below one message is allowed: uWS compares it with what already waits, so a reader that keeps up still
     // gets every message. By default one whole message may wait.
     maxBackpressureBytes: values.maxBackpressureBytes ?? Math.max(65_536, values.maxMessageBytes),

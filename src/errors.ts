@@ -32,6 +32,7 @@ const refusals = {
   too_many_connections: [429, 'Too many connections'],
   internal_error: [500, 'Something went wrong on our side'],
   login_busy: [503, 'Too many logins are under way'],
+  keys_unavailable: [503, 'The keys of the identity provider are not known yet'],
   replay_cache_full: [503, 'The replay cache is full'],
   replay_cache_unavailable: [503, 'The replay cache is unavailable'],
   revocations_full: [503, 'No room for one more revocation'],

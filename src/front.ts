@@ -11,6 +11,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { clock, toSeconds } from './clock.js'
 import type { Relay, RelayMessage } from './cluster/relay.js'
 import type { Config } from './config.js'
+import { consoleRoutes } from './console/routes.js'
 import { Refusal } from './errors.js'
 import { addressPrefix, createTrustedProxies } from './http/address.js'
 import { authRoute } from './http/auth.js'
@@ -23,18 +24,19 @@ import { type TicketContext, ticketRoute } from './http/ticket.js'
 import { ticketStatusRoute } from './http/ticket-status.js'
 import { createTokenCheck } from './http/token-check.js'
 import { verifyRoute } from './http/verify.js'
-import type { ConnectionCaps } from './ops/caps.js'
+import { type ConnectionCaps, maxUnidentified } from './ops/caps.js'
 import { type Listener, listen, type PortSharing } from './ops/listener.js'
 import type { Log } from './ops/log.js'
 import { type Counters, createCounters, increment, type Snapshot } from './ops/metrics.js'
 import type { Keys } from './ops/outside-keys.js'
+import { openProviderKeys } from './ops/provider-keys.js'
 import type { RateLimiter } from './ops/rate.js'
 import { routes } from './protocol.js'
 import type { StoreReplayCache } from './replay/contract.js'
 import type { RedisReplayCache } from './replay/redis.js'
 import { createAdmission } from './socket/admission.js'
 import { createEmbedding, type Embedding, type GateHandlers } from './socket/connection.js'
-import { createFirstMessage, createLobby, type Lobby, maxUnidentified } from './socket/first-message.js'
+import { createFirstMessage, createLobby, type Lobby } from './socket/first-message.js'
 import { createSocketTable, drainSockets, type SocketTable } from './socket/lifecycle.js'
 import { createMessages } from './socket/messages.js'
 import { createRetryAfter } from './socket/refusals.js'
@@ -45,7 +47,9 @@ import type { TicketClaims } from './ticket/claims.js'
 import { issueTicket } from './ticket/issuer.js'
 import { type VerifiedTicket, verifyTicket } from './ticket/verifier.js'
 import { createTokenIssuer, createTokenVerifier } from './token/jwt.js'
+import { createProviderTokenVerifier, type ProviderKeys } from './token/provider.js'
 import type { Revocations } from './token/revocation.js'
+import type { TokenVerifier } from './token/verifier.js'
 import type { PasswordHasher } from './users/password.js'
 import { openUserStore } from './users/store.js'
 
@@ -90,7 +94,7 @@ export interface Front {
 
 /**
  * Wires the parts to one uWS app.
- * @throws StartupError `users_file_invalid`
+ * @throws StartupError `users_file_invalid`, `console_missing`
  */
 export async function createFront(config: Config, log: Log, parts: FrontParts): Promise<Front> {
   const { keys, replay, store, caps, hasher, revocations, relay } = parts
@@ -98,11 +102,9 @@ export async function createFront(config: Config, log: Log, parts: FrontParts): 
   const isDraining = (): boolean => draining
   const counters = createCounters()
   const table = createSocketTable()
-  const users = await openUserStore(config.usersFile, {
-    onError: error => log.error({ err: error }, 'the user file is broken; the users read before stay'),
-  })
   const node = config.node ?? ''
-  const jwt = { secret: config.jwtSecret, issuer: config.jwtIssuer, audience: config.jwtAudience }
+  const provider =
+    config.jwksUrl === undefined ? undefined : await openProviderKeys(config.jwksUrl, { log, counters })
 
   const tls = config.tlsCertFile !== undefined && config.tlsKeyFile !== undefined
   const app = tls ? SSLApp({ cert_file_name: config.tlsCertFile, key_file_name: config.tlsKeyFile }) : App()
@@ -114,21 +116,9 @@ export async function createFront(config: Config, log: Log, parts: FrontParts): 
   const origins = createOriginPolicy(config)
   const server = createServer(app, { origins, clients, maxBodyBytes, refused: counters.requestsRefused, log })
 
-  server.route(
-    authRoute({
-      users,
-      hasher,
-      tokens: createTokenIssuer({ ...jwt, ttlSeconds: config.tokenTtlSeconds }),
-      revocations,
-      limiter: parts.logins,
-      clients,
-      counters,
-      log,
-      clock,
-    }),
-  )
+  if (provider === undefined) server.route(await openLogin(config, log, { parts, clients, counters }))
   const check = createTokenCheck({
-    tokens: createTokenVerifier({ ...jwt, maxTtlSeconds: config.tokenMaxTtlSeconds }),
+    tokens: tokenVerifier(config, provider),
     revocations,
     limiter: parts.tickets,
   })
@@ -154,10 +144,21 @@ export async function createFront(config: Config, log: Log, parts: FrontParts): 
   server.route(
     readyRoute({
       isDraining,
+      hasKeys: () => provider === undefined || provider.current() !== undefined,
       isStoreReady: () => store === undefined || store.state.is === 'ready',
       isBusUp: parts.isBusUp,
     }),
   )
+
+  const snapshot = (): Snapshot => ({
+    counters,
+    connections: table.size,
+    loginsPending: hasher.pending,
+  })
+  if (config.console === 'on') {
+    const scope = config.threads > 1 ? 'thread' : 'server'
+    for (const route of consoleRoutes({ scope, snapshot, replay })) server.route(route)
+  }
 
   const verify = (ticket: string, nowMs: number) => verifyTicket(ticket, keys.ring(), nowMs, keys.policy)
   const isRevoked = ({ claims, authorizedAtSeconds }: VerifiedTicket): boolean =>
@@ -243,6 +244,7 @@ export async function createFront(config: Config, log: Log, parts: FrontParts): 
 
   function close(): void {
     clearInterval(sweep)
+    provider?.close()
     relay?.close()
     listener?.close()
     app.close()
@@ -265,8 +267,51 @@ export async function createFront(config: Config, log: Log, parts: FrontParts): 
     },
     close,
     deliver,
-    snapshot: () => ({ counters, connections: table.size, loginsPending: hasher.pending }),
+    snapshot,
   }
+}
+
+interface LoginParts {
+  readonly parts: FrontParts
+  readonly clients: ClientView
+  readonly counters: Counters
+}
+
+/**
+ * The login of the user file.
+ * @throws StartupError `users_file_invalid`
+ */
+async function openLogin(config: Config, log: Log, { parts, clients, counters }: LoginParts) {
+  return authRoute({
+    users: await openUserStore(config.usersFile, {
+      onError: error => log.error({ err: error }, 'the user file is broken; the users read before stay'),
+    }),
+    hasher: parts.hasher,
+    tokens: createTokenIssuer({
+      secret: config.jwtSecret,
+      issuer: config.jwtIssuer,
+      audience: config.jwtAudience,
+      ttlSeconds: config.tokenTtlSeconds,
+    }),
+    revocations: parts.revocations,
+    limiter: parts.logins,
+    clients,
+    counters,
+    log,
+    clock,
+  })
+}
+
+/** Verifies our own tokens, or in their place those of an identity provider: never both. */
+function tokenVerifier(config: Config, provider: ProviderKeys | undefined): TokenVerifier {
+  const policy = {
+    issuer: config.jwtIssuer,
+    audience: config.jwtAudience,
+    maxTtlSeconds: config.tokenMaxTtlSeconds,
+  }
+  return provider === undefined
+    ? createTokenVerifier({ ...policy, secret: config.jwtSecret })
+    : createProviderTokenVerifier(provider, { ...policy, skewSeconds: config.clockSkewSeconds })
 }
 
 /**

@@ -83,13 +83,23 @@ function version(): string {
 const usersFile = (): string => resolveConfig({ env: { ...process.env, NODE_ENV: 'development' } }).usersFile
 
 async function serve(config: Config): Promise<undefined> {
-  const password = config.production ? undefined : await createDemoUser(config.usersFile)
+  const password =
+    config.production || config.jwksUrl !== undefined ? undefined : await createDemoUser(config.usersFile)
   const log = createLog(config.logLevel)
   const gate = await buildGate(config, log)
   const { url, adminUrl } = await gate.listen()
   stopOnSignal(gate, log)
   if (!config.production)
-    process.stdout.write(developmentRecipe({ url, adminUrl, password, usersFile: config.usersFile }))
+    process.stdout.write(
+      developmentRecipe({
+        url,
+        adminUrl,
+        password,
+        usersFile: config.usersFile,
+        jwksUrl: config.jwksUrl,
+        page: config.console === 'on' ? `${url}/` : undefined,
+      }),
+    )
   log.info({ url, admin: adminUrl, production: config.production }, 'listening')
 }
 

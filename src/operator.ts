@@ -32,7 +32,12 @@ export interface OperatorParts {
 
 export function createOperator({ config, file, deliver, clock }: OperatorParts): Operator {
   // A token may be as old as allowed, and a ticket that names none as old as a ticket can be.
-  const keepSeconds = Math.max(config.tokenMaxTtlSeconds, Math.ceil(longestTicketMs(config) / 1000))
+  // The clock of an identity provider may be ahead when it issues, and its tokens are taken until it may be behind.
+  const skewSeconds = config.jwksUrl === undefined ? 0 : 2 * config.clockSkewSeconds
+  const keepSeconds = Math.max(
+    config.tokenMaxTtlSeconds + skewSeconds,
+    Math.ceil(longestTicketMs(config) / 1000),
+  )
   return {
     publish: deliver,
     async disconnect(subject) {

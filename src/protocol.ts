@@ -66,11 +66,14 @@ export const isChannelName = (name: string): boolean => channelNames.test(name)
 /** A channel name, or the beginning of some followed by `*`. */
 export const isChannelPattern = (pattern: string): boolean => channelPatterns.test(pattern)
 
+// Neither the DOM's types nor Node's are here, so no TextEncoder.
+const utf8Length = (text: string): number => encodeURIComponent(text).replace(/%../g, '.').length
+
 /** A user name, the `sub` of tokens: 1 to 256 bytes of UTF-8 without control characters. */
 export const isUserName = (name: string): boolean =>
   plainNames.test(name) ||
   // Lone surrogates (Cs) have no UTF-8 form: two such names would become one.
-  (name !== '' && !/[\p{Cc}\p{Cs}]/u.test(name) && new TextEncoder().encode(name).length <= 256)
+  (name !== '' && !/[\p{Cc}\p{Cs}]/u.test(name) && utf8Length(name) <= 256)
 
 /** A login session: 1 to 64 of what a channel name may have. */
 export const isSessionId = (id: string): boolean => /^[A-Za-z0-9._~:@-]{1,64}$/.test(id)

@@ -13,6 +13,7 @@ const variables = [
   'TICKETGATE_HOST',
   'TICKETGATE_PORT',
   'TICKETGATE_STATE_DIR',
+  'TICKETGATE_CONSOLE',
   'TICKETGATE_TLS_CERT_FILE',
   'TICKETGATE_TLS_KEY_FILE',
   'TICKETGATE_ADMIN_HOST',
@@ -21,6 +22,7 @@ const variables = [
   'TICKETGATE_PUBLIC_URL',
   'TICKETGATE_JWT_SECRET',
   'TICKETGATE_JWT_SECRET_FILE',
+  'TICKETGATE_JWKS_URL',
   'TICKETGATE_JWT_ISSUER',
   'TICKETGATE_JWT_AUDIENCE',
   'TICKETGATE_TOKEN_TTL_SECONDS',
@@ -47,6 +49,8 @@ const variables = [
   'TICKETGATE_TICKET_RATE',
   'TICKETGATE_MAX_MESSAGE_BYTES',
   'TICKETGATE_MAX_BACKPRESSURE_BYTES',
+  'TICKETGATE_COMPRESSION',
+  'TICKETGATE_FIRST_MESSAGE_SECONDS',
   'TICKETGATE_VERIFY',
   'TICKETGATE_DRAIN_SECONDS',
   'TICKETGATE_LOG_LEVEL',
@@ -96,12 +100,14 @@ t.test('every default', async t => {
     host: '127.0.0.1',
     port: 8080,
     stateDir: '.ticketgate',
+    console: 'on',
     tlsCertFile: undefined,
     tlsKeyFile: undefined,
     adminHost: '127.0.0.1',
     adminPort: 8081,
     adminKey: undefined,
     publicUrl: undefined,
+    jwksUrl: undefined,
     jwtIssuer: undefined,
     jwtAudience: undefined,
     tokenTtlSeconds: 900,
@@ -128,6 +134,8 @@ t.test('every default', async t => {
     ticketRate: { count: 60, seconds: 60 },
     maxMessageBytes: 16_384,
     maxBackpressureBytes: 65_536,
+    compression: 'off',
+    firstMessageSeconds: 0,
     verify: 'off',
     drainSeconds: 30,
     logLevel: 'info',
@@ -137,6 +145,8 @@ t.test('every default', async t => {
 })
 
 t.test('defaults that follow another option', async t => {
+  t.equal(fromEnv(production).console, 'off')
+  t.equal(fromEnv({ ...production, TICKETGATE_CONSOLE: 'on' }).console, 'on')
   t.equal(fromEnv({ TICKETGATE_STATE_DIR: '/var/lib/x' }).usersFile, '/var/lib/x/users.json')
   t.equal(fromEnv({ TICKETGATE_TOKEN_MAX_TTL_SECONDS: '60' }).tokenTtlSeconds, 60)
   t.equal(fromEnv({ TICKETGATE_MAX_MESSAGE_BYTES: '1000000' }).maxBackpressureBytes, 1_000_000)
@@ -294,6 +304,15 @@ t.test('refusals of single values', async t => {
     ['PUBLIC_URL', 'https://example.com/?a', urlParts],
     ['PUBLIC_URL', 'https://example.com/#', urlParts],
     ['PUBLIC_URL', 'https://me:pw@example.com', urlParts],
+    ['JWKS_URL', 'id.example.com', /^is no https URL: give one such as/],
+    ['JWKS_URL', 'file:///etc/keys.json', /^is no https URL/],
+    ['JWKS_URL', 'data:application/json,{}', /^is no https URL/],
+    ['JWKS_URL', 'https://me:pw@id.example.com/keys', /^has a fragment, user or password/],
+    ['JWKS_URL', 'https://id.example.com/keys#1', /^has a fragment, user or password/],
+    ['JWKS_URL', 'http://id.example.com/keys', 'is not encrypted, and not on loopback: give an https URL'],
+    ['JWKS_URL', 'http://10.0.0.1/keys', 'is not encrypted, and not on loopback: give an https URL'],
+    ['JWKS_URL', 'http://localhost.example/keys', /^is not encrypted/],
+    ['JWKS_URL', 'http://127.0.0.1.example/keys', /^is not encrypted/],
     ['JWT_SECRET', 'short', `is shorter than 32 bytes. ${weak}`],
     ['JWT_SECRET', 'abcdefghijklmnopqrstuvwxyz01234', `is shorter than 32 bytes. ${weak}`],
     ['ADMIN_KEY', 'fifteen-letters', `is shorter than 16 characters. ${weakKey}`],
@@ -475,11 +494,39 @@ t.test('production', async t => {
     [/^TICKETGATE_JWT_SECRET: the secret is weak/],
     'refuses a weak secret, and says it once',
   )
+  t.match(
+    problemsOf({ env: { ...production, TICKETGATE_ADMIN_KEY: 'a1'.repeat(16) } }),
+    [/^TICKETGATE_ADMIN_KEY: the secret is weak.*openssl rand -hex 24/],
+    'and a weak admin key',
+  )
   t.equal(fromEnv({ NODE_ENV: 'development' }).production, false)
   t.equal(
     resolveConfig({ env: { NODE_ENV: 'production' }, options: { jwtSecret: secret, adminKey } }).jwtSecret,
     secret,
     'options will do',
+  )
+})
+
+t.test('an identity provider', async t => {
+  const url = 'https://id.example.com/keys?v=1'
+  for (const good of [url, 'http://127.0.0.1:9/k', 'http://localhost/k', 'http://[::1]:9/k'])
+    t.equal(fromEnv({ TICKETGATE_JWKS_URL: good }).jwksUrl, good)
+  const { TICKETGATE_JWT_SECRET: _, ...rest } = production
+  const env = { ...rest, TICKETGATE_JWKS_URL: url }
+  t.strictSame(
+    problemsOf({ env }),
+    [
+      "TICKETGATE_JWT_ISSUER: is demanded in production with TICKETGATE_JWKS_URL: set it to what the provider's tokens have as iss",
+      "TICKETGATE_JWT_AUDIENCE: is demanded in production with TICKETGATE_JWKS_URL: set it to what the provider's tokens have as aud",
+    ],
+    'in production its issuer and our audience are demanded, a secret is not',
+  )
+  const whole = { ...env, TICKETGATE_JWT_ISSUER: 'https://id.example.com', TICKETGATE_JWT_AUDIENCE: 'gate' }
+  t.strictSame(problemsOf({ env: whole }), [])
+  t.strictSame(
+    problemsOf({ env: { ...production, TICKETGATE_JWKS_URL: 'nowhere' } }),
+    ['TICKETGATE_JWKS_URL: is no https URL: give one such as https://id.example.com/.well-known/jwks.json'],
+    'one problem at a time',
   )
 })
 

@@ -79,6 +79,28 @@ t.test('the wire words import nothing, so that a browser can have them', async t
   t.strictSame(importsOf('protocol.ts'), [])
 })
 
+t.test('the client has nothing but itself and the wire words, so that a browser can have it', async t => {
+  const client = filesUnder('client')
+  t.ok(client.length >= 5)
+  for (const file of client)
+    t.strictSame(
+      [...reach(file).keys()].filter(name => name !== 'protocol.ts' && !name.startsWith('client/')),
+      [],
+      file,
+    )
+})
+
+t.test('the page of the console is a page: it has the client, the wire words and itself', async t => {
+  for (const file of filesUnder('console/page'))
+    t.strictSame(
+      [...reach(file).keys()].filter(
+        name => !/^(client\/|console\/(page\/|figures\.ts|ticket-layout\.ts)|protocol\.ts$)/.test(name),
+      ),
+      [],
+      file,
+    )
+})
+
 t.test('nothing is exported as default', async t => {
   for (const file of filesUnder('.'))
     t.notMatch(sourceOf(file), /\bexport\s+default\b|\bas\s+default\b/, file)

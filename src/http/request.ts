@@ -95,7 +95,7 @@ export function createClientView({ proxies, publicUrl, tls }: ClientViewOptions)
 }
 
 /** All lines of a field: `getHeader` knows only the first, and some proxies add theirs as a further line. */
-function fieldValues(req: HttpRequest, field: string): string[] {
+export function fieldValues(req: HttpRequest, field: string): string[] {
   const values: string[] = []
   req.forEach((name, value) => {
     if (name === field) values.push(value)

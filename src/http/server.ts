@@ -13,6 +13,7 @@ export interface Reply {
   readonly status?: '200 OK' | '204 No Content' | '503 Service Unavailable'
   /** `application/json` where it is left out. */
   readonly contentType?: string
+  /** Further response headers. */
   readonly headers?: Readonly<Record<string, string>>
   readonly body: string
 }
@@ -182,9 +183,17 @@ export function createServer(app: TemplatedApp, parts: ServerParts): Server {
     )
   }
 
-  /** Answers a CORS preflight (Fetch standard, section 3.3): an origin that is not ours learns nothing. */
+  /**
+   * Answers a CORS preflight (Fetch standard, section 3.3): an origin that is not ours learns nothing. Who is no page
+   * learns the methods (RFC 9110 section 9.3.7).
+   */
   function preflight(methods: string, res: HttpResponse, req: HttpRequest): void {
-    const origin = originOf(req.getHeader('origin'), res, req)
+    const named = req.getHeader('origin')
+    if (named === '' && framingOf(req) !== 'ambiguous') {
+      res.writeStatus('204 No Content').writeHeader('allow', `${methods}, OPTIONS`).endWithoutBody()
+      return
+    }
+    const origin = originOf(named, res, req)
     if (origin === '') return refuse(res, req, new Refusal('origin_forbidden', { detail: originDetail }))
     if (framingOf(req) === 'ambiguous') return refuseAmbiguous(res)
     res

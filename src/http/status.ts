@@ -14,6 +14,8 @@ export const healthRoute: Route<undefined> = {
 
 export interface Readiness {
   readonly isDraining: () => boolean
+  /** Whether tokens can be verified. */
+  readonly hasKeys: () => boolean
   /** Whether what was spent can be asked for: without it nobody gets in. */
   readonly isStoreReady: () => boolean
   /** Undefined where there are no other nodes. Without a way to them, what concerns this one goes on. */
@@ -21,13 +23,18 @@ export interface Readiness {
 }
 
 /** `/readyz`: new work is welcome here. */
-export const readyRoute = ({ isDraining, isStoreReady, isBusUp }: Readiness): Route<undefined> => ({
+export const readyRoute = ({ isDraining, hasKeys, isStoreReady, isBusUp }: Readiness): Route<undefined> => ({
   path: routes.ready,
   methods: ['GET'],
   context: nothing,
   handler() {
     if (isDraining())
       throw new Refusal('draining', { detail: 'This server is shutting down.', retryAfterSeconds: 1 })
+    if (!hasKeys())
+      throw new Refusal('keys_unavailable', {
+        detail: 'The identity provider has not been reached yet.',
+        retryAfterSeconds: 1,
+      })
     if (!isStoreReady())
       throw new Refusal('replay_cache_unavailable', {
         detail: 'Redis can not be relied on now; the log says why.',

@@ -110,6 +110,11 @@ function denied({ code, waitMs }: TokenDenial): Refusal {
       detail: 'Too many tickets for this user.',
       retryAfterSeconds: retryAfterSeconds(waitMs),
     })
+  if (code === 'keys_unavailable')
+    return new Refusal(code, {
+      detail: 'The identity provider has not been reached yet; try again.',
+      retryAfterSeconds: 1,
+    })
   return unauthorized(code)
 }
 

@@ -1,12 +1,12 @@
 import type { RateLimiter } from '../ops/rate.js'
 import { mayOpen } from '../ticket/rights.js'
-import type { TokenClaims } from '../token/claims.js'
-import type { TokenVerifier } from '../token/jwt.js'
+import type { TokenClaims, TokenRefusal } from '../token/claims.js'
 import type { Revocations } from '../token/revocation.js'
+import type { TokenVerifier } from '../token/verifier.js'
 
 /** Why a token can not be traded for a ticket, or opens no socket. */
 export interface TokenDenial {
-  readonly code: 'token_invalid' | 'token_expired' | 'token_revoked' | 'channel_forbidden' | 'rate_limited'
+  readonly code: TokenRefusal | 'token_revoked' | 'channel_forbidden' | 'rate_limited'
   /** How long to wait where that helps. */
   readonly waitMs: number
 }

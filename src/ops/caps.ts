@@ -1,3 +1,9 @@
+/**
+ * How many sockets of a gate, over all its threads, may be open without having said whose they are. They are counted apart
+ * from all others.
+ */
+export const maxUnidentified = 256
+
 /** How many connections may be open; 0 = no cap. */
 export interface ConnectionLimits {
   readonly total: number

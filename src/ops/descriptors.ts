@@ -22,10 +22,10 @@ const reserveShare = 0.05
 
 /**
  * How many connections `limit` descriptors allow, after a reserve of 64 or 5 % (the larger) for listeners, files and
- * the admin port. At least 1, since 0 means no cap; 0 only when there is no limit.
+ * the admin port, and of what is counted apart. At least 1, since 0 means no cap; 0 only when there is no limit.
  */
-export function connectionsWithin(limit: number | undefined): number {
+export function connectionsWithin(limit: number | undefined, countedApart = 0): number {
   if (limit === undefined) return 0
   const reserve = Math.max(reserveAtLeast, Math.ceil(limit * reserveShare))
-  return Math.max(1, limit - reserve)
+  return Math.max(1, limit - reserve - countedApart)
 }

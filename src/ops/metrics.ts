@@ -35,6 +35,7 @@ export interface Counters {
   messagesPublished: number
   messagesDropped: number
   connectionsClosed: Partial<Record<CloseReason, number>>
+  keyFetches: Partial<Record<'ok' | 'failed', number>>
 }
 
 export const createCounters = (): Counters => ({
@@ -48,6 +49,7 @@ export const createCounters = (): Counters => ({
   messagesPublished: 0,
   messagesDropped: 0,
   connectionsClosed: {},
+  keyFetches: {},
 })
 
 /** One more of `key`. */
@@ -178,6 +180,9 @@ export function createMetrics({ replay, bus, snapshot }: MetricsSources): Metric
   )
   counterBy('connections_closed_total', 'reason', 'WebSockets closed, by reason', () => ({
     ...current.counters.connectionsClosed,
+  }))
+  counterBy('key_fetches_total', 'outcome', 'Fetches of the keys of the identity provider', () => ({
+    ...current.counters.keyFetches,
   }))
   gauge('ticketgate_connections', 'WebSockets open now', () => current.connections)
   gauge('ticketgate_logins_pending', 'Password checks running or waiting', () => current.loginsPending)

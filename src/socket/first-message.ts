@@ -7,9 +7,6 @@ import type { Incoming } from './encoding.js'
 import { endWith, type SocketTable } from './lifecycle.js'
 import { addressKeyOf, rightsOf, type Socket } from './session.js'
 
-/** How many sockets of a gate, over all its threads, may be open without having said whose they are. */
-export const maxUnidentified = 256
-
 /** Counts the sockets of one thread whose user is not known yet: apart from all others, so they crowd out nobody. */
 export interface Lobby {
   /** False when it is full. */
@@ -49,6 +46,9 @@ export function createFirstMessage({ check, caps, lobby, table, embedding, enter
     const denial = 'code' in token ? token : check.permit(token, session.channel, nowMs)
     if (denial?.code === 'rate_limited')
       return refuse(ws, closeCode.rateLimited, `retry_after_ms=${Math.ceil(denial.waitMs)}`)
+    // Nothing is wrong with the token: come back for it.
+    if (denial?.code === 'keys_unavailable')
+      return refuse(ws, closeCode.draining, `retry_after_ms=${Math.ceil(1000 * (1 + Math.random()))}`)
     if (denial?.code === 'channel_forbidden') return refuse(ws, closeCode.revoked, denial.code)
     if ('code' in token) return refuse(ws, closeCode.sessionExpired, token.code)
 

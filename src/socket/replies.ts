@@ -25,6 +25,11 @@ export const fail = (ws: Socket, code: string, detail: string, id: unknown): voi
 
 /** The first message to a socket whose user is known. */
 export function welcome(ws: Socket): void {
-  const { id, user, channel, expiresAtSeconds } = ws.getUserData().session
-  send(ws, { type: 'welcome', session: id, user, channel, expires: expiresAtSeconds })
+  const { id, user, channel, expiresAtSeconds, encoding } = ws.getUserData().session
+  // Every handshake sends it. Nothing in it but the user's name can need escaping: the rest is checked characters.
+  if (encoding.name === 'json')
+    ws.send(
+      `{"type":"welcome","session":"${id}","user":${JSON.stringify(user)},"channel":"${channel}","expires":${expiresAtSeconds}}`,
+    )
+  else send(ws, { type: 'welcome', session: id, user, channel, expires: expiresAtSeconds })
 }

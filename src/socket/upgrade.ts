@@ -4,7 +4,7 @@ import { Refusal, type RefusalCode, refusalCodes } from '../errors.js'
 import { addressKey } from '../http/address.js'
 import type { OriginPolicy } from '../http/origins.js'
 import { problemBody, problemType, statusLine } from '../http/problem.js'
-import { type ClientView, framingOf, queryOf } from '../http/request.js'
+import { type ClientView, fieldValues, framingOf, queryOf } from '../http/request.js'
 import type { Server } from '../http/server.js'
 import type { ConnectionCaps } from '../ops/caps.js'
 import type { Log } from '../ops/log.js'
@@ -53,6 +53,7 @@ interface Handshake {
   readonly path: string
   readonly query: string
   readonly upgrade: string
+  readonly connection: string
   readonly version: string
   readonly protocols: string
   readonly origin: string
@@ -65,6 +66,12 @@ interface Admitted {
   /** The subprotocol to echo, '' for none. */
   readonly protocol: string
 }
+
+const asksToUpgrade = /(?:^|[, \t])upgrade(?:$|[, \t])/i
+
+/** The field may come in several lines (RFC 6455 section 11.3.4), and a ticket may be in each. */
+const offeredProtocols = (req: HttpRequest): string =>
+  req.getHeader('sec-websocket-protocol') === '' ? '' : fieldValues(req, 'sec-websocket-protocol').join(',')
 
 type Decision = Admitted | RefusalCode
 
@@ -92,6 +99,8 @@ export function createGateKeeper(parts: GateParts) {
     if (parts.isDraining()) return 'draining'
     if (handshake.version !== '13' || handshake.upgrade.toLowerCase() !== 'websocket')
       return 'upgrade_required'
+    // Without it a proxy passes on a plain request, and would take what follows for more of them (RFC 6455 section 4.2.1).
+    if (!asksToUpgrade.test(handshake.connection)) return 'upgrade_required'
     const channel = handshake.path.slice(routes.channel.length)
     if (!isChannelName(channel)) return 'channel_invalid'
 
@@ -282,8 +291,9 @@ export function createGateKeeper(parts: GateParts) {
         path: req.getUrl(),
         query: queryOf(req),
         upgrade: req.getHeader('upgrade'),
+        connection: req.getHeader('connection'),
         version: req.getHeader('sec-websocket-version'),
-        protocols: req.getHeader('sec-websocket-protocol'),
+        protocols: offeredProtocols(req),
         origin: req.getHeader('origin'),
         ownOrigin: () => clients.ownOrigin(res, req),
         address: () => clients.address(res, req),

@@ -4,6 +4,7 @@ import { type ChannelPatterns, isChannelPatterns } from '../ticket/rights.js'
 /** What a token says, once it is verified. */
 export interface TokenClaims {
   readonly user: string
+  /** By a clock that may be ahead of ours: the earliest it can have been, so that no revocation misses it. */
   readonly issuedAtSeconds: number
   readonly expiresAtSeconds: number
   /** The login session, where the issuer names one (`sid`). */
@@ -12,7 +13,8 @@ export interface TokenClaims {
   readonly subscribe?: ChannelPatterns
 }
 
-export type TokenRefusal = 'token_invalid' | 'token_expired'
+/** `keys_unavailable`: nothing can be verified, since the identity provider has not been reached yet. */
+export type TokenRefusal = 'token_invalid' | 'token_expired' | 'keys_unavailable'
 
 export interface TokenPolicy {
   /** Longest life of a token, `exp` - `iat`. */
@@ -21,6 +23,8 @@ export interface TokenPolicy {
   readonly issuer?: string | undefined
   /** Demanded among `aud`, where set. */
   readonly audience?: string | undefined
+  /** How far the clock of the issuer may be off: 0, where it is ours. */
+  readonly skewSeconds?: number | undefined
 }
 
 /**
@@ -33,19 +37,20 @@ export function checkTokenClaims(
   nowMs: number,
 ): TokenClaims | TokenRefusal {
   const { sub, exp, iat, nbf, iss, aud, sid, channels } = payload
+  const skewMs = (policy.skewSeconds ?? 0) * 1000
   if (typeof sub !== 'string' || !isUserName(sub) || !isSeconds(exp) || !isSeconds(iat))
     return 'token_invalid'
-  if (nbf !== undefined && (!isSeconds(nbf) || nbf * 1000 > nowMs)) return 'token_invalid'
-  if (iat * 1000 > nowMs || exp <= iat || exp - iat > policy.maxTtlSeconds) return 'token_invalid'
+  if (nbf !== undefined && (!isSeconds(nbf) || nbf * 1000 > nowMs + skewMs)) return 'token_invalid'
+  if (iat * 1000 > nowMs + skewMs || exp <= iat || exp - iat > policy.maxTtlSeconds) return 'token_invalid'
   if (policy.issuer !== undefined && iss !== policy.issuer) return 'token_invalid'
   if (policy.audience !== undefined && !names(aud, policy.audience)) return 'token_invalid'
   if (sid !== undefined && !(typeof sid === 'string' && isSessionId(sid))) return 'token_invalid'
   const rights = readRights(channels)
   if (rights === undefined) return 'token_invalid'
-  if (nowMs >= exp * 1000) return 'token_expired'
+  if (nowMs >= exp * 1000 + skewMs) return 'token_expired'
   return {
     user: sub,
-    issuedAtSeconds: iat,
+    issuedAtSeconds: Math.max(0, iat - skewMs / 1000),
     expiresAtSeconds: exp,
     ...(sid === undefined ? {} : { session: sid }),
     ...rights,

@@ -2,7 +2,7 @@ import t from 'tap'
 import { jsonOf, knock, postJson, type Reply, request } from '../support/http.js'
 import { isProblem } from '../support/problem.js'
 import { RawConnection, upgradeText } from '../support/raw.js'
-import { adminKey, runServe, startServer, type TestServer } from '../support/server.js'
+import { adminKey, startServer, type TestServer } from '../support/server.js'
 import { type Client, enter, socketUrl } from '../support/tclient.js'
 import { gatePath, mint, mintWith, tokenFor } from '../support/tokens.js'
 
@@ -183,45 +183,4 @@ t.test('on SIGTERM the sockets of both threads are closed with 1012, and it leav
     [],
   )
   t.strictSame(await exit, { code: 0, signal: null })
-})
-
-t.test('of two processes on one port the second does not start, whatever their threads', async t => {
-  for (const [first, second] of [
-    ['2', '2'],
-    ['2', '1'],
-    ['1', '2'],
-    ['1', '1'],
-  ] as const) {
-    const server = await startServer(t, { env: { TICKETGATE_THREADS: first } })
-    const { code, stderr } = await runServe(t, {
-      TICKETGATE_THREADS: second,
-      TICKETGATE_PORT: String(server.port),
-    })
-    t.equal(code, 1, `${first} and ${second} threads`)
-    t.match(
-      stderr,
-      new RegExp(`port ${server.port}: .*TICKETGATE_PORT`),
-      'it names the port, and what to set',
-    )
-    t.equal((await knock(server.url, gatePath(await mint(server.url)))).status, 101, 'the first goes on')
-    await server.stop()
-  }
-})
-
-t.test('two processes that start on one port at once: one of them has it', async t => {
-  const server = await startServer(t)
-  const { port } = server
-  await server.stop()
-  const env = { ...two, TICKETGATE_PORT: String(port) }
-  const outcomes = await Promise.allSettled(Array.from({ length: 3 }, () => startServer(t, { env })))
-  const started = outcomes.filter(outcome => outcome.status === 'fulfilled')
-  t.ok(started.length <= 1, `${started.length} started`)
-  for (const { value } of started)
-    t.equal((await knock(value.url, gatePath(await mint(value.url)))).status, 101)
-})
-
-t.test('the memory of one thread is none for two: it does not start', async t => {
-  const { code, stderr } = await runServe(t, { ...two, TICKETGATE_REPLAY: 'memory' })
-  t.equal(code, 1)
-  t.match(stderr, /TICKETGATE_REPLAY: memory .* use shared, or one thread/)
 })

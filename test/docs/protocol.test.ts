@@ -1,14 +1,15 @@
 import { readFileSync } from 'node:fs'
+import { unpack } from 'msgpackr'
 import t, { type Test } from 'tap'
 import { closeCode, messageError } from '../../src/protocol.js'
 import type { Json } from '../support/http.js'
 import { startServer } from '../support/server.js'
-import { type Client, enter, socketUrl } from '../support/tclient.js'
+import { type Client, enter, open, socketUrl } from '../support/tclient.js'
 import { gatePath, mintWith, tokenFor } from '../support/tokens.js'
 import { codeBlocks, tableUnder } from './markdown.js'
 
 const protocol = readFileSync(new URL('../../src/socket/PROTOCOL.md', import.meta.url), 'utf8')
-const server = await startServer(t)
+const server = await startServer(t, { env: { TICKETGATE_FIRST_MESSAGE_SECONDS: '30' } })
 
 /** Rights under which the examples go as they are told. */
 const channels = { publish: ['lobby'], subscribe: ['lobby', 'news'] }
@@ -25,13 +26,21 @@ const comparable = (message: Json): Json => ({
   ...('expires' in message ? { expires: Number.isInteger(message.expires) } : {}),
 })
 
+const token = (): string => tokenFor('maggie', { channels, sid: 'WZ3kQ0m8' })
+
+/** A message with a ticket or token in the place of the one that is not written out. */
+const withSecrets = async (message: string): Promise<string> =>
+  message.includes('"AQAB…"')
+    ? message.replace('AQAB…', (await mintWith(server.url, token())).ticket)
+    : message.replace('eyJ…', token())
+
 async function play(t: Test, example: string): Promise<void> {
   const [maggie, theo] = [
     await openAs('maggie', { channels, sid: 'WZ3kQ0m8' }),
     await openAs('theo', { sid: 'T9' }),
   ]
   for (const line of example.split('\n')) {
-    if (line.startsWith('→ ')) maggie.client.send(line.slice(2))
+    if (line.startsWith('→ ')) maggie.client.send(await withSecrets(line.slice(2)))
     else if (line.startsWith('← ')) {
       const expected = JSON.parse(line.slice(2)) as Json
       if (expected.type === 'message')
@@ -47,17 +56,38 @@ async function play(t: Test, example: string): Promise<void> {
 t.test('the examples go as they are told', async t => {
   const examples = codeBlocks(protocol, 'wire')
   for (const example of examples) await play(t, example)
+  const [first = '', ...others] = codeBlocks(protocol, 'first')
+  t.strictSame(others, [])
+  examples.push(first)
+  const [said = '', heard = ''] = first.split('\n').map(line => line.slice(2))
+  const client = await open(socketUrl(server.url, '/channel/lobby'))
+  t.strictSame(comparable(await client.ask(await withSecrets(said))), comparable(JSON.parse(heard) as Json))
+  await client.close()
   const types = new Set([...examples.join('\n').matchAll(/^. \{"type":"(\w+)"/gm)].map(([, type]) => type))
   t.strictSame(
     [...types].sort(),
-    ['error', 'message', 'ok', 'ping', 'pong', 'publish', 'shout', 'subscribe', 'unsubscribe', 'welcome'],
+    [
+      'auth',
+      'error',
+      'message',
+      'ok',
+      'ping',
+      'pong',
+      'publish',
+      'renew',
+      'renewed',
+      'shout',
+      'subscribe',
+      'unsubscribe',
+      'welcome',
+    ],
     'every message has one',
   )
 })
 
 t.test('all close codes are there', async t => {
   const codes = tableUnder(protocol, '## 5. The end').map(([code]) => Number(code))
-  t.strictSame(codes, Object.values(closeCode).sort())
+  t.strictSame([...new Set(codes)], Object.values(closeCode).sort())
 })
 
 t.test('all codes of errors are there', async t => {
@@ -69,4 +99,22 @@ t.test('all codes of errors are there', async t => {
     rows.map(([code]) => code),
     Object.values(messageError).map(code => `\`${code}\``),
   )
+})
+
+t.test('messages of MessagePack are as they are written out', async t => {
+  const [block = ''] = codeBlocks(protocol, 'msgpack')
+  const [said, heard] = block.split('\n').map(line => {
+    const [message = '', bytes = ''] = line.split(/ {2,}/)
+    const packed = Buffer.from(bytes.replaceAll(' ', ''), 'hex')
+    t.strictSame(unpack(packed), JSON.parse(message), message)
+    return packed
+  })
+  const { ticket } = await mintWith(server.url, tokenFor('maggie'))
+  const { client } = await enter(socketUrl(server.url, gatePath(ticket)), {
+    protocols: ['ticketgate.v1.msgpack'],
+  })
+  const answered = new Promise(resolve => client.socket.once('message', resolve))
+  client.send(said)
+  t.strictSame(await answered, heard)
+  await client.close()
 })

@@ -4,18 +4,19 @@ import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import WebSocket from 'ws'
+import { type ConnectOptions, connect } from '../../src/client/index.js'
 import { optionsTable } from '../../src/config.js'
 import { refusalCodes, statusOf } from '../../src/errors.js'
-import { bearer, type Json, request } from '../support/http.js'
+import { bearer, type Json, knock, request } from '../support/http.js'
 import { adminKey, development, jwtSecret, startServer, temporaryDirectory } from '../support/server.js'
 import { enter, socketUrl } from '../support/tclient.js'
-import { gatePath, mintWith, tokenFor } from '../support/tokens.js'
+import { gatePath, mint, mintWith, tokenFor } from '../support/tokens.js'
 import { between, codeBlocks, rowsOf, tableUnder } from './markdown.js'
 
 const root = new URL('../../', import.meta.url)
 const read = (path: string): string => readFileSync(new URL(path, root), 'utf8')
 const readme = read('README.md')
-const [browserSnippet = '', embedSnippet = ''] = codeBlocks(readme, 'js')
+const [browserSnippet = '', clientSnippet = '', embedSnippet = ''] = codeBlocks(readme, 'js')
 
 t.equal(between(readme, 'options'), optionsTable(), 'the table of options is the one that the schema gives')
 
@@ -42,7 +43,13 @@ t.test('every metric is in the table', async t => {
 })
 
 t.test('links within the repository lead somewhere', async t => {
-  for (const page of ['README.md', 'CHANGELOG.md', 'src/ticket/FORMAT.md', 'src/socket/PROTOCOL.md']) {
+  for (const page of [
+    'README.md',
+    'CHANGELOG.md',
+    'src/ticket/FORMAT.md',
+    'src/socket/PROTOCOL.md',
+    'src/replay/EXACTNESS.md',
+  ]) {
     const text = read(page)
     for (const [, target = ''] of text.matchAll(/\]\(([^)\s]+)\)/g)) {
       if (target.startsWith('https://')) continue
@@ -109,6 +116,31 @@ t.test('the snippet for pages works', async t => {
   socket.terminate()
 })
 
+t.test('the snippet for the client works', async t => {
+  const server = await startServer(t)
+  const code = clientSnippet
+    .replace(/^import .*\n/, '')
+    .replace('https://gate.example.com', server.url)
+    .replace('/my/own/token', `data:application/json,${JSON.stringify({ token: tokenFor('maggie') })}`)
+  t.equal(clientSnippet.split('\n').length, 9, 'in nine lines')
+  const peer = (await enter(socketUrl(server.url, gatePath(await mint(server.url, 'theo'), 'lobby')))).client
+  const heard = new Promise<unknown[]>(resolve => {
+    const console = { log: (...words: unknown[]) => resolve(words) }
+    const opened = (options: ConnectOptions) => {
+      const gate = connect({ WebSocket, ...options })
+      t.teardown(() => gate.close())
+      return gate
+    }
+    new Function('connect', 'console', `return (async () => { ${code} })()`)(opened, console)
+  })
+  t.match(await peer.next(), { channel: 'lobby', data: { text: 'hello' }, user: 'maggie' })
+  const other = (await enter(socketUrl(server.url, gatePath(await mint(server.url, 'theo'), 'other')))).client
+  await other.ask({ type: 'publish', channel: 'news', data: 1, id: 1 })
+  t.strictSame(await heard, ['news', 'theo', 1])
+  await peer.close()
+  await other.close()
+})
+
 t.test('the snippet for embedding works: it listens, serves, and ends on SIGTERM', async t => {
   const child = spawn(process.execPath, ['--input-type=module', '--eval', embedSnippet], {
     cwd: fileURLToPath(root),
@@ -131,11 +163,27 @@ t.test('the snippet for embedding works: it listens, serves, and ends on SIGTERM
       if (found !== undefined) resolve(found)
     })
   })
-  const { ticket } = await mintWith(url, tokenFor('maggie'))
-  const { client, welcome } = await enter(socketUrl(url, gatePath(ticket)), {
-    origin: 'https://app.example.com',
+  t.ok(embedSnippet.split('\n').length < 30)
+  const join = async (user: string) => {
+    const { ticket } = await mintWith(url, tokenFor(user))
+    const origin = 'https://app.example.com'
+    const { client, welcome } = await enter(socketUrl(url, gatePath(ticket, 'game')), { origin })
+    t.equal(welcome.user, user, 'the origin it was given may connect')
+    t.strictSame((await client.next()).data, { hello: user }, 'onConnect and authorize')
+    return client
+  }
+  const [client, other] = [await join('maggie'), await join('theo')]
+  client.send({ type: 'publish', data: 'e2e4' })
+  t.strictSame(await other.next(), {
+    type: 'message',
+    channel: 'game',
+    data: { move: 1, data: 'e2e4' },
+    user: 'maggie',
   })
-  t.equal(welcome.user, 'maggie', 'the origin it was given may connect')
+  await other.close()
+  t.strictSame(await client.next(), { type: 'message', channel: 'game', data: { gone: 'theo' } })
+  const { ticket } = await mintWith(url, tokenFor('maggie'))
+  t.equal((await knock(url, gatePath(ticket, 'closed'))).status, 403)
   child.kill('SIGTERM')
   t.equal((await client.closed).code, 1012)
   t.strictSame(await exited, { code: 0, signal: null })

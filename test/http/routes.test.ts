@@ -58,6 +58,18 @@ t.test('a wrong method is 405 and told which are right', async t => {
     }
 })
 
+t.test('OPTIONS from no page says which methods there are', async t => {
+  for (const [path, allow] of [
+    ['/auth', 'GET, POST, OPTIONS'],
+    ['/ws_ticket', 'GET, POST, OPTIONS'],
+    ['/healthz', 'GET, OPTIONS'],
+  ] as const) {
+    const reply = await request(server.url, path, { method: 'OPTIONS' })
+    t.match(reply, { status: 204, headers: { allow }, text: '' }, path)
+    t.equal(reply.headers['access-control-allow-origin'], undefined, path)
+  }
+})
+
 t.test('a plain GET of a channel is told to upgrade', async t => {
   for (const path of ['/channel/', '/channel/red', '/channel/?ticket=AAAA']) {
     const reply = await request(server.url, path)

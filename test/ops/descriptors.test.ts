@@ -38,4 +38,7 @@ t.test('connections within a limit', async t => {
     ['nor less', 10, 1],
   ] as const
   for (const [name, limit, connections] of cases) t.equal(connectionsWithin(limit), connections, name)
+  t.equal(connectionsWithin(1024, 256), 704, 'some are counted apart')
+  t.equal(connectionsWithin(300, 256), 1)
+  t.equal(connectionsWithin(undefined, 256), 0)
 })

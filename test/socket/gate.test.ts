@@ -101,6 +101,22 @@ t.test('a refusal never spends the ticket', async t => {
       ticket => offer(json, `ticket.${ticket}`, `ticket.${other}`),
     ],
     [
+      'in two lines of subprotocols',
+      '400 ticket_ambiguous',
+      undefined,
+      () => '/channel/',
+      ticket => ({
+        headers: { 'sec-websocket-protocol': [`${json}, ticket.${ticket}`, `ticket.${other}`] },
+      }),
+    ],
+    [
+      'in the query and a second line of subprotocols',
+      '400 ticket_ambiguous',
+      undefined,
+      gatePath,
+      ticket => ({ headers: { 'sec-websocket-protocol': [json, `ticket.${ticket}`] } }),
+    ],
+    [
       'in the subprotocols alone',
       '400 subprotocol_missing',
       undefined,
@@ -175,6 +191,9 @@ t.test('an upgrade that is none does not spend the ticket', async t => {
     ['a short key', { 'sec-websocket-key': 'c2hvcnQ=' }],
     ['no Upgrade', { upgrade: [] }],
     ['another protocol', { upgrade: 'h2c' }],
+    ['a connection that ends', { connection: 'close' }],
+    ['a connection that goes on', { connection: 'keep-alive' }],
+    ['a word that contains it', { connection: 'upgrades, x-upgrade' }],
   ] as const
   for (const [name, change] of cases) {
     const ticket = await mint(server.url)
@@ -182,6 +201,20 @@ t.test('an upgrade that is none does not spend the ticket', async t => {
     t.match(String(reply.status), /^4\d\d$/, name)
     t.equal((await knock(server.url, gatePath(ticket))).status, 101, `${name}: not spent`)
   }
+})
+
+t.test('the fields of a handshake may be written as RFC 6455 lets them', async t => {
+  const cases = [
+    ['Connection as Firefox sends it', { connection: 'keep-alive, Upgrade' }],
+    ['Connection in other letters, first of several', { connection: 'UPGRADE,keep-alive' }],
+    ['Upgrade in other letters', { upgrade: 'WebSocket' }],
+  ] as const
+  for (const [name, headers] of cases)
+    t.equal((await knock(server.url, gatePath(await mint(server.url)), { headers })).status, 101, name)
+  const lines = { 'sec-websocket-protocol': [json, `ticket.${await mint(server.url)}`] }
+  const reply = await knock(server.url, '/channel/', { headers: lines })
+  t.equal(reply.status, 101, 'subprotocols in two lines')
+  t.equal(reply.headers['sec-websocket-protocol'], json)
 })
 
 t.test('a ticket for any channel opens any, and the names at the edges', async t => {

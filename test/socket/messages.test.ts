@@ -19,14 +19,14 @@ const hearsNothing = async (client: Client): Promise<boolean> => {
 
 t.test('the welcome comes first and says who, where and until when', async t => {
   const exp = nowSeconds() + 300
-  const token = tokenFor('maggie', { exp })
-  const first = await enter(
-    socketUrl(server.url, gatePath((await mintWith(server.url, token)).ticket, 'red')),
-  )
-  const { session, ...welcome } = first.welcome
-  t.strictSame(welcome, { type: 'welcome', user: 'maggie', channel: 'red', expires: exp })
-  t.ok(typeof session === 'string' && session.length > 0, 'a session')
-  await first.client.close()
+  for (const user of ['maggie', 'quotes " and \\ and \u2028', '{"user":"admin"}', 'Zoë 🐢']) {
+    const { ticket } = await mintWith(server.url, tokenFor(user, { exp }))
+    const first = await enter(socketUrl(server.url, gatePath(ticket, 'red')))
+    const { session, ...welcome } = first.welcome
+    t.strictSame(welcome, { type: 'welcome', user, channel: 'red', expires: exp })
+    t.ok(typeof session === 'string' && session.length > 0, 'a session')
+    await first.client.close()
+  }
 })
 
 t.test('what one publishes, all others on the channel hear, and nobody else', async t => {

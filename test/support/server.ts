@@ -81,7 +81,7 @@ const killAll = (): void => {
 }
 process.once('exit', killAll)
 // A test that runs into its time limit is ended by a signal: no exit event, and its servers would live on.
-for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const)
+for (const signal of ['SIGALRM', 'SIGTERM', 'SIGINT', 'SIGHUP'] as const)
   process.once(signal, () => {
     killAll()
     process.kill(process.pid, signal)

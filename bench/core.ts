@@ -1,0 +1,303 @@
+/**
+ * What the parts of a ticket cost, in this process, without a server: CPU nanoseconds per operation, and the memory of a
+ * spent ticket. `npx tsx bench/core.ts [--rounds N] [--json FILE]`.
+ */
+import { createHmac, createSecretKey, hash, randomBytes, timingSafeEqual } from 'node:crypto'
+import { writeFileSync } from 'node:fs'
+import { parseArgs } from 'node:util'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+import { createSigner } from 'fast-jwt'
+import { createMemoryReplayCache } from '../src/replay/memory.js'
+import { createSharedReplayMemory, openSharedReplayCache } from '../src/replay/shared.js'
+import { packClaims, type TicketClaims, unpackClaims } from '../src/ticket/claims.js'
+import { fromText } from '../src/ticket/codec.js'
+import { issueTicket } from '../src/ticket/issuer.js'
+import { createBootKey, macHolds, type TicketKey, writeMac } from '../src/ticket/key-ring.js'
+import { writeNonce } from '../src/ticket/nonce.js'
+import { ownTicketsOnly, verifyTicket } from '../src/ticket/verifier.js'
+import { createTokenVerifier } from '../src/token/jwt.js'
+
+export interface CoreFigure {
+  readonly name: string
+  /** Nanoseconds of CPU time per operation, garbage collection included: of the rounds. */
+  readonly median: number
+  readonly least: number
+  /** What it should be at most, where something is stated. */
+  readonly target?: number
+}
+
+export interface CoreMemory {
+  readonly cache: string
+  readonly live: number
+  readonly bytesPerTicket: number
+}
+
+export interface CoreReport {
+  readonly figures: readonly CoreFigure[]
+  readonly memory: readonly CoreMemory[]
+}
+
+const nowMs = 1_764_000_000_123
+const nowSeconds = Math.floor(nowMs / 1000)
+const ttlSeconds = 10
+const live = 1_000_000
+
+/** What the server puts into a ticket for one channel. */
+const claims: TicketClaims = {
+  user: 'maggie',
+  sessionEndsAtSeconds: nowSeconds + 900,
+  tokenIssuedAtSeconds: nowSeconds,
+  session: 'q1w2e3r4t5y6u7i8',
+  channel: 'lobby',
+}
+
+/** A number of operations; answers something that depends on all of them, so that none is left out. */
+type Work = (operations: number) => unknown
+
+interface Row {
+  readonly name: string
+  readonly operations: number
+  readonly target?: number
+  /** Done before each round, and not measured. */
+  readonly prepare: () => Work
+}
+
+const repeat =
+  (operation: (n: number) => unknown): Work =>
+  operations => {
+    let last: unknown
+    for (let n = 0; n < operations; n++) last = operation(n)
+    return last
+  }
+
+const key = createBootKey()
+const ring = new Map([[0, key]])
+const issue = (signing: TicketKey = key): string =>
+  issueTicket(claims, { key: signing, node: '', nowMs, ttlSeconds }) ?? ''
+const sample = issue()
+const bytes = Buffer.from(sample, 'base64url')
+const body = bytes.subarray(0, -32)
+const packed = packClaims(claims)
+const verify = (text: string) => verifyTicket(text, ring, nowMs, ownTicketsOnly)
+const expiresAtMs = nowMs + ttlSeconds * 1000
+
+const nonces = (count: number): string[] => {
+  const random = randomBytes(16 * count)
+  return Array.from({ length: count }, (_, n) => random.toString('latin1', 16 * n, 16 * n + 16))
+}
+const tickets = (count: number): string[] => Array.from({ length: count }, () => issue())
+
+const openMemory = () => createMemoryReplayCache(16_000_000)
+const openShared = (capacity = 2 * live) =>
+  openSharedReplayCache(createSharedReplayMemory({ capacity, maxTtlMs: ttlSeconds * 1000, nowMs }))
+
+/** Claims at a million live nonces, in caches filled once: those claimed in the rounds come on top. */
+const claimRow = (name: string, open: typeof openMemory | typeof openShared): Row => {
+  let cache: ReturnType<typeof open> | undefined
+  const operations = 50_000
+  return {
+    name,
+    operations,
+    prepare() {
+      if (cache === undefined) {
+        cache = open()
+        for (const nonce of nonces(live)) cache.claim(nonce, expiresAtMs, nowMs)
+      }
+      const [filled, fresh] = [cache, nonces(operations)]
+      return repeat(n => filled.claim(fresh[n] ?? '', expiresAtMs, nowMs))
+    },
+  }
+}
+
+const acceptRow = (name: string, open: typeof openMemory | typeof openShared, target: number): Row => {
+  let cache: ReturnType<typeof open> | undefined
+  const operations = 20_000
+  return {
+    name,
+    operations,
+    target,
+    prepare() {
+      if (cache === undefined) {
+        cache = open()
+        for (const nonce of nonces(live)) cache.claim(nonce, expiresAtMs, nowMs)
+      }
+      const [filled, fresh] = [cache, tickets(operations)]
+      return operations => {
+        let accepted = 0
+        for (let n = 0; n < operations; n++) {
+          const ticket = verify(fresh[n] ?? '')
+          if (typeof ticket !== 'string' && filled.claim(ticket.nonce, ticket.expiresAtMs, nowMs) === 'fresh')
+            accepted++
+        }
+        if (accepted !== operations) throw new Error(`${accepted} of ${operations} were accepted`)
+        return accepted
+      }
+    },
+  }
+}
+
+function jwtRow(name: string, distinct: number): Row {
+  const secret = randomBytes(32).toString('hex')
+  const sign = createSigner({ key: secret, algorithm: 'HS256' })
+  const tokens = createTokenVerifier({
+    secret,
+    issuer: undefined,
+    audience: undefined,
+    maxTtlSeconds: 86_400,
+  })
+  const operations = 10_000
+  return {
+    name,
+    operations,
+    prepare() {
+      const seconds = Math.floor(Date.now() / 1000)
+      const signed = Array.from({ length: distinct }, () =>
+        sign({ sub: 'maggie', sid: randomBytes(12).toString('base64url'), iat: seconds, exp: seconds + 900 }),
+      )
+      const at = Date.now()
+      if (typeof tokens.verify(signed[0] ?? '', at) === 'string') throw new Error('the token is refused')
+      return repeat(n => tokens.verify(signed[n % distinct] ?? '', at))
+    },
+  }
+}
+
+const plain = (name: string, operation: (n: number) => unknown, target?: number): Row => ({
+  name,
+  operations: 50_000,
+  ...(target === undefined ? {} : { target }),
+  prepare: () => repeat(operation),
+})
+
+function rows(): Row[] {
+  const keyObject = createSecretKey(randomBytes(32))
+  const mac = bytes.subarray(-32)
+  const out = Buffer.alloc(64)
+  const forged = (() => {
+    const copy = Buffer.from(bytes)
+    copy[copy.length - 1] = (copy.at(-1) ?? 0) ^ 1
+    return copy.toString('base64url')
+  })()
+  return [
+    plain('HMAC-SHA-256 by createHmac, KeyObject', () =>
+      createHmac('sha256', keyObject).update(body).digest(),
+    ),
+    plain('HMAC-SHA-256 by crypto.hash twice, as used', () => writeMac(key, body, out, 0)),
+    plain('one crypto.hash of 64 bytes', () => hash('sha256', out, 'binary')),
+    plain('timingSafeEqual of 32 bytes', () => timingSafeEqual(mac, out.subarray(0, 32))),
+    plain('MAC and comparison, as used', () => macHolds(key, body, mac)),
+    plain('nonce by randomBytes(16)', () => randomBytes(16)),
+    plain('nonce from the pool, as used', () => writeNonce(out, 0)),
+    plain('base64url encode', () => bytes.toString('base64url')),
+    plain('base64url decode and check, as used', () => fromText(sample)),
+    plain('claims pack, as used', () => packClaims(claims)),
+    plain('claims unpack and check, as used', () => unpackClaims(packed)),
+    jwtRow('token never seen', 10_000),
+    jwtRow('token seen before', 1),
+    claimRow('claim, memory (lru-cache)', openMemory),
+    claimRow('claim, shared', openShared),
+    acceptRow('verify and claim, memory', openMemory, 4000),
+    acceptRow('verify and claim, shared', openShared, 3000),
+    plain('mint, given claims', () => issue(), 4000),
+    plain('forged: one bit of the MAC', () => verify(forged), 3000),
+    plain('forged: not base64url', () => verify(`${sample}!`), 3000),
+    plain('verify', () => verify(sample)),
+  ]
+}
+
+function measure(row: Row): number {
+  const work = row.prepare()
+  collectGarbage()
+  // CPU time, so that whoever else is busy on this machine counts for less.
+  const before = process.cpuUsage()
+  work(row.operations)
+  const { user, system } = process.cpuUsage(before)
+  return (1000 * (user + system)) / row.operations
+}
+
+setFlagsFromString('--expose-gc')
+const collectGarbage: () => void = runInNewContext('gc')
+
+/** Memory of the process that is in use, garbage left out. */
+function usedBytes(): number {
+  collectGarbage()
+  collectGarbage()
+  const { heapUsed, external, arrayBuffers } = process.memoryUsage()
+  return heapUsed + Math.max(external, arrayBuffers)
+}
+
+function remember(name: string, open: typeof openMemory | typeof openShared, shared: boolean): CoreMemory {
+  const before = usedBytes()
+  const cache = open()
+  const random = randomBytes(16)
+  for (let n = 0; n < live; n++) {
+    random.writeUInt32LE(n, 4)
+    random.writeUInt32LE(Math.imul(n, 0x9e3779b1) >>> 0, 0)
+    if (cache.claim(random.toString('latin1'), expiresAtMs, nowMs) !== 'fresh') throw new Error('not fresh')
+  }
+  // Shared memory is counted by no heap: it is what was allocated.
+  const bytes = shared ? sharedBytes : usedBytes() - before
+  return { cache: name, live: cache.size, bytesPerTicket: bytes / live }
+}
+
+const sharedBytes = createSharedReplayMemory({ capacity: live, maxTtlMs: 1000, nowMs }).buffer.byteLength
+
+/** Runs all rows, interleaved round by round. */
+export function benchCore(rounds: number, say: (text: string) => void = () => {}): CoreReport {
+  const memory = [
+    remember('memory (lru-cache)', () => createMemoryReplayCache(live), false),
+    remember('shared, both tables, of a capacity of a million', () => openShared(live), true),
+  ]
+  const all = rows()
+  const measured = new Map<string, number[]>(all.map(row => [row.name, []]))
+  for (let round = 0; round <= rounds; round++) {
+    for (const row of all) {
+      const ns = measure(row)
+      // The first round warms up.
+      if (round > 0) measured.get(row.name)?.push(ns)
+    }
+    say(round === 0 ? 'warm-up' : `round ${round}`)
+  }
+  const figures = all.map(({ name, target }) => {
+    const sorted = (measured.get(name) ?? []).toSorted((a, b) => a - b)
+    const [median = Number.NaN, least = Number.NaN] = [sorted[sorted.length >> 1], sorted[0]]
+    return { name, median, least, ...(target === undefined ? {} : { target }) }
+  })
+  return { figures, memory }
+}
+
+/** The report as lines of text. */
+export function coreTable({ figures, memory }: CoreReport): string {
+  const width = Math.max(
+    ...figures.map(({ name }) => name.length),
+    ...memory.map(({ cache }) => cache.length),
+  )
+  const line = (name: string, ...cells: readonly string[]): string =>
+    `${name.padEnd(width)}  ${cells.map(cell => cell.padStart(9)).join('  ')}`
+  return [
+    line('CPU ns per operation', 'median', 'least', 'target'),
+    ...figures.map(({ name, median, least, target }) =>
+      line(name, median.toFixed(0), least.toFixed(0), target === undefined ? '' : `≤ ${target}`),
+    ),
+    '',
+    line('memory per remembered ticket', 'bytes', 'live'),
+    ...memory.map(({ cache, bytesPerTicket, live: count }) =>
+      line(cache, bytesPerTicket.toFixed(1), String(count)),
+    ),
+  ].join('\n')
+}
+
+function main(args: string[]): void {
+  const { values } = parseArgs({
+    args,
+    options: { rounds: { type: 'string', default: '15' }, json: { type: 'string' } },
+  })
+  const rounds = Number(values.rounds)
+  if (!Number.isInteger(rounds) || rounds < 1 || rounds > 1000)
+    throw new RangeError('--rounds takes a number from 1 to 1000')
+  const report = benchCore(rounds, text => process.stderr.write(`${text}\n`))
+  console.log(`${coreTable(report)}\n\nnode ${process.versions.node}, ${rounds} rounds`)
+  if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(report, null, 2)}\n`)
+}
+
+if (import.meta.url === `file://${process.argv[1]}`) main(process.argv.slice(2))

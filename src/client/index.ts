@@ -1,0 +1,5 @@
+export { connect } from './connect.js'
+export type { Connection, ConnectOptions, Events, Retry, State, TokenRequest } from './connection.js'
+export { GateError, type Remedy } from './gate-error.js'
+export type { Message, Welcome } from './link.js'
+export type { Fetch, Socket, SocketClass } from './platform.js'

@@ -1,0 +1,26 @@
+export interface Reply {
+  readonly status: number
+  readonly body: Readonly<Record<string, unknown>>
+}
+
+/** Asks the server that this page came from. An answer that is no JSON object counts as an empty one. */
+export async function ask(
+  method: 'GET' | 'POST',
+  path: string,
+  { token, json }: { token?: string; json?: object } = {},
+): Promise<Reply> {
+  const reply = await fetch(path, {
+    method,
+    headers: {
+      ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+      ...(json === undefined ? {} : { 'content-type': 'application/json' }),
+    },
+    ...(json === undefined ? {} : { body: JSON.stringify(json) }),
+  })
+  const body: unknown = await reply.json().catch(() => ({}))
+  return { status: reply.status, body: typeof body === 'object' && body !== null ? { ...body } : {} }
+}
+
+/** A refusal in one line: status, code and detail of its problem+json. */
+export const refusalText = ({ status, body }: Reply): string =>
+  `${status} ${String(body.code ?? '')}: ${String(body.detail ?? 'no detail')}`

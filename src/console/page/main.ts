@@ -1,0 +1,15 @@
+import { setUpChat } from './chat.js'
+import { byId } from './dom.js'
+import { setUpKnock } from './knock.js'
+import { setUpFigures } from './live.js'
+import { setUpLogin } from './login.js'
+import { createSessionStore } from './session.js'
+import { setUpTicket } from './ticket.js'
+
+byId('origin', HTMLElement).textContent = location.host
+
+const sessions = createSessionStore()
+setUpLogin(sessions)
+setUpTicket(sessions, setUpKnock().onTicket)
+setUpChat(sessions)
+setUpFigures()

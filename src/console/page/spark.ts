@@ -1,0 +1,32 @@
+/** The shape of a small chart: `width` steps wide and `height` high, the newest value at its right edge. */
+export interface Spark {
+  readonly line: string
+  readonly area: string
+}
+
+/** @param values the newest last; undefined = not known, which leaves a gap */
+export function sparkOf(
+  values: readonly (number | undefined)[],
+  { width, height }: { readonly width: number; readonly height: number },
+): Spark {
+  // A flat line of ones should not look like a peak.
+  const top = Math.max(4, ...values.map(value => value ?? 0)) * 1.1
+  const first = width + 1 - values.length
+  let line = ''
+  let area = ''
+  let start: number | undefined
+  const round = (value: number): string => String(Math.round(value * 100) / 100)
+  for (const [index, value] of [...values, undefined].entries()) {
+    const x = first + index
+    if (value === undefined) {
+      if (start !== undefined) area += `L${x - 1} ${height}L${start} ${height}Z`
+      start = undefined
+      continue
+    }
+    const point = `${x} ${round(height - (value / top) * height)}`
+    line += `${start === undefined ? 'M' : 'L'}${point}`
+    area += start === undefined ? `M${point}` : `L${point}`
+    start ??= x
+  }
+  return { line, area }
+}

@@ -1,0 +1,323 @@
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import t from 'tap'
+import { type ConnectOptions, connect, GateError } from '../../src/client/index.js'
+import { connectTo } from '../support/gate-client.js'
+import { jsonOf, request } from '../support/http.js'
+import { adminKey, startServer, type TestServer } from '../support/server.js'
+import { enter, socketUrl } from '../support/tclient.js'
+import { gatePath, mint, nowSeconds, tokenFor } from '../support/tokens.js'
+
+const server = await startServer(t)
+const expired = { iat: nowSeconds() - 10, exp: nowSeconds() - 1 }
+
+const peerOn = async (at: TestServer, channel: string, user = 'theo') =>
+  (await enter(socketUrl(at.url, gatePath(await mint(at.url, user), channel)))).client
+
+const openSockets = async (at: TestServer): Promise<unknown> =>
+  jsonOf(await request(at.admin, '/connections', { headers: { authorization: `Bearer ${adminKey}` } }))
+
+t.test('opens, is welcomed, hears and is heard', async t => {
+  const gate = connectTo(t, server.url, { channel: 'lobby' })
+  t.equal(gate.state, 'connecting')
+  const welcome = await gate.next('open')
+  t.match(welcome, { user: 'maggie', channel: 'lobby' })
+  t.equal(gate.state, 'open')
+  const peer = await peerOn(server, 'lobby')
+  peer.send({ type: 'publish', data: { text: 'hi' } })
+  t.strictSame(await gate.next('message'), { channel: 'lobby', data: { text: 'hi' }, user: 'theo' })
+  await gate.publish({ text: 'hello' })
+  t.match(await peer.next(), { type: 'message', channel: 'lobby', data: { text: 'hello' }, user: 'maggie' })
+  await peer.close()
+})
+
+t.test('carries the ticket in the subprotocols: no URL holds one', async t => {
+  const gate = connectTo(t, server.url, { channel: 'lobby' })
+  await gate.opened()
+  t.strictSame(gate.urls, [`${socketUrl(server.url, '/channel/lobby')}`])
+  t.equal(gate.tickets.length, 1)
+})
+
+t.test('subscribes and unsubscribes, each answered', async t => {
+  const gate = connectTo(t, server.url, { channel: 'lobby' })
+  // Before it is open, too.
+  await gate.subscribe('news')
+  const peer = await peerOn(server, 'other')
+  const say = (channel: string, data: string) => peer.ask({ type: 'publish', channel, data, id: 1 })
+  await say('news', 'one')
+  t.match(await gate.next('message'), { channel: 'news', data: 'one' })
+  await gate.unsubscribe('news')
+  await gate.unsubscribe('lobby')
+  await say('news', 'unheard')
+  await say('lobby', 'unheard')
+  await gate.subscribe('lobby')
+  await say('lobby', 'two')
+  t.match(await gate.next('message'), { channel: 'lobby', data: 'two' })
+  await gate.publish('three', 'other')
+  t.match(await peer.next(), { channel: 'other', data: 'three' })
+  await peer.close()
+})
+
+t.test(
+  'what the server refuses on the socket is rejected with its code, and the connection stays',
+  async t => {
+    const claims = { channels: { publish: [], subscribe: ['lobby'] } }
+    const gate = connectTo(t, server.url, { channel: 'lobby', claims })
+    await gate.opened()
+    await t.rejects(gate.publish('no'), { name: 'GateError', code: 'channel_forbidden' })
+    await t.rejects(gate.subscribe('admin'), { name: 'GateError', code: 'channel_forbidden' })
+    await t.rejects(gate.subscribe('no such name!'), { code: 'channel_invalid' })
+    t.equal(gate.state, 'open')
+  },
+)
+
+t.test('a ticket for the channel only opens that one', async t => {
+  const gate = connectTo(t, server.url, { channel: 'lobby', channelOnly: true })
+  await gate.opened()
+  await t.rejects(gate.subscribe('news'), { code: 'channel_forbidden' })
+})
+
+t.test('reads by an async iterator, which ends with close()', async t => {
+  const gate = connectTo(t, server.url, { channel: 'loop' })
+  await gate.opened()
+  const peer = await peerOn(server, 'loop')
+  const read: unknown[] = []
+  const reading = (async () => {
+    for await (const { data } of gate) {
+      read.push(data)
+      if (read.length === 3) await gate.close()
+    }
+  })()
+  for (const data of [1, 2, 3]) peer.send({ type: 'publish', data })
+  await reading
+  t.strictSame(read, [1, 2, 3])
+  await peer.close()
+})
+
+t.test('leaving the loop leaves the connection', async t => {
+  const gate = connectTo(t, server.url, { channel: 'loop' })
+  await gate.opened()
+  const peer = await peerOn(server, 'loop')
+  peer.send({ type: 'publish', data: 1 })
+  for await (const { data } of gate) {
+    t.equal(data, 1)
+    break
+  }
+  t.equal(gate.state, 'open')
+  await peer.close()
+})
+
+t.test('a reader that does not read is told, and costs no more than its limit', async t => {
+  const gate = connectTo(t, server.url, { channel: 'slow' })
+  const reader = gate.messages(2)
+  await gate.opened()
+  const peer = await peerOn(server, 'slow')
+  for (const data of [1, 2, 3]) peer.send({ type: 'publish', data })
+  for (const data of [1, 2, 3]) t.match(await gate.next('message'), { data })
+  t.match(await reader.next(), { value: { data: 1 } })
+  t.match(await reader.next(), { value: { data: 2 } })
+  await t.rejects(reader.next(), { code: 'reader_too_slow' })
+  t.strictSame(await reader.next(), { value: undefined, done: true })
+  await peer.close()
+})
+
+t.test('a listener that throws hurts nobody else', async t => {
+  const gate = connectTo(t, server.url)
+  const thrown = new Promise(resolve => process.once('uncaughtException', resolve))
+  gate.on('open', () => {
+    throw new Error('of the listener')
+  })
+  const second = new Promise(resolve => gate.on('open', resolve))
+  await second
+  t.match(await thrown, { message: 'of the listener' })
+  t.equal(gate.state, 'open')
+})
+
+t.test('a listener can be taken off', async t => {
+  const gate = connectTo(t, server.url)
+  const off = gate.on('open', () => t.fail('it was taken off'))
+  off()
+  await gate.next('open')
+})
+
+t.test('close() is clean and final', async t => {
+  const alone = await startServer(t)
+  const gate = connectTo(t, alone.url)
+  await gate.opened()
+  t.strictSame(await openSockets(alone), { connections: 1 })
+  await gate.close()
+  t.strictSame(await openSockets(alone), { connections: 0 })
+  t.equal(gate.state, 'closed')
+  t.match(await gate.next('close'), { code: 'closed' })
+  await t.rejects(gate.publish(1), { code: 'not_open' })
+  await t.rejects(gate.opened(), { code: 'closed' })
+  await t.rejects(gate.subscribe('x'), { code: 'closed' })
+  t.strictSame(await gate.messages().next(), { value: undefined, done: true })
+  await gate.close()
+  t.equal(gate.heard.filter(({ name }) => name === 'close').length, 1)
+  t.equal(gate.tickets.length, 1)
+})
+
+t.test('close() before it is open opens nothing', async t => {
+  const gate = connectTo(t, server.url)
+  await gate.close()
+  t.match(await gate.next('close'), { code: 'closed' })
+  t.strictSame(gate.tickets, [])
+})
+
+t.test('close() does not wait for a getToken that never answers', async t => {
+  const gate = connectTo(t, server.url, { getToken: () => new Promise(() => {}) })
+  await gate.close()
+  t.equal(gate.state, 'closed')
+})
+
+t.test('close() in a listener of retry ends the waiting', async t => {
+  const gate = connectTo(t, server.url, {
+    getToken: () => Promise.reject(new Error('away')),
+    minDelayMs: 3_600_000,
+    maxDelayMs: 3_600_000,
+  })
+  const closed = new Promise<void>(resolve => gate.on('retry', () => resolve(gate.close())))
+  await closed
+  t.equal(gate.state, 'closed')
+})
+
+t.test('a socket that the platform refuses to make is given up', async t => {
+  class Refusing {
+    constructor() {
+      throw new Error('SecurityError')
+    }
+  }
+  const gate = connectTo(t, server.url, { WebSocket: Refusing as never })
+  t.match(await gate.next('close'), { code: 'socket_unavailable' })
+})
+
+t.test('a server that begins an answer and does not end it is left after the time limit', async t => {
+  const stalling = createServer((_, response) => {
+    response.writeHead(200, { 'content-type': 'application/json' }).write('{"ticket":')
+  }).listen(0, '127.0.0.1')
+  await once(stalling, 'listening')
+  t.teardown(() => stalling.closeAllConnections())
+  t.teardown(() => stalling.close())
+  const url = `http://127.0.0.1:${(stalling.address() as AddressInfo).port}`
+  const gate = connectTo(t, url, { timeoutMs: 50 })
+  t.match(await gate.next('retry'), { error: { code: 'bad_reply' } })
+})
+
+t.test('a handshake that is refused for another reason than the ticket is tried again', async t => {
+  const small = await startServer(t, { env: { TICKETGATE_MAX_CONNECTIONS: '1' } })
+  const peer = await peerOn(small, 'only')
+  const gate = connectTo(t, small.url)
+  t.match(await gate.next('retry'), { error: { code: 'handshake_failed' } })
+  await peer.close()
+  await gate.opened()
+})
+
+t.test('gives up on what no attempt can heal, and says what', async t => {
+  const nothing = { channels: { publish: [], subscribe: [] } }
+  const cases = [
+    [
+      'a channel without right',
+      { channel: 'red', channelOnly: true, claims: nothing },
+      'channel_forbidden',
+      1,
+    ],
+    ['a server that is not there under this path', { url: `${server.url}/elsewhere` }, 'not_found', 1],
+    ['a token that is none, twice', { getToken: () => 'no.token.here' }, 'token_invalid', 2],
+    ['no token', { getToken: () => '' }, 'token_invalid', 2],
+    ['a token that has expired', { claims: expired }, 'token_expired', 2],
+    [
+      'getToken gives up',
+      { getToken: () => Promise.reject(new GateError('signed_out', 'Nobody is here.')) },
+      'signed_out',
+      1,
+    ],
+  ] as const
+  for (const [name, options, code, asked] of cases) {
+    const gate = connectTo(t, server.url, options)
+    const opened = t.rejects(gate.opened(), { code }, `${name}: opened() rejects`)
+    t.match(await gate.next('close'), { code }, name)
+    await opened
+    t.equal(gate.asked.length, asked, `${name}: getToken was asked ${asked} times`)
+    if (asked === 2) t.strictSame(gate.asked, [false, true], `${name}: the second time for a fresh one`)
+    t.strictSame(gate.tickets, [], `${name}: no socket`)
+    await t.rejects(gate.messages().next(), { code }, `${name}: a reader is told`)
+  }
+})
+
+t.test('a refused token is asked for once more, and the fresh one will do', async t => {
+  const gate = connectTo(t, server.url, {
+    getToken: ({ fresh }) => tokenFor('maggie', fresh ? {} : expired),
+  })
+  await gate.opened()
+  t.strictSame(gate.asked, [false, true])
+  t.match(await gate.next('retry'), { error: { code: 'token_expired' }, delayMs: 0 })
+})
+
+t.test('what may pass is tried again', async t => {
+  let times = 0
+  const gate = connectTo(t, server.url, {
+    async getToken() {
+      if (++times < 3) throw new Error('the login server is away')
+      return tokenFor('maggie')
+    },
+  })
+  await gate.opened()
+  for (const failures of [1, 2]) {
+    const retry = await gate.next('retry')
+    t.match(retry, { failures, error: { code: 'token_unavailable' } })
+    t.ok(retry.delayMs <= 20 * 2 ** (failures - 1), 'within the bounds of the backoff')
+  }
+})
+
+t.test('Retry-After is honoured', async t => {
+  const limited = await startServer(t, { env: { TICKETGATE_TICKET_RATE: '1/1' } })
+  await mint(limited.url)
+  const gate = connectTo(t, limited.url)
+  const { error, delayMs } = await gate.next('retry')
+  t.match(error, { code: 'rate_limited', retryAfterMs: 1000 })
+  t.ok(delayMs >= 1000 && delayMs <= 1020, `as long, and a little spread: ${delayMs}`)
+  await gate.opened()
+})
+
+t.test('a flood is closed, and comes back when the server said', async t => {
+  const strict = await startServer(t, { env: { TICKETGATE_MESSAGE_RATE: '2/1' } })
+  const gate = connectTo(t, strict.url)
+  await gate.opened()
+  const sent = await Promise.allSettled(Array.from({ length: 9 }, (_, index) => gate.publish(index)))
+  const rejected = sent.flatMap(each => (each.status === 'rejected' ? [each.reason as GateError] : []))
+  t.ok(rejected.length >= 4, 'what was not answered is rejected')
+  t.ok(rejected.every(({ code }) => code === 'connection_lost'))
+  const { error, delayMs } = await gate.next('retry')
+  t.equal(error.code, 'rate_limited')
+  t.ok(error.retryAfterMs !== undefined && error.retryAfterMs >= 1000, `${error.retryAfterMs}`)
+  t.ok(delayMs >= (error.retryAfterMs ?? 0))
+  await gate.opened()
+})
+
+t.test('a session that ends unrenewed is followed by one with a fresh token', async t => {
+  let renewals = 0
+  const gate = connectTo(t, server.url, {
+    getToken({ fresh }) {
+      if (!fresh) return tokenFor('maggie', { exp: nowSeconds() + 3 })
+      // A ticket of somebody else renews nothing.
+      return tokenFor(++renewals === 1 ? 'theo' : 'maggie')
+    },
+  })
+  const { expires } = await gate.next('open')
+  t.match(await gate.next('retry'), { error: { code: 'session_expired' }, delayMs: 0 })
+  t.ok((await gate.next('open')).expires > expires + 500)
+  t.strictSame(gate.asked, [false, true, true])
+})
+
+t.test('options that can not work are refused at once', async t => {
+  const getToken = (): string => ''
+  const cases: [ConnectOptions, RegExp][] = [
+    [{ url: 'nowhere', getToken }, /^url: /],
+    [{ url: 'ftp://example.com', getToken }, /^url: /],
+    [{ url: server.url, channel: 'a b', getToken }, /^channel: /],
+  ]
+  for (const [options, message] of cases)
+    t.throws(() => connect({ WebSocket: class {} as never, ...options }), { name: 'TypeError', message })
+})

@@ -1,0 +1,171 @@
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { fileURLToPath } from 'node:url'
+import { build } from 'esbuild'
+import type { Page } from 'playwright-core'
+import t from 'tap'
+import type { Connection, ConnectOptions } from '../../src/client/index.js'
+import { openBrowser, openPage } from '../support/browser.js'
+import { freePort } from '../support/free-port.js'
+import { startServer, type TestServer } from '../support/server.js'
+import { enter, socketUrl } from '../support/tclient.js'
+import { gatePath, mint, nowSeconds, tokenFor } from '../support/tokens.js'
+
+/** What the page of this test has beside a page's own. */
+interface Scope {
+  readonly connect: (options: ConnectOptions) => Connection
+  readonly tokenFromTest: (fresh: boolean) => Promise<string>
+  gate: Connection
+  events: {
+    readonly name: string
+    readonly code?: string
+    readonly data?: unknown
+    readonly expires?: number
+  }[]
+}
+
+const { outputFiles } = await build({
+  stdin: {
+    contents: `import { connect } from 'ticketgate/client'; Object.assign(window, { connect })`,
+    resolveDir: fileURLToPath(new URL('../..', import.meta.url)),
+  },
+  bundle: true,
+  format: 'esm',
+  write: false,
+})
+
+// A page of another origin than the gate's, as most are.
+const site = createServer((_, response) =>
+  response
+    .setHeader('content-type', 'text/html')
+    .end(`<!doctype html><title>site</title><script type="module">${outputFiles[0]?.text}</script>`),
+).listen(0, '127.0.0.1')
+await once(site, 'listening')
+t.teardown(() => site.close())
+const origin = `http://127.0.0.1:${(site.address() as AddressInfo).port}`
+const browser = await openBrowser(t)
+
+interface Visit {
+  readonly page: Page
+  readonly errors: string[]
+  /** Resolves when the page has heard so many events of this name. */
+  until(name: string, count?: number): Promise<Scope['events'][number] | undefined>
+}
+
+/** Opens the page and connects there. */
+async function visit(
+  server: TestServer,
+  options: Partial<ConnectOptions>,
+  token: (fresh: boolean) => string = () => tokenFor('maggie'),
+): Promise<Visit> {
+  const { page, errors } = await openPage(browser, origin)
+  await page.exposeFunction('tokenFromTest', token)
+  await page.waitForFunction(() => 'connect' in window)
+  await page.evaluate(
+    given => {
+      const scope = window as unknown as Scope
+      scope.events = []
+      scope.gate = scope.connect({ ...given, getToken: ({ fresh }) => scope.tokenFromTest(fresh) })
+      scope.gate.on('open', ({ expires }) => scope.events.push({ name: 'open', expires }))
+      scope.gate.on('message', ({ data }) => scope.events.push({ name: 'message', data }))
+      scope.gate.on('renewed', ({ expires }) => scope.events.push({ name: 'renewed', expires }))
+      scope.gate.on('retry', ({ error }) => scope.events.push({ name: 'retry', code: error.code }))
+      scope.gate.on('close', ({ code }) => scope.events.push({ name: 'close', code }))
+    },
+    { url: server.url, channel: 'lobby', minDelayMs: 50, ...options },
+  )
+  return {
+    page,
+    errors,
+    async until(name, count = 1) {
+      await page.waitForFunction(
+        ([wanted, times]) =>
+          (window as unknown as Scope).events.filter(event => event.name === wanted).length >= times,
+        [name, count] as const,
+      )
+      const events = await page.evaluate(() => (window as unknown as Scope).events)
+      return events.filter(event => event.name === name)[count - 1]
+    },
+  }
+}
+
+const env = { TICKETGATE_ORIGINS: origin }
+
+t.test('opens across origins, hears and is heard', async t => {
+  const server = await startServer(t, { env })
+  const { page, errors, until } = await visit(server, {})
+  await until('open')
+  const { client } = await enter(socketUrl(server.url, gatePath(await mint(server.url, 'theo'), 'lobby')))
+  client.send({ type: 'publish', data: 'hello page' })
+  t.match(await until('message'), { data: 'hello page' })
+  await page.evaluate(() => (window as unknown as Scope).gate.publish('hello all'))
+  t.match(await client.next(), { type: 'message', data: 'hello all', user: 'maggie' })
+  await page.evaluate(() => (window as unknown as Scope).gate.close())
+  t.match(await until('close'), { code: 'closed' })
+  t.strictSame(errors, [])
+  await client.close()
+  await page.close()
+})
+
+t.test('comes back after a restart and hears its channels again', async t => {
+  const fixed = { ...env, TICKETGATE_PORT: await freePort() }
+  const first = await startServer(t, { env: fixed })
+  const { page, until } = await visit(first, { maxDelayMs: 500 })
+  await page.evaluate(() => (window as unknown as Scope).gate.subscribe('news'))
+  await first.stop()
+  t.match(await until('retry'), { code: 'draining' })
+  const second = await startServer(t, { env: fixed, stateDir: first.stateDir })
+  await until('open', 2)
+  // A request behind the resubscription: when it is answered, that has been.
+  await page.evaluate(() => (window as unknown as Scope).gate.publish('behind'))
+  const { client } = await enter(socketUrl(second.url, gatePath(await mint(second.url, 'theo'), 'other')))
+  client.send({ type: 'publish', channel: 'news', data: 'again' })
+  t.match(await until('message'), { data: 'again' })
+  await client.close()
+  await page.close()
+})
+
+t.test('outlives its session by a fresh token, on the same socket', async t => {
+  const server = await startServer(t, { env })
+  const { page, until } = await visit(server, {}, fresh =>
+    tokenFor('maggie', { exp: nowSeconds() + (fresh ? 600 : 3) }),
+  )
+  const first = await until('open')
+  const renewed = await until('renewed')
+  t.ok(Number(renewed?.expires) > Number(first?.expires) + 500)
+  const events = await page.evaluate(() => (window as unknown as Scope).events)
+  t.notOk(events.some(({ name }) => name === 'retry'))
+  t.equal(await page.evaluate(() => (window as unknown as Scope).gate.state), 'open')
+  await page.close()
+})
+
+t.test('gives up where nothing heals, and says what', async t => {
+  const server = await startServer(t, { env })
+  const nothing = { channels: { publish: [], subscribe: [] } }
+  const cases = [
+    ['channel_forbidden', { channelOnly: true }, () => tokenFor('maggie', nothing)],
+    ['token_invalid', {}, () => 'no.token.here'],
+  ] as const
+  for (const [code, options, token] of cases) {
+    const { page, until } = await visit(server, options, token)
+    t.match(await until('close'), { code })
+    await page.close()
+  }
+})
+
+t.test('tries at once when the network is back', async t => {
+  const fixed = { ...env, TICKETGATE_PORT: await freePort() }
+  const first = await startServer(t, { env: fixed })
+  // Nobody would wait for these delays.
+  const { page, until } = await visit(first, { minDelayMs: 3_600_000, maxDelayMs: 3_600_000 })
+  await until('open')
+  await browser.setOffline(true)
+  first.signal('SIGKILL')
+  await first.exited
+  await until('retry')
+  await startServer(t, { env: fixed, stateDir: first.stateDir })
+  await browser.setOffline(false)
+  t.ok(await until('open', 2))
+  await page.close()
+})

@@ -1,0 +1,208 @@
+import t from 'tap'
+import { keepScreenshot, openBrowser, openPage } from '../support/browser.js'
+import { consoleOn, hears, join, logIn, password, say, takeTicket, users } from '../support/console-page.js'
+import { startServer } from '../support/server.js'
+
+const browser = await openBrowser(t)
+const server = await startServer(t, { env: { ...consoleOn, TICKETGATE_TICKET_TTL_SECONDS: '600' }, users })
+
+/** What Chromium itself says of an answer that is no success; the page can not keep it from that. */
+const itsOwnWords =
+  /^Failed to load resource: the server responded with a status of 401|^WebSocket connection to .* failed: HTTP Authentication failed; no valid credentials available$/
+
+t.test('the whole walk', async t => {
+  const { page, errors } = await openPage(browser, server.url)
+  t.equal(await page.locator('button:enabled').count(), 1, 'at first one can only log in')
+
+  await page.fill('#password', 'wrong')
+  await page.click('#login button')
+  await page.waitForSelector('#login-result [data-state=refused]')
+  t.match(await page.textContent('#login-result'), /401 bad_credentials/)
+
+  await logIn(page)
+  t.match(
+    await page.textContent('#login-result'),
+    /"alg": "HS256"[\s\S]*"sub": "maggie"/,
+    'the token, decoded',
+  )
+  t.equal(await page.inputValue('#password'), '', 'the password is gone')
+
+  await takeTicket(page)
+  t.strictSame(await page.locator('#layout tbody th').allTextContents(), [
+    'version',
+    'key id',
+    'issuedAt',
+    'ttl',
+    'nonce',
+    'claims',
+    'MAC',
+  ])
+  t.match(await page.textContent('#layout'), /u user: "maggie"[\s\S]*c channel: "lobby"/)
+  const left = await page.textContent('#countdown')
+  t.match(left, /^expires in \d+\.\d s$/)
+  await page.waitForFunction(words => document.getElementById('countdown')?.textContent !== words, left)
+
+  await page.click('#connect')
+  await page.waitForSelector('#connect-result .wire')
+  t.match(await page.textContent('#connect-result'), /101 Switching Protocols[\s\S]*"type":"welcome"/)
+  t.match(await page.textContent('#countdown'), /^spent after/)
+
+  await page.click('#replay')
+  await page.waitForSelector('#replay-result [data-state=refused]')
+  t.match(await page.textContent('#replay-result'), /refused before the handshake[\s\S]*close code 1006/)
+  t.match(await page.textContent('#replay-result'), /POST \/ws_ticket\/status: used[\s\S]*ticket_used/)
+  await page.locator('#codes tr', { hasText: 'ticket_used' }).waitFor()
+  t.match(await page.textContent('#codes'), /bad_credentials/)
+  t.match(await page.getAttribute('#figures svg >> nth=0', 'aria-label'), /^Connections: now 1 open, at most/)
+  t.equal(await page.textContent('#cache-size'), '1')
+
+  await join(page)
+  const other = await openPage(browser, `${server.url}/#step-chat`)
+  await join(other.page)
+  await say(other.page, 'hello from the second tab')
+  await hears(page, 'hello from the second tab')
+  await say(page, 'and hello back <b>as text</b>')
+  await hears(other.page, 'and hello back <b>as text</b>')
+
+  await page.bringToFront()
+  for (const colorScheme of ['light', 'dark'] as const) {
+    await page.emulateMedia({ colorScheme })
+    for (const [name, width] of [
+      ['wide', 1280],
+      ['narrow', 390],
+    ] as const) {
+      await page.setViewportSize({ width, height: 900 })
+      await page.evaluate(() => scrollTo(0, 0))
+      await keepScreenshot(page, `console-${name}-${colorScheme}`)
+      const overflow = await page.evaluate(
+        () => document.documentElement.scrollWidth - document.documentElement.clientWidth,
+      )
+      t.equal(overflow, 0, `${name}, ${colorScheme}: nothing sticks out sideways`)
+    }
+  }
+  await page.click('#join')
+  await page.waitForSelector('#chat-state[data-state=closed]')
+
+  const unexpected = [...errors, ...other.errors].filter(text => !itsOwnWords.test(text))
+  t.strictSame(unexpected, [], 'no errors, no violations of the policy')
+  await other.page.close()
+  await page.close()
+})
+
+t.test('the policy holds: what is injected does not run', async t => {
+  const { page, errors } = await openPage(browser, server.url)
+  const ran = await page.evaluate(() => {
+    const script = document.createElement('script')
+    script.textContent = 'window.injected = true'
+    document.body.append(script)
+    return 'injected' in window
+  })
+  t.equal(ran, false)
+  t.match(errors.join('\n'), /Content Security Policy/, 'and violations would be seen')
+  await page.close()
+})
+
+t.test('by keyboard alone', async t => {
+  const { page, errors } = await openPage(browser, server.url)
+  /** Goes on with Tab until the element has the focus, and sees that one can see it. */
+  async function tabTo(id: string): Promise<void> {
+    for (let presses = 0; presses < 40; presses++) {
+      await page.keyboard.press('Tab')
+      const focused = await page.evaluate(() => {
+        const element = document.activeElement
+        return { id: element?.id, outline: element === null ? '' : getComputedStyle(element).outlineStyle }
+      })
+      if (focused.id !== id) continue
+      t.equal(focused.outline, 'solid', `${id} shows that it has the focus`)
+      return
+    }
+    t.fail(`Tab does not lead to ${id}`)
+  }
+  await tabTo('password')
+  await page.keyboard.type(password)
+  await page.keyboard.press('Enter')
+  await page.waitForSelector('#take button:enabled')
+  await tabTo('channel')
+  await page.keyboard.press('Enter')
+  await page.waitForSelector('#connect:enabled')
+  await tabTo('connect')
+  await page.keyboard.press('Space')
+  await page.waitForSelector('#replay:enabled')
+  await tabTo('replay')
+  await page.keyboard.press('Enter')
+  await page.waitForSelector('#replay-result [data-state=refused]')
+  await tabTo('join')
+  await page.keyboard.press('Enter')
+  await page.waitForSelector('#text:enabled')
+  await tabTo('log')
+  await tabTo('text')
+  await page.keyboard.type('typed')
+  await page.keyboard.press('Enter')
+  await page.locator('#log p', { hasText: 'you typed' }).waitFor()
+  t.strictSame(
+    errors.filter(text => !itsOwnWords.test(text)),
+    [],
+  )
+  await page.close()
+})
+
+t.test('every control has a name, and what changes is announced', async t => {
+  const { page } = await openPage(browser, server.url)
+  await logIn(page)
+  await takeTicket(page)
+  const controls = page.locator('input, button, a, meter')
+  for (const control of await controls.all()) {
+    const name = await control.evaluate(
+      element =>
+        element.getAttribute('aria-label') ??
+        (element instanceof HTMLInputElement || element instanceof HTMLMeterElement
+          ? (element.labels?.[0]?.textContent ?? element.getAttribute('aria-labelledby'))
+          : element.textContent),
+    )
+    t.match(name, /\S/, await control.evaluate(element => element.outerHTML.slice(0, 60)))
+  }
+  for (const id of ['login-result', 'take-result', 'connect-result', 'replay-result', 'chat-state', 'log'])
+    t.equal(await page.getAttribute(`#${id}`, 'aria-live'), 'polite', id)
+  t.equal(await page.getAttribute('#countdown', 'aria-live'), 'off', 'a countdown would talk without end')
+  await page.close()
+})
+
+t.test('contrast is enough in both schemes', async t => {
+  const { page } = await openPage(browser, server.url)
+  await logIn(page)
+  await takeTicket(page)
+  for (const colorScheme of ['light', 'dark'] as const) {
+    await page.emulateMedia({ colorScheme })
+    // The ring of a step fades over; texts do not.
+    const poor = await page.evaluate(poorContrasts)
+    t.strictSame(poor, [], colorScheme)
+  }
+  await page.close()
+})
+
+/** Runs in the page: all text whose contrast (WCAG 2.2, 1.4.3) is below 4.5, save that of disabled controls. */
+function poorContrasts(): string[] {
+  const numbers = (color: string): number[] => (color.match(/[\d.]+/g) ?? []).map(Number)
+  const luminance = (color: string): number => {
+    const [red = 0, green = 0, blue = 0] = numbers(color)
+      .slice(0, 3)
+      .map(part => (part <= 10 ? part / 3294 : ((part / 255 + 0.055) / 1.055) ** 2.4))
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+  }
+  const backgroundOf = (element: Element | null): string => {
+    if (element === null) return 'rgb(255, 255, 255)'
+    const color = getComputedStyle(element).backgroundColor
+    return numbers(color)[3] === 0 ? backgroundOf(element.parentElement) : color
+  }
+  const poor: string[] = []
+  for (const element of document.querySelectorAll('body *')) {
+    const text = [...element.childNodes].find(
+      node => node.nodeType === Node.TEXT_NODE && /\S/.test(node.textContent ?? ''),
+    )
+    if (text === undefined || element.closest(':disabled, noscript, script, style') !== null) continue
+    const levels = [luminance(getComputedStyle(element).color), luminance(backgroundOf(element))]
+    const ratio = (Math.max(...levels) + 0.05) / (Math.min(...levels) + 0.05)
+    if (ratio < 4.5) poor.push(`${ratio.toFixed(2)} ${element.tagName} ${text.textContent?.trim()}`)
+  }
+  return poor
+}

@@ -1,0 +1,56 @@
+import t from 'tap'
+import { openBrowser, openPage } from '../support/browser.js'
+import { consoleOn, hears, join, logIn, say, takeTicket, users } from '../support/console-page.js'
+import { freePort } from '../support/free-port.js'
+import { startServer } from '../support/server.js'
+
+const browser = await openBrowser(t)
+
+t.test('a ticket that was left to expire is refused', async t => {
+  const server = await startServer(t, { env: { ...consoleOn, TICKETGATE_TICKET_TTL_SECONDS: '1' }, users })
+  const { page } = await openPage(browser, server.url)
+  await logIn(page)
+  await takeTicket(page)
+  await page.locator('#countdown', { hasText: 'expired, unused' }).waitFor()
+  await page.click('#connect')
+  await page.waitForSelector('#connect-result [data-state=refused]')
+  t.match(await page.textContent('#connect-result'), /POST \/ws_ticket\/status: expired[\s\S]*ticket_expired/)
+  await page.locator('#codes tr', { hasText: 'ticket_expired' }).waitFor()
+  await page.close()
+})
+
+t.test('the chat comes back after a restart of the server', async t => {
+  const env = { ...consoleOn, TICKETGATE_PORT: await freePort() }
+  const first = await startServer(t, { env, users })
+  const { page } = await openPage(browser, first.url)
+  await logIn(page)
+  await join(page)
+  const { page: other } = await openPage(browser, `${first.url}/#step-chat`)
+  await join(other)
+  await first.stop()
+  await page.locator('#log', { hasText: 'draining: again in' }).waitFor()
+  await page.waitForSelector('#pulse[data-state=down]', { state: 'attached' })
+  await startServer(t, { env, stateDir: first.stateDir })
+  for (const tab of [page, other]) {
+    await tab.bringToFront()
+    await tab.waitForSelector('#chat-state[data-state=open]')
+  }
+  await say(other, 'still here')
+  await hears(page, 'still here')
+  t.match(await page.textContent('#log'), /draining: again in \d/, 'it says why it was away')
+  await other.close()
+  await page.close()
+})
+
+t.test('a session that is over ends the chat, which says what to do', async t => {
+  const server = await startServer(t, { env: { ...consoleOn, TICKETGATE_TOKEN_TTL_SECONDS: '8' }, users })
+  const { page } = await openPage(browser, server.url)
+  await logIn(page)
+  await join(page)
+  await page.waitForSelector('#chat-state[data-state=refused]')
+  t.equal(await page.textContent('#chat-state'), 'signed_out')
+  t.match(await page.textContent('#log'), /Log in again/)
+  await logIn(page)
+  await join(page)
+  await page.close()
+})

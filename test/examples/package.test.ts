@@ -1,0 +1,88 @@
+import { execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import t from 'tap'
+import { knock, request } from '../support/http.js'
+import { isProblem } from '../support/problem.js'
+import { gatePath } from '../support/tokens.js'
+
+const root = fileURLToPath(new URL('../..', import.meta.url))
+const directory = mkdtempSync(join(tmpdir(), 'ticketgate-package-'))
+t.teardown(() => rmSync(directory, { recursive: true }))
+const modules = join(directory, 'node_modules')
+mkdirSync(modules)
+
+const [packed] = JSON.parse(
+  execFileSync('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', directory], {
+    cwd: root,
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'ignore'],
+  }),
+) as [{ readonly filename: string; readonly files: readonly { readonly path: string }[] }]
+
+t.test('the package has what is built and what is documented, and nothing else', async t => {
+  const paths = packed.files.map(({ path }) => path)
+  for (const path of [
+    'dist/main.js',
+    'dist/index.d.ts',
+    'dist/ticket/index.js',
+    'dist/cluster/worker.js',
+    'src/ticket/FORMAT.md',
+    'src/ticket/vectors.json',
+    'src/replay/EXACTNESS.md',
+    'src/socket/PROTOCOL.md',
+    'README.md',
+    'LICENSE',
+  ])
+    t.ok(paths.includes(path), path)
+  t.strictSame(
+    paths.filter(
+      path => !/^(dist\/|src\/.*\.(md|json)$|test\/interop\/mint\.|[A-Z]+(\.md)?$|package\.json$)/.test(path),
+    ),
+    [],
+  )
+})
+
+t.test('the example in the README runs on the package, where there is no uWebSockets.js', async t => {
+  execFileSync('tar', ['-xzf', join(directory, packed.filename), '-C', modules])
+  execFileSync('mv', [join(modules, 'package'), join(modules, 'ticketgate')])
+  const { dependencies } = JSON.parse(readFileSync(join(modules, 'ticketgate/package.json'), 'utf8'))
+  for (const name of [...Object.keys(dependencies), 'ws'])
+    if (name !== 'uWebSockets.js') {
+      mkdirSync(dirname(join(modules, name)), { recursive: true })
+      symlinkSync(join(root, 'node_modules', name), join(modules, name))
+    }
+  const readme = readFileSync(join(root, 'README.md'), 'utf8')
+  const example = /### Tickets in any Node server\n.*?```js\n(.*?)```/s.exec(readme)?.[1] ?? ''
+  const listen = 'server.listen(8080)'
+  t.ok(example.includes(listen))
+  const file = join(directory, 'example.mjs')
+  writeFileSync(
+    file,
+    example.replace(listen, "server.listen(0, '127.0.0.1', () => console.log(server.address().port))"),
+  )
+
+  const child = spawn(process.execPath, [file], { cwd: directory, stdio: ['ignore', 'pipe', 'inherit'] })
+  t.teardown(async () => {
+    if (child.exitCode !== null) return
+    child.kill('SIGKILL')
+    await once(child, 'exit')
+  })
+  const [port] = await once(createInterface(child.stdout), 'line')
+  const base = `http://127.0.0.1:${port}`
+  const { text: ticket } = await request(base, '/')
+  const path = gatePath(ticket)
+  const outcomes = await Promise.all(Array.from({ length: 20 }, () => knock(base, path)))
+  t.equal(
+    outcomes.filter(({ status }) => status === 101).length,
+    1,
+    'of twenty sockets with one ticket one opens',
+  )
+  isProblem(t, await knock(base, path), '401 ticket_used')
+  for (const wrong of ['/', '/?ticket=x', `${path}A`])
+    isProblem(t, await knock(base, wrong), '401 ticket_invalid', wrong)
+})

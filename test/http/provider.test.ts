@@ -1,0 +1,180 @@
+import t, { type Test } from 'tap'
+import { bearer, type Json, jsonOf, knock, postJson, type Reply, request } from '../support/http.js'
+import { hasRetryAfter, isProblem } from '../support/problem.js'
+import { jwks, newKey, type Provider, signedBy, startProvider, text } from '../support/provider.js'
+import { adminKey, development, runServe, startServer } from '../support/server.js'
+import { enter, open, socketUrl } from '../support/tclient.js'
+import { gatePath, mintWith, nowSeconds, tokenFor } from '../support/tokens.js'
+
+const issuer = 'https://id.example'
+const audience = 'gate'
+const first = newKey('RS256', '2026-11')
+const second = newKey('ES256', '2026-12')
+const claims = (changes: Json = {}): Json => ({ iss: issuer, aud: audience, ...changes })
+const environmentFor = (provider: Provider): Record<string, string | undefined> => ({
+  TICKETGATE_JWKS_URL: provider.url,
+  TICKETGATE_JWT_ISSUER: issuer,
+  TICKETGATE_JWT_AUDIENCE: audience,
+  TICKETGATE_JWT_SECRET: undefined,
+})
+
+const provider = await startProvider(t, jwks(first))
+const server = await startServer(t, { env: environmentFor(provider), users: { maggie: 'secret' } })
+const present = (token: string, base = server.url): Promise<Reply> =>
+  request(base, '/ws_ticket', { headers: bearer(token) })
+
+const metric = async (name: string): Promise<string | undefined> => {
+  const { text } = await request(server.admin, '/metrics', { headers: bearer(adminKey) })
+  return text.split('\n').find(line => line.startsWith(`${name} `))
+}
+
+/** Presents a token until it is answered with `status`: fetches go on in the background. */
+const presentUntil = async (t: Test, token: string, status: number, base = server.url): Promise<Reply> => {
+  for (;;) {
+    const reply = await present(token, base)
+    if (reply.status === status || t.passing() === false) return reply
+  }
+}
+
+t.test('a token of the provider opens a socket, under its rights and until its end', async t => {
+  const exp = nowSeconds() + 100
+  const channels = { publish: ['red'], subscribe: ['red', 'blue'] }
+  const { ticket, expires } = await mintWith(server.url, signedBy(first, claims({ exp, channels })))
+  t.ok(expires <= exp)
+  const { client, welcome } = await enter(socketUrl(server.url, gatePath(ticket, 'blue')))
+  t.match(welcome, { user: 'maggie', channel: 'blue', expires: exp })
+  t.match(await client.ask({ type: 'publish', data: 1 }), { type: 'error', code: 'channel_forbidden' })
+  await client.close()
+})
+
+t.test('there is no login here', async t => {
+  for (const method of ['GET', 'POST', 'OPTIONS', 'DELETE']) {
+    const reply = await postJson(server.url, '/auth', { user: 'maggie', pwd: 'secret' }, { method })
+    isProblem(t, reply, '404 not_found', method)
+  }
+})
+
+t.test('tokens that are not of the provider, or not for us', async t => {
+  const now = nowSeconds()
+  const cases: [name: string, token: string, code: string][] = [
+    ['one of the secret of the tests', tokenFor('maggie', claims()), 'token_invalid'],
+    ['by a key that is not there', signedBy(newKey('RS256', 'x'), claims()), 'token_invalid'],
+    ['by another key of the same name', signedBy(newKey('RS256', first.kid), claims()), 'token_invalid'],
+    ['of another issuer', signedBy(first, claims({ iss: 'https://evil.test' })), 'token_invalid'],
+    ['for another audience', signedBy(first, claims({ aud: 'shop' })), 'token_invalid'],
+    ['for no audience', signedBy(first, claims({ aud: undefined })), 'token_invalid'],
+    ['over', signedBy(first, claims({ iat: now - 60, exp: now - 30 })), 'token_expired'],
+    ['not a token to log in with', signedBy(first, claims(), { typ: 'dpop+jwt' }), 'token_invalid'],
+    ['with exp 1e400', signedBy(first, claims({ exp: Number.POSITIVE_INFINITY })), 'token_invalid'],
+  ]
+  for (const [name, token, code] of cases) {
+    const reply = await present(token)
+    isProblem(t, reply, `401 ${code}`, name)
+    t.match(reply.headers['www-authenticate'], /error="invalid_token"/, name)
+  }
+})
+
+t.test('clocks may differ by the skew', async t => {
+  const now = nowSeconds()
+  const late = await present(signedBy(first, claims({ iat: now - 60, exp: now - 2 })))
+  t.equal(late.status, 200, 'a token that was over two seconds ago')
+  const { ticket } = jsonOf(late) as { ticket: string }
+  t.equal((await knock(server.url, gatePath(ticket))).status, 101, 'its ticket is good for what is left')
+  t.equal((await present(signedBy(first, claims({ iat: now + 3 })))).status, 200, 'one issued ahead')
+  isProblem(t, await present(signedBy(first, claims({ iat: now + 60 }))), '401 token_invalid')
+})
+
+t.test('a revocation covers what a clock ahead of ours dated after it', async t => {
+  const ahead = signedBy(first, claims({ sub: 'theo', iat: nowSeconds() + 3 }))
+  const { client } = await enter(socketUrl(server.url, gatePath((await mintWith(server.url, ahead)).ticket)))
+  const reply = await postJson(server.admin, '/disconnect', { user: 'theo' }, { headers: bearer(adminKey) })
+  t.equal(reply.status, 200)
+  t.match(await client.closed, { code: 4403 })
+  isProblem(t, await present(ahead), '401 token_revoked')
+})
+
+t.test('rotation: the new key is fetched when it is named, and what is withdrawn counts no more', async t => {
+  const token = signedBy(second, claims())
+  const old = signedBy(first, claims())
+  t.equal((await present(old)).status, 200)
+  provider.answer = jwks(first, second)
+  isProblem(t, await present(token), '401 token_invalid', 'nobody waits for the fetch')
+  t.equal((await presentUntil(t, token, 200)).status, 200)
+  t.equal((await present(old)).status, 200, 'both count meanwhile')
+  provider.answer = jwks(second)
+  await present(signedBy(newKey('EdDSA', 'not there'), claims()))
+  isProblem(t, await presentUntil(t, old, 401), '401 token_invalid', 'though it was verified before')
+  t.equal((await present(token)).status, 200)
+})
+
+t.test('while the provider is away, its keys stay good', async t => {
+  const token = signedBy(second, claims())
+  await provider.stop()
+  await present(signedBy(newKey('EdDSA', 'nor there'), claims()))
+  while ((await metric('ticketgate_key_fetches_total{outcome="failed"}')) === undefined);
+  t.equal((await present(token)).status, 200)
+  t.equal((await present(signedBy(second, claims({ sub: 'theo' })))).status, 200, 'a new token as well')
+  t.equal((await request(server.url, '/readyz')).status, 200)
+  t.match(server.output(), /"reason":"fetch failed[^"]*".*those read before stay/)
+})
+
+t.test(
+  'a provider that is away from the start: alive, not ready, 503 for tokens, until it is there',
+  async t => {
+    const late = await startProvider(t, text('', 500))
+    const waiting = await startServer(t, {
+      env: { ...environmentFor(late), TICKETGATE_FIRST_MESSAGE_SECONDS: '5' },
+    })
+    const token = signedBy(first, claims())
+    t.equal((await request(waiting.url, '/healthz')).status, 200)
+    for (const [name, reply] of [
+      ['readiness', await request(waiting.url, '/readyz')],
+      ['a ticket', await present(token, waiting.url)],
+    ] as const) {
+      isProblem(t, reply, '503 keys_unavailable', name)
+      hasRetryAfter(t, reply, name)
+    }
+    isProblem(t, await request(waiting.url, '/ws_ticket'), '401 token_missing')
+    const client = await open(socketUrl(waiting.url, '/channel/'))
+    client.send({ type: 'auth', payload: token })
+    t.match(
+      await client.closed,
+      { code: 1012, reason: /^retry_after_ms=\d+$/ },
+      'a token as the first message',
+    )
+    late.answer = jwks(first)
+    t.equal((await presentUntil(t, token, 200, waiting.url)).status, 200)
+    t.equal((await request(waiting.url, '/readyz')).status, 200)
+    t.strictSame(await waiting.stop(), { code: 0, signal: null })
+  },
+)
+
+t.test('a provider that hangs holds up neither requests nor the end', async t => {
+  const hanging = await startProvider(t, jwks(first))
+  const quick = await startServer(t, { env: { ...environmentFor(hanging), TICKETGATE_THREADS: '2' } })
+  hanging.answer = () => {}
+  const asked = hanging.nextAsked()
+  await present(signedBy(second, claims()), quick.url)
+  await asked
+  t.equal((await present(signedBy(first, claims()), quick.url)).status, 200)
+  t.strictSame(await quick.stop(), { code: 0, signal: null })
+})
+
+t.test('in development neither issuer nor audience is demanded, and no user is made', async t => {
+  const easy = await startProvider(t, jwks(first))
+  const gate = await startServer(t, { env: { ...development, TICKETGATE_JWKS_URL: easy.url } })
+  t.equal((await present(signedBy(first), gate.url)).status, 200)
+  t.match(gate.output(), new RegExp(`tokens by the identity provider.*${easy.url}`))
+  t.notMatch(gate.output(), /password/)
+})
+
+t.test('production refuses a provider whose tokens could be for anybody', async t => {
+  const { code, stderr } = await runServe(t, {
+    TICKETGATE_JWKS_URL: 'https://id.example/keys',
+    TICKETGATE_JWT_SECRET: undefined,
+  })
+  t.equal(code, 1)
+  t.match(stderr, /TICKETGATE_JWT_ISSUER: is demanded in production with TICKETGATE_JWKS_URL/)
+  t.match(stderr, /TICKETGATE_JWT_AUDIENCE: is demanded in production with TICKETGATE_JWKS_URL/)
+  t.notMatch(stderr, /JWT_SECRET/)
+})

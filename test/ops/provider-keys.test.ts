@@ -1,0 +1,206 @@
+import { once } from 'node:events'
+import { gzipSync } from 'node:zlib'
+import pino from 'pino'
+import t, { type Test } from 'tap'
+import { openProviderKeys } from '../../src/ops/provider-keys.js'
+import { type Answer, jwks, newKey, type Provider, startProvider, text } from '../support/provider.js'
+
+// The module keeps no process alive, and a provider that is gone does not either.
+const alive = setInterval(() => {}, 1000)
+t.teardown(() => clearInterval(alive))
+
+const first = newKey('EdDSA', 'first')
+const second = newKey('EdDSA', 'second')
+
+interface Opened {
+  readonly provider: Provider
+  readonly keys: Awaited<ReturnType<typeof openProviderKeys>>
+  readonly counts: { ok?: number; failed?: number }
+  readonly logged: readonly string[]
+  /** Resolves when `condition` holds, looked at whenever something is logged. */
+  until(condition: () => boolean): Promise<void>
+}
+
+const open = async (
+  t: Test,
+  answer: Answer,
+  timing: { refreshMs?: number; timeoutMs?: number } = {},
+): Promise<Opened> => {
+  const provider = await startProvider(t, answer)
+  const logged: string[] = []
+  let wake = (): void => {}
+  const log = pino(
+    { base: null },
+    {
+      write(line: string) {
+        logged.push(line)
+        wake()
+      },
+    },
+  )
+  const counts: Opened['counts'] = {}
+  const keys = await openProviderKeys(provider.url, { log, counters: { keyFetches: counts }, ...timing })
+  t.teardown(keys.close)
+  return {
+    provider,
+    keys,
+    counts,
+    logged,
+    async until(condition) {
+      while (!condition())
+        await new Promise<void>(resolve => {
+          wake = resolve
+        })
+    },
+  }
+}
+
+t.test('keys are there when it is open, and fetched again by itself', async t => {
+  const { provider, keys, counts, until } = await open(t, jwks(first), { refreshMs: 20 })
+  t.ok(keys.current()?.has('first'))
+  t.notOk(keys.current()?.has('second'))
+  const before = keys.current()
+  await provider.nextAsked()
+  await provider.nextAsked()
+  t.equal(keys.current(), before, 'the same text leaves the same set')
+  provider.answer = jwks(second, first)
+  await until(() => keys.current()?.has('second') === true)
+  t.ok(keys.current()?.has('first'), 'a rotation, in which both count')
+  provider.answer = jwks(second)
+  await until(() => keys.current()?.has('first') === false)
+  t.ok((counts.ok ?? 0) >= 4)
+  t.equal(counts.failed, undefined)
+})
+
+t.test('an unknown kid has them fetched at once, and many of it a few times', async t => {
+  const { provider, keys, until } = await open(t, jwks(first))
+  t.equal(provider.asked(), 1)
+  provider.answer = jwks(second)
+  keys.missed()
+  await until(() => keys.current()?.has('second') === true)
+  t.equal(provider.asked(), 2)
+  for (let round = 0; round < 5; round++) {
+    provider.answer = jwks(newKey('EdDSA', `key-${round}`))
+    for (let miss = 0; miss < 1000; miss++) keys.missed()
+    await until(() => keys.current()?.has(`key-${round}`) === true)
+  }
+  t.equal(provider.asked(), 7, 'once a round')
+  for (let miss = 0; miss < 1000; miss++) keys.missed()
+  const pause = await Promise.race([
+    provider.nextAsked().then(() => 'asked'),
+    new Promise(resolve => setTimeout(resolve, 300, 'left alone')),
+  ])
+  t.equal(pause, 'left alone', 'then it is enough for some seconds')
+})
+
+const broken: readonly (readonly [name: string, answer: Answer, reason: RegExp])[] = [
+  ['an error', text('{"keys":[]}', 500), /status 500/],
+  ['not found', text('', 404), /status 404/],
+  ['no content', text('', 204), /status 204/],
+  ['a redirect', text('', 302, { location: 'http://127.0.0.1:1/' }), /redirect/],
+  ['a redirect to itself', text('', 307, { location: '/jwks.json' }), /redirect/],
+  ['a page', text('<html></html>', 200, { 'content-type': 'text/html' }), /no JSON/],
+  ['no keys', text('{"keys":[]}'), /no key for signatures/],
+  ['bytes that are no UTF-8', response => void response.end(Buffer.from([0x7b, 0xff, 0x7d])), /utf-8/i],
+  ['too much', text(`{"keys":[],"pad":"${'a'.repeat(300_000)}"}`), /more than 262144 bytes/],
+  [
+    'too much once unpacked',
+    response =>
+      void response
+        .writeHead(200, { 'content-encoding': 'gzip' })
+        .end(gzipSync(Buffer.alloc(50_000_000, 'a'))),
+    /more than 262144 bytes/,
+  ],
+  [
+    'a stream without end',
+    response => {
+      const more = (): void => {
+        while (!response.destroyed && response.write('a'.repeat(10_000)));
+      }
+      response.on('drain', more).writeHead(200)
+      more()
+    },
+    /more than 262144 bytes/,
+  ],
+  ['a connection cut', response => void response.destroy(), /fetch failed/],
+  [
+    'a body cut short',
+    response =>
+      void response.writeHead(200, { 'content-length': 100 }).write('{"keys":', () => response.destroy()),
+    /terminated|fetch failed/,
+  ],
+]
+
+t.test('whatever comes in their place, those read before stay', async t => {
+  const { provider, keys, counts, logged, until } = await open(t, jwks(first))
+  for (const [index, [name, answer, reason]] of broken.entries()) {
+    const other = await open(t, answer)
+    t.equal(other.keys.current(), undefined, `${name}: at the start there is none`)
+    t.match(other.logged.join(), reason, `${name}: and the log says why`)
+    t.match(other.logged.join(), /no token can be verified/, name)
+    t.strictSame(other.counts, { failed: 1 }, name)
+    if (index >= 4) continue
+    provider.answer = answer
+    keys.missed()
+    await until(() => counts.failed === index + 1)
+    t.ok(keys.current()?.has('first'), `${name}: later they stay`)
+    t.match(logged.at(-1), /those read before stay/, name)
+  }
+})
+
+t.test('who does not answer, or not to the end, is not waited for', async t => {
+  const slow: readonly (readonly [name: string, answer: Answer])[] = [
+    ['nothing', () => {}],
+    ['a head and no body', response => void response.writeHead(200).flushHeaders()],
+    ['a body that begins', response => void response.writeHead(200).write('{"keys":')],
+    [
+      'a body in drops',
+      response => {
+        const timer = setInterval(() => response.write(' '), 5)
+        response.once('close', () => clearInterval(timer))
+      },
+    ],
+  ]
+  for (const [name, answer] of slow) {
+    let gone: Promise<unknown> = Promise.resolve()
+    const { keys, counts, logged } = await open(
+      t,
+      (response, request) => {
+        gone = once(response, 'close')
+        answer(response, request)
+      },
+      { timeoutMs: 100 },
+    )
+    t.equal(keys.current(), undefined, name)
+    t.strictSame(counts, { failed: 1 }, name)
+    t.match(logged.join(), /timeout/i, name)
+    await gone
+  }
+})
+
+t.test('a provider that comes back is asked again', async t => {
+  const { provider, keys, until } = await open(t, text('', 503))
+  t.equal(keys.current(), undefined)
+  provider.answer = jwks(first)
+  await until(() => keys.current()?.has('first') === true)
+})
+
+t.test('a provider that is gone: the keys stay, and it is found when it is back', async t => {
+  const { provider, keys, counts, until } = await open(t, jwks(first), { refreshMs: 20 })
+  await provider.stop()
+  await until(() => counts.failed === 1)
+  t.ok(keys.current()?.has('first'))
+  provider.answer = jwks(second)
+  await provider.restart()
+  await until(() => keys.current()?.has('second') === true)
+})
+
+t.test('once closed it asks no more', async t => {
+  const { provider, keys } = await open(t, jwks(first), { refreshMs: 10 })
+  await provider.nextAsked()
+  keys.close()
+  const asked = provider.asked()
+  keys.missed()
+  await new Promise(resolve => setTimeout(resolve, 100))
+  t.equal(provider.asked(), asked)
+})

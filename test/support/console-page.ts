@@ -1,0 +1,31 @@
+import type { Page } from 'playwright-core'
+import type { Environment } from './server.js'
+
+export const password = 'of maggie, for the console'
+export const users = { maggie: password }
+/** The console where it is not by itself: on a server whose tokens outlive a restart. */
+export const consoleOn: Environment = { TICKETGATE_CONSOLE: 'on', TICKETGATE_ORIGINS: undefined }
+
+export async function logIn(page: Page): Promise<void> {
+  await page.fill('#password', password)
+  await page.click('#login button')
+  await page.waitForSelector('#login-result .parts')
+}
+
+export async function takeTicket(page: Page): Promise<void> {
+  await page.click('#take button')
+  await page.waitForSelector('#ticket:not([hidden])')
+}
+
+export async function join(page: Page): Promise<void> {
+  await page.click('#join:enabled')
+  await page.waitForSelector('#chat-state[data-state=open]')
+}
+
+export const say = async (page: Page, text: string): Promise<void> => {
+  await page.fill('#text', text)
+  await page.click('#say button')
+}
+
+export const hears = (page: Page, text: string) =>
+  page.locator('#log p', { has: page.locator('b', { hasText: 'maggie' }), hasText: text }).waitFor()

@@ -1,0 +1,24 @@
+import { randomBytes } from 'node:crypto'
+import t from 'tap'
+import { createSecondSight } from '../../src/token/second-sight.js'
+
+t.test('a token is known from the second time on', async t => {
+  const isKnown = createSecondSight()
+  const tokens = Array.from({ length: 100 }, () => `e30.e30.${randomBytes(32).toString('base64url')}`)
+  t.strictSame(tokens.filter(isKnown), [])
+  t.ok(tokens.filter(isKnown).length >= 95, 'but for a few that share a place')
+})
+
+t.test('a flood of others has it forgotten, and costs no memory', async t => {
+  const isKnown = createSecondSight()
+  const token = `e30.e30.${'A'.repeat(43)}`
+  isKnown(token)
+  t.ok(isKnown(token))
+  for (let count = 0; count < 500_000; count++) isKnown(randomBytes(9).toString('base64url'))
+  t.notOk(isKnown(token))
+})
+
+t.test('short texts do no harm', async t => {
+  const isKnown = createSecondSight()
+  for (const text of ['', 'a', 'a.b.c']) t.type(isKnown(text), 'boolean')
+})
