@@ -10,6 +10,8 @@ export interface Child {
   readonly pid: number
   /** Where it says it listens. */
   readonly url: string
+  /** Where it says its admin listener listens. */
+  readonly adminUrl: string | undefined
   /** After a failure: its last log lines if it has ended or does so within a moment, else nothing. */
   lastWords(): Promise<string | undefined>
   /** Asks it to end, and ends it after 5 seconds. */
@@ -33,43 +35,53 @@ const hasEnded = (child: ChildProcess): boolean => child.exitCode !== null || ch
 const tail = (logFile: string): string =>
   readFileSync(logFile, 'utf8').trimEnd().split('\n').slice(-12).join('\n')
 
-/** The URL in the log line `{"msg":"listening","url":…}`. */
-const listeningUrl = (log: string): string | undefined => {
+interface Listening {
+  readonly url: string
+  readonly admin?: string
+}
+
+/** What the log line `{"msg":"listening","url":…}` says. */
+const listening = (log: string): Listening | undefined => {
   const line = log.split('\n').find(text => text.includes('"listening"') && text.endsWith('}'))
-  if (line === undefined) return undefined
-  const { url } = JSON.parse(line) as { url?: unknown }
-  return typeof url === 'string' ? url.replace(/\/$/, '') : undefined
+  return line === undefined ? undefined : JSON.parse(line)
 }
 
 /**
- * Starts a Node program and waits until it logs where it listens. Its output goes to a file, not a pipe, so that
+ * Starts a program and waits until it logs where it listens. Its output goes to a file, not a pipe, so that
  * reading it costs the driver nothing and never holds the server up.
  */
 export const startChild = async (
-  args: readonly string[],
+  [command, ...args]: readonly [string, ...string[]],
   env: Readonly<Record<string, string>>,
   logFile: string,
+  readLog = listening,
 ): Promise<Child> => {
   const log = openSync(logFile, 'w')
-  const child = spawn(process.execPath, args, { env: cleanEnvironment(env), stdio: ['ignore', log, log] })
+  const child = spawn(command, args, { env: cleanEnvironment(env), stdio: ['ignore', log, log] })
   closeSync(log)
   running.add(child)
+  let failure: Error | undefined
+  child.once('error', error => {
+    failure = error
+  })
   child.once('exit', () => running.delete(child))
 
   const deadline = performance.now() + startDeadlineMs
-  let url: string | undefined
-  while (url === undefined) {
+  let said: Listening | undefined
+  while (said === undefined) {
+    if (failure !== undefined) throw failure
     if (hasEnded(child) || performance.now() > deadline) {
       child.kill('SIGKILL')
-      throw new Error(`node ${args.join(' ')} did not come to listen:\n${tail(logFile)}`)
+      throw new Error(`${[command, ...args].join(' ')} did not come to listen:\n${tail(logFile)}`)
     }
     await sleep(20)
-    url = listeningUrl(readFileSync(logFile, 'utf8'))
+    said = readLog(readFileSync(logFile, 'utf8'))
   }
 
   return {
     pid: child.pid ?? 0,
-    url,
+    url: said.url.replace(/\/$/, ''),
+    adminUrl: said.admin,
     lastWords: async () => {
       // A broken connection can be seen before the exit of the process behind it.
       if (!hasEnded(child)) await Promise.race([once(child, 'exit'), sleep(200)])

@@ -3,32 +3,34 @@ import { readdirSync, readFileSync } from 'node:fs'
 /** Where the figures of a server's CPU time come from; printed with the results. */
 export type CpuSource = 'schedstat' | 'stat'
 
-/** What one run of one row cost. */
-export interface Sample {
+/** What a driver reports of its own side of a run. */
+export interface DriverRun {
   /** Operations that were answered as they must be. */
   readonly operations: number
-  /** CPU time of the server process, user and kernel, all threads, in nanoseconds. */
-  readonly serverCpuNs: number
-  /** CPU time of the driver (this process, all threads), in nanoseconds. */
+  /** CPU time of the driver, all threads, in nanoseconds. */
   readonly driverCpuNs: number
   /** Time from the first operation to the end of the last, in nanoseconds. */
   readonly wallNs: number
 }
 
-/** What a driver reports of its own side of a run. */
-export type DriverRun = Omit<Sample, 'serverCpuNs'>
+/** What one run of one row cost. */
+export interface Load extends DriverRun {
+  /** CPU time of the server's processes, user and kernel, in nanoseconds. */
+  readonly serverCpuNs: number
+}
 
 const nsPerTick = 10_000_000 // USER_HZ is 100 on every Linux that Node runs on
 
+const threadNs = (pid: number | 'self', thread: number | string): number =>
+  Number(readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'utf8').split(' ', 1)[0])
+
 /** Nanoseconds each live thread has run, from the scheduler. A thread that has ended no longer counts. */
 const schedstatNs = (pid: number | 'self'): number =>
-  readdirSync(`/proc/${pid}/task`)
-    .map(thread => readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'utf8'))
-    .reduce((sum, line) => sum + Number(line.split(' ', 1)[0]), 0)
+  readdirSync(`/proc/${pid}/task`).reduce((sum, thread) => sum + threadNs(pid, thread), 0)
 
 /** User and system time in clock ticks of 10 ms, from fields 14 and 15 of proc_pid_stat(5). */
-const statNs = (pid: number | 'self'): number => {
-  const line = readFileSync(`/proc/${pid}/stat`, 'utf8')
+const statNs = (path: string): number => {
+  const line = readFileSync(path, 'utf8')
   const fields = line.slice(line.lastIndexOf(')') + 2).split(' ')
   return (Number(fields[11]) + Number(fields[12])) * nsPerTick
 }
@@ -40,7 +42,7 @@ const findSource = (): CpuSource => {
     // A kernel without CONFIG_SCHED_INFO has no such file.
   }
   try {
-    statNs('self')
+    statNs('/proc/self/stat')
     return 'stat'
   } catch {
     throw new Error('The bench reads CPU times from /proc, which this system does not have: run it on Linux')
@@ -52,9 +54,19 @@ export const cpuSource: CpuSource = findSource()
 
 /** CPU time a process has used so far, user and kernel, in nanoseconds. */
 export const processCpuNs = (pid: number): number =>
-  cpuSource === 'schedstat' ? schedstatNs(pid) : statNs(pid)
+  cpuSource === 'schedstat' ? schedstatNs(pid) : statNs(`/proc/${pid}/stat`)
 
-/** Starts timing the driver; the returned function ends it and gives the run's figures. */
+/** The same of a process's first thread alone: in Node, the one that runs JavaScript. */
+export const mainThreadCpuNs = (pid: number): number =>
+  cpuSource === 'schedstat' ? threadNs(pid, pid) : statNs(`/proc/${pid}/task/${pid}/stat`)
+
+/** What of a process is in memory, in bytes. */
+export const residentBytes = (pid: number): number => {
+  const line = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))
+  return Number(line?.[1]) * 1024
+}
+
+/** Starts timing this process as the driver; the returned function ends it and gives the run's figures. */
 export const startRun = (): ((operations: number) => DriverRun) => {
   const start = process.hrtime.bigint()
   const cpu = process.cpuUsage()
@@ -68,9 +80,14 @@ export const startRun = (): ((operations: number) => DriverRun) => {
   }
 }
 
-/** Runs a driver against a process and adds what it cost there. */
-export const measure = async (pid: number, drive: () => Promise<DriverRun>): Promise<Sample> => {
-  const before = processCpuNs(pid)
+/** Runs a driver against a server's processes and adds what it cost there. */
+export const measure = async (
+  pids: readonly number[],
+  drive: () => Promise<DriverRun>,
+  cpuNs: (pid: number) => number = processCpuNs,
+): Promise<Load> => {
+  const total = (): number => pids.reduce((sum, pid) => sum + cpuNs(pid), 0)
+  const before = total()
   const run = await drive()
-  return { ...run, serverCpuNs: processCpuNs(pid) - before }
+  return { ...run, serverCpuNs: total() - before }
 }

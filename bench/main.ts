@@ -2,29 +2,70 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { handshakeScenario } from './handshake.js'
-import { cpuMicrosOf, describeRun, type Measurement, summarise, table } from './report.js'
+import { holdConnections } from './connections.js'
+import { buildOpener } from './driver/opener.js'
+import { profile, profileNames } from './profile.js'
+import { preparePublishing, publish, publishConnections } from './publish.js'
+import { curveTable, describeRun, type Results, summarise, table } from './report.js'
+import { playAll, say } from './run.js'
+import { measureScaling } from './scaling.js'
 import type { Scenario } from './scenario.js'
-import { startFloor, startTicketgate, type Target, type TargetName, targetNames } from './servers.js'
-import { ticketScenario } from './ticket.js'
+import { scenarios, withoutOpener } from './scenarios/index.js'
+import { type TargetName, targetNames } from './target.js'
+import { startTargets } from './targets.js'
+import { createUsers, startTicketgate } from './ticketgate.js'
 
-const allScenarios: readonly Scenario[] = [ticketScenario, handshakeScenario]
+const scaling = 'scaling'
+const scenarioNames = [...scenarios.map(one => one.name), scaling]
 
 const help = `npm run bench -- [options]
 
-  --scenario NAME   ${allScenarios.map(one => one.name).join(' or ')}; may be repeated (default: all)
-  --target NAME     ${targetNames.join(' or ')}; may be repeated (default: all)
+  --scenario NAME   ${scenarioNames.join(', ')};
+                    may be repeated (default: all)
+  --target NAME     ${targetNames.join(', ')};
+                    may be repeated (default: all)
   --rounds N        measured rounds, after one to warm up (default: 5)
+  --scale FACTOR    of the number of operations, for a quick look (default: 1)
   --json FILE       writes every run and the summary there as well
+  --publish         writes JSON, tables and charts into bench/results; with --connections, what was reached
+
+  --profile NAME    ${profileNames.join(', ')}: where ticketgate spends its time
+  --connections N   opens and holds N ticketed sockets, proves that all live, and that no ticket works twice
+
   --help            this text
 
 Build first (npm run build): ticketgate runs from dist/. What the figures mean: bench/README.md.`
 
 interface Options {
   readonly scenarios: readonly Scenario[]
+  readonly scaling: boolean
   readonly targets: readonly TargetName[]
   readonly rounds: number
+  readonly scale: number
   readonly json: string | undefined
+  readonly publish: boolean
+  readonly profile: string | undefined
+  readonly connections: number | undefined
+}
+
+const numberIn = (option: string, text: string, least: number, most: number): number => {
+  const value = Number(text)
+  if (text.trim() === '' || !(value >= least && value <= most))
+    throw new Error(`--${option} takes a number from ${least} to ${most}`)
+  return value
+}
+
+const wholeIn = (option: string, text: string, least: number, most: number): number => {
+  const value = numberIn(option, text, least, most)
+  if (!Number.isInteger(value)) throw new Error(`--${option} takes a whole number`)
+  return value
+}
+
+const chosen = <T extends string>(option: string, names: string[] | undefined, all: readonly T[]) => {
+  const unknown = names?.find(name => !(all as readonly string[]).includes(name))
+  if (unknown !== undefined)
+    throw new Error(`--${option} ${unknown} is unknown: choose from ${all.join(', ')}`)
+  return names ? all.filter(one => names.includes(one)) : all
 }
 
 /** Throws on an unknown option or value, naming it. */
@@ -35,115 +76,119 @@ const readOptions = (args: string[]): Options | 'help' => {
       scenario: { type: 'string', multiple: true },
       target: { type: 'string', multiple: true },
       rounds: { type: 'string', default: '5' },
+      scale: { type: 'string', default: '1' },
       json: { type: 'string' },
+      publish: { type: 'boolean', default: false },
+      profile: { type: 'string' },
+      connections: { type: 'string' },
       help: { type: 'boolean', default: false },
     },
   })
   if (values.help) return 'help'
-  const chosen = <T>(
-    option: string,
-    names: string[] | undefined,
-    all: readonly T[],
-    nameOf: (one: T) => string,
-  ) => {
-    const unknown = names?.find(name => !all.some(one => nameOf(one) === name))
-    if (unknown !== undefined)
-      throw new Error(`--${option} ${unknown} is unknown: choose from ${all.map(nameOf).join(', ')}`)
-    return names ? all.filter(one => names.includes(nameOf(one))) : all
-  }
-  const rounds = Number(values.rounds)
-  if (!Number.isInteger(rounds) || rounds < 1 || rounds > 100)
-    throw new Error('--rounds takes a number from 1 to 100')
+  const names = chosen('scenario', values.scenario, scenarioNames)
   return {
-    scenarios: chosen('scenario', values.scenario, allScenarios, one => one.name),
-    targets: chosen('target', values.target, targetNames, one => one),
-    rounds,
+    scenarios: scenarios.filter(one => names.includes(one.name)),
+    scaling: names.includes(scaling),
+    targets: chosen('target', values.target, targetNames),
+    rounds: wholeIn('rounds', values.rounds, 1, 100),
+    scale: numberIn('scale', values.scale, 0.001, 100),
     json: values.json,
+    publish: values.publish,
+    profile: values.profile,
+    connections:
+      values.connections === undefined
+        ? undefined
+        : wholeIn('connections', values.connections, 1, 10_000_000),
   }
 }
 
-const say = (text: string): void => void process.stderr.write(`${text}\n`)
-
-const startTargets = async (names: readonly TargetName[], directory: string): Promise<Target[]> => {
-  const ticketgate = names.includes('ticketgate') ? await startTicketgate(directory) : undefined
-  const floor = names.includes('floor') ? await startFloor(directory, ticketgate?.replies) : undefined
-  return [floor, ticketgate].filter(target => target !== undefined)
-}
-
-/** Awaits work against a target; a failure says what was being done, and the server's last words if it has ended. */
-const blaming = async <T>(target: Target, what: string, work: Promise<T>): Promise<T> => {
-  try {
-    return await work
-  } catch (error) {
-    const words = await target.child.lastWords()
-    const ended = words === undefined ? '' : `\nThe server has ended. Its last lines:\n${words}`
-    throw new Error(`${what} on ${target.name}: ${(error as Error).message}${ended}`, { cause: error })
-  }
-}
-
-/** One round of one scenario, row by row, the targets of a row right after one another. */
-const playRound = async (
-  scenario: Scenario,
-  targets: readonly Target[],
-  round: number,
-): Promise<Measurement[]> => {
-  const measured: Measurement[] = []
-  const prepared = new Map<Target, Awaited<ReturnType<Scenario['prepare']>>>()
-  for (const target of targets)
-    prepared.set(target, await blaming(target, `preparing ${scenario.name}`, scenario.prepare(target)))
-  for (const { name: row } of scenario.rows) {
-    const figures: string[] = []
-    for (const target of targets) {
-      const step = prepared.get(target)?.get(row)
-      if (step === undefined) continue
-      const sample = await blaming(target, row, step())
-      measured.push({ round, row, target: target.name, ...sample })
-      figures.push(`${target.name} ${cpuMicrosOf(sample).toPrecision(3)} µs`)
-    }
-    if (figures.length === 0) continue
-    say(`${round === 0 ? 'warm-up' : `round ${round}`}  ${row}: ${figures.join(', ')}`)
-  }
-  return measured
-}
-
-const bench = async (
-  { scenarios, targets: names, rounds, json }: Options,
-  command: string,
-): Promise<void> => {
-  const directory = mkdtempSync(join(tmpdir(), 'ticketgate-bench-'))
-  process.once('exit', () => rmSync(directory, { recursive: true, force: true }))
+const bench = async (options: Options, command: string, directory: string): Promise<void> => {
+  const { targets: names, rounds, scale } = options
   const run = describeRun(command, new Date(), rounds)
-  const targets = await startTargets(names, directory)
-  const measured: Measurement[] = []
-  try {
-    for (let round = 0; round <= rounds; round++) {
-      // Every other round the other way round, so that a drift of the machine favours nobody.
-      const order = round % 2 === 0 ? targets : targets.toReversed()
-      for (const scenario of scenarios) {
-        const played = await playRound(scenario, order, round)
-        if (round > 0) measured.push(...played)
-      }
-    }
-  } finally {
-    await Promise.all(targets.map(target => target.child.stop()))
-  }
+  if (options.publish) preparePublishing()
+  const compilerIsMissing = buildOpener(directory)
+  const playable = compilerIsMissing === undefined ? scenarios : withoutOpener
+  const played = options.scenarios.filter(one => playable.includes(one))
+  const users = await createUsers()
+  const { targets, missing } =
+    played.length > 0 ? await startTargets(names, directory, users) : { targets: [], missing: [] }
+  const skipped = [
+    ...options.scenarios.filter(one => !playable.includes(one)).map(one => one.name),
+    ...(options.scaling ? [scaling] : []),
+  ]
+  if (compilerIsMissing !== undefined)
+    for (const name of skipped) missing.push({ name, reason: compilerIsMissing })
+  for (const { name, reason } of missing) say(`${name} is left out: ${reason}`)
 
-  const rows = scenarios.flatMap(scenario => scenario.rows)
-  const summary = summarise(rows, measured)
-  console.log(`\n${table(summary)}\n`)
+  let sides: Awaited<ReturnType<typeof playAll>>
+  const floor = targets.find(one => one.name === 'floor')
+  try {
+    sides = await playAll(played, targets, rounds, scale)
+  } finally {
+    await Promise.all(targets.map(target => target.stop()))
+  }
+  const gate = (threads: number) => () =>
+    startTicketgate(directory, users, { settings: { TICKETGATE_THREADS: String(threads) } })
+  const curves =
+    options.scaling && compilerIsMissing === undefined
+      ? await measureScaling(
+          [
+            ...(floor ? [{ label: 'floor', start: () => floor.another() }] : []),
+            ...(names.includes('ticketgate')
+              ? [
+                  { label: 'ticketgate', start: gate(1) },
+                  { label: 'ticketgate, 2 threads', start: gate(2) },
+                ]
+              : []),
+          ],
+          scale,
+        )
+      : []
+
+  const rows = played.flatMap(scenario => scenario.rows)
+  const results: Results = {
+    run,
+    summary: summarise(rows, names, sides.measured),
+    gaps: sides.gaps,
+    missing,
+    curves,
+    measured: sides.measured,
+  }
+  if (rows.length > 0) console.log(`\n${table(results)}`)
+  for (const curve of curves) console.log(`\n${curveTable(curve)}`)
+  console.log()
+  for (const { name, reason } of missing) console.log(`not measured: ${name}, ${reason}`)
   for (const [name, value] of Object.entries(run)) console.log(`${name}: ${value}`)
-  if (json !== undefined) writeFileSync(json, `${JSON.stringify({ run, summary, measured }, null, 2)}\n`)
+  if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(results, undefined, 2)}\n`)
+  if (options.publish) console.log(`written to ${await publish(results)}`)
 }
 
 const main = async (args: string[]): Promise<void> => {
   const options = readOptions(args)
   if (options === 'help') return console.log(help)
-  await bench(options, ['npm run bench', ...(args.length > 0 ? ['--', ...args] : [])].join(' '))
+  const directory = mkdtempSync(join(tmpdir(), 'ticketgate-bench-'))
+  process.once('exit', () => rmSync(directory, { recursive: true, force: true }))
+  const command = ['npm run bench', ...(args.length > 0 ? ['--', ...args] : [])].join(' ')
+  if (options.profile === undefined && options.connections === undefined)
+    return bench(options, command, directory)
+  const missing = buildOpener(directory)
+  if (missing !== undefined) throw new Error(`this needs the C driver: ${missing}`)
+  const users = await createUsers()
+  if (options.profile !== undefined)
+    console.log(await profile(options.profile, options.scale, directory, users))
+  if (options.connections === undefined) return
+  const run = describeRun(command, new Date(), 1)
+  const reached = await holdConnections(options.connections, directory, users)
+  console.log(reached)
+  if (options.publish) publishConnections(reached, run)
 }
 
 // Leaving by process.exit lets the `exit` handlers end the servers and delete the temporary directory.
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130))
-main(process.argv.slice(2)).catch((error: Error) => {
-  say(`bench: ${error.message}`)
-  process.exit(1)
-})
+main(process.argv.slice(2)).then(
+  () => process.exit(0),
+  (error: Error) => {
+    process.stderr.write(`bench: ${error.message}\n`)
+    process.exit(1)
+  },
+)

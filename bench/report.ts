@@ -1,14 +1,29 @@
+import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { cpus, release, totalmem } from 'node:os'
-import { cpuSource, type Sample } from './cpu.js'
-import type { Row } from './scenario.js'
-import type { TargetName } from './servers.js'
+import { cpuSource } from './cpu.js'
+import type { Percentiles } from './driver/opener.js'
+import type { Row, Sample, Unit } from './scenario.js'
+import type { TargetName } from './target.js'
 
 /** One measured run: the warm-up round is not among them. Rounds count from 1. */
 export interface Measurement extends Sample {
   readonly round: number
   readonly row: string
   readonly target: TargetName
+}
+
+/** Why a target has no figure in a row. */
+export interface Gap {
+  readonly row: string
+  readonly target: TargetName
+  readonly reason: string
+}
+
+/** A target or a scenario left out, and what to do. */
+export interface Missing {
+  readonly name: string
+  readonly reason: string
 }
 
 export interface Spread {
@@ -19,15 +34,39 @@ export interface Spread {
 
 export interface Summary {
   readonly row: string
+  readonly unit: Unit
   readonly target: TargetName
-  /** Server CPU microseconds per operation. */
-  readonly cpuMicros: Spread
+  readonly value: Spread
   /** The same as a multiple of the floor, taken within each round; absent without a floor to compare with. */
   readonly timesFloor?: Spread
-  readonly operationsPerSecond: Spread
-  /** CPU time by wall time: 1 is one core kept busy. */
-  readonly serverShare: Spread
-  readonly driverShare: Spread
+  /** Where operations were counted. */
+  readonly load?: {
+    readonly operationsPerSecond: number
+    /** CPU time by wall time: 1 is one core kept busy. */
+    readonly serverShare: number
+    readonly driverShare: number
+  }
+  readonly latency?: Percentiles
+}
+
+/** A value measured at growing sizes, once each. */
+export interface Curve {
+  readonly name: string
+  readonly unit: string
+  readonly over: string
+  /** Of the sizes, in a chart. */
+  readonly axis: 'log' | 'value'
+  readonly sizes: readonly number[]
+  readonly series: Readonly<Record<string, readonly (number | null)[]>>
+}
+
+export interface Results {
+  readonly run: Readonly<Record<string, string | number>>
+  readonly summary: readonly Summary[]
+  readonly gaps: readonly Gap[]
+  readonly missing: readonly Missing[]
+  readonly curves: readonly Curve[]
+  readonly measured: readonly Measurement[]
 }
 
 /** Throws on an empty list. */
@@ -41,46 +80,71 @@ export const spread = (values: readonly number[]): Spread => {
   return { median: (low + high) / 2, min, max }
 }
 
-export const cpuMicrosOf = (sample: Sample): number => sample.serverCpuNs / 1000 / sample.operations
+const median = (values: readonly number[]): number => spread(values).median
 
-/** One summary for each row and target that was measured, in the order of the rows, the floor first. */
-export const summarise = (rows: readonly Row[], measured: readonly Measurement[]): Summary[] =>
-  rows.flatMap(row => {
-    const targets = [...new Set(measured.filter(one => one.row === row.name).map(one => one.target))]
-    return targets
-      .sort((a, b) => Number(b === 'floor') - Number(a === 'floor'))
-      .map(target => {
-        const runs = measured.filter(one => one.row === row.name && one.target === target)
-        const floor = (round: number): Measurement | undefined =>
-          measured.find(
-            one =>
-              one.round === round && one.target === 'floor' && one.row === (row.comparedWith ?? row.name),
-          )
-        const ratios = runs.flatMap(run => {
-          const beneath = floor(run.round)
-          return beneath ? [cpuMicrosOf(run) / cpuMicrosOf(beneath)] : []
-        })
-        return {
-          row: row.name,
-          target,
-          cpuMicros: spread(runs.map(cpuMicrosOf)),
-          ...(target !== 'floor' && ratios.length > 0 ? { timesFloor: spread(ratios) } : {}),
-          operationsPerSecond: spread(runs.map(run => (run.operations * 1e9) / run.wallNs)),
-          serverShare: spread(runs.map(run => run.serverCpuNs / run.wallNs)),
-          driverShare: spread(runs.map(run => run.driverCpuNs / run.wallNs)),
-        }
-      })
+const percentiles = ['p50', 'p90', 'p99', 'p999', 'max'] as const
+
+const summariseRow = (row: Row, target: TargetName, measured: readonly Measurement[]): Summary => {
+  const runs = measured.filter(one => one.row === row.name && one.target === target)
+  const ratios = runs.flatMap(run => {
+    const beneath = measured.find(
+      one => one.round === run.round && one.target === 'floor' && one.row === (row.comparedWith ?? row.name),
+    )
+    return beneath ? [run.value / beneath.value] : []
   })
+  const loads = runs.flatMap(({ load }) => (load ? [load] : []))
+  const latencies = runs.flatMap(({ latency }) => (latency ? [latency] : []))
+  const latencyOf = (name: (typeof percentiles)[number]): number => median(latencies.map(one => one[name]))
+  return {
+    row: row.name,
+    unit: row.unit,
+    target,
+    value: spread(runs.map(({ value }) => value)),
+    ...(target !== 'floor' && ratios.length > 0 ? { timesFloor: spread(ratios) } : {}),
+    ...(loads.length > 0
+      ? {
+          load: {
+            operationsPerSecond: median(loads.map(one => (one.operations * 1e9) / one.wallNs)),
+            serverShare: median(loads.map(one => one.serverCpuNs / one.wallNs)),
+            driverShare: median(loads.map(one => one.driverCpuNs / one.wallNs)),
+          },
+        }
+      : {}),
+    ...(latencies.length > 0
+      ? {
+          latency: {
+            p50: latencyOf('p50'),
+            p90: latencyOf('p90'),
+            p99: latencyOf('p99'),
+            p999: latencyOf('p999'),
+            max: latencyOf('max'),
+          },
+        }
+      : {}),
+  }
+}
+
+/** One summary for each row and target that was measured, in the order of the rows and of `targets`. */
+export const summarise = (
+  rows: readonly Row[],
+  targets: readonly TargetName[],
+  measured: readonly Measurement[],
+): Summary[] =>
+  rows.flatMap(row =>
+    targets
+      .filter(target => measured.some(one => one.row === row.name && one.target === target))
+      .map(target => summariseRow(row, target, measured)),
+  )
 
 const versionOf = (path: string): string =>
   (JSON.parse(readFileSync(new URL(path, import.meta.url), 'utf8')) as { version: string }).version
 
+/** The first line a program says of itself. */
+const versionLine = (program: string, argument: string): string =>
+  spawnSync(program, [argument], { encoding: 'utf8' }).stdout?.split('\n', 1)[0]?.trim() ?? 'none'
+
 /** Where and with what the figures were made. */
-export const describeRun = (
-  command: string,
-  date: Date,
-  rounds: number,
-): Readonly<Record<string, string | number>> => ({
+export const describeRun = (command: string, date: Date, rounds: number): Results['run'] => ({
   command,
   date: date.toISOString(),
   machine: `${cpus().length} × ${cpus()[0]?.model.trim() ?? 'unknown CPU'}, ${(totalmem() / 2 ** 30).toFixed(1)} GiB`,
@@ -89,34 +153,98 @@ export const describeRun = (
   ticketgate: versionOf('../package.json'),
   uWebSockets: versionOf('../node_modules/uWebSockets.js/package.json'),
   autocannon: versionOf('../node_modules/autocannon/package.json'),
+  peers: Object.entries(peerVersions())
+    .map(([name, version]) => `${name} ${version}`)
+    .join(', '),
+  go: versionLine('go', 'version'),
+  redis: versionLine('redis-server', '--version'),
+  gcc: versionLine('gcc', '--version'),
   cpuSource,
   rounds,
 })
 
-const digits = (value: number): string =>
-  value >= 1000
-    ? Math.round(value).toLocaleString('en')
-    : value >= 100
-      ? value.toFixed(0)
-      : value.toPrecision(3)
+const peerVersions = (): Record<string, string> =>
+  (
+    JSON.parse(readFileSync(new URL('package.json', import.meta.url), 'utf8')) as {
+      dependencies: Record<string, string>
+    }
+  ).dependencies
+
+/** A figure with three digits, or more before the point. */
+export const digits = (value: number): string => {
+  const size = Math.abs(value)
+  if (size >= 1000) return Math.round(value).toLocaleString('en')
+  return size >= 100 ? value.toFixed(0) : value.toPrecision(3)
+}
+
 const range = ({ median, min, max }: Spread): string => `${digits(median)} (${digits(min)}–${digits(max)})`
-const percent = ({ median }: Spread): string => `${Math.round(median * 100)} %`
+const percent = (share: number): string => `${Math.round(share * 100)} %`
 
-const columns = ['row', 'target', 'server CPU µs/op', '× floor', 'op/s', 'server CPU', 'driver CPU']
+const columns = [
+  'row',
+  'target',
+  'unit',
+  'median (range)',
+  '× floor',
+  'op/s',
+  'server CPU',
+  'driver CPU',
+  'p50/p99/p99.9 ms',
+]
 
-/** The summaries as lines of text, in columns. */
-export const table = (summaries: readonly Summary[]): string => {
-  const body = summaries.map(one => [
-    one.row,
-    one.target,
-    range(one.cpuMicros),
-    one.timesFloor ? range(one.timesFloor) : '',
-    digits(one.operationsPerSecond.median),
-    percent(one.serverShare),
-    percent(one.driverShare),
+const cells = (one: Summary): string[] => [
+  one.row,
+  one.target,
+  one.unit,
+  range(one.value),
+  one.timesFloor ? range(one.timesFloor) : '',
+  one.load ? digits(one.load.operationsPerSecond) : '',
+  one.load ? percent(one.load.serverShare) : '',
+  one.load ? percent(one.load.driverShare) : '',
+  one.latency ? [one.latency.p50, one.latency.p99, one.latency.p999].map(digits).join(' / ') : '',
+]
+
+/** What was measured, row by row, and what was not. */
+const tableRows = ({ summary, gaps }: Pick<Results, 'summary' | 'gaps'>): string[][] => {
+  const names = [...new Set([...summary, ...gaps].map(one => one.row))]
+  return names.flatMap(name => [
+    ...summary.filter(one => one.row === name).map(cells),
+    ...gaps.filter(one => one.row === name).map(one => [name, one.target, `— ${one.reason}`]),
   ])
-  const widths = columns.map((head, i) => Math.max(head.length, ...body.map(cells => cells[i]?.length ?? 0)))
-  const line = (cells: readonly string[]): string =>
-    cells.map((cell, i) => (i < 2 ? cell.padEnd(widths[i] ?? 0) : cell.padStart(widths[i] ?? 0))).join('  ')
+}
+
+/** The results as lines of text, in columns. */
+export const table = (results: Pick<Results, 'summary' | 'gaps'>): string => {
+  const body = tableRows(results)
+  const widths = columns.map((head, i) =>
+    Math.max(head.length, ...body.filter(row => row.length > 3).map(row => row[i]?.length ?? 0)),
+  )
+  const line = (row: readonly string[]): string =>
+    row
+      .map((cell, i) => (i < 3 ? cell.padEnd(widths[i] ?? 0) : cell.padStart(widths[i] ?? 0)))
+      .join('  ')
+      .trimEnd()
   return [line(columns), widths.map(width => '─'.repeat(width)).join('  '), ...body.map(line)].join('\n')
 }
+
+/** A curve as lines of text: sizes across, series down. */
+export const curveTable = ({ name, unit, over, sizes, series }: Curve): string => {
+  const rows = [
+    [over, ...sizes.map(size => size.toLocaleString('en'))],
+    ...Object.entries(series).map(([label, values]) => [
+      label,
+      ...values.map(value => (value === null ? '' : digits(value))),
+    ]),
+  ]
+  const width = (i: number): number => Math.max(...rows.map(row => row[i]?.length ?? 0))
+  const lines = rows.map(row =>
+    row.map((cell, i) => (i === 0 ? cell.padEnd(width(i)) : cell.padStart(width(i)))).join('  '),
+  )
+  return [`${name} (${unit})`, ...lines].join('\n')
+}
+
+/** The same table in Markdown. */
+export const markdownTable = (results: Pick<Results, 'summary' | 'gaps'>): string =>
+  [columns, columns.map((_, i) => (i < 3 ? '---' : '--:')), ...tableRows(results)]
+    .map(row => `| ${columns.map((_, i) => row[i] ?? '').join(' | ')} |`)
+    .join('\n')

@@ -10,7 +10,7 @@ export interface TokenShape {
 /** Gives `count` tokens, each different from every other ever given. */
 export type TokenSource = (count: number) => string[]
 
-const lifetimeSeconds = 900
+const defaultLifetimeSeconds = 900
 
 /** For a floor that runs alone: a token of a plausible size. */
 export const plainTokenShape: TokenShape = {
@@ -27,7 +27,11 @@ export const tokenShapeOf = (token: string): TokenShape => {
 }
 
 /** Signs tokens of the given shape with the server's secret, as the server's own login would. */
-export const tokenSource = (shape: TokenShape, secret: string): TokenSource => {
+export const tokenSource = (
+  shape: TokenShape,
+  secret: string,
+  lifetimeSeconds = defaultLifetimeSeconds,
+): TokenSource => {
   const { typ } = shape.header
   const sign = createSigner({
     key: secret,

@@ -8,18 +8,35 @@ const setting = (name: string): string => {
   return value
 }
 
+const headers = Object.entries(JSON.parse(setting('FLOOR_HEADERS')) as Record<string, string>)
+const loginBody = setting('FLOOR_LOGIN_BODY')
 const ticketBody = setting('FLOOR_TICKET_BODY')
-const ticketHeaders = Object.entries(JSON.parse(setting('FLOOR_TICKET_HEADERS')) as Record<string, string>)
 const welcome = setting('FLOOR_WELCOME')
+const message = setting('FLOOR_MESSAGE')
+const ok = setting('FLOOR_OK')
 
 App()
+  .post('/auth', res => {
+    res.onAborted(() => {})
+    res.onData((_chunk, isLast) => {
+      if (!isLast) return
+      for (const [name, value] of headers) res.writeHeader(name, value)
+      res.end(loginBody)
+    })
+  })
   .get('/ws_ticket', res => {
-    for (const [name, value] of ticketHeaders) res.writeHeader(name, value)
+    for (const [name, value] of headers) res.writeHeader(name, value)
     res.end(ticketBody)
   })
   .ws('/channel/*', {
     open: socket => {
+      socket.subscribe('all')
       socket.send(welcome)
+    },
+    // Its client says by the first byte which of the two it wants: `a`, an acknowledgement.
+    message: (socket, bytes) => {
+      if (new Uint8Array(bytes)[0] === 97) socket.send(ok)
+      else socket.publish('all', message)
     },
   })
   .listen('127.0.0.1', 0, socket => {

@@ -10,7 +10,7 @@ export interface Publication {
   readonly channel: string
   /** How `data` is encoded: as its publisher sent it. */
   readonly encoding: EncodingName
-  /** The encoded data, exactly as published. */
+  /** The encoded data, exactly as published. A view of memory that may be gone when the call that hands it over returns. */
   readonly data: Uint8Array
   /** Who published it; absent when the server did. */
   readonly user?: string
@@ -21,6 +21,7 @@ export type RelayMessage = Publication | Revocation
 
 /** Carries messages to the other threads of a gate. */
 export interface Relay {
+  /** MUST copy what it keeps: see {@link Publication.data}. */
   send(message: RelayMessage): void
   /** Calls back for what another thread has sent. */
   onMessage(receive: (message: RelayMessage) => void): void

@@ -107,10 +107,10 @@ export function createGateKeeper(parts: GateParts) {
     const { tickets, protocols } = readCarriage(handshake.query, handshake.protocols)
     if (tickets.length > 1) return 'ticket_ambiguous'
     const [text] = tickets
-    const isUnidentified = text === undefined && parts.firstMessage !== undefined
-    if (!isUnidentified && (text === undefined || text === ''))
-      return hasTokenInQuery(handshake.query) ? 'token_in_url' : 'ticket_missing'
-    if (isUnidentified && hasTokenInQuery(handshake.query)) return 'token_in_url'
+    if (text === undefined || text === '') {
+      if (hasTokenInQuery(handshake.query)) return 'token_in_url'
+      if (text === '' || parts.firstMessage === undefined) return 'ticket_missing'
+    }
     const protocol = protocols.find(name => encodingOf.has(name)) ?? ''
     if (protocol === '' && handshake.protocols !== '') return 'subprotocol_missing'
     if (handshake.origin !== '' && !origins.allows(handshake.origin, handshake.ownOrigin))

@@ -41,7 +41,8 @@ t.test('the package has what is built and what is documented, and nothing else',
     t.ok(paths.includes(path), path)
   t.strictSame(
     paths.filter(
-      path => !/^(dist\/|src\/.*\.(md|json)$|test\/interop\/mint\.|[A-Z]+(\.md)?$|package\.json$)/.test(path),
+      path =>
+        !/^(dist\/|src\/.*\.(md|json|yaml)$|test\/interop\/mint\.|[A-Z]+(\.md)?$|package\.json$)/.test(path),
     ),
     [],
   )

@@ -1,10 +1,10 @@
 import autocannon from 'autocannon'
-import { type DriverRun, measure, startRun } from './cpu.js'
-import type { Scenario } from './scenario.js'
-import type { Target } from './servers.js'
+import { type DriverRun, measure, startRun } from '../cpu.js'
+import { cpuSample, type Row, type Scenario } from '../scenario.js'
+import type { Target } from '../target.js'
 
 const connections = 32
-const requestsPerConnection = 940
+const requestsPerConnection = 600 // of a target with a whole share
 const pipelining = 10
 
 const bearer = (token: string): { authorization: string } => ({ authorization: `Bearer ${token}` })
@@ -26,15 +26,15 @@ const sendTogether = ({ conn }: autocannon.Client): void => {
   process.nextTick(() => conn.uncork())
 }
 
-type Load = Pick<autocannon.Options, 'pipelining' | 'headers' | 'setupClient'>
+type Shape = Pick<autocannon.Options, 'pipelining' | 'headers' | 'setupClient'>
 
-const drive = async (target: Target, load: Load): Promise<DriverRun> => {
+const drive = async (target: Target, load: Shape, requests: number): Promise<DriverRun> => {
   let finish: ReturnType<typeof startRun> | undefined
   let run: Omit<DriverRun, 'operations'> | undefined
   const cannon = autocannon({
     url: `http://${target.host}:${target.port}/ws_ticket`,
     connections,
-    amount: connections * requestsPerConnection,
+    amount: connections * requests,
     sampleInt: 50,
     ...load,
     setupClient: client => {
@@ -51,34 +51,44 @@ const drive = async (target: Target, load: Load): Promise<DriverRun> => {
   })
   const result = await cannon
   // A connection ends with its last request answered but up to pipelining - 1 answers still on their way.
-  verify(result, connections * (requestsPerConnection - load.pipelining + 1))
+  verify(result, connections * (requests - load.pipelining + 1))
   if (run === undefined) throw new Error('the load ended before it had begun')
   return { ...run, operations: result['2xx'] }
 }
 
 /** Hands each connection its own share of the tokens, every one used once. */
-const newTokens = (tokens: readonly string[]): NonNullable<Load['setupClient']> => {
+const newTokens = (tokens: readonly string[], requests: number): NonNullable<Shape['setupClient']> => {
   let next = 0
   return client => {
-    const share = tokens.slice(next, next + requestsPerConnection)
-    next += requestsPerConnection
+    const share = tokens.slice(next, next + requests)
+    next += requests
     client.setRequests(share.map(token => ({ headers: bearer(token) })))
   }
 }
 
+const rows: readonly Row[] = [
+  { name: 'ticket', unit: 'server CPU, µs' },
+  { name: 'ticket, pipelined', unit: 'server CPU, µs' },
+  { name: 'ticket, new token', unit: 'server CPU, µs' },
+]
+
 /** `GET /ws_ticket` over 32 keep-alive connections. */
 export const ticketScenario: Scenario = {
   name: 'ticket',
-  rows: [{ name: 'ticket' }, { name: 'ticket, pipelined' }, { name: 'ticket, new token' }],
-  prepare: async target => {
-    const [token = '', ...unseen] = target.tokens(1 + connections * requestsPerConnection)
-    const loads = new Map<string, Load>([
-      ['ticket', { pipelining: 1, headers: bearer(token) }],
-      ['ticket, pipelined', { pipelining, headers: bearer(token) }],
-      ['ticket, new token', { pipelining: 1, setupClient: newTokens(unseen) }],
-    ])
+  rows,
+  prepare: async (target, count) => {
+    const requests = Math.max(2 * pipelining, count(requestsPerConnection))
+    const [token = '', ...unseen] = target.tokens(1 + connections * requests)
+    const shapes: Readonly<Record<string, Shape>> = {
+      ticket: { pipelining: 1, headers: bearer(token) },
+      'ticket, pipelined': { pipelining, headers: bearer(token) },
+      'ticket, new token': { pipelining: 1, setupClient: newTokens(unseen, requests) },
+    }
     return new Map(
-      [...loads].map(([row, load]) => [row, () => measure(target.child.pid, () => drive(target, load))]),
+      Object.entries(shapes).map(([row, shape]) => [
+        row,
+        async () => cpuSample(await measure(target.pids, () => drive(target, shape, requests))),
+      ]),
     )
   },
 }

@@ -1,0 +1,128 @@
+import { mkdirSync, readdirSync, readFileSync } from 'node:fs'
+import { join, relative } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { demand, frameHex, type Opener, withOpener } from './driver/opener.js'
+import { digits } from './report.js'
+import { say } from './run.js'
+import { loginHex } from './scenarios/auth.js'
+import { forge, shakeAll } from './scenarios/handshake.js'
+import { ticketHex } from './scenarios/latency.js'
+import type { Target } from './target.js'
+import { startTicketgate, type Users } from './ticketgate.js'
+import { payload, ticketWire } from './wires.js'
+
+const shown = 25
+
+/** Gets ready (tickets are taken, subscribers are there), and gives what is to be profiled, of about 5 seconds. */
+type Prepare = (target: Target, opener: Opener, count: (operations: number) => number) => Promise<Load>
+type Load = () => Promise<unknown>
+
+const openSockets = async (target: Target, opener: Opener, count: number): Promise<void> => {
+  const lines = await ticketWire.lines(target, count)
+  demand(await opener.run(`open ${count} 32 0 ${ticketWire.greetingFrames}`, lines), '101', count)
+}
+
+const loads: Readonly<Record<string, Prepare>> = {
+  login: async (target, opener, count) => () =>
+    opener.run(`http ${count(1_000)} 4 0 ${loginHex(target, target.logins.cheap)}`),
+  mint: async (target, opener, count) => () => opener.run(`http ${count(200_000)} 32 0 ${ticketHex(target)}`),
+  handshake: async (target, _opener, count) => {
+    const lines = await ticketWire.lines(target, count(50_000))
+    return () => shakeAll(target, lines, '101')
+  },
+  refusal: async (target, _opener, count) => {
+    const lines = (await ticketWire.lines(target, count(50_000))).map(forge)
+    return () => shakeAll(target, lines, '401 ticket_invalid')
+  },
+  'fan-out': async (target, opener, count) => {
+    await openSockets(target, opener, 1_001)
+    return () => opener.run(`fanout ${count(1_000)} 1000 0 ${frameHex(ticketWire.publication(payload))}`)
+  },
+  publish: async (target, opener, count) => {
+    await openSockets(target, opener, 1)
+    const publications = frameHex(ticketWire.publication(payload, 1)).repeat(16)
+    return () => opener.run(`exchange ${count(40_000)} 16 ${publications}`)
+  },
+}
+
+export const profileNames = Object.keys(loads)
+
+/** The part of a .cpuprofile that is needed: samples are ids of nodes, each with the time since the one before. */
+interface CpuProfile {
+  readonly nodes: readonly {
+    readonly id: number
+    readonly callFrame: { readonly functionName: string; readonly url: string; readonly lineNumber: number }
+  }[]
+  /** Microseconds of the monotonic clock. */
+  readonly startTime: number
+  readonly samples: readonly number[]
+  readonly timeDeltas: readonly number[]
+}
+
+const root = fileURLToPath(new URL('..', import.meta.url))
+
+/** Self time by function from `begin` on, in microseconds, the longest first; without what V8 counts as idle. */
+const selfTimes = (
+  { nodes, startTime, samples, timeDeltas }: CpuProfile,
+  begin: number,
+): [string, number][] => {
+  const names = new Map(
+    nodes.map(({ id, callFrame: { functionName, url, lineNumber } }) => {
+      const file = url.startsWith('file://') ? relative(root, fileURLToPath(url)) : url
+      const place = file === '' ? '' : ` ${file.replace(/^node_modules\//, '')}:${lineNumber + 1}`
+      return [id, `${functionName || '(anonymous)'}${place}`]
+    }),
+  )
+  const times = new Map<string, number>()
+  let at = startTime
+  samples.forEach((id, i) => {
+    at += timeDeltas[i] ?? 0
+    if (at < begin) return
+    const name = names.get(id) ?? '(unknown)'
+    // A delta is the time up to its sample, so the time after a sample is in the next one.
+    times.set(name, (times.get(name) ?? 0) + (timeDeltas[i + 1] ?? 0))
+  })
+  times.delete('(idle)')
+  return [...times].sort(([, a], [, b]) => b - a)
+}
+
+/** Profiles ticketgate under a load and gives a table of self time by function. */
+export const profile = async (
+  name: string,
+  scale: number,
+  directory: string,
+  users: Users,
+): Promise<string> => {
+  const prepare = loads[name]
+  if (prepare === undefined)
+    throw new Error(`--profile ${name} is unknown: choose from ${profileNames.join(', ')}`)
+  const output = join(directory, 'profile')
+  mkdirSync(output)
+  const nodeOptions = ['--cpu-prof', '--cpu-prof-interval=200', `--cpu-prof-dir=${output}`]
+  const target = await startTicketgate(directory, users, {
+    nodeOptions,
+    settings: { TICKETGATE_DRAIN_SECONDS: '1' },
+  })
+  const begin = await withOpener(target, async opener => {
+    const run = await prepare(target, opener, operations => Math.max(4, Math.round(operations * scale)))
+    const start = Number(process.hrtime.bigint() / 1000n)
+    say(`profiling ${name} …`)
+    await run()
+    return start
+  })
+  await target.stop()
+  const [file] = readdirSync(output)
+  if (file === undefined) throw new Error('the server left no profile')
+  const times = selfTimes(JSON.parse(readFileSync(join(output, file), 'utf8')) as CpuProfile, begin)
+  const total = times.reduce((sum, [, micros]) => sum + micros, 0)
+  const lines = times
+    .slice(0, shown)
+    .map(
+      ([what, micros]) =>
+        `${`${((micros / total) * 100).toFixed(1)} %`.padStart(7)}  ${`${digits(micros / 1000)} ms`.padStart(10)}  ${what}`,
+    )
+  return [
+    `   self        time  function (${name}, from the beginning of the load; idle time left out)`,
+    ...lines,
+  ].join('\n')
+}

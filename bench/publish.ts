@@ -1,0 +1,45 @@
+import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { installPackages } from './packages.js'
+import { curveTable, markdownTable, type Results } from './report.js'
+
+const directory = fileURLToPath(new URL('results/', import.meta.url))
+
+/** What the charts are made with has to be there before the measuring begins. */
+export const preparePublishing = (): void => installPackages()
+
+/** Writes what --connections came to beside the others. */
+export const publishConnections = (text: string, run: Results['run']): void => {
+  mkdirSync(directory, { recursive: true })
+  const lines = ['command', 'date', 'machine', 'system', 'node', 'ticketgate', 'uWebSockets'].map(
+    name => `${name}: ${run[name]}`,
+  )
+  writeFileSync(`${directory}connections.txt`, `${text.trim()}\n\n${lines.join('\n')}\n`)
+}
+
+/** Writes the results as JSON, as tables and as charts into bench/results, which the README shows. */
+export const publish = async (results: Results): Promise<string> => {
+  const { drawCharts } = await import('./charts.js')
+  mkdirSync(directory, { recursive: true })
+  for (const name of readdirSync(directory)) if (name.endsWith('.svg')) rmSync(`${directory}${name}`)
+  const charts = drawCharts(results)
+  for (const [name, svg] of charts) writeFileSync(`${directory}${name}`, svg)
+  writeFileSync(`${directory}results.json`, `${JSON.stringify(results, undefined, 1)}\n`)
+  writeFileSync(`${directory}README.md`, page(results, [...charts.keys()]))
+  return directory
+}
+
+const page = (results: Results, charts: readonly string[]): string => `# Results
+
+Written by \`npm run bench -- --publish\`; what the figures mean is in [the bench](../README.md).
+
+${Object.entries(results.run)
+  .map(([name, value]) => `- ${name}: ${value}`)
+  .join('\n')}
+${results.missing.map(({ name, reason }) => `- not measured: ${name}, ${reason}\n`).join('')}
+${markdownTable(results)}
+
+${results.curves.map(curve => `\`\`\`text\n${curveTable(curve)}\n\`\`\``).join('\n\n')}
+
+${charts.map(name => `![${name.replace('.svg', '')}](${name})`).join('\n')}
+`

@@ -1,0 +1,34 @@
+import { mainThreadCpuNs, measure } from '../cpu.js'
+import { demand, requestHex, withOpener } from '../driver/opener.js'
+import { cpuSample, type Row, type Scenario } from '../scenario.js'
+import type { Login, Target } from '../target.js'
+
+const logins = 160
+const atOnce = 4
+
+/** A login request, in hex. */
+export const loginHex = (target: Target, login: Login): string =>
+  requestHex(target, 'POST', '/auth', { 'content-type': 'application/json' }, JSON.stringify(login))
+
+const rows: readonly Row[] = [{ name: 'login, hash aside', unit: 'server CPU, µs' }]
+
+/**
+ * `POST /auth`, of a user with the cheapest hash there may be. In Node, passwords are hashed on other threads than the
+ * first, so the first one's CPU time is that of all the rest.
+ */
+export const authScenario: Scenario = {
+  name: 'auth',
+  rows,
+  prepare: async (target, count) => {
+    const size = Math.max(atOnce, count(logins))
+    const drive = () =>
+      withOpener(target, async opener => {
+        const outcome = await opener.run(`http ${size} ${atOnce} 0 ${loginHex(target, target.logins.cheap)}`)
+        demand(outcome, '200', size)
+        return outcome.run
+      })
+    return new Map([
+      ['login, hash aside', async () => cpuSample(await measure([target.child.pid], drive, mainThreadCpuNs))],
+    ])
+  },
+}

@@ -1,0 +1,72 @@
+import { measure } from '../cpu.js'
+import { demand, frameHex, type Opener, requestHex, startOpener } from '../driver/opener.js'
+import { cpuSample, type Row, type Scenario, type Step } from '../scenario.js'
+import type { Target } from '../target.js'
+import { payload } from '../wires.js'
+
+const subscribers = 1_000
+const burst = 32
+
+const rows: readonly Row[] = [
+  { name: 'fan-out, one in flight', unit: 'server CPU, µs' },
+  { name: 'fan-out, bursts', unit: 'server CPU, µs' },
+  { name: 'fan-out, by the admin API', unit: 'server CPU, µs', comparedWith: 'fan-out, one in flight' },
+]
+
+/** A message to the channel of the subscribers, as `POST /publish` of the admin listener has it. */
+export const adminPublishHex = (target: Target, port: number, key: string): string =>
+  requestHex(
+    { host: target.host, port },
+    'POST',
+    '/publish',
+    { 'content-type': 'application/json', authorization: `Bearer ${key}` },
+    JSON.stringify({ channel: '', data: payload }),
+  )
+
+/** Whether this build has `POST /publish`. */
+export const publishesByAdmin = async ({ host, admin }: Target): Promise<boolean> => {
+  if (admin === undefined) return false
+  const response = await fetch(`http://${host}:${admin.port}/publish`, { method: 'POST' })
+  return response.status !== 404
+}
+
+const openers = new Map<Target, Opener>()
+
+/** One publishes 64 bytes to a channel, 1,000 hear it; an operation is one delivery. */
+export const fanOutScenario: Scenario = {
+  name: 'fan-out',
+  rows,
+  prepare: async (target, count) => {
+    const { wire, admin } = target
+    const hearing = Math.max(8, Math.min(subscribers, count(subscribers / target.share)))
+    const opener = startOpener(target)
+    openers.set(target, opener)
+    const lines = await wire.lines(target, hearing + 1)
+    demand(await opener.run(`open ${lines.length} 32 0 ${wire.greetingFrames}`, lines), '101', lines.length)
+
+    const publication = frameHex(wire.publication(payload))
+    const step =
+      (rounds: number, frames: number, port: number, hex: string): Step =>
+      async () => {
+        const command = `fanout ${Math.max(2, count(rounds))} ${frames} ${port} ${hex}`
+        return cpuSample(await measure(target.pids, async () => (await opener.run(command)).run))
+      }
+    const steps = new Map<string, Step | string>([
+      ['fan-out, one in flight', step(100, hearing, 0, publication)],
+      ['fan-out, bursts', step(10, hearing * burst, 0, publication.repeat(burst))],
+    ])
+    if (admin !== undefined)
+      steps.set(
+        'fan-out, by the admin API',
+        (await publishesByAdmin(target))
+          ? // There, the publisher is no subscriber, so the one that publishes above hears it too.
+            step(100, hearing + 1, admin.port, adminPublishHex(target, admin.port, admin.key))
+          : 'this build has no POST /publish',
+      )
+    return steps
+  },
+  release: async target => {
+    await openers.get(target)?.stop()
+    openers.delete(target)
+  },
+}

@@ -1,0 +1,60 @@
+import { type DriverRun, measure } from '../cpu.js'
+import { nodeShake } from '../driver/node-shake.js'
+import { demand, hasOpener, withOpener } from '../driver/opener.js'
+import { cpuSample, type Row, type Scenario, type Step } from '../scenario.js'
+import type { Target } from '../target.js'
+
+const handshakes = 4_000
+const atOnce = 32
+
+/** Connects, shows a ticket, reads the answer and closes, for each line. Throws unless all answers are `expected`. */
+export const shakeAll = async (
+  target: Target,
+  lines: readonly string[],
+  expected: string,
+): Promise<DriverRun> => {
+  const outcome = hasOpener()
+    ? await withOpener(target, opener =>
+        opener.run(`shake ${lines.length} ${atOnce} 0 ${target.wire.greetingFrames}`, lines),
+      )
+    : await nodeShake(target, lines)
+  demand(outcome, expected, lines.length)
+  return outcome.run
+}
+
+/** The same ticket with one character of its MAC changed: not the last, whose low bits must be zero. */
+export const forge = (line: string): string => {
+  const at = line.length - 12
+  return line.slice(0, at) + (line[at] === 'A' ? 'B' : 'A') + line.slice(at + 1)
+}
+
+const rows: readonly Row[] = [
+  { name: 'handshake', unit: 'server CPU, µs' },
+  { name: 'refused replay', unit: 'server CPU, µs', comparedWith: 'handshake' },
+  { name: 'refused forgery', unit: 'server CPU, µs', comparedWith: 'handshake' },
+]
+
+/** Connect, upgrade, close, over a new TCP connection each, 32 at a time. */
+export const handshakeScenario: Scenario = {
+  name: 'handshake',
+  rows,
+  prepare: async (target, count) => {
+    const { wire, refusals } = target
+    if (!hasOpener() && wire.greetingFrames > 1)
+      return new Map(rows.map(({ name }) => [name, 'the driver in Node does not speak its protocol']))
+    const size = Math.max(atOnce, count(handshakes))
+    const lines = await wire.lines(target, size)
+    const step =
+      (shown: readonly string[], expected: string): Step =>
+      async () =>
+        cpuSample(await measure(target.pids, () => shakeAll(target, shown, expected)))
+    const steps = new Map<string, Step | string>([['handshake', step(lines, '101')]])
+    if (refusals !== undefined) {
+      // The forgeries are of tickets nobody spent, so that only the MAC can give them away.
+      const forgeries = (await wire.lines(target, size)).map(forge)
+      steps.set('refused replay', step(lines, `401 ${refusals.replay}`))
+      steps.set('refused forgery', step(forgeries, `401 ${refusals.forgery}`))
+    }
+    return steps
+  },
+}

@@ -1,0 +1,31 @@
+import { measure } from '../cpu.js'
+import { demand, frameHex, withOpener } from '../driver/opener.js'
+import { cpuSample, type Row, type Scenario } from '../scenario.js'
+import { payload } from '../wires.js'
+
+const connections = 32
+const inFlight = 16
+const exchanges = 60
+
+const rows: readonly Row[] = [{ name: 'inbound publish', unit: 'server CPU, µs' }]
+
+/** 32 clients publish 64 bytes each to a channel nobody else hears, and wait for the acknowledgements, 16 at a time. */
+export const inboundScenario: Scenario = {
+  name: 'inbound',
+  rows,
+  prepare: async (target, count) => {
+    const { wire } = target
+    const lines = await Promise.all(
+      Array.from({ length: connections }, (_, i) => wire.lines(target, 1, `own-${i}`)),
+    )
+    const publication = frameHex(wire.publication(payload, 1)).repeat(inFlight)
+    const step = () =>
+      withOpener(target, async opener => {
+        const opened = await opener.run(`open ${connections} 32 0 ${wire.greetingFrames}`, lines.flat())
+        demand(opened, '101', connections)
+        const command = `exchange ${Math.max(2, count(exchanges))} ${inFlight} ${publication}`
+        return cpuSample(await measure(target.pids, async () => (await opener.run(command)).run))
+      })
+    return new Map([['inbound publish', step]])
+  },
+}

@@ -1,0 +1,59 @@
+import { demand, type Opener, withOpener } from '../driver/opener.js'
+import type { Row, Sample, Scenario } from '../scenario.js'
+import type { Target } from '../target.js'
+import { loginHex } from './auth.js'
+import { ticketHex, timedSample } from './latency.js'
+
+const ticketsPerSecond = 500
+const seconds = 3
+const loginsAtOnce = 32
+
+const rows: readonly Row[] = [
+  { name: 'ticket at 500/s, quiet', unit: 'p99, ms' },
+  { name: 'ticket at 500/s, login storm', unit: 'p99, ms' },
+]
+
+const tickets = (target: Target, opener: Opener, size: number): Promise<Sample> =>
+  timedSample(target, async () => {
+    const outcome = await opener.run(`http ${size} 64 ${ticketsPerSecond} ${ticketHex(target)}`)
+    demand(outcome, '200', size)
+    return outcome
+  })
+
+/** Logs in, 32 at once, until told to stop. Every login is answered, by a token or by being told to come back. */
+const storm = async (target: Target, opener: Opener, goesOn: () => boolean): Promise<void> => {
+  const hex = loginHex(target, target.logins.production)
+  while (goesOn()) {
+    const { answers } = await opener.run(`http ${loginsAtOnce * 2} ${loginsAtOnce} 0 ${hex}`)
+    const { 200: granted = 0, '503 login_busy': busy = 0 } = answers
+    if (granted + busy !== loginsAtOnce * 2)
+      throw new Error(`logins were answered ${JSON.stringify(answers)}`)
+  }
+}
+
+/** How the times of tickets hold while as many logins as the server takes are hashing. */
+export const stormScenario: Scenario = {
+  name: 'storm',
+  rows,
+  maxRounds: 2,
+  prepare: async (target, count) => {
+    const size = Math.max(50, count((ticketsPerSecond * seconds) / target.share))
+    return new Map([
+      ['ticket at 500/s, quiet', () => withOpener(target, opener => tickets(target, opener, size))],
+      [
+        'ticket at 500/s, login storm',
+        () =>
+          withOpener(target, visitors =>
+            withOpener(target, async opener => {
+              let going = true
+              const measured = tickets(target, opener, size).finally(() => {
+                going = false
+              })
+              const [sample] = await Promise.all([measured, storm(target, visitors, () => going)])
+              return sample
+            }),
+          ),
+      ],
+    ])
+  },
+}

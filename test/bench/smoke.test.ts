@@ -1,0 +1,75 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import t from 'tap'
+import type { Results } from '../../bench/report.js'
+import { scenarios } from '../../bench/scenarios/index.js'
+
+const program = fileURLToPath(new URL('../../bench/main.ts', import.meta.url))
+
+/** Rows that a floor, which checks nothing and has no admin listener, can not have. */
+const checked = /^refused|admin/
+
+/** Runs the bench and gives all that it printed. It needs gcc, as the README says. */
+const bench = async (...args: string[]): Promise<{ code: number; output: string }> => {
+  const child = spawn(process.execPath, ['--import=tsx', program, ...args], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  let output = ''
+  for (const stream of [child.stdout, child.stderr])
+    stream.setEncoding('utf8').on('data', text => {
+      output += text
+    })
+  const [code] = await once(child, 'close')
+  return { code, output }
+}
+
+t.test('the smallest run measures every row of floor and ticketgate', async t => {
+  const file = join(t.testdir(), 'results.json')
+  const targets = ['--target', 'floor', '--target', 'ticketgate']
+  const { code, output } = await bench(...targets, '--rounds', '1', '--scale', '0.01', '--json', file)
+  t.equal(code, 0, output)
+  const { summary, gaps, curves } = JSON.parse(readFileSync(file, 'utf8')) as Results
+  const rows = scenarios.flatMap(scenario => scenario.rows.map(row => row.name))
+  for (const row of rows)
+    for (const target of ['floor', 'ticketgate']) {
+      if (target === 'floor' && checked.test(row)) continue
+      const figure = summary.find(one => one.row === row && one.target === target)
+      const gap = gaps.find(one => one.row === row && one.target === target)
+      t.ok(gap || (figure && Number.isFinite(figure.value.median)), `${row}: ${target}`)
+    }
+  t.equal(curves.length, 4)
+  for (const { name, sizes, series } of curves)
+    for (const [label, values] of Object.entries(series))
+      t.equal(values.length, sizes.length, `${name}: ${label}`)
+})
+
+t.test('sockets are held, hear a message, and their tickets work once', async t => {
+  const { code, output } = await bench('--connections', '60')
+  t.equal(code, 0, output)
+  t.match(output, /60 ticketed sockets held by 1 gates/)
+  t.match(output, /every ticket shown again +was refused with ticket_used/)
+})
+
+t.test('a profile names the functions that take the time', async t => {
+  const { code, output } = await bench('--profile', 'refusal', '--scale', '0.1')
+  t.equal(code, 0, output)
+  t.match(output, /%.* ms .* dist\/socket\/upgrade\.js:\d+/)
+})
+
+t.test('refusals', async t => {
+  const cases = [
+    [['--scenario', 'nothing'], '--scenario nothing is unknown'],
+    [['--scale', ''], '--scale takes'],
+    [['--profile', 'nothing'], '--profile nothing is unknown'],
+  ] as const
+  await Promise.all(
+    cases.map(async ([args, words]) => {
+      const { code, output } = await bench(...args)
+      t.equal(code, 1, args.join(' '))
+      t.match(output, words)
+    }),
+  )
+})

@@ -1,0 +1,63 @@
+import t from 'tap'
+import { encodings } from '../../src/socket/encoding.js'
+import { addressKeyOf, createSession, packAddress, rightsOf, shared } from '../../src/socket/session.js'
+import type { Rights } from '../../src/ticket/rights.js'
+
+t.test('rights that are the same are kept once, and no others', async t => {
+  const kinds: readonly Rights[] = [
+    {},
+    { channel: '' },
+    { channel: 'a' },
+    { channel: 'null' },
+    { publish: [] },
+    { subscribe: [] },
+    { publish: [], subscribe: [] },
+    { publish: ['a'] },
+    { subscribe: ['a'] },
+    { publish: ['a', 'b'] },
+    { publish: ['a'], subscribe: ['b'] },
+    { publish: [''] },
+    { publish: ['*'] },
+    { channel: 'a', publish: [] },
+    { channel: 'a', subscribe: [] },
+  ]
+  const kept = kinds.map(rights => rightsOf(rights))
+  for (const [index, rights] of kinds.entries()) {
+    t.strictSame(JSON.parse(JSON.stringify(kept[index])), rights)
+    t.equal(rightsOf(structuredClone(rights)), kept[index])
+  }
+  t.equal(new Set(kept).size, kinds.length)
+  const claims = { user: 'maggie', session: 's', publish: ['a'] }
+  t.strictSame(
+    Object.keys(rightsOf(claims)).sort(),
+    ['channel', 'publish', 'subscribe'],
+    'and nothing else of a ticket',
+  )
+})
+
+t.test('a flood of different ones is forgotten, not confused', async t => {
+  for (let n = 0; n < 3000; n++) {
+    t.equal(rightsOf({ channel: `c${n}` }).channel, `c${n}`)
+    if (shared(`t${n}`) !== `t${n}`) t.fail(`t${n}`)
+  }
+})
+
+t.test('an address is kept as it is, and counts as the caps count', async t => {
+  const session = (address: string) =>
+    createSession({
+      id: 's',
+      user: 'u',
+      channel: '',
+      rights: {},
+      issuedAtSeconds: 0,
+      expiresAtSeconds: 0,
+      encoding: encodings.json,
+      origin: '',
+      address,
+    })
+  const v4 = packAddress(Uint8Array.of(203, 0, 113, 255))
+  t.equal(addressKeyOf(session(v4)), v4)
+  const v6 = packAddress(Uint8Array.from({ length: 16 }, (_, n) => 240 + n))
+  t.equal(addressKeyOf(session(v6)), v6.slice(0, 8), 'by its /64')
+  t.equal(addressKeyOf(session('')), '')
+})
