@@ -111,6 +111,7 @@ export function createRedisReplayCache(store: RedisStore, options: RedisReplayOp
     try {
       const answer = await within(
         store.run(lookScript, [recordKey, probeKey], [proposal, String(graceMs)]),
+        claimTimeoutMs,
         () => store.reconnect(),
       )
       read(answer)
@@ -139,16 +140,22 @@ export function createRedisReplayCache(store: RedisStore, options: RedisReplayOp
     setState({ is })
   }
 
-  /** What has been claimed in this turn of the event loop. */
+  /** What has been claimed in this turn of the event loop, or since the store was asked last. */
   let batch: Claim[] = []
+  let batchSinceMs = 0
+  let calls = 0
 
-  /** One round trip for all claims of a turn: under load that is most of the cost of a claim. */
+  /**
+   * One round trip for all claims that came while the last one was under way: the more there are, the less each costs.
+   */
   function flush(): void {
     const claims = batch
     batch = []
+    calls++
+    const timeoutMs = Math.max(1, claimTimeoutMs - (performance.now() - batchSinceMs))
     const keys = [recordKey, ...claims.map(({ key }) => key)]
     const args = claims.flatMap(claim => [claim.epoch, claim.endsAtMs])
-    within(store.run(claimScript, keys, args))
+    within(store.run(claimScript, keys, args), timeoutMs)
       .then(
         answer => outcomesOf(answer, claims.length),
         error => {
@@ -157,9 +164,18 @@ export function createRedisReplayCache(store: RedisStore, options: RedisReplayOp
         },
       )
       .then(outcomes => {
-        pending -= claims.length
-        for (const [n, { settle }] of claims.entries()) settle(outcomes?.[n] ?? 'unavailable')
+        calls--
+        settleAll(claims, outcomes)
+        if (batch.length === 0) return
+        // What has not been sent yet is not spent.
+        if (state.is === 'ready') flush()
+        else settleAll(batch.splice(0), undefined)
       })
+  }
+
+  function settleAll(claims: readonly Claim[], outcomes: readonly ClaimOutcome[] | undefined): void {
+    pending -= claims.length
+    for (const [n, { settle }] of claims.entries()) settle(outcomes?.[n] ?? 'unavailable')
   }
 
   function outcomesOf(answer: unknown, count: number): ClaimOutcome[] | undefined {
@@ -176,7 +192,10 @@ export function createRedisReplayCache(store: RedisStore, options: RedisReplayOp
       if (ticketEpoch === undefined) return 'predates'
       if (state.is !== 'ready' || pending >= maxPending) return 'unavailable'
       pending++
-      if (batch.length === 0) setImmediate(() => batch.length > 0 && flush())
+      if (batch.length === 0) {
+        batchSinceMs = performance.now()
+        if (calls === 0) setImmediate(() => batch.length > 0 && calls === 0 && flush())
+      }
       return new Promise(settle => {
         batch.push({
           key: keyOf(nonce),
@@ -191,7 +210,10 @@ export function createRedisReplayCache(store: RedisStore, options: RedisReplayOp
       if (ticketEpoch === undefined || nowMs >= expiresAtMs) return true
       if (state.is !== 'ready' || pending >= maxPending) return undefined
       try {
-        const answer = await within(store.run(hasScript, [recordKey, keyOf(nonce)], [hex(ticketEpoch)]))
+        const answer = await within(
+          store.run(hasScript, [recordKey, keyOf(nonce)], [hex(ticketEpoch)]),
+          claimTimeoutMs,
+        )
         return typeof answer === 'string' ? answer !== 'unspent' : undefined
       } catch (error) {
         lost(error)
@@ -227,12 +249,12 @@ const keyOf = (nonce: string): string => noncePrefix + Buffer.from(nonce, 'latin
 const outcomes: Readonly<Record<string, ClaimOutcome>> = { f: 'fresh', r: 'replayed', p: 'predates' }
 
 /** What is awaited, or an error when it takes too long. */
-function within<T>(answer: Promise<T>, onTimeout?: () => void): Promise<T> {
+function within<T>(answer: Promise<T>, timeoutMs: number, onTimeout?: () => void): Promise<T> {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => {
       onTimeout?.()
       reject(new Error(`no answer within ${claimTimeoutMs} ms`))
-    }, claimTimeoutMs)
+    }, timeoutMs)
     answer.then(resolve, reject).finally(() => clearTimeout(timer))
   })
 }
