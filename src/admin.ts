@@ -43,7 +43,13 @@ export function createAdmin(
   return {
     async listen() {
       const { adminHost: host, adminPort: port } = config
-      listener = await listen(app, { host, port, sharing: 'exclusive', variable: 'TICKETGATE_ADMIN_PORT' })
+      listener = await listen(app, {
+        host,
+        port,
+        sharing: 'exclusive',
+        variable: 'TICKETGATE_ADMIN_PORT',
+        log,
+      })
       return `http://${host.includes(':') ? `[${host}]` : host}:${listener.port}`
     },
     close() {

@@ -252,7 +252,7 @@ export async function createFront(config: Config, log: Log, parts: FrontParts): 
 
   return {
     async listen(port, sharing) {
-      listener = await listen(app, { host: config.host, port, sharing, variable: 'TICKETGATE_PORT' })
+      listener = await listen(app, { host: config.host, port, sharing, variable: 'TICKETGATE_PORT', log })
       return listener.port
     },
     async drain() {

@@ -257,7 +257,7 @@ export async function buildThreads(
     ...serverApi(operator),
     async listen() {
       try {
-        ;[port, releasePort] = await reservePort(config)
+        ;[port, releasePort] = await reservePort(config, log)
         await Promise.all(Array.from({ length: config.threads }, (_, index) => startThread(index)))
         await Promise.all(threads.map((_, index) => listenOn(index)))
         return { url: urlOf(config, port), adminUrl: await admin.listen() }
@@ -296,7 +296,7 @@ function answer(worker: Worker, type: FromWorker['type']): Promise<void> {
  * namespace of Unix sockets, which Linux keeps per network namespace as it does ports, closes the gap: of two
  * processes that start at once, one does not get it.
  */
-async function reservePort(config: Config): Promise<readonly [port: number, release: () => void]> {
+async function reservePort(config: Config, log: Log): Promise<readonly [port: number, release: () => void]> {
   const probe = App()
   const { host, port: asked } = config
   const { port, close } = await listen(probe, {
@@ -304,6 +304,7 @@ async function reservePort(config: Config): Promise<readonly [port: number, rele
     port: asked,
     sharing: 'exclusive',
     variable: 'TICKETGATE_PORT',
+    log,
   })
   try {
     if (process.platform !== 'linux') return [port, () => {}]

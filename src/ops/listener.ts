@@ -5,7 +5,11 @@ import {
   us_listen_socket_close,
   us_socket_local_port,
 } from 'uWebSockets.js'
+import { createConnection, createServer } from 'node:net'
+import { setTimeout as delay } from 'node:timers/promises'
 import { StartupError } from '../errors.js'
+import { errnoOf } from './errno.js'
+import type { Log } from './log.js'
 
 // uWS.js takes these four arguments; its types know only three.
 declare module 'uWebSockets.js' {
@@ -35,24 +39,57 @@ export interface ListenOptions {
   readonly sharing: PortSharing
   /** Names the port to the operator. */
   readonly variable: string
+  readonly log: Log
 }
+
+// The kernel keeps ends of broken and closed connections for a minute each (tcp(7): FIN-WAIT-2, TIME-WAIT), and lets
+// nobody listen on their port meanwhile: uWS does not ask for it with SO_REUSEADDR.
+const releaseMs = 125_000
+const retryMs = 200
 
 /**
  * Listens; `exclusive` = alone: without the option, a second process could share the port unnoticed (SO_REUSEPORT), each of the two
- * with its own memory of spent tickets.
+ * with its own memory of spent tickets. A port on which nobody listens, but which the kernel has not released yet since an
+ * earlier process was killed or stopped, is waited for.
  * @throws StartupError `port_unavailable`
  */
 export async function listen(
   app: TemplatedApp,
-  { host, port, sharing, variable }: ListenOptions,
+  { host, port, sharing, variable, log }: ListenOptions,
 ): Promise<Listener> {
-  const socket = await new Promise<us_listen_socket | false>(resolve => {
-    app.listen(host, port, sharing === 'exclusive' ? LIBUS_LISTEN_EXCLUSIVE_PORT : 0, resolve)
-  })
+  const attempt = (): Promise<us_listen_socket | false> =>
+    new Promise(resolve => {
+      app.listen(host, port, sharing === 'exclusive' ? LIBUS_LISTEN_EXCLUSIVE_PORT : 0, resolve)
+    })
+  let socket = await attempt()
+  const deadlineMs = performance.now() + releaseMs
+  if (socket === false && (await isLeftOver(host, port))) {
+    log.warn({ port }, 'the kernel has not released the port yet since it was used last; waiting for it')
+    while (socket === false && performance.now() < deadlineMs && (await isLeftOver(host, port))) {
+      await delay(retryMs)
+      socket = await attempt()
+    }
+  }
   if (socket === false)
     throw new StartupError(
       'port_unavailable',
       `cannot listen on ${host} port ${port}: it is in use, or not ours to take. Stop what uses it, or set ${variable}.`,
     )
   return { port: us_socket_local_port(socket), close: () => us_listen_socket_close(socket) }
+}
+
+/** Whether a port is in use, though nobody listens on it. */
+async function isLeftOver(host: string, port: number): Promise<boolean> {
+  const probe = createServer()
+  const code = await new Promise<string | undefined>(resolve => {
+    probe.once('error', error => resolve(errnoOf(error))).listen(port, host, () => resolve(undefined))
+  })
+  probe.close()
+  if (code !== 'EADDRINUSE') return code === undefined
+  const client = createConnection(port, host)
+  const refusal = await new Promise<string | undefined>(resolve => {
+    client.once('error', error => resolve(errnoOf(error))).once('connect', () => resolve(undefined))
+  })
+  client.destroy()
+  return refusal === 'ECONNREFUSED'
 }

@@ -27,25 +27,34 @@ local record = redis.call('GET', KEYS[1]) or ''
 local epoch, of, evicted, grace = string.match(record, '^(%x+):(%x+):(%d+):(%d+)$')
 `
 
-const isOfThisLife = `${readRecord}
-if epoch ~= ARGV[1] or of ~= life then return 'predates' end
-`
-
 /**
- * Claims a nonce. Keys: the record, the nonce. Arguments: the epoch in the ticket; when the ticket ends, Unix
- * milliseconds. How long after that it is kept, and refused from then on, is the same for all gates, whatever they allow
- * for clocks; and the store's clock alone decides.
+ * Claims nonces, one after another. Keys: the record, the nonces. Arguments, two a nonce: the epoch in the ticket; when the
+ * ticket ends, Unix milliseconds. How long after that it is kept, and refused from then on, is the same for all gates,
+ * whatever they allow for clocks; and the store's clock alone decides. Answers a letter a nonce: `f`resh, `r`eplayed,
+ * `p`redates.
  */
-export const claimScript = script(`${isOfThisLife}
+export const claimScript = script(`${readRecord}
 local time = redis.call('TIME')
-local last = tonumber(ARGV[2]) + tonumber(grace)
-if time[1] * 1000 + time[2] / 1000 >= last then return 'replayed' end
-if redis.call('SET', KEYS[2], '', 'NX', 'PXAT', string.format('%.0f', last)) then return 'fresh' end
-return 'replayed'
+local now = time[1] * 1000 + time[2] / 1000
+local outcomes = {}
+for n = 2, #KEYS do
+  local outcome = 'r'
+  if of ~= life or epoch ~= ARGV[2 * n - 3] then
+    outcome = 'p'
+  else
+    local last = tonumber(ARGV[2 * n - 2]) + tonumber(grace)
+    if now < last and redis.call('SET', KEYS[n], '', 'NX', 'PXAT', string.format('%.0f', last)) then
+      outcome = 'f'
+    end
+  end
+  outcomes[n - 1] = outcome
+end
+return table.concat(outcomes)
 `)
 
 /** Looks whether a nonce was claimed. Keys: the record, the nonce. Argument: the epoch in the ticket. */
-export const hasScript = script(`${isOfThisLife}
+export const hasScript = script(`${readRecord}
+if epoch ~= ARGV[1] or of ~= life then return 'predates' end
 if redis.call('EXISTS', KEYS[2]) == 1 then return 'spent' end
 return 'unspent'
 `)

@@ -37,12 +37,23 @@ export const claimTimeoutMs = 500
 // What waits at most: a store that has slowed down shall not fill our memory.
 const maxPending = 10_000
 
+// One script keeps the store busy for a millisecond or so at most.
+const maxBatch = 200
+
 const lookEveryMs = 1000
 const retryLookMs = 250
 
 const recordKey = 'ticketgate:epoch'
 const probeKey = 'ticketgate:probe'
 const noncePrefix = 'ticketgate:spent:'
+
+/** A claim that waits for its answer. */
+interface Claim {
+  readonly key: string
+  readonly epoch: string
+  readonly endsAtMs: string
+  readonly settle: (outcome: ClaimOutcome) => void
+}
 
 export interface RedisReplayCache extends StoreReplayCache {
   /** What tickets are minted with; undefined while the store can not be relied on. */
@@ -100,6 +111,7 @@ export function createRedisReplayCache(store: RedisStore, options: RedisReplayOp
     try {
       const answer = await within(
         store.run(lookScript, [recordKey, probeKey], [proposal, String(graceMs)]),
+        claimTimeoutMs,
         () => store.reconnect(),
       )
       read(answer)
@@ -128,12 +140,49 @@ export function createRedisReplayCache(store: RedisStore, options: RedisReplayOp
     setState({ is })
   }
 
-  /** The outcome a script has answered with. */
-  function outcomeOf(answer: unknown): ClaimOutcome {
-    if (answer === 'fresh' || answer === 'replayed') return answer
+  /** What has been claimed in this turn of the event loop, or since the store was asked last. */
+  let batch: Claim[] = []
+  let batchSinceMs = 0
+  let calls = 0
+
+  /**
+   * One round trip for all claims that came while the last one was under way: the more there are, the less each costs.
+   */
+  function flush(): void {
+    const claims = batch
+    batch = []
+    calls++
+    const timeoutMs = Math.max(1, claimTimeoutMs - (performance.now() - batchSinceMs))
+    const keys = [recordKey, ...claims.map(({ key }) => key)]
+    const args = claims.flatMap(claim => [claim.epoch, claim.endsAtMs])
+    within(store.run(claimScript, keys, args), timeoutMs)
+      .then(
+        answer => outcomesOf(answer, claims.length),
+        error => {
+          lost(error)
+          return undefined
+        },
+      )
+      .then(outcomes => {
+        calls--
+        settleAll(claims, outcomes)
+        if (batch.length === 0) return
+        // What has not been sent yet is not spent.
+        if (state.is === 'ready') flush()
+        else settleAll(batch.splice(0), undefined)
+      })
+  }
+
+  function settleAll(claims: readonly Claim[], outcomes: readonly ClaimOutcome[] | undefined): void {
+    pending -= claims.length
+    for (const [n, { settle }] of claims.entries()) settle(outcomes?.[n] ?? 'unavailable')
+  }
+
+  function outcomesOf(answer: unknown, count: number): ClaimOutcome[] | undefined {
+    const isWhole = typeof answer === 'string' && answer.length === count
     // The epoch has changed, or this is another server now: learn it, behind the handshake's back.
-    lookIn(0)
-    return answer === 'predates' ? answer : 'unavailable'
+    if (!isWhole || answer.includes('p')) lookIn(0)
+    return isWhole ? Array.from(answer, letter => outcomes[letter] ?? 'unavailable') : undefined
   }
 
   return {
@@ -143,21 +192,28 @@ export function createRedisReplayCache(store: RedisStore, options: RedisReplayOp
       if (ticketEpoch === undefined) return 'predates'
       if (state.is !== 'ready' || pending >= maxPending) return 'unavailable'
       pending++
-      const endsAtMs = Math.ceil(expiresAtMs) - options.skewMs
-      return within(store.run(claimScript, keysOf(nonce), [hex(ticketEpoch), String(endsAtMs)]))
-        .then(outcomeOf, error => {
-          lost(error)
-          return 'unavailable' as const
+      if (batch.length === 0) {
+        batchSinceMs = performance.now()
+        if (calls === 0) setImmediate(() => batch.length > 0 && calls === 0 && flush())
+      }
+      return new Promise(settle => {
+        batch.push({
+          key: keyOf(nonce),
+          epoch: hex(ticketEpoch),
+          endsAtMs: String(Math.ceil(expiresAtMs) - options.skewMs),
+          settle,
         })
-        .finally(() => {
-          pending--
-        })
+        if (batch.length === maxBatch) flush()
+      })
     },
     async has(nonce, expiresAtMs, nowMs, ticketEpoch) {
       if (ticketEpoch === undefined || nowMs >= expiresAtMs) return true
       if (state.is !== 'ready' || pending >= maxPending) return undefined
       try {
-        const answer = await within(store.run(hasScript, keysOf(nonce), [hex(ticketEpoch)]))
+        const answer = await within(
+          store.run(hasScript, [recordKey, keyOf(nonce)], [hex(ticketEpoch)]),
+          claimTimeoutMs,
+        )
         return typeof answer === 'string' ? answer !== 'unspent' : undefined
       } catch (error) {
         lost(error)
@@ -188,18 +244,17 @@ export function createRedisReplayCache(store: RedisStore, options: RedisReplayOp
 
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex')
 
-const keysOf = (nonce: string): readonly string[] => [
-  recordKey,
-  noncePrefix + Buffer.from(nonce, 'latin1').toString('base64url'),
-]
+const keyOf = (nonce: string): string => noncePrefix + Buffer.from(nonce, 'latin1').toString('base64url')
+
+const outcomes: Readonly<Record<string, ClaimOutcome>> = { f: 'fresh', r: 'replayed', p: 'predates' }
 
 /** What is awaited, or an error when it takes too long. */
-function within<T>(answer: Promise<T>, onTimeout?: () => void): Promise<T> {
+function within<T>(answer: Promise<T>, timeoutMs: number, onTimeout?: () => void): Promise<T> {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => {
       onTimeout?.()
       reject(new Error(`no answer within ${claimTimeoutMs} ms`))
-    }, claimTimeoutMs)
+    }, timeoutMs)
     answer.then(resolve, reject).finally(() => clearTimeout(timer))
   })
 }

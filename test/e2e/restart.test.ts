@@ -1,6 +1,9 @@
+import { once } from 'node:events'
+import { createConnection } from 'node:net'
 import t from 'tap'
-import { knock } from '../support/http.js'
+import { knock, request } from '../support/http.js'
 import { isProblem } from '../support/problem.js'
+import { requestText } from '../support/raw.js'
 import { startServer } from '../support/server.js'
 import { gatePath, mint, mintWith, tokenFor } from '../support/tokens.js'
 
@@ -37,4 +40,23 @@ t.test('two gates side by side do not take each other’s tickets', async t => {
   const ticket = await mint(one.url)
   isProblem(t, await knock(other.url, gatePath(ticket)), '401 ticket_invalid')
   t.equal((await knock(one.url, gatePath(ticket))).status, 101, 'and the refusal did not spend it')
+})
+
+t.test('it comes back on its port, once the kernel has released it', async t => {
+  const first = await startServer(t)
+  // The kernel holds the port for the end of a connection that the server has closed and its client has not.
+  const left = createConnection({ port: first.port, host: '127.0.0.1', allowHalfOpen: true })
+  await once(left, 'connect')
+  left.write(requestText('GET', '/healthz'))
+  await once(left, 'data')
+  const ended = once(left.resume(), 'end')
+  first.signal('SIGKILL')
+  await ended
+  const starting = startServer(t, { env: { TICKETGATE_PORT: String(first.port) } })
+  const release = setTimeout(() => left.resetAndDestroy(), 3000)
+  const second = await starting
+  clearTimeout(release)
+  left.destroy()
+  t.equal(second.port, first.port)
+  t.equal((await request(second.url, '/healthz')).status, 200)
 })

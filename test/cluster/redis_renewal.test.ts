@@ -1,0 +1,49 @@
+import t from 'tap'
+import { jsonOf, postJson } from '../support/http.js'
+import { startNode } from '../support/nodes.js'
+import { isProblem } from '../support/problem.js'
+import { startRedis } from '../support/redis.js'
+import { enter, socketUrl } from '../support/tclient.js'
+import { gatePath, mint, mintWith, nowSeconds, tokenFor } from '../support/tokens.js'
+
+const longLived = { TICKETGATE_TICKET_TTL_SECONDS: '600' }
+
+t.test('a socket is renewed by a ticket that is spent in the store, once', async t => {
+  const redis = await startRedis(t)
+  const nodes = [
+    await startNode(t, redis.port, longLived),
+    await startNode(t, redis.port, longLived),
+  ] as const
+  const { client } = await enter(socketUrl(nodes[0].url, gatePath(await mint(nodes[0].url))))
+  const expires = nowSeconds() + 500
+  const { ticket } = await mintWith(nodes[1].url, tokenFor('maggie', { exp: expires }))
+  t.match(await client.ask({ type: 'renew', ticket, id: 1 }), { type: 'renewed', expires, id: 1 })
+  t.match(await client.ask({ type: 'renew', ticket, id: 2 }), { type: 'error', code: 'ticket_used', id: 2 })
+
+  const [late, gone] = [await mint(nodes[0].url), await mint(nodes[0].url)]
+  redis.signal('SIGSTOP')
+  t.match(await client.ask({ type: 'renew', ticket: late, id: 3 }), {
+    code: 'replay_cache_unavailable',
+    id: 3,
+  })
+  const other = await enter(socketUrl(nodes[1].url, gatePath(gone))).catch(error => String(error))
+  t.match(other, /503/, 'nor does anybody come in')
+  client.send({ type: 'renew', ticket: late, id: 4 })
+  client.socket.terminate()
+  redis.signal('SIGCONT')
+  await client.closed
+})
+
+t.test('what has become of a ticket, as far as the store can tell', async t => {
+  const redis = await startRedis(t)
+  const node = await startNode(t, redis.port, longLived)
+  const ask = (ticket: string) => postJson(node.url, '/ws_ticket/status', { ticket })
+  const ticket = await mint(node.url)
+  t.match(jsonOf(await ask(ticket)), { state: 'live' })
+  const { client } = await enter(socketUrl(node.url, gatePath(ticket)))
+  t.match(jsonOf(await ask(ticket)), { state: 'used' })
+  await client.close()
+  const kept = await mint(node.url)
+  redis.signal('SIGSTOP')
+  isProblem(t, await ask(kept), '503 replay_cache_unavailable')
+})
