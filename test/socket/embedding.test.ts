@@ -19,6 +19,7 @@ async function start<Data>(t: Test, handlers: GateHandlers<Data>, options: GateO
     stateDir: temporaryDirectory(t),
     drainSeconds: 1,
     logLevel: 'fatal',
+    console: 'off',
     ...options,
     ...handlers,
   })
