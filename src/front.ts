@@ -13,7 +13,7 @@ import type { Relay, RelayMessage } from './cluster/relay.js'
 import type { Config } from './config.js'
 import { consoleRoutes } from './console/routes.js'
 import { Refusal } from './errors.js'
-import { addressPrefix, createTrustedProxies } from './http/address.js'
+import { createTrustedProxies } from './http/address.js'
 import { authRoute } from './http/auth.js'
 import { maxBodyBytes } from './http/body.js'
 import { createOriginPolicy } from './http/origins.js'
@@ -43,6 +43,7 @@ import { createRetryAfter } from './socket/refusals.js'
 import { createRenewal } from './socket/renewal.js'
 import { addressKeyOf, type Socket, type SocketData } from './socket/session.js'
 import { createGateKeeper } from './socket/upgrade.js'
+import { type Address, prefixOf } from './ticket/address.js'
 import type { TicketClaims } from './ticket/claims.js'
 import { issueTicket } from './ticket/issuer.js'
 import { type VerifiedTicket, verifyTicket } from './ticket/verifier.js'
@@ -331,9 +332,11 @@ function withEpoch(claims: TicketClaims, store: RedisReplayCache | undefined): T
 /** Reads what a ticket is bound to and where it is to be presented; nothing where nothing is asked for. */
 function ticketContext(config: Config, clients: ClientView) {
   const bindsAddress = config.bind.includes('address')
+  const { v4, v6 } = config.bindAddressBits
+  const bound = (address: Address): Uint8Array => prefixOf(address, address.length === 4 ? v4 : v6)
   const publicBase = config.publicUrl?.replace(/^http/, 'ws').replace(/\/+$/, '')
   return (...[res, req]: Parameters<ClientView['address']>): TicketContext => ({
-    address: bindsAddress ? addressPrefix(clients.address(res, req), config.bindAddressBits) : undefined,
+    address: bindsAddress ? bound(clients.address(res, req)) : undefined,
     baseUrl: publicBase ?? (config.production ? '' : clients.ownOrigin(res, req).replace(/^http/, 'ws')),
   })
 }

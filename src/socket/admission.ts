@@ -1,6 +1,6 @@
 import type { RefusalCode } from '../errors.js'
-import { type Address, isInPrefix } from '../http/address.js'
 import type { StoreReplayCache } from '../replay/contract.js'
+import { type Address, isInPrefix } from '../ticket/address.js'
 import { mayOpen } from '../ticket/rights.js'
 import type { TicketRefusal, VerifiedTicket } from '../ticket/verifier.js'
 import { looksLikeJwt } from './ticket-carriage.js'

@@ -1,4 +1,5 @@
 import { type Clock, clock as processClock } from '../clock.js'
+import { retryAfterSeconds } from '../errors.js'
 import { isChannelName } from '../protocol.js'
 import type { ReplayCache } from '../replay/contract.js'
 import { createMemoryReplayCache } from '../replay/memory.js'
@@ -126,7 +127,7 @@ export function createVerifier(options: VerifierOptions): Verifier {
 
   function refusal(code: TicketErrorCode, nowMs: number): TicketError {
     const wait = waitMs(code, nowMs)
-    return new TicketError(code, wait === undefined ? undefined : Math.max(1, Math.ceil(wait / 1000)))
+    return new TicketError(code, wait === undefined ? undefined : retryAfterSeconds(wait))
   }
 
   /** Everything but the claim. */

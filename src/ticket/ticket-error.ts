@@ -1,4 +1,4 @@
-import { type RefusalCode, statusOf, titleOf } from '../errors.js'
+import { problemOf, type RefusalCode, statusOf, titleOf } from '../errors.js'
 import type { TicketRefusal } from './verifier.js'
 
 /** Why a verifier refuses a ticket. Stable; README lists what each means. */
@@ -44,12 +44,6 @@ export class TicketError extends Error {
 
   /** The body of the answer, as ticketgate's own server gives it. */
   toJSON() {
-    return {
-      type: `urn:ticketgate:problem:${this.code}`,
-      title: titleOf(this.code),
-      status: this.status,
-      code: this.code,
-      detail: this.message,
-    }
+    return problemOf(this.code, this.message)
   }
 }
