@@ -1,4 +1,5 @@
-import { type GateOptions, resolveConfig } from './config.js'
+import { resolveConfig } from './config/resolve.js'
+import type { GateOptions } from './config.js'
 import { buildGate, type Gate } from './gate.js'
 import { createLog } from './ops/log.js'
 import { type GateHandlers, handlerNames } from './socket/connection.js'
