@@ -1,12 +1,4 @@
-import {
-  App,
-  DEDICATED_COMPRESSOR_4KB,
-  DISABLED,
-  SHARED_COMPRESSOR,
-  SHARED_DECOMPRESSOR,
-  SSLApp,
-  type TemplatedApp,
-} from 'uWebSockets.js'
+import { App, SSLApp } from 'uWebSockets.js'
 import { setTimeout as delay } from 'node:timers/promises'
 import { clock, toSeconds } from './clock.js'
 import type { Relay, RelayMessage } from './cluster/relay.js'
@@ -27,21 +19,21 @@ import { verifyRoute } from './http/verify.js'
 import { type ConnectionCaps, maxUnidentified } from './ops/caps.js'
 import { type Listener, listen, type PortSharing } from './ops/listener.js'
 import type { Log } from './ops/log.js'
-import { type Counters, createCounters, increment, type Snapshot } from './ops/metrics.js'
+import { type Counters, createCounters, type Snapshot } from './ops/metrics.js'
 import type { Keys } from './ops/outside-keys.js'
 import { openProviderKeys } from './ops/provider-keys.js'
 import type { RateLimiter } from './ops/rate.js'
-import { routes } from './protocol.js'
 import type { StoreReplayCache } from './replay/contract.js'
 import type { RedisReplayCache } from './replay/redis.js'
 import { createAdmission } from './socket/admission.js'
-import { createEmbedding, type Embedding, type GateHandlers } from './socket/connection.js'
-import { createFirstMessage, createLobby, type Lobby } from './socket/first-message.js'
-import { createSocketTable, drainSockets, type SocketTable } from './socket/lifecycle.js'
+import { openChannels } from './socket/channels.js'
+import { createEmbedding, type GateHandlers } from './socket/connection.js'
+import { createFirstMessage, createLobby } from './socket/first-message.js'
+import { createSocketTable, drainSockets } from './socket/lifecycle.js'
 import { createMessages } from './socket/messages.js'
 import { createRetryAfter } from './socket/refusals.js'
 import { createRenewal } from './socket/renewal.js'
-import { addressKeyOf, type Socket, type SocketData } from './socket/session.js'
+import type { Socket } from './socket/session.js'
 import { createGateKeeper } from './socket/upgrade.js'
 import { type Address, prefixOf } from './ticket/address.js'
 import type { TicketClaims } from './ticket/claims.js'
@@ -53,13 +45,6 @@ import type { Revocations } from './token/revocation.js'
 import type { TokenVerifier } from './token/verifier.js'
 import type { PasswordHasher } from './users/password.js'
 import { openUserStore } from './users/store.js'
-
-// A proxy drops what is idle for a minute; uWS pings when a quarter of this is left.
-const idleTimeoutSeconds = 60
-
-// uWS drops the connection at its own limit, without a close frame. We look at the length ourselves below that, to
-// close with 1009.
-const payloadHeadroom = 4
 
 /** What a front is given: one thread has its own, several share what one listener would have. */
 export interface FrontParts {
@@ -339,56 +324,4 @@ function ticketContext(config: Config, clients: ClientView) {
     address: bindsAddress ? bound(clients.address(res, req)) : undefined,
     baseUrl: publicBase ?? (config.production ? '' : clients.ownOrigin(res, req).replace(/^http/, 'ws')),
   })
-}
-
-interface ChannelParts {
-  readonly config: Config
-  readonly caps: ConnectionCaps
-  readonly lobby: Lobby
-  readonly table: SocketTable
-  readonly counters: Counters
-  readonly messages: ReturnType<typeof createMessages>
-  readonly embedding: Embedding | undefined
-}
-
-// A shared compressor costs no memory, and packs every message by itself. A dedicated one remembers what went before.
-// What comes in is unpacked without a memory of its own in either case.
-const compressors = {
-  off: DISABLED,
-  shared: SHARED_COMPRESSOR | SHARED_DECOMPRESSOR,
-  dedicated: DEDICATED_COMPRESSOR_4KB | SHARED_DECOMPRESSOR,
-}
-
-function openChannels(
-  app: TemplatedApp,
-  gateKeeper: ReturnType<typeof createGateKeeper>,
-  { config, caps, lobby, table, counters, messages, embedding }: ChannelParts,
-): void {
-  const decoder = new TextDecoder()
-  app.ws<SocketData>(`${routes.channel}*`, {
-    idleTimeout: idleTimeoutSeconds,
-    maxPayloadLength: config.maxMessageBytes * payloadHeadroom,
-    maxBackpressure: config.maxBackpressureBytes,
-    closeOnBackpressureLimit: true,
-    compression: compressors[config.compression],
-    upgrade: gateKeeper.upgrade,
-    open(ws) {
-      table.add(ws)
-      if (ws.getUserData().session.user !== '') messages.enter(ws)
-    },
-    message: messages.message,
-    dropped(ws) {
-      counters.messagesDropped++
-      ws.getUserData().session.closeReason = 'slow_reader'
-    },
-    close(ws, code, reason) {
-      const session = ws.getUserData().session
-      table.delete(ws)
-      if (session.user === '') lobby.leave()
-      else caps.leave(session.user, addressKeyOf(session))
-      increment(counters.connectionsClosed, session.closeReason ?? 'other')
-      embedding?.close(ws, code, decoder.decode(reason))
-    },
-  })
-  app.any(`${routes.channel}*`, gateKeeper.plain)
 }
