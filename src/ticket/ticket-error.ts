@@ -1,13 +1,12 @@
 import { problemOf, type RefusalCode, statusOf, titleOf } from '../errors.js'
+import type { BindingRefusal } from './bindings.js'
 import type { TicketRefusal } from './verifier.js'
 
 /** Why a verifier refuses a ticket. Stable; README lists what each means. */
 export type TicketErrorCode =
   | TicketRefusal
-  | Extract<
-      RefusalCode,
-      'channel_forbidden' | 'origin_forbidden' | 'address_mismatch' | 'ticket_used' | 'replay_cache_full'
-    >
+  | BindingRefusal
+  | Extract<RefusalCode, 'ticket_used' | 'replay_cache_full'>
 
 /**
  * A ticket that is refused, and with every code but `ticket_used` it is not spent. Nothing in here is secret or came
