@@ -86,6 +86,13 @@ async function buildOne(
     admin.close()
   }
 
+  let drained: Promise<void> | undefined
+  async function drain(): Promise<void> {
+    await front.drain()
+    close()
+    log.info('stopped')
+  }
+
   return {
     ...serverApi(operator),
     async listen() {
@@ -98,11 +105,7 @@ async function buildOne(
         throw error
       }
     },
-    async drain() {
-      await front.drain()
-      close()
-      log.info('stopped')
-    },
+    drain: () => (drained ??= drain()),
   }
 }
 

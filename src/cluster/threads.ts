@@ -234,8 +234,8 @@ export async function buildThreads(
     releasePort()
   }
 
+  let drained: Promise<void> | undefined
   async function drain(): Promise<void> {
-    if (draining) return
     draining = true
     await Promise.all(
       threads
@@ -259,11 +259,12 @@ export async function buildThreads(
         await Promise.all(threads.map((_, index) => listenOn(index)))
         return { url: urlOf(config, port), adminUrl: await admin.listen() }
       } catch (error) {
-        await drain()
+        drained ??= drain()
+        await drained
         throw error
       }
     },
-    drain,
+    drain: () => (drained ??= drain()),
   }
 }
 
