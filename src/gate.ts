@@ -157,8 +157,10 @@ export const saveRevocations = (file: RevocationFile, log: Log): void =>
     .catch(error => log.error({ err: error }, 'a revocation of another node could not be written down'))
 
 async function openReplayCache(config: Config, log: Log): Promise<OpenReplay> {
-  if (config.replay === 'memory')
-    return { replay: createMemoryReplayCache(config.replayCapacity), store: undefined, close() {} }
+  if (config.replay === 'memory') {
+    const replay = createMemoryReplayCache(config.replayCapacity)
+    return { replay, store: undefined, close: keepTurning(replay) }
+  }
   return openSharedReplay(config, log, shareReplayMemory(config))
 }
 
@@ -186,7 +188,7 @@ export async function openSharedReplay(
   return { replay, store: undefined, close: keepTurning(replay) }
 }
 
-/** Turns the tables of a shared replay cache over in time. Answers what ends that. */
+/** Lets a replay cache forget in quiet times, too. Answers what ends that. */
 function keepTurning(replay: { turnOver(nowMs: number): void }): () => void {
   const timer = setInterval(() => replay.turnOver(clock()), 250)
   timer.unref()
