@@ -106,6 +106,13 @@ async function buildOne(
     admin.close()
   }
 
+  let drained: Promise<void> | undefined
+  async function drain(): Promise<void> {
+    await front.drain()
+    close()
+    log.info('stopped')
+  }
+
   return {
     ...serverApi(operator),
     async listen() {
@@ -118,10 +125,10 @@ async function buildOne(
         throw error
       }
     },
-    async drain() {
-      await front.drain()
-      close()
-      log.info('stopped')
+    drain() {
+      // Whoever asks again, waits for the same end.
+      drained ??= drain()
+      return drained
     },
   }
 }

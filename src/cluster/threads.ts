@@ -237,8 +237,8 @@ export async function buildThreads(
     releasePort()
   }
 
+  let drained: Promise<void> | undefined
   async function drain(): Promise<void> {
-    if (draining) return
     draining = true
     await Promise.all(
       threads
@@ -253,6 +253,12 @@ export async function buildThreads(
     log.info('stopped')
   }
 
+  /** Whoever asks again, waits for the same end. */
+  const end = (): Promise<void> => {
+    drained ??= drain()
+    return drained
+  }
+
   return {
     ...serverApi(operator),
     async listen() {
@@ -262,11 +268,11 @@ export async function buildThreads(
         await Promise.all(threads.map((_, index) => listenOn(index)))
         return { url: urlOf(config, port), adminUrl: await admin.listen() }
       } catch (error) {
-        await drain()
+        await end()
         throw error
       }
     },
-    drain,
+    drain: end,
   }
 }
 

@@ -96,8 +96,15 @@ export function createSocketTable(): SocketTable {
   }
 }
 
-/** Closes a socket, and keeps why. */
+/** Whether a socket is open and nothing closes it: uWS throws when one is touched that is not, save for its data. */
+export const isOpen = (ws: Socket): boolean => ws.getUserData().session.closeReason === undefined
+
+/**
+ * Closes a socket, and keeps why. One of many may be closed when its turn comes: by an application that ends it as it
+ * learns of the end of another.
+ */
 export function endWith(ws: Socket, reason: CloseReason, code: number, text: string): void {
+  if (!isOpen(ws)) return
   ws.getUserData().session.closeReason = reason
   ws.end(code, text)
 }
