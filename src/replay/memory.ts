@@ -20,39 +20,44 @@ export interface MemoryReplayCache extends ReplayCache {
 }
 
 /**
- * The replay cache of one thread, on lru-cache. It guards the two habits of lru-cache that would break single use:
- * eviction at `max` (we refuse before it is reached) and a clock of its own (it is given ours).
+ * The replay cache of one thread, on lru-cache. The habit of lru-cache that would break single use is eviction at `max`:
+ * we refuse before that is reached. Its ttl goes by a clock of its own, and costs as much again as an entry: so the entry
+ * is the expiry, and what has expired is forgotten here.
  */
 export function createMemoryReplayCache(capacity: number): MemoryReplayCache {
   let nowMs = 0
-  const spent = new LRUCache<string, true>({
-    max: capacity + 1,
-    ttl: 1,
-    ttlResolution: 0,
-    allowStale: true,
-    perf: { now: () => nowMs },
-  })
+  const spent = new LRUCache<string, number>({ max: capacity + 1 })
   const sweepIntervalMs = capacity / entriesPerMs
   let sweptAtMs = Number.NEGATIVE_INFINITY
   let untilSweep = claimsPerSweep
   let highWater = 0
 
+  const hasExpired = (nonce: string): boolean => nowMs >= (spent.peek(nonce) ?? 0)
+
+  function forget(nonces: readonly string[]): void {
+    for (const nonce of nonces) spent.delete(nonce)
+  }
+
   function sweepOldest(most: number): void {
     untilSweep = claimsPerSweep
     const expired: string[] = []
     for (const nonce of spent.rkeys()) {
-      if (spent.getRemainingTTL(nonce) > 0 || expired.length === most) break
+      if (!hasExpired(nonce) || expired.length === most) break
       expired.push(nonce)
     }
-    for (const nonce of expired) spent.delete(nonce)
+    forget(expired)
+  }
+
+  function sweepAll(): void {
+    sweptAtMs = nowMs
+    const expired: string[] = []
+    for (const nonce of spent.rkeys()) if (hasExpired(nonce)) expired.push(nonce)
+    forget(expired)
   }
 
   function isFull(): boolean {
     if (spent.size < capacity) return false
-    if (nowMs - sweptAtMs >= sweepIntervalMs) {
-      sweptAtMs = nowMs
-      spent.purgeStale()
-    }
+    if (nowMs - sweptAtMs >= sweepIntervalMs) sweepAll()
     return spent.size >= capacity
   }
 
@@ -62,8 +67,7 @@ export function createMemoryReplayCache(capacity: number): MemoryReplayCache {
       if (nowMs >= expiresAtMs || spent.has(nonce)) return 'replayed'
       if (--untilSweep === 0) sweepOldest(entriesPerSweep)
       if (isFull()) return 'full'
-      // lru-cache keeps an entry while now - start <= ttl, so at least until it expires.
-      spent.set(nonce, true, { ttl: Math.ceil(expiresAtMs - nowMs), start: nowMs })
+      spent.set(nonce, expiresAtMs)
       if (spent.size > highWater) highWater = spent.size
       return 'fresh'
     },
@@ -73,10 +77,10 @@ export function createMemoryReplayCache(capacity: number): MemoryReplayCache {
       sweepOldest(entriesPerTurn)
     },
     roomInMs(at) {
+      if (spent.size < capacity) return 0
       // The oldest entry is the first to expire, but for different lifetimes.
-      const [oldest] = spent.rkeys()
-      if (oldest === undefined || spent.size < capacity) return 0
-      return Math.max(0, spent.getRemainingTTL(oldest) - Math.max(0, at - nowMs))
+      const [oldest = at] = spent.rvalues()
+      return Math.max(0, oldest - Math.max(at, nowMs))
     },
     get size() {
       return spent.size

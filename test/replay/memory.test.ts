@@ -17,7 +17,6 @@ t.test(
       if (claim(n, nowMs + 1000 + n) !== 'fresh') t.fail(`claim ${n} does not fit`)
     t.equal(claim(capacity, nowMs + 5000), 'full')
     t.equal(claim(capacity, nowMs + 5000, nowMs + 999.9), 'full', 'just before the first expires')
-    // lru-cache keeps an entry for a millisecond more, which is on the safe side.
     t.equal(claim(capacity, nowMs + 5000, nowMs + 1000.5), 'fresh', 'after it')
     t.equal(claim(capacity + 1, nowMs + 5000, nowMs + 1000.5), 'full', 'and that was the only room')
     for (let n = 0; n <= capacity; n++)
