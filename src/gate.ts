@@ -15,6 +15,7 @@ import type { RevocationFile } from './ops/revocation-file.js'
 import {
   type Gate,
   hashConcurrency,
+  keepTurning,
   maxWaitingLogins,
   openBus,
   openRevocations,
@@ -105,7 +106,11 @@ async function buildOne(
         throw error
       }
     },
-    drain: () => (drained ??= drain()),
+    drain() {
+      // Whoever asks again, waits for the same end.
+      drained ??= drain()
+      return drained
+    },
   }
 }
 
@@ -124,7 +129,9 @@ function keepingRevocations(bus: Bus, file: RevocationFile, log: Log): Relay {
 }
 
 async function openReplayCache(config: Config, log: Log): Promise<OpenReplay> {
-  if (config.replay === 'memory')
-    return { replay: createMemoryReplayCache(config.replayCapacity), store: undefined, close() {} }
+  if (config.replay === 'memory') {
+    const replay = createMemoryReplayCache(config.replayCapacity)
+    return { replay, store: undefined, close: keepTurning(replay) }
+  }
   return openSharedReplay(config, log, shareReplayMemory(config))
 }

@@ -115,7 +115,7 @@ function stopOnSignal(gate: Gate, log: Log): void {
       () => flushed(log).then(() => process.exit(0)),
       error => {
         log.fatal({ err: error, signal }, 'could not drain')
-        process.exit(1)
+        flushed(log).then(() => process.exit(1))
       },
     )
   }

@@ -77,8 +77,8 @@ export async function openSharedReplay(
   return { replay, store: undefined, close: keepTurning(replay) }
 }
 
-/** Turns the tables of a shared replay cache over in time. Answers what ends that. */
-function keepTurning(replay: { turnOver(nowMs: number): void }): () => void {
+/** Lets a replay cache forget in quiet times, too. Answers what ends that. */
+export function keepTurning(replay: { turnOver(nowMs: number): void }): () => void {
   const timer = setInterval(() => replay.turnOver(clock()), 250)
   timer.unref()
   return () => clearInterval(timer)

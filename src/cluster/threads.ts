@@ -250,6 +250,12 @@ export async function buildThreads(
     log.info('stopped')
   }
 
+  /** Whoever asks again, waits for the same end. */
+  const end = (): Promise<void> => {
+    drained ??= drain()
+    return drained
+  }
+
   return {
     ...serverApi(operator),
     async listen() {
@@ -259,12 +265,11 @@ export async function buildThreads(
         await Promise.all(threads.map((_, index) => listenOn(index)))
         return { url: urlOf(config, port), adminUrl: await admin.listen() }
       } catch (error) {
-        drained ??= drain()
-        await drained
+        await end()
         throw error
       }
     },
-    drain: () => (drained ??= drain()),
+    drain: end,
   }
 }
 

@@ -8,12 +8,12 @@ import { hasTokenInQuery, readCarriage } from '../socket/ticket-carriage.js'
 import type { Address } from '../ticket/address.js'
 import type { VerifiedTicket } from '../ticket/verifier.js'
 import type { OriginPolicy } from './origins.js'
-import { type ClientView, queryValues, type RequestHead } from './request.js'
+import { type ClientView, fieldValues, queryValues, type RequestHead } from './request.js'
 import type { Reply, Route } from './server.js'
 
 /** The handshake that a proxy asks about, as it passed it on. */
 export interface AskedFor {
-  /** Its query, without `?`. */
+  /** Its query, without `?`; several where proxies disagree. */
   readonly query: string
   /** The subprotocols it offered. */
   readonly protocols: string
@@ -85,11 +85,12 @@ export function verifyRoute(parts: VerifyParts): Route<AskedFor> {
     path: routes.verify,
     methods: ['GET'],
     context(res, req) {
-      const uri = req.getHeader('x-original-uri') || req.getHeader('x-forwarded-uri')
-      const question = uri.indexOf('?')
+      const uris = [...fieldValues(req, 'x-original-uri'), ...fieldValues(req, 'x-forwarded-uri')]
+      // Several proxies may name the same one. Of two that differ, one may be the client's own.
+      const queries = new Set(uris.map(uri => /\?(.*)$/.exec(uri)?.[1] ?? ''))
       return {
-        query: question < 0 ? '' : uri.slice(question + 1),
-        protocols: req.getHeader('sec-websocket-protocol'),
+        query: [...queries].join('&'),
+        protocols: fieldValues(req, 'sec-websocket-protocol').join(','),
         address: clients.address(res, req),
         ownOrigin: clients.ownOrigin(res, req),
       }

@@ -75,7 +75,15 @@ export async function listen(
       'port_unavailable',
       `cannot listen on ${host} port ${port}: it is in use, or not ours to take. Stop what uses it, or set ${variable}.`,
     )
-  return { port: us_socket_local_port(socket), close: () => us_listen_socket_close(socket) }
+  let open: us_listen_socket | false = socket
+  return {
+    port: us_socket_local_port(socket),
+    close() {
+      // uWS frees it: a second time would end the process.
+      if (open !== false) us_listen_socket_close(open)
+      open = false
+    },
+  }
 }
 
 /** Whether a port is in use, though nobody listens on it. */

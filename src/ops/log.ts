@@ -20,5 +20,15 @@ export function createLog(level: string): Log {
   }
   return process.stdout.isTTY
     ? pino(options, pretty({ sync: true, ignore: 'pid,hostname' }))
-    : pino(options, destination({ dest: 1, sync: false, maxLength: maxBufferedBytes }))
+    : pino(options, standardOutput())
+}
+
+/**
+ * Standard output, off the event loop. Its `flushSync`, which pino calls at exit, would try a pipe whose reader has gone
+ * for ever and keep the process from ending: so whoever ends the process waits for `flush` instead.
+ */
+function standardOutput(): ReturnType<typeof destination> {
+  const stream = destination({ dest: 1, sync: false, maxLength: maxBufferedBytes })
+  stream.flushSync = () => {}
+  return stream
 }

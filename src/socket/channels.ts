@@ -69,10 +69,11 @@ export function openChannels(
     },
     close(ws, code, reason) {
       const session = ws.getUserData().session
+      session.closeReason ??= 'other'
       table.delete(ws)
       if (session.user === '') lobby.leave()
       else caps.leave(session.user, addressKeyOf(session))
-      increment(counters.connectionsClosed, session.closeReason ?? 'other')
+      increment(counters.connectionsClosed, session.closeReason)
       embedding?.close(ws, code, decoder.decode(reason))
     },
   })

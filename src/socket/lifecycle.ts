@@ -5,7 +5,7 @@ import type { Socket } from './session.js'
 
 /**
  * All open sockets, by the second their session ends in: one structure serves expiry, revocation and drain, no timer a
- * socket. Each second has a list that runs through the sessions themselves, so a socket costs two references.
+ * socket. Each second has a list that runs through the sockets themselves, so a socket costs two references.
  */
 export interface SocketTable {
   add(ws: Socket): void
@@ -29,29 +29,31 @@ export function createSocketTable(): SocketTable {
   let size = 0
 
   function* listFrom(head: Socket | undefined): Generator<Socket> {
-    for (let ws = head; ws !== undefined; ws = ws.getUserData().session.next) yield ws
+    for (let ws = head; ws !== undefined; ws = ws.getUserData().next) yield ws
   }
 
   function add(ws: Socket): void {
-    const session = ws.getUserData().session
-    const head = heads.get(session.expiresAtSeconds)
-    session.next = head
-    session.previous = undefined
-    if (head !== undefined) head.getUserData().session.previous = ws
-    heads.set(session.expiresAtSeconds, ws)
+    const data = ws.getUserData()
+    const { expiresAtSeconds } = data.session
+    const head = heads.get(expiresAtSeconds)
+    data.next = head
+    data.previous = undefined
+    if (head !== undefined) head.getUserData().previous = ws
+    heads.set(expiresAtSeconds, ws)
     size++
   }
 
   function remove(ws: Socket): void {
-    const session = ws.getUserData().session
-    const { next, previous, expiresAtSeconds } = session
-    if (previous !== undefined) previous.getUserData().session.next = next
+    const data = ws.getUserData()
+    const { next, previous } = data
+    const { expiresAtSeconds } = data.session
+    if (previous !== undefined) previous.getUserData().next = next
     else if (heads.get(expiresAtSeconds) !== ws) return
     else if (next !== undefined) heads.set(expiresAtSeconds, next)
     else heads.delete(expiresAtSeconds)
-    if (next !== undefined) next.getUserData().session.previous = previous
-    session.next = undefined
-    session.previous = undefined
+    if (next !== undefined) next.getUserData().previous = previous
+    data.next = undefined
+    data.previous = undefined
     size--
   }
 
@@ -94,8 +96,15 @@ export function createSocketTable(): SocketTable {
   }
 }
 
-/** Closes a socket, and keeps why. */
+/** Whether a socket is open and nothing closes it: uWS throws when one is touched that is not, save for its data. */
+export const isOpen = (ws: Socket): boolean => ws.getUserData().session.closeReason === undefined
+
+/**
+ * Closes a socket, and keeps why. One of many may be closed when its turn comes: by an application that ends it as it
+ * learns of the end of another.
+ */
 export function endWith(ws: Socket, reason: CloseReason, code: number, text: string): void {
+  if (!isOpen(ws)) return
   ws.getUserData().session.closeReason = reason
   ws.end(code, text)
 }

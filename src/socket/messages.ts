@@ -43,7 +43,7 @@ export function createMessages(parts: MessageParts) {
   function isInRate(ws: Socket, nowMs: number): boolean {
     if (rate === undefined) return true
     const session = ws.getUserData().session
-    const next = nextArrival(session.arrivalMs, nowMs, rate, burst)
+    const next = nextArrival(session.arrivalMs ?? 0, nowMs, rate, burst)
     if (next >= 0) {
       session.arrivalMs = next
       return true

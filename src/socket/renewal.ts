@@ -6,7 +6,7 @@ import type { VerifiedTicket } from '../ticket/verifier.js'
 import type { Admission } from './admission.js'
 import type { Embedding } from './connection.js'
 import type { Incoming } from './encoding.js'
-import type { SocketTable } from './lifecycle.js'
+import { isOpen, type SocketTable } from './lifecycle.js'
 import { answer, fail } from './replies.js'
 import { rightsOf, type Socket, unpackAddress } from './session.js'
 
@@ -65,14 +65,5 @@ export function createRenewal({ admission, table, embedding, clock }: RenewalPar
     for (const topic of ws.getTopics())
       if (!maySubscribe(session.rights, topic.slice(1))) ws.unsubscribe(topic)
     answer(ws, { type: 'renewed', expires: session.expiresAtSeconds }, id)
-  }
-}
-
-/** Whether a socket is open still: uWS throws when one is touched that is not. */
-function isOpen(ws: Socket): boolean {
-  try {
-    return ws.getUserData().session.closeReason === undefined
-  } catch {
-    return false
   }
 }

@@ -16,16 +16,7 @@ import type { Embedding } from './connection.js'
 import { type Encoding, encodings } from './encoding.js'
 import { type Lobby, newSessionId } from './first-message.js'
 import { type RetryAfter, ticketDetails, upgradeDetail } from './refusals.js'
-import {
-  addressKeyOf,
-  createSession,
-  noRights,
-  packAddress,
-  rightsOf,
-  type Session,
-  type SocketData,
-  shared,
-} from './session.js'
+import { addressKeyOf, noRights, packAddress, rightsOf, Session, type SocketData } from './session.js'
 import { hasTokenInQuery, readCarriage } from './ticket-carriage.js'
 
 export interface GateParts {
@@ -170,15 +161,15 @@ export function createGateKeeper(parts: GateParts) {
     address: Uint8Array | undefined,
     data: unknown,
   ): Admitted {
-    const session = createSession({
+    const session = new Session({
       id: claims.session ?? newSessionId(),
       user: claims.user,
-      channel: shared(channel),
+      channel,
       rights: rightsOf(claims),
       issuedAtSeconds: authorizedAtSeconds,
       expiresAtSeconds: claims.sessionEndsAtSeconds,
       encoding: encodingOf.get(protocol) ?? encodings.json,
-      origin: shared(origin),
+      origin,
       address: address === undefined ? '' : packAddress(address),
     })
     if (data !== undefined) session.data = data
@@ -195,15 +186,15 @@ export function createGateKeeper(parts: GateParts) {
     if (parts.firstMessage === undefined) return 'ticket_missing'
     const address = parts.keepsAddress ? packAddress(handshake.address()) : ''
     if (!parts.firstMessage.lobby.enter()) return 'too_many_connections'
-    const session = createSession({
+    const session = new Session({
       id: '',
       user: '',
-      channel: shared(channel),
+      channel,
       rights: noRights,
       issuedAtSeconds: 0,
       expiresAtSeconds: Math.ceil(nowMs / 1000) + parts.firstMessage.seconds,
       encoding: encodingOf.get(protocol) ?? encodings.json,
-      origin: shared(handshake.origin),
+      origin: handshake.origin,
       address,
     })
     return { session, protocol }

@@ -1,8 +1,9 @@
 import t from 'tap'
-import { jsonOf, postJson } from '../support/http.js'
-import { startNode } from '../support/nodes.js'
+import { bearer, jsonOf, knock, postJson, request } from '../support/http.js'
+import { startNode, untilReady } from '../support/nodes.js'
 import { isProblem } from '../support/problem.js'
 import { startRedis } from '../support/redis.js'
+import { adminKey } from '../support/server.js'
 import { enter, socketUrl } from '../support/tclient.js'
 import { gatePath, mint, mintWith, nowSeconds, tokenFor } from '../support/tokens.js'
 
@@ -28,10 +29,29 @@ t.test('a socket is renewed by a ticket that is spent in the store, once', async
   })
   const other = await enter(socketUrl(nodes[1].url, gatePath(gone))).catch(error => String(error))
   t.match(other, /503/, 'nor does anybody come in')
-  client.send({ type: 'renew', ticket: late, id: 4 })
-  client.socket.terminate()
+})
+
+t.test('a client that is gone when the store answers takes nobody along', async t => {
+  const redis = await startRedis(t)
+  const node = await startNode(t, redis.port, longLived)
+  const spent = Array.from({ length: 20 }, async () => {
+    const [first, second] = [await mint(node.url), await mint(node.url)]
+    const { client } = await enter(socketUrl(node.url, gatePath(first)))
+    return { client, second }
+  })
+  const clients = await Promise.all(spent)
+  redis.signal('SIGSTOP')
+  for (const { client, second } of clients) {
+    client.send({ type: 'renew', ticket: second })
+    client.socket.terminate()
+  }
+  await Promise.all(clients.map(({ client }) => client.closed))
+  // All of them have run into the time limit of the store when this one has, which was asked last.
+  isProblem(t, await knock(node.url, gatePath(clients[0]?.second ?? '')), '503 replay_cache_unavailable')
   redis.signal('SIGCONT')
-  await client.closed
+  await untilReady(node)
+  const metrics = await request(node.admin, '/metrics', { headers: bearer(adminKey) })
+  t.match(metrics.text, /^ticketgate_connections 0$/m)
 })
 
 t.test('what has become of a ticket, as far as the store can tell', async t => {

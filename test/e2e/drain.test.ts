@@ -103,3 +103,9 @@ t.test('SIGINT drains like SIGTERM', async t => {
   server.signal('SIGINT')
   t.strictSame(await server.exited, { code: 0, signal: null })
 })
+
+t.test('it ends as well when nobody reads its log any more', async t => {
+  const server = await startServer(t)
+  server.hangUpOutput()
+  t.strictSame(await server.stop(), { code: 0, signal: null })
+})

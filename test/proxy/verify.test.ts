@@ -13,7 +13,9 @@ import { mint, mintWith, nowSeconds, signText, tokenFor } from '../support/token
 
 const env = { TICKETGATE_VERIFY: 'on', TICKETGATE_TICKET_TTL_SECONDS: '60' }
 
-const ask = (server: TestServer, path: string, headers: Record<string, string> = {}): Promise<Reply> =>
+type Headers = Readonly<Record<string, string | readonly string[]>>
+
+const ask = (server: TestServer, path: string, headers: Headers = {}): Promise<Reply> =>
   request(server.url, `/verify${path}`, { headers })
 
 const holder = ({ headers }: Reply) => ({
@@ -38,6 +40,13 @@ t.test('a good ticket, wherever it is, once', async t => {
       ask(server, '', { 'x-forwarded-uri': `/socket?ticket=${ticket}` }),
     'among the subprotocols': ticket =>
       ask(server, '', { 'sec-websocket-protocol': `chat, ticket.${ticket}` }),
+    'in two subprotocol fields': ticket =>
+      ask(server, '', { 'sec-websocket-protocol': ['chat', `ticket.${ticket}`] }),
+    'in a URI that two proxies name': ticket =>
+      ask(server, '', {
+        'x-original-uri': `/b?ticket=${ticket}`,
+        'x-forwarded-uri': `/a/b?ticket=${ticket}`,
+      }),
     'beside an upgrade that was passed on': ticket =>
       ask(server, '', { ...upgradeHeaders(), 'x-original-uri': `/?ticket=${ticket}` }),
   }
@@ -56,7 +65,7 @@ t.test('a good ticket, wherever it is, once', async t => {
     )
   }
   const metrics = await request(server.admin, '/metrics', { headers: bearer(adminKey) })
-  t.match(metrics.text, /^ticketgate_tickets_verified_total 5$/m)
+  t.match(metrics.text, /^ticketgate_tickets_verified_total 7$/m)
 })
 
 t.test(
@@ -92,7 +101,7 @@ t.test(
 t.test('refusals, none of which spends', async t => {
   const server = await startServer(t, { env })
   const [one, two] = [await mint(server.url), await mint(server.url)]
-  const cases: [name: string, path: string, headers: Record<string, string>, expected: string][] = [
+  const cases: [name: string, path: string, headers: Headers, expected: string][] = [
     ['nothing', '', {}, '401 ticket_missing'],
     ['an empty one', '?ticket=', {}, '401 ticket_missing'],
     ['an empty one in the URI', '', { 'x-original-uri': '/?ticket=' }, '401 ticket_missing'],
@@ -104,6 +113,24 @@ t.test('refusals, none of which spends', async t => {
       'query and subprotocol',
       '',
       { 'x-original-uri': `/?ticket=${one}`, 'sec-websocket-protocol': `ticket.${two}` },
+      '400 ticket_ambiguous',
+    ],
+    [
+      'two subprotocol fields',
+      '',
+      { 'sec-websocket-protocol': [`ticket.${one}`, `ticket.${two}`] },
+      '400 ticket_ambiguous',
+    ],
+    [
+      'one in a URI that the client claims',
+      '',
+      { 'x-original-uri': `/?ticket=${one}`, 'x-forwarded-uri': `/?ticket=${two}` },
+      '400 ticket_ambiguous',
+    ],
+    [
+      'a URI field twice',
+      '',
+      { 'x-forwarded-uri': [`/?ticket=${one}`, `/?ticket=${two}`] },
       '400 ticket_ambiguous',
     ],
     ['a token', '', { 'x-original-uri': `/?ticket=${tokenFor('maggie')}` }, '401 token_in_url'],

@@ -17,7 +17,6 @@ t.test(
       if (claim(n, nowMs + 1000 + n) !== 'fresh') t.fail(`claim ${n} does not fit`)
     t.equal(claim(capacity, nowMs + 5000), 'full')
     t.equal(claim(capacity, nowMs + 5000, nowMs + 999.9), 'full', 'just before the first expires')
-    // lru-cache keeps an entry for a millisecond more, which is on the safe side.
     t.equal(claim(capacity, nowMs + 5000, nowMs + 1000.5), 'fresh', 'after it')
     t.equal(claim(capacity + 1, nowMs + 5000, nowMs + 1000.5), 'full', 'and that was the only room')
     for (let n = 0; n <= capacity; n++)
@@ -46,6 +45,24 @@ t.test('expired ones do not pile up while there is room: the size stays within t
     if (cache.claim(nonceOf('stream', n), nowMs + n + 50, nowMs + n) !== 'fresh') full++
   t.equal(full, 0, '50 are live at any time, so there is always room')
   t.ok(cache.size <= 100 && cache.highWater <= 100)
+})
+
+t.test('in quiet times what has expired is forgotten, turn by turn, and nothing else', async t => {
+  const cache = createMemoryReplayCache(20_000)
+  const claim = (group: string, n: number, at = nowMs) =>
+    cache.claim(nonceOf(group, n), nowMs + (group === 'short' ? 1000 : 5000), at)
+  for (let n = 0; n < 10_000; n++) claim('short', n)
+  for (let n = 0; n < 100; n++) claim('long', n)
+  cache.turnOver(nowMs + 999)
+  t.equal(cache.size, 10_100, 'none has expired for a millisecond')
+  for (let turn = 0; turn < 10; turn++) cache.turnOver(nowMs + 1000)
+  t.equal(cache.size, 100)
+  t.equal(cache.highWater, 10_100)
+  for (let n = 0; n < 100; n++) if (claim('long', n, nowMs + 1000) !== 'replayed') t.fail(`nonce ${n}`)
+  for (let n = 0; n < 100; n++)
+    if (claim('short', n) !== 'replayed') t.fail(`revived by a clock set back: ${n}`)
+  cache.turnOver(nowMs + 5000)
+  t.equal(cache.size, 0)
 })
 
 t.test('two caches know nothing of each other', async t => {

@@ -23,11 +23,11 @@ async function start<Data>(t: Test, handlers: GateHandlers<Data>, options: GateO
     ...options,
     ...handlers,
   })
-  const { url } = await gate.listen()
+  const { url, adminUrl } = await gate.listen()
   t.teardown(() => gate.drain())
   const join = async (user = 'maggie', channel = 'lobby', protocols: string[] = []): Promise<Client> =>
     (await enter(socketUrl(url, gatePath(await mint(url, user), channel)), { protocols })).client
-  return { gate, url, join }
+  return { gate, url, adminUrl, join }
 }
 
 /** A promise to be kept by hand. */
@@ -236,6 +236,50 @@ t.test('with first-message auth, connections begin when their user is known', as
   await last.ask({ type: 'auth', payload: tokenFor('last') })
   t.strictSame(users, ['good', 'good left', 'last'])
   await last.close()
+})
+
+t.test('an application closes one connection when it learns of the end of another', async t => {
+  const connections: Connection<unknown>[] = []
+  const { gate, url, join } = await start(t, {
+    onConnect: connection => void connections.push(connection),
+    // The one that came last and is open still: not all, so that one is left whose turn is yet to come.
+    onClose: () => connections.findLast(({ isOpen }) => isOpen)?.close(4000, 'chain'),
+  })
+  const expiring = async (): Promise<Client> => {
+    const { ticket } = await mintWith(url, tokenFor('ann', { exp: nowSeconds() + 2 }))
+    return (await enter(socketUrl(url, gatePath(ticket)))).client
+  }
+  const codes = async (clients: readonly Client[]): Promise<Set<number>> =>
+    new Set((await Promise.all(clients.map(({ closed }) => closed))).map(({ code }) => code))
+  const anyEnd = (code: number): Set<number> => new Set([code, 4000])
+
+  const revoked = [await join(), await join(), await join(), await join()]
+  t.equal(await gate.disconnect({ user: 'maggie' }), 4)
+  t.strictSame(await codes(revoked), anyEnd(4403), 'all are revoked')
+  const expired = [await expiring(), await expiring(), await expiring(), await expiring()]
+  t.strictSame(await codes(expired), anyEnd(4401), 'all expire')
+  const drained = await Promise.all(Array.from({ length: 40 }, () => join('theo')))
+  const draining = gate.drain()
+  t.strictSame(await codes(drained), anyEnd(1012), 'all are told of the drain')
+  await draining
+})
+
+t.test('a gate can be drained more than once, also one that did not come to listen', async t => {
+  const { gate, url } = await start(t, {})
+  const { client } = await enter(socketUrl(url, gatePath(await mint(url))))
+  await Promise.all([gate.drain(), gate.drain()])
+  t.equal((await client.closed).code, 1012)
+  const taken = await start(t, {})
+  const late = await createGate({
+    port: 0,
+    adminPort: Number(new URL(taken.adminUrl).port),
+    jwtSecret,
+    stateDir: temporaryDirectory(t),
+    logLevel: 'fatal',
+    console: 'off',
+  })
+  await t.rejects(late.listen(), { code: 'port_unavailable' })
+  await late.drain()
 })
 
 t.test('a fault of a handler is in the log, with no ticket and no token', async t => {

@@ -8,7 +8,7 @@ import { encodings } from '../../src/socket/encoding.js'
 import { createSocketTable } from '../../src/socket/lifecycle.js'
 import { createMessages } from '../../src/socket/messages.js'
 import { createRenewal } from '../../src/socket/renewal.js'
-import { createSession, type SocketData } from '../../src/socket/session.js'
+import { Session, type SocketData } from '../../src/socket/session.js'
 import { issueTicket } from '../../src/ticket/issuer.js'
 import { createBootKey } from '../../src/ticket/key-ring.js'
 import { ownTicketsOnly, verifyTicket } from '../../src/ticket/verifier.js'
@@ -44,7 +44,7 @@ const start = async (t: Test) => {
   })
   app.ws<SocketData>('/*', {
     upgrade(res, req, context) {
-      const session = createSession({
+      const session = new Session({
         id: 's',
         user: 'maggie',
         channel: '',

@@ -2,7 +2,7 @@ import { App, us_socket_local_port } from 'uWebSockets.js'
 import t, { type Test } from 'tap'
 import { encodings } from '../../src/socket/encoding.js'
 import { createSocketTable, drainSockets } from '../../src/socket/lifecycle.js'
-import { createSession, type Socket, type SocketData } from '../../src/socket/session.js'
+import { Session, type Socket, type SocketData } from '../../src/socket/session.js'
 import { type Client, open } from '../support/tclient.js'
 
 /** A uWS server that keeps a table of its sockets. The path of a socket is the second its session ends in. */
@@ -13,7 +13,7 @@ const start = async (t: Test) => {
   const app = App().ws<SocketData>('/*', {
     upgrade(res, req, context) {
       const [, second, user = 'maggie', issued = '0'] = req.getUrl().split('/')
-      const session = createSession({
+      const session = new Session({
         id: `session-of-${user}`,
         user,
         channel: '',

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { encodings } from '../../src/socket/encoding.js'
-import { addressKeyOf, createSession, packAddress, rightsOf, shared } from '../../src/socket/session.js'
+import { addressKeyOf, type NewSession, packAddress, rightsOf, Session } from '../../src/socket/session.js'
 import type { Rights } from '../../src/ticket/rights.js'
 
 t.test('rights that are the same are kept once, and no others', async t => {
@@ -35,26 +35,45 @@ t.test('rights that are the same are kept once, and no others', async t => {
   )
 })
 
+const sessionOf = (some: Partial<NewSession>): Session =>
+  new Session({
+    id: 's',
+    user: 'u',
+    channel: '',
+    rights: {},
+    issuedAtSeconds: 0,
+    expiresAtSeconds: 0,
+    encoding: encodings.json,
+    origin: '',
+    address: '',
+    ...some,
+  })
+
+t.test('sessions that came in the same way, and others, each know how', async t => {
+  const entrances = ['', 'a', 'json'].flatMap(channel =>
+    [encodings.json, encodings.msgpack].flatMap(encoding =>
+      ['', 'https://a.example', 'null'].map(origin => ({ channel, encoding, origin })),
+    ),
+  )
+  for (const entrance of [...entrances, ...entrances]) {
+    const { channel, encoding, origin } = sessionOf(entrance)
+    t.strictSame(
+      { channel, encoding: encoding.name, origin },
+      { ...entrance, encoding: entrance.encoding.name },
+    )
+  }
+})
+
 t.test('a flood of different ones is forgotten, not confused', async t => {
   for (let n = 0; n < 3000; n++) {
     t.equal(rightsOf({ channel: `c${n}` }).channel, `c${n}`)
-    if (shared(`t${n}`) !== `t${n}`) t.fail(`t${n}`)
+    const { channel, origin } = sessionOf({ channel: `c${n}`, origin: `https://o${n}` })
+    if (channel !== `c${n}` || origin !== `https://o${n}`) t.fail(`${channel} from ${origin}`)
   }
 })
 
 t.test('an address is kept as it is, and counts as the caps count', async t => {
-  const session = (address: string) =>
-    createSession({
-      id: 's',
-      user: 'u',
-      channel: '',
-      rights: {},
-      issuedAtSeconds: 0,
-      expiresAtSeconds: 0,
-      encoding: encodings.json,
-      origin: '',
-      address,
-    })
+  const session = (address: string) => sessionOf({ address })
   const v4 = packAddress(Uint8Array.of(203, 0, 113, 255))
   t.equal(addressKeyOf(session(v4)), v4)
   const v6 = packAddress(Uint8Array.from({ length: 16 }, (_, n) => 240 + n))

@@ -59,6 +59,8 @@ export interface TestServer {
   output(): string
   readonly exited: Promise<Exit>
   signal(name: NodeJS.Signals): void
+  /** Ends the reading of what it writes to stdout, as a log collector that dies. */
+  hangUpOutput(): void
   /** SIGTERM, then the exit. */
   stop(): Promise<Exit>
 }
@@ -175,6 +177,7 @@ export const startServer = async (t: Test, options: ServerOptions = {}): Promise
     output: () => output,
     exited,
     signal: name => void child.kill(name),
+    hangUpOutput: () => void child.stdout?.destroy(),
     stop: () => {
       child.kill('SIGTERM')
       return exited
