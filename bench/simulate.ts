@@ -175,7 +175,7 @@ const defaults = {
   'redis-claim-us': '9.5',
   'redis-publish-us': '5',
   'redis-delivery-us': '0.35',
-  'socket-bytes': '10800',
+  'socket-bytes': '7000',
   'spent-bytes': '126',
   'redis-spent-bytes': '165',
 }

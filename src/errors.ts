@@ -76,6 +76,18 @@ export class Refusal extends Error {
   }
 }
 
+/** The body of a refusal (RFC 9457). `detail` is for people: what to do about it. */
+export const problemOf = (code: RefusalCode, detail: string = titleOf(code)) => ({
+  type: `urn:ticketgate:problem:${code}`,
+  title: titleOf(code),
+  status: statusOf(code),
+  code,
+  detail,
+})
+
+/** For `Retry-After`: whole seconds, at least one. */
+export const retryAfterSeconds = (waitMs: number): number => Math.max(1, Math.ceil(waitMs / 1000))
+
 /** The operator's mistake: a bad option, a broken file, a port in use. The message says how to mend it. */
 export class StartupError extends Error {
   override readonly name = 'StartupError'

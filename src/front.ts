@@ -1,19 +1,11 @@
-import {
-  App,
-  DEDICATED_COMPRESSOR_4KB,
-  DISABLED,
-  SHARED_COMPRESSOR,
-  SHARED_DECOMPRESSOR,
-  SSLApp,
-  type TemplatedApp,
-} from 'uWebSockets.js'
+import { App, SSLApp } from 'uWebSockets.js'
 import { setTimeout as delay } from 'node:timers/promises'
 import { clock, toSeconds } from './clock.js'
 import type { Relay, RelayMessage } from './cluster/relay.js'
 import type { Config } from './config.js'
 import { consoleRoutes } from './console/routes.js'
 import { Refusal } from './errors.js'
-import { addressPrefix, createTrustedProxies } from './http/address.js'
+import { createTrustedProxies } from './http/address.js'
 import { authRoute } from './http/auth.js'
 import { maxBodyBytes } from './http/body.js'
 import { createOriginPolicy } from './http/origins.js'
@@ -27,22 +19,23 @@ import { verifyRoute } from './http/verify.js'
 import { type ConnectionCaps, maxUnidentified } from './ops/caps.js'
 import { type Listener, listen, type PortSharing } from './ops/listener.js'
 import type { Log } from './ops/log.js'
-import { type Counters, createCounters, increment, type Snapshot } from './ops/metrics.js'
+import { type Counters, createCounters, type Snapshot } from './ops/metrics.js'
 import type { Keys } from './ops/outside-keys.js'
 import { openProviderKeys } from './ops/provider-keys.js'
 import type { RateLimiter } from './ops/rate.js'
-import { routes } from './protocol.js'
 import type { StoreReplayCache } from './replay/contract.js'
 import type { RedisReplayCache } from './replay/redis.js'
 import { createAdmission } from './socket/admission.js'
-import { createEmbedding, type Embedding, type GateHandlers } from './socket/connection.js'
-import { createFirstMessage, createLobby, type Lobby } from './socket/first-message.js'
-import { createSocketTable, drainSockets, type SocketTable } from './socket/lifecycle.js'
+import { openChannels } from './socket/channels.js'
+import { createEmbedding, type GateHandlers } from './socket/connection.js'
+import { createFirstMessage, createLobby } from './socket/first-message.js'
+import { createSocketTable, drainSockets } from './socket/lifecycle.js'
 import { createMessages } from './socket/messages.js'
 import { createRetryAfter } from './socket/refusals.js'
 import { createRenewal } from './socket/renewal.js'
-import { addressKeyOf, type Socket, type SocketData } from './socket/session.js'
+import type { Socket } from './socket/session.js'
 import { createGateKeeper } from './socket/upgrade.js'
+import { type Address, prefixOf } from './ticket/address.js'
 import type { TicketClaims } from './ticket/claims.js'
 import { issueTicket } from './ticket/issuer.js'
 import { type VerifiedTicket, verifyTicket } from './ticket/verifier.js'
@@ -52,13 +45,6 @@ import type { Revocations } from './token/revocation.js'
 import type { TokenVerifier } from './token/verifier.js'
 import type { PasswordHasher } from './users/password.js'
 import { openUserStore } from './users/store.js'
-
-// A proxy drops what is idle for a minute; uWS pings when a quarter of this is left.
-const idleTimeoutSeconds = 60
-
-// uWS drops the connection at its own limit, without a close frame. We look at the length ourselves below that, to
-// close with 1009.
-const payloadHeadroom = 4
 
 /** What a front is given: one thread has its own, several share what one listener would have. */
 export interface FrontParts {
@@ -99,6 +85,7 @@ export interface Front {
 export async function createFront(config: Config, log: Log, parts: FrontParts): Promise<Front> {
   const { keys, replay, store, caps, hasher, revocations, relay } = parts
   let draining = false
+  let drained: Promise<void> | undefined
   const isDraining = (): boolean => draining
   const counters = createCounters()
   const table = createSocketTable()
@@ -250,21 +237,22 @@ export async function createFront(config: Config, log: Log, parts: FrontParts): 
     app.close()
   }
 
+  async function drain(): Promise<void> {
+    draining = true
+    const deadlineMs = config.drainSeconds * 1000
+    const startedMs = performance.now()
+    log.info({ connections: table.size, seconds: config.drainSeconds }, 'draining')
+    await drainSockets(table, deadlineMs)
+    while (hasher.pending > 0 && performance.now() - startedMs < deadlineMs) await delay(20)
+    close()
+  }
+
   return {
     async listen(port, sharing) {
       listener = await listen(app, { host: config.host, port, sharing, variable: 'TICKETGATE_PORT', log })
       return listener.port
     },
-    async drain() {
-      if (draining) return
-      draining = true
-      const deadlineMs = config.drainSeconds * 1000
-      const startedMs = performance.now()
-      log.info({ connections: table.size, seconds: config.drainSeconds }, 'draining')
-      await drainSockets(table, deadlineMs)
-      while (hasher.pending > 0 && performance.now() - startedMs < deadlineMs) await delay(20)
-      close()
-    },
+    drain: () => (drained ??= drain()),
     close,
     deliver,
     snapshot,
@@ -331,62 +319,11 @@ function withEpoch(claims: TicketClaims, store: RedisReplayCache | undefined): T
 /** Reads what a ticket is bound to and where it is to be presented; nothing where nothing is asked for. */
 function ticketContext(config: Config, clients: ClientView) {
   const bindsAddress = config.bind.includes('address')
+  const { v4, v6 } = config.bindAddressBits
+  const bound = (address: Address): Uint8Array => prefixOf(address, address.length === 4 ? v4 : v6)
   const publicBase = config.publicUrl?.replace(/^http/, 'ws').replace(/\/+$/, '')
   return (...[res, req]: Parameters<ClientView['address']>): TicketContext => ({
-    address: bindsAddress ? addressPrefix(clients.address(res, req), config.bindAddressBits) : undefined,
+    address: bindsAddress ? bound(clients.address(res, req)) : undefined,
     baseUrl: publicBase ?? (config.production ? '' : clients.ownOrigin(res, req).replace(/^http/, 'ws')),
   })
-}
-
-interface ChannelParts {
-  readonly config: Config
-  readonly caps: ConnectionCaps
-  readonly lobby: Lobby
-  readonly table: SocketTable
-  readonly counters: Counters
-  readonly messages: ReturnType<typeof createMessages>
-  readonly embedding: Embedding | undefined
-}
-
-// A shared compressor costs no memory, and packs every message by itself. A dedicated one remembers what went before.
-// What comes in is unpacked without a memory of its own in either case.
-const compressors = {
-  off: DISABLED,
-  shared: SHARED_COMPRESSOR | SHARED_DECOMPRESSOR,
-  dedicated: DEDICATED_COMPRESSOR_4KB | SHARED_DECOMPRESSOR,
-}
-
-function openChannels(
-  app: TemplatedApp,
-  gateKeeper: ReturnType<typeof createGateKeeper>,
-  { config, caps, lobby, table, counters, messages, embedding }: ChannelParts,
-): void {
-  const decoder = new TextDecoder()
-  app.ws<SocketData>(`${routes.channel}*`, {
-    idleTimeout: idleTimeoutSeconds,
-    maxPayloadLength: config.maxMessageBytes * payloadHeadroom,
-    maxBackpressure: config.maxBackpressureBytes,
-    closeOnBackpressureLimit: true,
-    compression: compressors[config.compression],
-    upgrade: gateKeeper.upgrade,
-    open(ws) {
-      table.add(ws)
-      if (ws.getUserData().session.user !== '') messages.enter(ws)
-    },
-    message: messages.message,
-    dropped(ws) {
-      counters.messagesDropped++
-      ws.getUserData().session.closeReason = 'slow_reader'
-    },
-    close(ws, code, reason) {
-      const session = ws.getUserData().session
-      session.closeReason ??= 'other'
-      table.delete(ws)
-      if (session.user === '') lobby.leave()
-      else caps.leave(session.user, addressKeyOf(session))
-      increment(counters.connectionsClosed, session.closeReason)
-      embedding?.close(ws, code, decoder.decode(reason))
-    },
-  })
-  app.any(`${routes.channel}*`, gateKeeper.plain)
 }

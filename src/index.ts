@@ -1,12 +1,14 @@
-import { type GateOptions, resolveConfig } from './config.js'
-import { buildGate, type Gate } from './gate.js'
+import { resolveConfig } from './config/resolve.js'
+import type { GateOptions } from './config.js'
+import { buildGate } from './gate.js'
 import { createLog } from './ops/log.js'
+import type { Gate } from './parts.js'
 import { type GateHandlers, handlerNames } from './socket/connection.js'
 
 export type { Config, GateOptions } from './config.js'
 export { Refusal, type RefusalCode, refusalCodes, StartupError } from './errors.js'
-export type { Gate } from './gate.js'
 export type { ServerApi, Subject } from './operator.js'
+export type { Gate } from './parts.js'
 export type {
   ApplicationMessage,
   AuthorizationRequest,
@@ -18,7 +20,8 @@ export type {
  * A gate inside an application. Options left out come from `TICKETGATE_*` variables, then from the defaults.
  * `Data` is what the application keeps with a connection: `authorize` gives it.
  *
- * @throws StartupError `config_invalid`, `users_file_invalid`, `high_water_invalid`, `revocations_invalid`
+ * @throws StartupError `config_invalid`, `users_file_invalid`, `high_water_invalid`, `revocations_invalid`, `redis_evicts`,
+ *   `console_missing`
  * @throws TypeError for a handler that is no function, or handlers over several threads
  */
 export async function createGate<Data = undefined>(

@@ -1,6 +1,9 @@
 import { join } from 'node:path'
 import t from 'tap'
-import { type Config, type ConfigSources, helpText, optionsTable, resolveConfig } from '../src/config.js'
+import { helpText, optionsTable } from '../src/config/help.js'
+import { resolveConfig } from '../src/config/resolve.js'
+import type { ConfigSources } from '../src/config/sources.js'
+import type { Config } from '../src/config.js'
 import { StartupError } from '../src/errors.js'
 import { connectionsWithin, descriptorLimit } from '../src/ops/descriptors.js'
 

@@ -2,7 +2,7 @@ import { Redis } from 'ioredis'
 import type { RedisStore } from '../replay/redis.js'
 
 /** How long to wait before the next attempt to connect: soon, then less often, and not all gates at once. */
-export const retryDelayMs = (attempt: number): number =>
+const retryDelayMs = (attempt: number): number =>
   Math.min(1000, 50 * 2 ** Math.min(attempt, 5)) * (0.5 + Math.random() / 2)
 
 /**

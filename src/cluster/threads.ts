@@ -7,6 +7,12 @@ import { createAdmin } from '../admin.js'
 import { clock, toSeconds } from '../clock.js'
 import type { Config } from '../config.js'
 import { StartupError } from '../errors.js'
+import { createOperator, serverApi } from '../operator.js'
+import { connectionLimits } from '../ops/caps.js'
+import { listen } from '../ops/listener.js'
+import type { Log } from '../ops/log.js'
+import { createCounters, type Snapshot, sumSnapshots } from '../ops/metrics.js'
+import { type HighWaterView, keepHighWater } from '../ops/outside-keys.js'
 import {
   type Gate,
   hashConcurrency,
@@ -17,12 +23,7 @@ import {
   saveRevocations,
   shareReplayMemory,
   urlOf,
-} from '../gate.js'
-import { createOperator, serverApi } from '../operator.js'
-import { listen } from '../ops/listener.js'
-import type { Log } from '../ops/log.js'
-import { createCounters, type Snapshot, sumSnapshots } from '../ops/metrics.js'
-import { type HighWaterView, keepHighWater } from '../ops/outside-keys.js'
+} from '../parts.js'
 import type { SharedReplayMemory } from '../replay/shared.js'
 import type { Bus } from './redis-bus.js'
 import { createRelay, type Relay, type RelayMessage, type Revocation } from './relay.js'
@@ -85,11 +86,7 @@ export async function buildThreads(
   const revocationFile = await openRevocations(config)
   const bus = openBus(config, log, revocationFile)
   const busState = new SharedArrayBuffer(4)
-  const limits = createSharedLimits(config.threads, {
-    total: config.maxConnections,
-    perUser: config.maxConnectionsPerUser,
-    perAddress: config.maxConnectionsPerAddress,
-  })
+  const limits = createSharedLimits(config.threads, connectionLimits(config))
   const start = {
     config,
     hashing: {

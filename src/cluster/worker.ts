@@ -2,6 +2,7 @@ import { parentPort, workerData } from 'node:worker_threads'
 import { clock, toSeconds } from '../clock.js'
 import { StartupError } from '../errors.js'
 import { createFront } from '../front.js'
+import { connectionLimits } from '../ops/caps.js'
 import { createLog } from '../ops/log.js'
 import { openKeys } from '../ops/outside-keys.js'
 import { openSharedReplayCache } from '../replay/shared.js'
@@ -32,11 +33,6 @@ if (port === null) throw new Error('this file runs as a worker thread')
 const tell = (message: FromWorker): void => port.postMessage(message)
 
 const bootKey = ticketKey(bootKeyId, bootSecret, config.node)
-const connectionLimits = {
-  total: config.maxConnections,
-  perUser: config.maxConnectionsPerUser,
-  perAddress: config.maxConnectionsPerAddress,
-}
 
 try {
   const { replay, store, close } =
@@ -49,7 +45,7 @@ try {
     keys,
     replay,
     store,
-    caps: openSharedCaps(connectionLimits, limits, thread),
+    caps: openSharedCaps(connectionLimits(config), limits, thread),
     logins: openSharedRate(config.loginRate, limits.logins, limits.secret),
     tickets: openSharedRate(config.ticketRate, limits.tickets, limits.secret),
     hasher: createPasswordHasher(hashing),

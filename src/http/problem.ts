@@ -1,4 +1,4 @@
-import { type RefusalCode, statusOf, titleOf } from '../errors.js'
+import { problemOf, type RefusalCode, statusOf } from '../errors.js'
 
 const reasonPhrases: Readonly<Record<number, string>> = {
   400: 'Bad Request',
@@ -23,12 +23,6 @@ export const statusLine = (code: RefusalCode): string => {
 
 export const problemType = 'application/problem+json'
 
-/** The body of a refusal (RFC 9457). `detail` is for people: what to do about it. */
+/** The body of a refusal, as text. */
 export const problemBody = (code: RefusalCode, detail?: string): string =>
-  JSON.stringify({
-    type: `urn:ticketgate:problem:${code}`,
-    title: titleOf(code),
-    status: statusOf(code),
-    code,
-    detail: detail ?? titleOf(code),
-  })
+  JSON.stringify(problemOf(code, detail))

@@ -1,6 +1,7 @@
 import type { HttpRequest, HttpResponse } from 'uWebSockets.js'
 import { Refusal } from '../errors.js'
-import { type Address, normalize, type TrustedProxies } from './address.js'
+import { type Address, normalize } from '../ticket/address.js'
+import type { TrustedProxies } from './address.js'
 
 /**
  * A plain snapshot of a uWS request, taken before the handler returns: after that uWS's own object is dead.

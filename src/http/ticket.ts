@@ -1,7 +1,6 @@
 import { type Clock, toSeconds } from '../clock.js'
-import { Refusal } from '../errors.js'
+import { Refusal, retryAfterSeconds } from '../errors.js'
 import type { Counters } from '../ops/metrics.js'
-import { retryAfterSeconds } from '../ops/rate.js'
 import { isChannelName, routes, ticketParameter } from '../protocol.js'
 import type { TicketClaims } from '../ticket/claims.js'
 import { mayPublish, maySubscribe } from '../ticket/rights.js'

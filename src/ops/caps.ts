@@ -1,3 +1,5 @@
+import type { Config } from '../config.js'
+
 /**
  * How many sockets of a gate, over all its threads, may be open without having said whose they are. They are counted apart
  * from all others.
@@ -10,6 +12,15 @@ export interface ConnectionLimits {
   readonly perUser: number
   readonly perAddress: number
 }
+
+/** The limits that were configured. */
+export const connectionLimits = (
+  config: Pick<Config, 'maxConnections' | 'maxConnectionsPerUser' | 'maxConnectionsPerAddress'>,
+): ConnectionLimits => ({
+  total: config.maxConnections,
+  perUser: config.maxConnectionsPerUser,
+  perAddress: config.maxConnectionsPerAddress,
+})
 
 /** Counts open connections against their caps. A cap that is off costs nothing. */
 export interface ConnectionCaps {

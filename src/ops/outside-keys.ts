@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { clock } from '../clock.js'
-import { type Config, readTicketKeys } from '../config.js'
+import { readTicketKeys } from '../config/ticket-keys.js'
+import type { Config } from '../config.js'
 import type { KeyRing, TicketKey } from '../ticket/key-ring.js'
 import { longestTicketSeconds, ownTicketsOnly, type TicketPolicy } from '../ticket/verifier.js'
 import { openHighWater } from './high-water.js'

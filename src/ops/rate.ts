@@ -42,6 +42,3 @@ export function createRateLimiter(rate: Rate | undefined): RateLimiter {
     return 0
   }
 }
-
-/** For `Retry-After`: whole seconds, at least one. */
-export const retryAfterSeconds = (waitMs: number): number => Math.max(1, Math.ceil(waitMs / 1000))

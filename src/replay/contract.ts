@@ -1,3 +1,5 @@
+import type { RefusalCode } from '../errors.js'
+
 /**
  * fresh:       never seen before, and now spent; the caller may let the ticket in
  * replayed:    seen before, or too late to tell
@@ -29,6 +31,15 @@ export interface ReplayCache {
 
 /** What a shared store may also answer: the ticket is of another life of it, in which it may have been spent. */
 export type ClaimOutcome = ClaimResult | 'predates'
+
+/** What a ticket is refused with, by the outcome of its claim. */
+export const claimRefusals = {
+  fresh: undefined,
+  replayed: 'ticket_used',
+  full: 'replay_cache_full',
+  unavailable: 'replay_cache_unavailable',
+  predates: 'ticket_predates_gate',
+} as const satisfies Record<ClaimOutcome, RefusalCode | undefined>
 
 /**
  * A replay cache that may be a store elsewhere, and so answer later, and that may begin anew while gates live on. Then

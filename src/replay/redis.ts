@@ -32,7 +32,7 @@ export type StoreState =
   | { readonly is: 'evicts'; readonly policy: string }
 
 /** How long a handshake waits for the store. */
-export const claimTimeoutMs = 500
+const claimTimeoutMs = 500
 
 // What waits at most: a store that has slowed down shall not fill our memory.
 const maxPending = 10_000

@@ -1,18 +1,8 @@
 import type { RefusalCode } from '../errors.js'
-import { type Address, isInPrefix } from '../http/address.js'
-import type { StoreReplayCache } from '../replay/contract.js'
-import { mayOpen } from '../ticket/rights.js'
+import { claimRefusals, type StoreReplayCache } from '../replay/contract.js'
+import { bindingRefusal, type Presented } from '../ticket/bindings.js'
 import type { TicketRefusal, VerifiedTicket } from '../ticket/verifier.js'
 import { looksLikeJwt } from './ticket-carriage.js'
-
-/** Where and by whom a ticket is presented. Who asks for the address pays for it. */
-export interface Presentation {
-  /** Undefined where none is opened: then a ticket for one channel is good for nothing. */
-  readonly channel: string | undefined
-  /** The header `Origin`, '' where there is none. */
-  readonly origin: string
-  readonly address: () => Address
-}
 
 export interface AdmissionParts {
   readonly verify: (ticket: string, nowMs: number) => VerifiedTicket | TicketRefusal
@@ -23,7 +13,7 @@ export interface AdmissionParts {
 /** Decides on a ticket: first all that it says of itself, then, as the last step of whoever lets it in, its one use. */
 export interface Admission {
   /** A ticket that is good here and now, or why it is not. Spends nothing. */
-  check(ticket: string, presentation: Presentation, nowMs: number): VerifiedTicket | RefusalCode
+  check(ticket: string, presented: Presented, nowMs: number): VerifiedTicket | RefusalCode
   /**
    * Spends a ticket that was checked at the same instant: undefined once it is spent, or why it can not be. A promise
    * only where what was spent is kept elsewhere.
@@ -35,17 +25,12 @@ export interface Admission {
 
 export function createAdmission({ verify, isRevoked, replay }: AdmissionParts): Admission {
   return {
-    check(text, { channel, origin, address }, nowMs) {
+    check(text, presented, nowMs) {
       const ticket = verify(text, nowMs)
       if (typeof ticket === 'string')
         return ticket === 'ticket_invalid' && looksLikeJwt(text) ? 'token_in_url' : ticket
       if (isRevoked(ticket)) return 'token_revoked'
-      const { claims } = ticket
-      if (channel === undefined ? claims.channel !== undefined : !mayOpen(claims, channel))
-        return 'channel_forbidden'
-      if (claims.origin !== undefined && claims.origin !== origin) return 'origin_forbidden'
-      if (claims.address !== undefined && !isInPrefix(address(), claims.address)) return 'address_mismatch'
-      return ticket
+      return bindingRefusal(ticket.claims, presented) ?? ticket
     },
     spend(ticket, nowMs) {
       const claimed = replay.claim(ticket.nonce, ticket.expiresAtMs, nowMs, ticket.claims.epoch)
@@ -59,11 +44,3 @@ export function createAdmission({ verify, isRevoked, replay }: AdmissionParts): 
     },
   }
 }
-
-const claimRefusals = {
-  fresh: undefined,
-  replayed: 'ticket_used',
-  full: 'replay_cache_full',
-  unavailable: 'replay_cache_unavailable',
-  predates: 'ticket_predates_gate',
-} as const

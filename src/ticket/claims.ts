@@ -30,7 +30,7 @@ export interface TicketClaims {
 }
 
 /** How long an epoch is, in bytes. */
-export const epochBytes = 16
+const epochBytes = 16
 
 /** What the packed claims of a ticket may weigh at most, in bytes. */
 export const maxClaimsBytes = 512

@@ -1,13 +1,14 @@
 import { type Clock, clock as processClock } from '../clock.js'
+import { retryAfterSeconds } from '../errors.js'
 import { isChannelName } from '../protocol.js'
-import type { ReplayCache } from '../replay/contract.js'
+import { claimRefusals, type ReplayCache } from '../replay/contract.js'
 import { createMemoryReplayCache } from '../replay/memory.js'
+import { bindingRefusal } from './bindings.js'
 import { isNodeName } from './codec.js'
 import { holderOf, type TicketHolder } from './holder.js'
 import type { KeyRing } from './key-ring.js'
 import { demand, demandMembers } from './misuse.js'
-import { type AddressLike, isInNetwork } from './network.js'
-import { mayOpen } from './rights.js'
+import type { AddressLike } from './network.js'
 import { BootKey, readSigningKey, type SigningKey } from './signing-keys.js'
 import { TicketError, type TicketErrorCode } from './ticket-error.js'
 import { type TicketPolicy, verifyTicket } from './verifier.js'
@@ -78,12 +79,6 @@ export interface Verifier {
   verify(ticket: string, presentation?: Presentation): TicketHolder
 }
 
-const claimRefusals = {
-  replayed: 'ticket_used',
-  full: 'replay_cache_full',
-  unavailable: 'replay_cache_unavailable',
-} as const
-
 /** The memory that has spent tickets of a boot key. */
 const memoryOfKey = new WeakMap<BootKey, ReplayCache>()
 
@@ -126,7 +121,7 @@ export function createVerifier(options: VerifierOptions): Verifier {
 
   function refusal(code: TicketErrorCode, nowMs: number): TicketError {
     const wait = waitMs(code, nowMs)
-    return new TicketError(code, wait === undefined ? undefined : Math.max(1, Math.ceil(wait / 1000)))
+    return new TicketError(code, wait === undefined ? undefined : retryAfterSeconds(wait))
   }
 
   /** Everything but the claim. */
@@ -134,15 +129,9 @@ export function createVerifier(options: VerifierOptions): Verifier {
     if (typeof ticket !== 'string') return 'ticket_invalid'
     const verified = verifyTicket(ticket, ring, nowMs, policy)
     if (typeof verified === 'string') return verified
-    const { claims } = verified
-    const isOpen =
-      channel === undefined
-        ? claims.channel === undefined
-        : typeof channel === 'string' && isChannelName(channel) && mayOpen(claims, channel)
-    if (!isOpen) return 'channel_forbidden'
-    if (claims.origin !== undefined && claims.origin !== origin) return 'origin_forbidden'
-    if (claims.address !== undefined && !isInNetwork(address, claims.address)) return 'address_mismatch'
-    return verified
+    const isName = channel === undefined || (typeof channel === 'string' && isChannelName(channel))
+    if (!isName) return 'channel_forbidden'
+    return bindingRefusal(verified.claims, { channel, origin, address: () => address }) ?? verified
   }
 
   return {

@@ -1,13 +1,12 @@
-import { type RefusalCode, statusOf, titleOf } from '../errors.js'
+import { problemOf, type RefusalCode, statusOf, titleOf } from '../errors.js'
+import type { BindingRefusal } from './bindings.js'
 import type { TicketRefusal } from './verifier.js'
 
 /** Why a verifier refuses a ticket. Stable; README lists what each means. */
 export type TicketErrorCode =
   | TicketRefusal
-  | Extract<
-      RefusalCode,
-      'channel_forbidden' | 'origin_forbidden' | 'address_mismatch' | 'ticket_used' | 'replay_cache_full'
-    >
+  | BindingRefusal
+  | Extract<RefusalCode, 'ticket_used' | 'replay_cache_full'>
 
 /**
  * A ticket that is refused, and with every code but `ticket_used` it is not spent. Nothing in here is secret or came
@@ -44,12 +43,6 @@ export class TicketError extends Error {
 
   /** The body of the answer, as ticketgate's own server gives it. */
   toJSON() {
-    return {
-      type: `urn:ticketgate:problem:${this.code}`,
-      title: titleOf(this.code),
-      status: this.status,
-      code: this.code,
-      detail: this.message,
-    }
+    return problemOf(this.code, this.message)
   }
 }

@@ -6,8 +6,6 @@ import { replaceFile } from '../ops/replace-file.js'
 import { formatUsers, readUsersFile, type Users } from './file.js'
 import type { User } from './user.js'
 
-export type { ChannelRights, User } from './user.js'
-
 /** The users of a file that may change at any time. */
 export interface UserStore {
   find(name: string): Promise<User | undefined>

@@ -1,6 +1,6 @@
 /** Writes the table of options into the README: `npx tsx test/docs/write-options.ts`, after a change of the schema. */
 import { readFileSync, writeFileSync } from 'node:fs'
-import { optionsTable } from '../../src/config.js'
+import { optionsTable } from '../../src/config/help.js'
 import { between } from './markdown.js'
 
 const file = new URL('../../README.md', import.meta.url)

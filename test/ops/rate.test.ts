@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { createRateLimiter, nextArrival, type Rate, retryAfterSeconds } from '../../src/ops/rate.js'
+import { retryAfterSeconds } from '../../src/errors.js'
+import { createRateLimiter, nextArrival, type Rate } from '../../src/ops/rate.js'
 
 const nowMs = 1_764_000_000_123.25
 const seed = 20_260_603

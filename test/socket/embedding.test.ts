@@ -324,3 +324,13 @@ t.test('a fault of a handler is in the log, with no ticket and no token', async 
   })
   t.notOk(lines.some(line => line.includes(ticket) || line.includes(token)))
 })
+
+t.test('whoever drains a gate that drains already waits for its end as well', async t => {
+  const ends: string[] = []
+  const { gate, join } = await start(t, { onClose: () => void ends.push('closed') })
+  await join()
+  const first = gate.drain()
+  await gate.drain()
+  t.strictSame(ends, ['closed'])
+  await first
+})

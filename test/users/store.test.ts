@@ -19,7 +19,8 @@ import { hostname } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
 import { withLock } from '../../src/ops/lock.js'
-import { openUserStore, type User, updateUsers } from '../../src/users/store.js'
+import { openUserStore, updateUsers } from '../../src/users/store.js'
+import type { User } from '../../src/users/user.js'
 
 const hash =
   '$argon2id$v=19$m=19456,t=2,p=1$Hn6iv9lj4Sp3smt4NpXajQ$+YXJX6uwj8YWbxzaZ/dSTK+e3oc/xSP1ZzgmyA+Z63Y'

@@ -1,14 +1,19 @@
 import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
-import { closest } from 'fastest-levenshtein'
 import ipaddr from 'ipaddr.js'
-import type { Rate } from './ops/rate.js'
-import { isNodeName } from './ticket/codec.js'
+import type { Rate } from '../ops/rate.js'
+import { isNodeName } from '../ticket/codec.js'
 
-/** Options as text: how each kind of value is read from it, and how options are shown in help and README. */
+/** The kinds of values that options have, and how each is read from text. */
 
 /** What is wrong with a value and how to mend it. The caller puts the option's name before it. */
 export class Unfit extends Error {}
+
+/** Keeps what does not fit as a problem of the option; any other error is a fault of ours and goes on. */
+export function reportUnfit(error: unknown, label: string, problems: string[], mending?: string): void {
+  if (!(error instanceof Unfit)) throw error
+  problems.push(`${label}: ${error.message}${mending === undefined ? '' : `. Make one: ${mending}`}`)
+}
 
 export interface Kind<T> {
   /** What `--help` shows after the flag. */
@@ -290,72 +295,4 @@ export const nodeName: Kind<string> = {
     if (!isNodeName(text)) throw new Unfit(`${quote(text)} is no node name: give 1 to 32 of a-z 0-9 -`)
     return text
   },
-}
-
-const wordsOf = (name: string): Set<string> => new Set(name.split('_'))
-
-/**
- * The name most like `name`, of words joined by `_`. One that only lacks words, or has some too many, comes before one
- * of fewer differing letters: `TICKET_TTL` means `TICKET_TTL_SECONDS`, not `TICKET_RATE`.
- */
-export function nearest(name: string, names: readonly string[]): string {
-  const words = wordsOf(name)
-  const related = names.filter(other => {
-    const otherWords = wordsOf(other)
-    const shared = [...words].filter(word => otherWords.has(word)).length
-    return shared === words.size || shared === otherWords.size
-  })
-  return closest(name, related.length > 0 ? related : names)
-}
-
-export interface OptionRow {
-  readonly property: string
-  readonly variable: string
-  /** Undefined for secrets. */
-  readonly flag: string | undefined
-  readonly placeholder: string
-  readonly meaning: string
-  readonly defaultText: string
-  readonly values: string
-}
-
-const helpWidth = 100
-const helpIndent = 34
-
-function wrap(text: string, width: number): string[] {
-  const lines = ['']
-  for (const word of text.split(' ')) {
-    const last = lines.at(-1) ?? ''
-    if (last === '') lines[lines.length - 1] = word
-    else if (last.length + 1 + word.length <= width) lines[lines.length - 1] = `${last} ${word}`
-    else lines.push(word)
-  }
-  return lines
-}
-
-function renderOption(row: OptionRow): string {
-  const flag = row.flag === undefined ? '(no flag)' : `${row.flag} ${row.placeholder}`
-  const width = helpWidth - helpIndent
-  const limits = `${row.values}; default: ${row.defaultText}`
-  const right = [row.variable, ...wrap(row.meaning, width), ...wrap(limits, width)]
-  return right.map((part, index) => (index === 0 ? `  ${flag} ` : '').padEnd(helpIndent) + part).join('\n')
-}
-
-/** For each option its flag, and beside it variable, meaning, values and default. At most 100 columns. */
-export const renderHelp = (rows: readonly OptionRow[]): string => rows.map(renderOption).join('\n')
-
-const cell = (text: string): string => text.replaceAll('|', '\\|')
-
-/** A Markdown table of the options. */
-export function renderTable(rows: readonly OptionRow[]): string {
-  const lines = rows.map(row => [
-    `\`${row.variable}\``,
-    row.flag === undefined ? 'none' : `\`${row.flag}\``,
-    `\`${row.property}\``,
-    row.meaning,
-    row.defaultText,
-    row.values,
-  ])
-  const head = ['variable', 'flag', 'option', 'meaning', 'default', 'values']
-  return [head, head.map(() => '---'), ...lines].map(cells => `| ${cells.map(cell).join(' | ')} |`).join('\n')
 }

@@ -1,0 +1,145 @@
+import { parseArgs } from 'node:util'
+import { closest } from 'fastest-levenshtein'
+import {
+  definition,
+  flagOf,
+  type GateOptions,
+  type Property,
+  prefix,
+  properties,
+  upperSnake,
+  variableOf,
+} from '../config.js'
+
+export interface ConfigSources {
+  readonly env: Readonly<Record<string, string | undefined>>
+  readonly flags?: readonly string[]
+  readonly options?: GateOptions
+}
+
+const byVariable = new Map(properties.map(property => [variableOf(property), property]))
+const byFlag = new Map(properties.map(property => [flagOf(property), property]))
+
+const wordsOf = (name: string): Set<string> => new Set(name.split('_'))
+
+/**
+ * The name most like `name`, of words joined by `_`. One that only lacks words, or has some too many, comes before one
+ * of fewer differing letters: `TICKET_TTL` means `TICKET_TTL_SECONDS`, not `TICKET_RATE`.
+ */
+function nearest(name: string, names: readonly string[]): string {
+  const words = wordsOf(name)
+  const related = names.filter(other => {
+    const otherWords = wordsOf(other)
+    const shared = [...words].filter(word => otherWords.has(word)).length
+    return shared === words.size || shared === otherWords.size
+  })
+  return closest(name, related.length > 0 ? related : names)
+}
+
+/** The property whose name in upper snake case is most like `name`. */
+function nearestProperty(name: string): Property {
+  const variable = prefix + nearest(name, properties.map(upperSnake))
+  return byVariable.get(variable) ?? 'host'
+}
+
+/** One value as the operator wrote it, and the name it was written under. */
+export interface Given {
+  readonly label: string
+  readonly value: unknown
+}
+
+export type GivenMap = Map<Property, Given>
+
+/** What Kubernetes puts into every pod beside a service named ticketgate or ticketgate-… */
+const isServiceLink = (name: string, value: string): boolean =>
+  /_SERVICE_(HOST|PORT)(_|$)|_PORT_\d+_(TCP|UDP|SCTP)/.test(name) || /^(tcp|udp|sctp):\/\//.test(value)
+
+// What each source gives, and the problems of its names. Values are never part of these messages: an unknown name may
+// be a misspelt secret.
+export function givenByEnv(env: ConfigSources['env'], problems: string[]): GivenMap {
+  const given: GivenMap = new Map()
+  const serviceLinks: string[] = []
+  for (const [name, value] of Object.entries(env)) {
+    if (!name.startsWith(prefix) || value === undefined || value === '') continue
+    const property = byVariable.get(name)
+    if (isServiceLink(name, value)) serviceLinks.push(name)
+    else if (property !== undefined) given.set(property, { label: name, value })
+    else {
+      const near = variableOf(nearestProperty(name.slice(prefix.length)))
+      problems.push(`${name}: there is no such variable: unset it, or write ${near} if that is what is meant`)
+    }
+  }
+  if (serviceLinks.length > 0)
+    problems.push(
+      `${serviceLinks.join(', ')}: Kubernetes set this for a service: put enableServiceLinks: false into the pod's spec, or rename the service`,
+    )
+  for (const property of properties) {
+    const { alias } = definition(property)
+    const value = alias === undefined ? undefined : env[alias]
+    if (alias !== undefined && value && !given.has(property)) given.set(property, { label: alias, value })
+  }
+  return given
+}
+
+export function givenByFlags(flags: readonly string[], problems: string[]): GivenMap {
+  const given: GivenMap = new Map()
+  const options = Object.fromEntries(
+    properties.map(property => [flagOf(property).slice(2), { type: 'string' as const }]),
+  )
+  const { tokens } = parseArgs({ args: [...flags], options, strict: false, tokens: true })
+  // `-p80` comes as one token a letter: the first will do.
+  const first = tokens.filter((token, index) => token.index !== tokens[index - 1]?.index)
+  for (const token of first) {
+    if (token.kind === 'option-terminator') continue
+    if (token.kind === 'positional') {
+      problems.push(`argument ${token.index + 1}: is no flag: write --name value or --name=value`)
+      continue
+    }
+    const label = token.rawName
+    const property = byFlag.get(label)
+    if (property === undefined) {
+      const near = nearestProperty(upperSnake(token.name).replaceAll('-', '_'))
+      const right = definition(near).secret ? `set ${variableOf(near)}` : `write ${flagOf(near)}`
+      problems.push(`${label}: there is no such flag: ${right} if that is what is meant`)
+    } else if (definition(property).secret)
+      problems.push(
+        `${label}: arguments are visible to every user of this machine: set ${variableOf(property)} instead`,
+      )
+    else if (token.value === undefined || (token.value.startsWith('-') && !token.inlineValue))
+      problems.push(`${label}: has no value: write ${label}=VALUE`)
+    else if (given.has(property)) problems.push(`${label}: is given more than once: leave one`)
+    else if (token.value !== '') given.set(property, { label, value: token.value })
+  }
+  return given
+}
+
+export function givenByOptions(options: Readonly<Record<string, unknown>>, problems: string[]): GivenMap {
+  const given: GivenMap = new Map()
+  for (const [name, value] of Object.entries(options)) {
+    const property = properties.find(each => each === name)
+    if (property === undefined)
+      problems.push(
+        `${name}: there is no such option: write ${nearestProperty(upperSnake(name))} if that is what is meant`,
+      )
+    else if (value !== undefined && value !== '') given.set(property, { label: name, value })
+  }
+  return given
+}
+
+/** Two names for one setting: the nearer source wins, but one source must not give both. */
+export function settleSecret(
+  property: Property,
+  fileProperty: Property,
+  sources: readonly GivenMap[],
+  problems: string[],
+): void {
+  const [first, ...others] = sources.filter(each => each.has(property) || each.has(fileProperty))
+  const direct = first?.get(property)
+  const file = first?.get(fileProperty)
+  if (direct !== undefined && file !== undefined)
+    problems.push(`${direct.label}: ${file.label} is set as well: unset one of them`)
+  for (const other of others) {
+    other.delete(property)
+    other.delete(fileProperty)
+  }
+}

@@ -1,0 +1,81 @@
+import {
+  DEDICATED_COMPRESSOR_4KB,
+  DISABLED,
+  SHARED_COMPRESSOR,
+  SHARED_DECOMPRESSOR,
+  type TemplatedApp,
+} from 'uWebSockets.js'
+import type { Config } from '../config.js'
+import type { ConnectionCaps } from '../ops/caps.js'
+import { type Counters, increment } from '../ops/metrics.js'
+import { routes } from '../protocol.js'
+import type { Embedding } from './connection.js'
+import type { Lobby } from './first-message.js'
+import type { SocketTable } from './lifecycle.js'
+import type { createMessages } from './messages.js'
+import { addressKeyOf, type SocketData } from './session.js'
+import type { createGateKeeper } from './upgrade.js'
+
+// A proxy drops what is idle for a minute; uWS pings when a quarter of this is left.
+const idleTimeoutSeconds = 60
+
+// uWS drops the connection at its own limit, without a close frame. We look at the length ourselves below that, to
+// close with 1009.
+const payloadHeadroom = 4
+
+type Messages = ReturnType<typeof createMessages>
+type GateKeeper = ReturnType<typeof createGateKeeper>
+
+export interface ChannelParts {
+  readonly config: Config
+  readonly caps: ConnectionCaps
+  readonly lobby: Lobby
+  readonly table: SocketTable
+  readonly counters: Counters
+  readonly messages: Messages
+  readonly embedding: Embedding | undefined
+}
+
+// A shared compressor costs no memory, and packs every message by itself. A dedicated one remembers what went before.
+// What comes in is unpacked without a memory of its own in either case.
+const compressors = {
+  off: DISABLED,
+  shared: SHARED_COMPRESSOR | SHARED_DECOMPRESSOR,
+  dedicated: DEDICATED_COMPRESSOR_4KB | SHARED_DECOMPRESSOR,
+}
+
+/** Opens `/channel/NAME` on a uWS app: what happens to a socket from its handshake to its end. */
+export function openChannels(
+  app: TemplatedApp,
+  gateKeeper: GateKeeper,
+  { config, caps, lobby, table, counters, messages, embedding }: ChannelParts,
+): void {
+  const decoder = new TextDecoder()
+  app.ws<SocketData>(`${routes.channel}*`, {
+    idleTimeout: idleTimeoutSeconds,
+    maxPayloadLength: config.maxMessageBytes * payloadHeadroom,
+    maxBackpressure: config.maxBackpressureBytes,
+    closeOnBackpressureLimit: true,
+    compression: compressors[config.compression],
+    upgrade: gateKeeper.upgrade,
+    open(ws) {
+      table.add(ws)
+      if (ws.getUserData().session.user !== '') messages.enter(ws)
+    },
+    message: messages.message,
+    dropped(ws) {
+      counters.messagesDropped++
+      ws.getUserData().session.closeReason = 'slow_reader'
+    },
+    close(ws, code, reason) {
+      const session = ws.getUserData().session
+      session.closeReason ??= 'other'
+      table.delete(ws)
+      if (session.user === '') lobby.leave()
+      else caps.leave(session.user, addressKeyOf(session))
+      increment(counters.connectionsClosed, session.closeReason)
+      embedding?.close(ws, code, decoder.decode(reason))
+    },
+  })
+  app.any(`${routes.channel}*`, gateKeeper.plain)
+}
