@@ -85,6 +85,7 @@ export interface Front {
 export async function createFront(config: Config, log: Log, parts: FrontParts): Promise<Front> {
   const { keys, replay, store, caps, hasher, revocations, relay } = parts
   let draining = false
+  let drained: Promise<void> | undefined
   const isDraining = (): boolean => draining
   const counters = createCounters()
   const table = createSocketTable()
@@ -236,21 +237,22 @@ export async function createFront(config: Config, log: Log, parts: FrontParts): 
     app.close()
   }
 
+  async function drain(): Promise<void> {
+    draining = true
+    const deadlineMs = config.drainSeconds * 1000
+    const startedMs = performance.now()
+    log.info({ connections: table.size, seconds: config.drainSeconds }, 'draining')
+    await drainSockets(table, deadlineMs)
+    while (hasher.pending > 0 && performance.now() - startedMs < deadlineMs) await delay(20)
+    close()
+  }
+
   return {
     async listen(port, sharing) {
       listener = await listen(app, { host: config.host, port, sharing, variable: 'TICKETGATE_PORT', log })
       return listener.port
     },
-    async drain() {
-      if (draining) return
-      draining = true
-      const deadlineMs = config.drainSeconds * 1000
-      const startedMs = performance.now()
-      log.info({ connections: table.size, seconds: config.drainSeconds }, 'draining')
-      await drainSockets(table, deadlineMs)
-      while (hasher.pending > 0 && performance.now() - startedMs < deadlineMs) await delay(20)
-      close()
-    },
+    drain: () => (drained ??= drain()),
     close,
     deliver,
     snapshot,

@@ -106,11 +106,7 @@ async function buildOne(
         throw error
       }
     },
-    drain() {
-      // Whoever asks again, waits for the same end.
-      drained ??= drain()
-      return drained
-    },
+    drain: () => (drained ??= drain()),
   }
 }
 

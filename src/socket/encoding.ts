@@ -33,7 +33,7 @@ export interface Encoding {
 
 export const encodings: Readonly<Record<EncodingName, Encoding>> = {
   json: { ...json, convert: data => json.fromMsgpack(msgpack.unpackExactly(data)) },
-  msgpack: { ...msgpack, convert: data => msgpack.pack(json.unpackWellFormed(data)) },
+  msgpack: { ...msgpack, convert: data => msgpack.pack(json.unpackPackable(data)) },
 }
 
 const all = Object.values(encodings)

@@ -157,10 +157,14 @@ export const json = {
 
   unpack: (data: Uint8Array): unknown => JSON.parse(decoder.decode(data)),
 
-  /** Half a surrogate pair, which JSON can write as an escape, is no text in UTF-8: it becomes U+FFFD. */
-  unpackWellFormed(data: Uint8Array): unknown {
+  /**
+   * As msgpackr can pack it, whatever it is. Half a surrogate pair, which JSON can write as an escape, is no text in
+   * UTF-8: it becomes U+FFFD. A member `constructor` would be taken for the class of its object, and one `toJSON` then
+   * be called: such an object becomes a Map.
+   */
+  unpackPackable(data: Uint8Array): unknown {
     const value = json.unpack(data)
-    return data.includes(backslash) ? wellFormed(value) : value
+    return data.includes(backslash) || asBuffer(data).includes('"constructor"') ? packable(value) : value
   },
 
   /**
@@ -170,17 +174,18 @@ export const json = {
   fromMsgpack: (value: unknown): Uint8Array => Buffer.from(textOf(value)),
 } as const satisfies Omit<Encoding, 'convert'> & {
   pack(value: unknown): Uint8Array
-  unpackWellFormed(data: Uint8Array): unknown
+  unpackPackable(data: Uint8Array): unknown
   fromMsgpack(value: unknown): Uint8Array
 }
 
-function wellFormed(value: unknown): unknown {
+const asBuffer = ({ buffer, byteOffset, byteLength }: Uint8Array): Buffer =>
+  Buffer.from(buffer, byteOffset, byteLength)
+
+function packable(value: unknown): unknown {
   if (typeof value === 'string') return value.toWellFormed()
-  if (Array.isArray(value)) return value.map(wellFormed)
+  if (Array.isArray(value)) return value.map(packable)
   if (!isObject(value)) return value
-  return Object.fromEntries(
-    Object.entries(value).map(([key, member]) => [key.toWellFormed(), wellFormed(member)]),
-  )
+  return new Map(Object.entries(value).map(([key, member]) => [key.toWellFormed(), packable(member)]))
 }
 
 function textOf(value: unknown): string {

@@ -187,6 +187,8 @@ t.test('one encoding in the other', async t => {
     ['1', '01'],
     ['"é"', 'a2 c3a9'],
     ['{"__proto__":1}', '81 a9 5f5f70726f746f5f5f 01'],
+    ['{"constructor":0,"toJSON":1}', '82 ab 636f6e7374727563746f72 00 a6 746f4a534f4e 01'],
+    ['[{"c\\u006fnstructor":null,"toJSON":1}]', '91 82 ab 636f6e7374727563746f72 c0 a6 746f4a534f4e 01'],
     ['["\\ud800",{"\\udc00x":1}]', '92 a3 efbfbd 81 a4 efbfbd78 01'],
     ['"\\ud83d\\ude00"', 'a4 f09f9880'],
     ['1e400', 'cb 7ff0000000000000'],

@@ -42,6 +42,18 @@ async function everyWay(t: Test, server: TestServer, copies: number): Promise<vo
   await closeAll([...listeners, ...speakers])
 }
 
+t.test('data that looks like an object of a class is data', async t => {
+  const server = await startServer(t)
+  const [speaker, listener] = [
+    await join(server, 'speaker', 'lobby', 'ticketgate.v1.json'),
+    await join(server, 'listener', 'lobby', msgpackProtocol),
+  ]
+  const data = '{"constructor":0,"toJSON":1}'
+  t.strictSame(await speaker.ask(`{"type":"publish","data":${data},"id":1}`), { type: 'ok', id: 1 })
+  t.equal(JSON.stringify((await listener.next()).data), data)
+  await closeAll([speaker, listener])
+})
+
 t.test('every encoding hears the other and its own, once', async t => {
   const server = await startServer(t)
   await everyWay(t, server, 2)
