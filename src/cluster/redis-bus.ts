@@ -56,7 +56,9 @@ export function openRedisBus({ url, revocations, log, clock }: BusOptions): Bus 
   const subscriber = connectRedis(url, 'ticketgate-subscribe')
 
   let receive: (message: RelayMessage) => void = () => {}
-  let isUp = false
+  // Unknown at first, so that one that never comes up is in the log as well.
+  let isUp: boolean | undefined
+  let reason: string | undefined
   let closed = false
   let heardMs = performance.now()
   let pendingBytes = 0
@@ -72,7 +74,7 @@ export function openRedisBus({ url, revocations, log, clock }: BusOptions): Bus 
     if (next) {
       log.info('Redis carries messages between the nodes')
       share()
-    } else log.error('Redis is away: messages reach the subscribers of this node only')
+    } else log.error({ reason }, 'Redis is away: messages reach the subscribers of this node only')
   }
 
   function post(packet: Packet): void {
@@ -108,7 +110,12 @@ export function openRedisBus({ url, revocations, log, clock }: BusOptions): Bus 
   publisher.on('ready', ping)
   subscriber.on('ready', () => {
     heardMs = performance.now()
-    subscriber.subscribe(shared, mirror).then(ping, () => {})
+    subscriber.subscribe(shared, mirror).then(ping, error => {
+      reason = error.message
+    })
+  })
+  subscriber.on('error', error => {
+    reason = error.message
   })
   subscriber.on('close', () => setUp(false))
   subscriber.on('messageBuffer', (channel: Buffer, bytes: Buffer) => {
@@ -145,7 +152,7 @@ export function openRedisBus({ url, revocations, log, clock }: BusOptions): Bus 
     }
     ping()
     pings++
-    if (isUp && pings % shareEveryPings === 0) share()
+    if (isUp === true && pings % shareEveryPings === 0) share()
     if (pings % countEveryPings !== 0) return
     post([own, sent])
     for (const [from, node] of nodes) if (nowMs - node.heardMs > forgetNodeMs) nodes.delete(from)
@@ -156,7 +163,7 @@ export function openRedisBus({ url, revocations, log, clock }: BusOptions): Bus 
     send(message) {
       sent++
       post([own, sent, message])
-      if (message.type === 'revoke' && isUp) share()
+      if (message.type === 'revoke' && isUp === true) share()
     },
     onMessage(callback) {
       receive = callback
@@ -168,7 +175,7 @@ export function openRedisBus({ url, revocations, log, clock }: BusOptions): Bus 
       subscriber.disconnect()
     },
     get isUp() {
-      return isUp
+      return isUp === true
     },
     get dropped() {
       return dropped

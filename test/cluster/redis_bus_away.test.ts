@@ -2,7 +2,7 @@ import t from 'tap'
 import { disconnect, join, metric, publish, say, startBusNode, until, untilBus } from '../support/bus.js'
 import { bearer, knock, request } from '../support/http.js'
 import { startRedis } from '../support/redis.js'
-import type { TestServer } from '../support/server.js'
+import { startServer, type TestServer } from '../support/server.js'
 import { startRelay } from '../support/tcp-relay.js'
 import { gatePath, mint, nowSeconds, tokenFor } from '../support/tokens.js'
 
@@ -98,4 +98,14 @@ t.test('what is no message does no harm', async t => {
   for (const form of forms) await redis.client.publish('ticketgate:bus:0', form)
   await publish(node, 'well')
   t.match(await client.next(), { data: 'well' })
+})
+
+t.test('a Redis that lets nobody in is in the log, with why and without the password', async t => {
+  const redis = await startRedis(t, ['--requirepass', 'another'])
+  const password = 'canary-Rw4Tz8Qm'
+  const url = `redis://:${password}@127.0.0.1:${redis.port}`
+  const node = await startServer(t, { env: { TICKETGATE_REDIS_URL: url, TICKETGATE_LOG_LEVEL: 'trace' } })
+  await until(async () => /"reason":"WRONGPASS [^"]*","msg":"Redis is away/.test(node.output()))
+  t.notMatch(node.output(), password)
+  await untilBus(node, 'down')
 })
