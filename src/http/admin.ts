@@ -20,7 +20,7 @@ export interface AdminParts {
 
 /** The routes of the admin listener. */
 export function adminRoutes({ key, metrics, connections, operator }: AdminParts): Route<undefined>[] {
-  const guard = key === undefined ? () => {} : keyGuard(key)
+  const guard = key === undefined ? refusePages : keyGuard(key)
   const route = (
     path: string,
     method: 'GET' | 'POST',
@@ -30,7 +30,7 @@ export function adminRoutes({ key, metrics, connections, operator }: AdminParts)
     methods: [method],
     // Before the body is read: who may not send one need not be listened to.
     context(_res, req) {
-      guard(req.getHeader('authorization'))
+      guard(req.getHeader('authorization'), req.getHeader('origin'))
       return undefined
     },
     handler: (head, _context, body) => answer(head, body),
@@ -50,6 +50,11 @@ export function adminRoutes({ key, metrics, connections, operator }: AdminParts)
       return { body: JSON.stringify({ disconnected }) }
     }),
   ]
+}
+
+/** Without a key any page that the developer visits could publish and disconnect: browsers name it with every POST. */
+function refusePages(_authorization: string, origin: string): void {
+  if (origin !== '') throw new Refusal('origin_forbidden', { detail: 'This listener is not for web pages.' })
 }
 
 const encodingOfType: Readonly<Record<string, EncodingName>> = {

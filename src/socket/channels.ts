@@ -20,8 +20,8 @@ import type { createGateKeeper } from './upgrade.js'
 const idleTimeoutSeconds = 60
 
 // uWS drops the connection at its own limit, without a close frame. We look at the length ourselves below that, to
-// close with 1009.
-const payloadHeadroom = 4
+// close with 1009. What is above it is no mistake of a client, and not worth the memory.
+const payloadLimit = (maxMessageBytes: number): number => Math.max(4 * maxMessageBytes, 262_144)
 
 type Messages = ReturnType<typeof createMessages>
 type GateKeeper = ReturnType<typeof createGateKeeper>
@@ -53,7 +53,7 @@ export function openChannels(
   const decoder = new TextDecoder()
   app.ws<SocketData>(`${routes.channel}*`, {
     idleTimeout: idleTimeoutSeconds,
-    maxPayloadLength: config.maxMessageBytes * payloadHeadroom,
+    maxPayloadLength: payloadLimit(config.maxMessageBytes),
     maxBackpressure: config.maxBackpressureBytes,
     closeOnBackpressureLimit: true,
     compression: compressors[config.compression],

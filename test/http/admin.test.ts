@@ -2,7 +2,7 @@ import t from 'tap'
 import { bearer, jsonOf, knock, request } from '../support/http.js'
 import { isProblem } from '../support/problem.js'
 import { serverHasRead } from '../support/raw.js'
-import { adminKey, startServer } from '../support/server.js'
+import { adminKey, development, startServer } from '../support/server.js'
 import { type Client, enter, socketUrl } from '../support/tclient.js'
 import { gatePath, mint } from '../support/tokens.js'
 
@@ -27,6 +27,15 @@ t.test('the key is demanded, whole and exact', async t => {
       isProblem(t, reply, '401 admin_key_invalid', `${name}, ${path}`)
       t.match(reply.headers['www-authenticate'], /^Bearer\b/, `${name}, ${path}: the challenge`)
     }
+})
+
+t.test('without a key it is not for web pages', async t => {
+  const { admin: open } = await startServer(t, { env: development })
+  const disconnect = (headers: Readonly<Record<string, string>>) =>
+    request(open, '/disconnect', { method: 'POST', headers, body: '{"user":"nobody"}' })
+  t.equal((await disconnect({})).status, 200)
+  for (const origin of ['https://evil.example', 'http://localhost:3000', 'null'])
+    isProblem(t, await disconnect({ origin }), '403 origin_forbidden', origin)
 })
 
 t.test('its routes are its own', async t => {
