@@ -35,7 +35,7 @@ const storm = async (target: Target, opener: Opener, goesOn: () => boolean): Pro
 export const stormScenario: Scenario = {
   name: 'storm',
   rows,
-  maxRounds: 2,
+  maxRounds: 1,
   prepare: async (target, count) => {
     const size = Math.max(50, count((ticketsPerSecond * seconds) / target.share))
     return new Map([
