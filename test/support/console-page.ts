@@ -8,7 +8,11 @@ export const consoleOn: Environment = { TICKETGATE_CONSOLE: 'on', TICKETGATE_ORI
 
 export async function logIn(page: Page): Promise<void> {
   await page.fill('#password', password)
+  const answer = page.waitForResponse(response => response.url().endsWith('/auth'))
   await page.click('#login button')
+  await answer
+  // What an earlier login has left on the page says nothing of this one: its button does.
+  await page.waitForSelector('#login button:enabled')
   await page.waitForSelector('#login-result .parts')
 }
 
