@@ -66,7 +66,7 @@ const measureMemory = ({ target, seconds, count }: Idleness): Promise<number> =>
 export const memoryScenario: Scenario = {
   name: 'memory',
   rows,
-  maxRounds: 1,
+  maxRounds: 2,
   prepare: async (target, count) =>
     new Map([
       [
