@@ -25,7 +25,7 @@ const help = `npm run bench -- [options]
                     may be repeated (default: all)
   --target NAME     ${targetNames.join(', ')};
                     may be repeated (default: all)
-  --rounds N        measured rounds, after one to warm up (default: 5)
+  --rounds N        measured rounds, after one to warm up (default: 3)
   --scale FACTOR    of the number of operations, for a quick look (default: 1)
   --json FILE       writes every run and the summary there as well
   --publish         writes JSON, tables and charts into bench/results; with --connections, what was reached
@@ -77,7 +77,7 @@ const readOptions = (args: string[]): Options | 'help' => {
     options: {
       scenario: { type: 'string', multiple: true },
       target: { type: 'string', multiple: true },
-      rounds: { type: 'string', default: '5' },
+      rounds: { type: 'string', default: '3' },
       scale: { type: 'string', default: '1' },
       json: { type: 'string' },
       publish: { type: 'boolean', default: false },
