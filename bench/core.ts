@@ -8,10 +8,11 @@ import { parseArgs } from 'node:util'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { createSigner } from 'fast-jwt'
+import { Packr } from 'msgpackr'
 import { createMemoryReplayCache } from '../src/replay/memory.js'
 import { createSharedReplayMemory, openSharedReplayCache } from '../src/replay/shared.js'
-import { packClaims, type TicketClaims, unpackClaims } from '../src/ticket/claims.js'
-import { fromText } from '../src/ticket/codec.js'
+import { maxClaimsBytes, packClaims, type TicketClaims, unpackClaims } from '../src/ticket/claims.js'
+import { fromText, headerBytes, macBytes } from '../src/ticket/codec.js'
 import { issueTicket } from '../src/ticket/issuer.js'
 import { createBootKey, macHolds, type TicketKey, writeMac } from '../src/ticket/key-ring.js'
 import { writeNonce } from '../src/ticket/nonce.js'
@@ -77,8 +78,11 @@ const issue = (signing: TicketKey = key): string =>
   issueTicket(claims, { key: signing, node: '', nowMs, ttlSeconds }) ?? ''
 const sample = issue()
 const bytes = Buffer.from(sample, 'base64url')
-const body = bytes.subarray(0, -32)
-const packed = packClaims(claims)
+const body = bytes.subarray(0, -macBytes)
+const packed = bytes.subarray(headerBytes, -macBytes)
+// As ticketgate read and wrote claims before it did so by itself.
+const packr = new Packr({ useRecords: false, variableMapSize: true })
+const wireClaims: unknown = packr.unpack(packed)
 const verify = (text: string) => verifyTicket(text, ring, nowMs, ownTicketsOnly)
 const expiresAtMs = nowMs + ttlSeconds * 1000
 
@@ -173,6 +177,7 @@ function rows(): Row[] {
   const keyObject = createSecretKey(randomBytes(32))
   const mac = bytes.subarray(-32)
   const out = Buffer.alloc(64)
+  const packing = Buffer.alloc(maxClaimsBytes)
   const forged = (() => {
     const copy = Buffer.from(bytes)
     copy[copy.length - 1] = (copy.at(-1) ?? 0) ^ 1
@@ -182,15 +187,17 @@ function rows(): Row[] {
     plain('HMAC-SHA-256 by createHmac, KeyObject', () =>
       createHmac('sha256', keyObject).update(body).digest(),
     ),
-    plain('HMAC-SHA-256 by crypto.hash twice, as used', () => writeMac(key, body, out, 0)),
+    plain('HMAC-SHA-256 by crypto.hash twice, as used', () => writeMac(key, bytes, body.length, out, 0)),
     plain('one crypto.hash of 64 bytes', () => hash('sha256', out, 'binary')),
     plain('timingSafeEqual of 32 bytes', () => timingSafeEqual(mac, out.subarray(0, 32))),
-    plain('MAC and comparison, as used', () => macHolds(key, body, mac)),
+    plain('MAC and comparison, as used', () => macHolds(key, bytes, body.length)),
     plain('nonce by randomBytes(16)', () => randomBytes(16)),
     plain('nonce from the pool, as used', () => writeNonce(out, 0)),
     plain('base64url encode', () => bytes.toString('base64url')),
     plain('base64url decode and check, as used', () => fromText(sample)),
-    plain('claims pack, as used', () => packClaims(claims)),
+    plain('claims pack by msgpackr', () => packr.pack(wireClaims)),
+    plain('claims pack, as used', () => packClaims(claims, packing)),
+    plain('claims unpack by msgpackr', () => packr.unpack(packed)),
     plain('claims unpack and check, as used', () => unpackClaims(packed)),
     jwtRow('token never seen', 10_000),
     jwtRow('token seen before', 1),

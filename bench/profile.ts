@@ -62,7 +62,7 @@ interface CpuProfile {
 const root = fileURLToPath(new URL('..', import.meta.url))
 
 /** Self time by function from `begin` on, in microseconds, the longest first; without what V8 counts as idle. */
-const selfTimes = (
+export const selfTimes = (
   { nodes, startTime, samples, timeDeltas }: CpuProfile,
   begin: number,
 ): [string, number][] => {

@@ -1,7 +1,16 @@
 import type { Child } from './child.js'
 import type { TokenSource } from './tokens.js'
 
-export const targetNames = ['floor', 'ticketgate', 'express', 'fastify', 'go', 'redis', 'socketio'] as const
+export const targetNames = [
+  'floor',
+  'ticketgate',
+  'ticketgate on redis',
+  'express',
+  'fastify',
+  'go',
+  'redis',
+  'socketio',
+] as const
 export type TargetName = (typeof targetNames)[number]
 
 /** How a client of the target speaks. */

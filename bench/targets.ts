@@ -147,11 +147,11 @@ const freePort = async (): Promise<number> => {
   return port
 }
 
-const startRedis = async (stage: Stage): Promise<Target> => {
-  installPackages()
+/** A Redis of its own for one target: its CPU time counts as the target's. */
+const startStore = async (stage: Stage): Promise<Child> => {
   const port = String(await freePort())
   const own = mkdtempSync(join(stage.directory, 'redis-'))
-  const store = await startChild(
+  return startChild(
     ['redis-server', '--port', port, '--save', '', '--bind', '127.0.0.1', '--dir', own],
     {},
     join(own, 'log'),
@@ -159,6 +159,11 @@ const startRedis = async (stage: Stage): Promise<Target> => {
   ).catch((error: Error) => {
     throw new Error(`no redis-server (apt-get install redis-server): ${error.message}`)
   })
+}
+
+const startRedis = async (stage: Stage): Promise<Target> => {
+  installPackages()
+  const store = await startStore(stage)
   const kind: Kind = {
     name: 'redis',
     wire: ticketWire,
@@ -174,12 +179,30 @@ const startRedis = async (stage: Stage): Promise<Target> => {
   return { ...target, stop: () => target.stop().then(store.stop) }
 }
 
+/** The same gate with the replay cache that nodes share. */
+const startTicketgateOnRedis = async (stage: Stage): Promise<Target> => {
+  const store = await startStore(stage)
+  const settings = {
+    TICKETGATE_REPLAY: 'redis',
+    TICKETGATE_REDIS_URL: store.url,
+    TICKETGATE_TICKET_KEYS: `1:${secret()}`,
+  }
+  const target = await startTicketgate(stage.directory, stage.users, { settings })
+  return {
+    ...target,
+    name: 'ticketgate on redis',
+    pids: [...target.pids, store.pid],
+    stop: () => target.stop().then(store.stop),
+  }
+}
+
 const starters: Readonly<Record<Exclude<TargetName, 'ticketgate'>, (stage: Stage) => Promise<Target>>> = {
   floor: startFloor,
   express: startExpress,
   fastify: startFastify,
   go: startGo,
   redis: startRedis,
+  'ticketgate on redis': startTicketgateOnRedis,
   socketio: startSocketIo,
 }
 

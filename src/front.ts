@@ -36,7 +36,6 @@ import { createRenewal } from './socket/renewal.js'
 import type { Socket } from './socket/session.js'
 import { createGateKeeper } from './socket/upgrade.js'
 import { type Address, prefixOf } from './ticket/address.js'
-import type { TicketClaims } from './ticket/claims.js'
 import { issueTicket } from './ticket/issuer.js'
 import { type VerifiedTicket, verifyTicket } from './ticket/verifier.js'
 import { createTokenIssuer, createTokenVerifier } from './token/jwt.js'
@@ -113,12 +112,13 @@ export async function createFront(config: Config, log: Log, parts: FrontParts): 
     ticketRoute({
       check,
       issue: (claims, nowMs) =>
-        issueTicket(withEpoch(claims, store), {
+        issueTicket(claims, {
           key: keys.signing(),
           node,
           nowMs,
           ttlSeconds: config.ticketTtlSeconds,
         }),
+      epoch: () => epochOf(store),
       ticketTtlSeconds: config.ticketTtlSeconds,
       bindOrigin: config.bind.includes('origin'),
       context: ticketContext(config, clients),
@@ -201,11 +201,8 @@ export async function createFront(config: Config, log: Log, parts: FrontParts): 
     clients,
     server,
     caps,
-    // Tickets of outside minters may be bound to an address whatever the settings here say.
-    keepsAddress:
-      config.maxConnectionsPerAddress > 0 ||
-      config.bind.includes('address') ||
-      keys.policy.earliestOutsideMs !== Number.POSITIVE_INFINITY,
+    // A later ticket may be bound to an address, and what a proxy said of that is gone after the handshake.
+    keepsAddress: config.maxConnectionsPerAddress > 0 || config.trustedProxies.length > 0,
     firstMessage: config.firstMessageSeconds > 0 ? { lobby, seconds: config.firstMessageSeconds } : undefined,
     embedding,
     compresses,
@@ -303,13 +300,11 @@ function tokenVerifier(config: Config, provider: ProviderKeys | undefined): Toke
 }
 
 /**
- * Claims with the epoch of the store in which the ticket will be spent, if there is one.
+ * The epoch of the store in which a ticket will be spent, if there is one.
  * @throws Refusal `replay_cache_unavailable`
  */
-function withEpoch(claims: TicketClaims, store: RedisReplayCache | undefined): TicketClaims {
-  if (store === undefined) return claims
-  const { epoch } = store
-  if (epoch !== undefined) return { ...claims, epoch }
+function epochOf(store: RedisReplayCache | undefined): Uint8Array | undefined {
+  if (store === undefined || store.epoch !== undefined) return store?.epoch
   throw new Refusal('replay_cache_unavailable', {
     detail: 'No ticket would be accepted now; try again.',
     retryAfterSeconds: 1,

@@ -28,6 +28,7 @@ export async function openRedisReplay(config: Config, log: Log): Promise<OpenRep
   const client = connectRedis(config.redisUrl ?? '', 'ticketgate-replay')
   const cache = createRedisReplayCache(redisStore(client), {
     skewMs,
+    ttlMs: config.ticketTtlSeconds * 1000,
     onState: state => tell(state, log),
     onClock(storeMs) {
       const offMs = clock() - storeMs

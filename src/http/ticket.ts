@@ -22,6 +22,11 @@ export interface TicketParts {
   readonly check: TokenCheck
   /** A ticket's text, or undefined when its claims are too large. */
   readonly issue: (claims: TicketClaims, nowMs: number) => string | undefined
+  /**
+   * The life of the store in which tickets are spent, where there is one.
+   * @throws Refusal `replay_cache_unavailable`
+   */
+  readonly epoch: () => Uint8Array | undefined
   readonly ticketTtlSeconds: number
   readonly bindOrigin: boolean
   readonly context: Route<TicketContext>['context']
@@ -50,7 +55,11 @@ export function ticketRoute(parts: TicketParts): Route<TicketContext> {
       const denial = check.permit(token, channel, nowMs)
       if (denial !== undefined) throw denied(denial)
       const origin = parts.bindOrigin && head.origin !== '' ? head.origin : undefined
-      const ticket = parts.issue(ticketClaims(token, { channel, origin, address: context.address }), nowMs)
+      const { address } = context
+      const ticket = parts.issue(
+        ticketClaims(token, { channel, origin, address, epoch: parts.epoch() }),
+        nowMs,
+      )
       if (ticket === undefined)
         throw new Refusal('channel_forbidden', {
           detail: 'The list of channels does not fit into a ticket: ask for one channel.',
@@ -71,22 +80,24 @@ interface Bindings {
   readonly channel: string | undefined
   readonly origin: string | undefined
   readonly address: Uint8Array | undefined
+  readonly epoch: Uint8Array | undefined
 }
 
 /** The claims of a ticket for the bearer of `token`. One that is bound to a channel carries no lists of others. */
-function ticketClaims(token: TokenClaims, { channel, origin, address }: Bindings): TicketClaims {
+function ticketClaims(token: TokenClaims, { channel, origin, address, epoch }: Bindings): TicketClaims {
   const publish = channel === undefined ? token.publish : mayPublish(token, channel) ? undefined : []
   const subscribe = channel === undefined ? token.subscribe : maySubscribe(token, channel) ? undefined : []
   return {
     user: token.user,
     sessionEndsAtSeconds: token.expiresAtSeconds,
     tokenIssuedAtSeconds: token.issuedAtSeconds,
-    ...(token.session === undefined ? {} : { session: token.session }),
-    ...(channel === undefined ? {} : { channel }),
-    ...(publish === undefined ? {} : { publish }),
-    ...(subscribe === undefined ? {} : { subscribe }),
-    ...(origin === undefined ? {} : { origin }),
-    ...(address === undefined ? {} : { address }),
+    session: token.session,
+    channel,
+    publish,
+    subscribe,
+    origin,
+    address,
+    epoch,
   }
 }
 

@@ -12,11 +12,22 @@ const script = (text: string): RedisScript => ({
   sha: createHash('sha1').update(text).digest('hex'),
 })
 
+/** What was spent is kept by the period in which its ticket ends. All gates MUST go by the same. */
+export const periodMs = 4000
+
+/** More periods than tickets can be good for, with the most that may be allowed for clocks: two hours and more. */
+const mostPeriods = 2000
+
+// A set that nobody forgot in time, because no gate was left to do it, goes by itself: always later than the record.
+const recordLifeMs = 24 * 3_600_000
+const setLifeMs = 2 * recordLifeMs
+
 /**
- * The record of the epoch is `EPOCH:LIFE:EVICTED:GRACE`: 32 hexadecimal digits that tickets carry, the replication id of
- * the server, how many keys it had evicted by then, and for how many milliseconds after their end nonces are kept. The
- * server takes a new replication id at every start and whenever it is promoted, so the record of one life is worthless
- * in the next, even where it was kept, in a snapshot or on a replica, while nonces were lost.
+ * The record of the epoch is `EPOCH:LIFE:EVICTED:GRACE:FORGOTTEN`: 32 hexadecimal digits that tickets carry, the
+ * replication id of the server, how many keys it had evicted by then, for how many milliseconds after their end nonces
+ * are kept, and the latest period whose nonces were let go. The server takes a new replication id at every start and
+ * whenever it is promoted, so the record of one life is worthless in the next, even where it was kept, in a snapshot or
+ * on a replica, while nonces were lost.
  */
 const readRecord = `
 local replication = redis.call('INFO', 'replication')
@@ -24,45 +35,49 @@ if not string.find(replication, 'role:master', 1, true) then return {'replica'} 
 local life = string.match(replication, 'master_replid:(%x+)')
 if not life then return {'unfit'} end
 local record = redis.call('GET', KEYS[1]) or ''
-local epoch, of, evicted, grace = string.match(record, '^(%x+):(%x+):(%d+):(%d+)$')
+local epoch, of, evicted, grace, forgotten = string.match(record, '^(%x+):(%x+):(%d+):(%d+):(%d+)$')
 `
 
 /**
- * Claims nonces, one after another. Keys: the record, the nonces. Arguments, two a nonce: the epoch in the ticket; when the
- * ticket ends, Unix milliseconds. How long after that it is kept, and refused from then on, is the same for all gates,
- * whatever they allow for clocks; and the store's clock alone decides. Answers a letter a nonce: `f`resh, `r`eplayed,
- * `p`redates.
+ * Claims nonces, one after another. Keys: the record, the sets of spent nonces. Arguments, for each set: the epoch in the
+ * tickets, their period, the number of nonces, the nonces. Answers a letter a nonce: `f`resh, `r`eplayed, `p`redates.
+ * No clock takes part, so none can be wrong: a nonce is in its set until its period is forgotten, in the record.
  */
 export const claimScript = script(`${readRecord}
-local time = redis.call('TIME')
-local now = time[1] * 1000 + time[2] / 1000
 local outcomes = {}
+local at = 1
 for n = 2, #KEYS do
-  local outcome = 'r'
-  if of ~= life or epoch ~= ARGV[2 * n - 3] then
-    outcome = 'p'
+  local period, count = tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
+  if of ~= life or epoch ~= ARGV[at] then
+    outcomes[#outcomes + 1] = string.rep('p', count)
+  elseif period <= tonumber(forgotten) then
+    outcomes[#outcomes + 1] = string.rep('r', count)
   else
-    local last = tonumber(ARGV[2 * n - 2]) + tonumber(grace)
-    if now < last and redis.call('SET', KEYS[n], '', 'NX', 'PXAT', string.format('%.0f', last)) then
-      outcome = 'f'
+    for nonce = at + 3, at + 2 + count do
+      outcomes[#outcomes + 1] = redis.call('SADD', KEYS[n], ARGV[nonce]) == 1 and 'f' or 'r'
     end
+    redis.call('PEXPIREAT', KEYS[n], string.format('%.0f', (period + 1) * ${periodMs} + grace + ${setLifeMs}))
   end
-  outcomes[n - 1] = outcome
+  at = at + 3 + count
 end
 return table.concat(outcomes)
 `)
 
-/** Looks whether a nonce was claimed. Keys: the record, the nonce. Argument: the epoch in the ticket. */
+/**
+ * Looks whether a nonce was claimed. Keys: the record, the set. Arguments: the epoch in the ticket, its period, the nonce.
+ */
 export const hasScript = script(`${readRecord}
 if epoch ~= ARGV[1] or of ~= life then return 'predates' end
-if redis.call('EXISTS', KEYS[2]) == 1 then return 'spent' end
+if tonumber(ARGV[2]) <= tonumber(forgotten) or redis.call('SISMEMBER', KEYS[2], ARGV[3]) == 1 then return 'spent' end
 return 'unspent'
 `)
 
 /**
- * Looks whether the store is fit, and begins an epoch where there is none of this life. Keys: the record, a key to try
- * writing with. Arguments: the epoch to begin, the grace that this gate needs. Answers `'ready', epoch, keys in the
- * database, store time`, or why not.
+ * Looks whether the store is fit; begins an epoch where there is none of this life, or none that allows as much for
+ * clocks, or where the clock of the store has jumped; forgets the periods whose tickets no gate accepts any more.
+ * Keys: the record, a key to try writing with. Arguments: the epoch to begin, the grace that this gate needs, what the
+ * names of the sets begin with, in how many periods from now on to count. Answers `'ready', epoch, nonces, store time`,
+ * or why not.
  */
 export const lookScript = script(`${readRecord}
 local policy = string.match(redis.call('INFO', 'memory'), 'maxmemory_policy:([%w-]+)')
@@ -70,15 +85,29 @@ if policy ~= 'noeviction' then
   redis.call('DEL', KEYS[1])
   return {'evicts', policy or 'unknown'}
 end
+local text = function(number) return string.format('%.0f', number) end
 local time = redis.call('TIME')
-local ms = time[1] * 1000 + math.floor(time[2] / 1000)
-redis.call('SET', KEYS[2], '', 'PXAT', string.format('%.0f', ms + 1000))
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+redis.call('SET', KEYS[2], '', 'PXAT', text(now + 1000))
 local evictions = string.match(redis.call('INFO', 'stats'), 'evicted_keys:(%d+)')
+
 local isOurs = of == life and evicted == evictions
-if not isOurs or tonumber(grace) < tonumber(ARGV[2]) then
+local before = isOurs and tonumber(grace) or 0
+grace = math.max(before, tonumber(ARGV[2]))
+local over = math.floor((now - grace) / ${periodMs}) - 1
+forgotten = tonumber(forgotten)
+if not isOurs or before < grace or forgotten < over - ${mostPeriods} or forgotten > over + 1 then
   epoch = ARGV[1]
-  grace = isOurs and math.max(tonumber(grace), tonumber(ARGV[2])) or ARGV[2]
-  redis.call('SET', KEYS[1], epoch .. ':' .. life .. ':' .. evictions .. ':' .. grace)
+  forgotten = over - ${mostPeriods}
 end
-return {'ready', epoch, redis.call('DBSIZE'), string.format('%.0f', ms)}
+for period = forgotten + 1, over do redis.call('UNLINK', ARGV[3] .. text(period)) end
+forgotten = math.max(forgotten, over)
+redis.call('SET', KEYS[1], table.concat({epoch, life, evictions, text(grace), text(forgotten)}, ':'),
+  'PXAT', text(now + ${recordLifeMs}))
+
+local spent = 0
+for period = over + 1, math.floor(now / ${periodMs}) + tonumber(ARGV[4]) do
+  spent = spent + redis.call('SCARD', ARGV[3] .. text(period))
+end
+return {'ready', epoch, spent, text(now)}
 `)

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { ClaimOutcome, StoreReplayCache } from './contract.js'
-import { claimScript, hasScript, lookScript, type RedisScript } from './redis-scripts.js'
+import { claimScript, hasScript, lookScript, periodMs, type RedisScript } from './redis-scripts.js'
 
 /** As much of a Redis or Valkey client as this needs. */
 export interface RedisStore {
@@ -19,6 +19,8 @@ export interface RedisReplayOptions {
    * the store's before tickets look too old to that. Whatever the clocks say, no ticket is accepted twice.
    */
   readonly skewMs: number
+  /** How long its own tickets live. Those that live longer are kept as well, and not counted. */
+  readonly ttlMs: number
   /** Told when the store can, or can no longer, be relied on, and why. */
   readonly onState?: (state: StoreState) => void
   /** Told how far the store's clock is ahead of ours, at every look. */
@@ -45,13 +47,13 @@ const retryLookMs = 250
 
 const recordKey = 'ticketgate:epoch'
 const probeKey = 'ticketgate:probe'
-const noncePrefix = 'ticketgate:spent:'
+const setPrefix = 'ticketgate:spent:'
 
 /** A claim that waits for its answer. */
 interface Claim {
-  readonly key: string
+  readonly nonce: string
   readonly epoch: string
-  readonly endsAtMs: string
+  readonly period: number
   readonly settle: (outcome: ClaimOutcome) => void
 }
 
@@ -76,8 +78,10 @@ export interface RedisReplayCache extends StoreReplayCache {
 export function createRedisReplayCache(store: RedisStore, options: RedisReplayOptions): RedisReplayCache {
   // As long as a gate may accept it, and as much again for a gate that is behind, with what a claim may take.
   const graceMs = 2 * options.skewMs + 1000
+  const ownPeriods = Math.ceil(options.ttlMs / periodMs)
   let state: StoreState = { is: 'unreachable', reason: 'not connected yet' }
   let epoch: Uint8Array | undefined
+  let epochText = ''
   let latestMs = 0
   let pending = 0
   let size = 0
@@ -110,7 +114,11 @@ export function createRedisReplayCache(store: RedisStore, options: RedisReplayOp
     const proposal = randomBytes(16).toString('hex')
     try {
       const answer = await within(
-        store.run(lookScript, [recordKey, probeKey], [proposal, String(graceMs)]),
+        store.run(
+          lookScript,
+          [recordKey, probeKey],
+          [proposal, String(graceMs), setPrefix, String(ownPeriods)],
+        ),
         claimTimeoutMs,
         () => store.reconnect(),
       )
@@ -129,12 +137,13 @@ export function createRedisReplayCache(store: RedisStore, options: RedisReplayOp
   }
 
   function read(answer: unknown): void {
-    const [is, value, keys, storeMs]: unknown[] = Array.isArray(answer) ? answer : []
+    const [is, value, spent, storeMs]: unknown[] = Array.isArray(answer) ? answer : []
     if (is === 'evicts') return setState({ is, policy: String(value) })
     if (is !== 'ready')
       throw new Error(is === 'replica' ? 'this is a replica' : 'the server does not say what it is')
-    epoch = Buffer.from(String(value), 'hex')
-    size = Number(keys)
+    epochText = String(value)
+    epoch = Buffer.from(epochText, 'hex')
+    size = Number(spent)
     if (size > highWater) highWater = size
     options.onClock?.(Number(storeMs))
     setState({ is })
@@ -149,13 +158,11 @@ export function createRedisReplayCache(store: RedisStore, options: RedisReplayOp
    * One round trip for all claims that came while the last one was under way: the more there are, the less each costs.
    */
   function flush(): void {
-    const claims = batch
+    const claims = batch.sort(bySet)
     batch = []
     calls++
     const timeoutMs = Math.max(1, claimTimeoutMs - (performance.now() - batchSinceMs))
-    const keys = [recordKey, ...claims.map(({ key }) => key)]
-    const args = claims.flatMap(claim => [claim.epoch, claim.endsAtMs])
-    within(store.run(claimScript, keys, args), timeoutMs)
+    within(runClaims(store, claims), timeoutMs)
       .then(
         answer => outcomesOf(answer, claims.length),
         error => {
@@ -166,12 +173,31 @@ export function createRedisReplayCache(store: RedisStore, options: RedisReplayOp
       .then(outcomes => {
         calls--
         settleAll(claims, outcomes)
-        if (batch.length === 0) return
+        if (batch.length > 0) flushSoon()
+      })
+  }
+
+  /**
+   * After the next turn of the event loop: whoever came while this one went on is here then as well. A call costs as
+   * much as ten claims, and a turn in which nothing happens takes some microseconds.
+   */
+  function flushSoon(): void {
+    setImmediate(() =>
+      setImmediate(() => {
+        if (calls > 0 || batch.length === 0) return
         // What has not been sent yet is not spent.
         if (state.is === 'ready') flush()
         else settleAll(batch.splice(0), undefined)
-      })
+      }),
+    )
   }
+
+  /** The period in which a ticket ends by its own word: what we add to its life for clocks is not the same for all gates. */
+  const periodOf = (expiresAtMs: number): number => Math.floor((expiresAtMs - options.skewMs) / periodMs)
+
+  /** Nearly all tickets are of the epoch that we know. */
+  const textOf = (ticketEpoch: Uint8Array): string =>
+    epoch !== undefined && Buffer.compare(ticketEpoch, epoch) === 0 ? epochText : hex(ticketEpoch)
 
   function settleAll(claims: readonly Claim[], outcomes: readonly ClaimOutcome[] | undefined): void {
     pending -= claims.length
@@ -194,15 +220,10 @@ export function createRedisReplayCache(store: RedisStore, options: RedisReplayOp
       pending++
       if (batch.length === 0) {
         batchSinceMs = performance.now()
-        if (calls === 0) setImmediate(() => batch.length > 0 && calls === 0 && flush())
+        if (calls === 0) flushSoon()
       }
       return new Promise(settle => {
-        batch.push({
-          key: keyOf(nonce),
-          epoch: hex(ticketEpoch),
-          endsAtMs: String(Math.ceil(expiresAtMs) - options.skewMs),
-          settle,
-        })
+        batch.push({ nonce, epoch: textOf(ticketEpoch), period: periodOf(expiresAtMs), settle })
         if (batch.length === maxBatch) flush()
       })
     },
@@ -211,7 +232,11 @@ export function createRedisReplayCache(store: RedisStore, options: RedisReplayOp
       if (state.is !== 'ready' || pending >= maxPending) return undefined
       try {
         const answer = await within(
-          store.run(hasScript, [recordKey, keyOf(nonce)], [hex(ticketEpoch)]),
+          store.run(
+            hasScript,
+            [recordKey, setOf(periodOf(expiresAtMs))],
+            [hex(ticketEpoch), String(periodOf(expiresAtMs)), nonce],
+          ),
           claimTimeoutMs,
         )
         return typeof answer === 'string' ? answer !== 'unspent' : undefined
@@ -244,7 +269,25 @@ export function createRedisReplayCache(store: RedisStore, options: RedisReplayOp
 
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex')
 
-const keyOf = (nonce: string): string => noncePrefix + Buffer.from(nonce, 'latin1').toString('base64url')
+const setOf = (period: number): string => setPrefix + period
+
+/** Claims of one set next to one another. */
+const bySet = (a: Claim, b: Claim): number =>
+  a.period - b.period || (a.epoch === b.epoch ? 0 : a.epoch < b.epoch ? -1 : 1)
+
+/** Claims that are sorted by set, in one call. */
+function runClaims(store: RedisStore, claims: readonly Claim[]): Promise<unknown> {
+  const keys = [recordKey]
+  const args: string[] = []
+  for (let from = 0, to = 0; from < claims.length; from = to) {
+    const { period, epoch } = claims[from] as Claim
+    while (claims[to]?.period === period && claims[to]?.epoch === epoch) to++
+    keys.push(setOf(period))
+    args.push(epoch, String(period), String(to - from))
+    for (let n = from; n < to; n++) args.push((claims[n] as Claim).nonce)
+  }
+  return store.run(claimScript, keys, args)
+}
 
 const outcomes: Readonly<Record<string, ClaimOutcome>> = { f: 'fresh', r: 'replayed', p: 'predates' }
 

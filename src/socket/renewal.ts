@@ -8,7 +8,7 @@ import type { Embedding } from './connection.js'
 import type { Incoming } from './encoding.js'
 import { isOpen, type SocketTable } from './lifecycle.js'
 import { answer, fail } from './replies.js'
-import { rightsOf, type Socket, unpackAddress } from './session.js'
+import { addressOf, rightsOf, type Socket } from './session.js'
 
 export interface RenewalParts {
   readonly admission: Admission
@@ -29,7 +29,7 @@ export function createRenewal({ admission, table, embedding, clock }: RenewalPar
     if (typeof text !== 'string' || text === '') return refuse('ticket_missing')
     const ticket = admission.check(
       text,
-      { channel: session.channel, origin: session.origin, address: () => unpackAddress(session.address) },
+      { channel: session.channel, origin: session.origin, address: () => addressOf(ws) },
       nowMs,
     )
     if (typeof ticket === 'string') return refuse(ticket)

@@ -2,7 +2,7 @@ import type { WebSocket } from 'uWebSockets.js'
 import { LRUCache } from 'lru-cache'
 import { addressKey } from '../http/address.js'
 import type { CloseReason } from '../ops/metrics.js'
-import type { Address } from '../ticket/address.js'
+import { type Address, normalize } from '../ticket/address.js'
 import type { Rights } from '../ticket/rights.js'
 import type { Connection } from './connection.js'
 import type { Encoding } from './encoding.js'
@@ -26,7 +26,7 @@ export interface NewSession extends Entrance {
   readonly issuedAtSeconds: number
   /** When that ends, or the time to show one, Unix seconds. */
   readonly expiresAtSeconds: number
-  /** Its bytes, one a character; '' where nothing goes by the address. */
+  /** Its bytes, one a character; '' where it is that of the peer and nothing counts by it. */
   readonly address: string
 }
 
@@ -129,7 +129,13 @@ export function rightsOf({ channel, publish, subscribe }: Rights): Rights {
 /** An address as a session keeps it. */
 export const packAddress = (address: Address): string => String.fromCharCode(...address)
 
-export const unpackAddress = (text: string): Address => Buffer.from(text, 'latin1')
+const unpackAddress = (text: string): Address => Buffer.from(text, 'latin1')
+
+/** Where a socket comes from: as its handshake said, where that was kept, else its peer. */
+export const addressOf = (ws: Socket): Address => {
+  const { address } = ws.getUserData().session
+  return address === '' ? normalize(new Uint8Array(ws.getRemoteAddress()).slice()) : unpackAddress(address)
+}
 
 /** How the caps count the address of a session. */
 export const addressKeyOf = ({ address }: Session): string =>

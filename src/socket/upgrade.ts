@@ -26,7 +26,7 @@ export interface GateParts {
   readonly clients: ClientView
   readonly server: Server
   readonly caps: ConnectionCaps
-  /** Whether anything goes by the address of an open socket: asking for it is not free. */
+  /** Whether sockets keep the address of their client: asking for it is not free. */
   readonly keepsAddress: boolean
   /** First-message auth, where it is on. */
   readonly firstMessage: { readonly lobby: Lobby; readonly seconds: number } | undefined
@@ -141,16 +141,18 @@ export function createGateKeeper(parts: GateParts) {
   }
 
   /** The end of a decision where what was spent is kept elsewhere. */
-  async function settle(
+  function settle(
     spent: Promise<RefusalCode | undefined>,
     ticket: VerifiedTicket,
     addressCounted: string,
     enter: () => Admitted,
   ): Promise<Decision> {
-    const refused = (await spent.catch(failed)) ?? admission.recheck(ticket, clock())
-    if (refused === undefined) return enter()
-    caps.leave(ticket.claims.user, addressCounted)
-    return refused
+    return spent.catch(failed).then(late => {
+      const refused = late ?? admission.recheck(ticket, clock())
+      if (refused === undefined) return enter()
+      caps.leave(ticket.claims.user, addressCounted)
+      return refused
+    })
   }
 
   function admit(

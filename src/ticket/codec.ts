@@ -4,6 +4,7 @@
 import { maxClaimsBytes } from './claims.js'
 
 export const version = 1
+export const nonceAt = 10
 export const nonceBytes = 16
 export const macBytes = 32
 export const headerBytes = 26
@@ -44,11 +45,13 @@ export const readHeader = (body: Buffer): TicketHeader => ({
 })
 
 /** The nonce as a string of 16 one-byte characters: a compact map key. */
-export const readNonce = (body: Buffer): string => body.toString('latin1', 10, headerBytes)
+export const readNonce = (body: Buffer): string => body.toString('latin1', nonceAt, headerBytes)
 
-/** The text of a ticket: the node's name and a dot when there is a node, then base64url without padding. */
-export const toText = (node: string, bytes: Buffer): string =>
-  node === '' ? bytes.toString('base64url') : `${node}.${bytes.toString('base64url')}`
+/** The text of a ticket, the first `length` of `bytes`: the node's name and a dot when there is a node, then base64url. */
+export const toText = (node: string, bytes: Buffer, length = bytes.length): string => {
+  const text = bytes.toString('base64url', 0, length)
+  return node === '' ? text : `${node}.${text}`
+}
 
 /** The node a ticket text names, '' for none, '.' for one without letters, which nobody has. */
 export const nodeOf = (text: string): string => {

@@ -1,5 +1,5 @@
-import { maxClaimsBytes, packClaims, type TicketClaims } from './claims.js'
-import { headerBytes, macBytes, toText, writeHeader } from './codec.js'
+import { packClaims, type TicketClaims } from './claims.js'
+import { headerBytes, macBytes, maxBodyBytes, nonceAt, toText, writeHeader } from './codec.js'
 import { type TicketKey, writeMac } from './key-ring.js'
 import { writeNonce } from './nonce.js'
 
@@ -13,17 +13,17 @@ export interface IssueOptions {
   readonly ttlSeconds: number
 }
 
+// One ticket is written at a time and nothing is awaited meanwhile, so one buffer serves them all.
+const scratch = Buffer.alloc(maxBodyBytes + macBytes)
+
 /**
  * A fresh ticket, as its text, or undefined when the claims weigh more than a ticket may carry (512 bytes packed).
  */
 export function issueTicket(claims: TicketClaims, options: IssueOptions): string | undefined {
-  const packed = packClaims(claims)
-  if (packed.length > maxClaimsBytes) return undefined
-  const bodyBytes = headerBytes + packed.length
-  const bytes = Buffer.allocUnsafe(bodyBytes + macBytes)
-  writeHeader(bytes, options.key.id, Math.floor(options.nowMs), options.ttlSeconds)
-  writeNonce(bytes, 10)
-  packed.copy(bytes, headerBytes)
-  writeMac(options.key, bytes.subarray(0, bodyBytes), bytes, bodyBytes)
-  return toText(options.node, bytes)
+  const bodyEnd = packClaims(claims, scratch, headerBytes)
+  if (bodyEnd === undefined) return undefined
+  writeHeader(scratch, options.key.id, Math.floor(options.nowMs), options.ttlSeconds)
+  writeNonce(scratch, nonceAt)
+  writeMac(options.key, scratch, bodyEnd, scratch, bodyEnd)
+  return toText(options.node, scratch, bodyEnd + macBytes)
 }

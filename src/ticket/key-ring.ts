@@ -44,25 +44,27 @@ export function ticketKey(id: number, secret: Uint8Array, node = ''): TicketKey 
 export const createBootKey = (node = ''): TicketKey => ticketKey(bootKeyId, randomBytes(32), node)
 
 /**
- * Writes HMAC-SHA-256 (RFC 2104) over the key's label and `body` to `target` at `offset`.
+ * Writes HMAC-SHA-256 (RFC 2104) over the key's label and the first `length` of `bytes` to `target` at `offset`.
  *
  * It is node:crypto's SHA-256 twice with the key blocks kept in place, and digests as one-byte strings: less than half
  * the time of `createHmac`, which makes a stream object for every ticket.
  */
-export function writeMac(key: TicketKey, body: Uint8Array, target: Buffer, offset: number): void {
-  key.inner.set(body, key.bodyAt)
-  key.outer.write(
-    hash('sha256', key.inner.subarray(0, key.bodyAt + body.length), 'binary'),
-    blockBytes,
-    'binary',
-  )
+export function writeMac(
+  key: TicketKey,
+  bytes: Buffer,
+  length: number,
+  target: Buffer,
+  offset: number,
+): void {
+  bytes.copy(key.inner, key.bodyAt, 0, length)
+  key.outer.write(hash('sha256', key.inner.subarray(0, key.bodyAt + length), 'binary'), blockBytes, 'binary')
   target.write(hash('sha256', key.outer, 'binary'), offset, 'binary')
 }
 
 const expected = Buffer.alloc(macBytes)
 
-/** Whether `mac` (32 bytes) is that of `body`, in constant time. */
-export function macHolds(key: TicketKey, body: Uint8Array, mac: Uint8Array): boolean {
-  writeMac(key, body, expected, 0)
-  return timingSafeEqual(expected, mac)
+/** Whether what follows the first `length` of `bytes` is their MAC, in constant time. */
+export function macHolds(key: TicketKey, bytes: Buffer, length: number): boolean {
+  writeMac(key, bytes, length, expected, 0)
+  return timingSafeEqual(expected, bytes.subarray(length))
 }

@@ -75,10 +75,10 @@ export function verifyTicket(
   if (bytes === undefined || bytes[0] !== version) return 'ticket_invalid'
   const key = ring.get(bytes[1] ?? 0)
   if (key === undefined) return 'ticket_invalid'
-  const body = bytes.subarray(0, bytes.length - macBytes)
-  if (!macHolds(key, body, bytes.subarray(body.length))) return 'ticket_invalid'
+  const bodyEnd = bytes.length - macBytes
+  if (!macHolds(key, bytes, bodyEnd)) return 'ticket_invalid'
 
-  const { issuedAtMs, ttlSeconds } = readHeader(body)
+  const { issuedAtMs, ttlSeconds } = readHeader(bytes)
   if (ttlSeconds < minTtlSeconds || ttlSeconds > maxTtlSeconds) return 'ticket_invalid'
   const isOutside = key.id !== bootKeyId
   const skewMs = isOutside ? policy.skewMs : 0
@@ -90,12 +90,12 @@ export function verifyTicket(
     if (nowMs >= policy.outsideUntilMs) return 'replay_cache_unavailable'
   }
 
-  const claims = unpackClaims(body.subarray(headerBytes))
+  const claims = unpackClaims(bytes, headerBytes, bodyEnd)
   if (claims === undefined) return 'ticket_invalid'
   if ((claims.epoch !== undefined) !== (policy.store ?? false)) return 'ticket_invalid'
   if (nowMs >= claims.sessionEndsAtSeconds * 1000) return 'ticket_expired'
   const authorizedAtSeconds = claims.tokenIssuedAtSeconds ?? Math.floor((issuedAtMs - skewMs) / 1000)
-  return { nonce: readNonce(body), expiresAtMs, authorizedAtSeconds, claims }
+  return { nonce: readNonce(bytes), expiresAtMs, authorizedAtSeconds, claims }
 }
 
 /** How long a ticket of an outside minter can be good at a gate, at most: minters choose lifetimes within the format. */

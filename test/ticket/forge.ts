@@ -1,8 +1,10 @@
 /**
- * Tickets made by hand, from FORMAT.md and node:crypto alone: nothing of the code under test takes part, so what
+ * Tickets made by hand, from FORMAT.md, node:crypto and msgpackr alone: nothing of the code under test takes part, so what
  * agrees with these is right, and not merely consistent.
  */
 import { createHmac } from 'node:crypto'
+import { Packr } from 'msgpackr'
+import type { TicketClaims } from '../../src/ticket/claims.js'
 
 /** The fixed time of these tests, Unix milliseconds. */
 export const nowMs = 1_764_000_000_123
@@ -54,6 +56,30 @@ export const smallClaims = Buffer.concat([
   Buffer.from('82a175a16da178ce', 'hex'),
   uint32(nowSeconds + 86_400),
 ])
+
+const maps = new Packr({ useRecords: false, variableMapSize: true })
+
+/** Any value in MessagePack. */
+export const pack = (value: unknown): Buffer => maps.pack(value)
+
+/** Claims in MessagePack, under the keys and in the order of FORMAT.md. */
+export function packClaims(claims: TicketClaims): Buffer {
+  const { user, sessionEndsAtSeconds, tokenIssuedAtSeconds, session, channel } = claims
+  const { publish, subscribe, origin, address, epoch } = claims
+  const members = {
+    u: user,
+    x: sessionEndsAtSeconds,
+    t: tokenIssuedAtSeconds,
+    i: session,
+    c: channel,
+    p: publish,
+    s: subscribe,
+    o: origin,
+    a: address,
+    e: epoch,
+  }
+  return pack(Object.fromEntries(Object.entries(members).filter(([, value]) => value !== undefined)))
+}
 
 /** A ticket up to its MAC. */
 export function layOut(parts: Parts = {}): Buffer {

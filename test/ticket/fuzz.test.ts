@@ -1,9 +1,8 @@
 import t from 'tap'
-import { packClaims } from '../../src/ticket/claims.js'
 import { issueTicket } from '../../src/ticket/issuer.js'
 import { ticketKey } from '../../src/ticket/key-ring.js'
 import { verifyTicket } from '../../src/ticket/verifier.js'
-import { anyTime, labelOf, layOut, macOf, nowMs, nowSeconds, secret, textOf } from './forge.js'
+import { anyTime, labelOf, layOut, macOf, nowMs, nowSeconds, packClaims, secret, textOf } from './forge.js'
 
 const seed = 0x7a11c3
 const presentations = 1_000_000

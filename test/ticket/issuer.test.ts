@@ -1,8 +1,8 @@
 import t from 'tap'
-import { maxClaimsBytes, packClaims } from '../../src/ticket/claims.js'
+import { maxClaimsBytes } from '../../src/ticket/claims.js'
 import { issueTicket } from '../../src/ticket/issuer.js'
 import { ticketKey } from '../../src/ticket/key-ring.js'
-import { labelOf, layOut, macOf, nowMs, nowSeconds, secret, textOf } from './forge.js'
+import { labelOf, layOut, macOf, nowMs, nowSeconds, packClaims, secret, textOf } from './forge.js'
 
 const claims = { user: 'maggie', sessionEndsAtSeconds: nowSeconds + 900, channel: 'red' }
 const options = { key: ticketKey(0, secret), node: '', nowMs, ttlSeconds: 10 }

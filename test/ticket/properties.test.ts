@@ -1,11 +1,11 @@
 import { deepStrictEqual, notStrictEqual, ok, strictEqual } from 'node:assert'
 import fc from 'fast-check'
 import t, { type Test } from 'tap'
-import { packClaims, type TicketClaims, unpackClaims } from '../../src/ticket/claims.js'
+import { type TicketClaims, unpackClaims } from '../../src/ticket/claims.js'
 import { issueTicket } from '../../src/ticket/issuer.js'
 import { ticketKey } from '../../src/ticket/key-ring.js'
 import { verifyTicket } from '../../src/ticket/verifier.js'
-import { anyTime, labelOf, layOut, macOf, nowMs, secret, textOf } from './forge.js'
+import { anyTime, labelOf, layOut, macOf, nowMs, packClaims, secret, textOf } from './forge.js'
 
 const seed = 20_260_601
 const run = <T>(t: Test, property: fc.IProperty<T>, numRuns = 2000): void => {

@@ -1,5 +1,4 @@
 import t from 'tap'
-import { packClaims } from '../../src/ticket/claims.js'
 import { fromText } from '../../src/ticket/codec.js'
 import { issueTicket } from '../../src/ticket/issuer.js'
 import { type TicketKey, ticketKey } from '../../src/ticket/key-ring.js'
@@ -17,6 +16,7 @@ import {
   nowMs,
   nowSeconds,
   type Parts,
+  packClaims,
   seal,
   secret,
   smallClaims,
