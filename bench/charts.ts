@@ -6,6 +6,8 @@ const width = 860
 const palette: Readonly<Record<string, string>> = {
   ticketgate: '#0b7285',
   'ticketgate, 2 threads': '#66a3ad',
+  'ticketgate, routed': '#0b7285',
+  'ticketgate on redis': '#a61e4d',
   floor: '#868e96',
   express: '#e8a33d',
   fastify: '#c2255c',

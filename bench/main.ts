@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { holdConnections } from './connections.js'
 import { buildOpener } from './driver/opener.js'
+import { measureNodes } from './nodes.js'
 import { profile, profileNames } from './profile.js'
 import { preparePublishing, publish, publishConnections } from './publish.js'
 import { curveTable, describeRun, type Results, summarise, table } from './report.js'
@@ -12,12 +13,13 @@ import { measureScaling } from './scaling.js'
 import type { Scenario } from './scenario.js'
 import { scenarios, withoutOpener } from './scenarios/index.js'
 import { type TargetName, targetNames } from './target.js'
-import { startTargets } from './targets.js'
+import { fleetsOf, startTargets } from './targets.js'
 import { createUsers, startTicketgate } from './ticketgate.js'
 
 const scaling = 'scaling'
+const nodes = 'nodes'
 const core = 'core'
-const scenarioNames = [...scenarios.map(one => one.name), scaling, core]
+const scenarioNames = [...scenarios.map(one => one.name), scaling, nodes, core]
 
 const help = `npm run bench -- [options]
 
@@ -40,6 +42,7 @@ Build first (npm run build): ticketgate runs from dist/. What the figures mean: 
 interface Options {
   readonly scenarios: readonly Scenario[]
   readonly scaling: boolean
+  readonly nodes: boolean
   readonly core: boolean
   readonly targets: readonly TargetName[]
   readonly rounds: number
@@ -91,6 +94,7 @@ const readOptions = (args: string[]): Options | 'help' => {
   return {
     scenarios: scenarios.filter(one => names.includes(one.name)),
     scaling: names.includes(scaling),
+    nodes: names.includes(nodes),
     core: names.includes(core),
     targets: chosen('target', values.target, targetNames),
     rounds: wholeIn('rounds', values.rounds, 1, 100),
@@ -118,6 +122,7 @@ const bench = async (options: Options, command: string, directory: string): Prom
   const skipped = [
     ...options.scenarios.filter(one => !playable.includes(one)).map(one => one.name),
     ...(options.scaling ? [scaling] : []),
+    ...(options.nodes ? [nodes] : []),
   ]
   if (compilerIsMissing !== undefined)
     for (const name of skipped) missing.push({ name, reason: compilerIsMissing })
@@ -147,6 +152,8 @@ const bench = async (options: Options, command: string, directory: string): Prom
           scale,
         )
       : []
+  if (options.nodes && compilerIsMissing === undefined)
+    curves.push(await measureNodes(fleetsOf(directory, users), rounds, scale))
 
   // Loaded when it is wanted: it allocates what it measures.
   const parts = options.core ? await import('./core.js') : undefined

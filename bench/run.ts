@@ -33,9 +33,10 @@ const playRound = async (
   const measured: Measurement[] = []
   const gaps: Gap[] = []
   const prepared = new Map<Target, Steps>()
+  const times = scale * (round === 0 ? (scenario.warmUp ?? 1) : 1)
   try {
     for (const target of targets) {
-      const count = (operations: number): number => Math.round(operations * scale * target.share)
+      const count = (operations: number): number => Math.round(operations * times * target.share)
       if (target.cannot[scenario.name] !== undefined) continue
       prepared.set(
         target,

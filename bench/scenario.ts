@@ -36,6 +36,8 @@ export interface Scenario {
   readonly rows: readonly Row[]
   /** Rounds are this many at most, without one to warm up, for what takes long and starts fresh or runs by the clock. */
   readonly maxRounds?: number
+  /** The round to warm up is this many times as long (1), for what V8 goes on compiling for tens of thousands of times. */
+  readonly warmUp?: number
   /**
    * Prepares one round against one target, outside the measured time. Steps run in the order of `rows`. A step throws
    * unless every answer is the right one: the figures of a server that answers otherwise are worth nothing.

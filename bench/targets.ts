@@ -5,6 +5,7 @@ import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type Child, startChild } from './child.js'
+import type { Fleet } from './nodes.js'
 import { installPackages } from './packages.js'
 import type { Missing } from './report.js'
 import type { Target, TargetName } from './target.js'
@@ -148,7 +149,7 @@ const freePort = async (): Promise<number> => {
 }
 
 /** A Redis of its own for one target: its CPU time counts as the target's. */
-const startStore = async (stage: Stage): Promise<Child> => {
+const startStore = async (stage: Pick<Stage, 'directory'>): Promise<Child> => {
   const port = String(await freePort())
   const own = mkdtempSync(join(stage.directory, 'redis-'))
   return startChild(
@@ -179,22 +180,52 @@ const startRedis = async (stage: Stage): Promise<Target> => {
   return { ...target, stop: () => target.stop().then(store.stop) }
 }
 
-/** The same gate with the replay cache that nodes share. */
-const startTicketgateOnRedis = async (stage: Stage): Promise<Target> => {
+/** Gates that share a Redis, whose CPU time counts as that of the first. */
+const startGatesOnRedis = async (
+  stage: Pick<Stage, 'directory' | 'users'>,
+  count: number,
+): Promise<{ nodes: readonly Target[]; stop(): Promise<void> }> => {
   const store = await startStore(stage)
   const settings = {
     TICKETGATE_REPLAY: 'redis',
     TICKETGATE_REDIS_URL: store.url,
     TICKETGATE_TICKET_KEYS: `1:${secret()}`,
   }
-  const target = await startTicketgate(stage.directory, stage.users, { settings })
+  const nodes = await Promise.all(
+    Array.from({ length: count }, async (): Promise<Target> => {
+      const target = await startTicketgate(stage.directory, stage.users, { settings })
+      return { ...target, name: 'ticketgate on redis', pids: [...target.pids, store.pid] }
+    }),
+  )
   return {
-    ...target,
-    name: 'ticketgate on redis',
-    pids: [...target.pids, store.pid],
-    stop: () => target.stop().then(store.stop),
+    nodes,
+    async stop() {
+      await Promise.all(nodes.map(node => node.stop()))
+      await store.stop()
+    },
   }
 }
+
+const startTicketgateOnRedis = async (stage: Stage): Promise<Target> => {
+  const { nodes, stop } = await startGatesOnRedis(stage, 1)
+  return { ...(nodes[0] as Target), stop }
+}
+
+/** The two ways to run several gates. */
+export const fleetsOf = (directory: string, users: Users): Fleet[] => [
+  {
+    label: 'ticketgate, routed',
+    async start(count) {
+      const nodes = await Promise.all(
+        Array.from({ length: count }, (_, n) =>
+          startTicketgate(directory, users, { settings: { TICKETGATE_NODE: `node-${n}` } }),
+        ),
+      )
+      return { nodes, stop: async () => void (await Promise.all(nodes.map(node => node.stop()))) }
+    },
+  },
+  { label: 'ticketgate on redis', start: count => startGatesOnRedis({ directory, users }, count) },
+]
 
 const starters: Readonly<Record<Exclude<TargetName, 'ticketgate'>, (stage: Stage) => Promise<Target>>> = {
   floor: startFloor,

@@ -1,16 +1,19 @@
 import { once } from 'node:events'
 import { connect } from 'node:net'
 
-const connections = 8
-
 interface Source {
   readonly host: string
   readonly port: number
   tokens(count: number): string[]
 }
 
-/** Takes tickets over some keep-alive connections, outside the measured time, so only speed counts. */
-export const takeTickets = async (source: Source, count: number, inFlight: number): Promise<string[]> => {
+/** Takes tickets over keep-alive connections, with so many requests in flight on each. */
+export const takeTickets = async (
+  source: Source,
+  count: number,
+  inFlight: number,
+  connections = 8,
+): Promise<string[]> => {
   const [token = ''] = source.tokens(1)
   const request = `GET /ws_ticket HTTP/1.1\r\nHost: ${source.host}:${source.port}\r\nAuthorization: Bearer ${token}\r\n\r\n`
   const tickets: string[] = []

@@ -12,10 +12,11 @@ export const shakeAll = async (
   target: Target,
   lines: readonly string[],
   expected: string,
+  together = atOnce,
 ): Promise<DriverRun> => {
   const outcome = hasOpener()
     ? await withOpener(target, opener =>
-        opener.run(`shake ${lines.length} ${atOnce} 0 ${target.wire.greetingFrames}`, lines),
+        opener.run(`shake ${lines.length} ${together} 0 ${target.wire.greetingFrames}`, lines),
       )
     : await nodeShake(target, lines)
   demand(outcome, expected, lines.length)
@@ -38,6 +39,7 @@ const rows: readonly Row[] = [
 export const handshakeScenario: Scenario = {
   name: 'handshake',
   rows,
+  warmUp: 4,
   prepare: async (target, count) => {
     const { wire, refusals } = target
     if (!hasOpener() && wire.greetingFrames > 1)

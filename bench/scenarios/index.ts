@@ -1,4 +1,5 @@
 import type { Scenario } from '../scenario.js'
+import { admissionScenario } from './admission.js'
 import { authScenario } from './auth.js'
 import { fanOutScenario } from './fan-out.js'
 import { handshakeScenario } from './handshake.js'
@@ -13,6 +14,7 @@ export const scenarios: readonly Scenario[] = [
   authScenario,
   ticketScenario,
   handshakeScenario,
+  admissionScenario,
   fanOutScenario,
   inboundScenario,
   memoryScenario,

@@ -40,25 +40,24 @@ local epoch, of, evicted, grace, forgotten = string.match(record, '^(%x+):(%x+):
 
 /**
  * Claims nonces, one after another. Keys: the record, the sets of spent nonces. Arguments, for each set: the epoch in the
- * tickets, their period, the number of nonces, the nonces. Answers a letter a nonce: `f`resh, `r`eplayed, `p`redates.
+ * tickets, their period, the nonces, 16 bytes each. Answers a letter a nonce: `f`resh, `r`eplayed, `p`redates.
  * No clock takes part, so none can be wrong: a nonce is in its set until its period is forgotten, in the record.
  */
 export const claimScript = script(`${readRecord}
 local outcomes = {}
-local at = 1
 for n = 2, #KEYS do
-  local period, count = tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
-  if of ~= life or epoch ~= ARGV[at] then
-    outcomes[#outcomes + 1] = string.rep('p', count)
+  local period, nonces = tonumber(ARGV[3 * n - 4]), ARGV[3 * n - 3]
+  if of ~= life or epoch ~= ARGV[3 * n - 5] then
+    outcomes[#outcomes + 1] = string.rep('p', #nonces / 16)
   elseif period <= tonumber(forgotten) then
-    outcomes[#outcomes + 1] = string.rep('r', count)
+    outcomes[#outcomes + 1] = string.rep('r', #nonces / 16)
   else
-    for nonce = at + 3, at + 2 + count do
-      outcomes[#outcomes + 1] = redis.call('SADD', KEYS[n], ARGV[nonce]) == 1 and 'f' or 'r'
+    for at = 1, #nonces, 16 do
+      local isFresh = redis.call('SADD', KEYS[n], string.sub(nonces, at, at + 15)) == 1
+      outcomes[#outcomes + 1] = isFresh and 'f' or 'r'
     end
     redis.call('PEXPIREAT', KEYS[n], string.format('%.0f', (period + 1) * ${periodMs} + grace + ${setLifeMs}))
   end
-  at = at + 3 + count
 end
 return table.concat(outcomes)
 `)

@@ -8,7 +8,7 @@ export interface RedisStore {
    * Runs a script at most once, or rejects. It MUST reject at once while there is no connection, and MUST NOT send a
    * script again after it may have run.
    */
-  run(script: RedisScript, keys: readonly string[], args: readonly string[]): Promise<unknown>
+  run(script: RedisScript, keys: readonly string[], args: readonly (string | Buffer)[]): Promise<unknown>
   /** Gives the connection up for a new one. */
   reconnect(): void
 }
@@ -235,7 +235,7 @@ export function createRedisReplayCache(store: RedisStore, options: RedisReplayOp
           store.run(
             hasScript,
             [recordKey, setOf(periodOf(expiresAtMs))],
-            [hex(ticketEpoch), String(periodOf(expiresAtMs)), nonce],
+            [hex(ticketEpoch), String(periodOf(expiresAtMs)), bytesOf(nonce)],
           ),
           claimTimeoutMs,
         )
@@ -269,6 +269,8 @@ export function createRedisReplayCache(store: RedisStore, options: RedisReplayOp
 
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex')
 
+const bytesOf = (nonces: string): Buffer => Buffer.from(nonces, 'latin1')
+
 const setOf = (period: number): string => setPrefix + period
 
 /** Claims of one set next to one another. */
@@ -278,13 +280,13 @@ const bySet = (a: Claim, b: Claim): number =>
 /** Claims that are sorted by set, in one call. */
 function runClaims(store: RedisStore, claims: readonly Claim[]): Promise<unknown> {
   const keys = [recordKey]
-  const args: string[] = []
-  for (let from = 0, to = 0; from < claims.length; from = to) {
-    const { period, epoch } = claims[from] as Claim
-    while (claims[to]?.period === period && claims[to]?.epoch === epoch) to++
+  const args: (string | Buffer)[] = []
+  for (let at = 0; at < claims.length; ) {
+    const { period, epoch } = claims[at] as Claim
+    let nonces = ''
+    for (; claims[at]?.period === period && claims[at]?.epoch === epoch; at++) nonces += claims[at]?.nonce
     keys.push(setOf(period))
-    args.push(epoch, String(period), String(to - from))
-    for (let n = from; n < to; n++) args.push((claims[n] as Claim).nonce)
+    args.push(epoch, String(period), bytesOf(nonces))
   }
   return store.run(claimScript, keys, args)
 }

@@ -147,12 +147,13 @@ export function createGateKeeper(parts: GateParts) {
     addressCounted: string,
     enter: () => Admitted,
   ): Promise<Decision> {
-    return spent.catch(failed).then(late => {
+    const decideLate = (late: RefusalCode | undefined): Decision => {
       const refused = late ?? admission.recheck(ticket, clock())
       if (refused === undefined) return enter()
       caps.leave(ticket.claims.user, addressCounted)
       return refused
-    })
+    }
+    return spent.then(decideLate, error => decideLate(failed(error)))
   }
 
   function admit(

@@ -1,6 +1,9 @@
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { Redis } from 'ioredis'
 import type { Test } from 'tap'
 import { temporaryDirectory } from './server.js'
@@ -28,8 +31,9 @@ export const startProgram = async (
   t: Test,
   command: string,
   args: readonly string[],
+  env: NodeJS.ProcessEnv = process.env,
 ): Promise<ChildProcess> => {
-  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], env })
   await Promise.race([
     once(child, 'spawn'),
     once(child, 'error').then(([error]) => {
@@ -61,28 +65,22 @@ export interface RedisServer {
   signal(name: NodeJS.Signals): void
 }
 
-/** @param args as on the command line of redis-server, after those that keep it in memory and to itself */
-export const startRedis = async (t: Test, args: readonly string[] = []): Promise<RedisServer> => {
+/**
+ * @param args as on the command line of redis-server, after those that keep it in memory and to itself
+ * @param env besides that of the test
+ */
+export const startRedis = async (
+  t: Test,
+  args: readonly string[] = [],
+  env: NodeJS.ProcessEnv = {},
+): Promise<RedisServer> => {
   const port = await freePort()
   const directory = temporaryDirectory(t)
   let child: ChildProcess
   const start = async (): Promise<void> => {
-    child = await startProgram(t, 'redis-server', [
-      ...[
-        '--port',
-        String(port),
-        '--bind',
-        '127.0.0.1',
-        '--dir',
-        directory,
-        '--save',
-        '',
-        '--appendonly',
-        'no',
-      ],
-      ...['--repl-diskless-sync-delay', '0'],
-      ...args,
-    ])
+    const own = ['--port', String(port), '--bind', '127.0.0.1', '--dir', directory]
+    const memory = ['--save', '', '--appendonly', 'no', '--repl-diskless-sync-delay', '0']
+    child = await startProgram(t, 'redis-server', [...own, ...memory, ...args], { ...process.env, ...env })
     let log = ''
     const out = child.stdout
     if (out === null) throw new Error('redis-server has no output')
@@ -112,4 +110,19 @@ export const startRedis = async (t: Test, args: readonly string[] = []): Promise
     start,
     signal: name => void child.kill(name),
   }
+}
+
+/** A redis-server whose wall clock a test sets. */
+export const startRedisWithClock = async (
+  t: Test,
+): Promise<RedisServer & { shiftClock(seconds: number): void }> => {
+  const directory = temporaryDirectory(t)
+  const library = join(directory, 'clock-shift.so')
+  const shift = join(directory, 'seconds')
+  const source = fileURLToPath(new URL('clock-shift.c', import.meta.url))
+  execFileSync('gcc', ['-shared', '-fPIC', '-o', library, source])
+  const shiftClock = (seconds: number): void => writeFileSync(shift, String(seconds))
+  shiftClock(0)
+  const server = await startRedis(t, [], { LD_PRELOAD: library, CLOCK_SHIFT: shift })
+  return Object.assign(server, { shiftClock })
 }

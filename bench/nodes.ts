@@ -1,0 +1,70 @@
+import { measure } from './cpu.js'
+import type { Curve } from './report.js'
+import { spread } from './report.js'
+import { say } from './run.js'
+import { shakeAll } from './scenarios/handshake.js'
+import type { Target } from './target.js'
+
+const counts = [1, 2, 4]
+const handshakes = 8_000
+
+/** A way to run several nodes. */
+export interface Fleet {
+  readonly label: string
+  /** So many nodes, which share what they need. */
+  start(count: number): Promise<{ nodes: readonly Target[]; stop(): Promise<void> }>
+}
+
+/** Handshakes on all nodes at once, each with a driver of its own: CPU time of all, per handshake. */
+const shakeOn = async (nodes: readonly Target[], size: number): Promise<number> => {
+  const each = Math.max(50, Math.round(size / nodes.length))
+  const lines = await Promise.all(nodes.map(node => node.wire.lines(node, each)))
+  const pids = [...new Set(nodes.flatMap(node => node.pids))]
+  const load = await measure(pids, async () => {
+    const runs = await Promise.all(nodes.map((node, n) => shakeAll(node, lines[n] ?? [], '101')))
+    return {
+      operations: runs.reduce((sum, run) => sum + run.operations, 0),
+      driverCpuNs: runs.reduce((sum, run) => sum + run.driverCpuNs, 0),
+      wallNs: Math.max(...runs.map(run => run.wallNs)),
+    }
+  })
+  return load.serverCpuNs / 1000 / load.operations
+}
+
+/** What a handshake costs as more nodes share the load. All fleets are up at once, and measured in turn. */
+export const measureNodes = async (
+  fleets: readonly Fleet[],
+  rounds: number,
+  scale: number,
+): Promise<Curve> => {
+  const running = await Promise.all(
+    fleets.flatMap(fleet =>
+      counts.map(async count => ({ label: fleet.label, count, ...(await fleet.start(count)) })),
+    ),
+  )
+  const measured = new Map<string, number[]>()
+  try {
+    for (let round = 0; round <= rounds; round++)
+      for (const { label, count, nodes } of round % 2 === 0 ? running : running.toReversed()) {
+        const micros = await shakeOn(nodes, handshakes * scale)
+        if (round === 0) continue
+        const key = `${label} ${count}`
+        measured.set(key, [...(measured.get(key) ?? []), micros])
+        say(`round ${round}  ${label}, ${count} nodes: ${micros.toFixed(1)} µs a handshake`)
+      }
+  } finally {
+    await Promise.all(running.map(fleet => fleet.stop()))
+  }
+  const medianOf = (label: string, count: number): number =>
+    spread(measured.get(`${label} ${count}`) ?? []).median
+  return {
+    name: 'Handshake, by the number of nodes',
+    unit: 'server CPU, µs',
+    over: 'nodes',
+    axis: 'value',
+    sizes: counts,
+    series: Object.fromEntries(
+      fleets.map(({ label }) => [label, counts.map(count => medianOf(label, count))]),
+    ),
+  }
+}

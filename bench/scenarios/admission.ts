@@ -1,0 +1,41 @@
+import { measure, startRun } from '../cpu.js'
+import { takeTickets } from '../driver/tickets.js'
+import { cpuSample, type Row, type Scenario } from '../scenario.js'
+import type { Target } from '../target.js'
+import { shakeAll } from './handshake.js'
+
+const admissions = 6_000
+const atOnce = 64
+
+const row: Row = { name: 'ticket and handshake', unit: 'server CPU, µs' }
+
+/** Both halves as one load: what a store is asked when the ticket is taken counts as well as what it is asked later. */
+const admit = async (target: Target, count: number) => {
+  const finish = startRun()
+  const tickets = await takeTickets(target, count, 1, atOnce)
+  const taken = finish(count)
+  const shaken = await shakeAll(
+    target,
+    tickets.map(ticket => `/channel/?ticket=${ticket}`),
+    '101',
+    atOnce,
+  )
+  return {
+    operations: count,
+    driverCpuNs: taken.driverCpuNs + shaken.driverCpuNs,
+    wallNs: taken.wallNs + shaken.wallNs,
+  }
+}
+
+/** A ticket over one of 64 keep-alive connections, then the handshake with it, over a new connection, 64 at a time. */
+export const admissionScenario: Scenario = {
+  name: 'admission',
+  rows: [row],
+  warmUp: 5,
+  prepare: async (target, count) => {
+    const why = target.cannot.ticket
+    const size = Math.max(atOnce, count(admissions))
+    const step = async () => cpuSample(await measure(target.pids, () => admit(target, size)))
+    return new Map([[row.name, why ?? step]])
+  },
+}
