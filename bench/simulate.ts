@@ -22,6 +22,8 @@ export interface Costs {
   /** Memory of one spent ticket, in a gate and in Redis. */
   readonly spentBytes: number
   readonly redisSpentBytes: number
+  /** How long after a ticket has expired Redis keeps it as spent: twice the clock skew, and up to six seconds. */
+  readonly redisKeptSeconds: number
 }
 
 export interface Fleet {
@@ -69,7 +71,7 @@ export function steady(costs: Costs, fleet: Fleet): Steady {
     first,
     nodeMemoryBytes:
       (sockets / nodes) * costs.socketBytes + (unrouted ? 0 : (spent / nodes) * costs.spentBytes),
-    redisMemoryBytes: unrouted ? spent * costs.redisSpentBytes : 0,
+    redisMemoryBytes: unrouted ? rate * (ticketSeconds + costs.redisKeptSeconds) * costs.redisSpentBytes : 0,
     spentPerNode: spent / nodes,
     descriptorsPerNode: sockets / nodes,
   }
@@ -172,12 +174,13 @@ const defaults = {
   'backoff-seconds': '1',
   'handshake-us': '60',
   'redis-client-us': '10',
-  'redis-claim-us': '9.5',
+  'redis-claim-us': '5',
   'redis-publish-us': '5',
   'redis-delivery-us': '0.35',
-  'socket-bytes': '7000',
-  'spent-bytes': '126',
-  'redis-spent-bytes': '165',
+  'socket-bytes': '6000',
+  'spent-bytes': '90',
+  'redis-spent-bytes': '85',
+  'redis-kept-seconds': '16',
 }
 
 const short = (value: number, unit = ''): string => {
@@ -202,6 +205,7 @@ function main(): void {
     socketBytes: number('socket-bytes'),
     spentBytes: number('spent-bytes'),
     redisSpentBytes: number('redis-spent-bytes'),
+    redisKeptSeconds: number('redis-kept-seconds'),
   }
   const pacing = { patienceSeconds: number('patience-seconds'), backoffSeconds: number('backoff-seconds') }
   for (const unrouted of [false, true]) {
