@@ -35,13 +35,20 @@ const barCharts: readonly BarChart[] = [
     file: 'handshake',
     title: 'Opening a socket with a ticket, or being refused',
     unit: 'server CPU, µs',
-    rows: ['handshake', 'refused replay', 'refused forgery'],
+    rows: ['handshake', 'refused replay', 'refused forgery', 'ticket and handshake'],
   },
   {
     file: 'messages',
     title: 'Messages of 64 bytes: a delivery to one of 1,000, and a publication',
     unit: 'server CPU, µs',
-    rows: ['fan-out, one in flight', 'fan-out, bursts', 'fan-out, by the admin API', 'inbound publish'],
+    rows: [
+      'fan-out, one in flight',
+      'fan-out, bursts',
+      'fan-out, by the admin API',
+      'fan-out, MessagePack',
+      'fan-out, MessagePack, bursts',
+      'inbound publish',
+    ],
   },
   { file: 'login', title: 'Login', unit: 'server CPU, µs', rows: ['login, hash aside'] },
   {

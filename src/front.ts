@@ -154,7 +154,8 @@ export async function createFront(config: Config, log: Log, parts: FrontParts): 
     ticketStatusRoute({
       verify,
       isRevoked,
-      isSpent: ({ nonce, expiresAtMs, claims }, nowMs) => replay.has(nonce, expiresAtMs, nowMs, claims.epoch),
+      isSpent: ({ nonce, expiresAtMs, claims, keyId }, nowMs) =>
+        replay.has(nonce, expiresAtMs, nowMs, claims.epoch, keyId),
       limiter: parts.tickets,
       clients,
       clock,

@@ -2,7 +2,7 @@ import { type Clock, toSeconds } from './clock.js'
 import type { Publication, RelayMessage, Revocation } from './cluster/relay.js'
 import type { Config } from './config.js'
 import { Refusal } from './errors.js'
-import { longestTicketMs } from './ops/outside-keys.js'
+import { longestOutsideMs } from './ops/outside-keys.js'
 import type { RevocationFile } from './ops/revocation-file.js'
 import { isChannelName, isSessionId, isUserName } from './protocol.js'
 import { json } from './socket/json.js'
@@ -36,7 +36,8 @@ export function createOperator({ config, file, deliver, clock }: OperatorParts):
   const skewSeconds = config.jwksUrl === undefined ? 0 : 2 * config.clockSkewSeconds
   const keepSeconds = Math.max(
     config.tokenMaxTtlSeconds + skewSeconds,
-    Math.ceil(longestTicketMs(config) / 1000),
+    Math.ceil((longestOutsideMs(config) ?? 0) / 1000),
+    config.ticketTtlSeconds,
   )
   return {
     publish: deliver,

@@ -6,8 +6,9 @@ import { type OpenReplay, openRedisReplay } from './cluster/redis-replay.js'
 import type { Config } from './config.js'
 import type { ServerApi } from './operator.js'
 import type { Log } from './ops/log.js'
-import { longestTicketMs } from './ops/outside-keys.js'
+import { longestOutsideMs } from './ops/outside-keys.js'
 import { openRevocationFile, type RevocationFile } from './ops/revocation-file.js'
+import { splitByKey } from './replay/by-key.js'
 import { createSharedReplayMemory, openSharedReplayCache, type SharedReplayMemory } from './replay/shared.js'
 
 /** What a gate is built of, in one thread or over several. */
@@ -53,15 +54,29 @@ export const saveRevocations = (file: RevocationFile, log: Log): void =>
     .save()
     .catch(error => log.error({ err: error }, 'a revocation of another node could not be written down'))
 
+/** The memory in which threads share what was spent: of their own tickets, and of those of outside minters. */
+export interface SpentMemory {
+  readonly own: SharedReplayMemory
+  readonly outside: SharedReplayMemory | undefined
+}
+
 /** The memory in which threads share what was spent; undefined where that is in Redis. */
-export const shareReplayMemory = (config: Config): SharedReplayMemory | undefined =>
-  config.replay === 'redis'
-    ? undefined
-    : createSharedReplayMemory({
-        capacity: config.replayCapacity,
-        maxTtlMs: longestTicketMs(config),
-        nowMs: clock(),
-      })
+export function shareReplayMemory(config: Config): SpentMemory | undefined {
+  if (config.replay === 'redis') return undefined
+  const create = (maxTtlMs: number): SharedReplayMemory =>
+    createSharedReplayMemory({ capacity: config.replayCapacity, maxTtlMs, nowMs: clock() })
+  const outsideMs = longestOutsideMs(config)
+  return {
+    own: create(config.ticketTtlSeconds * 1000),
+    outside: outsideMs === undefined ? undefined : create(outsideMs),
+  }
+}
+
+/** The replay cache in such memory. */
+export function openSpentMemory({ own, outside }: SpentMemory) {
+  const cache = openSharedReplayCache(own)
+  return outside === undefined ? cache : splitByKey(cache, openSharedReplayCache(outside))
+}
 
 /**
  * The replay cache of a thread beside others, and what keeps it going for all of them: once a process is enough.
@@ -70,10 +85,10 @@ export const shareReplayMemory = (config: Config): SharedReplayMemory | undefine
 export async function openSharedReplay(
   config: Config,
   log: Log,
-  memory: SharedReplayMemory | undefined,
+  memory: SpentMemory | undefined,
 ): Promise<OpenReplay> {
   if (memory === undefined) return openRedisReplay(config, log)
-  const replay = openSharedReplayCache(memory)
+  const replay = openSpentMemory(memory)
   return { replay, store: undefined, close: keepTurning(replay) }
 }
 

@@ -5,7 +5,8 @@
 //
 // Connections come from FIRST_SOURCE and the SOURCES - 1 addresses after it, in turn. Commands are lines on stdin; each
 // is answered with one JSON line, or with a message on stderr and exit code 1 when nothing moves for 15 seconds.
-// LINES are request targets, one a line, each with a frame after a tab if one is to be sent after the server's first.
+// LINES are request targets, one a line, each with a subprotocol after a space if one is to be asked for, and with a frame
+// after a tab if one is to be sent after the server's first.
 //
 //   shake COUNT AT_ONCE PER_SECOND FRAMES + LINES   connect, upgrade, read FRAMES data frames, close from both sides
 //   open  COUNT AT_ONCE PER_SECOND FRAMES + LINES   the same, but keep them
@@ -172,10 +173,13 @@ static void connected(struct conn *c) {
     return;
   }
   char request[2048];
-  size_t target = strcspn(c->line, "\t");
+  size_t target = strcspn(c->line, " \t");
+  const char *protocol = c->line + target + (c->line[target] == ' ');
+  int protocol_size = strcspn(protocol, "\t");
   int size = snprintf(request, sizeof request,
     "GET %.*s HTTP/1.1\r\nHost: %s\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
-    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n", (int)target, c->line, server_text);
+    "%s%.*s%sSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n", (int)target, c->line, server_text,
+    protocol_size ? "Sec-WebSocket-Protocol: " : "", protocol_size, protocol, protocol_size ? "\r\n" : "");
   if (size >= (int)sizeof request) fail("a request target is too long");
   write_all(c, request, size);
 }

@@ -125,13 +125,14 @@ export const demand = (outcome: Pick<Outcome, 'answers'>, expected: string, coun
   throw new Error(`expected ${count} answers of ${expected}, got ${got.join(', ') || 'none'}`)
 }
 
-/** A text as a WebSocket frame of a client, in hex; the mask is zero. */
-export const frameHex = (text: string): string => {
-  const payload = Buffer.from(text)
+/** A text, or bytes, as a WebSocket frame of a client, in hex; the mask is zero. */
+export const frameHex = (message: string | Uint8Array): string => {
+  const payload = Buffer.from(message as string)
   if (payload.length > 65_535) throw new RangeError('too long for the bench')
   const short = payload.length < 126
+  const opcode = typeof message === 'string' ? 0x81 : 0x82
   const size = short ? [0x80 | payload.length] : [0x80 | 126, payload.length >> 8, payload.length & 255]
-  return Buffer.concat([Buffer.from([0x81, ...size, 0, 0, 0, 0]), payload]).toString('hex')
+  return Buffer.concat([Buffer.from([opcode, ...size, 0, 0, 0, 0]), payload]).toString('hex')
 }
 
 /** An HTTP request in hex. */

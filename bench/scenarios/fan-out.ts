@@ -1,3 +1,5 @@
+import { pack } from 'msgpackr'
+import { subprotocol } from '../../src/protocol.js'
 import { measure } from '../cpu.js'
 import { demand, frameHex, type Opener, requestHex, startOpener } from '../driver/opener.js'
 import { cpuSample, type Row, type Scenario, type Step } from '../scenario.js'
@@ -11,6 +13,8 @@ const rows: readonly Row[] = [
   { name: 'fan-out, one in flight', unit: 'server CPU, µs' },
   { name: 'fan-out, bursts', unit: 'server CPU, µs' },
   { name: 'fan-out, by the admin API', unit: 'server CPU, µs', comparedWith: 'fan-out, one in flight' },
+  { name: 'fan-out, MessagePack', unit: 'server CPU, µs', comparedWith: 'fan-out, one in flight' },
+  { name: 'fan-out, MessagePack, bursts', unit: 'server CPU, µs', comparedWith: 'fan-out, bursts' },
 ]
 
 /** A message to the channel of the subscribers, as `POST /publish` of the admin listener has it. */
@@ -41,8 +45,11 @@ export const fanOutScenario: Scenario = {
     const hearing = Math.max(8, Math.min(subscribers, count(subscribers / target.share)))
     const opener = startOpener(target)
     openers.set(target, opener)
-    const lines = await wire.lines(target, hearing + 1)
-    demand(await opener.run(`open ${lines.length} 32 0 ${wire.greetingFrames}`, lines), '101', lines.length)
+    const openAll = async (protocol = ''): Promise<void> => {
+      const lines = (await wire.lines(target, hearing + 1)).map(line => line + protocol)
+      demand(await opener.run(`open ${lines.length} 32 0 ${wire.greetingFrames}`, lines), '101', lines.length)
+    }
+    await openAll()
 
     const publication = frameHex(wire.publication(payload))
     const step =
@@ -63,6 +70,19 @@ export const fanOutScenario: Scenario = {
             step(100, hearing + 1, admin.port, adminPublishHex(target, admin.port, admin.key))
           : 'this build has no POST /publish',
       )
+    if (target.name === 'ticketgate') {
+      const packed = frameHex(pack({ type: 'publish', data: payload }))
+      const [one, bursts] = [
+        step(100, hearing, 0, packed),
+        step(10, hearing * burst, 0, packed.repeat(burst)),
+      ]
+      steps.set('fan-out, MessagePack', async () => {
+        await opener.run('close')
+        await openAll(` ${subprotocol.msgpack}`)
+        return one()
+      })
+      steps.set('fan-out, MessagePack, bursts', bursts)
+    }
     return steps
   },
   release: async target => {

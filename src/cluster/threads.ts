@@ -20,11 +20,11 @@ import {
   openBus,
   openRevocations,
   openSharedReplay,
+  type SpentMemory,
   saveRevocations,
   shareReplayMemory,
   urlOf,
 } from '../parts.js'
-import type { SharedReplayMemory } from '../replay/shared.js'
 import type { Bus } from './redis-bus.js'
 import { createRelay, type Relay, type RelayMessage, type Revocation } from './relay.js'
 import { createSharedLimits, forgetThread, type SharedLimits } from './shared-limits.js'
@@ -36,7 +36,7 @@ export interface WorkerStart {
   readonly hashing: { readonly concurrency: number; readonly queueLimit: number }
   readonly bootSecret: Uint8Array
   /** Undefined where what was spent is in Redis: each thread asks it by itself. */
-  readonly replay: SharedReplayMemory | undefined
+  readonly replay: SpentMemory | undefined
   readonly limits: SharedLimits
   readonly highWater: HighWaterView | undefined
   /** 1 while there is a way to the other nodes. */

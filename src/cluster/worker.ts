@@ -5,7 +5,7 @@ import { createFront } from '../front.js'
 import { connectionLimits } from '../ops/caps.js'
 import { createLog } from '../ops/log.js'
 import { openKeys } from '../ops/outside-keys.js'
-import { openSharedReplayCache } from '../replay/shared.js'
+import { openSpentMemory } from '../parts.js'
 import { bootKeyId, ticketKey } from '../ticket/key-ring.js'
 import { createRevocations } from '../token/revocation.js'
 import { createPasswordHasher } from '../users/password.js'
@@ -38,7 +38,7 @@ try {
   const { replay, store, close } =
     memory === undefined
       ? await openRedisReplay(config, log)
-      : { replay: openSharedReplayCache(memory), store: undefined, close() {} }
+      : { replay: openSpentMemory(memory), store: undefined, close() {} }
   const keys = openKeys(config, bootKey, log, highWater)
   const revocations = createRevocations()
   const front = await createFront(config, log, {

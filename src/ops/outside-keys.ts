@@ -20,9 +20,9 @@ export interface Keys {
 const hasOutsideKeys = (config: Config): boolean =>
   config.ticketKeys !== undefined || config.ticketKeysFile !== undefined
 
-/** The longest time that a ticket can be good here, in milliseconds. */
-export const longestTicketMs = (config: Config): number =>
-  1000 * (hasOutsideKeys(config) ? longestTicketSeconds(config.clockSkewSeconds) : config.ticketTtlSeconds)
+/** The longest time that a ticket of an outside minter can be good here, in milliseconds; undefined where there is none. */
+export const longestOutsideMs = (config: Config): number | undefined =>
+  hasOutsideKeys(config) ? 1000 * longestTicketSeconds(config.clockSkewSeconds) : undefined
 
 /** The clock mark of a gate as all its threads see it: two 64-bit words, when it was born and until when it may spend. */
 export type HighWaterView = SharedArrayBuffer

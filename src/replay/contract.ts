@@ -43,7 +43,8 @@ export const claimRefusals = {
 
 /**
  * A replay cache that may be a store elsewhere, and so answer later, and that may begin anew while gates live on. Then
- * a claim names the epoch in the ticket, and MUST be refused as `predates` unless it is that of the store.
+ * a claim names the epoch in the ticket, and MUST be refused as `predates` unless it is that of the store. It names the key
+ * of the ticket, too: tickets under different keys need not be remembered together.
  */
 export interface StoreReplayCache extends Omit<ReplayCache, 'claim' | 'has'> {
   claim(
@@ -51,6 +52,7 @@ export interface StoreReplayCache extends Omit<ReplayCache, 'claim' | 'has'> {
     expiresAtMs: number,
     nowMs: number,
     epoch: Uint8Array | undefined,
+    keyId: number,
   ): ClaimOutcome | Promise<ClaimOutcome>
   /** Also true for a nonce of another epoch, which can not be claimed any more; undefined when it can not be told. */
   has(
@@ -58,5 +60,6 @@ export interface StoreReplayCache extends Omit<ReplayCache, 'claim' | 'has'> {
     expiresAtMs: number,
     nowMs: number,
     epoch: Uint8Array | undefined,
+    keyId: number,
   ): boolean | undefined | Promise<boolean | undefined>
 }

@@ -33,7 +33,8 @@ export function createAdmission({ verify, isRevoked, replay }: AdmissionParts): 
       return bindingRefusal(ticket.claims, presented) ?? ticket
     },
     spend(ticket, nowMs) {
-      const claimed = replay.claim(ticket.nonce, ticket.expiresAtMs, nowMs, ticket.claims.epoch)
+      const { nonce, expiresAtMs, claims, keyId } = ticket
+      const claimed = replay.claim(nonce, expiresAtMs, nowMs, claims.epoch, keyId)
       return typeof claimed === 'string'
         ? claimRefusals[claimed]
         : claimed.then(outcome => claimRefusals[outcome])

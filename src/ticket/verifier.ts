@@ -15,6 +15,8 @@ import { bootKeyId, type KeyRing, macHolds } from './key-ring.js'
 
 /** A ticket whose MAC held and whose time has not run out. It is not spent: only the replay cache does that. */
 export interface VerifiedTicket {
+  /** The key it was minted under: 0 = the gate's own. */
+  readonly keyId: number
   /** 16 one-byte characters. */
   readonly nonce: string
   /** Refused at and after this instant, Unix milliseconds. */
@@ -95,7 +97,7 @@ export function verifyTicket(
   if ((claims.epoch !== undefined) !== (policy.store ?? false)) return 'ticket_invalid'
   if (nowMs >= claims.sessionEndsAtSeconds * 1000) return 'ticket_expired'
   const authorizedAtSeconds = claims.tokenIssuedAtSeconds ?? Math.floor((issuedAtMs - skewMs) / 1000)
-  return { nonce: readNonce(bytes), expiresAtMs, authorizedAtSeconds, claims }
+  return { keyId: key.id, nonce: readNonce(bytes), expiresAtMs, authorizedAtSeconds, claims }
 }
 
 /** How long a ticket of an outside minter can be good at a gate, at most: minters choose lifetimes within the format. */

@@ -9,8 +9,8 @@ import { scenarios } from '../../bench/scenarios/index.js'
 
 const program = fileURLToPath(new URL('../../bench/main.ts', import.meta.url))
 
-/** Rows that a floor, which checks nothing and has no admin listener, can not have. */
-const checked = /^refused|admin/
+/** Rows that a floor can not have, which checks nothing and has neither an admin listener nor MessagePack. */
+const checked = /^refused|admin|MessagePack/
 
 /** Runs the bench and gives all that it printed. It needs gcc, as the README says. */
 const bench = async (...args: string[]): Promise<{ code: number; output: string }> => {
@@ -29,7 +29,7 @@ const bench = async (...args: string[]): Promise<{ code: number; output: string 
 t.test('the smallest run measures every row of floor and ticketgate', async t => {
   const file = join(t.testdir(), 'results.json')
   const targets = ['--target', 'floor', '--target', 'ticketgate']
-  const played = [...scenarios.map(one => one.name), 'scaling'].flatMap(name => ['--scenario', name])
+  const played = [...scenarios.map(one => one.name), 'scaling', 'nodes'].flatMap(name => ['--scenario', name])
   const { code, output } = await bench(
     ...targets,
     ...played,
@@ -50,7 +50,7 @@ t.test('the smallest run measures every row of floor and ticketgate', async t =>
       const gap = gaps.find(one => one.row === row && one.target === target)
       t.ok(gap || (figure && Number.isFinite(figure.value.median)), `${row}: ${target}`)
     }
-  t.equal(curves.length, 4)
+  t.equal(curves.length, 5)
   for (const { name, sizes, series } of curves)
     for (const [label, values] of Object.entries(series))
       t.equal(values.length, sizes.length, `${name}: ${label}`)

@@ -5,7 +5,7 @@ import pino from 'pino'
 import t, { type Test } from 'tap'
 import { resolveConfig } from '../../src/config/resolve.js'
 import type { GateOptions } from '../../src/config.js'
-import { keepHighWater, longestTicketMs, openKeys } from '../../src/ops/outside-keys.js'
+import { keepHighWater, longestOutsideMs, openKeys } from '../../src/ops/outside-keys.js'
 import { createBootKey } from '../../src/ticket/key-ring.js'
 import { ownTicketsOnly } from '../../src/ticket/verifier.js'
 
@@ -51,7 +51,7 @@ t.test(
     const config = configOf({ ticketTtlSeconds: 7 })
     const { log } = createTestLog()
     t.equal(await keepHighWater(config, log), undefined)
-    t.equal(longestTicketMs(config), 7000)
+    t.equal(longestOutsideMs(config), undefined)
     const bootKey = createBootKey()
     const keys = openKeys(config, bootKey, log, undefined)
     t.strictSame([...keys.ring().keys()], [0])
@@ -67,7 +67,7 @@ t.test('with them, the policy follows the mark that all threads see', async t =>
     clockSkewSeconds: 5,
   })
   t.equal(
-    longestTicketMs(config),
+    longestOutsideMs(config),
     3_610_000,
     'minters choose lifetimes up to the format’s, clocks may be off twice',
   )

@@ -7,6 +7,9 @@ import { createRedisReplayCache, type RedisReplayCache } from '../../src/replay/
 import { nonceOf, replayContract, startMs } from '../contract/replay-contract.js'
 import { startRedis, startRedisWithClock } from '../support/redis.js'
 
+/** Of the key that all gates share; what it is makes no difference. */
+const keyId = 1
+
 /** A cache on a real server. */
 const openCache = async (t: Test, port: number, skewMs = 0, ttlMs = 10_000): Promise<RedisReplayCache> => {
   const client = new Redis(port, '127.0.0.1', { enableReadyCheck: false, enableOfflineQueue: false })
@@ -23,7 +26,7 @@ const openCache = async (t: Test, port: number, skewMs = 0, ttlMs = 10_000): Pro
 
 /** Claims in the life of the store as the cache knows it. */
 const claimOn = (cache: RedisReplayCache, n: number, lifeMs = 10_000, epoch = cache.epoch) =>
-  cache.claim(nonceOf('redis', n), Date.now() + lifeMs, Date.now(), epoch)
+  cache.claim(nonceOf('redis', n), Date.now() + lifeMs, Date.now(), epoch, keyId)
 
 const server = await startRedis(t)
 
@@ -38,11 +41,11 @@ replayContract(
     return {
       cache: {
         claim: (nonce, expiresAtMs, nowMs) =>
-          cache.claim(nonce, expiresAtMs + aheadMs, nowMs + aheadMs, cache.epoch) as Promise<
+          cache.claim(nonce, expiresAtMs + aheadMs, nowMs + aheadMs, cache.epoch, keyId) as Promise<
             Exclude<ClaimOutcome, 'predates'>
           >,
         has: async (nonce, expiresAtMs, nowMs) => {
-          const spent = await cache.has(nonce, expiresAtMs + aheadMs, nowMs + aheadMs, cache.epoch)
+          const spent = await cache.has(nonce, expiresAtMs + aheadMs, nowMs + aheadMs, cache.epoch, keyId)
           if (spent === undefined) throw new Error('the store does not answer')
           return spent
         },
@@ -63,15 +66,15 @@ t.test('the store alone decides when a nonce may be forgotten, whatever the cloc
   const nonce = nonceOf('slow', 0)
   // These gates believe that it is long before.
   const slowMs = expiresAtMs - 60_000
-  t.equal(await cache.claim(nonce, expiresAtMs, slowMs, cache.epoch), 'fresh')
+  t.equal(await cache.claim(nonce, expiresAtMs, slowMs, cache.epoch, keyId), 'fresh')
   while ((await client.dbsize()) > 2) await delay(20)
   t.equal(
-    await cache.claim(nonce, expiresAtMs, slowMs, cache.epoch),
+    await cache.claim(nonce, expiresAtMs, slowMs, cache.epoch, keyId),
     'replayed',
     'the store has forgotten it',
   )
   t.equal(
-    await cache.claim(nonceOf('slow', 1), expiresAtMs, slowMs, cache.epoch),
+    await cache.claim(nonceOf('slow', 1), expiresAtMs, slowMs, cache.epoch, keyId),
     'replayed',
     'and any other',
   )
@@ -251,10 +254,10 @@ t.test('gates that allow different amounts for clocks keep what was spent for th
   t.strictSame(strict.epoch, lenient.epoch)
   const endsAtMs = Date.now() + 300
   const nonce = nonceOf('skew', 0)
-  t.equal(await strict.claim(nonce, endsAtMs, Date.now(), strict.epoch), 'fresh')
+  t.equal(await strict.claim(nonce, endsAtMs, Date.now(), strict.epoch, keyId), 'fresh')
   t.equal((await client.get('ticketgate:epoch'))?.split(':')[3], '121000', 'what the lenient one needs')
   while (Date.now() < endsAtMs) await delay(20)
-  t.equal(await lenient.claim(nonce, endsAtMs + 60_000, Date.now(), lenient.epoch), 'replayed')
+  t.equal(await lenient.claim(nonce, endsAtMs + 60_000, Date.now(), lenient.epoch, keyId), 'replayed')
   await strict.look()
   t.strictSame(strict.epoch, lenient.epoch, 'and who is strict does not begin another epoch')
 })

@@ -68,7 +68,7 @@ t.test('round trip: what is issued says the same when verified', async t => {
       const nonce = Buffer.from(issued ?? '', 'base64url').toString('latin1', 10, 26)
       const expiresAtMs = issuedAtMs + ttlSeconds * 1000
       const authorizedAtSeconds = claims.tokenIssuedAtSeconds ?? Math.floor(issuedAtMs / 1000)
-      return deepStrictEqual(verified, { nonce, expiresAtMs, authorizedAtSeconds, claims })
+      return deepStrictEqual(verified, { keyId, nonce, expiresAtMs, authorizedAtSeconds, claims })
     },
   )
   run(t, property)

@@ -49,6 +49,7 @@ const claimsOfBytes = (bytes: number): Buffer => {
 
 t.test('a ticket signed in another language is good', async t => {
   const expected: VerifiedTicket = {
+    keyId: 0,
     nonce: Buffer.from('a0a1a2a3a4a5a6a7a8a9aaabacadaeaf', 'hex').toString('latin1'),
     expiresAtMs: nowMs + 10_000,
     authorizedAtSeconds: vectorClaims.tokenIssuedAtSeconds,

@@ -1,0 +1,32 @@
+import { bootKeyId } from '../ticket/key-ring.js'
+import type { StoreReplayCache } from './contract.js'
+import type { SharedReplayCache } from './shared.js'
+
+/**
+ * Two `shared` replay caches as one. There a spent ticket keeps its room as long as the longest-lived would: a gate's own
+ * tickets are good for seconds, those of outside minters for up to an hour. The key, which is under the MAC, decides, so
+ * a ticket always meets the same one of the two.
+ */
+export function splitByKey(
+  own: SharedReplayCache,
+  outside: SharedReplayCache,
+): StoreReplayCache & Pick<SharedReplayCache, 'turnOver'> {
+  const cacheOf = (keyId: number): SharedReplayCache => (keyId === bootKeyId ? own : outside)
+  return {
+    claim: (nonce, expiresAtMs, nowMs, _epoch, keyId) => cacheOf(keyId).claim(nonce, expiresAtMs, nowMs),
+    has: (nonce, expiresAtMs, nowMs, _epoch, keyId) => cacheOf(keyId).has(nonce, expiresAtMs, nowMs),
+    turnOver(nowMs) {
+      own.turnOver(nowMs)
+      outside.turnOver(nowMs)
+    },
+    roomInMs: nowMs => Math.max(own.roomInMs(nowMs), outside.roomInMs(nowMs)),
+    // Each has the whole capacity, so the fuller one tells how much is left.
+    get size() {
+      return Math.max(own.size, outside.size)
+    },
+    get highWater() {
+      return Math.max(own.highWater, outside.highWater)
+    },
+    capacity: own.capacity,
+  }
+}

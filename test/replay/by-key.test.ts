@@ -1,0 +1,67 @@
+import t from 'tap'
+import { splitByKey } from '../../src/replay/by-key.js'
+import { createSharedReplayMemory, openSharedReplayCache } from '../../src/replay/shared.js'
+import { nonceOf, replayContract, startMs } from '../contract/replay-contract.js'
+
+const ownMs = 10_000
+const outsideMs = 3_610_000
+
+const open = (capacity: number) => {
+  const create = (maxTtlMs: number) =>
+    openSharedReplayCache(createSharedReplayMemory({ capacity, maxTtlMs, nowMs: startMs }))
+  return splitByKey(create(ownMs), create(outsideMs))
+}
+
+for (const [name, keyId, longestMs] of [
+  ["a gate's own", 0, ownMs],
+  ['of outside minters', 7, outsideMs],
+] as const)
+  replayContract(
+    t,
+    `tickets ${name}`,
+    capacity => {
+      const cache = open(capacity)
+      return {
+        cache: {
+          claim: (nonce, expiresAtMs, nowMs) =>
+            cache.claim(nonce, expiresAtMs, nowMs, undefined, keyId) as ReturnType<
+              ReturnType<typeof openSharedReplayCache>['claim']
+            >,
+          has: (nonce, expiresAtMs, nowMs) =>
+            cache.has(nonce, expiresAtMs, nowMs, undefined, keyId) as boolean,
+          roomInMs: cache.roomInMs,
+          get size() {
+            return cache.size
+          },
+          get highWater() {
+            return cache.highWater
+          },
+          capacity: cache.capacity,
+        },
+      }
+    },
+    { longestMs, ttlMs: longestMs, recoveryMs: 2 * longestMs, falseReplays: 5 / 2 ** 37 },
+  )
+
+t.test('one kind leaves the other its room, and is forgotten in its own time', async t => {
+  const cache = open(100)
+  const claim = (keyId: number, n: number, lifeMs: number, atMs: number) =>
+    cache.claim(nonceOf(`key ${keyId}`, n), atMs + lifeMs, atMs, undefined, keyId)
+  for (let n = 0; n < 100; n++) {
+    t.equal(claim(1, n, outsideMs, startMs), 'fresh')
+    t.equal(claim(0, n, ownMs, startMs), 'fresh')
+  }
+  t.equal(claim(1, 100, outsideMs, startMs), 'full')
+  t.equal(claim(0, 100, ownMs, startMs), 'full')
+  t.equal(cache.roomInMs(startMs), outsideMs, 'as long as the longer of the two')
+
+  const later = startMs + 2 * ownMs
+  for (let n = 200; n < 300; n++) t.equal(claim(0, n, ownMs, later), 'fresh')
+  t.equal(claim(1, 100, 3_600_000, later), 'full')
+  t.equal(cache.has(nonceOf('key 1', 5), startMs + outsideMs, later, undefined, 1), true)
+  t.equal(
+    cache.has(nonceOf('key 1', 5), startMs + outsideMs, later, undefined, 2),
+    true,
+    'all outside keys together',
+  )
+})
