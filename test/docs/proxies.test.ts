@@ -10,6 +10,7 @@ t.test('the configurations of proxies are those which the tests run', async t =>
     ['nginx-nodes.conf', 'nginx'],
     ['haproxy-nodes.cfg', 'haproxy'],
     ['nginx-verify.conf', 'nginx'],
+    ['caddy-verify.caddyfile', 'caddyfile'],
   ] as const)
     t.ok(codeBlocks(readme, language).includes(read(`test/proxy/${file}`).trimEnd()), file)
 })

@@ -1,14 +1,13 @@
-import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
-import { bearer, knock, type Reply, request, upgradeHeaders } from '../support/http.js'
+import { bearer, knock, type Reply, type RequestOptions, request, upgradeHeaders } from '../support/http.js'
 import { startNode } from '../support/nodes.js'
 import { isProblem } from '../support/problem.js'
-import { startNginx } from '../support/proxy.js'
-import { startProgram, startRedis } from '../support/redis.js'
+import { startCaddy, startNginx } from '../support/proxy.js'
+import { freePort, startProgram, startRedis } from '../support/redis.js'
 import { adminKey, allowedOrigin, startServer, type TestServer } from '../support/server.js'
-import { attempt, Client, open, socketUrl } from '../support/tclient.js'
+import { attempt, Client, type OpenOptions, open, socketUrl } from '../support/tclient.js'
 import { mint, mintWith, nowSeconds, signText, tokenFor } from '../support/tokens.js'
 
 const env = { TICKETGATE_VERIFY: 'on', TICKETGATE_TICKET_TTL_SECONDS: '60' }
@@ -198,96 +197,223 @@ t.test('with a store that is elsewhere', async t => {
   isProblem(t, await ask(nodes[0], `?ticket=${kept}`), '503 replay_cache_unavailable')
 })
 
+interface Arrival {
+  readonly path: string
+  /** As they came, name and value: one may be there twice. */
+  readonly headers: readonly (readonly [name: string, value: string])[]
+}
+
+interface Upstream {
+  readonly port: number
+  /** The next request that reaches it. None is missed, so what comes next also says what did not come. */
+  next(): Promise<Arrival>
+}
+
 /** A WebSocket server that we did not write. */
-const startUpstream = async (t: Test): Promise<{ port: number; requests(): number }> => {
+const startUpstream = async (t: Test): Promise<Upstream> => {
   const child = await startProgram(t, '/usr/bin/python3', [
     new URL('./websocket_server.py', import.meta.url).pathname,
   ])
   if (child.stdout === null) throw new Error('no output')
-  const lines = createInterface({ input: child.stdout })
-  const [first] = await once(lines, 'line')
-  let requests = 0
-  lines.on('line', () => requests++)
-  return { port: JSON.parse(first).port, requests: () => requests }
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
+  const next = async () => {
+    const { done, value } = await lines.next()
+    if (done) throw new Error('the upstream has ended')
+    return JSON.parse(value)
+  }
+  const { port } = await next()
+  return { port, next }
 }
 
-t.test('nginx in front of a server that knows nothing of tickets', async t => {
-  const server = await startServer(t, { env: { ...env, TICKETGATE_TRUSTED_PROXIES: '127.0.0.1' } })
-  const upstream = await startUpstream(t)
-  const proxy = await startNginx(t, 'nginx-verify.conf', {
-    '127.0.0.1:8080': `127.0.0.1:${server.port}`,
-    '127.0.0.1:9000': `127.0.0.1:${upstream.port}`,
-  })
-  const url = (ticket?: string): string =>
-    socketUrl(proxy, `/sockets/1${ticket === undefined ? '' : `?ticket=${ticket}`}`)
-  const forged = {
-    'X-Ticket-Subject': 'root',
-    'x-ticket-channel': 'all',
-    'X-TICKET-EXPIRES': '9999999999',
-    X_Ticket_Subject: 'root',
-  }
-  const greeting = async (client: Client) => {
-    const { headers, protocol } = (await client.next()) as {
-      headers: Record<string, string>
-      protocol: unknown
-    }
-    await client.close()
-    const { 'x-ticket-subject': subject, 'x-ticket-expires': expires } = headers
-    const others = Object.keys(headers)
-      .filter(name => /x[-_]ticket/.test(name))
-      .sort()
-    return { subject, expires: Number(expires) < 9_999_999_999, others, protocol }
-  }
-  const told = ['x-ticket-expires', 'x-ticket-subject']
+const refusal = async (url: string, options: OpenOptions): Promise<Reply> => {
+  const outcome = await attempt(url, options)
+  if (outcome instanceof Client) throw new Error('it was let in')
+  return outcome
+}
 
-  await t.test('good tickets get in, with our headers and no forged ones', async t => {
-    const plain = await open(url(await mint(server.url)))
-    t.strictSame(await greeting(plain), { subject: 'maggie', expires: true, others: told, protocol: null })
-    const liar = await open(url(await mint(server.url)), { headers: forged })
-    t.strictSame(await greeting(liar), { subject: 'maggie', expires: true, others: told, protocol: null })
-    const carried = await open(url(), {
-      protocols: ['chat', `ticket.${await mint(server.url)}`],
-      headers: forged,
-    })
-    t.strictSame(await greeting(carried), {
-      subject: 'maggie',
-      expires: true,
-      others: told,
-      protocol: 'chat',
-    })
-  })
+/**
+ * What a request says of its ticket, to a server that reads names as loosely as any does: CGI and its descendants take
+ * `X_Ticket_Subject` for `X-Ticket-Subject`. An empty header is as good as none.
+ */
+const toldOf = ({ headers }: Arrival): string[] =>
+  headers
+    .filter(([name, value]) => /ticket/i.test(name) && value !== '')
+    .map(([name, value]) => `${name.toLowerCase()}: ${value}`)
+    .sort()
 
-  await t.test('nobody else reaches it', async t => {
-    const spent = await mint(server.url)
-    await (await open(url(spent))).close()
-    const ends = nowSeconds() + 3
-    const short = (await mintWith(server.url, tokenFor('maggie', { exp: ends }))).ticket
-    while (nowSeconds() <= ends) await delay(50)
-    const before = upstream.requests()
-    const other = await mint(server.url)
-    const cases: [name: string, url: string, options: Parameters<typeof attempt>[1], status: number][] = [
-      ['replayed', url(spent), {}, 401],
-      ['replayed among the subprotocols', url(), { protocols: ['chat', `ticket.${spent}`] }, 401],
-      ['none', url(), {}, 401],
-      ['expired', url(short), {}, 401],
-      ['garbage', url('AAAA'), {}, 401],
-      ['a token', url(tokenFor('maggie')), {}, 401],
-      ['a foreign page', url(other), { origin: 'https://evil.test' }, 403],
-      ["a URI of the client's own", url(), { headers: { 'X-Original-URI': `/?ticket=${other}` } }, 401],
-      ['two', `${url(other)}&ticket=${other}`, {}, 500],
-      ['for one channel', url(await mint(server.url, 'maggie', 'red')), {}, 403],
-    ]
-    for (const [name, target, options, status] of cases) {
-      const outcome = await attempt(target, options)
-      t.equal(outcome instanceof Client ? 101 : outcome.status, status, name)
+interface ProxyUnderTest {
+  readonly start: (t: Test, replacements: Readonly<Record<string, string>>) => Promise<string>
+  /** What the client sees of a refusal by the gate. */
+  readonly isRefusal: (t: Test, reply: Reply, expected: string, name: string) => boolean
+  /** The status where the gate does not answer. */
+  readonly gateAway: number
+  /** The status of what is not under `/sockets/`. */
+  readonly elsewhere: number
+}
+
+const proxies: Readonly<Record<string, ProxyUnderTest>> = {
+  nginx: {
+    start: (t, replacements) => startNginx(t, 'nginx-verify.conf', replacements),
+    // auth_request knows 401 and 403, and has answers of its own.
+    isRefusal: (t, { status }, expected, name) =>
+      t.equal(status, /^40[13] /.test(expected) ? Number(expected.slice(0, 3)) : 500, name),
+    gateAway: 500,
+    elsewhere: 404,
+  },
+  Caddy: {
+    start: (t, replacements) => startCaddy(t, 'caddy-verify.caddyfile', replacements),
+    isRefusal: isProblem,
+    gateAway: 502,
+    elsewhere: 200,
+  },
+}
+
+for (const [proxyName, { start, isRefusal, gateAway, elsewhere }] of Object.entries(proxies))
+  t.test(`${proxyName} in front of a server that knows nothing of tickets`, async t => {
+    const server = await startServer(t, {
+      env: { ...env, TICKETGATE_TRUSTED_PROXIES: '127.0.0.1', TICKETGATE_BIND: 'address' },
+    })
+    const upstream = await startUpstream(t)
+    const behind = (gatePort: number): Promise<string> =>
+      start(t, { '127.0.0.1:8080': `127.0.0.1:${gatePort}`, '127.0.0.1:9000': `127.0.0.1:${upstream.port}` })
+    const proxy = await behind(server.port)
+    const path = (ticket?: string): string => `/sockets/1${ticket === undefined ? '' : `?ticket=${ticket}`}`
+    const enters = async (t: Test, target: string, headers: Headers, name: string): Promise<Arrival> => {
+      const { status, text } = await knock(proxy, target, { headers })
+      if (status !== 101) throw new Error(`${name}: ${status} ${text}`)
+      const arrival = await upstream.next()
+      t.equal(arrival.path, target, name)
+      return arrival
     }
-    t.equal(
-      (await knock(proxy, '/ticketgate-verify')).status,
-      404,
-      'the question can not be asked from outside',
-    )
-    t.equal(upstream.requests(), before, 'not one handshake')
-    await (await open(url(other), { origin: allowedOrigin })).close()
-    t.equal(upstream.requests(), before + 1)
+
+    const ends = nowSeconds() + 500
+    const holds = (user: string): string[] => [`x-ticket-expires: ${ends}`, `x-ticket-subject: ${user}`]
+    const mintFor = async (user: string): Promise<string> =>
+      (await mintWith(server.url, tokenFor(user, { exp: ends }))).ticket
+
+    await t.test('good tickets get in, with our headers and no forged ones', async t => {
+      const cases: [name: string, headers: Headers][] = [
+        ['plain', {}],
+        [
+          'our names',
+          { 'X-Ticket-Subject': 'root', 'x-ticket-channel': 'all', 'X-TICKET-EXPIRES': '9999999999' },
+        ],
+        ['our names twice', { 'X-Ticket-Subject': ['root', 'root'], 'X-Ticket-Channel': ['all', 'all'] }],
+        [
+          'names that some servers take for ours',
+          {
+            X_Ticket_Subject: 'root',
+            'X-Ticket_Channel': 'all',
+            'x_TICKET-Expires': '9',
+            'X.Ticket.Subject': 'root',
+          },
+        ],
+        [
+          'our names among those to be removed on the way',
+          { connection: 'Upgrade, X-Ticket-Subject, x-ticket-expires' },
+        ],
+        [
+          'names that the gate reads among those',
+          { connection: 'Upgrade, X-Forwarded-Uri, X-Original-Uri, X-Forwarded-For, Sec-WebSocket-Protocol' },
+        ],
+      ]
+      for (const [name, headers] of cases)
+        t.strictSame(
+          toldOf(await enters(t, path(await mintFor('maggie')), headers, name)),
+          holds('maggie'),
+          name,
+        )
+      const odd = 'Zoë {http.request.method} $host'
+      const told = toldOf(await enters(t, path(await mintFor(odd)), {}, odd))
+      t.strictSame(told.map(decodeURIComponent), holds(odd))
+    })
+
+    await t.test('a ticket among the subprotocols; the server behind chooses another one', async t => {
+      const protocols = ['chat', `ticket.${await mintFor('maggie')}`]
+      const client = await open(socketUrl(proxy, path()), { protocols })
+      t.equal(client.socket.protocol, 'chat')
+      t.strictSame(
+        await client.ask({ hello: 'there' }),
+        { hello: 'there' },
+        'messages pass in both directions',
+      )
+      await client.close()
+      t.strictSame(toldOf(await upstream.next()), holds('maggie'))
+      isRefusal(
+        t,
+        await refusal(socketUrl(proxy, path()), { protocols }),
+        '401 ticket_used',
+        'the second time',
+      )
+    })
+
+    await t.test('the URI is the one that was asked for, whatever the client says', async t => {
+      for (const name of ['X-Original-URI', 'x-original-uri', 'X-Forwarded-Uri', 'X-FORWARDED-URI']) {
+        const [own, other] = [await mintFor('maggie'), await mintFor('theo')]
+        const claim = { [name]: [`/sockets/1?ticket=${other}`, `/?ticket=${other}`] }
+        isRefusal(t, await knock(proxy, path(), { headers: claim }), '401 ticket_missing', `${name} alone`)
+        t.strictSame(toldOf(await enters(t, path(own), claim, name)), holds('maggie'), name)
+        isRefusal(t, await knock(proxy, path(own), { headers: claim }), '401 ticket_used', `${name}, spent`)
+        t.strictSame(
+          toldOf(await enters(t, path(other), {}, name)),
+          holds('theo'),
+          `${name}: it was not spent`,
+        )
+      }
+    })
+
+    await t.test('nobody else reaches it', async t => {
+      const spent = await mint(server.url)
+      await enters(t, path(spent), {}, 'the first time')
+      const soon = nowSeconds() + 3
+      const short = (await mintWith(server.url, tokenFor('maggie', { exp: soon }))).ticket
+      while (nowSeconds() <= soon) await delay(50)
+      const elsewhereAddress = { headers: { 'x-forwarded-for': '203.0.113.5' } }
+      const foreign = (await mintWith(server.url, tokenFor('maggie'), undefined, elsewhereAddress)).ticket
+      const red = await mint(server.url, 'maggie', 'red')
+      const other = await mint(server.url)
+      const cases: [name: string, target: string, options: RequestOptions, expected: string][] = [
+        ['replayed', path(spent), {}, '401 ticket_used'],
+        ['none', path(), {}, '401 ticket_missing'],
+        ['expired', path(short), {}, '401 ticket_expired'],
+        ['garbage', path('AAAA'), {}, '401 ticket_invalid'],
+        ['a token', path(tokenFor('maggie')), {}, '401 token_in_url'],
+        ['a foreign page', path(other), { headers: { origin: 'https://evil.test' } }, '403 origin_forbidden'],
+        ['two', `${path(other)}&ticket=${other}`, {}, '400 ticket_ambiguous'],
+        [
+          'in the URI and among the subprotocols',
+          path(other),
+          { headers: { 'sec-websocket-protocol': `chat, ticket.${other}` } },
+          '400 ticket_ambiguous',
+        ],
+        ['for one channel', path(red), {}, '403 channel_forbidden'],
+        [
+          "for one channel, which the client's own query names",
+          `${path(red)}&channel=red`,
+          {},
+          '403 channel_forbidden',
+        ],
+        ['from another address', path(other), { from: '127.0.0.2' }, '403 address_mismatch'],
+        ['of an address that the client claims', path(foreign), elsewhereAddress, '403 address_mismatch'],
+        ['no handshake', path(spent), { headers: { connection: 'close', upgrade: '' } }, '401 ticket_used'],
+      ]
+      for (const [name, target, options, expected] of cases)
+        isRefusal(t, await knock(proxy, target, options), expected, name)
+      const headless = await behind(await freePort())
+      t.equal((await knock(headless, path(other))).status, gateAway, 'a gate that is away lets nobody in')
+      for (const asked of ['/verify', '/ticketgate-verify']) {
+        const { status, headers } = await knock(proxy, `${asked}?ticket=${other}`)
+        t.equal(status, elsewhere, `${asked} can not be asked from outside`)
+        t.notOk('x-ticket-subject' in headers, `${asked} tells nothing`)
+      }
+      await enters(t, path(other), { origin: allowedOrigin }, 'the first to reach it after all these')
+    })
+
+    await t.test('of many at once, one', async t => {
+      const ticket = await mint(server.url)
+      const replies = await Promise.all(Array.from({ length: 10 }, () => knock(proxy, path(ticket))))
+      t.strictSame(replies.map(({ status }) => status).sort(), [101, ...Array(9).fill(401)])
+      t.equal((await upstream.next()).path, path(ticket))
+      await enters(t, path(await mint(server.url)), {}, 'the next to reach it')
+    })
   })
-})

@@ -1,4 +1,4 @@
-"""A WebSocket server that knows nothing of tickets: it says which headers a handshake reached it with."""
+"""A WebSocket server that knows nothing of tickets: it says which requests reached it, and answers what it is told."""
 
 import asyncio
 import json
@@ -6,19 +6,18 @@ import json
 import websockets
 
 
-async def on_request(path, _headers):
-    print(json.dumps({"request": path}), flush=True)
+async def on_request(path, headers):
+    print(json.dumps({"path": path, "headers": list(headers.raw_items())}), flush=True)
 
 
-async def greet(socket):
-    headers = {name.lower(): value for name, value in socket.request_headers.raw_items()}
-    await socket.send(json.dumps({"headers": headers, "protocol": socket.subprotocol}))
-    await socket.wait_closed()
+async def echo(socket):
+    async for message in socket:
+        await socket.send(message)
 
 
 async def main():
     server = await websockets.serve(
-        greet, "127.0.0.1", 0, process_request=on_request, subprotocols=["chat"]
+        echo, "127.0.0.1", 0, process_request=on_request, subprotocols=["chat"]
     )
     print(json.dumps({"port": server.sockets[0].getsockname()[1]}), flush=True)
     await asyncio.Future()

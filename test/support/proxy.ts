@@ -80,3 +80,33 @@ export const startHaproxy = async (
   await untilAnswers(port)
   return `http://127.0.0.1:${port}`
 }
+
+/** The same with Caddy, which gets the configuration as that of one site. */
+export const startCaddy = async (
+  t: Test,
+  config: string,
+  replacements: Readonly<Record<string, string>>,
+): Promise<string> => {
+  const directory = temporaryDirectory(t)
+  const port = await freePort()
+  const file = join(directory, 'Caddyfile')
+  writeFileSync(
+    file,
+    `{
+      admin off
+      auto_https off
+    }
+    :${port} {
+      bind 127.0.0.1
+      ${readConfig(config, replacements)}
+    }`,
+  )
+  // Caddy 2.6 can not be told to keep its configuration to itself: it is written there, as its storage is.
+  const home = { HOME: directory, XDG_CONFIG_HOME: directory, XDG_DATA_HOME: directory }
+  await startProgram(t, 'caddy', ['run', '--config', file, '--adapter', 'caddyfile'], {
+    ...process.env,
+    ...home,
+  })
+  await untilAnswers(port)
+  return `http://127.0.0.1:${port}`
+}
