@@ -32,7 +32,8 @@ const setLifeMs = 2 * recordLifeMs
 const readRecord = `
 local replication = redis.call('INFO', 'replication')
 if not string.find(replication, 'role:master', 1, true) then return {'replica'} end
-local life = string.match(replication, 'master_replid:(%x+)')
+local field = string.find(replication, 'master_replid:', 1, true)
+local life = field and string.match(replication, '^%x+', field + 14)
 if not life then return {'unfit'} end
 local record = redis.call('GET', KEYS[1]) or ''
 local epoch, of, evicted, grace, forgotten = string.match(record, '^(%x+):(%x+):(%d+):(%d+):(%d+)$')

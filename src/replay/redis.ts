@@ -164,15 +164,15 @@ export function createRedisReplayCache(store: RedisStore, options: RedisReplayOp
     const timeoutMs = Math.max(1, claimTimeoutMs - (performance.now() - batchSinceMs))
     within(runClaims(store, claims), timeoutMs)
       .then(
-        answer => outcomesOf(answer, claims.length),
+        answer => lettersOf(answer, claims.length),
         error => {
           lost(error)
-          return undefined
+          return ''
         },
       )
-      .then(outcomes => {
+      .then(letters => {
         calls--
-        settleAll(claims, outcomes)
+        settleAll(claims, letters)
         if (batch.length > 0) flushSoon()
       })
   }
@@ -187,7 +187,7 @@ export function createRedisReplayCache(store: RedisStore, options: RedisReplayOp
         if (calls > 0 || batch.length === 0) return
         // What has not been sent yet is not spent.
         if (state.is === 'ready') flush()
-        else settleAll(batch.splice(0), undefined)
+        else settleAll(batch.splice(0), '')
       }),
     )
   }
@@ -199,16 +199,19 @@ export function createRedisReplayCache(store: RedisStore, options: RedisReplayOp
   const textOf = (ticketEpoch: Uint8Array): string =>
     epoch !== undefined && Buffer.compare(ticketEpoch, epoch) === 0 ? epochText : hex(ticketEpoch)
 
-  function settleAll(claims: readonly Claim[], outcomes: readonly ClaimOutcome[] | undefined): void {
+  function settleAll(claims: readonly Claim[], letters: string): void {
     pending -= claims.length
-    for (const [n, { settle }] of claims.entries()) settle(outcomes?.[n] ?? 'unavailable')
+    claims.forEach(({ settle }, n) => {
+      settle(outcomes[letters.charAt(n)] ?? 'unavailable')
+    })
   }
 
-  function outcomesOf(answer: unknown, count: number): ClaimOutcome[] | undefined {
+  /** A letter a claim; none at all where the store has said something else. */
+  function lettersOf(answer: unknown, count: number): string {
     const isWhole = typeof answer === 'string' && answer.length === count
     // The epoch has changed, or this is another server now: learn it, behind the handshake's back.
     if (!isWhole || answer.includes('p')) lookIn(0)
-    return isWhole ? Array.from(answer, letter => outcomes[letter] ?? 'unavailable') : undefined
+    return isWhole ? answer : ''
   }
 
   return {
