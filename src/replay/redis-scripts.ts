@@ -12,7 +12,10 @@ const script = (text: string): RedisScript => ({
   sha: createHash('sha1').update(text).digest('hex'),
 })
 
-/** What was spent is kept by the period in which its ticket ends. All gates MUST go by the same. */
+/**
+ * What was spent is kept by the period in which its ticket ends. All gates MUST go by the same: who changes it MUST change
+ * the form of the record as well, or a ticket is accepted once by the gates of either version.
+ */
 export const periodMs = 4000
 
 /** More periods than tickets can be good for, with the most that may be allowed for clocks: two hours and more. */
@@ -99,10 +102,12 @@ if not isOurs or before < grace or forgotten < over - ${mostPeriods} or forgotte
   epoch = ARGV[1]
   forgotten = over - ${mostPeriods}
 end
-for period = forgotten + 1, over do redis.call('UNLINK', ARGV[3] .. text(period)) end
+-- The record first: a script that ended between the two would leave sets that nobody needs, and none missing.
+local from = forgotten + 1
 forgotten = math.max(forgotten, over)
 redis.call('SET', KEYS[1], table.concat({epoch, life, evictions, text(grace), text(forgotten)}, ':'),
   'PXAT', text(now + ${recordLifeMs}))
+for period = from, over do redis.call('UNLINK', ARGV[3] .. text(period)) end
 
 local spent = 0
 for period = over + 1, math.floor(now / ${periodMs}) + tonumber(ARGV[4]) do
