@@ -14,6 +14,8 @@ export interface Costs {
   readonly redisClientUs: number
   /** CPU of Redis for one claim. It has one thread. */
   readonly redisClaimUs: number
+  /** CPU of Redis for one look, of which each gate makes one a second. */
+  readonly redisLookUs: number
   /** CPU of Redis for one message on the bus, and for each node that hears it. */
   readonly redisPublishUs: number
   readonly redisDeliveryUs: number
@@ -61,7 +63,7 @@ export function steady(costs: Costs, fleet: Fleet): Steady {
   const spent = rate * ticketSeconds
   const load = {
     nodeCpu: ((rate / nodes) * gateUs(costs, fleet)) / 1e6 / cores,
-    redisClaims: unrouted ? (rate * costs.redisClaimUs) / 1e6 : 0,
+    redisClaims: unrouted ? (rate * costs.redisClaimUs + nodes * costs.redisLookUs) / 1e6 : 0,
     redisBus: (busMessages * (costs.redisPublishUs + nodes * costs.redisDeliveryUs)) / 1e6,
   }
   const [first = ''] = Object.entries(load).sort(([, a], [, b]) => b - a)[0] ?? []
@@ -103,7 +105,9 @@ export function storm(costs: Costs, fleet: Fleet, lostNodes: number, pacing: Pac
   const left = nodes - lostNodes
   const clients = (sockets * lostNodes) / nodes
   const byNodes = (left * cores * 1e6) / gateUs(costs, fleet)
-  const byRedis = unrouted ? 1e6 / costs.redisClaimUs : Number.POSITIVE_INFINITY
+  const byRedis = unrouted
+    ? Math.max(0, 1e6 - left * costs.redisLookUs) / costs.redisClaimUs
+    : Number.POSITIVE_INFINITY
   // The others come and go meanwhile.
   const usual = (sockets - clients) / fleet.lifeSeconds
   const perStep = (Math.min(byNodes, byRedis) - usual) * stepSeconds
@@ -175,6 +179,7 @@ const defaults = {
   'handshake-us': '60',
   'redis-client-us': '10',
   'redis-claim-us': '5',
+  'redis-look-us': '62',
   'redis-publish-us': '5',
   'redis-delivery-us': '0.35',
   'socket-bytes': '6000',
@@ -200,6 +205,7 @@ function main(): void {
     handshakeUs: number('handshake-us'),
     redisClientUs: number('redis-client-us'),
     redisClaimUs: number('redis-claim-us'),
+    redisLookUs: number('redis-look-us'),
     redisPublishUs: number('redis-publish-us'),
     redisDeliveryUs: number('redis-delivery-us'),
     socketBytes: number('socket-bytes'),

@@ -26,7 +26,14 @@ export interface MemoryReplayCache extends ReplayCache {
  */
 export function createMemoryReplayCache(capacity: number): MemoryReplayCache {
   let nowMs = 0
-  const spent = new LRUCache<string, number>({ max: capacity + 1 })
+  /** The expiry that was overwritten last. */
+  let replacedMs = 0
+  const spent = new LRUCache<string, number>({
+    max: capacity + 1,
+    dispose(expiresAtMs, _, reason) {
+      if (reason === 'set') replacedMs = expiresAtMs
+    },
+  })
   const sweepIntervalMs = capacity / entriesPerMs
   let sweptAtMs = Number.NEGATIVE_INFINITY
   let untilSweep = claimsPerSweep
@@ -69,8 +76,13 @@ export function createMemoryReplayCache(capacity: number): MemoryReplayCache {
       if (isFull()) return spent.has(nonce) ? 'replayed' : 'full'
       // There is room, so nothing is evicted, and the size tells: to look first would be half as much work again.
       const { size } = spent
+      replacedMs = 0
       spent.set(nonce, expiresAtMs)
-      if (spent.size === size) return 'replayed'
+      if (spent.size === size) {
+        // A minter may repeat a nonce: it is kept for the ticket that ends last.
+        if (replacedMs > expiresAtMs) spent.set(nonce, replacedMs)
+        return 'replayed'
+      }
       if (size >= highWater) highWater = size + 1
       return 'fresh'
     },

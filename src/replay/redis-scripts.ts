@@ -12,7 +12,10 @@ const script = (text: string): RedisScript => ({
   sha: createHash('sha1').update(text).digest('hex'),
 })
 
-/** What was spent is kept by the period in which its ticket ends. All gates MUST go by the same. */
+/**
+ * What was spent is kept by the period in which its ticket ends. All gates MUST go by the same: who changes it MUST change
+ * the form of the record as well, or a ticket is accepted once by the gates of either version.
+ */
 export const periodMs = 4000
 
 /** More periods than tickets can be good for, with the most that may be allowed for clocks: two hours and more. */
@@ -30,10 +33,14 @@ const setLifeMs = 2 * recordLifeMs
  * on a replica, while nonces were lost.
  */
 const readRecord = `
+-- To find the name first, and plainly, takes a tenth of the time of a pattern over all of the text.
+local fieldOf = function(text, name)
+  local _, at = string.find(text, name .. ':', 1, true)
+  return at and string.match(text, '^[%w-]+', at + 1)
+end
 local replication = redis.call('INFO', 'replication')
 if not string.find(replication, 'role:master', 1, true) then return {'replica'} end
-local field = string.find(replication, 'master_replid:', 1, true)
-local life = field and string.match(replication, '^%x+', field + 14)
+local life = fieldOf(replication, 'master_replid')
 if not life then return {'unfit'} end
 local record = redis.call('GET', KEYS[1]) or ''
 local epoch, of, evicted, grace, forgotten = string.match(record, '^(%x+):(%x+):(%d+):(%d+):(%d+)$')
@@ -80,7 +87,7 @@ return 'unspent'
  * or why not.
  */
 export const lookScript = script(`${readRecord}
-local policy = string.match(redis.call('INFO', 'memory'), 'maxmemory_policy:([%w-]+)')
+local policy = fieldOf(redis.call('INFO', 'memory'), 'maxmemory_policy')
 if policy ~= 'noeviction' then
   redis.call('DEL', KEYS[1])
   return {'evicts', policy or 'unknown'}
@@ -89,7 +96,7 @@ local text = function(number) return string.format('%.0f', number) end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 redis.call('SET', KEYS[2], '', 'PXAT', text(now + 1000))
-local evictions = string.match(redis.call('INFO', 'stats'), 'evicted_keys:(%d+)')
+local evictions = fieldOf(redis.call('INFO', 'stats'), 'evicted_keys')
 
 local isOurs = of == life and evicted == evictions
 local before = isOurs and tonumber(grace) or 0
@@ -100,10 +107,12 @@ if not isOurs or before < grace or forgotten < over - ${mostPeriods} or forgotte
   epoch = ARGV[1]
   forgotten = over - ${mostPeriods}
 end
-for period = forgotten + 1, over do redis.call('UNLINK', ARGV[3] .. text(period)) end
+-- The record first: a script that ended between the two would leave sets that nobody needs, and none missing.
+local from = forgotten + 1
 forgotten = math.max(forgotten, over)
 redis.call('SET', KEYS[1], table.concat({epoch, life, evictions, text(grace), text(forgotten)}, ':'),
   'PXAT', text(now + ${recordLifeMs}))
+for period = from, over do redis.call('UNLINK', ARGV[3] .. text(period)) end
 
 local spent = 0
 for period = over + 1, math.floor(now / ${periodMs}) + tonumber(ARGV[4]) do

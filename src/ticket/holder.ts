@@ -35,7 +35,7 @@ export interface NewTicket extends TicketHolder {
 
 const isText = (value: unknown): value is string => typeof value === 'string'
 
-// More would mean milliseconds, and the format has no room for it.
+// More would mean milliseconds.
 const isSeconds = (value: unknown): boolean =>
   Number.isInteger(value) && Number(value) >= 0 && Number(value) < 2 ** 32
 

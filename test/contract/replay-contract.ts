@@ -158,6 +158,18 @@ export function replayContract(t: Test, name: string, create: Create, traits: Re
     }
   })
 
+  test('two tickets of one nonce: each is spent until its own end', 1000, async (t, subject) => {
+    const nonce = nonceOf('repeated', 0)
+    const [soonMs, lateMs] = [subject.nowMs + ttlMs / 10, subject.nowMs + ttlMs]
+    t.equal(await subject.claim(nonce, lateMs), 'fresh')
+    await subject.claim(nonce, soonMs)
+    await subject.wait(ttlMs / 5)
+    // Enough of them to sweep out what has expired.
+    await subject.claimAll(nonces('between', 500), lateMs)
+    t.equal(await subject.claim(nonce, lateMs), 'replayed', 'the end of the other is not its own')
+    t.equal(await subject.claim(nonce, soonMs), 'replayed')
+  })
+
   test('lives of different lengths, each exact', 1000, async (t, subject) => {
     const lives = [1, 2, 50, 99, 100].map((percent, index) => ({
       nonce: nonceOf('mixed', index),

@@ -96,6 +96,36 @@ t.test('claims of one turn, of many periods and epochs, and some of one nonce', 
   t.ok(Number(after) - Number(before) <= 2, 'in one call, and perhaps a look beside it')
 })
 
+t.test('tickets of another epoch, however many, do not make the gate look at its store', async t => {
+  const { port, client } = await startRedis(t)
+  const cache = await openCache(t, port)
+  // Only looks ask for the time.
+  const looks = async (): Promise<number> =>
+    Number((await client.info('commandstats')).match(/cmdstat_time:calls=(\d+)/)?.[1])
+  const [before, from] = [await looks(), performance.now()]
+  for (let n = 0; n < 2000; n++) await claimOn(cache, n, 10_000, Buffer.alloc(16, 7))
+  const most = 2 + (performance.now() - from) / 1000
+  t.ok((await looks()) - before <= most, 'not more than without them')
+  await client.flushall()
+  t.equal(await claimOn(cache, 0), 'predates')
+  while ((await claimOn(cache, 1)) === 'predates') await delay(1)
+  t.ok((await looks()) - before > 0, 'but one of the epoch that it knows does')
+})
+
+t.test('who asks waits in the same queue, and that has an end', async t => {
+  const server = await startRedis(t)
+  const cache = await openCache(t, server.port)
+  server.signal('SIGSTOP')
+  const ask = (n: number) => cache.has(nonceOf('asked', n), Date.now() + 10_000, Date.now(), cache.epoch)
+  const asked = Array.from({ length: 10_000 }, (_, n) => ask(n))
+  t.equal(claimOn(cache, 0), 'unavailable', 'at once')
+  t.equal(await ask(0), undefined)
+  t.ok((await Promise.all(asked)).every(answer => answer === undefined))
+  server.signal('SIGCONT')
+  while (cache.state.is !== 'ready') await delay(20)
+  t.equal(await claimOn(cache, 0), 'fresh', 'and it is empty again')
+})
+
 t.test('it counts what is spent, and forgets a period at a time', async t => {
   const { port, client } = await startRedis(t)
   const cache = await openCache(t, port)

@@ -1,0 +1,98 @@
+import { Redis } from 'ioredis'
+import t, { type Test } from 'tap'
+import { redisStore } from '../../src/cluster/redis-client.js'
+import type { ClaimOutcome } from '../../src/replay/contract.js'
+import { createRedisReplayCache, type RedisReplayCache } from '../../src/replay/redis.js'
+import { nonceOf } from '../contract/replay-contract.js'
+import { startRedisWithClock } from '../support/redis.js'
+
+const hour = 3600
+// Within two days: a set that the server drops while it is further ahead is what EXACTNESS.md says remains.
+const shifts = [-72 * hour, -3 * hour, -60, -5, -4, 0, 0, 0, 0, 4, 5, 5, 60, 700, 700, 3 * hour, 47 * hour]
+// What the most lenient of the gates below needs: what ended that long ago is about to be forgotten.
+const graceMs = 601_000
+
+/** Numbers that look random, the same in every run. */
+const createDice = (seed: number) => {
+  let state = seed
+  return (limit: number): number => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0
+    return Math.floor((state / 2 ** 32) * limit)
+  }
+}
+
+interface Gate {
+  readonly cache: RedisReplayCache
+  readonly skewMs: number
+}
+
+const openGate = async (t: Test, port: number, skewMs: number): Promise<Gate> => {
+  const client = new Redis(port, '127.0.0.1', { enableReadyCheck: false, enableOfflineQueue: false })
+  client.on('error', () => {})
+  await new Promise(resolve => client.once('ready', resolve))
+  const cache = createRedisReplayCache(redisStore(client), { skewMs, ttlMs: 10_000 })
+  t.teardown(() => {
+    cache.close()
+    client.disconnect()
+  })
+  await cache.look()
+  return { cache, skewMs }
+}
+
+interface Ticket {
+  readonly nonce: string
+  readonly endsAtMs: number
+  readonly epoch: Uint8Array | undefined
+  wins: number
+}
+
+t.test('random clocks, losses and looks of unequal gates: no ticket is fresh twice', async t => {
+  const seed = 0x5eed
+  t.comment(`seed ${seed}`)
+  const below = createDice(seed)
+  const server = await startRedisWithClock(t)
+  const gates: Gate[] = []
+  for (const skewMs of [0, 5000, 300_000]) gates.push(await openGate(t, server.port, skewMs))
+  const anyGate = (): Gate => gates[below(gates.length)] as Gate
+  const tickets: Ticket[] = []
+  const seen: Partial<Record<ClaimOutcome, number>> = {}
+  let shift = 0
+
+  const claim = async (ticket: Ticket): Promise<void> => {
+    const { cache, skewMs } = anyGate()
+    // The clock of the gate has stopped long ago: it would accept every ticket.
+    const outcome = await cache.claim(ticket.nonce, ticket.endsAtMs + skewMs, 0, ticket.epoch)
+    seen[outcome] = (seen[outcome] ?? 0) + 1
+    if (outcome === 'fresh') ticket.wins++
+  }
+
+  for (let step = 0; step < 3000; step++) {
+    const dice = below(100)
+    if (dice < 6) {
+      shift = shifts[below(shifts.length)] ?? 0
+      server.shiftClock(shift)
+    } else if (dice < 14) await anyGate().cache.look()
+    else if (dice === 14 && below(6) === 0)
+      await (below(2) ? server.client.flushall() : server.client.del('ticketgate:epoch'))
+    else if (dice < 35 || tickets.length === 0)
+      tickets.push({
+        nonce: nonceOf('schedule', step),
+        endsAtMs:
+          Date.now() + (below(3) ? shift * 1000 : 0) + below(30_000) - (below(2) ? graceMs + 15_000 : 0),
+        epoch: anyGate().cache.epoch,
+        wins: 0,
+      })
+    else {
+      const recent = tickets.slice(below(10) ? -20 : -300)
+      await Promise.all(
+        Array.from({ length: 1 + below(6) }, () => claim(recent[below(recent.length)] as Ticket)),
+      )
+    }
+  }
+  t.strictSame(
+    tickets.filter(({ wins }) => wins > 1),
+    [],
+  )
+  for (const outcome of ['fresh', 'replayed', 'predates'] as const)
+    t.ok((seen[outcome] ?? 0) > 50, `${outcome}: ${seen[outcome]}`)
+})
