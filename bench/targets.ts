@@ -180,6 +180,9 @@ const startRedis = async (stage: Stage): Promise<Target> => {
   return { ...target, stop: () => target.stop().then(store.stop) }
 }
 
+const noStore = 'no store takes part in it: as ticketgate'
+const sameAsTicketgate = { auth: noStore, memory: noStore, storm: noStore }
+
 /** Gates that share a Redis, whose CPU time counts as that of the first. */
 const startGatesOnRedis = async (
   stage: Pick<Stage, 'directory' | 'users'>,
@@ -194,7 +197,8 @@ const startGatesOnRedis = async (
   const nodes = await Promise.all(
     Array.from({ length: count }, async (): Promise<Target> => {
       const target = await startTicketgate(stage.directory, stage.users, { settings })
-      return { ...target, name: 'ticketgate on redis', pids: [...target.pids, store.pid] }
+      const pids = [...target.pids, store.pid]
+      return { ...target, name: 'ticketgate on redis', pids, cannot: sameAsTicketgate }
     }),
   )
   return {

@@ -31,6 +31,9 @@ export interface BusOptions {
 // What may wait for Redis: beyond it messages are dropped, and counted.
 const maxPendingBytes = 8 * 1024 * 1024
 
+// Messages of one turn of the event loop go out together, but not in packets that hold others up.
+const maxPacketBytes = 64 * 1024
+
 const pingMs = 1000
 const silenceMs = 3000
 const countEveryPings = 10
@@ -39,11 +42,12 @@ const forgetNodeMs = 60_000
 
 const packr = new Packr({ useRecords: false })
 
-/** `[node, number of messages it has sent, the message]`; without a message it only says how many there were. */
-type Packet = readonly [from: string, sent: number, message?: RelayMessage]
+/** `[node, number of messages it has sent, the last of them]`; without a message it only says how many there were. */
+type Packet = readonly [from: string, sent: number, ...messages: RelayMessage[]]
 
 /**
- * Opens the bus. Every message goes out once, packed once, whatever the number of nodes. While Redis is away nothing is
+ * Opens the bus. Every message goes out once, packed once, whatever the number of nodes, together with the others of the
+ * same turn of the event loop: a packet costs us, Redis and every node far more than a message in it. While Redis is away nothing is
  * kept for later: subscribers of other nodes miss what is said, which both sides count. Revocations are no such messages:
  * they reach every node in the end.
  */
@@ -67,6 +71,9 @@ export function openRedisBus({ url, revocations, log, clock }: BusOptions): Bus 
   let dropped = 0
   let lost = 0
   const nodes = new Map<string, { sent: number; heardMs: number }>()
+  /** Packed, for the memory that they came in is not ours. */
+  let outgoing: Buffer[] = []
+  let outgoingBytes = 0
 
   function setUp(next: boolean): void {
     if (next === isUp || closed) return
@@ -77,10 +84,31 @@ export function openRedisBus({ url, revocations, log, clock }: BusOptions): Bus 
     } else log.error({ reason }, 'Redis is away: messages reach the subscribers of this node only')
   }
 
-  function post(packet: Packet): void {
-    const bytes = packr.pack(packet)
+  function send(message: RelayMessage): void {
+    sent++
+    if (outgoing.length === 0) setImmediate(flush)
+    const packed = packr.pack(message)
+    outgoing.push(packed)
+    outgoingBytes += packed.length
+    if (outgoingBytes >= maxPacketBytes) flush()
+  }
+
+  function flush(): void {
+    if (outgoing.length > 0) post(outgoing)
+    outgoing = []
+    outgoingBytes = 0
+  }
+
+  /** Says how many messages there were until now, and the last of them. */
+  function post(messages: readonly Buffer[]): void {
+    const bytes = Buffer.concat([
+      arrayHead(2 + messages.length),
+      packr.pack(own),
+      packr.pack(sent),
+      ...messages,
+    ])
     const drop = (): void => {
-      if (packet[2] !== undefined) dropped++
+      dropped += messages.length
     }
     if (pendingBytes + bytes.length > maxPendingBytes) return drop()
     pendingBytes += bytes.length
@@ -101,7 +129,7 @@ export function openRedisBus({ url, revocations, log, clock }: BusOptions): Bus 
       ({ learnt, told }) => {
         for (const revocation of learnt) receive(revocation)
         // Those who were up all the time look there rarely.
-        for (const revocation of told) post([own, ++sent, revocation])
+        for (const revocation of told) send(revocation)
       },
       error => log.warn({ err: error }, 'the revocations of other nodes could not be read'),
     )
@@ -128,15 +156,14 @@ export function openRedisBus({ url, revocations, log, clock }: BusOptions): Bus 
   function hear(bytes: Buffer): void {
     const packet = unpack(bytes)
     if (packet === undefined) return log.warn('something that is no message came over the bus')
-    const [from, count, message] = packet
+    const [from, count, ...messages] = packet
     if (from === own) return
-    const node = nodes.get(from)
+    const before = count - messages.length
     // Of a node not heard before, nothing counts as missed.
-    const expected =
-      (node?.sent ?? (message === undefined ? count : count - 1)) + (message === undefined ? 0 : 1)
-    if (count > expected) lost += count - expected
-    nodes.set(from, { sent: Math.max(count, node?.sent ?? 0), heardMs: performance.now() })
-    if (message !== undefined) receive(message)
+    const node = nodes.get(from) ?? { sent: before, heardMs: 0 }
+    if (before > node.sent) lost += before - node.sent
+    nodes.set(from, { sent: Math.max(count, node.sent), heardMs: performance.now() })
+    for (const message of messages) receive(message)
   }
 
   function ping(): void {
@@ -154,15 +181,15 @@ export function openRedisBus({ url, revocations, log, clock }: BusOptions): Bus 
     pings++
     if (isUp === true && pings % shareEveryPings === 0) share()
     if (pings % countEveryPings !== 0) return
-    post([own, sent])
+    flush()
+    post([])
     for (const [from, node] of nodes) if (nowMs - node.heardMs > forgetNodeMs) nodes.delete(from)
   }, pingMs)
   timer.unref()
 
   return {
     send(message) {
-      sent++
-      post([own, sent, message])
+      send(message)
       if (message.type === 'revoke' && isUp === true) share()
     },
     onMessage(callback) {
@@ -171,6 +198,7 @@ export function openRedisBus({ url, revocations, log, clock }: BusOptions): Bus 
     close() {
       closed = true
       clearInterval(timer)
+      flush()
       publisher.disconnect()
       subscriber.disconnect()
     },
@@ -186,6 +214,10 @@ export function openRedisBus({ url, revocations, log, clock }: BusOptions): Bus 
   }
 }
 
+/** How an array of up to 65,535 begins in MessagePack. */
+const arrayHead = (length: number): Buffer =>
+  length < 16 ? Buffer.of(0x90 | length) : Buffer.of(0xdc, length >> 8, length & 0xff)
+
 function unpack(bytes: Buffer): Packet | undefined {
   try {
     const packet: unknown = packr.unpack(bytes)
@@ -199,7 +231,8 @@ const isPacket = (value: unknown): value is Packet =>
   Array.isArray(value) &&
   typeof value[0] === 'string' &&
   Number.isSafeInteger(value[1]) &&
-  (value.length === 2 || (value.length === 3 && isMessage(value[2])))
+  value.length >= 2 &&
+  value.slice(2).every(isMessage)
 
 function isMessage(value: unknown): value is RelayMessage {
   if (isRevocation(value)) return true

@@ -55,6 +55,31 @@ t.test('what is said on one node is heard on all, once, whoever says it', async 
     )
 })
 
+t.test('a rush of messages crosses in order and whole, many in one packet', async t => {
+  const redis = await startRedis(t)
+  const rateless = { TICKETGATE_MESSAGE_RATE: 'off' }
+  const [near, far] = [
+    await startBusNode(t, redis.port, rateless),
+    await startBusNode(t, redis.port, rateless),
+  ] as const
+  const [speaker, hearer] = [await join(near, 'theo'), await join(far, 'maggie')]
+  const published = async (): Promise<number> =>
+    Number(/cmdstat_publish:calls=(\d+)/.exec(await redis.client.info('commandstats'))?.[1])
+  const before = await published()
+  const count = 2000
+  const sizes = [1, 10, 1000, 9000]
+  const expected = Array.from({ length: count }, (_, n) => `${n} ${'x'.repeat(sizes[n % sizes.length] ?? 0)}`)
+  for (const data of expected) speaker.send({ type: 'publish', data })
+  const heard: unknown[] = []
+  while (heard.length < count) heard.push((await hearer.nextWith({ type: 'message' })).data)
+  t.strictSame(heard, expected)
+  t.ok((await published()) - before < count, 'fewer packets than messages')
+  t.strictSame(
+    [await metric(near, 'messages_dropped_total'), await metric(far, 'messages_lost_total')],
+    [0, 0],
+  )
+})
+
 t.test('another database is another deployment', async t => {
   const redis = await startRedis(t)
   const one = await startBusNode(t, redis.port)
