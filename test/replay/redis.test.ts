@@ -116,7 +116,8 @@ t.test('who asks waits in the same queue, and that has an end', async t => {
   const server = await startRedis(t)
   const cache = await openCache(t, server.port)
   server.signal('SIGSTOP')
-  const ask = (n: number) => cache.has(nonceOf('asked', n), Date.now() + 10_000, Date.now(), cache.epoch)
+  const ask = (n: number) =>
+    cache.has(nonceOf('asked', n), Date.now() + 10_000, Date.now(), cache.epoch, keyId)
   const asked = Array.from({ length: 10_000 }, (_, n) => ask(n))
   t.equal(claimOn(cache, 0), 'unavailable', 'at once')
   t.equal(await ask(0), undefined)
