@@ -42,7 +42,7 @@ t.test('the package has what is built and what is documented, and nothing else',
   t.strictSame(
     paths.filter(
       path =>
-        !/^(dist\/|src\/.*\.(md|json|yaml)$|test\/interop\/mint\.|test\/proxy\/[\w-]+\.(conf|cfg)$|[A-Z]+(\.md)?$|package\.json$)/.test(
+        !/^(dist\/|src\/.*\.(md|json|yaml)$|test\/interop\/mint\.|test\/proxy\/[\w-]+\.(conf|cfg|caddyfile)$|[A-Z]+(\.md)?$|package\.json$)/.test(
           path,
         ),
     ),
