@@ -39,9 +39,6 @@ const claimTimeoutMs = 500
 // What waits at most: a store that has slowed down shall not fill our memory.
 const maxPending = 10_000
 
-// How many turns of the event loop claims are gathered for, while there are more in every turn.
-const maxTurns = 3
-
 // One script keeps the store busy for a millisecond or so at most.
 const maxBatch = 200
 
@@ -187,18 +184,18 @@ export function createRedisReplayCache(store: RedisStore, options: RedisReplayOp
   }
 
   /**
-   * As soon as a turn of the event loop has brought nobody new, or after some: a call costs as much as thirty claims, and
-   * a turn in which nothing happens takes some microseconds.
+   * After the next turn of the event loop: whoever came while this one went on is here then as well. A call costs as
+   * much as ten claims, and a turn in which nothing happens takes some microseconds.
    */
-  function flushSoon(turns = maxTurns): void {
-    const { length } = batch
-    setImmediate(() => {
-      if (calls > 0 || batch.length === 0) return
-      // What has not been sent yet is not spent.
-      if (state.is !== 'ready') settleAll(batch.splice(0), '')
-      else if (turns > 1 && batch.length > length) flushSoon(turns - 1)
-      else flush()
-    })
+  function flushSoon(): void {
+    setImmediate(() =>
+      setImmediate(() => {
+        if (calls > 0 || batch.length === 0) return
+        // What has not been sent yet is not spent.
+        if (state.is === 'ready') flush()
+        else settleAll(batch.splice(0), '')
+      }),
+    )
   }
 
   /** The period in which a ticket ends by its own word: what we add to its life for clocks is not the same for all gates. */
