@@ -47,9 +47,9 @@ type Packet = readonly [from: string, sent: number, ...messages: RelayMessage[]]
 
 /**
  * Opens the bus. Every message goes out once, packed once, whatever the number of nodes, together with the others of the
- * same turn of the event loop: a packet costs us, Redis and every node far more than a message in it. While Redis is away nothing is
- * kept for later: subscribers of other nodes miss what is said, which both sides count. Revocations are no such messages:
- * they reach every node in the end.
+ * same turn of the event loop: a packet costs us, Redis and every node far more than a message in it. While Redis is away
+ * nothing is kept for later: subscribers of other nodes miss what is said, which both sides count. Revocations are no
+ * such messages: they reach every node in the end.
  */
 export function openRedisBus({ url, revocations, log, clock }: BusOptions): Bus {
   const own = randomBytes(12).toString('base64url')

@@ -1,7 +1,8 @@
 /**
- * As much of MessagePack (https://github.com/msgpack/msgpack/blob/master/spec.md) as claims are made of. Every handshake
- * reads one map of them and every ticket writes one, of types that are known beforehand: a general library takes three
- * times as long for that (npx tsx bench/core.ts).
+ * As much of MessagePack (https://github.com/msgpack/msgpack/blob/master/spec.md) as claims are made of. A reader that is
+ * asked for one type after another can not build anything else: no extensions, no nesting, no text that is not UTF-8.
+ * Both work in place, in a ticket's own bytes: claims are written in half the time that msgpackr and a copy took, and
+ * read and checked in seven tenths.
  */
 
 /** Thrown for bytes that are not what was asked for, and for want of room. */
