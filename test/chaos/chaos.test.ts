@@ -17,7 +17,7 @@ const { values } = parseArgs({
   options: { seconds: { type: 'string' }, seed: { type: 'string' } },
   strict: false,
 })
-const seconds = Number(values.seconds ?? 40)
+const seconds = Number(values.seconds ?? 120)
 const seed = Number(values.seed ?? randomInt(2 ** 31))
 const nodeCount = 3
 const clients = 12
