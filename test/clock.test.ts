@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import t from 'tap'
-import { clock, toSeconds } from '../src/clock.js'
+import { clock, createClock, startClock, toSeconds } from '../src/clock.js'
 import { startThread } from './support/thread.js'
 
 t.test('it is Unix time, with fractions, and never goes backwards', async t => {
@@ -29,4 +29,64 @@ t.test('all threads of a process have the one clock, whenever they were started'
     }
   t.pass('what one has read, another has not before it')
   await Promise.all(threads.map(thread => thread.terminate()))
+})
+
+const bootMs = 1_000_000_000
+const hourMs = 3_600_000
+
+/** A machine whose clocks a test sets. */
+const machine = () => {
+  const at = { monotonic: 0, slept: 0, systemOff: 0, uptimeOff: 0 }
+  const sources = {
+    monotonicMs: () => at.monotonic,
+    uptimeMs: () => 5000 + at.monotonic + at.slept + at.uptimeOff,
+    systemMs: () => bootMs + at.monotonic + at.slept + at.systemOff,
+  }
+  const state = startClock(sources)
+  return { at, sources, state, read: createClock(sources, state) }
+}
+
+t.test('the time for which the machine slept is made up for', async t => {
+  const { at, sources, state, read } = machine()
+  at.monotonic = 1
+  t.equal(read(), bootMs + 1)
+  at.slept = 8 * hourMs
+  at.monotonic = 1000
+  t.equal(read(), bootMs + 1000, 'not yet looked')
+  at.monotonic = 1001
+  t.equal(read(), bootMs + 8 * hourMs + 1001)
+  t.equal(createClock(sources, state)(), read(), 'a thread that starts later has the same time')
+  at.slept += 1999
+  at.monotonic = 2001
+  t.equal(read(), bootMs + 8 * hourMs + 2001, 'too little to tell from a coarse uptime')
+  at.slept += 1
+  at.monotonic = 3001
+  t.equal(read(), bootMs + 8 * hourMs + 5001, 'but it adds up')
+})
+
+t.test('nothing else moves it', async t => {
+  const steps = [
+    ['the system clock set ahead', { systemOff: hourMs }],
+    ['the system clock set back', { systemOff: -hourMs }],
+    ['an uptime from elsewhere', { uptimeOff: 1000 * hourMs }],
+    ['an uptime that went back', { uptimeOff: -hourMs }],
+    ['no uptime', { uptimeOff: Number.NaN, slept: hourMs }],
+    ['asleep, and the system clock set back by as much', { slept: hourMs, systemOff: -hourMs }],
+  ] as const
+  for (const [name, step] of steps) {
+    const { at, read } = machine()
+    read()
+    Object.assign(at, step)
+    at.monotonic = 10_000
+    t.equal(read(), bootMs + 10_000, name)
+  }
+})
+
+t.test('it goes on by no more than the system clock has', async t => {
+  const { at, read } = machine()
+  read()
+  Object.assign(at, { monotonic: 1000, slept: hourMs, uptimeOff: hourMs })
+  t.equal(read(), bootMs + hourMs + 1000, 'the uptime counts twice')
+  Object.assign(at, { monotonic: 2000, slept: 2 * hourMs, systemOff: -hourMs })
+  t.equal(read(), bootMs + hourMs + 2000, 'the system clock was set back as well')
 })

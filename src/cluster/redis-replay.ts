@@ -29,14 +29,14 @@ export async function openRedisReplay(config: Config, log: Log): Promise<OpenRep
   const cache = createRedisReplayCache(redisStore(client), {
     skewMs,
     ttlMs: config.ticketTtlSeconds * 1000,
+    clock,
     onState: state => tell(state, log),
-    onClock(storeMs) {
-      const offMs = clock() - storeMs
+    onClock(aheadMs) {
       const wasOff = isOff
-      isOff = Math.abs(offMs) > skewMs + 1000
+      isOff = Math.abs(aheadMs) > skewMs + 1000
       if (isOff && !wasOff)
         log.warn(
-          { offMs },
+          { offMs: -aheadMs },
           'the clock of this gate and that of Redis differ by more than TICKETGATE_CLOCK_SKEW_SECONDS: tickets of other gates may be refused',
         )
     },
@@ -57,5 +57,9 @@ export async function openRedisReplay(config: Config, log: Log): Promise<OpenRep
 function tell(state: StoreState, log: Log): void {
   if (state.is === 'ready') log.info('Redis answers: tickets are accepted')
   else if (state.is === 'evicts') log.error(`no ticket is accepted: ${evicts(state.policy)}`)
+  else if (state.is === 'behind')
+    log.error(
+      `no ticket is accepted: the clock of this gate is ${state.seconds} s behind that of Redis. Set both right, and start the gate anew: a running one does not follow its system clock`,
+    )
   else log.error({ reason: state.reason }, 'Redis does not answer: no ticket is accepted until it does')
 }

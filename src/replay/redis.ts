@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import type { Clock } from '../clock.js'
 import type { ClaimOutcome, StoreReplayCache } from './contract.js'
 import { claimScript, hasScript, lookScript, periodMs, type RedisScript } from './redis-scripts.js'
 
@@ -21,17 +22,23 @@ export interface RedisReplayOptions {
   readonly skewMs: number
   /** How long its own tickets live. Those that live longer are kept as well, and not counted. */
   readonly ttlMs: number
+  /** The time that its own tickets are minted at. */
+  readonly clock: Clock
   /** Told when the store can, or can no longer, be relied on, and why. */
   readonly onState?: (state: StoreState) => void
   /** Told how far the store's clock is ahead of ours, at every look. */
-  readonly onClock?: (storeMs: number) => void
+  readonly onClock?: (aheadMs: number) => void
 }
 
-/** `ready`, or why tickets are refused. `evicts` is for the operator to mend; the others may pass by themselves. */
+/**
+ * `ready`, or why tickets are refused. `evicts` is for the operator to mend, and `behind`: our clock is so far behind the
+ * store's that a ticket would be forgotten before it is minted. That the store is unreachable may pass by itself.
+ */
 export type StoreState =
   | { readonly is: 'ready' }
   | { readonly is: 'unreachable'; readonly reason: string }
   | { readonly is: 'evicts'; readonly policy: string }
+  | { readonly is: 'behind'; readonly seconds: number }
 
 /** How long a handshake waits for the store. */
 const claimTimeoutMs = 500
@@ -151,7 +158,10 @@ export function createRedisReplayCache(store: RedisStore, options: RedisReplayOp
     epoch = Buffer.from(epochText, 'hex')
     if (counts) size = Number(spent)
     if (size > highWater) highWater = size
-    options.onClock?.(Number(storeMs))
+    const aheadMs = Number(storeMs) - options.clock()
+    options.onClock?.(aheadMs)
+    if (aheadMs > options.ttlMs + graceMs)
+      return setState({ is: 'behind', seconds: Math.round(aheadMs / 1000) })
     setState({ is })
   }
 

@@ -30,7 +30,11 @@ const openGate = async (t: Test, port: number, skewMs: number): Promise<Gate> =>
   const client = new Redis(port, '127.0.0.1', { enableReadyCheck: false, enableOfflineQueue: false })
   client.on('error', () => {})
   await new Promise(resolve => client.once('ready', resolve))
-  const cache = createRedisReplayCache(redisStore(client), { skewMs, ttlMs: 10_000 })
+  const cache = createRedisReplayCache(redisStore(client), {
+    skewMs,
+    ttlMs: 10_000,
+    clock: () => Number.POSITIVE_INFINITY,
+  })
   t.teardown(() => {
     cache.close()
     client.disconnect()

@@ -11,11 +11,15 @@ import { startRedis, startRedisWithClock } from '../support/redis.js'
 const keyId = 1
 
 /** A cache on a real server. */
-const openCache = async (t: Test, port: number, skewMs = 0, ttlMs = 10_000): Promise<RedisReplayCache> => {
+const openCache = async (
+  t: Test,
+  port: number,
+  { skewMs = 0, ttlMs = 10_000, clock = Date.now } = {},
+): Promise<RedisReplayCache> => {
   const client = new Redis(port, '127.0.0.1', { enableReadyCheck: false, enableOfflineQueue: false })
   client.on('error', () => {})
   await new Promise(resolve => client.once('ready', resolve))
-  const cache = createRedisReplayCache(redisStore(client), { skewMs, ttlMs })
+  const cache = createRedisReplayCache(redisStore(client), { skewMs, ttlMs, clock })
   t.teardown(() => {
     cache.close()
     client.disconnect()
@@ -36,7 +40,7 @@ replayContract(
   async () => {
     await server.client.flushall()
     // The suite moves its own time; the store goes by the real one, and keeps what was spent for all of the test.
-    const cache = await openCache(t, server.port, 1e6)
+    const cache = await openCache(t, server.port, { skewMs: 1e6 })
     const aheadMs = Date.now() - startMs
     return {
       cache: {
@@ -155,7 +159,8 @@ t.test('the clock of the store jumps: nobody enters twice, and it goes on', asyn
   ] as const)
     await t.test(name, async t => {
       const server = await startRedisWithClock(t)
-      const cache = await openCache(t, server.port)
+      // Whatever the gate makes of the difference, the store has to stand it.
+      const cache = await openCache(t, server.port, { clock: () => Number.POSITIVE_INFINITY })
       const { epoch } = cache
       t.equal(await claimOn(cache, 0, 20_000), 'fresh')
       for (const seconds of jumps) {
@@ -169,6 +174,24 @@ t.test('the clock of the store jumps: nobody enters twice, and it goes on', asyn
       const hoursOff = Math.max(0, jumps.at(-1) ?? 0) / 60 / minute
       t.equal(await claimOn(cache, 1, 20_000 + hoursOff * 3_600_000), 'fresh', 'a ticket of now')
     })
+})
+
+t.test('a gate behind the store by more than its tickets live says so, and mints none', async t => {
+  const { port } = await startRedis(t)
+  const [ttlMs, skewMs, graceMs, lifeMs] = [10_000, 2000, 5000, 60_000]
+  let behindMs = ttlMs + graceMs - 1000
+  const cache = await openCache(t, port, { ttlMs, skewMs, clock: () => Date.now() - behindMs })
+  const { epoch } = cache
+  t.same(cache.state, { is: 'ready' })
+  t.equal(await claimOn(cache, 0, lifeMs), 'fresh')
+  behindMs = ttlMs + graceMs + 1000
+  await cache.look()
+  t.same(cache.state, { is: 'behind', seconds: 16 })
+  t.equal(cache.epoch, undefined)
+  t.equal(await claimOn(cache, 1, lifeMs, epoch), 'unavailable')
+  behindMs = 0
+  while (cache.state.is !== 'ready') await delay(20)
+  t.strictSame([await claimOn(cache, 0, lifeMs), await claimOn(cache, 1, lifeMs)], ['replayed', 'fresh'])
 })
 
 t.test('a new life of the store accepts nothing of an older one', async t => {
@@ -280,7 +303,7 @@ t.test('what the database holds beside it is left alone', async t => {
 t.test('gates that allow different amounts for clocks keep what was spent for the same time', async t => {
   const { port, client } = await startRedis(t)
   const strict = await openCache(t, port)
-  const lenient = await openCache(t, port, 60_000)
+  const lenient = await openCache(t, port, { skewMs: 60_000 })
   await strict.look()
   t.strictSame(strict.epoch, lenient.epoch)
   const endsAtMs = Date.now() + 300
