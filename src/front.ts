@@ -68,7 +68,7 @@ export interface FrontParts {
 export interface Front {
   /** @throws StartupError `port_unavailable` */
   listen(port: number, sharing: PortSharing): Promise<number>
-  /** Takes no new tickets or sockets and closes what is open in paced batches; then the listener. */
+  /** Takes no new tickets or sockets and closes what is open in paced batches; then the listener. Once is enough. */
   drain(): Promise<void>
   /** Closes at once all that is open. */
   close(): void
@@ -84,11 +84,17 @@ export interface Front {
 export async function createFront(config: Config, log: Log, parts: FrontParts): Promise<Front> {
   const { keys, replay, store, caps, hasher, revocations, relay } = parts
   let draining = false
-  let drained: Promise<void> | undefined
   const isDraining = (): boolean => draining
   const counters = createCounters()
   const table = createSocketTable()
   const node = config.node ?? ''
+  const snapshot = (): Snapshot => ({
+    counters,
+    connections: table.size,
+    loginsPending: hasher.pending,
+  })
+  const scope = config.threads > 1 ? 'thread' : 'server'
+  const page = config.console === 'on' ? consoleRoutes({ scope, snapshot, replay }) : []
   const provider =
     config.jwksUrl === undefined ? undefined : await openProviderKeys(config.jwksUrl, { log, counters })
 
@@ -137,15 +143,7 @@ export async function createFront(config: Config, log: Log, parts: FrontParts): 
     }),
   )
 
-  const snapshot = (): Snapshot => ({
-    counters,
-    connections: table.size,
-    loginsPending: hasher.pending,
-  })
-  if (config.console === 'on') {
-    const scope = config.threads > 1 ? 'thread' : 'server'
-    for (const route of consoleRoutes({ scope, snapshot, replay })) server.route(route)
-  }
+  for (const route of page) server.route(route)
 
   const verify = (ticket: string, nowMs: number) => verifyTicket(ticket, keys.ring(), nowMs, keys.policy)
   const isRevoked = ({ claims, authorizedAtSeconds }: VerifiedTicket): boolean =>
@@ -185,7 +183,7 @@ export async function createFront(config: Config, log: Log, parts: FrontParts): 
     log,
     relay,
     embedding,
-    renew: createRenewal({ admission, table, embedding, clock }),
+    renew: createRenewal({ admission, table, embedding, clock, log }),
     identify: createFirstMessage({
       check,
       caps,
@@ -250,7 +248,7 @@ export async function createFront(config: Config, log: Log, parts: FrontParts): 
       listener = await listen(app, { host: config.host, port, sharing, variable: 'TICKETGATE_PORT', log })
       return listener.port
     },
-    drain: () => (drained ??= drain()),
+    drain,
     close,
     deliver,
     snapshot,

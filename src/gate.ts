@@ -8,7 +8,9 @@ import type { Config } from './config.js'
 import { createFront } from './front.js'
 import { createOperator, serverApi } from './operator.js'
 import { connectionLimits, createConnectionCaps } from './ops/caps.js'
+import { type Closers, createClosers } from './ops/closers.js'
 import type { Log } from './ops/log.js'
+import type { Snapshot } from './ops/metrics.js'
 import { keepHighWater, openKeys } from './ops/outside-keys.js'
 import { createRateLimiter } from './ops/rate.js'
 import type { RevocationFile } from './ops/revocation-file.js'
@@ -49,12 +51,27 @@ async function buildOne(
   log: Log,
   handlers: GateHandlers<unknown> | undefined,
 ): Promise<Gate> {
+  const closers = createClosers()
+  try {
+    return await openOne(config, log, handlers, closers)
+  } catch (error) {
+    closers.close()
+    throw error
+  }
+}
+
+async function openOne(
+  config: Config,
+  log: Log,
+  handlers: GateHandlers<unknown> | undefined,
+  closers: Closers,
+): Promise<Gate> {
   const revocationFile = await openRevocations(config)
   const bootKey = createBootKey(config.node)
-  const highWater = await keepHighWater(config, log)
-  const keys = openKeys(config, bootKey, log, highWater?.view)
-  const { replay, store, close: closeReplay } = await openReplayCache(config, log)
-  const bus = openBus(config, log, revocationFile)
+  const highWater = closers.add(await keepHighWater(config, log))
+  const keys = closers.add(openKeys(config, bootKey, log, highWater?.view))
+  const { replay, store } = closers.add(await openReplayCache(config, log))
+  const bus = closers.add(openBus(config, log, revocationFile))
   const front = await createFront(config, log, {
     keys,
     replay,
@@ -77,20 +94,13 @@ async function buildOne(
     },
     clock,
   })
-  const admin = createAdmin(config, log, { replay, bus, operator, snapshot: async () => front.snapshot() })
-
-  function close(): void {
-    closeReplay()
-    bus?.close()
-    keys.close()
-    highWater?.close()
-    admin.close()
-  }
+  const snapshot = async (): Promise<Snapshot> => front.snapshot()
+  const admin = closers.add(createAdmin(config, log, { replay, bus, operator, snapshot }))
 
   let drained: Promise<void> | undefined
   async function drain(): Promise<void> {
     await front.drain()
-    close()
+    closers.close()
     log.info('stopped')
   }
 
@@ -102,7 +112,7 @@ async function buildOne(
         return { url: urlOf(config, port), adminUrl: await admin.listen() }
       } catch (error) {
         front.close()
-        close()
+        closers.close()
         throw error
       }
     },

@@ -9,6 +9,7 @@ import type { Config } from '../config.js'
 import { StartupError } from '../errors.js'
 import { createOperator, serverApi } from '../operator.js'
 import { connectionLimits } from '../ops/caps.js'
+import { type Closers, createClosers } from '../ops/closers.js'
 import { listen } from '../ops/listener.js'
 import type { Log } from '../ops/log.js'
 import { createCounters, type Snapshot, sumSnapshots } from '../ops/metrics.js'
@@ -67,6 +68,9 @@ interface Thread {
   readonly deliveries: Map<number, (reached: number) => void>
   /** What it counted, as far as is known: it outlives the thread. */
   last: Snapshot
+  /** Whether it has come to listen: only then is another to take its place when it dies. */
+  serves: boolean
+  readonly ended: Promise<void>
 }
 
 /**
@@ -80,9 +84,19 @@ export async function buildThreads(
   log: Log,
   workerFile: URL = new URL('./worker.js', import.meta.url),
 ): Promise<Gate> {
+  const closers = createClosers()
+  try {
+    return await openThreads(config, log, workerFile, closers)
+  } catch (error) {
+    closers.close()
+    throw error
+  }
+}
+
+async function openThreads(config: Config, log: Log, workerFile: URL, closers: Closers): Promise<Gate> {
   const memory = shareReplayMemory(config)
-  const { replay, close: closeReplay } = await openSharedReplay(config, log, memory)
-  const highWater = await keepHighWater(config, log)
+  const { replay } = closers.add(await openSharedReplay(config, log, memory))
+  const highWater = closers.add(await keepHighWater(config, log))
   const revocationFile = await openRevocations(config)
   const bus = openBus(config, log, revocationFile)
   const busState = new SharedArrayBuffer(4)
@@ -104,16 +118,29 @@ export async function buildThreads(
   const threads: Thread[] = []
   let retired: Snapshot = { counters: createCounters(), connections: 0, loginsPending: 0 }
   let port = 0
-  let draining = false
-  let releasePort = (): void => {}
+  let drained: Promise<void> | undefined
+  const isDraining = (): boolean => drained !== undefined
+  /** Threads that are not ready yet: a drain waits for them, for it could not end them half way. */
+  const starts = new Set<Promise<Thread>>()
 
-  /** Starts thread `index` and resolves when it is ready to listen. */
-  async function startThread(index: number): Promise<void> {
+  function startThread(index: number): Promise<Thread> {
+    const starting = openThread(index).finally(() => starts.delete(starting))
+    starts.add(starting)
+    return starting
+  }
+
+  /**
+   * Starts thread `index` and resolves when it is ready to listen.
+   * @throws what it failed of, once it has ended
+   */
+  async function openThread(index: number): Promise<Thread> {
     const worker = new Worker(workerFile, { workerData: { ...start, thread: index } satisfies WorkerStart })
     const thread: Thread = {
       worker,
       deliveries: new Map(),
       last: { counters: createCounters(), connections: 0, loginsPending: 0 },
+      serves: false,
+      ended: new Promise(resolve => worker.once('exit', () => resolve())),
     }
     worker.on('message', (message: FromWorker) => {
       if (message.type === 'snapshot' || message.type === 'drained') thread.last = message.snapshot
@@ -125,40 +152,60 @@ export async function buildThreads(
       if (threads[index] === thread) delete threads[index]
       forgetThread(limits, index)
       for (const settle of thread.deliveries.values()) settle(0)
-      if (!draining && port !== 0) replaceThread(index)
+      if (thread.serves && !isDraining()) replaceThread(index)
     })
-    await answer(worker, 'ready')
+    try {
+      await answer(thread, 'ready')
+    } catch (error) {
+      await thread.ended
+      throw error
+    }
     threads[index] = thread
+    return thread
   }
 
   function replaceThread(index: number): void {
     log.warn({ thread: index }, 'starting another thread in its place')
     setTimeout(async () => {
-      if (draining) return
+      if (isDraining()) return
       try {
-        await startThread(index)
-        await listenOn(index)
+        const thread = await startThread(index)
+        if (isDraining()) return
+        await listenOn(thread)
         log.info({ thread: index }, 'another thread serves in its place')
       } catch (error) {
         log.error({ err: error, thread: index }, 'could not start a thread')
-        if (!draining) replaceThread(index)
+        if (!isDraining()) replaceThread(index)
       }
     }, restartDelayMs)
   }
 
-  async function listenOn(index: number): Promise<void> {
-    const worker = threads[index]?.worker
-    if (worker === undefined) return
+  /**
+   * Lets a thread listen.
+   * @throws what it failed of, once it has ended
+   */
+  async function listenOn(thread: Thread): Promise<void> {
     const revocations = revocationFile.revocations.list(toSeconds(clock()))
-    worker.postMessage({ type: 'listen', port, revocations } satisfies ToWorker)
-    await answer(worker, 'listening')
+    thread.worker.postMessage({ type: 'listen', port, revocations } satisfies ToWorker)
+    try {
+      await answer(thread, 'listening')
+      thread.serves = true
+    } catch (error) {
+      await thread.ended
+      throw error
+    }
+  }
+
+  async function endThread({ worker, ended }: Thread): Promise<void> {
+    worker.postMessage({ type: 'drain' } satisfies ToWorker)
+    await ended
   }
 
   async function snapshot(): Promise<Snapshot> {
     const live = threads.filter(thread => thread !== undefined)
     await Promise.all(
       live.map(thread => {
-        const answered = answer(thread.worker, 'snapshot').catch(() => {})
+        const answered = answer(thread, 'snapshot').catch(() => {})
         thread.worker.postMessage({ type: 'snapshot' } satisfies ToWorker)
         return answered
       }),
@@ -188,23 +235,25 @@ export async function buildThreads(
     return reached.reduce((sum, count) => sum + count, 0)
   }
 
-  const closeBridge = bus && bridge(bus, createRelay(start.relay))
+  if (bus !== undefined) closers.add(bridge(bus, createRelay(start.relay)))
 
   /** Carries messages between the threads here and the other nodes, on one connection for all. */
-  function bridge(bus: Bus, relay: Relay): () => void {
+  function bridge(bus: Bus, relay: Relay): { close(): void } {
     relay.onMessage(bus.send)
     bus.onMessage(message => {
       if (message.type === 'publish') return relay.send(message)
       revocationFile.revocations.add(message, toSeconds(clock()))
-      deliver([message])
+      void deliver([message])
       saveRevocations(revocationFile, log)
     })
     const timer = setInterval(() => Atomics.store(new Int32Array(busState), 0, bus.isUp ? 1 : 0), 100)
     timer.unref()
-    return () => {
-      clearInterval(timer)
-      relay.close()
-      bus.close()
+    return {
+      close() {
+        clearInterval(timer)
+        relay.close()
+        bus.close()
+      },
     }
   }
 
@@ -217,37 +266,21 @@ export async function buildThreads(
     },
     clock,
   })
-  const admin = createAdmin(config, log, { replay, bus, operator, snapshot })
+  const admin = closers.add(createAdmin(config, log, { replay, bus, operator, snapshot }))
 
   // Only the main thread is told of signals, and SIGHUP without a listener would end the process.
   const passHangup = (): void => {
     for (const thread of threads) thread?.worker.postMessage({ type: 'hangup' } satisfies ToWorker)
   }
-  if (config.ticketKeysFile !== undefined) process.on('SIGHUP', passHangup)
-
-  function close(): void {
-    process.removeListener('SIGHUP', passHangup)
-    closeReplay()
-    closeBridge?.()
-    highWater?.close()
-    admin.close()
-    releasePort()
+  if (config.ticketKeysFile !== undefined) {
+    process.on('SIGHUP', passHangup)
+    closers.add({ close: () => process.removeListener('SIGHUP', passHangup) })
   }
 
-  let drained: Promise<void> | undefined
   async function drain(): Promise<void> {
-    draining = true
-    await Promise.all(
-      threads
-        .filter(thread => thread !== undefined)
-        .map(async ({ worker }) => {
-          const ended = once(worker, 'exit')
-          worker.postMessage({ type: 'drain' } satisfies ToWorker)
-          await ended
-        }),
-    )
-    close()
-    log.info('stopped')
+    const late = [...starts].map(start => start.then(endThread, () => {}))
+    await Promise.all([...threads.filter(thread => thread !== undefined).map(endThread), ...late])
+    closers.close()
   }
 
   /** Whoever asks again, waits for the same end. */
@@ -260,27 +293,37 @@ export async function buildThreads(
     ...serverApi(operator),
     async listen() {
       try {
-        ;[port, releasePort] = await reservePort(config, log)
-        await Promise.all(Array.from({ length: config.threads }, (_, index) => startThread(index)))
-        await Promise.all(threads.map((_, index) => listenOn(index)))
+        const reserved = closers.add(await reservePort(config, log))
+        port = reserved.port
+        const started = await all(Array.from({ length: config.threads }, (_, index) => startThread(index)))
+        await all(started.map(listenOn))
         return { url: urlOf(config, port), adminUrl: await admin.listen() }
       } catch (error) {
         await end()
         throw error
       }
     },
-    drain: end,
+    async drain() {
+      await end()
+      log.info('stopped')
+    },
   }
+}
+
+/** What all give, once none is under way any more; or the first reason of those that failed. */
+async function all<T>(promises: readonly Promise<T>[]): Promise<T[]> {
+  await Promise.allSettled(promises)
+  return Promise.all(promises)
 }
 
 /**
  * Waits for one message of a type.
  * @throws StartupError when the thread says that it failed, Error when it ends
  */
-function answer(worker: Worker, type: FromWorker['type']): Promise<void> {
+function answer({ worker, ended }: Thread, type: FromWorker['type']): Promise<void> {
   return new Promise((resolve, reject) => {
     const settle = (act: () => void): void => {
-      worker.off('message', onMessage).off('exit', onExit)
+      worker.off('message', onMessage)
       act()
     }
     const onMessage = (message: FromWorker): void => {
@@ -288,8 +331,8 @@ function answer(worker: Worker, type: FromWorker['type']): Promise<void> {
       else if (message.type === 'failed')
         settle(() => reject(new StartupError(message.code, message.message)))
     }
-    const onExit = (): void => settle(() => reject(new Error('the thread ended')))
-    worker.on('message', onMessage).on('exit', onExit)
+    worker.on('message', onMessage)
+    ended.then(() => settle(() => reject(new Error('the thread ended'))))
   })
 }
 
@@ -299,7 +342,7 @@ function answer(worker: Worker, type: FromWorker['type']): Promise<void> {
  * namespace of Unix sockets, which Linux keeps per network namespace as it does ports, closes the gap: of two
  * processes that start at once, one does not get it.
  */
-async function reservePort(config: Config, log: Log): Promise<readonly [port: number, release: () => void]> {
+async function reservePort(config: Config, log: Log): Promise<{ readonly port: number; close(): void }> {
   const probe = App()
   const { host, port: asked } = config
   const { port, close } = await listen(probe, {
@@ -310,7 +353,7 @@ async function reservePort(config: Config, log: Log): Promise<readonly [port: nu
     log,
   })
   try {
-    if (process.platform !== 'linux') return [port, () => {}]
+    if (process.platform !== 'linux') return { port, close() {} }
     const name = createServer().listen(`\0ticketgate-port-${port}`)
     await once(name, 'listening').catch(() => {
       throw new StartupError(
@@ -318,7 +361,7 @@ async function reservePort(config: Config, log: Log): Promise<readonly [port: nu
         `cannot listen on ${host} port ${port}: another ticketgate is starting on it. Stop it, or set TICKETGATE_PORT.`,
       )
     })
-    return [port, () => name.close()]
+    return { port, close: () => name.close() }
   } finally {
     close()
     probe.close()

@@ -3,6 +3,7 @@ import { clock, toSeconds } from '../clock.js'
 import { StartupError } from '../errors.js'
 import { createFront } from '../front.js'
 import { connectionLimits } from '../ops/caps.js'
+import { createClosers } from '../ops/closers.js'
 import { createLog } from '../ops/log.js'
 import { openKeys } from '../ops/outside-keys.js'
 import { openSpentMemory } from '../parts.js'
@@ -34,12 +35,16 @@ const tell = (message: FromWorker): void => port.postMessage(message)
 
 const bootKey = ticketKey(bootKeyId, bootSecret, config.node)
 
+// Whatever is open keeps the thread.
+const closers = createClosers()
+closers.add(port)
+
 try {
-  const { replay, store, close } =
+  const { replay, store } =
     memory === undefined
-      ? await openRedisReplay(config, log)
-      : { replay: openSpentMemory(memory), store: undefined, close() {} }
-  const keys = openKeys(config, bootKey, log, highWater)
+      ? closers.add(await openRedisReplay(config, log))
+      : { replay: openSpentMemory(memory), store: undefined }
+  const keys = closers.add(openKeys(config, bootKey, log, highWater))
   const revocations = createRevocations()
   const front = await createFront(config, log, {
     keys,
@@ -53,21 +58,15 @@ try {
     handlers: undefined,
     isBusUp:
       config.redisUrl === undefined ? undefined : () => Atomics.load(new Int32Array(busState), 0) === 1,
-    relay: createRelay(relay),
+    relay: closers.add(createRelay(relay)),
   })
-
-  const end = (): void => {
-    keys.close()
-    close()
-    port.close()
-  }
 
   // An open uWS loop in a thread that ends takes the process with it, so a fault closes it first. What was spent is in
   // memory that all threads share; the main thread starts another in this one's place.
   process.on('uncaughtException', error => {
     log.fatal({ err: error }, 'a thread failed')
     front.close()
-    end()
+    closers.close()
   })
 
   port.on('message', (message: ToWorker) => {
@@ -82,25 +81,27 @@ try {
       tell({ type: 'delivered', id: message.id, reached })
     } else if (message.type === 'hangup') process.emit('SIGHUP')
     else if (message.type === 'snapshot') tell({ type: 'snapshot', snapshot: front.snapshot() })
-    else
-      front.drain().then(() => {
-        tell({ type: 'drained', snapshot: front.snapshot() })
-        end()
-      })
+    else void drain()
   })
-  tell({ type: 'ready' })
+
+  const drain = async (): Promise<void> => {
+    await front.drain()
+    tell({ type: 'drained', snapshot: front.snapshot() })
+    closers.close()
+  }
 
   const fail = (error: unknown): void => {
     front.close()
-    end()
     refuse(error)
   }
+  tell({ type: 'ready' })
 } catch (error) {
   refuse(error)
-  port.close()
 }
 
+/** Says why this thread can not serve, and ends it. */
 function refuse(error: unknown): void {
+  if (error instanceof StartupError) tell({ type: 'failed', code: error.code, message: error.message })
+  closers.close()
   if (!(error instanceof StartupError)) throw error
-  tell({ type: 'failed', code: error.code, message: error.message })
 }

@@ -1,4 +1,5 @@
 import type { Revocation } from '../cluster/relay.js'
+import type { Log } from '../ops/log.js'
 import type { CloseReason } from '../ops/metrics.js'
 import { closeCode } from '../protocol.js'
 import type { Socket } from './session.js'
@@ -107,6 +108,12 @@ export function endWith(ws: Socket, reason: CloseReason, code: number, text: str
   if (!isOpen(ws)) return
   ws.getUserData().session.closeReason = reason
   ws.end(code, text)
+}
+
+/** Closes a socket on whose message something failed, here or in the embedding application: other sockets go on. */
+export function endFailed(ws: Socket, error: unknown, log: Log): void {
+  log.error({ err: error }, 'a message failed')
+  endWith(ws, 'handler_failed', closeCode.internalError, 'internal_error')
 }
 
 /** Closes a socket whose session has ended, or whose time to say who it is. */

@@ -7,7 +7,7 @@ import { closeCode, isChannelName, messageError } from '../protocol.js'
 import { mayPublish, maySubscribe } from '../ticket/rights.js'
 import type { Embedding } from './connection.js'
 import { fanOut, type Incoming, type Topics, topicOf } from './encoding.js'
-import { closeOutOfTime, endWith } from './lifecycle.js'
+import { closeOutOfTime, endFailed, endWith } from './lifecycle.js'
 import { answer, done, fail, welcome } from './replies.js'
 import type { Socket } from './session.js'
 
@@ -144,9 +144,7 @@ export function createMessages(parts: MessageParts) {
         else if (message !== undefined) act(ws, message, nowMs)
         else fail(ws, messageError.malformed, malformed[encoding.name], undefined)
       } catch (error) {
-        // An embedding application decides in there, too; its faults are not to end other sockets.
-        log.error({ err: error }, 'a message failed')
-        endWith(ws, 'handler_failed', closeCode.internalError, 'internal_error')
+        endFailed(ws, error, log)
       }
     },
   }

@@ -1,12 +1,13 @@
 import type { Clock } from '../clock.js'
 import { type RefusalCode, titleOf } from '../errors.js'
+import type { Log } from '../ops/log.js'
 import { messageError } from '../protocol.js'
 import { maySubscribe } from '../ticket/rights.js'
 import type { VerifiedTicket } from '../ticket/verifier.js'
 import type { Admission } from './admission.js'
 import type { Embedding } from './connection.js'
 import type { Incoming } from './encoding.js'
-import { isOpen, type SocketTable } from './lifecycle.js'
+import { endFailed, isOpen, type SocketTable } from './lifecycle.js'
 import { answer, fail } from './replies.js'
 import { addressOf, rightsOf, type Socket } from './session.js'
 
@@ -15,13 +16,14 @@ export interface RenewalParts {
   readonly table: SocketTable
   readonly embedding: Embedding | undefined
   readonly clock: Clock
+  readonly log: Log
 }
 
 /**
  * Takes a fresh ticket on an open socket, and with it the rights, the login session and the end of the session that
  * the ticket names. It is checked as at the gate and spent like any; one that is refused changes nothing.
  */
-export function createRenewal({ admission, table, embedding, clock }: RenewalParts) {
+export function createRenewal({ admission, table, embedding, clock, log }: RenewalParts) {
   return (ws: Socket, { ticket: text, id }: Incoming, nowMs: number): void => {
     const session = ws.getUserData().session
     const refuse = (code: Parameters<typeof titleOf>[0]): void => fail(ws, code, titleOf(code), id)
@@ -49,9 +51,11 @@ export function createRenewal({ admission, table, embedding, clock }: RenewalPar
       refusal === undefined ? renew(ws, ticket, id) : refuse(refusal)
     const refused = admission.spend(ticket, nowMs)
     if (!(refused instanceof Promise)) return finish(refused)
-    refused.then(late => {
-      if (isOpen(ws)) finish(late ?? admission.recheck(ticket, clock()))
-    })
+    refused
+      .then(late => {
+        if (isOpen(ws)) finish(late ?? admission.recheck(ticket, clock()))
+      })
+      .catch(error => endFailed(ws, error, log))
   }
 
   function renew(ws: Socket, ticket: VerifiedTicket, id: unknown): void {

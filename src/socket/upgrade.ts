@@ -77,7 +77,7 @@ const upgradeHeaders = { upgrade: 'websocket', 'sec-websocket-version': '13' }
 const bodies = new Map(refusalCodes.map(code => [code, problemBody(code, ticketDetails[code])]))
 
 /**
- * The gate: a uWS upgrade handler that decides before the 101, without waiting on anything.
+ * The gate: a uWS upgrade handler that decides before the 101, and waits on nothing but a store elsewhere.
  */
 export function createGateKeeper(parts: GateParts) {
   const { admission, retryAfter, origins, clients, caps, embedding, counters, log, clock } = parts
@@ -128,32 +128,17 @@ export function createGateKeeper(parts: GateParts) {
     const addressCounted = address === undefined ? '' : addressKey(address)
     if (!caps.enter(claims.user, addressCounted)) return 'too_many_connections'
 
-    const refused = admission.spend(ticket, nowMs)
-    if (refused instanceof Promise)
-      return settle(refused, ticket, addressCounted, () =>
-        admit(ticket, channel, protocol, handshake.origin, address, data),
-      )
-    if (refused !== undefined) {
+    const conclude = (refused: RefusalCode | undefined): Decision => {
+      if (refused === undefined) return admit(ticket, channel, protocol, handshake.origin, address, data)
       caps.leave(claims.user, addressCounted)
       return refused
     }
-    return admit(ticket, channel, protocol, handshake.origin, address, data)
-  }
-
-  /** The end of a decision where what was spent is kept elsewhere. */
-  function settle(
-    spent: Promise<RefusalCode | undefined>,
-    ticket: VerifiedTicket,
-    addressCounted: string,
-    enter: () => Admitted,
-  ): Promise<Decision> {
-    const decideLate = (late: RefusalCode | undefined): Decision => {
-      const refused = late ?? admission.recheck(ticket, clock())
-      if (refused === undefined) return enter()
-      caps.leave(ticket.claims.user, addressCounted)
-      return refused
-    }
-    return spent.then(decideLate, error => decideLate(failed(error)))
+    const refused = admission.spend(ticket, nowMs)
+    if (!(refused instanceof Promise)) return conclude(refused)
+    return refused.then(
+      late => conclude(late ?? admission.recheck(ticket, clock())),
+      error => conclude(failed(error)),
+    )
   }
 
   function admit(
@@ -256,7 +241,7 @@ export function createGateKeeper(parts: GateParts) {
     res.onAborted(() => {
       aborted = true
     })
-    decision.then(decided => {
+    const conclude = (decided: Decision): void => {
       if (aborted) {
         // Its ticket may be spent all the same: nobody is told, so nobody is in.
         if (typeof decided !== 'string') caps.leave(decided.session.user, addressKeyOf(decided.session))
@@ -266,7 +251,8 @@ export function createGateKeeper(parts: GateParts) {
         if (typeof decided === 'string') refuse(res, decided)
         else accept(res, decided, key, extensions, context)
       })
-    })
+    }
+    decision.then(conclude, error => conclude(failed(error)))
   }
 
   return {

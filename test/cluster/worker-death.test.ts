@@ -1,3 +1,5 @@
+import { rmSync, writeFileSync } from 'node:fs'
+import { setTimeout as delay } from 'node:timers/promises'
 import { BroadcastChannel } from 'node:worker_threads'
 import pino from 'pino'
 import t, { type Test } from 'tap'
@@ -27,6 +29,8 @@ async function startMortal(t: Test) {
       },
     },
   )
+  const timesLogged = (msg: string, thread: number): number =>
+    lines.filter(line => line.msg === msg && line.thread === thread).length
   const config = resolveConfig({
     env: {
       TICKETGATE_PORT: '0',
@@ -53,9 +57,11 @@ async function startMortal(t: Test) {
     drain: () => gate.drain(),
     /** Lets a thread fail. */
     kill: (thread: number) => death.postMessage(thread),
-    /** Resolves when the main thread has logged a line. */
-    async logged(msg: string, thread: number): Promise<void> {
-      while (!lines.some(line => line.msg === msg && line.thread === thread))
+    usersFile: config.usersFile,
+    timesLogged,
+    /** Resolves when the main thread has logged a line, so many times. */
+    async logged(msg: string, thread: number, times = 1): Promise<void> {
+      while (timesLogged(msg, thread) < times)
         await new Promise<void>(resolve => {
           wake = resolve
         })
@@ -110,6 +116,32 @@ t.test('a thread that dies is replaced, and what was spent stays spent', async t
   t.equal(jsonOf(await ask(gate.adminUrl, '/connections')).connections, 20)
   await gate.drain()
   await Promise.all([...clients, ...more].map(client => client.closed))
+})
+
+t.test('one that can not be replaced yet is tried for, one thread at a time, until it can', async t => {
+  const gate = await startMortal(t)
+  writeFileSync(gate.usersFile, '{')
+  gate.kill(0)
+  await gate.logged('could not start a thread', 0, 3)
+  rmSync(gate.usersFile)
+  await gate.logged('another thread serves in its place', 0)
+  const tries = gate.timesLogged('could not start a thread', 0)
+  t.equal(gate.timesLogged('starting another thread in its place', 0), tries + 1)
+  gate.kill(0)
+  await gate.logged('another thread serves in its place', 0, 2)
+  t.equal(gate.timesLogged('could not start a thread', 0), tries, 'and nobody else is tried for')
+  await gate.drain()
+})
+
+t.test('a drain while a thread is replaced leaves no thread behind', async t => {
+  for (const waitMs of [0, 550, 800]) {
+    const gate = await startMortal(t)
+    gate.kill(1)
+    await gate.logged('starting another thread in its place', 1)
+    await delay(waitMs)
+    await gate.drain()
+    await t.rejects(request(gate.url, '/healthz'), `drained ${waitMs} ms after the death`)
+  }
 })
 
 async function metric(adminUrl: string, name: string): Promise<number> {

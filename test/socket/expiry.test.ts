@@ -29,6 +29,7 @@ const start = async (t: Test) => {
     replay,
   })
   const app = App()
+  const log = createLog('fatal')
   const messages = createMessages({
     rate: undefined,
     maxMessageBytes: 1024,
@@ -36,10 +37,10 @@ const start = async (t: Test) => {
     compresses: false,
     counters: createCounters(),
     clock: () => nowMs,
-    log: createLog('fatal'),
+    log,
     relay: undefined,
     embedding: undefined,
-    renew: createRenewal({ admission, table, embedding: undefined, clock: () => nowMs }),
+    renew: createRenewal({ admission, table, embedding: undefined, clock: () => nowMs, log }),
     identify() {},
   })
   app.ws<SocketData>('/*', {
