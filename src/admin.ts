@@ -7,7 +7,7 @@ import { maxAdminBodyBytes } from './http/body.js'
 import { createClientView } from './http/request.js'
 import { createServer } from './http/server.js'
 import type { Operator } from './operator.js'
-import { type Listener, listen } from './ops/listener.js'
+import { type Listener, listen, urlOf } from './ops/listener.js'
 import type { Log } from './ops/log.js'
 import { createMetrics, type MetricsSources } from './ops/metrics.js'
 
@@ -50,7 +50,7 @@ export function createAdmin(
         variable: 'TICKETGATE_ADMIN_PORT',
         log,
       })
-      return `http://${host.includes(':') ? `[${host}]` : host}:${listener.port}`
+      return urlOf('http', host, listener.port)
     },
     close() {
       listener?.close()

@@ -3,29 +3,19 @@ import { clock } from './clock.js'
 import type { Bus } from './cluster/redis-bus.js'
 import type { OpenReplay } from './cluster/redis-replay.js'
 import type { Relay } from './cluster/relay.js'
+import { keepTurning, openSharedReplay, shareReplayMemory } from './cluster/shared-replay.js'
 import { buildThreads } from './cluster/threads.js'
 import type { Config } from './config.js'
 import { createFront } from './front.js'
 import { createOperator, serverApi } from './operator.js'
 import { connectionLimits, createConnectionCaps } from './ops/caps.js'
 import { type Closers, createClosers } from './ops/closers.js'
+import { keepHighWater, openKeys } from './ops/gate-keys.js'
 import type { Log } from './ops/log.js'
 import type { Snapshot } from './ops/metrics.js'
-import { keepHighWater, openKeys } from './ops/outside-keys.js'
 import { createRateLimiter } from './ops/rate.js'
-import type { RevocationFile } from './ops/revocation-file.js'
-import {
-  type Gate,
-  hashConcurrency,
-  keepTurning,
-  maxWaitingLogins,
-  openBus,
-  openRevocations,
-  openSharedReplay,
-  saveRevocations,
-  shareReplayMemory,
-  urlOf,
-} from './parts.js'
+import { type RevocationFile, saveRevocations } from './ops/revocation-file.js'
+import { type Gate, hashConcurrency, maxWaitingLogins, openBus, openRevocations, publicUrl } from './parts.js'
 import { createMemoryReplayCache } from './replay/memory.js'
 import type { GateHandlers } from './socket/connection.js'
 import { createBootKey } from './ticket/key-ring.js'
@@ -109,7 +99,7 @@ async function openOne(
     async listen() {
       try {
         const port = await front.listen(config.port, 'exclusive')
-        return { url: urlOf(config, port), adminUrl: await admin.listen() }
+        return { url: publicUrl(config, port), adminUrl: await admin.listen() }
       } catch (error) {
         front.close()
         closers.close()

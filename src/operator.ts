@@ -2,9 +2,9 @@ import { type Clock, toSeconds } from './clock.js'
 import type { Publication, RelayMessage, Revocation } from './cluster/relay.js'
 import type { Config } from './config.js'
 import { Refusal } from './errors.js'
-import { longestOutsideMs } from './ops/outside-keys.js'
+import { longestOutsideMs } from './ops/gate-keys.js'
 import type { RevocationFile } from './ops/revocation-file.js'
-import { isChannelName, isSessionId, isUserName } from './protocol.js'
+import { channelNameForm, isChannelName, isSessionId, isUserName } from './protocol.js'
 import { json } from './socket/json.js'
 
 /** Whose sockets and tokens end: those of a user, or of one login session. */
@@ -78,12 +78,12 @@ export interface ServerApi {
 
 export const serverApi = (operator: Operator): ServerApi => ({
   async publish(channel, data) {
-    if (!isChannelName(channel)) throw new TypeError('channel must be a channel name')
+    if (!isChannelName(channel)) throw new TypeError(`channel must be ${channelNameForm}`)
     return operator.publish([{ type: 'publish', channel, encoding: 'json', data: json.pack(data) }])
   },
   async disconnect(subject) {
     if ('user' in subject ? !isUserName(subject.user) : !isSessionId(subject.session))
-      throw new TypeError('subject must be {user} or {session}')
+      throw new TypeError('subject must be {user} or {session}, the name of one')
     return operator.disconnect(subject)
   },
 })

@@ -2,14 +2,11 @@ import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { clock, toSeconds } from './clock.js'
 import { type Bus, openRedisBus } from './cluster/redis-bus.js'
-import { type OpenReplay, openRedisReplay } from './cluster/redis-replay.js'
 import type { Config } from './config.js'
 import type { ServerApi } from './operator.js'
+import { urlOf } from './ops/listener.js'
 import type { Log } from './ops/log.js'
-import { longestOutsideMs } from './ops/outside-keys.js'
 import { openRevocationFile, type RevocationFile } from './ops/revocation-file.js'
-import { splitByKey } from './replay/by-key.js'
-import { createSharedReplayMemory, openSharedReplayCache, type SharedReplayMemory } from './replay/shared.js'
 
 /** What a gate is built of, in one thread or over several. */
 
@@ -48,59 +45,6 @@ export const openBus = (config: Config, log: Log, file: RevocationFile): Bus | u
         clock,
       })
 
-/** Writes down what was revoked elsewhere; it counts already. */
-export const saveRevocations = (file: RevocationFile, log: Log): void =>
-  void file
-    .save()
-    .catch(error => log.error({ err: error }, 'a revocation of another node could not be written down'))
-
-/** The memory in which threads share what was spent: of their own tickets, and of those of outside minters. */
-export interface SpentMemory {
-  readonly own: SharedReplayMemory
-  readonly outside: SharedReplayMemory | undefined
-}
-
-/** The memory in which threads share what was spent; undefined where that is in Redis. */
-export function shareReplayMemory(config: Config): SpentMemory | undefined {
-  if (config.replay === 'redis') return undefined
-  const create = (maxTtlMs: number): SharedReplayMemory =>
-    createSharedReplayMemory({ capacity: config.replayCapacity, maxTtlMs, nowMs: clock() })
-  const outsideMs = longestOutsideMs(config)
-  return {
-    own: create(config.ticketTtlSeconds * 1000),
-    outside: outsideMs === undefined ? undefined : create(outsideMs),
-  }
-}
-
-/** The replay cache in such memory. */
-export function openSpentMemory({ own, outside }: SpentMemory) {
-  const cache = openSharedReplayCache(own)
-  return outside === undefined ? cache : splitByKey(cache, openSharedReplayCache(outside))
-}
-
-/**
- * The replay cache of a thread beside others, and what keeps it going for all of them: once a process is enough.
- * @throws StartupError `redis_evicts`
- */
-export async function openSharedReplay(
-  config: Config,
-  log: Log,
-  memory: SpentMemory | undefined,
-): Promise<OpenReplay> {
-  if (memory === undefined) return openRedisReplay(config, log)
-  const replay = openSpentMemory(memory)
-  return { replay, store: undefined, close: keepTurning(replay) }
-}
-
-/** Lets a replay cache forget in quiet times, too. Answers what ends that. */
-export function keepTurning(replay: { turnOver(nowMs: number): void }): () => void {
-  const timer = setInterval(() => replay.turnOver(clock()), 250)
-  timer.unref()
-  return () => clearInterval(timer)
-}
-
 /** Where browsers reach a gate that listens on `port`. */
-export const urlOf = (config: Pick<Config, 'host' | 'tlsCertFile'>, port: number): string => {
-  const host = config.host.includes(':') ? `[${config.host}]` : config.host
-  return `${config.tlsCertFile === undefined ? 'http' : 'https'}://${host}:${port}`
-}
+export const publicUrl = ({ host, tlsCertFile }: Config, port: number): string =>
+  urlOf(tlsCertFile === undefined ? 'http' : 'https', host, port)

@@ -60,6 +60,9 @@ const plainNames = /^[ -~]{1,256}$/
 const channelNames = /^[A-Za-z0-9._~:@-]{0,128}$/
 const channelPatterns = /^[A-Za-z0-9._~:@-]{0,128}\*?$/
 
+/** What a channel name may be, for people. */
+export const channelNameForm = '0 to 128 of A-Z a-z 0-9 . _ ~ : @ -'
+
 /** A channel name: 0 to 128 of `A-Z a-z 0-9 . _ ~ : @ -`. The empty name is a channel like any other. */
 export const isChannelName = (name: string): boolean => channelNames.test(name)
 

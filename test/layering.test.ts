@@ -37,7 +37,7 @@ const edges =
   /^(uWebSockets\.js|ws|(node:)?(fs|net|http|http2|https|tls|dgram|child_process|cluster)(\/.*)?)$/
 
 /** What the core may have of src: itself, the clock and the words. */
-const inner = /^(ticket|replay|token)\/|^(clock|errors|protocol)\.ts$/
+const inner = /^(ticket|replay|token)\/|^(clock|errors|json-object|protocol)\.ts$/
 
 const isForbidden = (name: string): boolean => edges.test(name) || (name.endsWith('.ts') && !inner.test(name))
 

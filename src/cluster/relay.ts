@@ -19,7 +19,7 @@ export interface Publication {
 /** What the parts of one gate tell one another. Plain data: it can be cloned, and packed. */
 export type RelayMessage = Publication | Revocation
 
-/** Carries messages to the other threads of a gate. */
+/** Carries messages to the other threads of a gate, or to other gates. */
 export interface Relay {
   /** MUST copy what it keeps: see {@link Publication.data}. */
   send(message: RelayMessage): void

@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis'
-import { isRevocation } from '../ops/revocation-file.js'
 import type { Revocation } from '../token/revocation.js'
+import { isRevocation } from '../token/revocation.js'
 
 const key = 'ticketgate:revocations'
 

@@ -10,25 +10,23 @@ import { StartupError } from '../errors.js'
 import { createOperator, serverApi } from '../operator.js'
 import { connectionLimits } from '../ops/caps.js'
 import { type Closers, createClosers } from '../ops/closers.js'
+import { type HighWaterView, keepHighWater } from '../ops/gate-keys.js'
 import { listen } from '../ops/listener.js'
 import type { Log } from '../ops/log.js'
 import { createCounters, type Snapshot, sumSnapshots } from '../ops/metrics.js'
-import { type HighWaterView, keepHighWater } from '../ops/outside-keys.js'
+import { saveRevocations } from '../ops/revocation-file.js'
 import {
   type Gate,
   hashConcurrency,
   maxWaitingLogins,
   openBus,
   openRevocations,
-  openSharedReplay,
-  type SpentMemory,
-  saveRevocations,
-  shareReplayMemory,
-  urlOf,
+  publicUrl,
 } from '../parts.js'
 import type { Bus } from './redis-bus.js'
 import { createRelay, type Relay, type RelayMessage, type Revocation } from './relay.js'
 import { createSharedLimits, forgetThread, type SharedLimits } from './shared-limits.js'
+import { openSharedReplay, type SpentMemory, shareReplayMemory } from './shared-replay.js'
 
 /** What a worker thread is started with. */
 export interface WorkerStart {
@@ -297,7 +295,7 @@ async function openThreads(config: Config, log: Log, workerFile: URL, closers: C
         port = reserved.port
         const started = await all(Array.from({ length: config.threads }, (_, index) => startThread(index)))
         await all(started.map(listenOn))
-        return { url: urlOf(config, port), adminUrl: await admin.listen() }
+        return { url: publicUrl(config, port), adminUrl: await admin.listen() }
       } catch (error) {
         await end()
         throw error

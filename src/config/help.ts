@@ -39,7 +39,7 @@ const renderHelp = (rows: readonly OptionRow[]): string => rows.map(renderOption
 const cell = (text: string): string => text.replaceAll('|', '\\|')
 
 /** A Markdown table of the options. */
-export function renderTable(rows: readonly OptionRow[]): string {
+function renderTable(rows: readonly OptionRow[]): string {
   const lines = rows.map(row => [
     `\`${row.variable}\``,
     row.flag === undefined ? 'none' : `\`${row.flag}\``,

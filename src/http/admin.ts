@@ -6,9 +6,9 @@ import type { Metrics } from '../ops/metrics.js'
 import { type EncodingName, isChannelName, isSessionId, isUserName, routes } from '../protocol.js'
 import { encodings } from '../socket/encoding.js'
 import { mediaTypeOf, parseJsonObject } from './body.js'
+import { channelDetail } from './problem.js'
 import type { RequestHead } from './request.js'
 import type { Reply, Route } from './server.js'
-import { channelDetail } from './ticket.js'
 
 export interface AdminParts {
   /** Demanded as `Authorization: Bearer`; undefined = none, on loopback in development. */

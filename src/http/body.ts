@@ -1,5 +1,6 @@
 import type { HttpResponse } from 'uWebSockets.js'
 import { Refusal } from '../errors.js'
+import { isJsonObject } from '../json-object.js'
 
 /** On the public listener: logins and ticket requests are small. */
 export const maxBodyBytes = 8192
@@ -54,8 +55,7 @@ export function parseJsonObject(body: Buffer, contentType: string): Readonly<Rec
     })
   try {
     const value: unknown = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body))
-    if (typeof value === 'object' && value !== null && !Array.isArray(value))
-      return value as Readonly<Record<string, unknown>>
+    if (isJsonObject(value)) return value
   } catch {
     // One answer for all that is not a JSON object, below.
   }

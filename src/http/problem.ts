@@ -1,4 +1,5 @@
 import { problemOf, type RefusalCode, statusOf } from '../errors.js'
+import { channelNameForm } from '../protocol.js'
 
 const reasonPhrases: Readonly<Record<number, string>> = {
   400: 'Bad Request',
@@ -26,3 +27,5 @@ export const problemType = 'application/problem+json'
 /** The body of a refusal, as text. */
 export const problemBody = (code: RefusalCode, detail?: string): string =>
   JSON.stringify(problemOf(code, detail))
+
+export const channelDetail = `A channel name is ${channelNameForm} and needs no percent-encoding.`

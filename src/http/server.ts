@@ -188,14 +188,14 @@ export function createServer(app: TemplatedApp, parts: ServerParts): Server {
    * learns the methods (RFC 9110 section 9.3.7).
    */
   function preflight(methods: string, res: HttpResponse, req: HttpRequest): void {
+    if (framingOf(req) === 'ambiguous') return refuseAmbiguous(res)
     const named = req.getHeader('origin')
-    if (named === '' && framingOf(req) !== 'ambiguous') {
+    if (named === '') {
       res.writeStatus('204 No Content').writeHeader('allow', `${methods}, OPTIONS`).endWithoutBody()
       return
     }
     const origin = originOf(named, res, req)
     if (origin === '') return refuse(res, req, new Refusal('origin_forbidden', { detail: originDetail }))
-    if (framingOf(req) === 'ambiguous') return refuseAmbiguous(res)
     res
       .writeStatus('204 No Content')
       .writeHeader('access-control-allow-origin', origin)

@@ -6,6 +6,7 @@ import type { TicketClaims } from '../ticket/claims.js'
 import { mayPublish, maySubscribe } from '../ticket/rights.js'
 import type { TokenClaims } from '../token/claims.js'
 import { parseJsonObject } from './body.js'
+import { channelDetail } from './problem.js'
 import { queryValues, type RequestHead } from './request.js'
 import type { Route } from './server.js'
 import type { TokenCheck, TokenDenial } from './token-check.js'
@@ -159,7 +160,3 @@ function readChannel(head: RequestHead, body: Buffer): string | undefined {
   if (!isChannelName(channel)) throw new Refusal('channel_invalid', { detail: channelDetail })
   return channel
 }
-
-/** What a channel name may be, for people. */
-export const channelDetail =
-  'A channel name is 0 to 128 of A-Z a-z 0-9 . _ ~ : @ - and needs no percent-encoding.'

@@ -70,6 +70,7 @@ export async function openHighWater(
     throw new StartupError(
       'high_water_invalid',
       `cannot keep the clock mark ${path}, which tickets of outside minters need: ${error instanceof Error ? error.message : 'unknown error'}. Make the state directory writable, or mend that file.`,
+      { cause: error },
     )
   }
 

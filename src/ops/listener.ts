@@ -42,8 +42,8 @@ export interface ListenOptions {
   readonly log: Log
 }
 
-// The kernel keeps ends of broken and closed connections for a minute each (tcp(7): FIN-WAIT-2, TIME-WAIT), and lets
-// nobody listen on their port meanwhile: uWS does not ask for it with SO_REUSEADDR.
+// The kernel keeps ends of broken and closed connections for a minute each (tcp(7): FIN-WAIT-2, TIME-WAIT). Where the
+// port was one that it had chosen (port 0), it lets nobody listen there meanwhile: uWS had not asked for it with SO_REUSEADDR.
 const releaseMs = 125_000
 const retryMs = 200
 
@@ -101,3 +101,7 @@ async function isLeftOver(host: string, port: number): Promise<boolean> {
   client.destroy()
   return refusal === 'ECONNREFUSED'
 }
+
+/** The URL of what listens on a host and port. */
+export const urlOf = (scheme: 'http' | 'https', host: string, port: number): string =>
+  `${scheme}://${host.includes(':') ? `[${host}]` : host}:${port}`

@@ -1,10 +1,11 @@
 import { mkdir, readFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { StartupError } from '../errors.js'
-import { isSessionId, isUserName } from '../protocol.js'
-import { createRevocations, type Revocation, type Revocations } from '../token/revocation.js'
+import { isJsonObject } from '../json-object.js'
+import { createRevocations, isRevocation, type Revocation, type Revocations } from '../token/revocation.js'
 import { errnoOf } from './errno.js'
 import { withLock } from './lock.js'
+import type { Log } from './log.js'
 import { replaceFile } from './replace-file.js'
 
 /** The revocations of a gate, which survive its restart. */
@@ -46,6 +47,12 @@ export async function openRevocationFile(path: string, nowSeconds: () => number)
   }
 }
 
+/** Writes down what was revoked elsewhere; it counts already. */
+export const saveRevocations = (file: RevocationFile, log: Log): void =>
+  void file
+    .save()
+    .catch(error => log.error({ err: error }, 'a revocation of another node could not be written down'))
+
 async function readRevocations(path: string): Promise<Revocation[]> {
   let text: string
   try {
@@ -61,28 +68,11 @@ async function readRevocations(path: string): Promise<Revocation[]> {
   } catch {
     throw invalid(path, 'is not JSON')
   }
-  if (!isRecord(content) || content.version !== 1 || !Array.isArray(content.revocations))
+  if (!isJsonObject(content) || content.version !== 1 || !Array.isArray(content.revocations))
     throw invalid(path, 'is not {"version": 1, "revocations": […]}')
   for (const [index, entry] of content.revocations.entries())
     if (!isRevocation(entry)) throw invalid(path, `holds no revocation as number ${index + 1}`)
   return content.revocations
-}
-
-const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value)
-
-const isSeconds = (value: unknown): boolean => Number.isSafeInteger(value) && Number(value) >= 0
-
-/** Whether something from elsewhere is a revocation. */
-export function isRevocation(value: unknown): value is Revocation {
-  if (!isRecord(value) || value.type !== 'revoke' || typeof value.name !== 'string') return false
-  const names = { user: isUserName, session: isSessionId }
-  return (
-    (value.subject === 'user' || value.subject === 'session') &&
-    names[value.subject](value.name) &&
-    isSeconds(value.atSeconds) &&
-    isSeconds(value.untilSeconds)
-  )
 }
 
 const invalid = (path: string, reason: string): StartupError =>

@@ -1,5 +1,5 @@
 import type { Log } from '../ops/log.js'
-import { closeCode, isChannelName, maxCloseReasonBytes } from '../protocol.js'
+import { channelNameForm, closeCode, isChannelName, maxCloseReasonBytes } from '../protocol.js'
 import type { Incoming } from './encoding.js'
 import { json } from './json.js'
 import { endWith } from './lifecycle.js'
@@ -69,7 +69,7 @@ export interface GateHandlers<Data = undefined> {
   onClose?(connection: Connection<Data>, code: number, reason: string): void | Promise<void>
 }
 
-/** The handlers of a gate by their names; what else is in `options` is left. */
+/** The names of the handlers of a gate. */
 export const handlerNames = ['authorize', 'onConnect', 'onMessage', 'onClose'] as const
 
 export interface EmbeddingParts {
@@ -205,7 +205,7 @@ export function createEmbedding({ handlers, publish, log }: EmbeddingParts): Emb
 }
 
 function demandChannel(channel: string): void {
-  if (!isChannelName(channel)) throw new TypeError('channel must be a channel name')
+  if (!isChannelName(channel)) throw new TypeError(`channel must be ${channelNameForm}`)
 }
 
 const isPromise = (value: unknown): value is Promise<unknown> =>

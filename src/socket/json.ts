@@ -1,3 +1,4 @@
+import { isJsonObject } from '../json-object.js'
 import type { Encoding, Incoming } from './encoding.js'
 
 /** How deep data may be nested, in either encoding: what reads it at the other end often recurses. */
@@ -13,9 +14,6 @@ const closeBracket = 0x5d
 
 // Without the exception for a byte order mark, which is no JSON and would move all offsets.
 const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
-
-const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value)
 
 function parse(bytes: Uint8Array): unknown {
   try {
@@ -110,7 +108,7 @@ export const json = {
 
   read(bytes: Buffer): Incoming | undefined {
     const value = parse(bytes)
-    if (!isObject(value)) return undefined
+    if (!isJsonObject(value)) return undefined
     // Most messages without data are tiny, but for those of clients that we owe nothing.
     if (!Object.hasOwn(value, 'data')) return incoming(value, undefined)
     const located = locateData(bytes, skipSpace(bytes, 0))
@@ -126,7 +124,7 @@ export const json = {
     const messages: Incoming[] = []
     let at = skipSpace(bytes, skipSpace(bytes, 0) + 1)
     for (const value of values) {
-      if (!isObject(value)) return undefined
+      if (!isJsonObject(value)) return undefined
       const located = locateData(bytes, at)
       if (located === undefined) return undefined
       messages.push(incoming(value, located.data))
@@ -184,7 +182,7 @@ const asBuffer = ({ buffer, byteOffset, byteLength }: Uint8Array): Buffer =>
 function packable(value: unknown): unknown {
   if (typeof value === 'string') return value.toWellFormed()
   if (Array.isArray(value)) return value.map(packable)
-  if (!isObject(value)) return value
+  if (!isJsonObject(value)) return value
   return new Map(Object.entries(value).map(([key, member]) => [key.toWellFormed(), packable(member)]))
 }
 

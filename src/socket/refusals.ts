@@ -1,6 +1,6 @@
 import type { Clock } from '../clock.js'
 import { type RefusalCode, retryAfterSeconds } from '../errors.js'
-import { channelDetail } from '../http/ticket.js'
+import { channelDetail } from '../http/problem.js'
 import { subprotocol } from '../protocol.js'
 import type { StoreReplayCache } from '../replay/contract.js'
 

@@ -4,7 +4,6 @@ import { addressKey } from '../http/address.js'
 import type { CloseReason } from '../ops/metrics.js'
 import { type Address, normalize } from '../ticket/address.js'
 import type { Rights } from '../ticket/rights.js'
-import type { Connection } from './connection.js'
 import type { Encoding } from './encoding.js'
 
 /** Where and how a socket came in. Many have it in common, and it never changes. */
@@ -51,7 +50,7 @@ export class Session {
   declare closeReason?: CloseReason
   /** What the embedding application made of it, and how it deals with it. */
   declare data?: unknown
-  declare connection?: Connection<unknown>
+  declare connection?: unknown
 
   constructor(known: NewSession) {
     this.id = known.id

@@ -1,3 +1,6 @@
+import { isJsonObject } from '../json-object.js'
+import { isSessionId, isUserName } from '../protocol.js'
+
 /** Ends what a user, or one login session, was given so far. */
 export interface Revocation {
   readonly type: 'revoke'
@@ -82,4 +85,18 @@ export function createRevocations(
       return size()
     },
   }
+}
+
+const isSeconds = (value: unknown): boolean => Number.isSafeInteger(value) && Number(value) >= 0
+
+/** Whether something from elsewhere is a revocation. */
+export function isRevocation(value: unknown): value is Revocation {
+  if (!isJsonObject(value) || value.type !== 'revoke' || typeof value.name !== 'string') return false
+  const names = { user: isUserName, session: isSessionId }
+  return (
+    (value.subject === 'user' || value.subject === 'session') &&
+    names[value.subject](value.name) &&
+    isSeconds(value.atSeconds) &&
+    isSeconds(value.untilSeconds)
+  )
 }

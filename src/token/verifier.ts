@@ -1,4 +1,5 @@
 import { LRUCache } from 'lru-cache'
+import { isJsonObject } from '../json-object.js'
 import { checkTokenClaims, type TokenClaims, type TokenPolicy, type TokenRefusal } from './claims.js'
 
 const maxTokenLength = 4096
@@ -41,7 +42,7 @@ export function createVerifierOn(
       } catch {
         return 'token_invalid'
       }
-      if (!isJwtHeader(parts.header) || !isRecord(parts.payload)) return 'token_invalid'
+      if (!isJwtHeader(parts.header) || !isJsonObject(parts.payload)) return 'token_invalid'
       const claims = checkTokenClaims(parts.payload, policy, nowMs)
       if (typeof claims === 'string') return claims
       if (isWorthIt(token)) verified.set(token, claims)
@@ -63,9 +64,6 @@ function stillGood(
   const expiresAtSeconds = claims.expiresAtSeconds + skewSeconds
   return nowMs < expiresAtSeconds * 1000 ? { ...claims, expiresAtSeconds } : 'token_expired'
 }
-
-const isRecord = (value: unknown): value is Record<string, unknown> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value)
 
 /** `typ` tells kinds of tokens apart (RFC 8725 section 3.11); `crit` names what must be understood (RFC 7515). */
 function isJwtHeader(header: Readonly<Record<string, unknown>>): boolean {

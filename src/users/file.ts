@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { StartupError } from '../errors.js'
+import { isJsonObject } from '../json-object.js'
 import { errnoOf } from '../ops/errno.js'
 import { isChannelPattern, isUserName } from '../protocol.js'
 import { passwordHashFault } from './phc.js'
@@ -50,7 +51,7 @@ function parseUsers(bytes: Uint8Array): Users | string {
     const position = error instanceof SyntaxError ? /at position \d+/.exec(error.message)?.[0] : undefined
     return position ? `it is not JSON (${position})` : 'it is not JSON in UTF-8'
   }
-  if (!isObject(json)) return 'it is not a JSON object of users'
+  if (!isJsonObject(json)) return 'it is not a JSON object of users'
   const users: Users = new Map()
   for (const [name, value] of Object.entries(json)) {
     if (!isUserName(name)) return `name ${users.size + 1} is not ${userNameRule}`
@@ -62,7 +63,7 @@ function parseUsers(bytes: Uint8Array): Users | string {
 }
 
 function parseUser(name: string, value: unknown): User | string {
-  if (!isObject(value)) return 'is not a JSON object'
+  if (!isJsonObject(value)) return 'is not a JSON object'
   const { passwordHash, channels, ...others } = value
   // A misspelt `channels` would grant everything.
   if (Object.keys(others).length > 0) return 'has members other than passwordHash and channels'
@@ -76,17 +77,13 @@ function parseUser(name: string, value: unknown): User | string {
 }
 
 function isChannelRights(value: unknown): value is ChannelRights {
-  if (!isObject(value)) return false
+  if (!isJsonObject(value)) return false
   return Object.entries(value).every(
     ([key, patterns]) =>
       (key === 'publish' || key === 'subscribe') &&
       Array.isArray(patterns) &&
       patterns.every(pattern => typeof pattern === 'string' && isChannelPattern(pattern)),
   )
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 function invalid(path: string, reason: string, mending: string): StartupError {

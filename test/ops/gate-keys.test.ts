@@ -5,7 +5,7 @@ import pino from 'pino'
 import t, { type Test } from 'tap'
 import { resolveConfig } from '../../src/config/resolve.js'
 import type { GateOptions } from '../../src/config.js'
-import { keepHighWater, longestOutsideMs, openKeys } from '../../src/ops/outside-keys.js'
+import { keepHighWater, longestOutsideMs, openKeys } from '../../src/ops/gate-keys.js'
 import { createBootKey } from '../../src/ticket/key-ring.js'
 import { ownTicketsOnly } from '../../src/ticket/verifier.js'
 

@@ -24,8 +24,11 @@ const hasOutsideKeys = (config: Config): boolean =>
 export const longestOutsideMs = (config: Config): number | undefined =>
   hasOutsideKeys(config) ? 1000 * longestTicketSeconds(config.clockSkewSeconds) : undefined
 
-/** The clock mark of a gate as all its threads see it: two 64-bit words, when it was born and until when it may spend. */
+/** The clock mark of a gate as all its threads see it: two 64-bit words. */
 export type HighWaterView = SharedArrayBuffer
+
+/** Which word says when it was born, and which until when it may spend. Unix milliseconds. */
+const word = { bornAtMs: 0, untilMs: 1 } as const
 
 /**
  * Keeps the clock mark of this gate; undefined when it needs none: it knows no outside minters, or what was spent outlives
@@ -41,10 +44,10 @@ export async function keepHighWater(
   const words = new BigInt64Array(view)
   const highWater = await openHighWater(join(config.stateDir, `clock-${config.node}`), {
     clock,
-    onMark: untilMs => void Atomics.store(words, 1, BigInt(untilMs)),
+    onMark: untilMs => void Atomics.store(words, word.untilMs, BigInt(untilMs)),
     onError: error => log.error({ err: error }, 'tickets of outside minters will be refused'),
   })
-  Atomics.store(words, 0, BigInt(highWater.bornAtMs))
+  Atomics.store(words, word.bornAtMs, BigInt(highWater.bornAtMs))
   return { view, close: highWater.close }
 }
 
@@ -84,9 +87,9 @@ export function openKeys(
     policy: {
       ...own,
       skewMs,
-      earliestOutsideMs: Number(Atomics.load(words, 0)) + skewMs,
+      earliestOutsideMs: Number(Atomics.load(words, word.bornAtMs)) + skewMs,
       get outsideUntilMs() {
-        return Number(Atomics.load(words, 1))
+        return Number(Atomics.load(words, word.untilMs))
       },
     },
     close,
