@@ -38,7 +38,10 @@ export function createAdmin(
     connections: async () => ({ connections: (await sources.snapshot()).connections }),
   }))
     server.route(route)
-  app.any('/*', (res, req) => server.refuse(res, req, new Refusal('not_found')))
+  app.any(
+    '/*',
+    server.guarded((res, req) => server.refuse(res, req, new Refusal('not_found'))),
+  )
   let listener: Listener | undefined
   return {
     async listen() {

@@ -218,8 +218,11 @@ export async function createFront(config: Config, log: Log, parts: FrontParts): 
   }
 
   relay?.onMessage(message => void deliver(message))
-  openChannels(app, gateKeeper, { config, caps, lobby, table, counters, messages, embedding })
-  app.any('/*', (res, req) => server.refuse(res, req, new Refusal('not_found')))
+  openChannels(app, gateKeeper, { config, server, caps, lobby, table, counters, messages, embedding })
+  app.any(
+    '/*',
+    server.guarded((res, req) => server.refuse(res, req, new Refusal('not_found'))),
+  )
 
   const sweep = setInterval(() => table.closeExpired(toSeconds(clock())), 1000)
   sweep.unref()

@@ -3,9 +3,11 @@ import { Refusal } from '../errors.js'
 import type { Log } from '../ops/log.js'
 import { increment, type RefusalCounts } from '../ops/metrics.js'
 import { readBody } from './body.js'
+import { endAnswer } from './end-answer.js'
 import type { OriginPolicy } from './origins.js'
 import { problemBody, problemType, statusLine } from './problem.js'
 import { type ClientView, framingOf, type RequestHead, takeHead } from './request.js'
+import { createTurnLimit } from './turn-limit.js'
 
 /** What a handler answers with when it does not refuse. */
 export interface Reply {
@@ -40,6 +42,10 @@ export interface ServerParts {
 export interface Server {
   /** Adds a route; its other methods are answered with 405, and OPTIONS as a preflight. */
   route<Context>(route: Route<Context>): void
+  /** Adds a handler of another kind: what it is given was not too much in one turn. */
+  guarded<Rest extends unknown[]>(
+    handler: (res: HttpResponse, req: HttpRequest, ...rest: Rest) => void,
+  ): (res: HttpResponse, req: HttpRequest, ...rest: Rest) => void
   /** Refuses a request without reading its body. */
   refuse(res: HttpResponse, req: HttpRequest, refusal: Refusal): void
 }
@@ -50,9 +56,13 @@ const allowedHeaders = 'authorization, content-type'
 const exposedHeaders = 'retry-after, www-authenticate'
 const preflightMaxAgeSeconds = '600'
 
+/** How many requests are answered in a turn of the event loop before a connection is closed for them. */
+const requestsInTurn = 4000
+
 /** Serves routes on a uWS app: the one place that knows how its responses end, abort and are corked. */
 export function createServer(app: TemplatedApp, parts: ServerParts): Server {
   const { origins, clients, maxBodyBytes, refused, log } = parts
+  const isTooMuch = createTurnLimit(requestsInTurn)
 
   /** The `Origin` to name in CORS headers, '' for none. */
   const sharedOrigin = (origin: string, res: HttpResponse, req: HttpRequest): string =>
@@ -82,7 +92,7 @@ export function createServer(app: TemplatedApp, parts: ServerParts): Server {
     if (reply.headers !== undefined)
       for (const [name, value] of Object.entries(reply.headers)) res.writeHeader(name, value)
     if (reply.status === '204 No Content') return void res.endWithoutBody()
-    res.end(reply.body)
+    endAnswer(res, reply.body)
   }
 
   function writeRefusal(res: HttpResponse, refusal: Refusal, origin: string, headOnly = false): void {
@@ -96,7 +106,7 @@ export function createServer(app: TemplatedApp, parts: ServerParts): Server {
     // The body of an answer to HEAD would be read as the next answer.
     if (headOnly) return void res.endWithoutBody()
     // What is left of a body that is too large is not worth reading.
-    res.end(problemBody(refusal.code, refusal.detail), refusal.code === 'body_too_large')
+    endAnswer(res, problemBody(refusal.code, refusal.detail), refusal.code === 'body_too_large')
   }
 
   /** Everything that is thrown becomes an answer; only what we did not expect is logged as an error. */
@@ -121,7 +131,7 @@ export function createServer(app: TemplatedApp, parts: ServerParts): Server {
         increment(refused, 'bad_request')
         res.writeStatus(statusLine('bad_request'))
         writeHeaders(res, problemType, '')
-        res.end(problemBody('bad_request', 'The length of the body is ambiguous.'), true)
+        endAnswer(res, problemBody('bad_request', 'The length of the body is ambiguous.'), true)
       })
     })
   }
@@ -206,16 +216,29 @@ export function createServer(app: TemplatedApp, parts: ServerParts): Server {
       .endWithoutBody()
   }
 
+  const guarded: Server['guarded'] =
+    handler =>
+    (res, req, ...rest) => {
+      if (isTooMuch()) res.close()
+      else handler(res, req, ...rest)
+    }
+
   return {
     route<Context>(route: Route<Context>): void {
       const methods = route.methods.join(', ')
-      for (const method of route.methods)
-        app[method === 'GET' ? 'get' : 'post'](route.path, (res, req) => serve(route, res, req))
-      app.options(route.path, (res, req) => preflight(methods, res, req))
-      app.any(route.path, (res, req) =>
-        refuse(res, req, new Refusal('method_not_allowed', { headers: { allow: `${methods}, OPTIONS` } })),
+      const serveThis = guarded((res, req) => serve(route, res, req))
+      for (const method of route.methods) app[method === 'GET' ? 'get' : 'post'](route.path, serveThis)
+      app.options(
+        route.path,
+        guarded((res, req) => preflight(methods, res, req)),
+      )
+      const allow = `${methods}, OPTIONS`
+      app.any(
+        route.path,
+        guarded((res, req) => refuse(res, req, new Refusal('method_not_allowed', { headers: { allow } }))),
       )
     },
+    guarded,
     refuse,
   }
 }

@@ -6,6 +6,7 @@ import {
   type TemplatedApp,
 } from 'uWebSockets.js'
 import type { Config } from '../config.js'
+import type { Server } from '../http/server.js'
 import type { ConnectionCaps } from '../ops/caps.js'
 import { type Counters, increment } from '../ops/metrics.js'
 import { routes } from '../protocol.js'
@@ -13,7 +14,7 @@ import type { Embedding } from './connection.js'
 import type { Lobby } from './first-message.js'
 import type { SocketTable } from './lifecycle.js'
 import type { createMessages } from './messages.js'
-import { addressKeyOf, type SocketData } from './session.js'
+import { addressKeyOf, type Socket, type SocketData } from './session.js'
 import type { createGateKeeper } from './upgrade.js'
 
 // A proxy drops what is idle for a minute; uWS pings when a quarter of this is left.
@@ -28,6 +29,7 @@ type GateKeeper = ReturnType<typeof createGateKeeper>
 
 export interface ChannelParts {
   readonly config: Config
+  readonly server: Server
   readonly caps: ConnectionCaps
   readonly lobby: Lobby
   readonly table: SocketTable
@@ -48,16 +50,20 @@ const compressors = {
 export function openChannels(
   app: TemplatedApp,
   gateKeeper: GateKeeper,
-  { config, caps, lobby, table, counters, messages, embedding }: ChannelParts,
+  { config, server, caps, lobby, table, counters, messages, embedding }: ChannelParts,
 ): void {
   const decoder = new TextDecoder()
+  const slow = new Set<Socket>()
+  const closeSlow = (): void => {
+    for (const ws of slow) ws.close()
+  }
   app.ws<SocketData>(`${routes.channel}*`, {
     idleTimeout: idleTimeoutSeconds,
     maxPayloadLength: payloadLimit(config.maxMessageBytes),
     maxBackpressure: config.maxBackpressureBytes,
     closeOnBackpressureLimit: true,
     compression: compressors[config.compression],
-    upgrade: gateKeeper.upgrade,
+    upgrade: server.guarded(gateKeeper.upgrade),
     open(ws) {
       table.add(ws)
       if (ws.getUserData().session.user !== '') messages.enter(ws)
@@ -66,8 +72,12 @@ export function openChannels(
     dropped(ws) {
       counters.messagesDropped++
       ws.getUserData().session.closeReason = 'slow_reader'
+      // uWS stops to read and leaves it at that: what the kernel has of it still arrives, however much it is.
+      if (slow.size === 0) setImmediate(closeSlow)
+      slow.add(ws)
     },
     close(ws, code, reason) {
+      slow.delete(ws)
       const session = ws.getUserData().session
       session.closeReason ??= 'other'
       table.delete(ws)
@@ -77,5 +87,5 @@ export function openChannels(
       embedding?.close(ws, code, decoder.decode(reason))
     },
   })
-  app.any(`${routes.channel}*`, gateKeeper.plain)
+  app.any(`${routes.channel}*`, server.guarded(gateKeeper.plain))
 }

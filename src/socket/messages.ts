@@ -7,7 +7,7 @@ import { closeCode, isChannelName, messageError } from '../protocol.js'
 import { mayPublish, maySubscribe } from '../ticket/rights.js'
 import type { Embedding } from './connection.js'
 import { fanOut, type Incoming, type Topics, topicOf } from './encoding.js'
-import { closeOutOfTime, endFailed, endWith } from './lifecycle.js'
+import { closeOutOfTime, endFailed, endWith, isOpen } from './lifecycle.js'
 import { answer, done, fail, welcome } from './replies.js'
 import type { Socket } from './session.js'
 
@@ -130,6 +130,8 @@ export function createMessages(parts: MessageParts) {
     deliver: (publication: Publication): number => fanOut(topics, publication, compresses(publication)),
     /** For uWS `message`. */
     message(ws: Socket, bytes: ArrayBuffer, isBinary: boolean): void {
+      // One that does not read what it is sent may not go on sending.
+      if (!isOpen(ws)) return void ws.close()
       counters.messagesReceived++
       if (bytes.byteLength > maxMessageBytes)
         return endWith(ws, 'message_too_big', closeCode.messageTooBig, `at most ${maxMessageBytes} bytes`)

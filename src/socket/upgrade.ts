@@ -2,6 +2,7 @@ import type { HttpRequest, HttpResponse, us_socket_context_t } from 'uWebSockets
 import type { Clock } from '../clock.js'
 import { Refusal, type RefusalCode, refusalCodes } from '../errors.js'
 import { addressKey } from '../http/address.js'
+import { endAnswer } from '../http/end-answer.js'
 import type { OriginPolicy } from '../http/origins.js'
 import { problemBody, problemType, statusLine } from '../http/problem.js'
 import { type ClientView, fieldValues, framingOf, queryOf } from '../http/request.js'
@@ -213,7 +214,7 @@ export function createGateKeeper(parts: GateParts) {
     if (code === 'upgrade_required')
       for (const [name, value] of Object.entries(upgradeHeaders)) res.writeHeader(name, value)
     // A client that is refused fails the connection (RFC 6455 section 4.1). Not to wait for that saves a tenth of a refusal.
-    res.end(bodies.get(code), true)
+    endAnswer(res, bodies.get(code) ?? '', true)
   }
 
   function accept(
