@@ -1,23 +1,13 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { Redis } from 'ioredis'
 import type { Test } from 'tap'
+import { freePort } from './free-port.js'
 import { temporaryDirectory } from './server.js'
-
-/** A port that was free a moment ago. */
-export const freePort = async (): Promise<number> => {
-  const probe = createServer().listen(0, '127.0.0.1')
-  await once(probe, 'listening')
-  const address = probe.address()
-  const port = typeof address === 'object' && address !== null ? address.port : 0
-  probe.close()
-  await once(probe, 'close')
-  return port
-}
 
 const running = new Set<ChildProcess>()
 const killAll = (): void => {
@@ -26,14 +16,33 @@ const killAll = (): void => {
 process.once('exit', killAll)
 for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.once(signal, killAll)
 
+export interface Program {
+  readonly child: ChildProcess
+  /** What it has said last, on either output. */
+  words(): string
+  /**
+   * Looks again and again until it is there.
+   * @throws Error with its last words, when it has ended or can not have its port
+   */
+  until(isThere: () => boolean | Promise<boolean>): Promise<void>
+}
+
+const mostWords = 10_000
+
 /** A program that a test starts beside the gate, ended with the test. Rejects where it is not installed. */
 export const startProgram = async (
   t: Test,
   command: string,
   args: readonly string[],
   env: NodeJS.ProcessEnv = process.env,
-): Promise<ChildProcess> => {
+): Promise<Program> => {
   const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], env })
+  let words = ''
+  // A pipe that nobody reads is full one day, and stops who writes.
+  for (const stream of [child.stdout, child.stderr])
+    stream.setEncoding('utf8').on('data', text => {
+      words = (words + text).slice(-mostWords)
+    })
   await Promise.race([
     once(child, 'spawn'),
     once(child, 'error').then(([error]) => {
@@ -48,7 +57,21 @@ export const startProgram = async (
     child.kill('SIGKILL')
     await exited
   })
-  return child
+  const hasFailed = (): boolean =>
+    child.exitCode !== null || child.signalCode !== null || /address (already )?in use/i.test(words)
+  return {
+    child,
+    words: () => words,
+    async until(isThere) {
+      for (;;) {
+        const found = await isThere()
+        // Whatever answers on a port that it could not have is somebody else.
+        if (hasFailed()) throw new Error(`${command} did not start:\n${words}`)
+        if (found) return
+        await delay(20)
+      }
+    },
+  }
 }
 
 /** A redis-server of this test, on a port of its own. */
@@ -80,16 +103,10 @@ export const startRedis = async (
   const start = async (): Promise<void> => {
     const own = ['--port', String(port), '--bind', '127.0.0.1', '--dir', directory]
     const memory = ['--save', '', '--appendonly', 'no', '--repl-diskless-sync-delay', '0']
-    child = await startProgram(t, 'redis-server', [...own, ...memory, ...args], { ...process.env, ...env })
-    let log = ''
-    const out = child.stdout
-    if (out === null) throw new Error('redis-server has no output')
-    for await (const chunk of out) {
-      log += chunk
-      if (log.includes('Ready to accept connections')) break
-    }
-    if (!log.includes('Ready to accept connections')) throw new Error(`redis-server did not start:\n${log}`)
-    out.resume()
+    const all = [...own, ...memory, ...args]
+    const program = await startProgram(t, 'redis-server', all, { ...process.env, ...env })
+    child = program.child
+    await program.until(() => program.words().includes('Ready to accept connections'))
   }
   await start()
   const client = new Redis(port, '127.0.0.1', { maxRetriesPerRequest: null, retryStrategy: () => 50 })
