@@ -146,9 +146,11 @@ t.test('a restart forgets what was spent, and accepts none of it', async t => {
 })
 
 /** The environment of a process whose system clock is behind by `ms`. */
-const clockBehind = (ms: number) => ({
-  NODE_OPTIONS: `--import=data:text/javascript,const{now}=Date;Date.now=()=>now()-${Math.ceil(ms)}`,
-})
+const clockBehind = (ms: number) => {
+  const by = Math.ceil(ms)
+  const script = `const{now}=Date;Date.now=()=>now()-${by};Object.defineProperty(performance,'timeOrigin',{value:performance.timeOrigin-${by}})`
+  return { NODE_OPTIONS: `--import=data:text/javascript,${script}` }
+}
 
 t.test(
   'a system clock set back across a restart makes no ticket young again, thanks to the mark on disk',
