@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { deflateRawSync } from 'node:zlib'
 import t, { type Test } from 'tap'
 import WebSocket from 'ws'
-import { bearer, postJson, request } from '../support/http.js'
+import { bearer, metric, postJson } from '../support/http.js'
 import { RawConnection, upgradeText } from '../support/raw.js'
 import { adminKey, startServer, type TestServer } from '../support/server.js'
 import { Client, enter, socketUrl } from '../support/tclient.js'
@@ -58,12 +58,6 @@ async function openRaw(
   const response = await connection.response()
   if (response?.status !== 101) throw new Error(`${response?.status}`)
   return connection
-}
-
-const metric = async (server: TestServer, name: string): Promise<number> => {
-  const { text } = await request(server.admin, '/metrics', { headers: bearer(adminKey) })
-  const line = text.split('\n').find(each => each.startsWith(`${name} `))
-  return Number(line?.slice(name.length + 1) ?? 0)
 }
 
 /** The server is well: somebody else is served at once. */

@@ -1,11 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
-import { bearer, jsonOf, knock, type Reply, request } from '../support/http.js'
+import { bearer, jsonOf, knock, outcomeOf, type Reply, request } from '../support/http.js'
 import { knockUntilTold, startNode, storeEnv, untilNotReady, untilReady } from '../support/nodes.js'
 import { hasRetryAfter, isProblem } from '../support/problem.js'
 import { RawConnection, upgradeText } from '../support/raw.js'
 import { type RedisServer, startRedis } from '../support/redis.js'
 import { runServe, startServer } from '../support/server.js'
+import { tally } from '../support/tally.js'
 import { attempt, Client, socketUrl } from '../support/tclient.js'
 import { startRelay, type TcpRelay } from '../support/tcp-relay.js'
 import { gatePath, mint, tokenFor } from '../support/tokens.js'
@@ -216,13 +217,8 @@ t.test('of many presentations at two nodes one wins, in every round', async t =>
       Array.from({ length: 40 }, (_, index) => RawConnection.connect(nodes[index % 2]?.url ?? '')),
     )
     for (const socket of sockets) socket.write(upgradeText(gatePath(ticket)))
-    const counts: Record<string, number> = {}
-    for (const answer of await Promise.all(sockets.map(socket => socket.response()))) {
-      const code =
-        answer?.status === 101 ? '101' : `${answer?.status} ${JSON.parse(answer?.text ?? '{}').code}`
-      counts[code] = (counts[code] ?? 0) + 1
-    }
-    t.strictSame(counts, { '101': 1, '401 ticket_used': 39 }, `round ${round}`)
+    const answers = await Promise.all(sockets.map(socket => socket.response()))
+    t.strictSame(tally(answers.map(outcomeOf)), { '101': 1, '401 ticket_used': 39 }, `round ${round}`)
     for (const socket of sockets) socket.destroy()
   }
 })

@@ -1,10 +1,11 @@
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { knock, type Reply } from '../support/http.js'
+import { knock, outcomeOf } from '../support/http.js'
 import { createMinter, type Minter } from '../support/minter.js'
 import { isProblem } from '../support/problem.js'
 import { startServer, type TestServer, temporaryDirectory } from '../support/server.js'
+import { tally } from '../support/tally.js'
 import { gatePath, mint } from '../support/tokens.js'
 
 const skewSeconds = 60
@@ -19,12 +20,10 @@ const envOf = (key: string, node = 'gate-1') => ({
   TICKETGATE_CLOCK_SKEW_SECONDS: String(skewSeconds),
 })
 
-const codeOf = ({ status, text }: Reply): string =>
-  status === 101 ? '101' : `${status} ${JSON.parse(text).code}`
 /** The clock of a gate may be behind ours: then a ticket that is ahead as far as allowed is of the future, at first. */
 const present = async (server: TestServer, ticket: string): Promise<string> => {
   let outcome: string
-  do outcome = codeOf(await knock(server.url, gatePath(ticket)))
+  do outcome = outcomeOf(await knock(server.url, gatePath(ticket)))
   while (outcome === '401 ticket_invalid')
   return outcome
 }
@@ -53,9 +52,7 @@ t.test('two gates that share a key, each with its own memory, never both accept 
       const results = await Promise.all(
         Array.from({ length: 40 }, (_, n) => present(n % 2 === 0 ? one : two, raced)),
       )
-      const counts = new Map<string, number>()
-      for (const result of results) counts.set(result, (counts.get(result) ?? 0) + 1)
-      t.strictSame(Object.fromEntries(counts), { '101': 1, '421 wrong_node': 20, '401 ticket_used': 19 })
+      t.strictSame(tally(results), { '101': 1, '421 wrong_node': 20, '401 ticket_used': 19 })
     }
 
     const own = await mint(one.url)

@@ -2,6 +2,7 @@ import t, { type Test } from 'tap'
 import { bearer, jsonOf, postJson, type Reply, request } from '../support/http.js'
 import { hasRetryAfter, isProblem } from '../support/problem.js'
 import { development, startServer, type TestServer } from '../support/server.js'
+import { tally } from '../support/tally.js'
 import { tokenFor } from '../support/tokens.js'
 
 const right = { user: 'maggie', pwd: 'secret' }
@@ -35,10 +36,8 @@ t.test('logins are limited per address, before any password is hashed', async t 
   t.equal((await login(server, '127.0.0.3', undefined, right)).status, 200, 'another address is free')
 
   const flood = await Promise.all(Array.from({ length: 300 }, () => login(server, '127.0.0.4')))
-  const counts: Record<string, number> = {}
-  for (const { status } of flood) counts[status] = (counts[status] ?? 0) + 1
   t.strictSame(
-    counts,
+    tally(flood.map(({ status }) => status)),
     { '401': 3, '429': 297 },
     'a flood reaches the hashing three times, and fills no queue',
   )

@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap'
-import { bearer, type Json, jsonOf, knock, postJson, type Reply, request } from '../support/http.js'
+import { bearer, type Json, jsonOf, knock, metric, postJson, type Reply, request } from '../support/http.js'
 import { hasRetryAfter, isProblem } from '../support/problem.js'
 import { jwks, newKey, type Provider, signedBy, startProvider, text } from '../support/provider.js'
 import { adminKey, development, runServe, startServer } from '../support/server.js'
@@ -23,11 +23,6 @@ const provider = await startProvider(t, jwks(first))
 const server = await startServer(t, { env: environmentFor(provider), users: { maggie: 'secret' } })
 const present = (token: string, base = server.url): Promise<Reply> =>
   request(base, '/ws_ticket', { headers: bearer(token) })
-
-const metric = async (name: string): Promise<string | undefined> => {
-  const { text } = await request(server.admin, '/metrics', { headers: bearer(adminKey) })
-  return text.split('\n').find(line => line.startsWith(`${name} `))
-}
 
 /** Presents a token until it is answered with `status`: fetches go on in the background. */
 const presentUntil = async (t: Test, token: string, status: number, base = server.url): Promise<Reply> => {
@@ -116,7 +111,7 @@ t.test('while the provider is away, its keys stay good', async t => {
   const token = signedBy(second, claims())
   await provider.stop()
   await present(signedBy(newKey('EdDSA', 'nor there'), claims()))
-  while ((await metric('ticketgate_key_fetches_total{outcome="failed"}')) === undefined);
+  while ((await metric(server, 'ticketgate_key_fetches_total{outcome="failed"}')) === 0);
   t.equal((await present(token)).status, 200)
   t.equal((await present(signedBy(second, claims({ sub: 'dora' })))).status, 200, 'a new token as well')
   t.equal((await request(server.url, '/readyz')).status, 200)

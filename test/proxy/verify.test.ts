@@ -2,12 +2,12 @@ import { createInterface } from 'node:readline'
 import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { freePort } from '../support/free-port.js'
-import { bearer, knock, type Reply, type RequestOptions, request, upgradeHeaders } from '../support/http.js'
+import { knock, metric, type Reply, type RequestOptions, request, upgradeHeaders } from '../support/http.js'
 import { startNode } from '../support/nodes.js'
 import { isProblem } from '../support/problem.js'
 import { startCaddy, startNginx } from '../support/proxy.js'
 import { startProgram, startRedis } from '../support/redis.js'
-import { adminKey, allowedOrigin, startServer, type TestServer } from '../support/server.js'
+import { allowedOrigin, startServer, type TestServer } from '../support/server.js'
 import { attempt, Client, type OpenOptions, open, socketUrl } from '../support/tclient.js'
 import { mint, mintWith, nowSeconds, signText, tokenFor } from '../support/tokens.js'
 
@@ -64,8 +64,7 @@ t.test('a good ticket, wherever it is, once', async t => {
       `${name}: at the gate`,
     )
   }
-  const metrics = await request(server.admin, '/metrics', { headers: bearer(adminKey) })
-  t.match(metrics.text, /^ticketgate_tickets_verified_total 7$/m)
+  t.equal(await metric(server, 'ticketgate_tickets_verified_total'), 7)
 })
 
 t.test(
