@@ -1,5 +1,4 @@
 import { readFileSync, writeFileSync } from 'node:fs'
-import { request as nodeRequest } from 'node:http'
 import { join } from 'node:path'
 import type { Test } from 'tap'
 import { freePort } from './free-port.js'
@@ -14,13 +13,6 @@ const readConfig = (name: string, replacements: Readonly<Record<string, string>>
   }
   return text
 }
-
-const answers = (port: number): Promise<boolean> =>
-  new Promise(resolve => {
-    nodeRequest({ port, host: '127.0.0.1', path: '/' }, response => resolve(response.resume() !== undefined))
-      .once('error', () => resolve(false))
-      .end()
-  })
 
 /** Starts nginx with a configuration of test/proxy, its addresses replaced. Answers its base URL. */
 export const startNginx = async (
@@ -56,7 +48,7 @@ export const startNginx = async (
     '-c',
     join(directory, 'nginx.conf'),
   ])
-  await nginx.until(() => answers(port))
+  await nginx.until(() => nginx.listensOn(port))
   return `http://127.0.0.1:${port}`
 }
 
@@ -70,7 +62,7 @@ export const startHaproxy = async (
   const file = join(temporaryDirectory(t), 'haproxy.cfg')
   writeFileSync(file, readConfig(config, { 'bind :8000': `bind 127.0.0.1:${port}`, ...replacements }))
   const haproxy = await startProgram(t, 'haproxy', ['-db', '-f', file])
-  await haproxy.until(() => answers(port))
+  await haproxy.until(() => haproxy.listensOn(port))
   return `http://127.0.0.1:${port}`
 }
 
@@ -100,6 +92,6 @@ export const startCaddy = async (
     ...process.env,
     ...home,
   })
-  await caddy.until(() => answers(port))
+  await caddy.until(() => caddy.listensOn(port))
   return `http://127.0.0.1:${port}`
 }

@@ -1,6 +1,6 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
@@ -20,14 +20,35 @@ export interface Program {
   readonly child: ChildProcess
   /** What it has said last, on either output. */
   words(): string
+  /** Whether it is this program that listens on a port of IPv4, and no other. */
+  listensOn(port: number): boolean
   /**
    * Looks again and again until it is there.
-   * @throws Error with its last words, when it has ended or can not have its port
+   * @throws Error with its last words, when it has ended
    */
-  until(isThere: () => boolean | Promise<boolean>): Promise<void>
+  until(isThere: () => boolean): Promise<void>
 }
 
 const mostWords = 10_000
+
+/** The sockets that listen on a port, as /proc/net/tcp has them (proc(5)): local address, state, inode. */
+const listenersOn = (port: number): string[] => {
+  const local = `:${port.toString(16).toUpperCase().padStart(4, '0')}`
+  return readFileSync('/proc/net/tcp', 'utf8')
+    .split('\n')
+    .map(line => line.trim().split(/\s+/))
+    .filter(fields => fields[1]?.endsWith(local) && fields[3] === '0A')
+    .map(fields => `socket:[${fields[9]}]`)
+}
+
+const linkOf = (path: string): string => {
+  try {
+    return readlinkSync(path)
+  } catch {
+    // It has been closed since.
+    return ''
+  }
+}
 
 /** A program that a test starts beside the gate, ended with the test. Rejects where it is not installed. */
 export const startProgram = async (
@@ -57,17 +78,19 @@ export const startProgram = async (
     child.kill('SIGKILL')
     await exited
   })
-  const hasFailed = (): boolean =>
-    child.exitCode !== null || child.signalCode !== null || /address (already )?in use/i.test(words)
   return {
     child,
     words: () => words,
+    listensOn(port) {
+      const listeners = new Set(listenersOn(port))
+      const files = `/proc/${child.pid}/fd`
+      return readdirSync(files).some(file => listeners.has(linkOf(join(files, file))))
+    },
     async until(isThere) {
       for (;;) {
-        const found = await isThere()
-        // Whatever answers on a port that it could not have is somebody else.
-        if (hasFailed()) throw new Error(`${command} did not start:\n${words}`)
-        if (found) return
+        if (child.exitCode !== null || child.signalCode !== null)
+          throw new Error(`${command} did not start:\n${words}`)
+        if (isThere()) return
         await delay(20)
       }
     },
