@@ -6,7 +6,7 @@ import { enter, socketUrl } from '../support/tclient.js'
 import { gatePath, mint, tokenFor } from '../support/tokens.js'
 
 t.test('comes back after a restart, with a new ticket and its subscriptions', async t => {
-  const env = { TICKETGATE_PORT: await freePort() }
+  const env = { TICKETGATE_PORT: String(await freePort()) }
   const first = await startServer(t, { env })
   const gate = connectTo(t, first.url, { channel: 'lobby' })
   await gate.subscribe('news')
@@ -38,7 +38,7 @@ t.test('comes back after a restart, with a new ticket and its subscriptions', as
 })
 
 t.test('comes back after a crash', async t => {
-  const env = { TICKETGATE_PORT: await freePort() }
+  const env = { TICKETGATE_PORT: String(await freePort()) }
   const first = await startServer(t, { env })
   const gate = connectTo(t, first.url)
   await gate.next('open')
@@ -52,7 +52,7 @@ t.test('comes back after a crash', async t => {
 })
 
 t.test('a channel that may not be heard any more is reported as lost', async t => {
-  const env = { TICKETGATE_PORT: await freePort() }
+  const env = { TICKETGATE_PORT: String(await freePort()) }
   const first = await startServer(t, { env })
   let channels: object | undefined
   const gate = connectTo(t, first.url, {

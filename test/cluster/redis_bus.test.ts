@@ -1,10 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import t from 'tap'
 import {
+  busMetric,
   disconnect,
   heardUntilEnd,
   join,
-  metric,
   publish,
   startBusNode,
   startThree,
@@ -50,7 +50,7 @@ t.test('what is said on one node is heard on all, once, whoever says it', async 
   for (const client of clients) t.strictSame(await heardUntilEnd(client), [], 'and nothing twice')
   for (const node of nodes)
     t.strictSame(
-      [await metric(node, 'messages_dropped_total'), await metric(node, 'messages_lost_total')],
+      [await busMetric(node, 'messages_dropped_total'), await busMetric(node, 'messages_lost_total')],
       [0, 0],
     )
 })
@@ -76,7 +76,7 @@ t.test('a rush of messages crosses in order and whole, many in one packet', asyn
   t.strictSame(heard, expected)
   t.ok((await published()) - before < count, 'fewer packets than messages')
   t.strictSame(
-    [await metric(near, 'messages_dropped_total'), await metric(far, 'messages_lost_total')],
+    [await busMetric(near, 'messages_dropped_total'), await busMetric(far, 'messages_lost_total')],
     [0, 0],
   )
 })

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { disconnect, join, metric, publish, say, startBusNode, until, untilBus } from '../support/bus.js'
+import { busMetric, disconnect, join, publish, say, startBusNode, until, untilBus } from '../support/bus.js'
 import { bearer, knock, request } from '../support/http.js'
 import { startRedis } from '../support/redis.js'
 import { startServer, type TestServer } from '../support/server.js'
@@ -23,7 +23,7 @@ t.test('while Redis is away all goes on here, and what others miss is counted', 
     await untilBus(one, 'down')
     for (const data of [1, 2, 3]) t.match(await say(speaker, data), { type: 'ok' })
     for (const data of [1, 2, 3]) t.match(await near.next(), { data }, 'its own subscribers hear it')
-    t.equal(await metric(one, 'messages_dropped_total'), 3)
+    t.equal(await busMetric(one, 'messages_dropped_total'), 3)
     t.equal((await knock(one.url, gatePath(await mint(one.url)))).status, 101, 'and newcomers get in')
     const token = tokenFor('vera', { iat: nowSeconds() - 1 })
     await disconnect(one, { user: 'vera' })
@@ -32,13 +32,13 @@ t.test('while Redis is away all goes on here, and what others miss is counted', 
     t.match(await say(speaker, 'back'), { type: 'ok' })
     t.match(await near.next(), { data: 'back' })
     t.match(await far.next(), { data: 'back' }, 'the others hear what comes after')
-    t.equal(await metric(two, 'messages_lost_total'), 4, 'and know that they missed something')
+    t.equal(await busMetric(two, 'messages_lost_total'), 4, 'and know that they missed something')
     await until(async () => (await request(two.url, '/ws_ticket', { headers: bearer(token) })).status === 401)
     t.pass('what was revoked meanwhile is revoked there too')
   })
 
   await t.test('one node can not hear', async t => {
-    const lost = await metric(two, 'messages_lost_total')
+    const lost = await busMetric(two, 'messages_lost_total')
     ways[1].drop()
     await untilBus(two, 'down')
     for (const data of [4, 5]) t.match(await say(speaker, data), { type: 'ok' })
@@ -47,7 +47,7 @@ t.test('while Redis is away all goes on here, and what others miss is counted', 
     await untilBus(two, 'up')
     t.match(await say(speaker, 'again'), { type: 'ok' })
     t.match(await far.next(), { data: 'again' })
-    t.equal(await metric(two, 'messages_lost_total'), lost + 2)
+    t.equal(await busMetric(two, 'messages_lost_total'), lost + 2)
     t.match(await near.next(), { data: 'again' })
   })
 
@@ -78,7 +78,7 @@ t.test('what waits for Redis is bounded', async t => {
   const big = 'x'.repeat(1_000_000)
   for (let n = 0; n < 20; n++)
     t.match(await speaker.ask({ type: 'publish', data: big, id: n }), { type: 'ok', id: n })
-  t.ok((await metric(node, 'messages_dropped_total')) >= 12, 'beyond 8 MiB it is dropped at once')
+  t.ok((await busMetric(node, 'messages_dropped_total')) >= 12, 'beyond 8 MiB it is dropped at once')
 })
 
 t.test('what is no message does no harm', async t => {

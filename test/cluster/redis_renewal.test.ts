@@ -1,9 +1,8 @@
 import t from 'tap'
-import { bearer, jsonOf, knock, postJson, request } from '../support/http.js'
+import { jsonOf, knock, metric, postJson } from '../support/http.js'
 import { startNode, untilReady } from '../support/nodes.js'
 import { isProblem } from '../support/problem.js'
 import { startRedis } from '../support/redis.js'
-import { adminKey } from '../support/server.js'
 import { enter, socketUrl } from '../support/tclient.js'
 import { gatePath, mint, mintWith, nowSeconds, tokenFor } from '../support/tokens.js'
 
@@ -50,8 +49,7 @@ t.test('a client that is gone when the store answers takes nobody along', async 
   isProblem(t, await knock(node.url, gatePath(clients[0]?.second ?? '')), '503 replay_cache_unavailable')
   redis.signal('SIGCONT')
   await untilReady(node)
-  const metrics = await request(node.admin, '/metrics', { headers: bearer(adminKey) })
-  t.match(metrics.text, /^ticketgate_connections 0$/m)
+  t.equal(await metric(node, 'ticketgate_connections'), 0)
 })
 
 t.test('what has become of a ticket, as far as the store can tell', async t => {

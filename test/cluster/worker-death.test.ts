@@ -5,7 +5,7 @@ import pino from 'pino'
 import t, { type Test } from 'tap'
 import { buildThreads } from '../../src/cluster/threads.js'
 import { resolveConfig } from '../../src/config/resolve.js'
-import { jsonOf, knock, request } from '../support/http.js'
+import { bearer, jsonOf, knock, metric, request } from '../support/http.js'
 import { isProblem } from '../support/problem.js'
 import { adminKey, jwtSecret, temporaryDirectory } from '../support/server.js'
 import { type Client, enter, socketUrl } from '../support/tclient.js'
@@ -53,7 +53,7 @@ async function startMortal(t: Test) {
   t.teardown(() => death.close())
   return {
     url,
-    adminUrl,
+    admin: adminUrl,
     drain: () => gate.drain(),
     /** Lets a thread fail. */
     kill: (thread: number) => death.postMessage(thread),
@@ -69,9 +69,6 @@ async function startMortal(t: Test) {
   }
 }
 
-const ask = async (adminUrl: string, path: string) =>
-  request(adminUrl, path, { headers: { authorization: `Bearer ${adminKey}` } })
-
 t.test('a thread that dies is replaced, and what was spent stays spent', async t => {
   const gate = await startMortal(t)
   const spent: string[] = []
@@ -83,7 +80,7 @@ t.test('a thread that dies is replaced, and what was spent stays spent', async t
   }
   const unused: string[] = []
   for (let n = 0; n < 8; n++) unused.push(await mint(gate.url))
-  const acceptedBefore = await metric(gate.adminUrl, 'ticketgate_handshakes_accepted_total')
+  const acceptedBefore = await metric(gate, 'ticketgate_handshakes_accepted_total')
   t.equal(acceptedBefore, 16)
 
   for (const thread of [0, 1]) {
@@ -105,7 +102,7 @@ t.test('a thread that dies is replaced, and what was spent stays spent', async t
   }
   t.pass('tickets not used yet are good, whichever thread issued them')
   t.ok(
-    (await metric(gate.adminUrl, 'ticketgate_handshakes_accepted_total')) >= acceptedBefore + unused.length,
+    (await metric(gate, 'ticketgate_handshakes_accepted_total')) >= acceptedBefore + unused.length,
     'the figures of the dead still count',
   )
   // 16 died, and the cap is 20: the dead take no place.
@@ -113,7 +110,7 @@ t.test('a thread that dies is replaced, and what was spent stays spent', async t
   for (let n = unused.length; n < 20; n++)
     more.push((await enter(socketUrl(gate.url, gatePath(await mint(gate.url))))).client)
   isProblem(t, await knock(gate.url, gatePath(await mint(gate.url))), '429 too_many_connections')
-  t.equal(jsonOf(await ask(gate.adminUrl, '/connections')).connections, 20)
+  t.equal(jsonOf(await request(gate.admin, '/connections', { headers: bearer(adminKey) })).connections, 20)
   await gate.drain()
   await Promise.all([...clients, ...more].map(client => client.closed))
 })
@@ -143,8 +140,3 @@ t.test('a drain while a thread is replaced leaves no thread behind', async t => 
     await t.rejects(request(gate.url, '/healthz'), `drained ${waitMs} ms after the death`)
   }
 })
-
-async function metric(adminUrl: string, name: string): Promise<number> {
-  const { text } = await ask(adminUrl, '/metrics')
-  return Number(new RegExp(`^${name} (\\S+)$`, 'm').exec(text)?.[1])
-}

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { Test } from 'tap'
 import type { ClaimResult } from '../../src/replay/contract.js'
+import { tally } from '../support/tally.js'
 
 /** A replay cache under test. It may answer at once or later. */
 export interface ReplayHarness {
@@ -63,12 +64,9 @@ class Subject {
   }
   /** How often each answer came. */
   async claimAll(nonces: readonly string[], expiresAtMs: number): Promise<Record<string, number>> {
-    const counts: Record<string, number> = {}
-    for (const nonce of nonces) {
-      const result = await this.claim(nonce, expiresAtMs)
-      counts[result] = (counts[result] ?? 0) + 1
-    }
-    return counts
+    const results: ClaimResult[] = []
+    for (const nonce of nonces) results.push(await this.claim(nonce, expiresAtMs))
+    return tally(results)
   }
 }
 

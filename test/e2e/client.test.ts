@@ -109,7 +109,7 @@ t.test('opens across origins, hears and is heard', async t => {
 })
 
 t.test('comes back after a restart and hears its channels again', async t => {
-  const fixed = { ...env, TICKETGATE_PORT: await freePort() }
+  const fixed = { ...env, TICKETGATE_PORT: String(await freePort()) }
   const first = await startServer(t, { env: fixed })
   const { page, until } = await visit(first, { maxDelayMs: 500 })
   await page.evaluate(() => (window as unknown as Scope).gate.subscribe('news'))
@@ -129,7 +129,7 @@ t.test('comes back after a restart and hears its channels again', async t => {
 t.test('outlives its session by a fresh token, on the same socket', async t => {
   const server = await startServer(t, { env })
   const { page, until } = await visit(server, {}, fresh =>
-    tokenFor('maggie', { exp: nowSeconds() + (fresh ? 600 : 3) }),
+    tokenFor('maggie', { exp: nowSeconds() + (fresh ? 600 : 8) }),
   )
   const first = await until('open')
   const renewed = await until('renewed')
@@ -155,7 +155,7 @@ t.test('gives up where nothing heals, and says what', async t => {
 })
 
 t.test('tries at once when the network is back', async t => {
-  const fixed = { ...env, TICKETGATE_PORT: await freePort() }
+  const fixed = { ...env, TICKETGATE_PORT: String(await freePort()) }
   const first = await startServer(t, { env: fixed })
   // Nobody would wait for these delays.
   const { page, until } = await visit(first, { minDelayMs: 3_600_000, maxDelayMs: 3_600_000 })

@@ -20,7 +20,7 @@ t.test('a ticket that was left to expire is refused', async t => {
 })
 
 t.test('the chat comes back after a restart of the server', async t => {
-  const env = { ...consoleOn, TICKETGATE_PORT: await freePort() }
+  const env = { ...consoleOn, TICKETGATE_PORT: String(await freePort()) }
   const first = await startServer(t, { env, users })
   const { page } = await openPage(browser, first.url)
   await logIn(page)

@@ -1,11 +1,15 @@
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { knock, type Reply } from '../support/http.js'
+import { knock, outcomeOf } from '../support/http.js'
 import { createMinter, type Minter } from '../support/minter.js'
 import { isProblem } from '../support/problem.js'
 import { startServer, type TestServer, temporaryDirectory } from '../support/server.js'
+import { tally } from '../support/tally.js'
 import { gatePath, mint } from '../support/tokens.js'
+
+// So many lives of servers take a busy machine more than the two minutes that a file has.
+t.setTimeout(300_000)
 
 const skewSeconds = 60
 const skewMs = skewSeconds * 1000
@@ -19,10 +23,13 @@ const envOf = (key: string, node = 'gate-1') => ({
   TICKETGATE_CLOCK_SKEW_SECONDS: String(skewSeconds),
 })
 
-const codeOf = ({ status, text }: Reply): string =>
-  status === 101 ? '101' : `${status} ${JSON.parse(text).code}`
-const present = async (server: TestServer, ticket: string): Promise<string> =>
-  codeOf(await knock(server.url, gatePath(ticket)))
+/** The clock of a gate may be behind ours: then a ticket that is ahead as far as allowed is of the future, at first. */
+const present = async (server: TestServer, ticket: string): Promise<string> => {
+  let outcome: string
+  do outcome = outcomeOf(await knock(server.url, gatePath(ticket)))
+  while (outcome === '401 ticket_invalid')
+  return outcome
+}
 
 t.test('two gates that share a key, each with its own memory, never both accept a ticket', async t => {
   const minter = createMinter(7)
@@ -48,9 +55,7 @@ t.test('two gates that share a key, each with its own memory, never both accept 
       const results = await Promise.all(
         Array.from({ length: 40 }, (_, n) => present(n % 2 === 0 ? one : two, raced)),
       )
-      const counts = new Map<string, number>()
-      for (const result of results) counts.set(result, (counts.get(result) ?? 0) + 1)
-      t.strictSame(Object.fromEntries(counts), { '101': 1, '421 wrong_node': 20, '401 ticket_used': 19 })
+      t.strictSame(tally(results), { '101': 1, '421 wrong_node': 20, '401 ticket_used': 19 })
     }
 
     const own = await mint(one.url)
@@ -107,7 +112,8 @@ t.test('minters whose clocks are ahead or behind', async t => {
   const at = (offsetMs: number, ttlSeconds = 3600) =>
     present(server, minter.mint('gate-1', { issuedAtMs: Date.now() + offsetMs, ttlSeconds }))
   t.equal(await at(skewMs), '101', 'ahead as far as allowed')
-  t.equal(await at(skewMs + 10_000), '401 ticket_invalid', 'further')
+  const further = minter.mint('gate-1', { issuedAtMs: Date.now() + skewMs + 60_000 })
+  isProblem(t, await knock(server.url, gatePath(further)), '401 ticket_invalid', 'further')
   t.equal(await at(-skewMs - 10_000, 1), '401 ticket_expired', 'behind by more than allowed: it has expired')
   t.equal(await at(-skewMs, 3600), '401 ticket_predates_gate', 'behind, and too young a gate')
   t.equal(
@@ -140,9 +146,11 @@ t.test('a restart forgets what was spent, and accepts none of it', async t => {
 })
 
 /** The environment of a process whose system clock is behind by `ms`. */
-const clockBehind = (ms: number) => ({
-  NODE_OPTIONS: `--import=data:text/javascript,Object.defineProperty(performance,'timeOrigin',{value:performance.timeOrigin-${Math.ceil(ms)}})`,
-})
+const clockBehind = (ms: number) => {
+  const by = Math.ceil(ms)
+  const script = `const{now}=Date;Date.now=()=>now()-${by};Object.defineProperty(performance,'timeOrigin',{value:performance.timeOrigin-${by}})`
+  return { NODE_OPTIONS: `--import=data:text/javascript,${script}` }
+}
 
 t.test(
   'a system clock set back across a restart makes no ticket young again, thanks to the mark on disk',
@@ -158,23 +166,26 @@ t.test(
     first.signal('SIGKILL')
     await first.exited
 
-    const lifeSetBack = async (): Promise<string> => {
+    const lifeSetBack = async (beforeBirthMs = 4000): Promise<string> => {
       const setBack = await startServer(t, {
-        env: { ...env, ...clockBehind(Date.now() - bornAtMs + 4000) },
+        env: { ...env, ...clockBehind(Date.now() - bornAtMs + beforeBirthMs) },
         stateDir: first.stateDir,
       })
-      // By this clock the ticket is of the future, at first.
-      let result: string
-      do result = await present(setBack, ticket)
-      while (result === '401 ticket_invalid')
+      const result = await present(setBack, ticket)
       setBack.signal('SIGKILL')
       await setBack.exited
       return result
     }
     t.equal(await lifeSetBack(), '401 ticket_predates_gate')
     t.equal(await lifeSetBack(), '401 ticket_predates_gate', 'nor in the life after that')
-    rmSync(join(first.stateDir, 'clock-gate-1'))
-    t.equal(await lifeSetBack(), '101', 'without the mark it would be accepted a second time')
+    let last = ''
+    // Set back by less than its start takes, this life would be the younger one.
+    for (const beforeBirthMs of [4000, 15_000, 40_000]) {
+      rmSync(join(first.stateDir, 'clock-gate-1'))
+      last = await lifeSetBack(beforeBirthMs)
+      if (last === '101') break
+    }
+    t.equal(last, '101', 'without the mark it would be accepted a second time')
   },
 )
 

@@ -46,17 +46,20 @@ t.test('it comes back on its port, once the kernel has released it', async t => 
   const first = await startServer(t)
   // The kernel holds the port for the end of a connection that the server has closed and its client has not.
   const left = createConnection({ port: first.port, host: '127.0.0.1', allowHalfOpen: true })
+  t.teardown(() => left.destroy())
   await once(left, 'connect')
   left.write(requestText('GET', '/healthz'))
   await once(left, 'data')
   const ended = once(left.resume(), 'end')
   first.signal('SIGKILL')
   await ended
-  const starting = startServer(t, { env: { TICKETGATE_PORT: String(first.port) } })
-  const release = setTimeout(() => left.resetAndDestroy(), 3000)
-  const second = await starting
-  clearTimeout(release)
-  left.destroy()
+  const second = await startServer(t, {
+    env: { TICKETGATE_PORT: String(first.port) },
+    onOutput(output) {
+      if (output.includes('has not released the port')) left.resetAndDestroy()
+    },
+  })
+  t.ok(left.destroyed, 'it has waited')
   t.equal(second.port, first.port)
   t.equal((await request(second.url, '/healthz')).status, 200)
 })

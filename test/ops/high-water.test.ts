@@ -1,4 +1,12 @@
-import { mkdirSync, readdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { openHighWater } from '../../src/ops/high-water.js'
@@ -158,9 +166,12 @@ t.test('a mark that can not be written gives no more time, and goes on when it c
 t.test('a mark that vanishes is not made anew: it may have been moved to another gate', async t => {
   const path = join(temporaryDirectory(t), 'clock')
   const gate = await Gate.start(t, path)
+  const last = gate.untilMs
   renameSync(path, `${path}.away`)
-  await gate.until(() => gate.errors.length > 0)
-  t.equal(gate.marks.length, gate.onDisk.length)
+  gate.nowMs += 60_000
+  await gate.until(() => gate.errors.length > 0 || gate.untilMs > last)
+  t.notOk(existsSync(path))
+  t.equal(gate.untilMs, last, 'it is given no more time')
   t.match(gate.errors[0]?.message, /another gate has taken .* over/)
 })
 

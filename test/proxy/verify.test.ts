@@ -1,12 +1,13 @@
 import { createInterface } from 'node:readline'
 import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
-import { bearer, knock, type Reply, type RequestOptions, request, upgradeHeaders } from '../support/http.js'
+import { freePort } from '../support/free-port.js'
+import { knock, metric, type Reply, type RequestOptions, request, upgradeHeaders } from '../support/http.js'
 import { startNode } from '../support/nodes.js'
 import { isProblem } from '../support/problem.js'
 import { startCaddy, startNginx } from '../support/proxy.js'
-import { freePort, startProgram, startRedis } from '../support/redis.js'
-import { adminKey, allowedOrigin, startServer, type TestServer } from '../support/server.js'
+import { startProgram, startRedis } from '../support/redis.js'
+import { allowedOrigin, startServer, type TestServer } from '../support/server.js'
 import { attempt, Client, type OpenOptions, open, socketUrl } from '../support/tclient.js'
 import { mint, mintWith, nowSeconds, signText, tokenFor } from '../support/tokens.js'
 
@@ -63,8 +64,7 @@ t.test('a good ticket, wherever it is, once', async t => {
       `${name}: at the gate`,
     )
   }
-  const metrics = await request(server.admin, '/metrics', { headers: bearer(adminKey) })
-  t.match(metrics.text, /^ticketgate_tickets_verified_total 7$/m)
+  t.equal(await metric(server, 'ticketgate_tickets_verified_total'), 7)
 })
 
 t.test(
@@ -211,7 +211,7 @@ interface Upstream {
 
 /** A WebSocket server that we did not write. */
 const startUpstream = async (t: Test): Promise<Upstream> => {
-  const child = await startProgram(t, '/usr/bin/python3', [
+  const { child } = await startProgram(t, '/usr/bin/python3', [
     new URL('./websocket_server.py', import.meta.url).pathname,
   ])
   if (child.stdout === null) throw new Error('no output')

@@ -235,7 +235,6 @@ t.test('a path beneath a channel is none', async t => {
 t.test('a ticket is over when its time is', async t => {
   const brief = await startServer(t, { env: { TICKETGATE_TICKET_TTL_SECONDS: '1' } })
   const { ticket, expires } = await mintWith(brief.url, tokenFor('maggie'))
-  t.equal((await knock(brief.url, gatePath(await mint(brief.url)))).status, 101, 'in time it opens')
   await new Promise(resolve => setTimeout(resolve, (expires + 1) * 1000 - Date.now()))
   isProblem(t, await knock(brief.url, gatePath(ticket)), '401 ticket_expired')
 })

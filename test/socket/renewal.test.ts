@@ -54,16 +54,6 @@ t.test('a fresh ticket moves the end of the session, and is spent', async t => {
   await client.close()
 })
 
-t.test('a session that is renewed outlives its first token, one that is not does not', async t => {
-  const exp = nowSeconds() + 3
-  const [renewed, left] = [await enterAs({ exp }), await enterAs({ exp })]
-  t.match(await renewed.client.ask({ type: 'renew', ticket: await fresh() }), { type: 'renewed' })
-  t.strictSame(await left.client.closed, { code: 4401, reason: 'session_expired' })
-  t.ok(nowSeconds() >= exp, 'not before its end')
-  t.ok(await renewed.client.hearsNothing())
-  await renewed.client.close()
-})
-
 t.test('a ticket that is refused changes nothing, and none that is good is spent', async t => {
   const { client } = await enterAs({ channels: { publish: ['*'], subscribe: ['*'] } })
   const others = await mintWith(server.url, tokenFor('theo'))

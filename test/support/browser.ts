@@ -6,7 +6,7 @@ import type { Test } from 'tap'
 import { temporaryDirectory } from './server.js'
 
 /** A busy machine takes its time; what is waited for is a condition, never a time. */
-export const patience = 60_000
+const patience = 60_000
 
 const artifacts = fileURLToPath(new URL('../../artifacts/', import.meta.url))
 

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Test } from 'tap'
-import { bearer, jsonOf, postJson, request } from './http.js'
+import { bearer, jsonOf, metric, postJson, request } from './http.js'
 import type { RedisServer } from './redis.js'
 import { adminKey, type Environment, startServer, type TestServer } from './server.js'
 import { type Client, enter, socketUrl } from './tclient.js'
@@ -43,10 +43,8 @@ export const publish = async (node: TestServer, data: unknown, channel = 'red') 
 export const disconnect = (node: TestServer, subject: object) =>
   postJson(node.admin, '/disconnect', subject, { headers: bearer(adminKey) })
 
-export const metric = async (node: TestServer, name: string): Promise<number> => {
-  const { text } = await request(node.admin, '/metrics', { headers: bearer(adminKey) })
-  return Number(new RegExp(`^ticketgate_bus_${name} (\\d+)$`, 'm').exec(text)?.[1])
-}
+export const busMetric = (node: TestServer, name: string): Promise<number> =>
+  metric(node, `ticketgate_bus_${name}`)
 
 export const until = async (holds: () => Promise<boolean>): Promise<void> => {
   while (!(await holds())) await delay(20)

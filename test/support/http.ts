@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { type Agent, type IncomingHttpHeaders, type IncomingMessage, request as nodeRequest } from 'node:http'
+import { adminKey } from './server.js'
 
 export type Json = Record<string, unknown>
 
@@ -86,3 +87,20 @@ export const knock = (base: string, path: string, options: RequestOptions = {}):
   send(base, path, { ...options, headers: { ...upgradeHeaders(), ...options.headers } })
 
 export const bearer = (token: string): { authorization: string } => ({ authorization: `Bearer ${token}` })
+
+/** A reply as tests name it: `'101'`, or a refusal as `'401 ticket_used'`. */
+export const outcomeOf = (reply: Pick<Reply, 'status' | 'text'> | undefined): string =>
+  reply === undefined
+    ? 'no answer'
+    : reply.status === 101
+      ? '101'
+      : `${reply.status} ${JSON.parse(reply.text).code}`
+
+/** A metric by its whole name, labels included. What was never counted under its labels is 0. */
+export const metric = async ({ admin }: { readonly admin: string }, name: string): Promise<number> => {
+  const { text } = await request(admin, '/metrics', { headers: bearer(adminKey) })
+  const [family] = name.split('{')
+  if (!text.includes(`# TYPE ${family} `)) throw new Error(`there is no metric ${family}`)
+  const line = text.split('\n').find(each => each.startsWith(`${name} `))
+  return Number(line?.slice(name.length + 1) ?? 0)
+}

@@ -17,10 +17,7 @@ export interface ProviderKey {
   readonly jwk: Json
 }
 
-export const pairOf = (
-  algorithm: Algorithm,
-  bits = 2048,
-): { publicKey: KeyObject; privateKey: KeyObject } => {
+const pairOf = (algorithm: Algorithm, bits = 2048): { publicKey: KeyObject; privateKey: KeyObject } => {
   if (algorithm === 'ES256') return generateKeyPairSync('ec', { namedCurve: 'P-256' })
   if (algorithm === 'EdDSA') return generateKeyPairSync('ed25519')
   return generateKeyPairSync('rsa', { modulusLength: bits })

@@ -1,9 +1,8 @@
 import { readFileSync, writeFileSync } from 'node:fs'
-import { request as nodeRequest } from 'node:http'
 import { join } from 'node:path'
-import { setTimeout as delay } from 'node:timers/promises'
 import type { Test } from 'tap'
-import { freePort, startProgram } from './redis.js'
+import { freePort } from './free-port.js'
+import { startProgram } from './redis.js'
 import { temporaryDirectory } from './server.js'
 
 const readConfig = (name: string, replacements: Readonly<Record<string, string>>): string => {
@@ -13,20 +12,6 @@ const readConfig = (name: string, replacements: Readonly<Record<string, string>>
     text = text.replaceAll(from, to)
   }
   return text
-}
-
-const untilAnswers = async (port: number): Promise<void> => {
-  for (;;) {
-    const answers = await new Promise<boolean>(resolve => {
-      nodeRequest({ port, host: '127.0.0.1', path: '/' }, response =>
-        resolve(response.resume() !== undefined),
-      )
-        .once('error', () => resolve(false))
-        .end()
-    })
-    if (answers) return
-    await delay(20)
-  }
 }
 
 /** Starts nginx with a configuration of test/proxy, its addresses replaced. Answers its base URL. */
@@ -55,7 +40,7 @@ export const startNginx = async (
       ${site}
     }`,
   )
-  await startProgram(t, 'nginx', [
+  const nginx = await startProgram(t, 'nginx', [
     '-p',
     directory,
     '-e',
@@ -63,7 +48,7 @@ export const startNginx = async (
     '-c',
     join(directory, 'nginx.conf'),
   ])
-  await untilAnswers(port)
+  await nginx.until(() => nginx.listensOn(port))
   return `http://127.0.0.1:${port}`
 }
 
@@ -76,8 +61,8 @@ export const startHaproxy = async (
   const port = await freePort()
   const file = join(temporaryDirectory(t), 'haproxy.cfg')
   writeFileSync(file, readConfig(config, { 'bind :8000': `bind 127.0.0.1:${port}`, ...replacements }))
-  await startProgram(t, 'haproxy', ['-db', '-f', file])
-  await untilAnswers(port)
+  const haproxy = await startProgram(t, 'haproxy', ['-db', '-f', file])
+  await haproxy.until(() => haproxy.listensOn(port))
   return `http://127.0.0.1:${port}`
 }
 
@@ -103,10 +88,10 @@ export const startCaddy = async (
   )
   // Caddy 2.6 can not be told to keep its configuration to itself: it is written there, as its storage is.
   const home = { HOME: directory, XDG_CONFIG_HOME: directory, XDG_DATA_HOME: directory }
-  await startProgram(t, 'caddy', ['run', '--config', file, '--adapter', 'caddyfile'], {
+  const caddy = await startProgram(t, 'caddy', ['run', '--config', file, '--adapter', 'caddyfile'], {
     ...process.env,
     ...home,
   })
-  await untilAnswers(port)
+  await caddy.until(() => caddy.listensOn(port))
   return `http://127.0.0.1:${port}`
 }

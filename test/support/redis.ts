@@ -1,23 +1,13 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
+import { readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { Redis } from 'ioredis'
 import type { Test } from 'tap'
+import { freePort } from './free-port.js'
 import { temporaryDirectory } from './server.js'
-
-/** A port that was free a moment ago. */
-export const freePort = async (): Promise<number> => {
-  const probe = createServer().listen(0, '127.0.0.1')
-  await once(probe, 'listening')
-  const address = probe.address()
-  const port = typeof address === 'object' && address !== null ? address.port : 0
-  probe.close()
-  await once(probe, 'close')
-  return port
-}
 
 const running = new Set<ChildProcess>()
 const killAll = (): void => {
@@ -26,14 +16,54 @@ const killAll = (): void => {
 process.once('exit', killAll)
 for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.once(signal, killAll)
 
+export interface Program {
+  readonly child: ChildProcess
+  /** What it has said last, on either output. */
+  words(): string
+  /** Whether it is this program that listens on a port of IPv4, and no other. */
+  listensOn(port: number): boolean
+  /**
+   * Looks again and again until it is there.
+   * @throws Error with its last words, when it has ended
+   */
+  until(isThere: () => boolean): Promise<void>
+}
+
+const mostWords = 10_000
+
+/** The sockets that listen on a port, as /proc/net/tcp has them (proc(5)): local address, state, inode. */
+const listenersOn = (port: number): string[] => {
+  const local = `:${port.toString(16).toUpperCase().padStart(4, '0')}`
+  return readFileSync('/proc/net/tcp', 'utf8')
+    .split('\n')
+    .map(line => line.trim().split(/\s+/))
+    .filter(fields => fields[1]?.endsWith(local) && fields[3] === '0A')
+    .map(fields => `socket:[${fields[9]}]`)
+}
+
+const linkOf = (path: string): string => {
+  try {
+    return readlinkSync(path)
+  } catch {
+    // It has been closed since.
+    return ''
+  }
+}
+
 /** A program that a test starts beside the gate, ended with the test. Rejects where it is not installed. */
 export const startProgram = async (
   t: Test,
   command: string,
   args: readonly string[],
   env: NodeJS.ProcessEnv = process.env,
-): Promise<ChildProcess> => {
+): Promise<Program> => {
   const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], env })
+  let words = ''
+  // A pipe that nobody reads is full one day, and stops who writes.
+  for (const stream of [child.stdout, child.stderr])
+    stream.setEncoding('utf8').on('data', text => {
+      words = (words + text).slice(-mostWords)
+    })
   await Promise.race([
     once(child, 'spawn'),
     once(child, 'error').then(([error]) => {
@@ -48,7 +78,23 @@ export const startProgram = async (
     child.kill('SIGKILL')
     await exited
   })
-  return child
+  return {
+    child,
+    words: () => words,
+    listensOn(port) {
+      const listeners = new Set(listenersOn(port))
+      const files = `/proc/${child.pid}/fd`
+      return readdirSync(files).some(file => listeners.has(linkOf(join(files, file))))
+    },
+    async until(isThere) {
+      for (;;) {
+        if (child.exitCode !== null || child.signalCode !== null)
+          throw new Error(`${command} did not start:\n${words}`)
+        if (isThere()) return
+        await delay(20)
+      }
+    },
+  }
 }
 
 /** A redis-server of this test, on a port of its own. */
@@ -80,16 +126,10 @@ export const startRedis = async (
   const start = async (): Promise<void> => {
     const own = ['--port', String(port), '--bind', '127.0.0.1', '--dir', directory]
     const memory = ['--save', '', '--appendonly', 'no', '--repl-diskless-sync-delay', '0']
-    child = await startProgram(t, 'redis-server', [...own, ...memory, ...args], { ...process.env, ...env })
-    let log = ''
-    const out = child.stdout
-    if (out === null) throw new Error('redis-server has no output')
-    for await (const chunk of out) {
-      log += chunk
-      if (log.includes('Ready to accept connections')) break
-    }
-    if (!log.includes('Ready to accept connections')) throw new Error(`redis-server did not start:\n${log}`)
-    out.resume()
+    const all = [...own, ...memory, ...args]
+    const program = await startProgram(t, 'redis-server', all, { ...process.env, ...env })
+    child = program.child
+    await program.until(() => program.words().includes('Ready to accept connections'))
   }
   await start()
   const client = new Redis(port, '127.0.0.1', { maxRetriesPerRequest: null, retryStrategy: () => 50 })

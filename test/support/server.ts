@@ -69,6 +69,8 @@ export interface ServerOptions {
   readonly env?: Environment
   readonly users?: Readonly<Record<string, string>>
   readonly stateDir?: string
+  /** Told all that it has written so far whenever there is more, also before it listens. */
+  readonly onOutput?: (output: string) => void
 }
 
 export const temporaryDirectory = (t: Test): string => {
@@ -148,9 +150,11 @@ export const startServer = async (t: Test, options: ServerOptions = {}): Promise
   const listening = new Promise<{ url: string; admin: string }>((resolve, reject) => {
     child.stderr?.on('data', chunk => {
       output += chunk
+      options.onOutput?.(output)
     })
     child.stdout?.on('data', chunk => {
       output += chunk
+      options.onOutput?.(output)
       pending += chunk
       const lines = pending.split('\n')
       pending = lines.pop() ?? ''
