@@ -37,7 +37,7 @@ const help = `npm run bench -- [options]
 
   --help            this text
 
-Build first (npm run build): ticketgate runs from dist/. What the figures mean: bench/README.md.`
+What the figures mean: bench/README.md.`
 
 interface Options {
   readonly scenarios: readonly Scenario[]

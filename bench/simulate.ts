@@ -1,6 +1,6 @@
 /**
  * How many nodes carry how many sockets, what saturates first, and how long a reconnect storm lasts, from measured costs:
- * `npx tsx bench/simulate.ts --nodes 100 --sockets 1e7`. All flags with their defaults are below.
+ * `npx tsx bench/simulate.ts --nodes 100 --sockets 1e7`. `--help` lists all flags with their defaults.
  *
  * It is a model, not a measurement: nodes and Redis are servers with a queue each, stepped through in time.
  */
@@ -166,27 +166,41 @@ export function storm(costs: Costs, fleet: Fleet, lostNodes: number, pacing: Pac
   }
 }
 
-const defaults = {
-  nodes: '100',
-  sockets: '1e7',
-  cores: '2',
-  'life-seconds': '600',
-  'ticket-seconds': '10',
-  'bus-messages': '1000',
-  'lost-nodes': '1',
-  'patience-seconds': '10',
-  'backoff-seconds': '1',
-  'handshake-us': '60',
-  'redis-client-us': '10',
-  'redis-claim-us': '5',
-  'redis-look-us': '62',
-  'redis-publish-us': '5',
-  'redis-delivery-us': '0.35',
-  'socket-bytes': '6000',
-  'spent-bytes': '90',
-  'redis-spent-bytes': '85',
-  'redis-kept-seconds': '16',
-}
+/** What each flag is when it is not given, its unit, and what it says. */
+const flags = {
+  nodes: ['100', '', 'nodes of the fleet'],
+  sockets: ['1e7', '', 'sockets in all'],
+  cores: ['2', '', 'cores of a node that serve sockets'],
+  'life-seconds': ['600', 's', 'how long a socket lives, on average'],
+  'ticket-seconds': ['10', 's', 'how long a ticket lives'],
+  'bus-messages': ['1000', 'a second', 'messages that cross the bus'],
+  'lost-nodes': ['1', '', 'nodes that are lost at once'],
+  'patience-seconds': ['10', 's', 'when a client gives an attempt up'],
+  'backoff-seconds': ['1', 's', 'its first wait after a failure; it doubles, up to a minute'],
+  'handshake-us': ['60', 'µs', 'CPU of a gate for one mint and one handshake'],
+  'redis-client-us': ['10', 'µs', 'what a claim in Redis adds to that'],
+  'redis-claim-us': ['5', 'µs', 'CPU of Redis for one claim'],
+  'redis-look-us': ['62', 'µs', 'CPU of Redis for one look, of which each gate makes one a second'],
+  'redis-publish-us': ['5', 'µs', 'CPU of Redis for one message on the bus'],
+  'redis-delivery-us': ['0.35', 'µs', 'the same, for each node that hears it'],
+  'socket-bytes': ['6000', 'bytes', "memory of an idle socket, with the kernel's share"],
+  'spent-bytes': ['90', 'bytes', 'memory of a spent ticket in a gate'],
+  'redis-spent-bytes': ['85', 'bytes', 'memory of a spent ticket in Redis'],
+  'redis-kept-seconds': ['16', 's', 'how long Redis keeps it after its expiry'],
+} as const
+
+const help = `npx tsx bench/simulate.ts [options]
+
+Works out what a fleet needs, what saturates first, and how long a reconnect storm lasts, routed and unrouted. The costs
+are measured ones; give those of your machines.
+
+${Object.entries(flags)
+  .map(([name, [value, unit, meaning]]) => {
+    const given = unit === '' ? value : `${value} ${unit}`
+    return `  --${name.padEnd(19)} ${meaning} (${given})`
+  })
+  .join('\n')}
+  --help                this text`
 
 const short = (value: number, unit = ''): string => {
   if (!Number.isFinite(value)) return 'more than an hour'
@@ -196,11 +210,12 @@ const short = (value: number, unit = ''): string => {
 }
 
 function main(): void {
+  if (process.argv.includes('--help')) return console.log(help)
   const options = Object.fromEntries(
-    Object.entries(defaults).map(([name, value]) => [name, { type: 'string' as const, default: value }]),
+    Object.entries(flags).map(([name, [value]]) => [name, { type: 'string' as const, default: value }]),
   )
   const { values } = parseArgs({ options })
-  const number = (name: keyof typeof defaults): number => Number(values[name])
+  const number = (name: keyof typeof flags): number => Number(values[name])
   const costs: Costs = {
     handshakeUs: number('handshake-us'),
     redisClientUs: number('redis-client-us'),

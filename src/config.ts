@@ -51,7 +51,11 @@ export const schema = {
     alias: 'PORT',
     meaning: 'Port of the public listener; 0 takes any free one. PORT counts where this is not set',
   },
-  stateDir: { kind: path, default: '.ticketgate', meaning: 'Directory of what is kept: users, revocations' },
+  stateDir: {
+    kind: path,
+    default: '.ticketgate',
+    meaning: 'Directory of what is kept: users, revocations and, for outside minters, the mark of the clock',
+  },
   console: {
     kind: choice('on', 'off'),
     computed: 'on in development, off in production',
@@ -186,9 +190,13 @@ export const schema = {
   },
   maxConnectionsPerUser: { kind: cap, default: '0', meaning: 'Sockets of one user; 0 sets no cap' },
   maxConnectionsPerAddress: { kind: cap, default: '0', meaning: 'Sockets from one address; 0 sets no cap' },
-  messageRate: { kind: rate, default: '100/1', meaning: 'Messages from one socket' },
-  loginRate: { kind: rate, default: '10/60', meaning: 'Logins from one address' },
-  ticketRate: { kind: rate, default: '60/60', meaning: 'Tickets for one user' },
+  messageRate: {
+    kind: rate,
+    default: '100/1',
+    meaning: 'Messages from one socket; at once, twice the count',
+  },
+  loginRate: { kind: rate, default: '10/60', meaning: 'Logins from one address; the count may come at once' },
+  ticketRate: { kind: rate, default: '60/60', meaning: 'Tickets for one user; the count may come at once' },
   maxMessageBytes: { kind: bytes(16_777_216), default: '16384', meaning: 'Largest message from a client' },
   maxBackpressureBytes: {
     kind: bytes(1_073_741_824),

@@ -66,10 +66,12 @@ function print(text: string): number {
 
 /** Prints a fresh ticket key, 32 random bytes, as `id:base64url`. */
 function newKey(args: readonly string[]): number {
+  const usage = 'Usage: ticketgate key new [--id N]     N from 1 to 255, default 1\n'
+  if (wantsHelp(args)) return print(usage)
   const [action, flag, id = '1', ...others] = args
   const isId = /^[1-9]\d{0,2}$/.test(id) && Number(id) <= 255
   if (action !== 'new' || (flag !== undefined && flag !== '--id') || !isId || others.length > 0) {
-    process.stderr.write('Usage: ticketgate key new [--id N]     N from 1 to 255, default 1\n')
+    process.stderr.write(usage)
     return 2
   }
   return print(`${id}:${randomBytes(32).toString('base64url')}\n`)

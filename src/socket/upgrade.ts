@@ -84,7 +84,7 @@ export function createGateKeeper(parts: GateParts) {
   const { admission, retryAfter, origins, clients, caps, embedding, counters, log, clock } = parts
 
   /**
-   * The checks, cheapest first. A refused ticket is not spent (I5), so the claim is the last one and nothing that
+   * The checks, cheapest first. A refused ticket is not spent, so the claim is the last one and nothing that
    * can fail stands between it and the 101.
    */
   function decide(handshake: Handshake): Decision | Promise<Decision> {

@@ -1,3 +1,5 @@
+import { execFileSync } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { type Costs, type Fleet, steady, storm } from '../../bench/simulate.js'
 
@@ -56,4 +58,11 @@ t.test('a storm', async t => {
     Number.POSITIVE_INFINITY,
     'too many as it is',
   )
+})
+
+t.test('--help lists the flags with their defaults', async t => {
+  const program = fileURLToPath(new URL('../../bench/simulate.ts', import.meta.url))
+  const text = execFileSync(process.execPath, ['--import=tsx', program, '--help'], { encoding: 'utf8' })
+  t.match(text, / --sockets .* \(1e7\)\n/)
+  t.match(text, / --handshake-us .* \(60 µs\)\n/)
 })

@@ -35,6 +35,11 @@ t.test('`ticketgate key new` makes a key that the server takes', async t => {
     [],
   ])
     t.equal((await run(['key', ...args], {})).code, args.join() === 'new,--id' ? 0 : 2, args.join(' '))
+  for (const args of [['--help'], ['new', '--help'], ['new', '-h']]) {
+    const { code, stdout } = await run(['key', ...args], {})
+    t.equal(code, 0, args.join(' '))
+    t.match(stdout, /^Usage: ticketgate key new/)
+  }
   const secret = Buffer.from(nine.stdout.trim().slice(2), 'base64url')
   const server = await startServer(t, {
     env: {

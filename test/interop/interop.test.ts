@@ -8,7 +8,9 @@ import { clock, toSeconds } from '../../src/clock.js'
 import { ticketKey } from '../../src/ticket/key-ring.js'
 import { type VerifiedTicket, verifyTicket } from '../../src/ticket/verifier.js'
 import { knock, type Reply } from '../support/http.js'
+import { startNode } from '../support/nodes.js'
 import { isProblem } from '../support/problem.js'
+import { startRedis } from '../support/redis.js'
 import { startServer } from '../support/server.js'
 import { enter, socketUrl } from '../support/tclient.js'
 import { gatePath } from '../support/tokens.js'
@@ -108,6 +110,30 @@ t.test('a running gate takes them, once', async t => {
     isProblem(t, await knock(server.url, gatePath(await fresh(), 'red')), '403 channel_forbidden')
     const foreign = await mint(flagsOf({ user: language, node: 'gate-2' }))
     isProblem(t, await knock(server.url, gatePath(foreign)), '421 wrong_node')
+    await client.close()
+  }
+})
+
+t.test('gates that share a store take them, with its epoch, once at one of them', async t => {
+  const redis = await startRedis(t)
+  const env = { TICKETGATE_TICKET_KEYS: `${keyId}:${key.toString('base64url')}` }
+  const nodes = [await startNode(t, redis.port, env), await startNode(t, redis.port, env)] as const
+  const epoch = await redis.client.getrange('ticketgate:epoch', 0, 31)
+  for (const [language, mint] of minters) {
+    const ticket = await mint(flagsOf({ user: language, channel: 'lobby', epoch }))
+    const { client, welcome } = await enter(socketUrl(nodes[1].url, gatePath(ticket, 'lobby')))
+    t.match(welcome, { user: language, channel: 'lobby', expires: sessionEndsAtSeconds })
+    for (const { url } of nodes)
+      isProblem(t, await knock(url, gatePath(ticket, 'lobby')), '401 ticket_used', language)
+    const without = await mint(flagsOf({ user: language }))
+    isProblem(t, await knock(nodes[0].url, gatePath(without)), '401 ticket_invalid', `${language}, without`)
+    const former = await mint(flagsOf({ user: language, epoch: '0'.repeat(32) }))
+    isProblem(
+      t,
+      await knock(nodes[0].url, gatePath(former)),
+      '401 ticket_predates_gate',
+      `${language}, former`,
+    )
     await client.close()
   }
 })

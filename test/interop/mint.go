@@ -1,6 +1,6 @@
 // Mints a ticket as src/ticket/FORMAT.md says, with the standard library alone. Prints its text.
 //
-//	go run mint.go -key-id 1 -key BASE64URL -node gate-1 -user maggie -session-end 1769497200 [-ttl 10] [-channel lobby]
+//	go run mint.go -key-id 1 -key BASE64URL -node gate-1 -user maggie -session-end 1769497200 [-ttl 10] [-channel lobby] [-epoch HEX]
 package main
 
 import (
@@ -9,6 +9,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
+	"encoding/hex"
 	"flag"
 	"fmt"
 	"log"
@@ -31,6 +32,7 @@ func main() {
 	ttl := flag.Uint("ttl", 10, "seconds")
 	var channel *string
 	flag.Func("channel", "the one channel it opens", func(s string) error { channel = &s; return nil })
+	encodedEpoch := flag.String("epoch", "", "of the Redis it is spent in: the first 32 characters of its key ticketgate:epoch")
 	flag.Parse()
 	key, err := base64.RawURLEncoding.DecodeString(*encodedKey)
 	if err != nil {
@@ -42,6 +44,14 @@ func main() {
 	if channel != nil {
 		claims[0]++
 		claims = append(append(claims, text("c")...), text(*channel)...)
+	}
+	if *encodedEpoch != "" {
+		epoch, err := hex.DecodeString(*encodedEpoch)
+		if err != nil || len(epoch) != 16 {
+			log.Fatal("the epoch is not 32 hexadecimal digits")
+		}
+		claims[0]++
+		claims = append(append(append(claims, text("e")...), 0xc4, 16), epoch...)
 	}
 	if len(claims) > 512 || *ttl < 1 || *ttl > 3600 {
 		log.Fatal("the claims are too large, or the ttl is out of range")

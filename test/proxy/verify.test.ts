@@ -1,4 +1,3 @@
-import { createInterface } from 'node:readline'
 import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { freePort } from '../support/free-port.js'
@@ -6,10 +5,11 @@ import { knock, metric, type Reply, type RequestOptions, request, upgradeHeaders
 import { startNode } from '../support/nodes.js'
 import { isProblem } from '../support/problem.js'
 import { startCaddy, startNginx } from '../support/proxy.js'
-import { startProgram, startRedis } from '../support/redis.js'
+import { startRedis } from '../support/redis.js'
 import { allowedOrigin, startServer, type TestServer } from '../support/server.js'
 import { attempt, Client, type OpenOptions, open, socketUrl } from '../support/tclient.js'
 import { mint, mintWith, nowSeconds, signText, tokenFor } from '../support/tokens.js'
+import { type Arrival, startUpstream } from './upstream.js'
 
 const env = { TICKETGATE_VERIFY: 'on', TICKETGATE_TICKET_TTL_SECONDS: '60' }
 
@@ -196,34 +196,6 @@ t.test('with a store that is elsewhere', async t => {
   redis.signal('SIGSTOP')
   isProblem(t, await ask(nodes[0], `?ticket=${kept}`), '503 replay_cache_unavailable')
 })
-
-interface Arrival {
-  readonly path: string
-  /** As they came, name and value: one may be there twice. */
-  readonly headers: readonly (readonly [name: string, value: string])[]
-}
-
-interface Upstream {
-  readonly port: number
-  /** The next request that reaches it. None is missed, so what comes next also says what did not come. */
-  next(): Promise<Arrival>
-}
-
-/** A WebSocket server that we did not write. */
-const startUpstream = async (t: Test): Promise<Upstream> => {
-  const { child } = await startProgram(t, '/usr/bin/python3', [
-    new URL('./websocket_server.py', import.meta.url).pathname,
-  ])
-  if (child.stdout === null) throw new Error('no output')
-  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
-  const next = async () => {
-    const { done, value } = await lines.next()
-    if (done) throw new Error('the upstream has ended')
-    return JSON.parse(value)
-  }
-  const { port } = await next()
-  return { port, next }
-}
 
 const refusal = async (url: string, options: OpenOptions): Promise<Reply> => {
   const outcome = await attempt(url, options)

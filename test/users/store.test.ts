@@ -321,6 +321,20 @@ t.test('a file moved into place is picked up whatever its age', async t => {
   t.equal(await store.find('new'), undefined)
 })
 
+t.test('a mount of Kubernetes, where a link to a directory is swapped, is picked up', async t => {
+  const directory = t.testdir({ '..1': {}, '..2': {} })
+  await put(join(directory, '..1', 'users.json'), user('maggie'))
+  await put(join(directory, '..2', 'users.json'), user('theo'))
+  symlinkSync('..1', join(directory, '..data'))
+  symlinkSync('..data/users.json', join(directory, 'users.json'))
+  const store = await openUserStore(join(directory, 'users.json'))
+  t.ok(await store.find('maggie'))
+  symlinkSync('..2', join(directory, '..data_tmp'))
+  renameSync(join(directory, '..data_tmp'), join(directory, '..data'))
+  t.ok(await store.find('theo'))
+  t.equal(await store.find('maggie'), undefined)
+})
+
 /** Time enough for anything in this process that is not held back. */
 async function spawnAndWait() {
   await once(spawn(process.execPath, ['-e', '']), 'exit')
