@@ -31,14 +31,21 @@ export interface OperatorParts {
 }
 
 export function createOperator({ config, file, deliver, clock }: OperatorParts): Operator {
+  const { clockSkewSeconds } = config
+  const hasOthers = config.redisUrl !== undefined
+  const hasProvider = config.jwksUrl !== undefined
+  // Another node dates its tokens by its own clock, which may be ahead: by this much all that was issued until now is
+  // covered. Tokens of an identity provider are taken as issued that much earlier, whoever verifies them.
+  const reachSeconds = hasOthers && !hasProvider ? clockSkewSeconds : 0
   // A token may be as old as allowed, and a ticket that names none as old as a ticket can be.
   // The clock of an identity provider may be ahead when it issues, and its tokens are taken until it may be behind.
-  const skewSeconds = config.jwksUrl === undefined ? 0 : 2 * config.clockSkewSeconds
-  const keepSeconds = Math.max(
-    config.tokenMaxTtlSeconds + skewSeconds,
+  const longestSeconds = Math.max(
+    config.tokenMaxTtlSeconds + (hasProvider ? 2 * clockSkewSeconds : 0),
     Math.ceil((longestOutsideMs(config) ?? 0) / 1000),
     config.ticketTtlSeconds,
   )
+  // A node whose clock is ahead removes from Redis what is over, and one that is new, and behind, must not miss it.
+  const keepSeconds = reachSeconds + longestSeconds + (hasOthers ? clockSkewSeconds : 0)
   return {
     publish: deliver,
     async disconnect(subject) {
@@ -48,7 +55,7 @@ export function createOperator({ config, file, deliver, clock }: OperatorParts):
         ...('user' in subject
           ? { subject: 'user', name: subject.user }
           : { subject: 'session', name: subject.session }),
-        atSeconds: nowSeconds,
+        atSeconds: nowSeconds + reachSeconds,
         untilSeconds: nowSeconds + keepSeconds,
       }
       if (!file.revocations.add(revocation, nowSeconds))

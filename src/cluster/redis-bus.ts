@@ -5,8 +5,8 @@ import type { Log } from '../ops/log.js'
 import { isChannelName, isUserName } from '../protocol.js'
 import { isRevocation } from '../token/revocation.js'
 import { connectRedis } from './redis-client.js'
-import type { Relay, RelayMessage, Revocation } from './relay.js'
-import { shareRevocations } from './shared-revocations.js'
+import type { Publication, Relay, RelayMessage, Revocation } from './relay.js'
+import { compareRevocations, fieldOf, keepRevocations } from './shared-revocations.js'
 
 /** What is known of the way to the other nodes. */
 export interface BusState {
@@ -33,23 +33,28 @@ const maxPendingBytes = 8 * 1024 * 1024
 
 // Messages of one turn of the event loop go out together, but not in packets that hold others up.
 const maxPacketBytes = 64 * 1024
+const maxPacketRevocations = 256
 
 const pingMs = 1000
 const silenceMs = 3000
 const countEveryPings = 10
 const shareEveryPings = 60
+const retryShareEveryPings = 10
 const forgetNodeMs = 60_000
 
 const packr = new Packr({ useRecords: false })
 
-/** `[node, number of messages it has sent, the last of them]`; without a message it only says how many there were. */
+/**
+ * `[node, number of messages it has sent, the last of them]`; without a message it only says how many there were.
+ * Revocations have no numbers, the number is 0 then: one that does not arrive is said again, so none counts as lost.
+ */
 type Packet = readonly [from: string, sent: number, ...messages: RelayMessage[]]
 
 /**
  * Opens the bus. Every message goes out once, packed once, whatever the number of nodes, together with the others of the
  * same turn of the event loop: a packet costs us, Redis and every node far more than a message in it. While Redis is away
  * nothing is kept for later: subscribers of other nodes miss what is said, which both sides count. Revocations are no
- * such messages: they reach every node in the end.
+ * such messages: they are kept in Redis as well, and said until Redis has taken them, so they reach every node in the end.
  */
 export function openRedisBus({ url, revocations, log, clock }: BusOptions): Bus {
   const own = randomBytes(12).toString('base64url')
@@ -74,6 +79,11 @@ export function openRedisBus({ url, revocations, log, clock }: BusOptions): Bus 
   /** Packed, for the memory that they came in is not ours. */
   let outgoing: Buffer[] = []
   let outgoingBytes = 0
+  /** Revocations that Redis has not taken when they were said. */
+  const unsaid = new Map<string, Revocation>()
+  let isShareAsked = false
+  let isSharing = false
+  let hasShareFailed = false
 
   function setUp(next: boolean): void {
     if (next === isUp || closed) return
@@ -84,7 +94,7 @@ export function openRedisBus({ url, revocations, log, clock }: BusOptions): Bus 
     } else log.error({ reason }, 'Redis is away: messages reach the subscribers of this node only')
   }
 
-  function send(message: RelayMessage): void {
+  function send(message: Publication): void {
     sent++
     if (outgoing.length === 0) setImmediate(flush)
     const packed = packr.pack(message)
@@ -94,48 +104,81 @@ export function openRedisBus({ url, revocations, log, clock }: BusOptions): Bus 
   }
 
   function flush(): void {
-    if (outgoing.length > 0) post(outgoing)
+    const messages = outgoing
+    if (messages.length > 0)
+      post(sent, messages).catch(() => {
+        dropped += messages.length
+      })
     outgoing = []
     outgoingBytes = 0
   }
 
-  /** Says how many messages there were until now, and the last of them. */
-  function post(messages: readonly Buffer[]): void {
+  /** Sends a packet. Rejects when Redis has not taken it, as far as we know. */
+  async function post(count: number, messages: readonly Buffer[]): Promise<void> {
     const bytes = Buffer.concat([
       arrayHead(2 + messages.length),
       packr.pack(own),
-      packr.pack(sent),
+      packr.pack(count),
       ...messages,
     ])
-    const drop = (): void => {
-      dropped += messages.length
-    }
-    if (pendingBytes + bytes.length > maxPendingBytes) return drop()
+    if (pendingBytes + bytes.length > maxPendingBytes) throw new Error('too much waits for Redis')
     pendingBytes += bytes.length
-    publisher.publish(shared, bytes).then(
-      () => {
-        pendingBytes -= bytes.length
-      },
-      () => {
-        pendingBytes -= bytes.length
-        drop()
-      },
-    )
+    try {
+      await publisher.publish(shared, bytes)
+    } finally {
+      pendingBytes -= bytes.length
+    }
   }
 
-  function share(): void {
-    const nowSeconds = toSeconds(clock())
-    shareRevocations(publisher, revocations(), nowSeconds).then(
-      ({ learnt, told }) => {
-        for (const revocation of learnt) receive(revocation)
-        // Those who were up all the time look there rarely.
-        for (const revocation of told) send(revocation)
-      },
-      error => log.warn({ err: error }, 'the revocations of other nodes could not be read'),
-    )
+  /** Says revocations to the other nodes; those that Redis has not taken, with the next ping again. */
+  function tell(revocations: readonly Revocation[]): void {
+    for (let at = 0; at < revocations.length; at += maxPacketRevocations) {
+      const some = revocations.slice(at, at + maxPacketRevocations)
+      post(
+        0,
+        some.map(revocation => packr.pack(revocation)),
+      ).catch(() => {
+        for (const revocation of some) unsaid.set(fieldOf(revocation), revocation)
+      })
+    }
   }
 
-  publisher.on('ready', ping)
+  /** Brings the revocations here and in Redis together: at once, or when there is a way, and again if it fails. */
+  async function share(): Promise<void> {
+    isShareAsked = true
+    if (isSharing || publisher.status !== 'ready') return
+    isSharing = true
+    try {
+      while (isShareAsked) {
+        isShareAsked = false
+        await shareOnce()
+      }
+      hasShareFailed = false
+    } catch (error) {
+      if (!hasShareFailed && !closed)
+        log.warn({ err: error }, 'revocations could not be shared through Redis')
+      hasShareFailed = true
+    }
+    isSharing = false
+  }
+
+  async function shareOnce(): Promise<void> {
+    const differences = await compareRevocations(publisher, revocations(), toSeconds(clock()))
+    // Before anything is written: a Redis that is full, or a replica, can still be read.
+    for (const revocation of differences.learnt) receive(revocation)
+    try {
+      await keepRevocations(publisher, differences)
+    } finally {
+      // Those who were up all the time look there rarely. And where it failed, it may have been done all the same, or
+      // what is said is all that they can learn.
+      tell(differences.lacking)
+    }
+  }
+
+  publisher.on('ready', () => {
+    ping()
+    share()
+  })
   subscriber.on('ready', () => {
     heardMs = performance.now()
     subscriber.subscribe(shared, mirror).then(ping, error => {
@@ -159,10 +202,13 @@ export function openRedisBus({ url, revocations, log, clock }: BusOptions): Bus 
     const [from, count, ...messages] = packet
     if (from === own) return
     const before = count - messages.length
-    // Of a node not heard before, nothing counts as missed.
-    const node = nodes.get(from) ?? { sent: before, heardMs: 0 }
-    if (before > node.sent) lost += before - node.sent
-    nodes.set(from, { sent: Math.max(count, node.sent), heardMs: performance.now() })
+    // Otherwise they have no numbers.
+    if (before >= 0) {
+      // Of a node not heard before, nothing counts as missed.
+      const node = nodes.get(from) ?? { sent: before, heardMs: 0 }
+      if (before > node.sent) lost += before - node.sent
+      nodes.set(from, { sent: Math.max(count, node.sent), heardMs: performance.now() })
+    }
     for (const message of messages) receive(message)
   }
 
@@ -179,18 +225,24 @@ export function openRedisBus({ url, revocations, log, clock }: BusOptions): Bus 
     }
     ping()
     pings++
-    if (isUp === true && pings % shareEveryPings === 0) share()
+    if (unsaid.size > 0 && publisher.status === 'ready') {
+      const again = [...unsaid.values()]
+      unsaid.clear()
+      tell(again)
+    }
+    if (pings % (hasShareFailed ? retryShareEveryPings : shareEveryPings) === 0) share()
     if (pings % countEveryPings !== 0) return
     flush()
-    post([])
+    post(sent, []).catch(() => {})
     for (const [from, node] of nodes) if (nowMs - node.heardMs > forgetNodeMs) nodes.delete(from)
   }, pingMs)
   timer.unref()
 
   return {
     send(message) {
-      send(message)
-      if (message.type === 'revoke' && isUp === true) share()
+      if (message.type === 'publish') return send(message)
+      tell([message])
+      share()
     },
     onMessage(callback) {
       receive = callback

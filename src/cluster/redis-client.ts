@@ -17,7 +17,8 @@ export function connectRedis(url: string, name: string, socketTimeoutMs?: number
     retryStrategy: retryDelayMs,
     enableOfflineQueue: false,
     autoResendUnfulfilledCommands: false,
-    maxRetriesPerRequest: null,
+    // What was sent on a connection that breaks fails with it: it would never be settled otherwise.
+    maxRetriesPerRequest: 0,
     // Its own check waits without limit for a server that hangs. Ours does not.
     enableReadyCheck: false,
     autoResubscribe: false,

@@ -4,19 +4,26 @@ import { isRevocation } from '../token/revocation.js'
 
 const key = 'ticketgate:revocations'
 
-const fieldOf = ({ subject, name }: Revocation): string => `${subject}:${name}`
+/** What tells the revocations of one from those of another. */
+export const fieldOf = ({ subject, name }: Revocation): string => `${subject}:${name}`
 
-/**
- * Brings the revocations of this node and those kept in Redis together, so that a node which was away, or is new,
- * learns what it missed, and what was revoked while Redis was away reaches the others.
- * @returns those that are news to this node, and those that were news to the others
- */
-export async function shareRevocations(
+/** How the revocations of this node and those kept in Redis differ. */
+export interface Differences {
+  /** Those that are news to this node. */
+  readonly learnt: readonly Revocation[]
+  /** Those that Redis lacks. */
+  readonly lacking: readonly Revocation[]
+  /** The fields of those that count no more. */
+  readonly over: readonly string[]
+}
+
+/** Reads what is kept in Redis, so that a node which was away, or is new, learns what it missed. */
+export async function compareRevocations(
   client: Redis,
   own: readonly Revocation[],
   nowSeconds: number,
-): Promise<{ readonly learnt: readonly Revocation[]; readonly told: readonly Revocation[] }> {
-  const known = new Map(own.map(revocation => [fieldOf(revocation), revocation]))
+): Promise<Differences> {
+  const lacking = new Map(own.map(revocation => [fieldOf(revocation), revocation]))
   const learnt: Revocation[] = []
   const over: string[] = []
   for (const [field, text] of Object.entries(await client.hgetall(key))) {
@@ -25,13 +32,18 @@ export async function shareRevocations(
       over.push(field)
       continue
     }
-    const ours = known.get(field)
+    const ours = lacking.get(field)
     if (ours === undefined || ours.atSeconds < revocation.atSeconds) learnt.push(revocation)
-    if (ours !== undefined && ours.atSeconds <= revocation.atSeconds) known.delete(field)
+    if (ours !== undefined && ours.atSeconds <= revocation.atSeconds) lacking.delete(field)
   }
+  return { learnt, lacking: [...lacking.values()], over }
+}
+
+/** Keeps in Redis what it lacks, so that what was revoked while it was away reaches the others; and forgets what is over. */
+export async function keepRevocations(client: Redis, { lacking, over }: Differences): Promise<void> {
+  // First, for one of ours may be under the same name.
   if (over.length > 0) await client.hdel(key, ...over)
-  for (const [field, revocation] of known) await client.hset(key, field, JSON.stringify(revocation))
-  return { learnt, told: [...known.values()] }
+  for (const revocation of lacking) await client.hset(key, fieldOf(revocation), JSON.stringify(revocation))
 }
 
 function parse(text: string): Revocation | undefined {

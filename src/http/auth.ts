@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { type Clock, toSeconds } from '../clock.js'
+import type { Clock } from '../clock.js'
 import { Refusal, retryAfterSeconds } from '../errors.js'
 import type { Log } from '../ops/log.js'
 import type { Counters } from '../ops/metrics.js'
@@ -32,26 +32,36 @@ interface Credentials {
   readonly password: string
 }
 
+// A second, where clocks agree, and some more.
+const longestWaitMs = 2000
+
 /** `/auth`: user and password for a token. */
 export function authRoute(parts: AuthParts): Route<Address> {
   const { users, hasher, tokens, revocations, limiter, clients, counters, log, clock } = parts
 
   /**
-   * Waits until a token of this instant is not revoked: a revocation covers the second that it was made in. It can lie
-   * further ahead only where clocks disagree, or one was set back.
+   * Waits until a token of this instant is not revoked: a revocation covers the second that it was made in. It reaches
+   * further where the clocks of other nodes may be ahead, or one was set back; who would have to wait for so long is told
+   * to come back. To date a token ahead instead would not do: a node whose clock is behind takes none of the future, and
+   * its next revocation might not reach that date.
    */
   async function timeOfLogin(user: string): Promise<number> {
     for (let rounds = 0; ; rounds++) {
       const nowMs = clock()
-      const issuedAtSeconds = toSeconds(nowMs)
-      if (!revocations.covers({ user, issuedAtSeconds })) return nowMs
-      if (rounds === 2)
+      const waitMs = revocations.firstGoodSecond(user) * 1000 - nowMs
+      if (waitMs <= 0) return nowMs
+      if (waitMs > longestWaitMs || rounds === 2)
         throw new Refusal('login_busy', {
           detail: 'This user was logged out everywhere just now. Try again.',
-          retryAfterSeconds: 1,
+          retryAfterSeconds: retryAfterSeconds(waitMs),
         })
-      await delay((issuedAtSeconds + 1) * 1000 - nowMs)
+      await delay(waitMs)
     }
+  }
+
+  function refused(head: RequestHead, address: Address): Refusal {
+    log.info({ address: addressText(address) }, 'login refused')
+    return badCredentials(head)
   }
 
   async function logIn(head: RequestHead, address: Address, { user, password }: Credentials): Promise<Reply> {
@@ -59,14 +69,15 @@ export function authRoute(parts: AuthParts): Route<Address> {
     const known = isUserName(user) ? await users.find(user) : undefined
     const fits = password !== '' && Buffer.byteLength(password) <= maxPasswordBytes
     const holds = fits && (await hasher.verify(known?.passwordHash, password))
-    if (known === undefined || !holds) {
-      log.info({ address: addressText(address) }, 'login refused')
-      throw badCredentials(head)
-    }
+    if (known === undefined || !holds) throw refused(head, address)
     const nowMs = await timeOfLogin(known.name)
+    // Who was removed, or got another password, while this one waited and was hashed, is not let in by the old one. The
+    // time comes first: whoever is removed after this look, and then disconnected, has a token of before that.
+    const current = await users.find(known.name)
+    if (current?.passwordHash !== known.passwordHash) throw refused(head, address)
     counters.tokensIssued++
-    log.info({ user: known.name, address: addressText(address) }, 'login')
-    return { body: JSON.stringify(tokens.issue({ user: known.name, channels: known.channels }, nowMs)) }
+    log.info({ user: current.name, address: addressText(address) }, 'login')
+    return { body: JSON.stringify(tokens.issue({ user: current.name, channels: current.channels }, nowMs)) }
   }
 
   return {

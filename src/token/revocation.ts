@@ -6,7 +6,7 @@ export interface Revocation {
   readonly type: 'revoke'
   readonly subject: 'user' | 'session'
   readonly name: string
-  /** Tokens issued in this second or before are revoked. Unix seconds. */
+  /** Tokens dated in this second or before are revoked. Unix seconds. */
   readonly atSeconds: number
   /** When the last of them has expired, so that this may be forgotten. Unix seconds. */
   readonly untilSeconds: number
@@ -27,6 +27,8 @@ export interface Revocations {
   /** Keeps a revocation. False when there is no room: it then counts for nothing. */
   add(revocation: Revocation, nowSeconds: number): boolean
   covers(authority: Authority): boolean
+  /** The first second that no revocation of `user` covers. */
+  firstGoodSecond(user: string): number
   /** Those that still count. */
   list(nowSeconds: number): Revocation[]
   readonly size: number
@@ -76,6 +78,10 @@ export function createRevocations(
       if (subjects.user.size > 0 && reaches(subjects.user.get(user), issuedAtSeconds)) return true
       if (session === undefined || subjects.session.size === 0) return false
       return reaches(subjects.session.get(session), issuedAtSeconds)
+    },
+    firstGoodSecond(user) {
+      const revocation = subjects.user.get(user)
+      return revocation === undefined ? 0 : revocation.atSeconds + 1
     },
     list(nowSeconds) {
       forget(nowSeconds)

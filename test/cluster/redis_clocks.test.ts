@@ -1,0 +1,82 @@
+import { execFileSync } from 'node:child_process'
+import { writeFileSync } from 'node:fs'
+import { join as joinPath } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import t, { type Test } from 'tap'
+import { disconnect, until, untilBus } from '../support/bus.js'
+import { bearer, jsonOf, postJson, type Reply, request } from '../support/http.js'
+import { hasRetryAfter, isProblem } from '../support/problem.js'
+import { startRedis } from '../support/redis.js'
+import { type Environment, startServer, type TestServer, temporaryDirectory } from '../support/server.js'
+import { enter, socketUrl } from '../support/tclient.js'
+import { gatePath, mintWith, nowSeconds } from '../support/tokens.js'
+
+const password = 'of those who may log in'
+
+/** What makes a program's wall clock go so many seconds ahead. */
+const ahead = (t: Test, seconds: number): Environment => {
+  const directory = temporaryDirectory(t)
+  const [library, shift] = [joinPath(directory, 'clock-shift.so'), joinPath(directory, 'seconds')]
+  const source = fileURLToPath(new URL('../support/clock-shift.c', import.meta.url))
+  execFileSync('gcc', ['-shared', '-fPIC', '-o', library, source])
+  writeFileSync(shift, String(seconds))
+  return { LD_PRELOAD: library, CLOCK_SHIFT: shift }
+}
+
+const startNode = async (t: Test, url: string, env: Environment = {}): Promise<TestServer> => {
+  const users = { maggie: password, theo: password }
+  const node = await startServer(t, { users, env: { TICKETGATE_REDIS_URL: url, ...env } })
+  await untilBus(node, 'up')
+  return node
+}
+
+const logIn = (node: TestServer, user: string): Promise<Reply> =>
+  postJson(node.url, '/auth', { user, pwd: password })
+
+const join = async (node: TestServer, token: string) =>
+  (await enter(socketUrl(node.url, gatePath((await mintWith(node.url, token)).ticket)))).client
+
+t.test('who is disconnected is out on a node whose clock is ahead, and may come back', async t => {
+  const redis = await startRedis(t)
+  const near = await startNode(t, redis.url)
+  const far = await startNode(t, redis.url, ahead(t, 4))
+  const before = nowSeconds()
+  const token = String(jsonOf(await logIn(far, 'maggie')).token)
+  const { iat } = JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString())
+  t.ok(iat >= before + 4, 'its token is dated ahead')
+  const socket = await join(far, token)
+  await disconnect(near, { user: 'maggie' })
+  t.equal((await socket.closed).code, 4403)
+  for (const node of [near, far])
+    await until(async () => {
+      const reply = await request(node.url, '/ws_ticket', { headers: bearer(token) })
+      return jsonOf(reply).code === 'token_revoked'
+    })
+
+  for (const node of [far, near]) {
+    let reply = await logIn(node, 'maggie')
+    for (; reply.status !== 200; reply = await logIn(node, 'maggie')) isProblem(t, reply, '503 login_busy')
+    const back = await join(node, String(jsonOf(reply).token))
+    t.ok(await back.hearsNothing(), 'who logs in again is in again')
+  }
+})
+
+t.test('a login within what the clocks of others may be ahead is told when to come back', async t => {
+  const redis = await startRedis(t)
+  const node = await startNode(t, redis.url, { TICKETGATE_CLOCK_SKEW_SECONDS: '300' })
+  await disconnect(node, { user: 'maggie' })
+  const reply = await logIn(node, 'maggie')
+  isProblem(t, reply, '503 login_busy')
+  hasRetryAfter(t, reply, 'when', 301)
+  t.ok(Number(reply.headers['retry-after']) > 2, 'not at once')
+  t.equal((await logIn(node, 'theo')).status, 200, 'others are not concerned')
+})
+
+t.test('where no clock may be ahead, only the second of the revocation is covered', async t => {
+  const redis = await startRedis(t)
+  const node = await startNode(t, redis.url, { TICKETGATE_CLOCK_SKEW_SECONDS: '0' })
+  await disconnect(node, { user: 'maggie' })
+  const reply = await logIn(node, 'maggie')
+  t.equal(reply.status, 200)
+  t.ok((await mintWith(node.url, String(jsonOf(reply).token))).ticket)
+})

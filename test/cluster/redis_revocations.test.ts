@@ -1,0 +1,76 @@
+import { writeFileSync } from 'node:fs'
+import { join as joinPath } from 'node:path'
+import t from 'tap'
+import { disconnect, join, startBusNode, until } from '../support/bus.js'
+import { bearer, jsonOf, request } from '../support/http.js'
+import { startRedis } from '../support/redis.js'
+import { startServer, type TestServer, temporaryDirectory } from '../support/server.js'
+import { nowSeconds, tokenFor } from '../support/tokens.js'
+
+/** Nodes compare their revocations every minute anyway: what is shown here must not wait for that. */
+const soon = { timeout: 40_000 }
+
+const untilRevoked = (node: TestServer, token: string): Promise<void> =>
+  until(async () => {
+    const reply = await request(node.url, '/ws_ticket', { headers: bearer(token) })
+    return reply.status === 401 && jsonOf(reply).code === 'token_revoked'
+  })
+
+/** The state of a node that revoked the tokens of a user when no other was there. */
+const stateWith = (t: Parameters<typeof temporaryDirectory>[0], name: string): string => {
+  const stateDir = temporaryDirectory(t)
+  const atSeconds = nowSeconds()
+  const revocations = [{ type: 'revoke', subject: 'user', name, atSeconds, untilSeconds: atSeconds + 80_000 }]
+  writeFileSync(joinPath(stateDir, 'revocations.json'), JSON.stringify({ version: 1, revocations }))
+  return stateDir
+}
+
+t.test('a revocation that Redis does not take at that moment is said again', soon, async t => {
+  const redis = await startRedis(t)
+  const [near, far] = [await startBusNode(t, redis.port), await startBusNode(t, redis.port)]
+  const socket = await join(far, 'maggie')
+  await redis.client.acl('SETUSER', 'default', '-publish', '-hset')
+  await disconnect(near, { user: 'maggie' })
+  await redis.client.acl('SETUSER', 'default', '+publish', '+hset')
+  t.equal((await socket.closed).code, 4403)
+})
+
+t.test('a revocation that meets a broken connection reaches the others with the next', soon, async t => {
+  const redis = await startRedis(t)
+  const [near, far] = [await startBusNode(t, redis.port), await startBusNode(t, redis.port)]
+  for (const user of ['maggie', 'theo', 'vera']) {
+    const socket = await join(far, user)
+    const clients = String(await redis.client.client('LIST'))
+    for (const [, id] of clients.matchAll(/^id=(\d+) .*name=ticketgate-publish /gm))
+      await redis.client.client('KILL', 'ID', Number(id))
+    await disconnect(near, { user })
+    t.equal((await socket.closed).code, 4403, user)
+  }
+})
+
+const readOnly = [
+  ['is full', ['CONFIG', 'SET', 'maxmemory', '1'], ['CONFIG', 'SET', 'maxmemory', '0']],
+  ['is a replica', ['REPLICAOF', '127.0.0.1', '1'], ['REPLICAOF', 'NO', 'ONE']],
+] as const
+
+for (const [name, [command, ...args], [mend, ...mendArgs]] of readOnly)
+  t.test(`a Redis that ${name} still tells a new node what was revoked`, soon, async t => {
+    const redis = await startRedis(t)
+    const old = await startBusNode(t, redis.port)
+    const tokens = ['maggie', 'vera'].map(user => tokenFor(user, { iat: nowSeconds() - 1 }))
+    const [maggies, veras] = tokens as [string, string]
+    await disconnect(old, { user: 'maggie' })
+    await until(async () => (await redis.client.hlen('ticketgate:revocations')) === 1)
+    await redis.client.call(command, ...args)
+    const late = await startServer(t, {
+      stateDir: stateWith(t, 'vera'),
+      env: { TICKETGATE_REDIS_URL: redis.url },
+    })
+    await untilRevoked(late, maggies)
+    t.pass('the new node knows of the old revocation')
+    await untilRevoked(old, veras)
+    t.pass('the old node hears of that of the new one')
+    await redis.client.call(mend, ...mendArgs)
+    await until(async () => (await redis.client.hlen('ticketgate:revocations')) === 2)
+    t.pass('which is kept when there is room again')
+  })

@@ -1,0 +1,66 @@
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { createPasswordHasher } from '../../src/users/password.js'
+import { updateUsers } from '../../src/users/store.js'
+import { disconnect, until } from '../support/bus.js'
+import { bearer, jsonOf, postJson, type Reply, request } from '../support/http.js'
+import { isProblem } from '../support/problem.js'
+import { adminKey, startServer, type TestServer } from '../support/server.js'
+import { mintWith } from '../support/tokens.js'
+
+const crowd = 50
+
+const login = (server: TestServer, user: string, pwd: string): Promise<Reply> =>
+  postJson(server.url, '/auth', { user, pwd })
+
+const pending = async (server: TestServer): Promise<number> => {
+  const { text } = await request(server.admin, '/metrics', { headers: bearer(adminKey) })
+  return Number(/^ticketgate_logins_pending (\d+)$/m.exec(text)?.[1])
+}
+
+/** A server, and a login at it that waits behind many others. */
+async function waitingLogin(t: Test) {
+  const server = await startServer(t, { users: { maggie: 'secret', theo: 'other' } })
+  const others = Array.from({ length: crowd }, () => login(server, 'theo', 'wrong'))
+  await until(async () => (await pending(server)) > crowd / 2)
+  const late = login(server, 'maggie', 'secret')
+  // It has been read when these are answered, which are asked after it.
+  for (let n = 0; n < 5; n++) await pending(server)
+  t.teardown(() => Promise.all(others))
+  return { server, late, usersFile: join(server.stateDir, 'users.json') }
+}
+
+t.test('who is removed while a login waits does not get in by it', async t => {
+  const { server, late, usersFile } = await waitingLogin(t)
+  await updateUsers(usersFile, users => void users.delete('maggie'))
+  await disconnect(server, { user: 'maggie' })
+  isProblem(t, await late, '401 bad_credentials')
+})
+
+t.test('nor does who gets another password meanwhile, by the old one', async t => {
+  const passwordHash = await createPasswordHasher({ concurrency: 1, queueLimit: 1 }).hash('secret too')
+  const { server, late, usersFile } = await waitingLogin(t)
+  await updateUsers(usersFile, users => void users.set('maggie', { name: 'maggie', passwordHash }))
+  await disconnect(server, { user: 'maggie' })
+  isProblem(t, await late, '401 bad_credentials')
+  t.equal((await login(server, 'maggie', 'secret too')).status, 200)
+})
+
+t.test('who gets other rights meanwhile logs in with those', async t => {
+  const { late, usersFile } = await waitingLogin(t)
+  await updateUsers(usersFile, users => {
+    const maggie = users.get('maggie')
+    if (maggie !== undefined) users.set('maggie', { ...maggie, channels: { subscribe: ['red'] } })
+  })
+  const { token } = jsonOf(await late)
+  const payload = JSON.parse(Buffer.from(String(token).split('.')[1] ?? '', 'base64url').toString())
+  t.strictSame(payload.channels, { subscribe: ['red'] })
+})
+
+t.test('a login that waits while its user is disconnected is one of after that', async t => {
+  const { server, late } = await waitingLogin(t)
+  await disconnect(server, { user: 'maggie' })
+  const reply = await late
+  t.equal(reply.status, 200)
+  t.ok((await mintWith(server.url, String(jsonOf(reply).token))).ticket)
+})
