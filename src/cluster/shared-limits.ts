@@ -83,20 +83,25 @@ export function openSharedCaps(
   const all = new Int32Array(shared.open)
   const users = openTally(limits.perUser, shared.users, shared.secret, thread, all.length)
   const addresses = openTally(limits.perAddress, shared.addresses, shared.secret, thread, all.length)
+
+  function identify(user: string): boolean {
+    // Counted first and looked at then: of two threads at the last place, both may be refused, but never both let in.
+    Atomics.add(all, thread, 1)
+    const isWithinTotal = (): boolean =>
+      limits.total === 0 || all.reduce((sum, _, at) => sum + Atomics.load(all, at), 0) <= limits.total
+    if (isWithinTotal() && users.enter(user)) return true
+    Atomics.sub(all, thread, 1)
+    return false
+  }
+
   return {
     get open() {
       return Atomics.load(all, thread)
     },
     enter(user, address) {
-      // Counted first and looked at then: of two threads at the last place, both may be refused, but never both let in.
-      Atomics.add(all, thread, 1)
-      if (limits.total === 0 || all.reduce((sum, _, at) => sum + Atomics.load(all, at), 0) <= limits.total) {
-        if (users.enter(user)) {
-          if (addresses.enter(address)) return true
-          users.leave(user)
-        }
-      }
-      Atomics.sub(all, thread, 1)
+      if (!addresses.enter(address)) return false
+      if (identify(user)) return true
+      addresses.leave(address)
       return false
     },
     leave(user, address) {
@@ -104,6 +109,9 @@ export function openSharedCaps(
       users.leave(user)
       addresses.leave(address)
     },
+    enterUnknown: addresses.enter,
+    leaveUnknown: addresses.leave,
+    identify,
   }
 }
 
