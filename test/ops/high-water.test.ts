@@ -1,4 +1,14 @@
-import { mkdirSync, readdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs'
+import {
+  lutimesSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
+import fs from 'node:fs/promises'
+import { syncBuiltinESMExports } from 'node:module'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { openHighWater } from '../../src/ops/high-water.js'
@@ -185,4 +195,80 @@ t.test('without a mark that it can read and write, a gate does not start', async
   }
   writeFileSync(join(directory, 'file'), '')
   await t.rejects(Gate.start(t, join(directory, 'file', 'clock')), { code: 'high_water_invalid' })
+})
+
+/** Makes the next rename onto `path` hang, as on a disk that does not answer, until it is let go. */
+function hangNextRename(t: Test, path: string): { readonly begun: Promise<void>; letGo(): void } {
+  const { rename } = fs
+  const restore = (): void => {
+    fs.rename = rename
+    syncBuiltinESMExports()
+  }
+  t.teardown(restore)
+  let begin = (): void => {}
+  let letGo = (): void => {}
+  const begun = new Promise<void>(resolve => {
+    begin = resolve
+  })
+  const released = new Promise<void>(resolve => {
+    letGo = resolve
+  })
+  fs.rename = async (from, to) => {
+    if (to !== path) return rename(from, to)
+    restore()
+    begin()
+    await released
+    return rename(from, to)
+  }
+  syncBuiltinESMExports()
+  return { begun, letGo }
+}
+
+/** As if the holder of the lock had not moved for long. */
+const makeStale = (path: string): void => lutimesSync(`${path}.lock`, 0, 0)
+
+t.test(
+  'a gate that hangs in its last step while another takes its mark over does not get it back',
+  async t => {
+    const path = join(temporaryDirectory(t), 'clock')
+    const elder = await Gate.start(t, path)
+    const disk = hangNextRename(t, path)
+    elder.nowMs += 3000
+    await disk.begun
+    const last = elder.marks.length
+    makeStale(path)
+    const younger = await Gate.start(t, path, startMs + 10_000)
+    t.ok(younger.bornAtMs >= elder.untilMs)
+    disk.letGo()
+    await elder.until(() => elder.errors.length > 0 || elder.marks.length > last)
+    t.match(elder.errors[0]?.message, /another process took over/)
+    elder.nowMs += 60_000
+    younger.nowMs += 60_000
+    await younger.until(() => younger.untilMs > younger.nowMs)
+    t.equal(markIn(path), younger.untilMs, 'the mark is that of the younger')
+    t.equal(elder.marks.length, last, 'the elder is given no more time')
+    t.strictSame(younger.errors, [])
+    t.strictSame(
+      readdirSync(join(path, '..')).filter(name => name.endsWith('.tmp')),
+      [],
+    )
+  },
+)
+
+t.test('of two that take over the mark of a dead gate, the one that hangs does not start', async t => {
+  const path = join(temporaryDirectory(t), 'clock')
+  const first = await Gate.start(t, path)
+  first.die()
+  const disk = hangNextRename(t, path)
+  const starting = Gate.start(t, path)
+  const refused = t.rejects(starting, { code: 'high_water_invalid', message: /another process took over/ })
+  await disk.begun
+  makeStale(path)
+  const third = await Gate.start(t, path, startMs + 10_000)
+  disk.letGo()
+  await refused
+  third.nowMs += 60_000
+  await third.until(() => third.untilMs > third.nowMs)
+  t.equal(markIn(path), third.untilMs)
+  t.strictSame(third.errors, [])
 })
