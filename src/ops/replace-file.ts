@@ -3,6 +3,9 @@ import { type FileHandle, open, readdir, rename, rm, stat } from 'node:fs/promis
 import { basename, dirname, join } from 'node:path'
 import { errnoOf } from './errno.js'
 
+/** What the name of a temporary file has behind that of the file: others may keep files of their own there. */
+const temporaryEnd = /^[0-9a-f-]{36}\.tmp$/
+
 /**
  * Replaces a file in one step that survives a power cut: whoever reads sees the old text or the new, whole.
  * Mode 0600. `check` is awaited just before the new text takes effect and may reject.
@@ -42,8 +45,9 @@ export async function replaceFile(path: string, text: string, check: () => Promi
  */
 export async function withdrawReplacements(path: string): Promise<void> {
   const directory = dirname(path)
+  const prefix = `${basename(path)}.`
   for (const name of await readdir(directory))
-    if (name.startsWith(`${basename(path)}.`) && name.endsWith('.tmp'))
+    if (name.startsWith(prefix) && temporaryEnd.test(name.slice(prefix.length)))
       await rm(join(directory, name), { force: true })
 }
 

@@ -1,17 +1,8 @@
-import {
-  lutimesSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs'
-import fs from 'node:fs/promises'
-import { syncBuiltinESMExports } from 'node:module'
+import { mkdirSync, readdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { openHighWater } from '../../src/ops/high-water.js'
+import { hangNextRename, makeStale } from '../support/hung-disk.js'
 import { temporaryDirectory } from '../support/server.js'
 
 // What is tested keeps no process alive by itself.
@@ -196,36 +187,6 @@ t.test('without a mark that it can read and write, a gate does not start', async
   writeFileSync(join(directory, 'file'), '')
   await t.rejects(Gate.start(t, join(directory, 'file', 'clock')), { code: 'high_water_invalid' })
 })
-
-/** Makes the next rename onto `path` hang, as on a disk that does not answer, until it is let go. */
-function hangNextRename(t: Test, path: string): { readonly begun: Promise<void>; letGo(): void } {
-  const { rename } = fs
-  const restore = (): void => {
-    fs.rename = rename
-    syncBuiltinESMExports()
-  }
-  t.teardown(restore)
-  let begin = (): void => {}
-  let letGo = (): void => {}
-  const begun = new Promise<void>(resolve => {
-    begin = resolve
-  })
-  const released = new Promise<void>(resolve => {
-    letGo = resolve
-  })
-  fs.rename = async (from, to) => {
-    if (to !== path) return rename(from, to)
-    restore()
-    begin()
-    await released
-    return rename(from, to)
-  }
-  syncBuiltinESMExports()
-  return { begun, letGo }
-}
-
-/** As if the holder of the lock had not moved for long. */
-const makeStale = (path: string): void => lutimesSync(`${path}.lock`, 0, 0)
 
 t.test(
   'a gate that hangs in its last step while another takes its mark over does not get it back',
