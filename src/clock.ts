@@ -9,6 +9,8 @@ export type Clock = () => number
 
 /** What the clock goes by, in milliseconds each. */
 export interface TimeSources {
+  /** The Unix time at which the process started, by the system clock then. */
+  readonly startedAtMs: number
   /** Since the process started; stands still while the machine sleeps. */
   monotonicMs(): number
   /** Since the machine started, its sleep included. NaN where the system does not say. */
@@ -19,8 +21,6 @@ export interface TimeSources {
 
 /** What the threads of a process have in common, so that they have one clock, whenever they were started. */
 interface ClockState {
-  /** The Unix time at which the process started. */
-  readonly anchorMs: number
   /** How long the machine had been up then, its sleep since not counted. */
   readonly bootedMs: number
   /** How many seconds it has slept since. */
@@ -32,8 +32,7 @@ const checkEveryMs = 1000
 // Some systems tell their uptime in whole seconds.
 const leastSleepSeconds = 2
 
-export const startClock = ({ monotonicMs, uptimeMs, systemMs }: TimeSources): ClockState => ({
-  anchorMs: systemMs() - monotonicMs(),
+export const startClock = ({ monotonicMs, uptimeMs }: TimeSources): ClockState => ({
   bootedMs: uptimeMs() - monotonicMs(),
   sleptSeconds: new Int32Array(new SharedArrayBuffer(4)),
 })
@@ -44,15 +43,15 @@ export const startClock = ({ monotonicMs, uptimeMs, systemMs }: TimeSources): Cl
  * neither a step of that nor an odd uptime moves this clock by itself.
  */
 export function createClock(
-  { monotonicMs, uptimeMs, systemMs }: TimeSources,
-  { anchorMs, bootedMs, sleptSeconds }: ClockState,
+  { startedAtMs, monotonicMs, uptimeMs, systemMs }: TimeSources,
+  { bootedMs, sleptSeconds }: ClockState,
 ): Clock {
   let checkAtMs = 0
 
   function check(ms: number): void {
     checkAtMs = ms + checkEveryMs
     const slept = Atomics.load(sleptSeconds, 0)
-    const behindMs = systemMs() - (anchorMs + ms + slept * 1000)
+    const behindMs = systemMs() - (startedAtMs + ms + slept * 1000)
     const missedSeconds = Math.floor(Math.min(uptimeMs() - ms - bootedMs - slept * 1000, behindMs) / 1000)
     if (missedSeconds >= leastSleepSeconds)
       Atomics.compareExchange(sleptSeconds, 0, slept, slept + missedSeconds)
@@ -61,11 +60,14 @@ export function createClock(
   return () => {
     const ms = monotonicMs()
     if (ms >= checkAtMs) check(ms)
-    return anchorMs + ms + Atomics.load(sleptSeconds, 0) * 1000
+    return startedAtMs + ms + Atomics.load(sleptSeconds, 0) * 1000
   }
 }
 
 const machine: TimeSources = {
+  // Not Date.now() less the monotonic clock: that is rounded down, and tokens signed elsewhere at this instant would be
+  // ahead of us.
+  startedAtMs: performance.timeOrigin,
   monotonicMs: () => performance.now(),
   uptimeMs() {
     try {

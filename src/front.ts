@@ -164,7 +164,7 @@ export async function createFront(config: Config, log: Log, parts: FrontParts): 
   const retryAfter = createRetryAfter(replay, keys.policy.earliestOutsideMs, clock)
   if (config.verify === 'on')
     server.route(verifyRoute({ admission, retryAfter, origins, clients, isDraining, counters, clock }))
-  const lobby = createLobby(Math.ceil(maxUnidentified / config.threads))
+  const lobby = createLobby(Math.ceil(maxUnidentified / config.threads), caps)
   const compresses = config.compression !== 'off'
   const embedding =
     parts.handlers &&
@@ -186,7 +186,6 @@ export async function createFront(config: Config, log: Log, parts: FrontParts): 
     renew: createRenewal({ admission, table, embedding, clock, log }),
     identify: createFirstMessage({
       check,
-      caps,
       lobby,
       table,
       embedding,

@@ -38,6 +38,7 @@ const hourMs = 3_600_000
 const machine = () => {
   const at = { monotonic: 0, slept: 0, systemOff: 0, uptimeOff: 0 }
   const sources = {
+    startedAtMs: bootMs,
     monotonicMs: () => at.monotonic,
     uptimeMs: () => 5000 + at.monotonic + at.slept + at.uptimeOff,
     systemMs: () => bootMs + at.monotonic + at.slept + at.systemOff,

@@ -16,3 +16,6 @@ export function renewalDelayMs(remainingMs: number): number {
   const leadMs = Math.min(remainingMs / 5, 60_000)
   return remainingMs - leadMs * (1 - Math.random() / 4)
 }
+
+/** The longest wait that a server may ask for: one that is mistaken must not keep its clients away for days. */
+export const longestAskedMs = 600_000

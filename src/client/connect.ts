@@ -1,5 +1,5 @@
 import { isChannelName, routes } from '../protocol.js'
-import { backoffMs } from './backoff.js'
+import { backoffMs, longestAskedMs } from './backoff.js'
 import type { Connection, ConnectOptions, Events, State } from './connection.js'
 import { createEmitter, createFeed, type Feed } from './events.js'
 import { GateError } from './gate-error.js'
@@ -142,7 +142,7 @@ export function connect<Data = unknown>(options: ConnectOptions): Connection<Dat
   function delayAfter({ retryAfterMs = 0 }: GateError, failures: number): number {
     const delayMs = backoffMs(failures, { minDelayMs, maxDelayMs })
     // Browsers are wrong about the network at times, so being offline slows attempts down, and does not stop them.
-    return retryAfterMs + (isOffline ? maxDelayMs : delayMs)
+    return Math.min(retryAfterMs, longestAskedMs) + (isOffline ? maxDelayMs : delayMs)
   }
 
   function pause(delayMs: number, mayHurry: boolean): Promise<void> {

@@ -29,7 +29,7 @@ export interface ConnectOptions {
   readonly WebSocket?: SocketClass
   /** The limit of the first wait; it doubles from failure to failure. @default 500 */
   readonly minDelayMs?: number
-  /** The limit of every wait. @default 30000 */
+  /** The limit of every wait; one that the server asks for, ten minutes at most, comes before it. @default 30000 */
   readonly maxDelayMs?: number
   /** How long the server may take for one answer. @default 10000 */
   readonly timeoutMs?: number

@@ -1,5 +1,6 @@
 import { closeCode, subprotocol } from '../protocol.js'
 import { GateError } from './gate-error.js'
+import { readMessage } from './incoming.js'
 import { later, type SocketClass } from './platform.js'
 
 /** What a socket says first. */
@@ -131,7 +132,9 @@ export function openLink({ WebSocket, url, ticket, timeoutMs, onMessage }: LinkO
     }
 
     socket.onmessage = ({ data }: { data: unknown }) => {
-      if (typeof data === 'string') hear(JSON.parse(data) as Answer)
+      const message = readMessage(data)
+      if (message === undefined) abandon(badMessage())
+      else hear(message)
     }
     socket.onclose = ({ code, reason }: { code: number; reason: string }) =>
       finish(code === 1006 && !isWelcome ? handshakeFailed : closeError(code, reason))
@@ -148,6 +151,9 @@ const messageOf = ({ channel, data, user }: Answer): Message => ({
 
 const connectionLost = (): GateError =>
   new GateError('connection_lost', 'The connection ended before the answer came.', 'time')
+
+const badMessage = (): GateError =>
+  new GateError('bad_reply', 'The server sent what is no message of the protocol.', 'time')
 
 const handshakeFailed = new GateError('handshake_failed', 'The server did not open the connection.', 'time')
 

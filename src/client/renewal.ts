@@ -37,7 +37,8 @@ export function keepRenewed(link: Link, { takeTicket, onRenewed }: RenewalParts)
   /** @throws GateError. Whatever the socket answered, another ticket may do better in the time that is left. */
   async function renewWith(ticket: string): Promise<number> {
     try {
-      const expires = Number((await link.request({ type: 'renew', ticket })).expires)
+      const { expires } = await link.request({ type: 'renew', ticket })
+      if (typeof expires !== 'number') throw new TypeError('the answer names no end of the session')
       onRenewed(expires)
       return expires
     } catch (error) {

@@ -1,4 +1,6 @@
+import type { HttpRequest } from 'uWebSockets.js'
 import { createHash, timingSafeEqual } from 'node:crypto'
+import { isIPv4, isIPv6 } from 'node:net'
 import type { Publication } from '../cluster/relay.js'
 import { Refusal } from '../errors.js'
 import type { Operator, Subject } from '../operator.js'
@@ -30,7 +32,7 @@ export function adminRoutes({ key, metrics, connections, operator }: AdminParts)
     methods: [method],
     // Before the body is read: who may not send one need not be listened to.
     context(_res, req) {
-      guard(req.getHeader('authorization'), req.getHeader('origin'))
+      guard(req)
       return undefined
     },
     handler: (head, _context, body) => answer(head, body),
@@ -52,9 +54,24 @@ export function adminRoutes({ key, metrics, connections, operator }: AdminParts)
   ]
 }
 
-/** Without a key any page that the developer visits could publish and disconnect: browsers name it with every POST. */
-function refusePages(_authorization: string, origin: string): void {
-  if (origin !== '') throw new Refusal('origin_forbidden', { detail: 'This listener is not for web pages.' })
+/**
+ * Without a key any page that the developer visits could publish and disconnect: browsers name it with every POST. And it
+ * could read the rest, once its own name leads here (DNS rebinding): that name is in `Host` then.
+ */
+function refusePages(req: HttpRequest): void {
+  if (req.getHeader('origin') !== '')
+    throw new Refusal('origin_forbidden', { detail: 'This listener is not for web pages.' })
+  if (!isAddressOrLocalhost(req.getHeader('host')))
+    throw new Refusal('origin_forbidden', {
+      detail: 'Without an admin key this listener answers by IP address or as localhost only.',
+    })
+}
+
+/** Whether a `Host` is a name that nobody can lead elsewhere. */
+function isAddressOrLocalhost(host: string): boolean {
+  const name = host.replace(/:\d*$/, '')
+  const bracketed = /^\[(.*)\]$/.exec(name)?.[1]
+  return bracketed === undefined ? isIPv4(name) || name.toLowerCase() === 'localhost' : isIPv6(bracketed)
 }
 
 const encodingOfType: Readonly<Record<string, EncodingName>> = {
@@ -91,11 +108,11 @@ function readSubject({ user, session }: Readonly<Record<string, unknown>>): Subj
 }
 
 /** Compares digests, so that neither time nor length tells anything of the key. */
-function keyGuard(key: string): (authorization: string) => void {
+function keyGuard(key: string): (req: HttpRequest) => void {
   const digest = (text: string): Buffer => createHash('sha256').update(text).digest()
   const expected = digest(`Bearer ${key}`)
-  return authorization => {
-    const given = digest(authorization.replace(/^bearer +/i, 'Bearer '))
+  return req => {
+    const given = digest(req.getHeader('authorization').replace(/^bearer +/i, 'Bearer '))
     if (timingSafeEqual(given, expected)) return
     throw new Refusal('admin_key_invalid', {
       detail: 'Send the admin key as Authorization: Bearer.',

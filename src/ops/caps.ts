@@ -2,7 +2,7 @@ import type { Config } from '../config.js'
 
 /**
  * How many sockets of a gate, over all its threads, may be open without having said whose they are. They are counted apart
- * from all others.
+ * from all others, save by their address.
  */
 export const maxUnidentified = 256
 
@@ -29,21 +29,36 @@ export interface ConnectionCaps {
   enter(user: string, address: string): boolean
   /** Counts one out that was counted in. */
   leave(user: string, address: string): void
+  /** Counts by its address alone one whose user is not known yet, unless that is too many of this address. */
+  enterUnknown(address: string): boolean
+  /** Counts one out that was counted by its address alone. */
+  leaveUnknown(address: string): void
+  /**
+   * Counts in one that was counted by its address alone, unless that is too many of this user, or in all: then it stays as
+   * it was.
+   */
+  identify(user: string): boolean
 }
 
 export function createConnectionCaps(limits: ConnectionLimits): ConnectionCaps {
   const users = createTally(limits.perUser)
   const addresses = createTally(limits.perAddress)
   let open = 0
+
+  function identify(user: string): boolean {
+    if (limits.total > 0 && open >= limits.total) return false
+    if (users.isReached(user)) return false
+    open++
+    users.add(user)
+    return true
+  }
+
   return {
     get open() {
       return open
     },
     enter(user, address) {
-      if (limits.total > 0 && open >= limits.total) return false
-      if (users.isReached(user) || addresses.isReached(address)) return false
-      open++
-      users.add(user)
+      if (addresses.isReached(address) || !identify(user)) return false
       addresses.add(address)
       return true
     },
@@ -52,6 +67,13 @@ export function createConnectionCaps(limits: ConnectionLimits): ConnectionCaps {
       users.remove(user)
       addresses.remove(address)
     },
+    enterUnknown(address) {
+      if (addresses.isReached(address)) return false
+      addresses.add(address)
+      return true
+    },
+    leaveUnknown: addresses.remove,
+    identify,
   }
 }
 

@@ -5,7 +5,7 @@ import type { Clock } from '../clock.js'
 import { StartupError } from '../errors.js'
 import { errnoOf } from './errno.js'
 import { withLock } from './lock.js'
-import { replaceFile } from './replace-file.js'
+import { replaceFile, withdrawReplacements } from './replace-file.js'
 
 /**
  * A mark of the gate's clock on disk, always ahead of every outside ticket it has accepted. It never goes back.
@@ -49,6 +49,12 @@ export async function openHighWater(
   const owner = randomUUID()
   const lock = `${path}.lock`
 
+  // What another gate began before its lock was broken must not come after what is read here.
+  const take = async (): Promise<Mark | undefined> => {
+    await withdrawReplacements(path)
+    return readMark(path)
+  }
+
   // Never before a mark that is there: it may be that of a life before the last one, whose clock was ahead of ours.
   const write = async (found: Mark | undefined, check: () => Promise<void>): Promise<number> => {
     const untilMs = Math.max(Math.ceil(clock()) + leaseMs, found?.untilMs ?? 0)
@@ -61,7 +67,7 @@ export async function openHighWater(
   try {
     await mkdir(dirname(path), { recursive: true, mode: 0o700 })
     bornAtMs = await withLock(lock, async check => {
-      const found = await readMark(path)
+      const found = await take()
       const born = Math.max(Math.ceil(clock()), found?.untilMs ?? 0)
       onMark(await write(found, check))
       return born
@@ -78,7 +84,7 @@ export async function openHighWater(
   const renew = async (): Promise<void> => {
     try {
       await withLock(lock, async check => {
-        const found = await readMark(path)
+        const found = await take()
         if (found?.owner !== owner) throw new Error(`another gate has taken ${path} over`)
         onMark(await write(found, check))
       })

@@ -1,11 +1,15 @@
 import { randomUUID } from 'node:crypto'
-import { type FileHandle, open, rename, rm, stat } from 'node:fs/promises'
-import { dirname } from 'node:path'
+import { type FileHandle, open, readdir, rename, rm, stat } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
 import { errnoOf } from './errno.js'
+
+/** What the name of a temporary file has behind that of the file: others may keep files of their own there. */
+const temporaryEnd = /^[0-9a-f-]{36}\.tmp$/
 
 /**
  * Replaces a file in one step that survives a power cut: whoever reads sees the old text or the new, whole.
  * Mode 0600. `check` is awaited just before the new text takes effect and may reject.
+ * @throws Error that says so when it was withdrawn between that and its last step
  */
 export async function replaceFile(path: string, text: string, check: () => Promise<void>): Promise<void> {
   const temporary = `${path}.${randomUUID()}.tmp`
@@ -19,7 +23,9 @@ export async function replaceFile(path: string, text: string, check: () => Promi
       await file.close()
     }
     await check()
-    await rename(temporary, path)
+    await rename(temporary, path).catch(error => {
+      throw errnoOf(error) === 'ENOENT' ? new Error(`another process took over ${path} meanwhile`) : error
+    })
   } catch (error) {
     await rm(temporary, { force: true })
     throw error
@@ -30,6 +36,19 @@ export async function replaceFile(path: string, text: string, check: () => Promi
   } finally {
     await directory.close()
   }
+}
+
+/**
+ * Withdraws all replacements of a file that have not taken effect: when it has answered, they never will. For who has
+ * taken the lock that they were made under, before it reads the file: a process whose lock was broken may hang right
+ * after its check, and its last step would come late.
+ */
+export async function withdrawReplacements(path: string): Promise<void> {
+  const directory = dirname(path)
+  const prefix = `${basename(path)}.`
+  for (const name of await readdir(directory))
+    if (name.startsWith(prefix) && temporaryEnd.test(name.slice(prefix.length)))
+      await rm(join(directory, name), { force: true })
 }
 
 /** What root writes must stay readable to the service: it belongs to whom the old file, or the directory, does. */

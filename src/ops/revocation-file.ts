@@ -6,7 +6,7 @@ import { createRevocations, isRevocation, type Revocation, type Revocations } fr
 import { errnoOf } from './errno.js'
 import { withLock } from './lock.js'
 import type { Log } from './log.js'
-import { replaceFile } from './replace-file.js'
+import { replaceFile, withdrawReplacements } from './replace-file.js'
 
 /** The revocations of a gate, which survive its restart. */
 export interface RevocationFile {
@@ -28,7 +28,8 @@ export async function openRevocationFile(path: string, nowSeconds: () => number)
     queued = undefined
     await mkdir(dirname(path), { recursive: true, mode: 0o700 })
     await withLock(`${path}.lock`, async check => {
-      // Another gate may keep its state in the same directory: what it wrote meanwhile stays.
+      // Another gate may keep its state in the same directory: what it wrote meanwhile stays, and nothing of it comes late.
+      await withdrawReplacements(path)
       const merged = createRevocations(await readRevocations(path))
       for (const revocation of revocations.list(nowSeconds())) merged.add(revocation, nowSeconds())
       const text = JSON.stringify({ version: 1, revocations: merged.list(nowSeconds()) })

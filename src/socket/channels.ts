@@ -81,7 +81,7 @@ export function openChannels(
       const session = ws.getUserData().session
       session.closeReason ??= 'other'
       table.delete(ws)
-      if (session.user === '') lobby.leave()
+      if (session.user === '') lobby.leave(addressKeyOf(session))
       else caps.leave(session.user, addressKeyOf(session))
       increment(counters.connectionsClosed, session.closeReason)
       embedding?.close(ws, code, decoder.decode(reason))

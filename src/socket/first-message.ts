@@ -5,26 +5,43 @@ import { closeCode } from '../protocol.js'
 import type { Embedding } from './connection.js'
 import type { Incoming } from './encoding.js'
 import { endWith, type SocketTable } from './lifecycle.js'
-import { addressKeyOf, rightsOf, type Socket } from './session.js'
+import { rightsOf, type Socket } from './session.js'
 
-/** Counts the sockets of one thread whose user is not known yet: apart from all others, so they crowd out nobody. */
+/**
+ * Counts the sockets of one thread whose user is not known yet: apart from all others, so they crowd out nobody, save that
+ * they are sockets from their address like any.
+ */
 export interface Lobby {
-  /** False when it is full. */
-  enter(): boolean
-  leave(): void
+  /** False when it is full, or there are too many from this address. */
+  enter(address: string): boolean
+  /** Lets one in that has said who it is: among all others, if their caps allow it. If not, it stays. */
+  admit(user: string): boolean
+  /** For one that ends before it was let in. */
+  leave(address: string): void
 }
 
-export function createLobby(capacity: number): Lobby {
+export function createLobby(capacity: number, caps: ConnectionCaps): Lobby {
   let waiting = 0
   return {
-    enter: () => waiting < capacity && ++waiting > 0,
-    leave: () => void waiting--,
+    enter(address) {
+      if (waiting >= capacity || !caps.enterUnknown(address)) return false
+      waiting++
+      return true
+    },
+    admit(user) {
+      if (!caps.identify(user)) return false
+      waiting--
+      return true
+    },
+    leave(address) {
+      waiting--
+      caps.leaveUnknown(address)
+    },
   }
 }
 
 export interface FirstMessageParts {
   readonly check: TokenCheck
-  readonly caps: ConnectionCaps
   readonly lobby: Lobby
   readonly table: SocketTable
   readonly embedding: Embedding | undefined
@@ -35,7 +52,7 @@ export interface FirstMessageParts {
  * The first message on a socket without a ticket: `{type: "auth", payload: TOKEN}`. The token is checked as at
  * `/ws_ticket`. Anything else closes the socket.
  */
-export function createFirstMessage({ check, caps, lobby, table, embedding, enter }: FirstMessageParts) {
+export function createFirstMessage({ check, lobby, table, embedding, enter }: FirstMessageParts) {
   const refuse = (ws: Socket, code: number, reason: string): void => endWith(ws, 'auth_refused', code, reason)
 
   return (ws: Socket, message: Incoming | undefined, nowMs: number): void => {
@@ -56,11 +73,11 @@ export function createFirstMessage({ check, caps, lobby, table, embedding, enter
     const { channel, origin } = session
     const data = embedding?.authorize({ user, session: login, channel, origin, expires: expiresAtSeconds })
     if (data === false) return refuse(ws, closeCode.revoked, 'channel_forbidden')
-    if (!caps.enter(user, addressKeyOf(session)))
+    if (!lobby.admit(user))
       return refuse(ws, closeCode.rateLimited, `retry_after_ms=${Math.ceil(5000 * (1 + Math.random()))}`)
-    lobby.leave()
-    session.id = login ?? newSessionId()
+    // From here on it is counted as one of this user, and when it closes as well.
     session.user = user
+    session.id = login ?? newSessionId()
     session.rights = rightsOf(token)
     session.issuedAtSeconds = token.issuedAtSeconds
     if (data !== undefined) session.data = data

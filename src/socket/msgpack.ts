@@ -108,7 +108,27 @@ function itemsOf(bytes: Buffer, at: number, of: 'map' | 'array'): [count: number
   return [bytes.readUIntBE(at + 1, sized.bytes), at + 1 + sized.bytes]
 }
 
-const members: ReadonlySet<string> = new Set(['type', 'channel', 'id', 'ticket', 'payload', 'data'])
+const members = ['type', 'channel', 'id', 'ticket', 'payload', 'data'].map(name => ({
+  name,
+  bytes: Buffer.from(name),
+}))
+
+/**
+ * Which member the text at `at` to `end` names, if any. By its bytes: to unpack a text takes ten times as long, and what
+ * is no member may be keys of one letter by the thousand.
+ */
+function memberAt(bytes: Buffer, at: number, end: number): string | undefined {
+  const type = bytes[at] ?? 0
+  const from = type <= 0xbf ? at + 1 : at + 1 + (sizes[type]?.bytes ?? 0)
+  for (const member of members)
+    if (member.bytes.length === end - from && isAt(bytes, from, member.bytes)) return member.name
+  return undefined
+}
+
+function isAt(bytes: Buffer, from: number, wanted: Buffer): boolean {
+  for (let n = 0; n < wanted.length; n++) if (bytes[from + n] !== wanted[n]) return false
+  return true
+}
 
 /** The message at `from` and where it ends; undefined when it is none, or says one thing twice. */
 function readAt(bytes: Buffer, from: number): { message: Incoming; end: number } | undefined {
@@ -121,8 +141,8 @@ function readAt(bytes: Buffer, from: number): { message: Incoming; end: number }
     const keyEnd = endOfValue(bytes, at)
     const end = keyEnd === undefined ? undefined : endOfValue(bytes, keyEnd)
     if (keyEnd === undefined || end === undefined) return undefined
-    const key = String(packr.unpack(bytes.subarray(at, keyEnd)))
-    if (members.has(key)) {
+    const key = memberAt(bytes, at, keyEnd)
+    if (key !== undefined) {
       if (Object.hasOwn(message, key)) return undefined
       const value = bytes.subarray(keyEnd, end)
       message[key] = key === 'data' ? value : packr.unpack(value)

@@ -173,8 +173,9 @@ export function createGateKeeper(parts: GateParts) {
     nowMs: number,
   ): Admitted | RefusalCode {
     if (parts.firstMessage === undefined) return 'ticket_missing'
-    const address = parts.keepsAddress ? packAddress(handshake.address()) : ''
-    if (!parts.firstMessage.lobby.enter()) return 'too_many_connections'
+    const address = parts.keepsAddress ? handshake.address() : undefined
+    if (!parts.firstMessage.lobby.enter(address === undefined ? '' : addressKey(address)))
+      return 'too_many_connections'
     const session = new Session({
       id: '',
       user: '',
@@ -184,7 +185,7 @@ export function createGateKeeper(parts: GateParts) {
       expiresAtSeconds: Math.ceil(nowMs / 1000) + parts.firstMessage.seconds,
       encoding: encodingOf.get(protocol) ?? encodings.json,
       origin: handshake.origin,
-      address,
+      address: address === undefined ? '' : packAddress(address),
     })
     return { session, protocol }
   }

@@ -21,7 +21,8 @@ export interface VerifierOptions {
    * The name of this verifier, which tickets for it carry: 1 to 32 of `a-z 0-9 -`. Demanded with configured keys.
    * No two processes or threads may have one name at a time, for each would accept a ticket once. Within a thread that
    * is looked after: of two verifiers with one name the elder refuses tickets under configured keys
-   * (`replay_cache_unavailable`), unless both have one {@link VerifierOptions.replay}.
+   * (`replay_cache_unavailable`), unless both have one {@link VerifierOptions.replay}. That is for good: a `replay` that
+   * has lost the name to another can not take it back, for it does not know what the other has spent.
    */
   readonly node?: string | undefined
   /**
@@ -49,7 +50,8 @@ export interface VerifierOptions {
   readonly capacity?: number | undefined
   /**
    * The memory of what was spent, in place of one of that capacity: for verifiers that share one, as when keys change,
-   * or to see how full it is. Those with configured keys must allow one clock skew.
+   * or to see how full it is. Those with configured keys must allow one clock skew. One after whose use for a
+   * {@link VerifierOptions.node} another was used for it is refused there.
    */
   readonly replay?: ReplayCache | undefined
   /**
@@ -84,6 +86,9 @@ const memoryOfKey = new WeakMap<BootKey, ReplayCache>()
 
 /** The memory that spends tickets under configured keys for a node now. */
 const memoryOfNode = new Map<string, ReplayCache>()
+
+/** The nodes for which a memory has been followed by another, and of whose tickets it does not know all that are spent. */
+const lostNodes = new WeakMap<ReplayCache, Set<string>>()
 
 /** The clock skew that verifiers which share a memory allow: it decides how long a ticket must be remembered. */
 const skewOfMemory = new WeakMap<ReplayCache, number>()
@@ -202,8 +207,13 @@ function resolve(options: VerifierOptions): Resolved {
       'clockSkewSeconds',
       'that of the other verifiers with this replay cache',
     )
+    demand(
+      lostNodes.get(replay)?.has(node) !== true,
+      'replay',
+      'the one that is in use for this node, or a new one: since this one, another has spent tickets for it',
+    )
     skewOfMemory.set(replay, clockSkewSeconds)
-    memoryOfNode.set(node, replay)
+    useForNode(node, replay)
   }
 
   const skewMs = clockSkewSeconds * 1000
@@ -220,4 +230,12 @@ function resolve(options: VerifierOptions): Resolved {
       },
     },
   }
+}
+
+/** From now on this memory alone spends tickets under configured keys for a node. */
+function useForNode(node: string, replay: ReplayCache): void {
+  const before = memoryOfNode.get(node)
+  if (before !== undefined && before !== replay)
+    lostNodes.set(before, (lostNodes.get(before) ?? new Set()).add(node))
+  memoryOfNode.set(node, replay)
 }

@@ -2,7 +2,7 @@ import { mkdir, realpath, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { errnoOf } from '../ops/errno.js'
 import { withLock } from '../ops/lock.js'
-import { replaceFile } from '../ops/replace-file.js'
+import { replaceFile, withdrawReplacements } from '../ops/replace-file.js'
 import { formatUsers, readUsersFile, type Users } from './file.js'
 import type { User } from './user.js'
 
@@ -65,6 +65,7 @@ export async function updateUsers(path: string, change: (users: Users) => void):
   const file = await resolve(path)
   await mkdir(dirname(file), { recursive: true, mode: 0o700 })
   await withLock(`${file}.lock`, async check => {
+    await withdrawReplacements(file)
     const users = await readUsersFile(file)
     change(users)
     await replaceFile(file, formatUsers(users), check)

@@ -38,6 +38,42 @@ t.test('without a key it is not for web pages', async t => {
     isProblem(t, await disconnect({ origin }), '403 origin_forbidden', origin)
 })
 
+t.test('without a key a name that a page has led here gets nothing (DNS rebinding)', async t => {
+  const { admin: open } = await startServer(t, { env: development })
+  const ask = (path: string, host: string) =>
+    request(open, path, { headers: { host }, ...(path === '/publish' ? { method: 'POST', body: '[]' } : {}) })
+  const ours = [
+    '127.0.0.1:8081',
+    '127.0.0.1',
+    '127.8.9.1:1',
+    '[::1]:8081',
+    '[::1]',
+    'localhost:8081',
+    'LocalHost',
+  ]
+  const others = [
+    'evil.example:8081',
+    'evil.example',
+    'localhost.evil.example',
+    'evil.example:127.0.0.1',
+    '127.0.0.1.evil.example',
+    '127.0.0.1:8081.evil.example',
+    '[evil.example]',
+    '::1',
+    '127.1',
+    '2130706433',
+    ':8081',
+  ]
+  for (const path of ['/metrics', '/connections', '/publish']) {
+    for (const host of ours) t.equal((await ask(path, host)).status, 200, `${path}, ${host}`)
+    for (const host of others) isProblem(t, await ask(path, host), '403 origin_forbidden', `${path}, ${host}`)
+  }
+  const reply = await request(server.admin, '/metrics', {
+    headers: { ...bearer(adminKey), host: 'gate.internal:8081' },
+  })
+  t.equal(reply.status, 200, 'with a key any name will do')
+})
+
 t.test('its routes are its own', async t => {
   isProblem(t, await admin('/nothing'), '404 not_found')
   isProblem(t, await admin('/auth'), '404 not_found', 'nobody logs in here')

@@ -10,6 +10,7 @@ import {
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { openHighWater } from '../../src/ops/high-water.js'
+import { hangNextRename, makeStale } from '../support/hung-disk.js'
 import { temporaryDirectory } from '../support/server.js'
 
 // What is tested keeps no process alive by itself.
@@ -196,4 +197,50 @@ t.test('without a mark that it can read and write, a gate does not start', async
   }
   writeFileSync(join(directory, 'file'), '')
   await t.rejects(Gate.start(t, join(directory, 'file', 'clock')), { code: 'high_water_invalid' })
+})
+
+t.test(
+  'a gate that hangs in its last step while another takes its mark over does not get it back',
+  async t => {
+    const path = join(temporaryDirectory(t), 'clock')
+    const elder = await Gate.start(t, path)
+    const disk = hangNextRename(t, path)
+    elder.nowMs += 3000
+    await disk.begun
+    const last = elder.marks.length
+    makeStale(path)
+    const younger = await Gate.start(t, path, startMs + 10_000)
+    t.ok(younger.bornAtMs >= elder.untilMs)
+    disk.letGo()
+    await elder.until(() => elder.errors.length > 0 || elder.marks.length > last)
+    t.match(elder.errors[0]?.message, /another process took over/)
+    elder.nowMs += 60_000
+    younger.nowMs += 60_000
+    await younger.until(() => younger.untilMs > younger.nowMs)
+    t.equal(markIn(path), younger.untilMs, 'the mark is that of the younger')
+    t.equal(elder.marks.length, last, 'the elder is given no more time')
+    t.strictSame(younger.errors, [])
+    t.strictSame(
+      readdirSync(join(path, '..')).filter(name => name.endsWith('.tmp')),
+      [],
+    )
+  },
+)
+
+t.test('of two that take over the mark of a dead gate, the one that hangs does not start', async t => {
+  const path = join(temporaryDirectory(t), 'clock')
+  const first = await Gate.start(t, path)
+  first.die()
+  const disk = hangNextRename(t, path)
+  const starting = Gate.start(t, path)
+  const refused = t.rejects(starting, { code: 'high_water_invalid', message: /another process took over/ })
+  await disk.begun
+  makeStale(path)
+  const third = await Gate.start(t, path, startMs + 10_000)
+  disk.letGo()
+  await refused
+  third.nowMs += 60_000
+  await third.until(() => third.untilMs > third.nowMs)
+  t.equal(markIn(path), third.untilMs)
+  t.strictSame(third.errors, [])
 })

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { openRevocationFile } from '../../src/ops/revocation-file.js'
 import type { Revocation } from '../../src/token/revocation.js'
+import { hangNextRename, makeStale } from '../support/hung-disk.js'
 import { temporaryDirectory } from '../support/server.js'
 
 const at = 1_764_000_000
@@ -99,4 +100,22 @@ t.test('a save that fails says so, and the next one goes on', async t => {
   writeFileSync(path, '{"version":1,"revocations":[]}')
   await file.save()
   t.strictSame(names(path), ['maggie'])
+})
+
+t.test('a gate whose disk hangs takes away nothing that another has written meanwhile', async t => {
+  const path = join(temporaryDirectory(t), 'revocations.json')
+  const [one, two] = [await openRevocationFile(path, now), await openRevocationFile(path, now)]
+  one.revocations.add(revoke('a'), at)
+  two.revocations.add(revoke('b'), at)
+  const disk = hangNextRename(t, path)
+  const saved = one.save()
+  const failed = t.rejects(saved, { message: /another process took over/ }, 'it is not on disk, and says so')
+  await disk.begun
+  makeStale(path)
+  await two.save()
+  disk.letGo()
+  await failed
+  t.strictSame(names(path), ['b'])
+  await one.save()
+  t.strictSame(names(path).sort(), ['a', 'b'])
 })

@@ -1,4 +1,4 @@
-import { Packr } from 'msgpackr'
+import { Packr, Unpackr } from 'msgpackr'
 import t from 'tap'
 import { encodings, fanOut, type Topics } from '../../src/socket/encoding.js'
 
@@ -243,4 +243,59 @@ t.test('a message is put together once per encoding that somebody hears it in', 
   t.strictSame(sent.splice(0), [['mbinary', true, [1]]])
   t.equal(say('nobody'), 0)
   t.strictSame(sent, [])
+})
+
+t.test('a key is known in every form of its text, and nothing near it', async t => {
+  const header = (size: number): readonly Buffer[] => [
+    Buffer.from([0xa0 | size]),
+    Buffer.from([0xd9, size]),
+    Buffer.from([0xda, 0, size]),
+    Buffer.from([0xdb, 0, 0, 0, size]),
+  ]
+  const formsOf = (key: string): readonly Buffer[] =>
+    header(Buffer.byteLength(key)).map(head => Buffer.concat([head, Buffer.from(key)]))
+  const map = (...entries: readonly (readonly [key: Buffer, value: unknown])[]): Buffer =>
+    Buffer.concat([
+      Buffer.from([0x80 | entries.length]),
+      ...entries.flatMap(([key, value]) => [key, pack(value)]),
+    ])
+
+  const names = ['type', 'channel', 'id', 'ticket', 'payload']
+  for (const name of names)
+    for (const [form, key] of formsOf(name).entries()) {
+      t.strictSame(msgpack.read(map([key, 'x'])), { [name]: 'x' }, `${name}, form ${form}`)
+      for (const again of formsOf(name)) t.equal(msgpack.read(map([key, 'x'], [again, 'y'])), undefined)
+    }
+  for (const key of formsOf('data')) t.equal(text(msgpack.read(map([key, 'x']))?.data), '\u{fffd}x')
+
+  const near = [
+    '',
+    't',
+    'typ',
+    'types',
+    'Type',
+    'type\0',
+    '\0type',
+    'tyqe',
+    'dat\u00e1',
+    'i',
+    'idd',
+    '__proto__',
+  ]
+  for (const name of near)
+    for (const key of formsOf(name)) {
+      t.strictSame(msgpack.read(map([key, 'x'], [key, 'y'])), {}, JSON.stringify(name))
+      t.equal(msgpack.read(Buffer.concat([map([key, 'x']), Buffer.of(0)])), undefined)
+    }
+})
+
+t.test('keys that are no members are not unpacked: there may be thousands in a message', async t => {
+  const keys = 5455
+  const entries = Array.from({ length: keys }, () => hex('a1 61 c0'))
+  const message = Buffer.concat([Buffer.from([0xde, keys >> 8, keys & 255]), ...entries])
+  const unpack = t.capture(Unpackr.prototype, 'unpack', Unpackr.prototype.unpack)
+  t.strictSame(msgpack.read(message), {})
+  t.equal(unpack().length, 0)
+  t.match(msgpack.read(pack({ type: 'publish', data: 1, id: 2, x: 3 })), { type: 'publish', id: 2 })
+  t.equal(unpack().length, 2, 'the values of members are, save for data')
 })

@@ -93,7 +93,7 @@ t.test('who stays silent is closed', async t => {
 
 t.test('the silent are counted apart: they hear nothing, and crowd out nobody', async t => {
   const server = await startServer(t, {
-    env: { ...on, TICKETGATE_MAX_CONNECTIONS: '3', TICKETGATE_MAX_CONNECTIONS_PER_ADDRESS: '3' },
+    env: { ...on, TICKETGATE_MAX_CONNECTIONS: '3' },
   })
   const silent: Client[] = []
   for (let n = 0; n < 256; n++) silent.push(await open(socketUrl(server.url, '/channel/lobby')))

@@ -308,6 +308,31 @@ t.test(
   },
 )
 
+t.test(
+  'a memory that has lost a name to another can not take it back, for it lacks what that spent',
+  async t => {
+    const hand = clockAt()
+    const [first, second] = [createMemoryReplayCache(100), createMemoryReplayCache(100)]
+    const create = (replay: ReplayCache, node: string) => () =>
+      createVerifier({ keys: [outside], node, clock: hand.clock, replay })
+    const elder = create(first, 'back')()
+    hand.nowMs += 1
+    const younger = create(second, 'back')()
+    hand.nowMs += 1
+    const { ticket } = createIssuer({ key: outside, node: 'back', clock: () => hand.nowMs + 5000 }).issue(
+      maggie,
+    )
+    t.match(younger.verify(ticket), maggie)
+    t.throws(create(first, 'back'), { name: 'TypeError', message: /^replay must be .* a new one/ })
+    t.equal(
+      outcome(() => elder.verify(ticket)),
+      'replay_cache_unavailable 1',
+    )
+    t.doesNotThrow(create(second, 'back'), 'the one in use goes on')
+    t.doesNotThrow(create(first, 'elsewhere'), 'for another name it is as good as any')
+  },
+)
+
 t.test('verifiers that share a memory allow one clock skew, or the laxer would outlast it', async t => {
   const replay = createMemoryReplayCache(100)
   const create = (clockSkewSeconds: number) => () =>

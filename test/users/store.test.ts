@@ -21,6 +21,7 @@ import t from 'tap'
 import { withLock } from '../../src/ops/lock.js'
 import { openUserStore, updateUsers } from '../../src/users/store.js'
 import type { User } from '../../src/users/user.js'
+import { hangNextRename, makeStale } from '../support/hung-disk.js'
 
 const hash =
   '$argon2id$v=19$m=19456,t=2,p=1$Hn6iv9lj4Sp3smt4NpXajQ$+YXJX6uwj8YWbxzaZ/dSTK+e3oc/xSP1ZzgmyA+Z63Y'
@@ -339,3 +340,18 @@ t.test('a mount of Kubernetes, where a link to a directory is swapped, is picked
 async function spawnAndWait() {
   await once(spawn(process.execPath, ['-e', '']), 'exit')
 }
+
+t.test('a change that hangs while others go on is refused, and takes none of theirs away', async t => {
+  const path = join(t.testdir(), 'users.json')
+  await put(path, user('maggie'))
+  writeFileSync(`${path}.tmp`, 'not ours')
+  const disk = hangNextRename(t, path)
+  const refused = t.rejects(put(path, user('late')), { message: /another process took over/ })
+  await disk.begun
+  makeStale(path)
+  await put(path, user('bob'))
+  disk.letGo()
+  await refused
+  t.strictSame(await namesIn(path), ['bob', 'maggie'])
+  t.equal(readFileSync(`${path}.tmp`, 'utf8'), 'not ours')
+})

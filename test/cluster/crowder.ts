@@ -1,0 +1,34 @@
+/** One thread of shared-limits.test.ts: takes and gives back a place of the same user, again and again. */
+import { workerData } from 'node:worker_threads'
+import { openSharedCaps, type SharedLimits } from '../../src/cluster/shared-limits.js'
+import type { ConnectionLimits } from '../../src/ops/caps.js'
+
+export interface CrowderStart {
+  readonly shared: SharedLimits
+  readonly limits: ConnectionLimits
+  /** Words: how many threads are ready; how many sockets are in now; the most that were; how many came in. */
+  readonly tally: Int32Array
+  readonly threads: number
+  readonly thread: number
+  readonly rounds: number
+}
+
+const { shared, limits, tally, threads, thread, rounds }: CrowderStart = workerData
+const caps = openSharedCaps(limits, shared, thread)
+
+Atomics.add(tally, 0, 1)
+Atomics.notify(tally, 0)
+for (let ready = 0; ready < threads; ) {
+  ready = Atomics.load(tally, 0)
+  if (ready < threads) Atomics.wait(tally, 0, ready)
+}
+
+for (let round = 0; round < rounds; round++) {
+  if (!caps.enter('maggie', '')) continue
+  const inside = Atomics.add(tally, 1, 1) + 1
+  for (let most = Atomics.load(tally, 2); most < inside; most = Atomics.load(tally, 2))
+    Atomics.compareExchange(tally, 2, most, inside)
+  Atomics.add(tally, 3, 1)
+  Atomics.sub(tally, 1, 1)
+  caps.leave('maggie', '')
+}

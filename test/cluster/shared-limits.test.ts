@@ -1,0 +1,109 @@
+import { once } from 'node:events'
+import t from 'tap'
+import { createSharedLimits, forgetThread, openSharedCaps } from '../../src/cluster/shared-limits.js'
+import type { ConnectionCaps, ConnectionLimits } from '../../src/ops/caps.js'
+import { startThread } from '../support/thread.js'
+import type { CrowderStart } from './crowder.js'
+
+const off: ConnectionLimits = { total: 0, perUser: 0, perAddress: 0 }
+
+const openAll = (threads: number, limits: ConnectionLimits) => {
+  const shared = createSharedLimits(threads, limits)
+  return {
+    shared,
+    caps: Array.from({ length: threads }, (_, thread) => openSharedCaps(limits, shared, thread)),
+  }
+}
+
+const at = (caps: readonly ConnectionCaps[], n: number): ConnectionCaps => {
+  const found = caps[n % caps.length]
+  if (found === undefined) throw new RangeError('no such thread')
+  return found
+}
+
+t.test('as full as the total allows, a cap of one turns away no newcomer for the sake of others', async t => {
+  const total = 100_000
+  const probes = 20_000
+  const cases = [
+    ['users', 2, { total, perUser: 1, perAddress: 0 }],
+    ['addresses', 2, { total, perUser: 0, perAddress: 1 }],
+    ['users, over many threads', 16, { total, perUser: 1, perAddress: 0 }],
+  ] as const
+  for (const [name, threads, limits] of cases) {
+    const { caps } = openAll(threads, limits)
+    let refused = 0
+    for (let n = 0; n < total - 1; n++) if (!at(caps, n).enter(`user ${n}`, `address ${n}`)) refused++
+    t.ok(refused <= total / 10_000, `${name}: of those who came ${refused} were refused`)
+    let wrong = 0
+    for (let n = 0; n < probes; n++) {
+      if (at(caps, n).enter(`new ${n}`, `new ${n}`)) at(caps, n).leave(`new ${n}`, `new ${n}`)
+      else wrong++
+    }
+    t.ok(wrong <= probes / 10_000, `${name}: of newcomers ${wrong} were refused`)
+    let twice = 0
+    for (let n = 0; n < 1000; n++) if (at(caps, n + 1).enter(`user ${n}`, `address ${n}`)) twice++
+    t.equal(twice, 0, `${name}: nobody has two, over two threads`)
+  }
+})
+
+t.test('a cap that is not set costs no memory, and one that is goes by the total', async t => {
+  const bytes = (limits: ConnectionLimits) => {
+    const { users, addresses } = createSharedLimits(4, limits)
+    return [users.byteLength, addresses.byteLength]
+  }
+  t.strictSame(bytes(off), [0, 0])
+  t.strictSame(bytes({ ...off, perUser: 1 }), [192e6, 0])
+  t.strictSame(bytes({ total: 100_000, perUser: 0, perAddress: 1 }), [0, 19.2e6])
+  t.strictSame(bytes({ total: 16_000_000, perUser: 0, perAddress: 1 }), [0, 192e6])
+  t.strictSame(bytes({ total: 3, perUser: 1, perAddress: 1 }), [524_288, 524_288])
+})
+
+t.test('few sockets find room with any number of threads', async t => {
+  const { caps } = openAll(64, { total: 3, perUser: 1, perAddress: 1 })
+  let refused = 0
+  for (let n = 0; n < 2000; n++) {
+    const one = at(caps, 0)
+    for (const who of ['a', 'b', 'c']) if (!one.enter(`${who} ${n}`, `${who} ${n}`)) refused++
+    for (const who of ['a', 'b', 'c']) one.leave(`${who} ${n}`, `${who} ${n}`)
+  }
+  t.equal(refused, 0)
+})
+
+t.test('what a dead thread had is forgotten, and nothing of the others', async t => {
+  const limits = { total: 0, perUser: 2, perAddress: 2 }
+  const { shared, caps } = openAll(3, limits)
+  for (const one of caps.slice(0, 2)) t.ok(one.enter('maggie', 'home'))
+  t.notOk(at(caps, 2).enter('maggie', 'home'))
+  forgetThread(shared, 1)
+  t.strictSame(
+    caps.map(({ open }) => open),
+    [1, 0, 0],
+  )
+  t.ok(at(caps, 2).enter('maggie', 'home'), 'its place is free')
+  t.notOk(at(caps, 1).enter('maggie', 'home'), 'and no other')
+})
+
+t.test('threads that race for the places of one user never have more than these', async t => {
+  const threads = 4
+  for (const perUser of [1, 2]) {
+    const limits = { total: 0, perUser, perAddress: 0 }
+    const start: Omit<CrowderStart, 'thread'> = {
+      shared: createSharedLimits(threads, limits),
+      limits,
+      tally: new Int32Array(new SharedArrayBuffer(16)),
+      threads,
+      rounds: 5000,
+    }
+    const workers = Array.from({ length: threads }, (_, thread) =>
+      startThread(new URL('./crowder.ts', import.meta.url), { ...start, thread } satisfies CrowderStart),
+    )
+    await Promise.all(workers.map(worker => once(worker, 'exit')))
+    const [, inside, most, entered] = start.tally
+    t.equal(inside, 0)
+    t.ok(most !== undefined && most <= perUser, `${most} at once`)
+    t.ok(entered !== undefined && entered > 0, `${entered} came in`)
+    const one = openSharedCaps(limits, start.shared, 0)
+    const again = Array.from({ length: perUser + 1 }, () => one.enter('maggie', ''))
+    t.strictSame(again, [...Array(perUser).fill(true), false], 'all places are free in the end')
+  }
+})

@@ -1,0 +1,178 @@
+import t from 'tap'
+import { bearer, jsonOf, knock, postJson, request } from '../support/http.js'
+import { isProblem } from '../support/problem.js'
+import { RawConnection, upgradeText } from '../support/raw.js'
+import { adminKey, startServer, type TestServer } from '../support/server.js'
+import { attempt, Client, open, socketUrl } from '../support/tclient.js'
+import { gatePath, mint, nowSeconds, tokenFor } from '../support/tokens.js'
+
+const cap = 3
+const env = {
+  TICKETGATE_FIRST_MESSAGE_SECONDS: '60',
+  TICKETGATE_MAX_CONNECTIONS_PER_ADDRESS: String(cap),
+  TICKETGATE_MAX_CONNECTIONS_PER_USER: '1',
+}
+
+const path = '/channel/lobby'
+
+const admin = (server: TestServer) => ({
+  count: async () => jsonOf(await request(server.admin, '/connections', { headers: bearer(adminKey) })),
+  disconnect: (user: string) =>
+    postJson(server.admin, '/disconnect', { user }, { headers: bearer(adminKey) }),
+})
+
+/** Until the server has seen the end of all sockets. */
+async function allGone(server: TestServer): Promise<void> {
+  for (const { count } = admin(server); (await count()).connections !== 0; );
+}
+
+const silent = (server: TestServer): Promise<Client> => open(socketUrl(server.url, path))
+
+async function identified(server: TestServer, user = 'maggie'): Promise<Client> {
+  const client = await silent(server)
+  const welcome = await client.ask({ type: 'auth', payload: tokenFor(user, { iat: nowSeconds() - 1 }) })
+  if (welcome.type !== 'welcome') throw new Error(`no welcome: ${JSON.stringify(welcome)}`)
+  return client
+}
+
+const ticketed = async (server: TestServer): Promise<Client> =>
+  open(socketUrl(server.url, gatePath(await mint(server.url, 'theo'), 'lobby')))
+
+/** How many sockets this address gets now, at most one more than the cap. */
+async function room(server: TestServer): Promise<number> {
+  const clients: Client[] = []
+  while (clients.length <= cap) {
+    const outcome = await attempt(socketUrl(server.url, path))
+    if (!(outcome instanceof Client)) break
+    clients.push(outcome)
+  }
+  await Promise.all(clients.map(client => client.close()))
+  await allGone(server)
+  return clients.length
+}
+
+/** The same once the server has seen all there was to see: it may come late to a handshake that nobody waits for. */
+async function roomInTheEnd(server: TestServer): Promise<number> {
+  let found = 0
+  for (let tries = 0; tries < 50 && found < cap; tries++) found = await room(server)
+  return found
+}
+
+/** Ways for a socket, or a handshake, to come and go. */
+const ways: readonly (readonly [name: string, go: (server: TestServer) => Promise<unknown>])[] = [
+  ['silent, and closes', async server => (await silent(server)).close()],
+  [
+    'silent, and breaks off',
+    async server => {
+      const client = await silent(server)
+      client.socket.terminate()
+      await client.closed
+    },
+  ],
+  [
+    'says nonsense',
+    async server => {
+      const client = await silent(server)
+      client.send('hello')
+      await client.closed
+    },
+  ],
+  [
+    'says too much',
+    async server => {
+      const client = await silent(server)
+      client.send('x'.repeat(20_000))
+      await client.closed
+    },
+  ],
+  [
+    'has no right here',
+    async server => {
+      const client = await silent(server)
+      client.send({ type: 'auth', payload: tokenFor('m', { channels: { publish: ['x'] } }) })
+      await client.closed
+    },
+  ],
+  ['says who it is, and closes', async server => (await identified(server)).close()],
+  [
+    'says who it is, and breaks off',
+    async server => {
+      const client = await identified(server)
+      client.socket.terminate()
+      await client.closed
+    },
+  ],
+  [
+    'is one too many of its user',
+    async server => {
+      const [first, second] = [await identified(server), await silent(server)]
+      second.send({ type: 'auth', payload: tokenFor('maggie') })
+      await second.closed
+      await first.close()
+    },
+  ],
+  [
+    'is disconnected',
+    async server => {
+      const client = await identified(server, 'bart')
+      await admin(server).disconnect('bart')
+      await client.closed
+    },
+  ],
+  ['has a ticket', async server => (await ticketed(server)).close()],
+  [
+    'is one too many of its address',
+    async server => {
+      const clients = [await silent(server), await identified(server), await ticketed(server)]
+      await knock(server.url, path)
+      await knock(server.url, gatePath(await mint(server.url, 'lisa'), 'lobby'))
+      await Promise.all(clients.map(client => client.close()))
+    },
+  ],
+  ['has a bad ticket', server => knock(server.url, `${path}?ticket=no`)],
+  [
+    'is of a strange origin',
+    server => knock(server.url, path, { headers: { origin: 'https://evil.example' } }),
+  ],
+  [
+    'hangs up in its handshake',
+    async server => {
+      const connection = await RawConnection.connect(server.url)
+      connection.write(upgradeText(path))
+      connection.reset()
+      await connection.closed
+    },
+  ],
+]
+
+for (const threads of ['1', '2'])
+  t.test(`the cap of an address counts each socket once until its end, with ${threads} threads`, async t => {
+    const server = await startServer(t, { env: { ...env, TICKETGATE_THREADS: threads } })
+    t.equal(await room(server), cap, 'those who have not said who they are count')
+    for (const [name, go] of ways) {
+      await go(server)
+      await allGone(server)
+      t.equal(await roomInTheEnd(server), cap, name)
+    }
+    await Promise.all(
+      ways.filter(([name]) => !name.includes('one too many')).map(([, go]) => go(server).catch(() => {})),
+    )
+    await allGone(server)
+    t.equal(await roomInTheEnd(server), cap, 'all at once')
+  })
+
+t.test('a socket on which nothing was said in time gives its place back', async t => {
+  const server = await startServer(t, {
+    env: { ...env, TICKETGATE_FIRST_MESSAGE_SECONDS: '1', TICKETGATE_MAX_CONNECTIONS_PER_ADDRESS: '1' },
+  })
+  t.equal((await (await silent(server)).closed).code, 4408)
+  await (await silent(server)).close()
+})
+
+t.test('a socket that says who it is keeps its place, and needs no second one', async t => {
+  const server = await startServer(t, { env: { ...env, TICKETGATE_MAX_CONNECTIONS_PER_ADDRESS: '1' } })
+  const client = await identified(server)
+  isProblem(t, await knock(server.url, path), '429 too_many_connections')
+  t.ok(await client.hearsNothing())
+  await client.close()
+})
