@@ -1,6 +1,6 @@
 import { App, SSLApp } from 'uWebSockets.js'
 import { setTimeout as delay } from 'node:timers/promises'
-import { clock, toSeconds } from './clock.js'
+import { clock, nodeClockSeconds, toSeconds } from './clock.js'
 import type { Relay, RelayMessage } from './cluster/relay.js'
 import type { Config } from './config.js'
 import { consoleRoutes } from './console/routes.js'
@@ -296,7 +296,11 @@ function tokenVerifier(config: Config, provider: ProviderKeys | undefined): Toke
     maxTtlSeconds: config.tokenMaxTtlSeconds,
   }
   return provider === undefined
-    ? createTokenVerifier({ ...policy, secret: config.jwtSecret })
+    ? createTokenVerifier({
+        ...policy,
+        secret: config.jwtSecret,
+        aheadSeconds: config.redisUrl === undefined ? 0 : nodeClockSeconds,
+      })
     : createProviderTokenVerifier(provider, { ...policy, skewSeconds: config.clockSkewSeconds })
 }
 

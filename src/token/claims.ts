@@ -25,6 +25,8 @@ export interface TokenPolicy {
   readonly audience?: string | undefined
   /** How far the clock of the issuer may be off: 0, where it is ours. */
   readonly skewSeconds?: number | undefined
+  /** How far ahead of ours the clock of another node may be that issues as we do: 0, where there is none. */
+  readonly aheadSeconds?: number | undefined
 }
 
 /**
@@ -40,8 +42,9 @@ export function checkTokenClaims(
   const skewMs = (policy.skewSeconds ?? 0) * 1000
   if (typeof sub !== 'string' || !isUserName(sub) || !isSeconds(exp) || !isSeconds(iat))
     return 'token_invalid'
-  if (nbf !== undefined && (!isSeconds(nbf) || nbf * 1000 > nowMs + skewMs)) return 'token_invalid'
-  if (iat * 1000 > nowMs + skewMs || exp <= iat || exp - iat > policy.maxTtlSeconds) return 'token_invalid'
+  const latestMs = nowMs + skewMs + (policy.aheadSeconds ?? 0) * 1000
+  if (nbf !== undefined && (!isSeconds(nbf) || nbf * 1000 > latestMs)) return 'token_invalid'
+  if (iat * 1000 > latestMs || exp <= iat || exp - iat > policy.maxTtlSeconds) return 'token_invalid'
   if (policy.issuer !== undefined && iss !== policy.issuer) return 'token_invalid'
   if (policy.audience !== undefined && !names(aud, policy.audience)) return 'token_invalid'
   if (sid !== undefined && !(typeof sid === 'string' && isSessionId(sid))) return 'token_invalid'

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { disconnect, until, untilBus } from '../support/bus.js'
 import { bearer, jsonOf, postJson, type Reply, request } from '../support/http.js'
-import { hasRetryAfter, isProblem } from '../support/problem.js'
+import { isProblem } from '../support/problem.js'
 import { startRedis } from '../support/redis.js'
 import { type Environment, startServer, type TestServer, temporaryDirectory } from '../support/server.js'
 import { enter, socketUrl } from '../support/tclient.js'
@@ -39,11 +39,11 @@ const join = async (node: TestServer, token: string) =>
 t.test('who is disconnected is out on a node whose clock is ahead, and may come back', async t => {
   const redis = await startRedis(t)
   const near = await startNode(t, redis.url)
-  const far = await startNode(t, redis.url, ahead(t, 4))
+  const far = await startNode(t, redis.url, ahead(t, 1))
   const before = nowSeconds()
   const token = String(jsonOf(await logIn(far, 'maggie')).token)
   const { iat } = JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString())
-  t.ok(iat >= before + 4, 'its token is dated ahead')
+  t.ok(iat >= before + 1, 'its token is dated ahead')
   const socket = await join(far, token)
   await disconnect(near, { user: 'maggie' })
   t.equal((await socket.closed).code, 4403)
@@ -55,28 +55,19 @@ t.test('who is disconnected is out on a node whose clock is ahead, and may come 
 
   for (const node of [far, near]) {
     let reply = await logIn(node, 'maggie')
+    // A node that is behind by a whole second, and by what the two were started apart, may have to wait for longer.
     for (; reply.status !== 200; reply = await logIn(node, 'maggie')) isProblem(t, reply, '503 login_busy')
     const back = await join(node, String(jsonOf(reply).token))
     t.ok(await back.hearsNothing(), 'who logs in again is in again')
   }
 })
 
-t.test('a login within what the clocks of others may be ahead is told when to come back', async t => {
+t.test('a token of a node whose clock is ahead is good at once on the others', async t => {
   const redis = await startRedis(t)
-  const node = await startNode(t, redis.url, { TICKETGATE_CLOCK_SKEW_SECONDS: '300' })
-  await disconnect(node, { user: 'maggie' })
-  const reply = await logIn(node, 'maggie')
-  isProblem(t, reply, '503 login_busy')
-  hasRetryAfter(t, reply, 'when', 301)
-  t.ok(Number(reply.headers['retry-after']) > 2, 'not at once')
-  t.equal((await logIn(node, 'theo')).status, 200, 'others are not concerned')
-})
-
-t.test('where no clock may be ahead, only the second of the revocation is covered', async t => {
-  const redis = await startRedis(t)
-  const node = await startNode(t, redis.url, { TICKETGATE_CLOCK_SKEW_SECONDS: '0' })
-  await disconnect(node, { user: 'maggie' })
-  const reply = await logIn(node, 'maggie')
-  t.equal(reply.status, 200)
-  t.ok((await mintWith(node.url, String(jsonOf(reply).token))).ticket)
+  const near = await startNode(t, redis.url)
+  const far = await startNode(t, redis.url, ahead(t, 1))
+  for (let n = 0; n < 5; n++) {
+    const reply = await logIn(far, 'maggie')
+    t.ok((await mintWith(near.url, String(jsonOf(reply).token))).ticket)
+  }
 })
