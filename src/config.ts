@@ -69,7 +69,8 @@ export const schema = {
     kind: bearerKey,
     secret: true,
     mending: 'export TICKETGATE_ADMIN_KEY="$(openssl rand -hex 24)"',
-    meaning: 'Bearer token of the admin listener. Demanded in production, and off loopback',
+    meaning:
+      'Bearer token of the admin listener. Demanded in production, where it may not be one of few different characters, and off loopback',
   },
   publicUrl: {
     kind: publicUrl,
@@ -81,7 +82,7 @@ export const schema = {
     secret: true,
     mending: 'export TICKETGATE_JWT_SECRET="$(openssl rand -base64 48)"',
     computed: 'random per start in development; demanded in production',
-    meaning: 'Secret that signs tokens (HS256)',
+    meaning: 'Secret that signs tokens (HS256); in production not one of few different characters',
   },
   jwtSecretFile: {
     kind: path,

@@ -227,7 +227,12 @@ export async function createFront(config: Config, log: Log, parts: FrontParts): 
   sweep.unref()
   let listener: Listener | undefined
 
+  let closed = false
+
   function close(): void {
+    // uWS ends the process when it is closed twice.
+    if (closed) return
+    closed = true
     clearInterval(sweep)
     provider?.close()
     relay?.close()
@@ -240,7 +245,9 @@ export async function createFront(config: Config, log: Log, parts: FrontParts): 
     const deadlineMs = config.drainSeconds * 1000
     const startedMs = performance.now()
     log.info({ connections: table.size, seconds: config.drainSeconds }, 'draining')
-    await drainSockets(table, deadlineMs)
+    // A proxy that asks `/verify` holds no socket here, and has to see that this server is not ready.
+    const isSeen = config.verify === 'on' ? delay(deadlineMs / 10) : undefined
+    await Promise.all([drainSockets(table, deadlineMs), isSeen])
     while (hasher.pending > 0 && performance.now() - startedMs < deadlineMs) await delay(20)
     close()
   }

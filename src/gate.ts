@@ -87,10 +87,15 @@ async function openOne(
   const snapshot = async (): Promise<Snapshot> => front.snapshot()
   const admin = closers.add(createAdmin(config, log, { replay, bus, operator, snapshot }))
 
+  async function close(): Promise<void> {
+    front.close()
+    closers.close()
+  }
+
   let drained: Promise<void> | undefined
   async function drain(): Promise<void> {
     await front.drain()
-    closers.close()
+    await close()
     log.info('stopped')
   }
 
@@ -101,12 +106,12 @@ async function openOne(
         const port = await front.listen(config.port, 'exclusive')
         return { url: publicUrl(config, port), adminUrl: await admin.listen() }
       } catch (error) {
-        front.close()
-        closers.close()
+        await close()
         throw error
       }
     },
     drain: () => (drained ??= drain()),
+    close,
   }
 }
 

@@ -9,6 +9,7 @@ import type { Config } from './config.js'
 import { StartupError } from './errors.js'
 import { buildGate } from './gate.js'
 import { createLog, type Log } from './ops/log.js'
+import { warnOfReadOnlyState } from './ops/state-dir.js'
 import type { Gate } from './parts.js'
 import { routes } from './protocol.js'
 import { developmentRecipe } from './recipe.js'
@@ -91,9 +92,13 @@ async function serve(config: Config): Promise<undefined> {
   const password =
     config.production || config.jwksUrl !== undefined ? undefined : await createDemoUser(config.usersFile)
   const log = createLog(config.logLevel)
+  await warnOfReadOnlyState(config.stateDir, log)
   const gate = await buildGate(config, log)
   const { url, adminUrl } = await gate.listen()
   stopOnSignal(gate, log)
+  if (config.ticketKeysFile === undefined) outliveHangups(log)
+  if (config.production && !log.isLevelEnabled('info'))
+    process.stdout.write(`ticketgate listens on ${url}, for operators on ${adminUrl}\n`)
   if (!config.production)
     process.stdout.write(
       developmentRecipe({
@@ -108,11 +113,20 @@ async function serve(config: Config): Promise<undefined> {
   log.info({ url, admin: adminUrl, production: config.production }, 'listening')
 }
 
-/** The first signal drains; a second one ends the process at once. */
+/** SIGHUP asks a server to read its files again. It would end this one, which has none; of a terminal that is what is meant. */
+function outliveHangups(log: Log): void {
+  if (process.stdin.isTTY) return
+  process.on('SIGHUP', () => log.info('SIGHUP: there is no file of ticket keys to read again'))
+}
+
+/** The first signal drains; a second one ends all at once, and a third does not even wait for the threads to end. */
 function stopOnSignal(gate: Gate, log: Log): void {
   const stop = (signal: NodeJS.Signals): void => {
     for (const name of ['SIGTERM', 'SIGINT'] as const)
-      process.removeListener(name, stop).on(name, () => process.exit(1))
+      process.removeListener(name, stop).once(name, () => {
+        for (const again of ['SIGTERM', 'SIGINT'] as const) process.on(again, () => process.exit(1))
+        gate.close().finally(() => process.exit(1))
+      })
     gate.drain().then(
       () => flushed(log).then(() => process.exit(0)),
       error => {
@@ -124,7 +138,7 @@ function stopOnSignal(gate: Gate, log: Log): void {
   process.on('SIGTERM', stop).on('SIGINT', stop)
 }
 
-/** Waits for the last lines to be written, but not for a reader that has gone. */
+/** Writes the last lines, but does not wait for a reader that has gone. */
 const flushed = (log: Log): Promise<void> =>
   new Promise(resolve => {
     setTimeout(resolve, 500)

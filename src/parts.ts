@@ -28,6 +28,8 @@ export interface Gate extends ServerApi {
    * closed, at the latest `drainSeconds` later.
    */
   drain(): Promise<void>
+  /** Closes at once all that is open, also while it drains. */
+  close(): Promise<void>
 }
 
 /** Opens the revocations of this gate. */

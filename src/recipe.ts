@@ -12,6 +12,9 @@ export interface RecipeFacts {
   readonly page: string | undefined
 }
 
+/** The query may hold a secret. */
+const withoutQuery = (url: string): string => url.replace(/[?#].*/, '')
+
 /** What a developer sees after `npm start`: where it listens, who may log in, and the flow: a page, and three lines of curl. */
 export function developmentRecipe({
   url,
@@ -30,7 +33,7 @@ export function developmentRecipe({
   const login = `$(curl -s ${url}/auth -H 'content-type: application/json' -d '{"user":"${demoUser}","pwd":"${pwd}"}' | ${field('token')})`
   return `
 ticketgate (development) listens on ${url}, for operators on ${adminUrl}
-${jwksUrl === undefined ? owner : `tokens by the identity provider with the keys under ${jwksUrl}`}
+${jwksUrl === undefined ? owner : `tokens by the identity provider with the keys under ${withoutQuery(jwksUrl)}`}
 ${page === undefined ? '' : `\nThe whole flow, to click through: ${page}\n`}
 The whole flow, to paste (the 101 in the third line is the open socket; a second time it is 401):
 

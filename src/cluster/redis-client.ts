@@ -35,8 +35,16 @@ const isUnknownScript = (error: unknown): boolean =>
 
 /** What the replay cache needs of a client. */
 export function redisStore(client: Redis): RedisStore {
+  let reason = 'there is no connection'
+  client.on('error', error => {
+    reason = error.message
+  })
+  client.on('ready', () => {
+    reason = 'the connection was lost'
+  })
   return {
     async run({ sha, text }, keys, args) {
+      if (client.status !== 'ready') throw new Error(reason)
       try {
         return await client.evalsha(sha, keys.length, ...keys, ...args)
       } catch (error) {

@@ -48,7 +48,7 @@ export type ToWorker =
   /** With all that was revoked until now: what is revoked after this is delivered. */
   | { readonly type: 'listen'; readonly port: number; readonly revocations: readonly Revocation[] }
   | { readonly type: 'deliver'; readonly id: number; readonly messages: readonly RelayMessage[] }
-  | { readonly type: 'snapshot' | 'drain' | 'hangup' }
+  | { readonly type: 'snapshot' | 'drain' | 'close' | 'hangup' }
 
 export type FromWorker =
   | { readonly type: 'ready' | 'listening' }
@@ -194,9 +194,15 @@ async function openThreads(config: Config, log: Log, workerFile: URL, closers: C
     }
   }
 
-  async function endThread({ worker, ended }: Thread): Promise<void> {
-    worker.postMessage({ type: 'drain' } satisfies ToWorker)
-    await ended
+  /** Ends all threads, those that are just starting as well. */
+  async function endThreads(type: 'drain' | 'close'): Promise<void> {
+    const end = async ({ worker, ended }: Thread): Promise<void> => {
+      worker.postMessage({ type } satisfies ToWorker)
+      await ended
+    }
+    const late = [...starts].map(start => start.then(end, () => {}))
+    await Promise.all([...threads.filter(thread => thread !== undefined).map(end), ...late])
+    closers.close()
   }
 
   async function snapshot(): Promise<Snapshot> {
@@ -275,15 +281,9 @@ async function openThreads(config: Config, log: Log, workerFile: URL, closers: C
     closers.add({ close: () => process.removeListener('SIGHUP', passHangup) })
   }
 
-  async function drain(): Promise<void> {
-    const late = [...starts].map(start => start.then(endThread, () => {}))
-    await Promise.all([...threads.filter(thread => thread !== undefined).map(endThread), ...late])
-    closers.close()
-  }
-
   /** Whoever asks again, waits for the same end. */
   const end = (): Promise<void> => {
-    drained ??= drain()
+    drained ??= endThreads('drain')
     return drained
   }
 
@@ -304,6 +304,11 @@ async function openThreads(config: Config, log: Log, workerFile: URL, closers: C
     async drain() {
       await end()
       log.info('stopped')
+    },
+    close() {
+      const closed = endThreads('close')
+      drained ??= closed
+      return closed
     },
   }
 }

@@ -80,7 +80,10 @@ try {
       const reached = message.messages.reduce((sum, each) => sum + front.deliver(each), 0)
       tell({ type: 'delivered', id: message.id, reached })
     } else if (message.type === 'hangup') process.emit('SIGHUP')
-    else if (message.type === 'snapshot') tell({ type: 'snapshot', snapshot: front.snapshot() })
+    else if (message.type === 'close') {
+      front.close()
+      closers.close()
+    } else if (message.type === 'snapshot') tell({ type: 'snapshot', snapshot: front.snapshot() })
     else void drain()
   })
 

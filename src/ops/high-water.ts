@@ -75,7 +75,7 @@ export async function openHighWater(
   } catch (error) {
     throw new StartupError(
       'high_water_invalid',
-      `cannot keep the clock mark ${path}, which tickets of outside minters need: ${error instanceof Error ? error.message : 'unknown error'}. Make the state directory writable, or mend that file.`,
+      `cannot keep the clock mark ${path}, which tickets of outside minters need: ${error instanceof Error ? error.message : 'unknown error'}. Make the state directory writable. A broken file may be removed, where the system clock was not set back lately.`,
       { cause: error },
     )
   }
@@ -114,11 +114,19 @@ async function readMark(path: string): Promise<Mark | undefined> {
     if (errnoOf(error) === 'ENOENT') return undefined
     throw error
   }
-  const mark: unknown = JSON.parse(text)
+  const mark = parsed(text)
   if (typeof mark === 'object' && mark !== null && 'owner' in mark && 'untilMs' in mark) {
     const { owner, untilMs } = mark
     if (typeof owner === 'string' && Number.isSafeInteger(untilMs))
       return { owner, untilMs: untilMs as number }
   }
   throw new Error('it holds no mark')
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
 }

@@ -73,7 +73,7 @@ export async function listen(
   if (socket === false)
     throw new StartupError(
       'port_unavailable',
-      `cannot listen on ${host} port ${port}: it is in use, or not ours to take. Stop what uses it, or set ${variable}.`,
+      `cannot listen on ${host} port ${port}: it is in use, or not ours to take, or ${host} is no address of this machine. Stop what uses it, or set ${variable} or ${variable.replace('_PORT', '_HOST')}.`,
     )
   let open: us_listen_socket | false = socket
   return {
@@ -94,12 +94,20 @@ async function isLeftOver(host: string, port: number): Promise<boolean> {
   })
   probe.close()
   if (code !== 'EADDRINUSE') return code === undefined
+  // Who listens on an address of IPv4 is in the way of `::`, but not to be reached there.
+  const hosts = host === '::' ? ['::1', '127.0.0.1'] : [host]
+  const refusals = await Promise.all(hosts.map(each => refusalOf(port, each)))
+  return refusals.every(refusal => refusal === 'ECONNREFUSED')
+}
+
+/** Why nobody answers on a port, or undefined when somebody does. */
+async function refusalOf(port: number, host: string): Promise<string | undefined> {
   const client = createConnection(port, host)
   const refusal = await new Promise<string | undefined>(resolve => {
     client.once('error', error => resolve(errnoOf(error))).once('connect', () => resolve(undefined))
   })
   client.destroy()
-  return refusal === 'ECONNREFUSED'
+  return refusal
 }
 
 /** The URL of what listens on a host and port. */

@@ -25,10 +25,15 @@ export function createLog(level: string): Log {
 
 /**
  * Standard output, off the event loop. Its `flushSync`, which pino calls at exit, would try a pipe whose reader has gone
- * for ever and keep the process from ending: so whoever ends the process waits for `flush` instead.
+ * for ever and keep the process from ending: so whoever ends the process waits for `flush` instead. That of the stream
+ * calls back at once, with lines still on their way; to end the stream does wait for them.
  */
 function standardOutput(): ReturnType<typeof destination> {
   const stream = destination({ dest: 1, sync: false, maxLength: maxBufferedBytes })
   stream.flushSync = () => {}
+  stream.flush = callback => {
+    stream.once('close', () => callback?.())
+    stream.end()
+  }
   return stream
 }

@@ -1,4 +1,6 @@
 import { randomBytes } from 'node:crypto'
+import { StartupError } from '../errors.js'
+import { errnoOf } from '../ops/errno.js'
 import { createPasswordHasher } from './password.js'
 import { openUserStore, updateUsers } from './store.js'
 
@@ -7,12 +9,23 @@ export const demoUser = 'maggie'
 
 /**
  * Makes the demo user when there is no user at all. Answers its password, this once: only the hash is kept.
+ * @throws StartupError `users_file_invalid`
  */
 export async function createDemoUser(usersFile: string): Promise<string | undefined> {
   const store = await openUserStore(usersFile)
   if ((await store.list()).length > 0) return undefined
   const password = randomBytes(12).toString('base64url')
   const passwordHash = await createPasswordHasher({ concurrency: 1, queueLimit: 1 }).hash(password)
-  await updateUsers(usersFile, users => users.set(demoUser, { name: demoUser, passwordHash }))
+  try {
+    await updateUsers(usersFile, users => users.set(demoUser, { name: demoUser, passwordHash }))
+  } catch (error) {
+    const errno = errnoOf(error)
+    if (errno === undefined) throw error
+    throw new StartupError(
+      'users_file_invalid',
+      `The user file ${usersFile} can not be written (${errno}). Make its directory writable, or set TICKETGATE_STATE_DIR.`,
+      { cause: error },
+    )
+  }
   return password
 }

@@ -29,6 +29,25 @@ t.test('of two processes on one port the second does not start, whatever their t
   }
 })
 
+t.test('and whichever addresses they listen on', async t => {
+  for (const [first, second] of [
+    ['127.0.0.1', '0.0.0.0'],
+    ['0.0.0.0', '127.0.0.1'],
+    ['127.0.0.1', '::'],
+    ['0.0.0.0', '::'],
+    ['::', '127.0.0.1'],
+  ] as const) {
+    const server = await startServer(t, { env: { TICKETGATE_HOST: first } })
+    const { code, stderr } = await runServe(t, {
+      TICKETGATE_HOST: second,
+      TICKETGATE_PORT: String(server.port),
+    })
+    t.equal(code, 1, `${first}, then ${second}`)
+    t.match(stderr, new RegExp(`port ${server.port}: .*TICKETGATE_PORT`))
+    await server.stop()
+  }
+})
+
 t.test('two processes that start on one port at once: one of them has it', async t => {
   const port = await freePort()
   const env = { ...two, TICKETGATE_PORT: String(port) }

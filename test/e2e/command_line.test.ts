@@ -175,3 +175,9 @@ t.test('a flag sets what its variable sets', async t => {
   t.not(code, 0)
   t.match(output, /ticket-ttl-seconds|TICKETGATE_TICKET_TTL_SECONDS/)
 })
+
+t.test('where it listens is printed even where the log says nothing of it', async t => {
+  const { url, admin } = await startServer(t, { env: { TICKETGATE_LOG_LEVEL: 'fatal' } })
+  t.equal((await request(url, '/healthz')).status, 200)
+  t.equal((await request(admin, '/metrics', { headers: bearer(adminKey) })).status, 200)
+})

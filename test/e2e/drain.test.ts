@@ -95,15 +95,43 @@ t.test('it leaves with 0 at once when nobody is there', async t => {
 })
 
 t.test('a second signal ends it at once', async t => {
-  const server = await startServer(t, { env: { TICKETGATE_DRAIN_SECONDS: '3600' } })
-  const clients = await openMany(server)
-  for (const client of clients) client.socket.pause()
-  const ready = await RawConnection.connect(server.url)
+  for (const threads of ['1', '2']) {
+    const server = await startServer(t, {
+      env: { TICKETGATE_DRAIN_SECONDS: '3600', TICKETGATE_THREADS: threads },
+    })
+    const clients = await openMany(server)
+    for (const client of clients) client.socket.pause()
+    const ready = await RawConnection.connect(server.url)
+    server.signal('SIGTERM')
+    await untilNotReady(ready)
+    server.signal('SIGTERM')
+    t.strictSame(await server.exited, { code: 1, signal: null }, `${threads} threads: by itself, at once`)
+    for (const client of clients) client.socket.terminate()
+  }
+})
+
+t.test('where a proxy asks it to verify, it is seen not to be ready though nobody is there', async t => {
+  const server = await startServer(t, { env: { TICKETGATE_DRAIN_SECONDS: '10', TICKETGATE_VERIFY: 'on' } })
   server.signal('SIGTERM')
-  await untilNotReady(ready)
-  server.signal('SIGTERM')
-  t.strictSame(await server.exited, { code: 1, signal: null }, 'by itself, long before its deadline')
-  for (const client of clients) client.socket.terminate()
+  let status = 0
+  while (status !== 503) status = (await request(server.url, '/readyz')).status
+  isProblem(t, await request(server.url, '/verify?ticket=x'), '503 draining')
+  t.strictSame(await server.exited, { code: 0, signal: null })
+})
+
+t.test('SIGHUP does no harm where there is nothing to read again', async t => {
+  for (const threads of ['1', '2']) {
+    const server = await startServer(t, { env: { TICKETGATE_THREADS: threads } })
+    server.signal('SIGHUP')
+    while (!server.output().includes('SIGHUP')) await request(server.url, '/healthz')
+    t.strictSame(await server.stop(), { code: 0, signal: null }, `${threads} threads`)
+  }
+})
+
+t.test('its last words are written', async t => {
+  const server = await startServer(t)
+  await server.stop()
+  t.match(server.output(), /"msg":"stopped"/)
 })
 
 t.test('SIGINT drains like SIGTERM', async t => {
