@@ -102,11 +102,13 @@ export function openLink({ WebSocket, url, ticket, timeoutMs, onMessage }: LinkO
         new Promise((done, fail) => {
           if (isOver) return fail(connectionLost())
           const id = ++lastId
+          // First: what JSON can not hold is thrown, and nothing waits for its answer.
+          const text = JSON.stringify({ ...request, id })
           const cancel = later(timeoutMs, () =>
             abandon(new GateError('timeout', 'The server did not answer in time.', 'time')),
           )
           pending.set(id, { resolve: done, reject: fail, cancel })
-          socket.send(JSON.stringify({ ...request, id }))
+          socket.send(text)
         }),
       close() {
         socket.close(1000)

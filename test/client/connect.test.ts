@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { setTimeout as delay } from 'node:timers/promises'
 import t from 'tap'
 import { type ConnectOptions, connect, GateError } from '../../src/client/index.js'
 import { connectTo } from '../support/gate-client.js'
@@ -120,6 +121,17 @@ t.test('a reader that does not read is told, and costs no more than its limit', 
   await t.rejects(reader.next(), { code: 'reader_too_slow' })
   t.strictSame(await reader.next(), { value: undefined, done: true })
   await peer.close()
+})
+
+t.test('what JSON can not hold is refused, and costs nothing else', async t => {
+  const timeoutMs = 300
+  const gate = connectTo(t, server.url, { channel: 'lobby', timeoutMs })
+  await gate.opened()
+  await t.rejects(gate.publish(1n), TypeError)
+  // An answer that was waited for would end the connection now.
+  await delay(2 * timeoutMs)
+  await gate.publish('well')
+  t.equal(gate.tickets.length, 1, 'it is the same connection')
 })
 
 t.test('a listener that throws hurts nobody else', async t => {
