@@ -92,11 +92,5 @@ function ofProcess(): ClockState {
 
 export const clock: Clock = createClock(machine, ofProcess())
 
-/**
- * How far the clocks of nodes may be apart that take one another's tokens. NTP keeps them closer by far; more would keep a
- * user waiting who logs in again after a revocation.
- */
-export const nodeClockSeconds = 1
-
 /** Unix seconds, rounded down, as clients and JWTs have them. */
 export const toSeconds = (unixMs: number): number => Math.floor(unixMs / 1000)

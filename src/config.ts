@@ -133,7 +133,7 @@ export const schema = {
     kind: integer(0, 300, 'seconds'),
     default: '5',
     meaning:
-      'How far the clocks of outside minters and of an identity provider, and of nodes on one Redis, may be off',
+      'How far the clocks of outside minters and of an identity provider, and for tickets those of nodes on one Redis, may be off',
   },
   ticketTtlSeconds: { kind: integer(1, 3600, 'seconds'), default: '10', meaning: 'Lifetime of a ticket' },
   origins: {

@@ -1,6 +1,6 @@
 import { App, SSLApp } from 'uWebSockets.js'
 import { setTimeout as delay } from 'node:timers/promises'
-import { clock, nodeClockSeconds, toSeconds } from './clock.js'
+import { clock, toSeconds } from './clock.js'
 import type { Relay, RelayMessage } from './cluster/relay.js'
 import type { Config } from './config.js'
 import { consoleRoutes } from './console/routes.js'
@@ -21,6 +21,7 @@ import type { Keys } from './ops/gate-keys.js'
 import { type Listener, listen, type PortSharing } from './ops/listener.js'
 import type { Log } from './ops/log.js'
 import { type Counters, createCounters, type Snapshot } from './ops/metrics.js'
+import { nodesAheadSeconds } from './ops/node-clocks.js'
 import { openProviderKeys } from './ops/provider-keys.js'
 import type { RateLimiter } from './ops/rate.js'
 import type { StoreReplayCache } from './replay/contract.js'
@@ -228,11 +229,15 @@ export async function createFront(config: Config, log: Log, parts: FrontParts): 
   let listener: Listener | undefined
 
   let closed = false
+  const closing = new AbortController()
+  const pause = (ms: number): Promise<void> =>
+    delay(ms, undefined, { signal: closing.signal }).catch(() => {})
 
   function close(): void {
     // uWS ends the process when it is closed twice.
     if (closed) return
     closed = true
+    closing.abort()
     clearInterval(sweep)
     provider?.close()
     relay?.close()
@@ -246,9 +251,9 @@ export async function createFront(config: Config, log: Log, parts: FrontParts): 
     const startedMs = performance.now()
     log.info({ connections: table.size, seconds: config.drainSeconds }, 'draining')
     // A proxy that asks `/verify` holds no socket here, and has to see that this server is not ready.
-    const isSeen = config.verify === 'on' ? delay(deadlineMs / 10) : undefined
+    const isSeen = config.verify === 'on' ? pause(deadlineMs / 10) : undefined
     await Promise.all([drainSockets(table, deadlineMs), isSeen])
-    while (hasher.pending > 0 && performance.now() - startedMs < deadlineMs) await delay(20)
+    while (hasher.pending > 0 && !closed && performance.now() - startedMs < deadlineMs) await pause(20)
     close()
   }
 
@@ -306,7 +311,7 @@ function tokenVerifier(config: Config, provider: ProviderKeys | undefined): Toke
     ? createTokenVerifier({
         ...policy,
         secret: config.jwtSecret,
-        aheadSeconds: config.redisUrl === undefined ? 0 : nodeClockSeconds,
+        aheadSeconds: nodesAheadSeconds(config),
       })
     : createProviderTokenVerifier(provider, { ...policy, skewSeconds: config.clockSkewSeconds })
 }

@@ -15,7 +15,14 @@ import type { Log } from './ops/log.js'
 import type { Snapshot } from './ops/metrics.js'
 import { createRateLimiter } from './ops/rate.js'
 import { type RevocationFile, saveRevocations } from './ops/revocation-file.js'
-import { type Gate, hashConcurrency, maxWaitingLogins, openBus, openRevocations, publicUrl } from './parts.js'
+import {
+  type Gate,
+  hashConcurrency,
+  listenerUrl,
+  maxWaitingLogins,
+  openBus,
+  openRevocations,
+} from './parts.js'
 import { createMemoryReplayCache } from './replay/memory.js'
 import type { GateHandlers } from './socket/connection.js'
 import { createBootKey } from './ticket/key-ring.js'
@@ -87,31 +94,45 @@ async function openOne(
   const snapshot = async (): Promise<Snapshot> => front.snapshot()
   const admin = closers.add(createAdmin(config, log, { replay, bus, operator, snapshot }))
 
-  async function close(): Promise<void> {
+  // An end waits for a beginning that is under way, or what that opens would stay.
+  let listening: Promise<unknown> | undefined
+  const settled = async (): Promise<void> => void (await listening?.catch(() => {}))
+
+  function closeAll(): void {
     front.close()
     closers.close()
   }
 
   let drained: Promise<void> | undefined
   async function drain(): Promise<void> {
+    await settled()
     await front.drain()
-    await close()
+    closeAll()
     log.info('stopped')
+  }
+
+  async function listen() {
+    try {
+      const port = await front.listen(config.port, 'exclusive')
+      return { url: listenerUrl(config, port), adminUrl: await admin.listen() }
+    } catch (error) {
+      closeAll()
+      throw error
+    }
   }
 
   return {
     ...serverApi(operator),
-    async listen() {
-      try {
-        const port = await front.listen(config.port, 'exclusive')
-        return { url: publicUrl(config, port), adminUrl: await admin.listen() }
-      } catch (error) {
-        await close()
-        throw error
-      }
+    listen() {
+      const begun = listen()
+      listening = begun
+      return begun
     },
     drain: () => (drained ??= drain()),
-    close,
+    async close() {
+      await settled()
+      closeAll()
+    },
   }
 }
 

@@ -97,8 +97,6 @@ async function serve(config: Config): Promise<undefined> {
   const { url, adminUrl } = await gate.listen()
   stopOnSignal(gate, log)
   if (config.ticketKeysFile === undefined) outliveHangups(log)
-  if (config.production && !log.isLevelEnabled('info'))
-    process.stdout.write(`ticketgate listens on ${url}, for operators on ${adminUrl}\n`)
   if (!config.production)
     process.stdout.write(
       developmentRecipe({
@@ -110,7 +108,9 @@ async function serve(config: Config): Promise<undefined> {
         page: config.console === 'on' ? `${url}/` : undefined,
       }),
     )
-  log.info({ url, admin: adminUrl, production: config.production }, 'listening')
+  // A port that the system chose is nowhere else, whatever the level of the log.
+  const announcer = log.isLevelEnabled('info') ? log : log.child({}, { level: 'info' })
+  announcer.info({ url, admin: adminUrl, production: config.production }, 'listening')
 }
 
 /** SIGHUP asks a server to read its files again. It would end this one, which has none; of a terminal that is what is meant. */

@@ -1,8 +1,9 @@
-import { type Clock, nodeClockSeconds, toSeconds } from './clock.js'
+import { type Clock, toSeconds } from './clock.js'
 import type { Publication, RelayMessage, Revocation } from './cluster/relay.js'
 import type { Config } from './config.js'
 import { Refusal } from './errors.js'
 import { longestOutsideMs } from './ops/gate-keys.js'
+import { nodesAheadSeconds } from './ops/node-clocks.js'
 import type { RevocationFile } from './ops/revocation-file.js'
 import { channelNameForm, isChannelName, isSessionId, isUserName } from './protocol.js'
 import { json } from './socket/json.js'
@@ -36,7 +37,7 @@ export function createOperator({ config, file, deliver, clock }: OperatorParts):
   const hasProvider = config.jwksUrl !== undefined
   // Another node dates its tokens by its own clock, which may be ahead: by this much all that was issued until now is
   // covered. Tokens of an identity provider are taken as issued that much earlier, whoever verifies them.
-  const reachSeconds = hasOthers && !hasProvider ? nodeClockSeconds : 0
+  const reachSeconds = hasProvider ? 0 : nodesAheadSeconds(config)
   // A token may be as old as allowed, and a ticket that names none as old as a ticket can be.
   // The clock of an identity provider may be ahead when it issues, and its tokens are taken until it may be behind.
   const longestSeconds = Math.max(

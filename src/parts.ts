@@ -47,6 +47,6 @@ export const openBus = (config: Config, log: Log, file: RevocationFile): Bus | u
         clock,
       })
 
-/** Where browsers reach a gate that listens on `port`. */
-export const publicUrl = ({ host, tlsCertFile }: Config, port: number): string =>
+/** The URL of the public listener, on `port`; behind a proxy browsers use another. */
+export const listenerUrl = ({ host, tlsCertFile }: Config, port: number): string =>
   urlOf(tlsCertFile === undefined ? 'http' : 'https', host, port)

@@ -1,3 +1,4 @@
+import { isJsonObject } from '../json-object.js'
 import type { Answer } from './link.js'
 
 /**
@@ -12,11 +13,8 @@ export function readMessage(data: unknown): Answer | undefined {
   } catch {
     return undefined
   }
-  return isObject(message) && isWhole(message) ? message : undefined
+  return isJsonObject(message) && isWhole(message) ? message : undefined
 }
-
-const isObject = (value: unknown): value is Answer =>
-  typeof value === 'object' && value !== null && !Array.isArray(value)
 
 function isWhole({ type, session, user, channel, expires, code, detail }: Answer): boolean {
   switch (type) {

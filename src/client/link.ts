@@ -59,7 +59,7 @@ const goodbyeMs = 2000
 
 /**
  * Opens a WebSocket with a ticket, in the subprotocols, so that no URL holds one. Resolves with its welcome.
- * @throws GateError `handshake_failed` where there was no handshake, or no welcome
+ * @throws GateError `handshake_failed` where there was no handshake, or no welcome; `bad_reply` for another frame in its place
  */
 export function openLink({ WebSocket, url, ticket, timeoutMs, onMessage }: LinkOptions): Promise<Link> {
   return new Promise((resolve, reject) => {

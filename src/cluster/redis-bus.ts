@@ -5,8 +5,8 @@ import type { Log } from '../ops/log.js'
 import { isChannelName, isUserName } from '../protocol.js'
 import { isRevocation } from '../token/revocation.js'
 import { connectRedis } from './redis-client.js'
+import { compareRevocations, fieldOf, keepRevocations } from './redis-revocations.js'
 import type { Publication, Relay, RelayMessage, Revocation } from './relay.js'
-import { compareRevocations, fieldOf, keepRevocations } from './shared-revocations.js'
 
 /** What is known of the way to the other nodes. */
 export interface BusState {

@@ -33,11 +33,11 @@ export async function openRedisReplay(config: Config, log: Log): Promise<OpenRep
     onState: state => tell(state, log),
     onClock(aheadMs) {
       const wasOff = isOff
-      isOff = Math.abs(aheadMs) > skewMs + 1000
+      isOff = Math.abs(aheadMs) > 1000
       if (isOff && !wasOff)
         log.warn(
           { offMs: -aheadMs },
-          'the clock of this gate and that of Redis differ by more than TICKETGATE_CLOCK_SKEW_SECONDS: tickets of other gates may be refused',
+          'the clock of this gate and that of Redis differ by more than a second: fresh tokens of other gates may be refused, and beyond TICKETGATE_CLOCK_SKEW_SECONDS their tickets',
         )
     },
   })

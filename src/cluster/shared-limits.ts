@@ -121,7 +121,9 @@ export function forgetThread(shared: SharedLimits, thread: number): void {
   Atomics.store(all, thread, 0)
   for (const table of [shared.users, shared.addresses]) {
     const counts = new Int32Array(table)
-    for (let at = thread; at < counts.length; at += all.length) counts[at] = 0
+    for (let at = thread; at < counts.length; at += all.length)
+      // To write would take the memory of a page on which there is nothing.
+      if (counts[at] !== 0) counts[at] = 0
   }
 }
 

@@ -18,10 +18,10 @@ import { saveRevocations } from '../ops/revocation-file.js'
 import {
   type Gate,
   hashConcurrency,
+  listenerUrl,
   maxWaitingLogins,
   openBus,
   openRevocations,
-  publicUrl,
 } from '../parts.js'
 import type { Bus } from './redis-bus.js'
 import { createRelay, type Relay, type RelayMessage, type Revocation } from './relay.js'
@@ -69,6 +69,8 @@ interface Thread {
   /** Whether it has come to listen: only then is another to take its place when it dies. */
   serves: boolean
   readonly ended: Promise<void>
+  /** Told that it has ended: those who wait for an answer. */
+  readonly waiting: Set<() => void>
 }
 
 /**
@@ -139,6 +141,7 @@ async function openThreads(config: Config, log: Log, workerFile: URL, closers: C
       last: { counters: createCounters(), connections: 0, loginsPending: 0 },
       serves: false,
       ended: new Promise(resolve => worker.once('exit', () => resolve())),
+      waiting: new Set(),
     }
     worker.on('message', (message: FromWorker) => {
       if (message.type === 'snapshot' || message.type === 'drained') thread.last = message.snapshot
@@ -150,6 +153,7 @@ async function openThreads(config: Config, log: Log, workerFile: URL, closers: C
       if (threads[index] === thread) delete threads[index]
       forgetThread(limits, index)
       for (const settle of thread.deliveries.values()) settle(0)
+      for (const giveUp of thread.waiting) giveUp()
       if (thread.serves && !isDraining()) replaceThread(index)
     })
     try {
@@ -281,34 +285,46 @@ async function openThreads(config: Config, log: Log, workerFile: URL, closers: C
     closers.add({ close: () => process.removeListener('SIGHUP', passHangup) })
   }
 
-  /** Whoever asks again, waits for the same end. */
-  const end = (): Promise<void> => {
-    drained ??= endThreads('drain')
-    return drained
+  function closeAll(): Promise<void> {
+    const closed = endThreads('close')
+    drained ??= closed
+    return closed
+  }
+
+  // An end waits for a beginning that is under way, or what that opens would stay.
+  let listening: Promise<unknown> | undefined
+  const settled = async (): Promise<void> => void (await listening?.catch(() => {}))
+
+  async function drain(): Promise<void> {
+    await settled()
+    await endThreads('drain')
+    log.info('stopped')
+  }
+
+  async function listen() {
+    try {
+      const reserved = closers.add(await reservePort(config, log))
+      port = reserved.port
+      const started = await all(Array.from({ length: config.threads }, (_, index) => startThread(index)))
+      await all(started.map(listenOn))
+      return { url: listenerUrl(config, port), adminUrl: await admin.listen() }
+    } catch (error) {
+      await closeAll()
+      throw error
+    }
   }
 
   return {
     ...serverApi(operator),
-    async listen() {
-      try {
-        const reserved = closers.add(await reservePort(config, log))
-        port = reserved.port
-        const started = await all(Array.from({ length: config.threads }, (_, index) => startThread(index)))
-        await all(started.map(listenOn))
-        return { url: publicUrl(config, port), adminUrl: await admin.listen() }
-      } catch (error) {
-        await end()
-        throw error
-      }
+    listen() {
+      const begun = listen()
+      listening = begun
+      return begun
     },
-    async drain() {
-      await end()
-      log.info('stopped')
-    },
-    close() {
-      const closed = endThreads('close')
-      drained ??= closed
-      return closed
+    drain: () => (drained ??= drain()),
+    async close() {
+      await settled()
+      await closeAll()
     },
   }
 }
@@ -323,10 +339,11 @@ async function all<T>(promises: readonly Promise<T>[]): Promise<T[]> {
  * Waits for one message of a type.
  * @throws StartupError when the thread says that it failed, Error when it ends
  */
-function answer({ worker, ended }: Thread, type: FromWorker['type']): Promise<void> {
+function answer({ worker, waiting }: Thread, type: FromWorker['type']): Promise<void> {
   return new Promise((resolve, reject) => {
     const settle = (act: () => void): void => {
       worker.off('message', onMessage)
+      waiting.delete(onEnd)
       act()
     }
     const onMessage = (message: FromWorker): void => {
@@ -334,8 +351,11 @@ function answer({ worker, ended }: Thread, type: FromWorker['type']): Promise<vo
       else if (message.type === 'failed')
         settle(() => reject(new StartupError(message.code, message.message)))
     }
+    const onEnd = (): void => settle(() => reject(new Error('the thread ended')))
+    // Of one that has ended before, there is no thread id any more.
+    if (worker.threadId === -1) return onEnd()
     worker.on('message', onMessage)
-    ended.then(() => settle(() => reject(new Error('the thread ended'))))
+    waiting.add(onEnd)
   })
 }
 

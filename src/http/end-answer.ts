@@ -1,8 +1,5 @@
 import type { HttpResponse } from 'uWebSockets.js'
 
-// A longer body may have to wait for its reader.
-const smallBodyBytes = 8192
-
 const nothing = (): void => {}
 
 /**
@@ -15,11 +12,31 @@ const nothing = (): void => {}
  * @param closes whether the connection ends with this answer
  */
 export function endAnswer(res: HttpResponse, body: string, closes = false): void {
-  if (closes || body.length > smallBodyBytes) {
+  if (closes) {
     res.onAborted(nothing)
-    res.end(body, closes)
+    res.end(body, true)
     return
   }
-  const [isSent] = res.tryEnd(body, Buffer.byteLength(body))
-  if (!isSent) res.close()
+  const size = Buffer.byteLength(body)
+  const [isSent] = res.tryEnd(body, size)
+  if (isSent) return
+  // Nothing of it could be written: others wait before it.
+  if (res.getWriteOffset() === 0) return void res.close()
+  const bytes = Buffer.from(body)
+  res.onAborted(nothing)
+  res.onWritable(offset => res.tryEnd(bytes.subarray(offset), size)[0])
+}
+
+const bodilessUntilClose = 64
+let bodiless = 0
+
+/**
+ * Ends an answer that has no body. Whether the answers before are read can not be told then, so every so often the
+ * connection ends with one: nothing piles up for long.
+ */
+export function endBodiless(res: HttpResponse): void {
+  bodiless = (bodiless + 1) % bodilessUntilClose
+  if (bodiless !== 0) return void res.endWithoutBody()
+  res.onAborted(nothing)
+  res.end('', true)
 }

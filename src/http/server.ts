@@ -2,12 +2,12 @@ import type { HttpRequest, HttpResponse, TemplatedApp } from 'uWebSockets.js'
 import { Refusal } from '../errors.js'
 import type { Log } from '../ops/log.js'
 import { increment, type RefusalCounts } from '../ops/metrics.js'
+import { createTurnLimit } from '../ops/turn-limit.js'
 import { readBody } from './body.js'
-import { endAnswer } from './end-answer.js'
+import { endAnswer, endBodiless } from './end-answer.js'
 import type { OriginPolicy } from './origins.js'
 import { problemBody, problemType, statusLine } from './problem.js'
 import { type ClientView, framingOf, type RequestHead, takeHead } from './request.js'
-import { createTurnLimit } from './turn-limit.js'
 
 /** What a handler answers with when it does not refuse. */
 export interface Reply {
@@ -95,7 +95,12 @@ export function createServer(app: TemplatedApp, parts: ServerParts): Server {
     endAnswer(res, reply.body)
   }
 
-  function writeRefusal(res: HttpResponse, refusal: Refusal, origin: string, headOnly = false): void {
+  function writeRefusal(
+    res: HttpResponse,
+    refusal: Refusal,
+    origin: string,
+    { headOnly = false, closes = false } = {},
+  ): void {
     increment(refused, refusal.code)
     if (log.isLevelEnabled('debug')) log.debug({ code: refusal.code }, 'request refused')
     res.writeStatus(statusLine(refusal.code))
@@ -104,9 +109,8 @@ export function createServer(app: TemplatedApp, parts: ServerParts): Server {
       res.writeHeader('retry-after', String(refusal.retryAfterSeconds))
     for (const [name, value] of Object.entries(refusal.headers)) res.writeHeader(name, value)
     // The body of an answer to HEAD would be read as the next answer.
-    if (headOnly) return void res.endWithoutBody()
-    // What is left of a body that is too large is not worth reading.
-    endAnswer(res, problemBody(refusal.code, refusal.detail), refusal.code === 'body_too_large')
+    if (headOnly) return endBodiless(res)
+    endAnswer(res, problemBody(refusal.code, refusal.detail), closes || refusal.code === 'body_too_large')
   }
 
   /** Everything that is thrown becomes an answer; only what we did not expect is logged as an error. */
@@ -137,8 +141,13 @@ export function createServer(app: TemplatedApp, parts: ServerParts): Server {
   }
 
   function refuse(res: HttpResponse, req: HttpRequest, refusal: Refusal): void {
-    if (framingOf(req) === 'ambiguous') return refuseAmbiguous(res)
-    writeRefusal(res, refusal, originOf(req.getHeader('origin'), res, req), req.getMethod() === 'head')
+    const framing = framingOf(req)
+    if (framing === 'ambiguous') return refuseAmbiguous(res)
+    writeRefusal(res, refusal, originOf(req.getHeader('origin'), res, req), {
+      headOnly: req.getMethod() === 'head',
+      // Nobody reads its body, which may have no end.
+      closes: framing === 'present',
+    })
   }
 
   function serve<Context>(route: Route<Context>, res: HttpResponse, req: HttpRequest): void {
@@ -201,8 +210,7 @@ export function createServer(app: TemplatedApp, parts: ServerParts): Server {
     if (framingOf(req) === 'ambiguous') return refuseAmbiguous(res)
     const named = req.getHeader('origin')
     if (named === '') {
-      res.writeStatus('204 No Content').writeHeader('allow', `${methods}, OPTIONS`).endWithoutBody()
-      return
+      return endBodiless(res.writeStatus('204 No Content').writeHeader('allow', `${methods}, OPTIONS`))
     }
     const origin = originOf(named, res, req)
     if (origin === '') return refuse(res, req, new Refusal('origin_forbidden', { detail: originDetail }))
@@ -213,7 +221,7 @@ export function createServer(app: TemplatedApp, parts: ServerParts): Server {
       .writeHeader('access-control-allow-headers', allowedHeaders)
       .writeHeader('access-control-max-age', preflightMaxAgeSeconds)
       .writeHeader('vary', 'origin')
-      .endWithoutBody()
+    endBodiless(res)
   }
 
   const guarded: Server['guarded'] =

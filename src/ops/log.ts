@@ -25,8 +25,8 @@ export function createLog(level: string): Log {
 
 /**
  * Standard output, off the event loop. Its `flushSync`, which pino calls at exit, would try a pipe whose reader has gone
- * for ever and keep the process from ending: so whoever ends the process waits for `flush` instead. That of the stream
- * calls back at once, with lines still on their way; to end the stream does wait for them.
+ * for ever and keep the process from ending: so whoever ends the process waits for `flush` instead, once, as the last
+ * thing. That of the stream calls back at once, with lines still on their way; to end the stream does wait for them.
  */
 function standardOutput(): ReturnType<typeof destination> {
   const stream = destination({ dest: 1, sync: false, maxLength: maxBufferedBytes })

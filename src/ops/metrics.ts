@@ -196,7 +196,7 @@ export function createMetrics({ replay, bus, snapshot }: MetricsSources): Metric
     () => bus?.dropped ?? 0,
   )
   counter('bus_messages_lost_total', 'Messages of other nodes that did not arrive here', () => bus?.lost ?? 0)
-  gauge('process_resident_memory_bytes', 'Resident memory', () => process.memoryUsage.rss())
+  gauge('process_resident_memory_bytes', 'Resident memory', residentBytes)
   gauge('process_start_time_seconds', 'Start of the process, Unix time', () => performance.timeOrigin / 1000)
   registry.registerMetric(
     new Counter({
@@ -216,5 +216,14 @@ export function createMetrics({ replay, bus, snapshot }: MetricsSources): Metric
       current = await snapshot()
       return registry.metrics()
     },
+  }
+}
+
+/** NaN where it can not be told: that takes a file descriptor, and there may be none left. */
+function residentBytes(): number {
+  try {
+    return process.memoryUsage.rss()
+  } catch {
+    return Number.NaN
   }
 }

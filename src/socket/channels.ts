@@ -69,6 +69,8 @@ export function openChannels(
       if (ws.getUserData().session.user !== '') messages.enter(ws)
     },
     message: messages.message,
+    ping: messages.control,
+    pong: messages.control,
     dropped(ws) {
       counters.messagesDropped++
       ws.getUserData().session.closeReason = 'slow_reader'

@@ -3,6 +3,7 @@ import type { Publication, Relay } from '../cluster/relay.js'
 import type { Log } from '../ops/log.js'
 import type { Counters } from '../ops/metrics.js'
 import { nextArrival, type Rate } from '../ops/rate.js'
+import { createTurnLimit } from '../ops/turn-limit.js'
 import { closeCode, isChannelName, messageError } from '../protocol.js'
 import { mayPublish, maySubscribe } from '../ticket/rights.js'
 import type { Embedding } from './connection.js'
@@ -34,13 +35,18 @@ const maxSubscriptions = 128
 // Below this, the work outweighs what is saved.
 const minCompressedBytes = 512
 
+// Where no rate is set, one socket could keep all others waiting: so many are a tenth of a second's work.
+const messagesInTurn = 20_000
+
 /** What a socket says and hears once it is open (PROTOCOL.md). Channels are uWS topics, so fan-out is native. */
 export function createMessages(parts: MessageParts) {
   const { rate, maxMessageBytes, topics, counters, clock, log, relay, embedding } = parts
   const burst = rate === undefined ? 0 : rate.count * 2
+  const isTooMuch = createTurnLimit(messagesInTurn)
 
   /** False when the message came too early, and the socket is closed. */
   function isInRate(ws: Socket, nowMs: number): boolean {
+    if (isTooMuch()) return slowDown(ws, 1)
     if (rate === undefined) return true
     const session = ws.getUserData().session
     const next = nextArrival(session.arrivalMs ?? 0, nowMs, rate, burst)
@@ -48,7 +54,11 @@ export function createMessages(parts: MessageParts) {
       session.arrivalMs = next
       return true
     }
-    const retryAfterMs = Math.ceil(rate.seconds * 1000 * (1 + Math.random()))
+    return slowDown(ws, rate.seconds)
+  }
+
+  function slowDown(ws: Socket, seconds: number): false {
+    const retryAfterMs = Math.ceil(seconds * 1000 * (1 + Math.random()))
     endWith(ws, 'rate_limited', closeCode.rateLimited, `retry_after_ms=${retryAfterMs}`)
     return false
   }
@@ -127,7 +137,20 @@ export function createMessages(parts: MessageParts) {
     enter,
     publish,
     /** Sends what was published elsewhere to all who hear it here; answers how many. */
-    deliver: (publication: Publication): number => fanOut(topics, publication, compresses(publication)),
+    deliver(publication: Publication): number {
+      try {
+        return fanOut(topics, publication, compresses(publication))
+      } catch (error) {
+        // Of another version, or of whoever else has their hands in Redis.
+        log.warn({ err: error }, 'something that is no message came from elsewhere')
+        return 0
+      }
+    },
+    /** For uWS `ping` and `pong`: they count as messages do. */
+    control(ws: Socket): void {
+      if (isOpen(ws)) isInRate(ws, clock())
+      else ws.close()
+    },
     /** For uWS `message`. */
     message(ws: Socket, bytes: ArrayBuffer, isBinary: boolean): void {
       // One that does not read what it is sent may not go on sending.

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import t from 'tap'
 import { bearer, jsonOf, request } from '../support/http.js'
 import { RawConnection, upgradeText } from '../support/raw.js'
-import { adminKey, startServer } from '../support/server.js'
+import { adminKey, startServer, type TestServer } from '../support/server.js'
 import { gatePath, mint } from '../support/tokens.js'
 
 const server = await startServer(t)
@@ -33,16 +33,18 @@ t.test('requests without end on one connection are cut off, and others are serve
 })
 
 t.test('who never reads the answers is cut off, however slowly it asks', async t => {
-  const connection = await RawConnection.connect(server.url)
-  connection.socket.pause()
-  let rounds = 0
-  // Some hundred answers a round; the kernel keeps some megabytes of them for a reader.
-  for (; rounds < 500 && connection.isOpen; rounds++) {
-    connection.write(one.repeat(500))
-    await request(server.url, '/healthz')
+  for (const line of ['GET /x', 'GET /healthz', 'OPTIONS /auth', 'HEAD /auth', 'POST /x']) {
+    const connection = await RawConnection.connect(server.url)
+    connection.socket.pause()
+    let rounds = 0
+    // Some hundred answers a round; the kernel keeps some megabytes of them for a reader.
+    for (; rounds < 500 && connection.isOpen; rounds++) {
+      connection.write(`${line} HTTP/1.1\r\nHost: a\r\n\r\n`.repeat(500))
+      await request(server.url, '/healthz')
+    }
+    t.ok(rounds < 500, `${line}: cut off after ${rounds} rounds`)
+    connection.destroy()
   }
-  t.ok(rounds < 500, `cut off after ${rounds} rounds`)
-  connection.destroy()
 })
 
 t.test('answers that nobody reads never end the process, wherever they stop to fit', async t => {
@@ -88,6 +90,59 @@ t.test('a socket that was dropped for not reading may not go on sending', async 
     Number(/^ticketgate_messages_received_total (\d+)$/m.exec(text)?.[1]) <= 201,
     'hardly a message of it counted',
   )
-  t.match(text, /^ticketgate_connections_closed_total\{reason="slow_reader"\} 1$/m)
+  t.match(text, /^ticketgate_connections_closed_total\{reason="(slow_reader|rate_limited)"\} 1$/m)
   connection.destroy()
+})
+
+const upgrade = async (at: TestServer): Promise<RawConnection> => {
+  const connection = await RawConnection.connect(at.url)
+  connection.write(upgradeText(gatePath(await mint(at.url), 'lobby')))
+  if ((await connection.response())?.status !== 101) throw new Error('it was not let in')
+  connection.socket.removeAllListeners('data').resume()
+  return connection
+}
+
+const frames = (head: number): Buffer =>
+  Buffer.concat(Array(50_000).fill(Buffer.from([head, 0x80, 0, 0, 0, 0])))
+
+t.test('frames without end are cut off, with a message rate and without one', async t => {
+  const rateless = await startServer(t, { env: { TICKETGATE_MESSAGE_RATE: 'off' } })
+  for (const [name, head] of [
+    ['messages', 0x81],
+    ['pings', 0x89],
+    ['pongs', 0x8a],
+  ] as const)
+    for (const at of [server, rateless]) {
+      const connection = await upgrade(at)
+      const flood = floods(connection, frames(head), 100 * mebibyte)
+      t.equal((await request(at.url, '/healthz')).status, 200, `${name}: others are served`)
+      await flood
+      // It may all have been sent before the end is seen here.
+      await connection.closed
+      t.pass(`${name}: closed`)
+    }
+})
+
+t.test('the body of a refused request is not read without end', async t => {
+  const connection = await RawConnection.connect(server.url)
+  connection.write('POST /nothing HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n')
+  t.ok(await floods(connection, '1\r\na\r\n'.repeat(20_000), 100 * mebibyte))
+})
+
+t.test('a page that nobody reads is not kept again and again', async t => {
+  const page = await startServer(t, { env: { TICKETGATE_CONSOLE: 'on' } })
+  const connection = await RawConnection.connect(page.url)
+  connection.socket.pause()
+  let asked = 0
+  for (; asked < 2000 && connection.isOpen; asked += 10) {
+    connection.write('GET / HTTP/1.1\r\nHost: a\r\n\r\n'.repeat(10))
+    await request(page.url, '/healthz')
+  }
+  t.ok(asked < 2000, `cut off after ${asked} requests`)
+  const reader = await RawConnection.connect(page.url)
+  for (let n = 0; n < 20; n++) {
+    reader.write('GET / HTTP/1.1\r\nHost: a\r\n\r\n')
+    t.match((await reader.response())?.text, /<\/html>\s*$/, 'who reads has it whole')
+  }
+  reader.destroy()
 })

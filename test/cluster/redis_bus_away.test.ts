@@ -1,3 +1,4 @@
+import { pack } from 'msgpackr'
 import t from 'tap'
 import { busMetric, disconnect, join, publish, say, startBusNode, until, untilBus } from '../support/bus.js'
 import { bearer, knock, request } from '../support/http.js'
@@ -98,6 +99,8 @@ t.test('what is no message does no harm', async t => {
     Buffer.from('92a178', 'hex'),
     Buffer.from('93a17805c0', 'hex'),
     Buffer.from('93a1780581a474797065a772', 'hex'),
+    // The hearer speaks JSON, so this would have to be converted.
+    pack(['x', 1, { type: 'publish', channel: 'red', encoding: 'msgpack', data: Buffer.of(0xc1, 0xc1) }]),
   ]
   for (const form of forms) await redis.client.publish('ticketgate:bus:0', form)
   await publish(node, 'well')

@@ -5,6 +5,7 @@ import pino from 'pino'
 import t, { type Test } from 'tap'
 import { buildThreads } from '../../src/cluster/threads.js'
 import { resolveConfig } from '../../src/config/resolve.js'
+import type { Config } from '../../src/config.js'
 import { bearer, jsonOf, knock, metric, request } from '../support/http.js'
 import { isProblem } from '../support/problem.js'
 import { adminKey, jwtSecret, temporaryDirectory } from '../support/server.js'
@@ -15,6 +16,26 @@ interface Line {
   readonly msg: string
   readonly thread?: number
 }
+
+const mortalWorker = new URL('mortal-worker.mjs', import.meta.url)
+
+const configOf = (t: Test): Config =>
+  resolveConfig({
+    env: {
+      TICKETGATE_PORT: '0',
+      TICKETGATE_ADMIN_PORT: '0',
+      TICKETGATE_ADMIN_KEY: adminKey,
+      TICKETGATE_JWT_SECRET: jwtSecret,
+      TICKETGATE_STATE_DIR: temporaryDirectory(t),
+      TICKETGATE_TICKET_RATE: 'off',
+      TICKETGATE_TICKET_TTL_SECONDS: '600',
+      TICKETGATE_MAX_CONNECTIONS: '20',
+      TICKETGATE_DRAIN_SECONDS: '1',
+      TICKETGATE_THREADS: '2',
+      TICKETGATE_LOG_LEVEL: 'fatal',
+      TICKETGATE_CONSOLE: 'off',
+    },
+  })
 
 /** A gate over two threads that can be made to fail, in this process; the log of its main thread as it comes. */
 async function startMortal(t: Test) {
@@ -31,23 +52,8 @@ async function startMortal(t: Test) {
   )
   const timesLogged = (msg: string, thread: number): number =>
     lines.filter(line => line.msg === msg && line.thread === thread).length
-  const config = resolveConfig({
-    env: {
-      TICKETGATE_PORT: '0',
-      TICKETGATE_ADMIN_PORT: '0',
-      TICKETGATE_ADMIN_KEY: adminKey,
-      TICKETGATE_JWT_SECRET: jwtSecret,
-      TICKETGATE_STATE_DIR: temporaryDirectory(t),
-      TICKETGATE_TICKET_RATE: 'off',
-      TICKETGATE_TICKET_TTL_SECONDS: '600',
-      TICKETGATE_MAX_CONNECTIONS: '20',
-      TICKETGATE_DRAIN_SECONDS: '1',
-      TICKETGATE_THREADS: '2',
-      TICKETGATE_LOG_LEVEL: 'fatal',
-      TICKETGATE_CONSOLE: 'off',
-    },
-  })
-  const gate = await buildThreads(config, log, new URL('mortal-worker.mjs', import.meta.url))
+  const config = configOf(t)
+  const gate = await buildThreads(config, log, mortalWorker)
   const { url, adminUrl } = await gate.listen()
   const death = new BroadcastChannel('mortal-worker')
   t.teardown(() => death.close())
@@ -138,5 +144,13 @@ t.test('a drain while a thread is replaced leaves no thread behind', async t => 
     await delay(waitMs)
     await gate.drain()
     await t.rejects(request(gate.url, '/healthz'), `drained ${waitMs} ms after the death`)
+  }
+})
+
+t.test('a gate that is ended while its threads start leaves none', async t => {
+  for (const end of ['close', 'drain'] as const) {
+    const gate = await buildThreads(configOf(t), pino({ level: 'silent' }), mortalWorker)
+    const [{ url }] = await Promise.all([gate.listen(), gate[end]()])
+    await t.rejects(request(url, '/healthz'), end)
   }
 })

@@ -95,9 +95,18 @@ t.test('it leaves with 0 at once when nobody is there', async t => {
 })
 
 t.test('a second signal ends it at once', async t => {
-  for (const threads of ['1', '2']) {
+  for (const [threads, verify] of [
+    ['1', 'off'],
+    ['2', 'off'],
+    ['1', 'on'],
+    ['2', 'on'],
+  ] as const) {
     const server = await startServer(t, {
-      env: { TICKETGATE_DRAIN_SECONDS: '3600', TICKETGATE_THREADS: threads },
+      env: {
+        TICKETGATE_DRAIN_SECONDS: '3600',
+        TICKETGATE_THREADS: threads,
+        TICKETGATE_VERIFY: verify,
+      },
     })
     const clients = await openMany(server)
     for (const client of clients) client.socket.pause()
@@ -105,7 +114,7 @@ t.test('a second signal ends it at once', async t => {
     server.signal('SIGTERM')
     await untilNotReady(ready)
     server.signal('SIGTERM')
-    t.strictSame(await server.exited, { code: 1, signal: null }, `${threads} threads: by itself, at once`)
+    t.strictSame(await server.exited, { code: 1, signal: null }, `${threads} threads, verify ${verify}`)
     for (const client of clients) client.socket.terminate()
   }
 })

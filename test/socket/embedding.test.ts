@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { type Connection, createGate, type GateHandlers, type GateOptions } from '../../src/index.js'
 import { boundedReason } from '../../src/socket/connection.js'
-import { knock } from '../support/http.js'
+import { knock, request } from '../support/http.js'
 import { isProblem } from '../support/problem.js'
 import { jwtSecret, temporaryDirectory } from '../support/server.js'
 import { type Client, enter, open, socketUrl } from '../support/tclient.js'
@@ -334,4 +334,21 @@ t.test('whoever drains a gate that drains already waits for its end as well', as
   await gate.drain()
   t.strictSame(ends, ['closed'])
   await first
+})
+
+t.test('a gate that is ended while it begins to listen is closed, and says so', async t => {
+  for (const end of ['close', 'drain'] as const) {
+    const gate = await createGate({
+      port: 0,
+      adminPort: 0,
+      jwtSecret,
+      stateDir: temporaryDirectory(t),
+      drainSeconds: 1,
+      logLevel: 'fatal',
+      console: 'off',
+    })
+    const [listening] = await Promise.all([gate.listen(), gate[end]()])
+    for (const url of [listening.url, listening.adminUrl])
+      await t.rejects(request(url, '/healthz'), `${end}: ${url}`)
+  }
 })

@@ -190,8 +190,6 @@ export const startServer = async (t: Test, options: ServerOptions = {}): Promise
 }
 
 const listeningLine = (line: string): { url: string; admin: string } | undefined => {
-  const [, url, admin] = /^ticketgate listens on (\S+), for operators on (\S+)$/.exec(line) ?? []
-  if (url !== undefined && admin !== undefined) return { url, admin }
   if (!line.startsWith('{')) return undefined
   const entry = JSON.parse(line) as { msg?: unknown; url?: unknown; admin?: unknown }
   if (entry.msg !== 'listening' || typeof entry.url !== 'string' || typeof entry.admin !== 'string')

@@ -1,8 +1,10 @@
 import type { Redis } from 'ioredis'
-import type { Revocation } from '../token/revocation.js'
-import { isRevocation } from '../token/revocation.js'
+import { isRevocation, type Revocation } from '../token/revocation.js'
 
 const key = 'ticketgate:revocations'
+
+// As arguments of one call, a hundred thousand are more than the stack holds.
+const fieldsAtOnce = 1000
 
 /** What tells the revocations of one from those of another. */
 export const fieldOf = ({ subject, name }: Revocation): string => `${subject}:${name}`
@@ -42,7 +44,8 @@ export async function compareRevocations(
 /** Keeps in Redis what it lacks, so that what was revoked while it was away reaches the others; and forgets what is over. */
 export async function keepRevocations(client: Redis, { lacking, over }: Differences): Promise<void> {
   // First, for one of ours may be under the same name.
-  if (over.length > 0) await client.hdel(key, ...over)
+  for (let at = 0; at < over.length; at += fieldsAtOnce)
+    await client.hdel(key, ...over.slice(at, at + fieldsAtOnce))
   for (const revocation of lacking) await client.hset(key, fieldOf(revocation), JSON.stringify(revocation))
 }
 
