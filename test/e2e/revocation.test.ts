@@ -114,7 +114,8 @@ t.test('a ticket of an outside minter that names no token is dated by itself', a
   await disconnect(server, { user: 'maggie' })
   const revokedAt = nowSeconds()
   isProblem(t, await knock(server.url, gatePath(before)), '401 token_revoked')
-  while (nowSeconds() <= revokedAt) await new Promise(resolve => setTimeout(resolve, 20))
+  // A gate with a name may have others beside it, whose clocks are a second ahead.
+  while (nowSeconds() <= revokedAt + 1) await new Promise(resolve => setTimeout(resolve, 20))
   t.equal((await knock(server.url, gatePath(outside()))).status, 101)
 })
 
