@@ -137,7 +137,7 @@ t.test('one that can not be replaced yet is tried for, one thread at a time, unt
 })
 
 t.test('a drain while a thread is replaced leaves no thread behind', async t => {
-  for (const waitMs of [0, 550, 800]) {
+  for (const waitMs of [0, 700]) {
     const gate = await startMortal(t)
     gate.kill(1)
     await gate.logged('starting another thread in its place', 1)
