@@ -33,10 +33,12 @@ let bodiless = 0
 /**
  * Ends an answer that has no body. Whether the answers before are read can not be told then, so every so often the
  * connection ends with one: nothing piles up for long.
+ *
+ * @param closes whether the connection ends with this answer in any case
  */
-export function endBodiless(res: HttpResponse): void {
+export function endBodiless(res: HttpResponse, closes = false): void {
   bodiless = (bodiless + 1) % bodilessUntilClose
-  if (bodiless !== 0) return void res.endWithoutBody()
+  if (bodiless !== 0 && !closes) return void res.endWithoutBody()
   res.onAborted(nothing)
   res.end('', true)
 }

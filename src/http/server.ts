@@ -59,6 +59,9 @@ const preflightMaxAgeSeconds = '600'
 /** How many requests are answered in a turn of the event loop before a connection is closed for them. */
 const requestsInTurn = 4000
 
+/** Whether a request that is answered at once has a body, which may have no end: nobody reads it, so the connection ends. */
+const hasUnreadBody = (framing: RequestHead['body']): boolean => framing === 'present'
+
 /** Serves routes on a uWS app: the one place that knows how its responses end, abort and are corked. */
 export function createServer(app: TemplatedApp, parts: ServerParts): Server {
   const { origins, clients, maxBodyBytes, refused, log } = parts
@@ -109,7 +112,7 @@ export function createServer(app: TemplatedApp, parts: ServerParts): Server {
       res.writeHeader('retry-after', String(refusal.retryAfterSeconds))
     for (const [name, value] of Object.entries(refusal.headers)) res.writeHeader(name, value)
     // The body of an answer to HEAD would be read as the next answer.
-    if (headOnly) return endBodiless(res)
+    if (headOnly) return endBodiless(res, closes)
     endAnswer(res, problemBody(refusal.code, refusal.detail), closes || refusal.code === 'body_too_large')
   }
 
@@ -145,8 +148,7 @@ export function createServer(app: TemplatedApp, parts: ServerParts): Server {
     if (framing === 'ambiguous') return refuseAmbiguous(res)
     writeRefusal(res, refusal, originOf(req.getHeader('origin'), res, req), {
       headOnly: req.getMethod() === 'head',
-      // Nobody reads its body, which may have no end.
-      closes: framing === 'present',
+      closes: hasUnreadBody(framing),
     })
   }
 
@@ -161,7 +163,7 @@ export function createServer(app: TemplatedApp, parts: ServerParts): Server {
       if (head.body === 'present') return serveLater(route, res, head, context, origin)
       answer = route.handler(head, context, noBody)
     } catch (error) {
-      return writeRefusal(res, refusalOf(error), origin)
+      return writeRefusal(res, refusalOf(error), origin, { closes: hasUnreadBody(head.body) })
     }
     if (answer instanceof Promise) settle(res, answer, origin)
     else writeReply(res, answer, origin)
@@ -207,10 +209,12 @@ export function createServer(app: TemplatedApp, parts: ServerParts): Server {
    * learns the methods (RFC 9110 section 9.3.7).
    */
   function preflight(methods: string, res: HttpResponse, req: HttpRequest): void {
-    if (framingOf(req) === 'ambiguous') return refuseAmbiguous(res)
+    const framing = framingOf(req)
+    if (framing === 'ambiguous') return refuseAmbiguous(res)
     const named = req.getHeader('origin')
     if (named === '') {
-      return endBodiless(res.writeStatus('204 No Content').writeHeader('allow', `${methods}, OPTIONS`))
+      res.writeStatus('204 No Content').writeHeader('allow', `${methods}, OPTIONS`)
+      return endBodiless(res, hasUnreadBody(framing))
     }
     const origin = originOf(named, res, req)
     if (origin === '') return refuse(res, req, new Refusal('origin_forbidden', { detail: originDetail }))
@@ -221,7 +225,7 @@ export function createServer(app: TemplatedApp, parts: ServerParts): Server {
       .writeHeader('access-control-allow-headers', allowedHeaders)
       .writeHeader('access-control-max-age', preflightMaxAgeSeconds)
       .writeHeader('vary', 'origin')
-    endBodiless(res)
+    endBodiless(res, hasUnreadBody(framing))
   }
 
   const guarded: Server['guarded'] =

@@ -3,6 +3,7 @@ import { mkdir, readFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import type { Clock } from '../clock.js'
 import { StartupError } from '../errors.js'
+import { isJsonObject } from '../json-object.js'
 import { errnoOf } from './errno.js'
 import { withLock } from './lock.js'
 import { replaceFile, withdrawReplacements } from './replace-file.js'
@@ -115,7 +116,7 @@ async function readMark(path: string): Promise<Mark | undefined> {
     throw error
   }
   const mark = parsed(text)
-  if (typeof mark === 'object' && mark !== null && 'owner' in mark && 'untilMs' in mark) {
+  if (isJsonObject(mark)) {
     const { owner, untilMs } = mark
     if (typeof owner === 'string' && Number.isSafeInteger(untilMs))
       return { owner, untilMs: untilMs as number }

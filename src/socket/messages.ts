@@ -141,8 +141,9 @@ export function createMessages(parts: MessageParts) {
       try {
         return fanOut(topics, publication, compresses(publication))
       } catch (error) {
-        // Of another version, or of whoever else has their hands in Redis.
-        log.warn({ err: error }, 'something that is no message came from elsewhere')
+        // Of another version, or of whoever else has their hands in Redis. What it says would be in the message of the error.
+        const reason = error instanceof Error ? error.name : 'unknown'
+        log.warn({ reason }, 'something that is no message came from elsewhere')
         return 0
       }
     },

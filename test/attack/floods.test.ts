@@ -124,9 +124,16 @@ t.test('frames without end are cut off, with a message rate and without one', as
 })
 
 t.test('the body of a refused request is not read without end', async t => {
-  const connection = await RawConnection.connect(server.url)
-  connection.write('POST /nothing HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n')
-  t.ok(await floods(connection, '1\r\na\r\n'.repeat(20_000), 100 * mebibyte))
+  for (const [base, line] of [
+    [server.url, 'POST /nothing'],
+    [server.url, 'OPTIONS /auth'],
+    [server.url, 'HEAD /auth'],
+    [server.admin, 'POST /publish'],
+  ] as const) {
+    const connection = await RawConnection.connect(base)
+    connection.write(`${line} HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n`)
+    t.ok(await floods(connection, '1\r\na\r\n'.repeat(20_000), 100 * mebibyte), line)
+  }
 })
 
 t.test('a page that nobody reads is not kept again and again', async t => {
