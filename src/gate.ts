@@ -7,9 +7,10 @@ import { keepTurning, openSharedReplay, shareReplayMemory } from './cluster/shar
 import { buildThreads } from './cluster/threads.js'
 import type { Config } from './config.js'
 import { createFront } from './front.js'
+import { createGateLife } from './gate-life.js'
 import { createOperator, serverApi } from './operator.js'
 import { connectionLimits, createConnectionCaps } from './ops/caps.js'
-import { type Closers, createClosers } from './ops/closers.js'
+import { type Closers, openInSteps } from './ops/closers.js'
 import { keepHighWater, openKeys } from './ops/gate-keys.js'
 import type { Log } from './ops/log.js'
 import type { Snapshot } from './ops/metrics.js'
@@ -48,13 +49,7 @@ async function buildOne(
   log: Log,
   handlers: GateHandlers<unknown> | undefined,
 ): Promise<Gate> {
-  const closers = createClosers()
-  try {
-    return await openOne(config, log, handlers, closers)
-  } catch (error) {
-    closers.close()
-    throw error
-  }
+  return openInSteps(closers => openOne(config, log, handlers, closers))
 }
 
 async function openOne(
@@ -94,46 +89,21 @@ async function openOne(
   const snapshot = async (): Promise<Snapshot> => front.snapshot()
   const admin = closers.add(createAdmin(config, log, { replay, bus, operator, snapshot }))
 
-  // An end waits for a beginning that is under way, or what that opens would stay.
-  let listening: Promise<unknown> | undefined
-  const settled = async (): Promise<void> => void (await listening?.catch(() => {}))
-
-  function closeAll(): void {
-    front.close()
-    closers.close()
-  }
-
-  let drained: Promise<void> | undefined
-  async function drain(): Promise<void> {
-    await settled()
-    await front.drain()
-    closeAll()
-    log.info('stopped')
-  }
-
-  async function listen() {
-    try {
-      const port = await front.listen(config.port, 'exclusive')
-      return { url: listenerUrl(config, port), adminUrl: await admin.listen() }
-    } catch (error) {
-      closeAll()
-      throw error
-    }
-  }
-
-  return {
-    ...serverApi(operator),
-    listen() {
-      const begun = listen()
-      listening = begun
-      return begun
+  const life = createGateLife(
+    {
+      async listen() {
+        const port = await front.listen(config.port, 'exclusive')
+        return { url: listenerUrl(config, port), adminUrl: await admin.listen() }
+      },
+      drain: front.drain,
+      close() {
+        front.close()
+        closers.close()
+      },
     },
-    drain: () => (drained ??= drain()),
-    async close() {
-      await settled()
-      closeAll()
-    },
-  }
+    log,
+  )
+  return { ...serverApi(operator), ...life }
 }
 
 /** A relay that also writes down what was revoked elsewhere. */

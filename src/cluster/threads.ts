@@ -7,9 +7,10 @@ import { createAdmin } from '../admin.js'
 import { clock, toSeconds } from '../clock.js'
 import type { Config } from '../config.js'
 import { StartupError } from '../errors.js'
+import { createGateLife } from '../gate-life.js'
 import { createOperator, serverApi } from '../operator.js'
 import { connectionLimits } from '../ops/caps.js'
-import { type Closers, createClosers } from '../ops/closers.js'
+import { type Closers, openInSteps } from '../ops/closers.js'
 import { type HighWaterView, keepHighWater } from '../ops/gate-keys.js'
 import { listen } from '../ops/listener.js'
 import type { Log } from '../ops/log.js'
@@ -84,13 +85,7 @@ export async function buildThreads(
   log: Log,
   workerFile: URL = new URL('./worker.js', import.meta.url),
 ): Promise<Gate> {
-  const closers = createClosers()
-  try {
-    return await openThreads(config, log, workerFile, closers)
-  } catch (error) {
-    closers.close()
-    throw error
-  }
+  return openInSteps(closers => openThreads(config, log, workerFile, closers))
 }
 
 async function openThreads(config: Config, log: Log, workerFile: URL, closers: Closers): Promise<Gate> {
@@ -118,8 +113,8 @@ async function openThreads(config: Config, log: Log, workerFile: URL, closers: C
   const threads: Thread[] = []
   let retired: Snapshot = { counters: createCounters(), connections: 0, loginsPending: 0 }
   let port = 0
-  let drained: Promise<void> | undefined
-  const isDraining = (): boolean => drained !== undefined
+  /** Whether the threads are told to end: none takes the place of another then. */
+  let isEnding = false
   /** Threads that are not ready yet: a drain waits for them, for it could not end them half way. */
   const starts = new Set<Promise<Thread>>()
 
@@ -154,7 +149,7 @@ async function openThreads(config: Config, log: Log, workerFile: URL, closers: C
       forgetThread(limits, index)
       for (const settle of thread.deliveries.values()) settle(0)
       for (const giveUp of thread.waiting) giveUp()
-      if (thread.serves && !isDraining()) replaceThread(index)
+      if (thread.serves && !isEnding) replaceThread(index)
     })
     try {
       await answer(thread, 'ready')
@@ -169,15 +164,15 @@ async function openThreads(config: Config, log: Log, workerFile: URL, closers: C
   function replaceThread(index: number): void {
     log.warn({ thread: index }, 'starting another thread in its place')
     setTimeout(async () => {
-      if (isDraining()) return
+      if (isEnding) return
       try {
         const thread = await startThread(index)
-        if (isDraining()) return
+        if (isEnding) return
         await listenOn(thread)
         log.info({ thread: index }, 'another thread serves in its place')
       } catch (error) {
         log.error({ err: error, thread: index }, 'could not start a thread')
-        if (!isDraining()) replaceThread(index)
+        if (!isEnding) replaceThread(index)
       }
     }, restartDelayMs)
   }
@@ -204,9 +199,9 @@ async function openThreads(config: Config, log: Log, workerFile: URL, closers: C
       worker.postMessage({ type } satisfies ToWorker)
       await ended
     }
+    isEnding = true
     const late = [...starts].map(start => start.then(end, () => {}))
     await Promise.all([...threads.filter(thread => thread !== undefined).map(end), ...late])
-    closers.close()
   }
 
   async function snapshot(): Promise<Snapshot> {
@@ -285,48 +280,24 @@ async function openThreads(config: Config, log: Log, workerFile: URL, closers: C
     closers.add({ close: () => process.removeListener('SIGHUP', passHangup) })
   }
 
-  function closeAll(): Promise<void> {
-    const closed = endThreads('close')
-    drained ??= closed
-    return closed
-  }
-
-  // An end waits for a beginning that is under way, or what that opens would stay.
-  let listening: Promise<unknown> | undefined
-  const settled = async (): Promise<void> => void (await listening?.catch(() => {}))
-
-  async function drain(): Promise<void> {
-    await settled()
-    await endThreads('drain')
-    log.info('stopped')
-  }
-
-  async function listen() {
-    try {
-      const reserved = closers.add(await reservePort(config, log))
-      port = reserved.port
-      const started = await all(Array.from({ length: config.threads }, (_, index) => startThread(index)))
-      await all(started.map(listenOn))
-      return { url: listenerUrl(config, port), adminUrl: await admin.listen() }
-    } catch (error) {
-      await closeAll()
-      throw error
-    }
-  }
-
-  return {
-    ...serverApi(operator),
-    listen() {
-      const begun = listen()
-      listening = begun
-      return begun
+  const life = createGateLife(
+    {
+      async listen() {
+        const reserved = closers.add(await reservePort(config, log))
+        port = reserved.port
+        const started = await all(Array.from({ length: config.threads }, (_, index) => startThread(index)))
+        await all(started.map(listenOn))
+        return { url: listenerUrl(config, port), adminUrl: await admin.listen() }
+      },
+      drain: () => endThreads('drain'),
+      async close() {
+        await endThreads('close')
+        closers.close()
+      },
     },
-    drain: () => (drained ??= drain()),
-    async close() {
-      await settled()
-      await closeAll()
-    },
-  }
+    log,
+  )
+  return { ...serverApi(operator), ...life }
 }
 
 /** What all give, once none is under way any more; or the first reason of those that failed. */

@@ -18,3 +18,17 @@ export function createClosers(): Closers {
     },
   }
 }
+
+/**
+ * Opens something in steps; where one fails, what was opened before is closed.
+ * @throws what the step has thrown
+ */
+export async function openInSteps<T>(open: (closers: Closers) => Promise<T>): Promise<T> {
+  const closers = createClosers()
+  try {
+    return await open(closers)
+  } catch (error) {
+    closers.close()
+    throw error
+  }
+}

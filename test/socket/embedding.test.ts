@@ -10,9 +10,8 @@ import { jwtSecret, temporaryDirectory } from '../support/server.js'
 import { type Client, enter, open, socketUrl } from '../support/tclient.js'
 import { gatePath, mint, mintWith, nowSeconds, tokenFor } from '../support/tokens.js'
 
-/** A gate in this process, with the handlers of an application. */
-async function start<Data>(t: Test, handlers: GateHandlers<Data>, options: GateOptions = {}) {
-  const gate = await createGate<Data>({
+const create = <Data>(t: Test, handlers: GateHandlers<Data> = {}, options: GateOptions = {}) =>
+  createGate<Data>({
     port: 0,
     adminPort: 0,
     jwtSecret,
@@ -23,6 +22,10 @@ async function start<Data>(t: Test, handlers: GateHandlers<Data>, options: GateO
     ...options,
     ...handlers,
   })
+
+/** A gate in this process, with the handlers of an application. */
+async function start<Data>(t: Test, handlers: GateHandlers<Data>, options: GateOptions = {}) {
+  const gate = await create(t, handlers, options)
   const { url, adminUrl } = await gate.listen()
   t.teardown(() => gate.drain())
   const join = async (user = 'maggie', channel = 'lobby', protocols: string[] = []): Promise<Client> =>
@@ -338,15 +341,7 @@ t.test('whoever drains a gate that drains already waits for its end as well', as
 
 t.test('a gate that is ended while it begins to listen is closed, and says so', async t => {
   for (const end of ['close', 'drain'] as const) {
-    const gate = await createGate({
-      port: 0,
-      adminPort: 0,
-      jwtSecret,
-      stateDir: temporaryDirectory(t),
-      drainSeconds: 1,
-      logLevel: 'fatal',
-      console: 'off',
-    })
+    const gate = await create(t)
     const [listening] = await Promise.all([gate.listen(), gate[end]()])
     for (const url of [listening.url, listening.adminUrl])
       await t.rejects(request(url, '/healthz'), `${end}: ${url}`)
