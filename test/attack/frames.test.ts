@@ -250,8 +250,7 @@ for (const compression of ['shared', 'dedicated'])
     for (const payload of [Buffer.from([0xff, 0xff, 0xff]), randomBytes(100)]) {
       const garbage = await openRaw(server, { 'sec-websocket-extensions': 'permessage-deflate' })
       garbage.write(frame({ opcode: 1, reserved: 4, payload }))
-      const end = await Promise.race([garbage.closed, servesOthers(t, server, 'garbage')])
-      t.equal(end, undefined)
+      await servesOthers(t, server, 'garbage')
       garbage.destroy()
     }
     t.ok(await two.hearsNothing())
