@@ -1,4 +1,4 @@
-import { Redis } from 'ioredis'
+import { Command, Redis } from 'ioredis'
 import type { RedisStore } from '../replay/redis.js'
 
 /** How long to wait before the next attempt to connect: soon, then less often, and not all gates at once. */
@@ -46,7 +46,10 @@ export function redisStore(client: Redis): RedisStore {
     async run({ sha, text }, keys, args) {
       if (client.status !== 'ready') throw new Error(reason)
       try {
-        return await client.evalsha(sha, keys.length, ...keys, ...args)
+        // As `client.evalsha` does it, without what that finds out anew at each call.
+        return await client.sendCommand(
+          new Command('evalsha', [sha, keys.length, ...keys, ...args], { replyEncoding: 'utf8' }),
+        )
       } catch (error) {
         // It has not run, so it may be sent in full.
         if (isUnknownScript(error)) return client.eval(text, keys.length, ...keys, ...args)
