@@ -1,7 +1,6 @@
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { setTimeout as delay } from 'node:timers/promises'
 import t from 'tap'
 import { type ConnectOptions, connect, GateError } from '../../src/client/index.js'
 import { connectTo } from '../support/gate-client.js'
@@ -124,12 +123,16 @@ t.test('a reader that does not read is told, and costs no more than its limit', 
 })
 
 t.test('what JSON can not hold is refused, and costs nothing else', async t => {
-  const timeoutMs = 300
-  const gate = connectTo(t, server.url, { channel: 'lobby', timeoutMs })
+  const gate = connectTo(t, server.url, { channel: 'lobby' })
   await gate.opened()
-  await t.rejects(gate.publish(1n), TypeError)
-  // An answer that was waited for would end the connection now.
-  await delay(2 * timeoutMs)
+  // An answer that is waited for has a time limit, after which the connection would end.
+  const { setTimeout } = globalThis
+  const timers = t.capture(globalThis, 'setTimeout', setTimeout)
+  const refused = gate.publish(1n)
+  const limits = timers().length
+  timers.restore()
+  await t.rejects(refused, TypeError)
+  t.equal(limits, 0, 'no answer is waited for')
   await gate.publish('well')
   t.equal(gate.tickets.length, 1, 'it is the same connection')
 })
@@ -214,7 +217,10 @@ t.test('a server that begins an answer and does not end it is left after the tim
   t.teardown(() => stalling.close())
   const url = `http://127.0.0.1:${(stalling.address() as AddressInfo).port}`
   const gate = connectTo(t, url, { timeoutMs: 50 })
-  t.match(await gate.next('retry'), { error: { code: 'bad_reply' } })
+  let retry = await gate.next('retry')
+  // On a busy machine the time may be over before the answer begins.
+  while (retry.error.code === 'unreachable') retry = await gate.next('retry')
+  t.match(retry, { error: { code: 'bad_reply' } })
 })
 
 t.test('a handshake that is refused for another reason than the ticket is tried again', async t => {
@@ -310,7 +316,8 @@ t.test('a flood is closed, and comes back when the server said', async t => {
   const strict = await startServer(t, { env: { TICKETGATE_MESSAGE_RATE: '2/1' } })
   const gate = connectTo(t, strict.url)
   await gate.opened()
-  const sent = await Promise.allSettled(Array.from({ length: 9 }, (_, index) => gate.publish(index)))
+  // So many that none of the time in which a busy machine reads them makes room for all.
+  const sent = await Promise.allSettled(Array.from({ length: 100 }, (_, index) => gate.publish(index)))
   const rejected = sent.flatMap(each => (each.status === 'rejected' ? [each.reason as GateError] : []))
   t.ok(rejected.length >= 4, 'what was not answered is rejected')
   t.ok(rejected.every(({ code }) => code === 'connection_lost'))
@@ -325,7 +332,7 @@ t.test('a session that ends unrenewed is followed by one with a fresh token', as
   let isOver = false
   const gate = connectTo(t, server.url, {
     getToken({ fresh }) {
-      if (!fresh) return tokenFor('maggie', { exp: nowSeconds() + 6 })
+      if (!fresh) return tokenFor('maggie', { exp: nowSeconds() + 10 })
       // A ticket of somebody else renews nothing.
       return tokenFor(isOver ? 'maggie' : 'theo')
     },

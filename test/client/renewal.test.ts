@@ -7,33 +7,36 @@ import { gatePath, nowSeconds, tokenFor } from '../support/tokens.js'
 
 const server = await startServer(t)
 
+// Two of these tests wait for most of a session: they do so together.
+t.jobs = 2
+
 const disconnect = (user: string) =>
   postJson(server.admin, '/disconnect', { user }, { headers: { authorization: `Bearer ${adminKey}` } })
 
-/** A token that ends soon, until a fresh one is asked for. */
+/** A token that ends soon, until a fresh one is asked for: a fifth of its life is left to renew it, on a busy machine. */
 const soonOver = ({ fresh }: { fresh: boolean }): string =>
-  tokenFor('maggie', { exp: nowSeconds() + (fresh ? 600 : 6) })
+  tokenFor('maggie', { exp: nowSeconds() + (fresh ? 600 : 30) })
 
-t.test('a session is renewed in band, before it ends, by a fresh token', async t => {
+t.test('a session is renewed in band, before it ends, by a fresh token', { buffered: true }, async t => {
   const gate = connectTo(t, server.url, { channel: 'lobby', getToken: soonOver })
   const { expires } = await gate.next('open')
   const renewed = await gate.next('renewed')
   t.ok(renewed.expires > expires + 500)
   t.strictSame(gate.asked, [false, true])
   // A socket that would have ended after it has been closed: so would this one have been.
-  const doomed = connectTo(t, server.url, { user: 'theo', claims: { exp: expires + 4 } })
+  const doomed = connectTo(t, server.url, { user: 'theo', claims: { exp: expires + 3 } })
   t.match(await doomed.next('retry'), { error: { code: 'session_expired' } })
   await gate.publish('still here')
   t.equal(gate.urls.length, 1, 'one socket all the time')
   t.notOk(gate.heard.some(({ name }) => name === 'retry'))
 })
 
-t.test('a renewal that fails is tried again in the time that is left', async t => {
+t.test('a renewal that fails is tried again in the time that is left', { buffered: true }, async t => {
   let times = 0
   const gate = connectTo(t, server.url, {
     getToken(request) {
       if (request.fresh && ++times === 1) throw new Error('the login server is away')
-      return tokenFor('maggie', { exp: nowSeconds() + (request.fresh ? 600 : 15) })
+      return tokenFor('maggie', { exp: nowSeconds() + (request.fresh ? 600 : 30) })
     },
   })
   await gate.next('renewed')

@@ -214,15 +214,21 @@ t.test('two that both think they are the primary: a ticket is good at one of the
 t.test('of many presentations at two nodes one wins, in every round', async t => {
   const redis = await startRedis(t)
   const nodes = [await startNode(t, redis.port), await startNode(t, redis.port, { TICKETGATE_THREADS: '2' })]
-  for (let round = 1; round <= 20; round++) {
+  for (let round = 1; round <= 20; ) {
+    for (const node of nodes) await untilReady(node)
     const ticket = await mint(nodes[round % 2]?.url ?? '')
     const sockets = await Promise.all(
       Array.from({ length: 40 }, (_, index) => RawConnection.connect(nodes[index % 2]?.url ?? '')),
     )
     for (const socket of sockets) socket.write(upgradeText(gatePath(ticket)))
-    const answers = await Promise.all(sockets.map(socket => socket.response()))
-    t.strictSame(tally(answers.map(outcomeOf)), { '101': 1, '401 ticket_used': 39 }, `round ${round}`)
+    const outcomes = tally((await Promise.all(sockets.map(socket => socket.response()))).map(outcomeOf))
     for (const socket of sockets) socket.destroy()
+    // Where a busy machine holds up the store, nobody waits for it: then another ticket shows who wins.
+    if ('503 replay_cache_unavailable' in outcomes) {
+      t.ok((outcomes['101'] ?? 0) <= 1, 'not two, in any case')
+      continue
+    }
+    t.strictSame(outcomes, { '101': 1, '401 ticket_used': 39 }, `round ${round++}`)
   }
 })
 

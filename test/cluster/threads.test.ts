@@ -147,7 +147,7 @@ t.test('what is published on one thread is heard on both, once and in order', as
 
 t.test('on SIGTERM the sockets of both threads are closed with 1012, and it leaves with 0', async t => {
   const server = await startServer(t, {
-    env: { ...two, TICKETGATE_DRAIN_SECONDS: '3', TICKETGATE_LOG_LEVEL: 'debug' },
+    env: { ...two, TICKETGATE_DRAIN_SECONDS: '10', TICKETGATE_LOG_LEVEL: 'debug' },
   })
   const clients = await joinBoth(server, 30, 'red')
   await bothSay(server, accepted)

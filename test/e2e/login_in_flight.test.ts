@@ -21,34 +21,50 @@ const pending = async (server: TestServer): Promise<number> => {
 /** A server, and a login at it that waits behind many others. */
 async function waitingLogin(t: Test) {
   const server = await startServer(t, { users: { maggie: 'secret', theo: 'other' } })
-  const others = Array.from({ length: crowd }, () => login(server, 'theo', 'wrong'))
-  await until(async () => (await pending(server)) > crowd / 2)
+  let isCrowded = false
+  // Once more where we looked when most of them had been answered.
+  while (!isCrowded) {
+    let answered = 0
+    const others = Array.from({ length: crowd }, () =>
+      login(server, 'theo', 'wrong').finally(() => answered++),
+    )
+    t.teardown(() => Promise.all(others))
+    await until(async () => {
+      isCrowded = (await pending(server)) > crowd / 2
+      return isCrowded || answered === crowd
+    })
+  }
   const late = login(server, 'maggie', 'secret')
   // It has been read when these are answered, which are asked after it.
   for (let n = 0; n < 5; n++) await pending(server)
-  t.teardown(() => Promise.all(others))
-  return { server, late, usersFile: join(server.stateDir, 'users.json') }
+  /** Changes the users while the server stands still: the login waits, however long that takes. */
+  const change = async (work: Parameters<typeof updateUsers>[1]): Promise<void> => {
+    server.signal('SIGSTOP')
+    await updateUsers(join(server.stateDir, 'users.json'), work)
+    server.signal('SIGCONT')
+  }
+  return { server, late, change }
 }
 
 t.test('who is removed while a login waits does not get in by it', async t => {
-  const { server, late, usersFile } = await waitingLogin(t)
-  await updateUsers(usersFile, users => void users.delete('maggie'))
+  const { server, late, change } = await waitingLogin(t)
+  await change(users => void users.delete('maggie'))
   await disconnect(server, { user: 'maggie' })
   isProblem(t, await late, '401 bad_credentials')
 })
 
 t.test('nor does who gets another password meanwhile, by the old one', async t => {
   const passwordHash = await createPasswordHasher({ concurrency: 1, queueLimit: 1 }).hash('secret too')
-  const { server, late, usersFile } = await waitingLogin(t)
-  await updateUsers(usersFile, users => void users.set('maggie', { name: 'maggie', passwordHash }))
+  const { server, late, change } = await waitingLogin(t)
+  await change(users => void users.set('maggie', { name: 'maggie', passwordHash }))
   await disconnect(server, { user: 'maggie' })
   isProblem(t, await late, '401 bad_credentials')
   t.equal((await login(server, 'maggie', 'secret too')).status, 200)
 })
 
 t.test('who gets other rights meanwhile logs in with those', async t => {
-  const { late, usersFile } = await waitingLogin(t)
-  await updateUsers(usersFile, users => {
+  const { late, change } = await waitingLogin(t)
+  await change(users => {
     const maggie = users.get('maggie')
     if (maggie !== undefined) users.set('maggie', { ...maggie, channels: { subscribe: ['red'] } })
   })

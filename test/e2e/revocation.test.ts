@@ -116,7 +116,11 @@ t.test('a ticket of an outside minter that names no token is dated by itself', a
   isProblem(t, await knock(server.url, gatePath(before)), '401 token_revoked')
   // A gate with a name may have others beside it, whose clocks are a second ahead.
   while (nowSeconds() <= revokedAt + 1) await new Promise(resolve => setTimeout(resolve, 20))
-  t.equal((await knock(server.url, gatePath(outside()))).status, 101)
+  let reply: Reply
+  // The clock of the gate may be behind ours: then a ticket of now is of the future, at first.
+  do reply = await knock(server.url, gatePath(outside()))
+  while (reply.status === 401 && jsonOf(reply).code === 'ticket_invalid')
+  t.equal(reply.status, 101)
 })
 
 t.test('the file is small, private, and a broken one stops the start', async t => {

@@ -12,16 +12,13 @@ import {
   temporaryDirectory,
 } from '../support/server.js'
 
-const pickUpSeconds = 10
-
 const login = (server: TestServer, user: string, pwd: string) => postJson(server.url, '/auth', { user, pwd })
 
 /** A change of the file is picked up soon, not at once: asks until the answer is the wanted one. */
 const untilLogin = async (server: TestServer, user: string, pwd: string, status: number): Promise<number> => {
-  const deadline = Date.now() + pickUpSeconds * 1000
   for (;;) {
     const reply = await login(server, user, pwd)
-    if (reply.status === status || Date.now() > deadline) return reply.status
+    if (reply.status === status) return reply.status
   }
 }
 
@@ -132,10 +129,8 @@ t.test(
     const file = join(server.stateDir, 'users.json')
     const broken = '{"users": [broken'
     writeFileSync(file, broken)
-    const deadline = Date.now() + pickUpSeconds * 1000
-    while (!/"level":"(warn|error|fatal)"/.test(server.output()) && Date.now() < deadline)
-      await login(server, 'nobody', 'x')
-    t.match(server.output(), /"level":"(warn|error|fatal)"/, 'the log says so')
+    while (!/"level":"(warn|error|fatal)"/.test(server.output())) await login(server, 'nobody', 'x')
+    t.pass('the log says so')
     t.equal((await request(server.url, '/healthz')).status, 200)
     t.equal((await login(server, 'maggie', 'secret')).status, 200, 'the last good users count')
     t.equal(readFileSync(file, 'utf8'), broken, 'untouched')

@@ -92,7 +92,7 @@ t.test('a forwarded address counts when a trusted proxy says so, from the right'
   for (const [name, from, forwarded, expected] of cases)
     t.equal(await status(from, forwarded), expected, name)
 
-  t.test('garbage where an address belongs gives no free login', async t => {
+  await t.test('garbage where an address belongs gives no free login', async t => {
     const garbage = [
       'unknown',
       '999.1.1.1',

@@ -1,8 +1,17 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { freePort } from '../support/free-port.js'
-import { knock, metric, type Reply, type RequestOptions, request, upgradeHeaders } from '../support/http.js'
-import { startNode } from '../support/nodes.js'
+import {
+  bearer,
+  jsonOf,
+  knock,
+  metric,
+  type Reply,
+  type RequestOptions,
+  request,
+  upgradeHeaders,
+} from '../support/http.js'
+import { startNode, untilReady } from '../support/nodes.js'
 import { isProblem } from '../support/problem.js'
 import { startCaddy, startNginx } from '../support/proxy.js'
 import { startRedis } from '../support/redis.js'
@@ -187,11 +196,17 @@ t.test('a ticket bound to an address is good from there, as a trusted proxy tell
 t.test('with a store that is elsewhere', async t => {
   const redis = await startRedis(t)
   const nodes = [await startNode(t, redis.port, env), await startNode(t, redis.port, env)] as const
-  const ticket = await mint(nodes[0].url)
-  const replies = await Promise.all(
-    Array.from({ length: 20 }, (_, n) => ask(nodes[n % 2 === 0 ? 0 : 1], `?ticket=${ticket}`)),
-  )
-  t.strictSame(replies.map(({ status }) => status).sort(), [204, ...Array(19).fill(401)])
+  let statuses: number[]
+  do {
+    for (const node of nodes) await untilReady(node)
+    const ticket = await mint(nodes[0].url)
+    const replies = await Promise.all(
+      Array.from({ length: 20 }, (_, n) => ask(nodes[n % 2 === 0 ? 0 : 1], `?ticket=${ticket}`)),
+    )
+    statuses = replies.map(({ status }) => status).sort()
+    // Where a busy machine holds up the store, nobody waits for it: then another ticket shows who wins.
+  } while (statuses.includes(503) && statuses.filter(status => status === 204).length <= 1)
+  t.strictSame(statuses, [204, ...Array(19).fill(401)])
   const kept = await mint(nodes[0].url)
   redis.signal('SIGSTOP')
   isProblem(t, await ask(nodes[0], `?ticket=${kept}`), '503 replay_cache_unavailable')
@@ -337,8 +352,16 @@ for (const [proxyName, { start, isRefusal, gateAway, elsewhere }] of Object.entr
     await t.test('nobody else reaches it', async t => {
       const spent = await mint(server.url)
       await enters(t, path(spent), {}, 'the first time')
-      const soon = nowSeconds() + 3
-      const short = (await mintWith(server.url, tokenFor('maggie', { exp: soon }))).ticket
+      let soon: number
+      let taken: Reply
+      // Until one was taken in time.
+      do {
+        soon = nowSeconds() + 3
+        taken = await request(server.url, '/ws_ticket', {
+          headers: bearer(tokenFor('maggie', { exp: soon })),
+        })
+      } while (taken.status !== 200)
+      const short = String(jsonOf(taken).ticket)
       while (nowSeconds() <= soon) await delay(50)
       const elsewhereAddress = { headers: { 'x-forwarded-for': '203.0.113.5' } }
       const foreign = (await mintWith(server.url, tokenFor('maggie'), undefined, elsewhereAddress)).ticket

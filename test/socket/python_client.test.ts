@@ -12,7 +12,8 @@ const channels = { publish: ['lobby'], subscribe: ['*'] }
 
 for (const protocol of ['ticketgate.v1.json', 'ticketgate.v1.msgpack'])
   t.test(`Python talks ${protocol}`, async t => {
-    const server = await startServer(t)
+    // Python may take its time to start, with the tickets in its arguments.
+    const server = await startServer(t, { env: { TICKETGATE_TICKET_TTL_SECONDS: '600' } })
     const ticket = async (user: string): Promise<string> =>
       (await mintWith(server.url, tokenFor(user, { channels }))).ticket
     const url = socketUrl(server.url, '/channel/lobby')

@@ -4,7 +4,7 @@ import { adminKey, allowedOrigin, startServer, type TestServer } from '../suppor
 import { type Client, enter, socketUrl } from '../support/tclient.js'
 import { gatePath, mintWith, nowSeconds, tokenFor } from '../support/tokens.js'
 
-const server = await startServer(t)
+const server = await startServer(t, { env: { TICKETGATE_TICKET_TTL_SECONDS: '600' } })
 
 interface Entered {
   readonly client: Client

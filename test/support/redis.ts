@@ -14,7 +14,8 @@ const killAll = (): void => {
   for (const child of running) child.kill('SIGKILL')
 }
 process.once('exit', killAll)
-for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.once(signal, killAll)
+// The process itself is ended by what the servers of the tests do at these (server.ts).
+for (const signal of ['SIGALRM', 'SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.once(signal, killAll)
 
 export interface Program {
   readonly child: ChildProcess

@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import { createConnection, createServer, type Socket } from 'node:net'
+import { setTimeout as pause } from 'node:timers/promises'
 import type { Test } from 'tap'
 
 /** A network between two programs that can fail: what it does to the bytes is up to the test. */
@@ -9,7 +10,7 @@ export interface TcpRelay {
   drop(): void
   /** What is said arrives, the answers do not. */
   dropAnswers(): void
-  /** Everything is held back this long. */
+  /** Everything is held back this long, and what is said later does not overtake it. */
   delay(ms: number): void
   /** Connections are reset, and new ones as well. */
   cut(): void
@@ -26,10 +27,19 @@ export const startRelay = async (t: Test, firstPort: number): Promise<TcpRelay> 
   const pairs = new Set<readonly [Socket, Socket]>()
 
   const pump = (from: Socket, to: Socket, isAnswer: boolean): void => {
+    let held = 0
+    let last = Promise.resolve()
+    const hold = async (chunk: Buffer, dueMs: number, before: Promise<void>): Promise<void> => {
+      held++
+      await before
+      await pause(Math.max(0, dueMs - performance.now()))
+      held--
+      if (!to.destroyed) to.write(chunk)
+    }
     from.on('data', chunk => {
       if (mode === 'drop' || (mode === 'dropAnswers' && isAnswer)) return
-      if (delayMs === 0) to.write(chunk)
-      else setTimeout(() => to.write(chunk), delayMs)
+      if (delayMs === 0 && held === 0) to.write(chunk)
+      else last = hold(chunk, performance.now() + delayMs, last)
     })
     from.on('error', () => {})
     from.once('close', () => to.destroy())
