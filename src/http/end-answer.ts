@@ -12,11 +12,7 @@ const nothing = (): void => {}
  * @param closes whether the connection ends with this answer
  */
 export function endAnswer(res: HttpResponse, body: string, closes = false): void {
-  if (closes) {
-    res.onAborted(nothing)
-    res.end(body, true)
-    return
-  }
+  if (closes) return endLast(res, body)
   const size = Buffer.byteLength(body)
   const [isSent] = res.tryEnd(body, size)
   if (isSent) return
@@ -27,8 +23,8 @@ export function endAnswer(res: HttpResponse, body: string, closes = false): void
   res.onWritable(offset => res.tryEnd(bytes.subarray(offset), size)[0])
 }
 
+// One in so many, at random: who could count them would have the last ones fall where they change nothing.
 const bodilessUntilClose = 64
-let bodiless = 0
 
 /**
  * Ends an answer that has no body. Whether the answers before are read can not be told then, so every so often the
@@ -37,8 +33,16 @@ let bodiless = 0
  * @param closes whether the connection ends with this answer in any case
  */
 export function endBodiless(res: HttpResponse, closes = false): void {
-  bodiless = (bodiless + 1) % bodilessUntilClose
-  if (bodiless !== 0 && !closes) return void res.endWithoutBody()
+  if (closes || Math.random() * bodilessUntilClose < 1) endLast(res, '')
+  else res.endWithoutBody()
+}
+
+/**
+ * Ends an answer, and then the connection. uWS forgets the latter where another request is there already, and where the
+ * answers before are not read: then nothing more is read of it, until its time runs out.
+ */
+function endLast(res: HttpResponse, body: string): void {
+  res.pause()
   res.onAborted(nothing)
-  res.end('', true)
+  res.end(body, true)
 }
