@@ -8,12 +8,23 @@ export const maxBodyBytes = 8192
 /** On the admin listener: messages come in batches. */
 export const maxAdminBodyBytes = 1_048_576
 
+/** What a body may have beyond its limit, to be read and thrown away: who is still writing does not read the refusal. */
+const discardedBytes = 1_048_576
+
+// Each piece has a cost of its own: a body that comes byte by byte is refused when it has so many.
+const leastBytesPerPiece = 32
+
 const deadlineMs = 10_000
 
-/** Collects the body and hands it over once. A body that is too long, or too slow, closes its connection. */
+/**
+ * Collects the body and hands it over once. One that is too long is read to its end and then refused; one that is far too
+ * long, or comes in too many pieces, at once. One that is too slow closes its connection.
+ */
 export function readBody(res: HttpResponse, maxBytes: number, done: (body: Buffer | Refusal) => void): void {
-  const chunks: Buffer[] = []
+  const maxPieces = Math.max(maxBytes, 8192) / leastBytesPerPiece
+  let body: Buffer = Buffer.alloc(0)
   let length = 0
+  let pieces = 0
   let over = false
   const finish = (body: Buffer | Refusal): void => {
     over = true
@@ -30,14 +41,24 @@ export function readBody(res: HttpResponse, maxBytes: number, done: (body: Buffe
   })
   res.onData((chunk, isLast) => {
     if (over) return
+    const from = length
     length += chunk.byteLength
-    if (length > maxBytes) {
-      finish(new Refusal('body_too_large', { detail: `The body may have ${maxBytes} bytes at most.` }))
-      return
-    }
-    chunks.push(Buffer.from(chunk.slice(0)))
-    if (isLast) finish(Buffer.concat(chunks))
+    pieces++
+    const isTooLong = length > maxBytes
+    if (pieces > maxPieces || (isTooLong && (isLast || length > maxBytes + discardedBytes)))
+      return finish(new Refusal('body_too_large', { detail: `The body may have ${maxBytes} bytes at most.` }))
+    if (isTooLong) return
+    if (length > body.length) body = enlarged(body, Math.max(length, Math.min(2 * body.length, maxBytes)))
+    body.set(new Uint8Array(chunk), from)
+    if (isLast) finish(body.subarray(0, length))
   })
+}
+
+/** One buffer for all of a body: to keep each of its pieces would take hundreds of bytes apiece. */
+function enlarged(body: Buffer, size: number): Buffer {
+  const larger = Buffer.alloc(size)
+  body.copy(larger)
+  return larger
 }
 
 /** The media type of a body, without its parameters. */

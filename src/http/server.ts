@@ -46,7 +46,7 @@ export interface Server {
   guarded<Rest extends unknown[]>(
     handler: (res: HttpResponse, req: HttpRequest, ...rest: Rest) => void,
   ): (res: HttpResponse, req: HttpRequest, ...rest: Rest) => void
-  /** Refuses a request without reading its body. */
+  /** Refuses a request without a look at its body. */
   refuse(res: HttpResponse, req: HttpRequest, refusal: Refusal): void
 }
 
@@ -58,9 +58,6 @@ const preflightMaxAgeSeconds = '600'
 
 /** How many requests are answered in a turn of the event loop before a connection is closed for them. */
 const requestsInTurn = 4000
-
-/** Whether a request that is answered at once has a body, which may have no end: nobody reads it, so the connection ends. */
-const hasUnreadBody = (framing: RequestHead['body']): boolean => framing === 'present'
 
 /** Serves routes on a uWS app: the one place that knows how its responses end, abort and are corked. */
 export function createServer(app: TemplatedApp, parts: ServerParts): Server {
@@ -146,10 +143,22 @@ export function createServer(app: TemplatedApp, parts: ServerParts): Server {
   function refuse(res: HttpResponse, req: HttpRequest, refusal: Refusal): void {
     const framing = framingOf(req)
     if (framing === 'ambiguous') return refuseAmbiguous(res)
-    writeRefusal(res, refusal, originOf(req.getHeader('origin'), res, req), {
-      headOnly: req.getMethod() === 'head',
-      closes: hasUnreadBody(framing),
-    })
+    refuseNow(res, framing, refusal, originOf(req.getHeader('origin'), res, req), req.getMethod() === 'head')
+  }
+
+  /**
+   * Refuses without a look at the body. It is read to its end, within limits: who still writes does not read the answer,
+   * and a proxy takes that for a failure of ours. The connection ends all the same.
+   */
+  function refuseNow(
+    res: HttpResponse,
+    framing: RequestHead['body'],
+    refusal: Refusal,
+    origin: string,
+    headOnly = false,
+  ): void {
+    if (framing === 'none') return writeRefusal(res, refusal, origin, { headOnly })
+    readBody(res, 0, () => res.cork(() => writeRefusal(res, refusal, origin, { headOnly, closes: true })))
   }
 
   function serve<Context>(route: Route<Context>, res: HttpResponse, req: HttpRequest): void {
@@ -163,7 +172,7 @@ export function createServer(app: TemplatedApp, parts: ServerParts): Server {
       if (head.body === 'present') return serveLater(route, res, head, context, origin)
       answer = route.handler(head, context, noBody)
     } catch (error) {
-      return writeRefusal(res, refusalOf(error), origin, { closes: hasUnreadBody(head.body) })
+      return refuseNow(res, head.body, refusalOf(error), origin)
     }
     if (answer instanceof Promise) settle(res, answer, origin)
     else writeReply(res, answer, origin)
@@ -214,7 +223,7 @@ export function createServer(app: TemplatedApp, parts: ServerParts): Server {
     const named = req.getHeader('origin')
     if (named === '') {
       res.writeStatus('204 No Content').writeHeader('allow', `${methods}, OPTIONS`)
-      return endBodiless(res, hasUnreadBody(framing))
+      return endBodiless(res, framing === 'present')
     }
     const origin = originOf(named, res, req)
     if (origin === '') return refuse(res, req, new Refusal('origin_forbidden', { detail: originDetail }))
@@ -225,7 +234,7 @@ export function createServer(app: TemplatedApp, parts: ServerParts): Server {
       .writeHeader('access-control-allow-headers', allowedHeaders)
       .writeHeader('access-control-max-age', preflightMaxAgeSeconds)
       .writeHeader('vary', 'origin')
-    endBodiless(res, hasUnreadBody(framing))
+    endBodiless(res, framing === 'present')
   }
 
   const guarded: Server['guarded'] =

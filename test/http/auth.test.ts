@@ -1,6 +1,7 @@
 import t from 'tap'
 import { bearer, jsonOf, postJson, type Reply, request } from '../support/http.js'
 import { isProblem } from '../support/problem.js'
+import { RawConnection, requestText, serverHasRead } from '../support/raw.js'
 import { startServer } from '../support/server.js'
 import { nowSeconds } from '../support/tokens.js'
 
@@ -146,6 +147,42 @@ t.test('a body too large is refused, whether or not it says its size', async t =
     body,
   })
   isProblem(t, chunked, '413 body_too_large', 'in chunks')
+})
+
+t.test('a body that comes byte by byte is taken, within reason', async t => {
+  const inPieces = (body: string) =>
+    `${requestText('POST', '/auth', { ...json, 'transfer-encoding': 'chunked' })}${[...body].map(byte => `1\r\n${byte}\r\n`).join('')}0\r\n\r\n`
+  for (const [pieces, status] of [
+    [250, 200],
+    [300, 413],
+  ] as const) {
+    const connection = await RawConnection.connect(server.url)
+    connection.write(inPieces(credentials.padEnd(pieces)))
+    t.equal((await connection.response())?.status, status, `${pieces} pieces`)
+    connection.destroy()
+  }
+})
+
+t.test('who sends much too much hears of it, and the next request has a new connection', async t => {
+  for (const [method, path, status] of [
+    ['POST', '/auth', 413],
+    ['POST', '/nothing', 404],
+    ['POST', '/healthz', 405],
+  ] as const) {
+    const connection = await RawConnection.connect(server.url)
+    const body = Buffer.alloc(1_000_000, 0x20)
+    connection.write(requestText(method, path, { ...json, 'content-length': String(body.length) }))
+    const { socket } = connection
+    for (let at = 0; at < body.length; at += 50_000) {
+      socket.write(body.subarray(at, at + 50_000))
+      await serverHasRead(server.url)
+      if (at + 50_000 < body.length && connection.arrived().length > 0)
+        t.fail(`${path}: answered while it is written`)
+    }
+    const response = await connection.response()
+    t.match(response, { status, headers: { connection: 'close' } }, path)
+    await connection.closed
+  }
 })
 
 t.test('a password beyond reason is refused without a login', async t => {

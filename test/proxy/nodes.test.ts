@@ -56,6 +56,16 @@ for (const [name, startProxy] of Object.entries(proxies))
       },
     )
 
+    await t.test('who sends much too much takes no gate out of service', async t => {
+      const body = 'x'.repeat(1_000_000)
+      for (const path of ['/auth', '/nothing'])
+        for (let n = 0; n < 8; n++) {
+          const reply = await request(proxy, path, { method: 'POST', body })
+          t.equal(reply.status, path === '/auth' ? 413 : 404, path)
+        }
+      t.equal((await request(proxy, '/healthz')).status, 200)
+    })
+
     await t.test('tickets come from both gates, and whoever minted one opens it', async t => {
       const seen = new Set<string>()
       for (let round = 0; round < 20; round++) {
