@@ -32,7 +32,11 @@ export interface Relay {
 export function createRelay(name: string): Relay {
   const channel = new BroadcastChannel(name)
   return {
-    send: message => channel.postMessage(message),
+    // What is cloned is all of the memory that a view is of, such as what was read from a socket at once.
+    send: message =>
+      channel.postMessage(
+        message.type === 'publish' ? { ...message, data: new Uint8Array(message.data) } : message,
+      ),
     onMessage(receive) {
       channel.onmessage = event => receive((event as { readonly data: RelayMessage }).data)
     },
