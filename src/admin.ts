@@ -9,7 +9,13 @@ import { createServer } from './http/server.js'
 import type { Operator } from './operator.js'
 import { type Listener, listen, urlOf } from './ops/listener.js'
 import type { Log } from './ops/log.js'
-import { createMetrics, type MetricsSources } from './ops/metrics.js'
+import {
+  createCounters,
+  createMetrics,
+  type MetricsSources,
+  type RefusalCounts,
+  sumSnapshots,
+} from './ops/metrics.js'
 
 /** The admin listener: another port, no CORS, no proxies, a key. */
 export interface Admin {
@@ -24,17 +30,23 @@ export function createAdmin(
   sources: MetricsSources & { readonly operator: Operator },
 ): Admin {
   const app = App()
+  const refused: RefusalCounts = {}
+  const snapshot = async () =>
+    sumSnapshots([
+      await sources.snapshot(),
+      { counters: { ...createCounters(), requestsRefused: refused }, connections: 0, loginsPending: 0 },
+    ])
   const server = createServer(app, {
     origins: { allows: () => false },
     clients: createClientView({ proxies: createTrustedProxies([]), publicUrl: undefined, tls: false }),
     maxBodyBytes: maxAdminBodyBytes,
-    refused: {},
+    refused,
     log,
   })
   for (const route of adminRoutes({
     key: config.adminKey,
     operator: sources.operator,
-    metrics: createMetrics(sources),
+    metrics: createMetrics({ ...sources, snapshot }),
     connections: async () => ({ connections: (await sources.snapshot()).connections }),
   }))
     server.route(route)

@@ -29,6 +29,17 @@ t.test('the key is demanded, whole and exact', async t => {
     }
 })
 
+t.test('who has not the key is counted', async t => {
+  const counted = async () =>
+    Number(
+      /requests_refused_total\{code="admin_key_invalid"\} (\d+)/.exec((await admin('/metrics')).text)?.[1] ??
+        0,
+    )
+  const before = await counted()
+  for (let n = 0; n < 3; n++) await request(server.admin, '/metrics', { headers: bearer('wrong') })
+  t.equal(await counted(), before + 3)
+})
+
 t.test('without a key it is not for web pages', async t => {
   const { admin: open } = await startServer(t, { env: development })
   const disconnect = (headers: Readonly<Record<string, string>>) =>
