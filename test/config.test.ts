@@ -481,6 +481,14 @@ t.test('options of a wrong type', async t => {
   }
 })
 
+t.test('what is nearly production is not taken for development', t => {
+  for (const NODE_ENV of ['Production', 'PRODUCTION', 'prod', 'production '])
+    t.match(problemsOf({ env: { ...production, NODE_ENV } }).join('\n'), /NODE_ENV .*"production"/, NODE_ENV)
+  for (const NODE_ENV of ['', 'development', 'test', 'staging', 'preproduction'])
+    t.equal(fromEnv({ NODE_ENV }).production, false, NODE_ENV)
+  t.end()
+})
+
 t.test('production', async t => {
   const config = fromEnv(production)
   t.match(config, { production: true, jwtSecret: secret, adminKey })

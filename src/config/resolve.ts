@@ -45,6 +45,12 @@ const parseAll = (given: GivenMap, problems: string[]): Values => {
   return Object.fromEntries(entries)
 }
 
+/** What looks like `production` and is not would start a server that checks nothing of what production demands. */
+function checkNodeEnv({ NODE_ENV: name = '' }: ConfigSources['env'], problems: string[]): void {
+  if (name !== 'production' && /^\s*prod(?:uction)?\s*$/i.test(name))
+    problems.push(`NODE_ENV is ${JSON.stringify(name)}: write it as "production", or leave it out`)
+}
+
 /**
  * The configuration, from all sources: options before flags before environment before defaults. An empty text counts
  * as not given. Reads the files that options name.
@@ -66,6 +72,7 @@ export function resolveConfig({ env, flags = [], options = {} }: ConfigSources):
   const production = env.NODE_ENV === 'production'
 
   const all = parseAll(given, problems)
+  checkNodeEnv(env, problems)
   checkTls(given, all, problems)
   checkPorts(all, problems)
   checkAdminKey(given, all, production, problems)
