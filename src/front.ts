@@ -253,7 +253,7 @@ export async function createFront(config: Config, log: Log, parts: FrontParts): 
     // A proxy that asks `/verify` holds no socket here, and has to see that this server is not ready.
     const isSeen = config.verify === 'on' ? pause(deadlineMs / 10) : undefined
     await Promise.all([drainSockets(table, deadlineMs), isSeen])
-    while (hasher.pending > 0 && !closed && performance.now() - startedMs < deadlineMs) await pause(20)
+    while (server.pending > 0 && !closed && performance.now() - startedMs < deadlineMs) await pause(20)
     close()
   }
 

@@ -48,6 +48,8 @@ export interface Server {
   ): (res: HttpResponse, req: HttpRequest, ...rest: Rest) => void
   /** Refuses a request without a look at its body. */
   refuse(res: HttpResponse, req: HttpRequest, refusal: Refusal): void
+  /** How many requests wait for their answers to be worked out. */
+  readonly pending: number
 }
 
 const originDetail = 'This origin is not allowed here; the operator can add it to TICKETGATE_ORIGINS.'
@@ -63,6 +65,7 @@ const requestsInTurn = 4000
 export function createServer(app: TemplatedApp, parts: ServerParts): Server {
   const { origins, clients, maxBodyBytes, refused, log } = parts
   const isTooMuch = createTurnLimit(requestsInTurn)
+  let pending = 0
 
   /** The `Origin` to name in CORS headers, '' for none. */
   const sharedOrigin = (origin: string, res: HttpResponse, req: HttpRequest): string =>
@@ -202,11 +205,14 @@ export function createServer(app: TemplatedApp, parts: ServerParts): Server {
     res.onAborted(() => {
       aborted = true
     })
+    pending++
     answer.then(
       reply => {
+        pending--
         if (!aborted) res.cork(() => writeReply(res, reply, origin))
       },
       error => {
+        pending--
         const refusal = refusalOf(error)
         if (!aborted) res.cork(() => writeRefusal(res, refusal, origin))
       },
@@ -261,5 +267,8 @@ export function createServer(app: TemplatedApp, parts: ServerParts): Server {
     },
     guarded,
     refuse,
+    get pending() {
+      return pending
+    },
   }
 }

@@ -1,8 +1,8 @@
 import t from 'tap'
-import { request } from '../support/http.js'
+import { bearer, request } from '../support/http.js'
 import { hasRetryAfter, isProblem } from '../support/problem.js'
-import { RawConnection, requestText, upgradeText } from '../support/raw.js'
-import { startServer, type TestServer } from '../support/server.js'
+import { RawConnection, requestText, serverHasRead, upgradeText } from '../support/raw.js'
+import { adminKey, startServer, type TestServer } from '../support/server.js'
 import { type Client, enter, socketUrl } from '../support/tclient.js'
 import { gatePath, mint, tokenFor } from '../support/tokens.js'
 
@@ -92,6 +92,26 @@ t.test('it leaves with 0 by the deadline though a client never answers its close
 t.test('it leaves with 0 at once when nobody is there', async t => {
   const server = await startServer(t, { env: { TICKETGATE_DRAIN_SECONDS: '3600' } })
   t.strictSame(await server.stop(), { code: 0, signal: null })
+})
+
+t.test('a login that waits for its second is answered before it leaves', async t => {
+  // Where there may be other nodes, the first token that is not revoked is dated up to two seconds later.
+  const server = await startServer(t, {
+    users: { maggie: 'secret' },
+    env: { TICKETGATE_NODE: 'gate-1', TICKETGATE_DRAIN_SECONDS: '60' },
+  })
+  await request(server.admin, '/disconnect', {
+    method: 'POST',
+    headers: bearer(adminKey),
+    body: '{"user":"maggie"}',
+  })
+  const login = await RawConnection.connect(server.url)
+  const body = '{"user":"maggie","pwd":"secret"}'
+  login.write(requestText('POST', '/auth', { 'content-length': String(body.length) }, body))
+  await serverHasRead(server.url)
+  server.signal('SIGTERM')
+  t.equal((await login.response())?.status, 200)
+  t.strictSame(await server.exited, { code: 0, signal: null })
 })
 
 t.test('a second signal ends it at once', async t => {
