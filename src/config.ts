@@ -75,7 +75,7 @@ export const schema = {
   publicUrl: {
     kind: publicUrl,
     meaning:
-      'Where browsers reach this server; the url in a ticket reply is built on it. Without it: the Host header',
+      'Where browsers reach this server; the url in a ticket reply is built on it. Without it: the Host header in development, none in production',
   },
   jwtSecret: {
     kind: signingSecret,
