@@ -6,6 +6,7 @@ import type { ConfigSources } from '../src/config/sources.js'
 import type { Config } from '../src/config.js'
 import { StartupError } from '../src/errors.js'
 import { connectionsWithin, descriptorLimit } from '../src/ops/descriptors.js'
+import { certificate, certificateKey } from './support/certificate.js'
 
 const secret = 'canary-secret-0123456789-abcdefghij'
 const adminKey = 'canary-admin-key-0123'
@@ -58,27 +59,6 @@ const variables = [
   'TICKETGATE_DRAIN_SECONDS',
   'TICKETGATE_LOG_LEVEL',
 ]
-
-const certificate = `-----BEGIN CERTIFICATE-----
-MIIBfjCCASWgAwIBAgIUO5ZAQqhPSouuKL+1JuIP3jD7dK4wCgYIKoZIzj0EAwIw
-FDESMBAGA1UEAwwJbG9jYWxob3N0MCAXDTI2MTEyNDA0MDkzN1oYDzIxMjYxMDMx
-MDQwOTM3WjAUMRIwEAYDVQQDDAlsb2NhbGhvc3QwWTATBgcqhkjOPQIBBggqhkjO
-PQMBBwNCAAR6cDJQ1c5oyOM1ILiqJcs0JeLfcBm0cI/p2/820X1fNssfGV9TZQ+t
-8UxC/djgEKE2oG+tlifL9ASW2S9iJeu0o1MwUTAdBgNVHQ4EFgQUN9psxlK4+J6q
-0uxhGmyEp5ing/swHwYDVR0jBBgwFoAUN9psxlK4+J6q0uxhGmyEp5ing/swDwYD
-VR0TAQH/BAUwAwEB/zAKBggqhkjOPQQDAgNHADBEAiBAvhdGKHHRZ3gEIhB2hEsN
-Q/Xs4kKlj1UgYaXkmXUAUQIgYQGVwf/Oksw3do0QDLPrVLLwLS0S9R5eAt3oUemB
-9vo=
------END CERTIFICATE-----
-`
-
-/** The key of that certificate, which certifies nothing but tests. */
-const certificateKey = `-----BEGIN PRIVATE KEY-----
-MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgTon7C9OYEPFB95FE
-zFkC6t/3pE/Og0rBBZHt0ucOajGhRANCAAR6cDJQ1c5oyOM1ILiqJcs0JeLfcBm0
-cI/p2/820X1fNssfGV9TZQ+t8UxC/djgEKE2oG+tlifL9ASW2S9iJeu0
------END PRIVATE KEY-----
-`
 
 /** The problems of a configuration, one a line; empty when it is accepted. */
 function problemsOf(sources: ConfigSources): string[] {

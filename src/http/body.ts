@@ -8,49 +8,95 @@ export const maxBodyBytes = 8192
 /** On the admin listener: messages come in batches. */
 export const maxAdminBodyBytes = 1_048_576
 
-/** What a body may have beyond its limit, to be read and thrown away: who is still writing does not read the refusal. */
-const discardedBytes = 1_048_576
-
 // Each piece has a cost of its own: a body that comes byte by byte is refused when it has so many.
 const leastBytesPerPiece = 32
 
 const deadlineMs = 10_000
 
+/** What is read of a refused body, and thrown away: who is still writing does not read the refusal. */
+const discarded = { bytes: 1_048_576, pieces: 4096, ms: 2000 }
+
 /**
- * Collects the body and hands it over once. One that is too long is read to its end and then refused; one that is far too
- * long, or comes in too many pieces, at once. One that is too slow closes its connection.
+ * Collects the body and hands it over once; or a refusal where it is too long or comes in too many pieces, after what is
+ * left of it was thrown away. A body that is too slow closes its connection.
  */
 export function readBody(res: HttpResponse, maxBytes: number, done: (body: Buffer | Refusal) => void): void {
-  const maxPieces = Math.max(maxBytes, 8192) / leastBytesPerPiece
+  takeBody(res, maxBytes, body =>
+    done(body ?? new Refusal('body_too_large', { detail: `The body may have ${maxBytes} bytes at most.` })),
+  )
+}
+
+/** Throws a body away, within limits of size and time, before its request is refused. */
+export function discardBody(res: HttpResponse, done: () => void): void {
+  takeBody(res, undefined, done)
+}
+
+/**
+ * @param maxBytes undefined: the body is refused in any case
+ * @param done called once, unless the connection ends before; without a body where that is refused, and then in a later
+ *   turn: uWS goes on to use a connection that is closed while it hands over a body
+ */
+function takeBody(
+  res: HttpResponse,
+  maxBytes: number | undefined,
+  done: (body: Buffer | undefined) => void,
+): void {
+  const maxPieces = Math.max(maxBytes ?? 0, 8192) / leastBytesPerPiece
   let body: Buffer = Buffer.alloc(0)
-  let length = 0
+  let bytes = 0
   let pieces = 0
+  let isRefused = maxBytes === undefined
   let over = false
-  const finish = (body: Buffer | Refusal): void => {
-    over = true
-    clearTimeout(deadline)
-    done(body)
-  }
-  const deadline = setTimeout(() => {
+  let aborted = false
+  let deadline = setTimeout(expire, isRefused ? discarded.ms : deadlineMs)
+
+  function expire(): void {
+    if (isRefused) return refuse()
     over = true
     res.close()
-  }, deadlineMs)
+  }
+
+  function refuse(): void {
+    over = true
+    clearTimeout(deadline)
+    setImmediate(() => {
+      if (!aborted) done(undefined)
+    })
+  }
+
+  function collect(chunk: ArrayBuffer, isLast: boolean): void {
+    const from = bytes
+    bytes += chunk.byteLength
+    if (chunk.byteLength > 0) pieces++
+    if (maxBytes === undefined || bytes > maxBytes || pieces > maxPieces) {
+      isRefused = true
+      bytes = 0
+      pieces = 0
+      clearTimeout(deadline)
+      deadline = setTimeout(expire, discarded.ms)
+      return
+    }
+    if (bytes > body.length) body = enlarged(body, Math.max(bytes, Math.min(2 * body.length, maxBytes)))
+    body.set(new Uint8Array(chunk), from)
+    if (!isLast) return
+    over = true
+    clearTimeout(deadline)
+    done(body.subarray(0, bytes))
+  }
+
   res.onAborted(() => {
     over = true
+    aborted = true
     clearTimeout(deadline)
   })
   res.onData((chunk, isLast) => {
     if (over) return
-    const from = length
-    length += chunk.byteLength
-    pieces++
-    const isTooLong = length > maxBytes
-    if (pieces > maxPieces || (isTooLong && (isLast || length > maxBytes + discardedBytes)))
-      return finish(new Refusal('body_too_large', { detail: `The body may have ${maxBytes} bytes at most.` }))
-    if (isTooLong) return
-    if (length > body.length) body = enlarged(body, Math.max(length, Math.min(2 * body.length, maxBytes)))
-    body.set(new Uint8Array(chunk), from)
-    if (isLast) finish(body.subarray(0, length))
+    if (!isRefused) collect(chunk, isLast)
+    else {
+      bytes += chunk.byteLength
+      pieces++
+    }
+    if (isRefused && (isLast || bytes > discarded.bytes || pieces > discarded.pieces)) refuse()
   })
 }
 

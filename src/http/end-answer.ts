@@ -17,10 +17,21 @@ export function endAnswer(res: HttpResponse, body: string, closes = false): void
   const [isSent] = res.tryEnd(body, size)
   if (isSent) return
   // Nothing of it could be written: others wait before it.
-  if (res.getWriteOffset() === 0) return void res.close()
+  if (res.getWriteOffset() === 0) return closeSoon(res)
   const bytes = Buffer.from(body)
   res.onAborted(nothing)
   res.onWritable(offset => res.tryEnd(bytes.subarray(offset), size)[0])
+}
+
+/** In a later turn: uWS goes on to use a connection that is closed while it hands over a body. */
+function closeSoon(res: HttpResponse): void {
+  let aborted = false
+  res.onAborted(() => {
+    aborted = true
+  })
+  setImmediate(() => {
+    if (!aborted) res.close()
+  })
 }
 
 // One in so many, at random: who could count them would have the last ones fall where they change nothing.

@@ -3,7 +3,7 @@ import { Refusal } from '../errors.js'
 import type { Log } from '../ops/log.js'
 import { increment, type RefusalCounts } from '../ops/metrics.js'
 import { createTurnLimit } from '../ops/turn-limit.js'
-import { readBody } from './body.js'
+import { discardBody, readBody } from './body.js'
 import { endAnswer, endBodiless } from './end-answer.js'
 import type { OriginPolicy } from './origins.js'
 import { problemBody, problemType, statusLine } from './problem.js'
@@ -161,7 +161,7 @@ export function createServer(app: TemplatedApp, parts: ServerParts): Server {
     headOnly = false,
   ): void {
     if (framing === 'none') return writeRefusal(res, refusal, origin, { headOnly })
-    readBody(res, 0, () => res.cork(() => writeRefusal(res, refusal, origin, { headOnly, closes: true })))
+    discardBody(res, () => res.cork(() => writeRefusal(res, refusal, origin, { headOnly, closes: true })))
   }
 
   function serve<Context>(route: Route<Context>, res: HttpResponse, req: HttpRequest): void {

@@ -153,8 +153,8 @@ t.test('a body that comes byte by byte is taken, within reason', async t => {
   const inPieces = (body: string) =>
     `${requestText('POST', '/auth', { ...json, 'transfer-encoding': 'chunked' })}${[...body].map(byte => `1\r\n${byte}\r\n`).join('')}0\r\n\r\n`
   for (const [pieces, status] of [
-    [250, 200],
-    [300, 413],
+    [256, 200],
+    [257, 413],
   ] as const) {
     const connection = await RawConnection.connect(server.url)
     connection.write(inPieces(credentials.padEnd(pieces)))
@@ -183,6 +183,29 @@ t.test('who sends much too much hears of it, and the next request has a new conn
     t.match(response, { status, headers: { connection: 'close' } }, path)
     await connection.closed
   }
+})
+
+t.test('and so does who sends it in many pieces', async t => {
+  const piece = `400\r\n${'x'.repeat(1024)}\r\n`
+  for (const [path, status] of [
+    ['/auth', 413],
+    ['/nothing', 404],
+  ] as const) {
+    const connection = await RawConnection.connect(server.url)
+    connection.write(requestText('POST', path, { ...json, 'transfer-encoding': 'chunked' }))
+    for (let n = 0; n < 900; n++) connection.write(piece)
+    await serverHasRead(server.url)
+    if (connection.arrived().length > 0) t.fail(`${path}: answered while it is written`)
+    connection.write('0\r\n\r\n')
+    t.equal((await connection.response())?.status, status, path)
+  }
+})
+
+t.test('a refused request whose body never comes is answered', async t => {
+  const connection = await RawConnection.connect(server.url)
+  connection.write(requestText('POST', '/nothing', { 'content-length': '9' }))
+  t.equal((await connection.response())?.status, 404)
+  await connection.closed
 })
 
 t.test('a password beyond reason is refused without a login', async t => {
