@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import type { Test } from 'tap'
+import t, { type Test } from 'tap'
 
 const main = join(dirname(fileURLToPath(import.meta.url)), '../../dist/main.js')
 
@@ -90,6 +90,14 @@ for (const signal of ['SIGALRM', 'SIGTERM', 'SIGINT', 'SIGHUP'] as const)
     killAll()
     process.kill(process.pid, signal)
   })
+
+// What was left open would keep the process alive to its time limit, long after its last test: it is said, and left.
+t.teardown(() => {
+  setTimeout(() => {
+    console.error('still open after the last test:', process.getActiveResourcesInfo().join(' '))
+    process.exit()
+  }, 10_000).unref()
+})
 
 /** Nothing of the surroundings but the search path: what a test sets is all the product sees. */
 const launch = (args: readonly string[], env: Environment): ChildProcess => {
