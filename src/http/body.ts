@@ -9,7 +9,7 @@ export const maxBodyBytes = 8192
 export const maxAdminBodyBytes = 1_048_576
 
 // Each piece has a cost of its own: a body that comes byte by byte is refused when it has so many.
-const leastBytesPerPiece = 32
+const maxPieces = (maxBytes: number): number => maxBytes / 32
 
 const deadlineMs = 10_000
 
@@ -22,7 +22,12 @@ const discarded = { bytes: 1_048_576, pieces: 4096, ms: 2000 }
  */
 export function readBody(res: HttpResponse, maxBytes: number, done: (body: Buffer | Refusal) => void): void {
   takeBody(res, maxBytes, body =>
-    done(body ?? new Refusal('body_too_large', { detail: `The body may have ${maxBytes} bytes at most.` })),
+    done(
+      body ??
+        new Refusal('body_too_large', {
+          detail: `The body may have ${maxBytes} bytes at most, in ${maxPieces(maxBytes)} pieces.`,
+        }),
+    ),
   )
 }
 
@@ -41,7 +46,6 @@ function takeBody(
   maxBytes: number | undefined,
   done: (body: Buffer | undefined) => void,
 ): void {
-  const maxPieces = Math.max(maxBytes ?? 0, 8192) / leastBytesPerPiece
   let body: Buffer = Buffer.alloc(0)
   let bytes = 0
   let pieces = 0
@@ -68,7 +72,7 @@ function takeBody(
     const from = bytes
     bytes += chunk.byteLength
     if (chunk.byteLength > 0) pieces++
-    if (maxBytes === undefined || bytes > maxBytes || pieces > maxPieces) {
+    if (maxBytes === undefined || bytes > maxBytes || pieces > maxPieces(maxBytes)) {
       isRefused = true
       bytes = 0
       pieces = 0
