@@ -1,20 +1,20 @@
 import { resolveConfig } from './config/resolve.js'
-import type { GateOptions } from './config.js'
-import { buildGate } from './gate.js'
-import { createLog } from './ops/log.js'
-import type { Gate } from './parts.js'
-import { type GateHandlers, handlerNames } from './socket/connection.js'
+import type { GateOptions } from './config/schema.js'
+import { buildGate } from './gate/build.js'
+import type { Gate } from './gate/parts.js'
+import { type GateHandlers, handlerNames } from './socket/application.js'
+import { createLog } from './telemetry/log.js'
 
-export type { Config, GateOptions } from './config.js'
+export type { Config, GateOptions } from './config/schema.js'
 export { Refusal, type RefusalCode, refusalCodes, StartupError } from './errors.js'
-export type { ServerApi, Subject } from './operator.js'
-export type { Gate } from './parts.js'
+export type { Gate } from './gate/parts.js'
 export type {
   ApplicationMessage,
   AuthorizationRequest,
   Connection,
   GateHandlers,
-} from './socket/connection.js'
+} from './socket/application.js'
+export type { ServerApi, Subject } from './socket/control.js'
 
 /**
  * A gate inside an application. Options left out come from `TICKETGATE_*` variables, then from the defaults.

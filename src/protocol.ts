@@ -80,3 +80,7 @@ export const isUserName = (name: string): boolean =>
 
 /** A login session: 1 to 64 of what a channel name may have. */
 export const isSessionId = (id: string): boolean => /^[A-Za-z0-9._~:@-]{1,64}$/.test(id)
+
+/** Whether a value that JSON.parse returned is an object: neither null nor an array. */
+export const isJsonObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)

@@ -1,4 +1,4 @@
-import { isJsonObject } from '../json-object.js'
+import { isJsonObject } from '../protocol.js'
 import type { Answer } from './link.js'
 
 /**

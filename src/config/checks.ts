@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto'
 import { createSecureContext } from 'node:tls'
-import { schema, type Values, variableOf } from '../config.js'
-import { isLoopback, isWeak, readFile, reportUnfit, signingSecret, Unfit } from './kinds.js'
+import { schema, type Values, variableOf } from './schema.js'
 import type { GivenMap } from './sources.js'
 import { readTicketKeys } from './ticket-keys.js'
+import { isLoopback, isWeak, readFile, reportUnfit, signingSecret, Unfit } from './value-types.js'
 
 /** What can only be judged of several options together, or of the files they name. Each adds its problems to the list. */
 

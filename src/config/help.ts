@@ -1,4 +1,4 @@
-import { definition, flagOf, properties, variableOf } from '../config.js'
+import { definition, flagOf, properties, variableOf } from './schema.js'
 
 interface OptionRow {
   readonly property: string

@@ -1,8 +1,7 @@
 import { join } from 'node:path'
-import { type Config, definition, type Property, properties, type Values } from '../config.js'
 import { StartupError } from '../errors.js'
-import { maxUnidentified } from '../ops/caps.js'
-import { connectionsWithin, descriptorLimit } from '../ops/descriptors.js'
+import { maxUnidentified } from '../limits/caps.js'
+import { connectionsWithin, descriptorLimit } from '../limits/descriptors.js'
 import {
   checkAdminKey,
   checkPorts,
@@ -14,7 +13,7 @@ import {
   checkTokenTtl,
   resolveSecret,
 } from './checks.js'
-import { reportUnfit, Unfit } from './kinds.js'
+import { type Config, definition, type Property, properties, type Values } from './schema.js'
 import {
   type ConfigSources,
   type Given,
@@ -24,6 +23,7 @@ import {
   givenByOptions,
   settleSecret,
 } from './sources.js'
+import { reportUnfit, Unfit } from './value-types.js'
 
 /** The value of one option. One that does not fit is reported, and counts as not given from there on. */
 function parseOne(property: Property, given: Given | undefined, problems: string[]): unknown {

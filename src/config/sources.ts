@@ -9,7 +9,7 @@ import {
   properties,
   upperSnake,
   variableOf,
-} from '../config.js'
+} from './schema.js'
 
 export interface ConfigSources {
   readonly env: Readonly<Record<string, string | undefined>>

@@ -1,7 +1,7 @@
-import type { Config } from '../config.js'
 import type { TicketKey } from '../ticket/key-ring.js'
 import { parseTicketKeys } from '../ticket/key-text.js'
-import { readFile, Unfit } from './kinds.js'
+import type { Config } from './schema.js'
+import { readFile, Unfit } from './value-types.js'
 
 /**
  * The configured ticket keys, from the option or, as it is now, the file; none when there are none.

@@ -1,6 +1,6 @@
 import type { HttpResponse } from 'uWebSockets.js'
 import { Refusal } from '../errors.js'
-import { isJsonObject } from '../json-object.js'
+import { isJsonObject } from '../protocol.js'
 
 /** On the public listener: logins and ticket requests are small. */
 export const maxBodyBytes = 8192

@@ -5,17 +5,17 @@ import {
   SHARED_DECOMPRESSOR,
   type TemplatedApp,
 } from 'uWebSockets.js'
-import type { Config } from '../config.js'
+import type { Config } from '../config/schema.js'
 import type { Server } from '../http/server.js'
-import type { ConnectionCaps } from '../ops/caps.js'
-import { type Counters, increment } from '../ops/metrics.js'
+import type { ConnectionCaps } from '../limits/caps.js'
 import { routes } from '../protocol.js'
-import type { Embedding } from './connection.js'
+import { type Counters, increment } from '../telemetry/metrics.js'
+import type { Embedding } from './application.js'
 import type { Lobby } from './first-message.js'
+import type { createGateKeeper } from './handshake.js'
 import type { SocketTable } from './lifecycle.js'
 import type { createMessages } from './messages.js'
 import { addressKeyOf, type Socket, type SocketData } from './session.js'
-import type { createGateKeeper } from './upgrade.js'
 
 // A proxy drops what is idle for a minute; uWS pings when a quarter of this is left.
 const idleTimeoutSeconds = 60

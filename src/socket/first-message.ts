@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto'
-import type { TokenCheck } from '../http/token-check.js'
-import type { ConnectionCaps } from '../ops/caps.js'
+import type { TokenCheck } from '../admission/token-check.js'
+import type { ConnectionCaps } from '../limits/caps.js'
 import { closeCode } from '../protocol.js'
-import type { Embedding } from './connection.js'
-import type { Incoming } from './encoding.js'
+import type { Incoming } from '../wire/encoding.js'
+import type { Embedding } from './application.js'
 import { endWith, type SocketTable } from './lifecycle.js'
 import { rightsOf, type Socket } from './session.js'
 

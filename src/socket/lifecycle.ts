@@ -1,7 +1,7 @@
-import type { Revocation } from '../cluster/relay.js'
-import type { Log } from '../ops/log.js'
-import type { CloseReason } from '../ops/metrics.js'
 import { closeCode } from '../protocol.js'
+import type { Log } from '../telemetry/log.js'
+import type { CloseReason } from '../telemetry/metrics.js'
+import type { Revocation } from '../wire/relay.js'
 import type { Socket } from './session.js'
 
 /**

@@ -1,10 +1,10 @@
 import type { WebSocket } from 'uWebSockets.js'
 import { LRUCache } from 'lru-cache'
 import { addressKey } from '../http/address.js'
-import type { CloseReason } from '../ops/metrics.js'
+import type { CloseReason } from '../telemetry/metrics.js'
 import { type Address, normalize } from '../ticket/address.js'
 import type { Rights } from '../ticket/rights.js'
-import type { Encoding } from './encoding.js'
+import type { Encoding } from '../wire/encoding.js'
 
 /** Where and how a socket came in. Many have it in common, and it never changes. */
 interface Entrance {

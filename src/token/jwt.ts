@@ -3,7 +3,7 @@ import { createSigner, createVerifier } from 'fast-jwt'
 import { toSeconds } from '../clock.js'
 import type { ChannelPatterns } from '../ticket/rights.js'
 import type { TokenPolicy } from './claims.js'
-import { createSecondSight } from './second-sight.js'
+import { createSecondSight } from './token-cache.js'
 import { createVerifierOn, type TokenVerifier } from './verifier.js'
 
 // The only algorithm of a symmetric secret here. Public-key tokens never meet this verifier, so there is nothing to

@@ -1,5 +1,4 @@
-import { isJsonObject } from '../json-object.js'
-import { isSessionId, isUserName } from '../protocol.js'
+import { isJsonObject, isSessionId, isUserName } from '../protocol.js'
 
 /** Ends what a user, or one login session, was given so far. */
 export interface Revocation {

@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache'
-import { isJsonObject } from '../json-object.js'
+import { isJsonObject } from '../protocol.js'
 import { checkTokenClaims, type TokenClaims, type TokenPolicy, type TokenRefusal } from './claims.js'
 
 const maxTokenLength = 4096

@@ -1,8 +1,7 @@
 import { readFile } from 'node:fs/promises'
+import { errnoOf } from '../disk/errno.js'
 import { StartupError } from '../errors.js'
-import { isJsonObject } from '../json-object.js'
-import { errnoOf } from '../ops/errno.js'
-import { isChannelPattern, isUserName } from '../protocol.js'
+import { isChannelPattern, isJsonObject, isUserName } from '../protocol.js'
 import { passwordHashFault } from './phc.js'
 import { type ChannelRights, channelPatternRule, type User, userNameRule } from './user.js'
 

@@ -1,8 +1,8 @@
 import { mkdir, realpath, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import { errnoOf } from '../ops/errno.js'
-import { withLock } from '../ops/lock.js'
-import { replaceFile, withdrawReplacements } from '../ops/replace-file.js'
+import { errnoOf } from '../disk/errno.js'
+import { withLock } from '../disk/lock.js'
+import { replaceFile, withdrawReplacements } from '../disk/replace-file.js'
 import { formatUsers, readUsersFile, type Users } from './file.js'
 import type { User } from './user.js'
 

@@ -1,7 +1,7 @@
 /** One thread of shared-limits.test.ts: takes and gives back a place of the same user, again and again. */
 import { workerData } from 'node:worker_threads'
-import { openSharedCaps, type SharedLimits } from '../../src/cluster/shared-limits.js'
-import type { ConnectionLimits } from '../../src/ops/caps.js'
+import type { ConnectionLimits } from '../../src/limits/caps.js'
+import { openSharedCaps, type SharedLimits } from '../../src/limits/shared.js'
 
 export interface CrowderStart {
   readonly shared: SharedLimits

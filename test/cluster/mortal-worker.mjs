@@ -11,4 +11,4 @@ death.onmessage = ({ data }) => {
       throw new Error('a fault in the midst of work')
     })
 }
-await import('../../src/cluster/worker.ts')
+await import('../../src/gate/worker.ts')

@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { BroadcastChannel } from 'node:worker_threads'
 import t from 'tap'
-import { createRelay, type Publication } from '../../src/cluster/relay.js'
+import { createRelay, type Publication } from '../../src/wire/relay.js'
 
 t.test('what is said to the other threads is what was published, not all that was read with it', async t => {
   const relay = createRelay('relay-test')

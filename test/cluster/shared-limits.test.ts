@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import t from 'tap'
-import { createSharedLimits, forgetThread, openSharedCaps } from '../../src/cluster/shared-limits.js'
-import type { ConnectionCaps, ConnectionLimits } from '../../src/ops/caps.js'
+import type { ConnectionCaps, ConnectionLimits } from '../../src/limits/caps.js'
+import { createSharedLimits, forgetThread, openSharedCaps } from '../../src/limits/shared.js'
 import { startThread } from '../support/thread.js'
 import type { CrowderStart } from './crowder.js'
 

@@ -107,7 +107,7 @@ t.test('a ticket of an outside minter that names no token is dated by itself', a
       TICKETGATE_CLOCK_SKEW_SECONDS: '0',
     },
   })
-  const { createIssuer } = await import('../../src/ticket/index.js')
+  const { createIssuer } = await import('../../src/library/index.js')
   const issuer = createIssuer({ key: `1:${key}`, node: 'gate-1', ttlSeconds: 60 })
   const outside = (): string => issuer.issue({ user: 'maggie', expires: nowSeconds() + 600 }).ticket
   const before = outside()

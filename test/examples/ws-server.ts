@@ -7,7 +7,7 @@ import {
   createVerifier,
   TicketError,
   type TicketHolder,
-} from '../../src/ticket/index.js'
+} from '../../src/library/index.js'
 
 const key = createBootKey()
 const issuer = createIssuer({ key })

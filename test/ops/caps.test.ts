@@ -1,5 +1,5 @@
 import t from 'tap'
-import { type ConnectionLimits, createConnectionCaps } from '../../src/ops/caps.js'
+import { type ConnectionLimits, createConnectionCaps } from '../../src/limits/caps.js'
 
 const off: ConnectionLimits = { total: 0, perUser: 0, perAddress: 0 }
 

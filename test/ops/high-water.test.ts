@@ -9,7 +9,7 @@ import {
 } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { openHighWater } from '../../src/ops/high-water.js'
+import { openHighWater } from '../../src/disk/clock-mark.js'
 import { hangNextRename, makeStale } from '../support/hung-disk.js'
 import { temporaryDirectory } from '../support/server.js'
 

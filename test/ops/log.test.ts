@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import t from 'tap'
 
-const module = new URL('../../src/ops/log.ts', import.meta.url).href
+const module = new URL('../../src/telemetry/log.ts', import.meta.url).href
 
 type Line = Readonly<Record<string, unknown>>
 

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { refusalCodes } from '../../src/errors.js'
-import { type CloseReason, createCounters, createMetrics, increment } from '../../src/ops/metrics.js'
+import { type CloseReason, createCounters, createMetrics, increment } from '../../src/telemetry/metrics.js'
 
 interface Sample {
   readonly name: string

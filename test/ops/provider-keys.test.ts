@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { gzipSync } from 'node:zlib'
 import pino from 'pino'
 import t, { type Test } from 'tap'
-import { openProviderKeys } from '../../src/ops/provider-keys.js'
+import { openProviderKeys } from '../../src/providers/provider-keys.js'
 import { type Answer, jwks, newKey, type Provider, startProvider, text } from '../support/provider.js'
 
 // The module keeps no process alive, and a provider that is gone does not either.

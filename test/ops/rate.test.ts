@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { retryAfterSeconds } from '../../src/errors.js'
-import { createRateLimiter, nextArrival, type Rate } from '../../src/ops/rate.js'
+import { createRateLimiter, nextArrival, type Rate } from '../../src/limits/rate.js'
 
 const nowMs = 1_764_000_000_123.25
 const seed = 20_260_603

@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { openRevocationFile } from '../../src/ops/revocation-file.js'
+import { openRevocationFile } from '../../src/disk/revocation-file.js'
 import type { Revocation } from '../../src/token/revocation.js'
 import { hangNextRename, makeStale } from '../support/hung-disk.js'
 import { temporaryDirectory } from '../support/server.js'

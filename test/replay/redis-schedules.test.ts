@@ -1,8 +1,8 @@
 import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
-import { redisStore } from '../../src/cluster/redis-client.js'
+import { redisStore } from '../../src/redis/client.js'
+import { createRedisReplayCache, type RedisReplayCache } from '../../src/redis/replay.js'
 import type { ClaimOutcome } from '../../src/replay/contract.js'
-import { createRedisReplayCache, type RedisReplayCache } from '../../src/replay/redis.js'
 import { nonceOf } from '../contract/replay-contract.js'
 import { startRedisWithClock } from '../support/redis.js'
 

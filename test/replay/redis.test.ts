@@ -1,9 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
-import { redisStore } from '../../src/cluster/redis-client.js'
+import { redisStore } from '../../src/redis/client.js'
+import { createRedisReplayCache, type RedisReplayCache } from '../../src/redis/replay.js'
 import type { ClaimOutcome } from '../../src/replay/contract.js'
-import { createRedisReplayCache, type RedisReplayCache } from '../../src/replay/redis.js'
 import { nonceOf, replayContract, startMs } from '../contract/replay-contract.js'
 import { startRedis, startRedisWithClock } from '../support/redis.js'
 

@@ -1,6 +1,6 @@
 import { Packr, Unpackr } from 'msgpackr'
 import t from 'tap'
-import { encodings, fanOut, type Topics } from '../../src/socket/encoding.js'
+import { encodings, fanOut, type Topics } from '../../src/wire/encoding.js'
 
 const { json, msgpack } = encodings
 const packr = new Packr({ useRecords: false, variableMapSize: true })

@@ -1,8 +1,8 @@
 import { App, us_socket_local_port } from 'uWebSockets.js'
 import t, { type Test } from 'tap'
-import { encodings } from '../../src/socket/encoding.js'
 import { createSocketTable, drainSockets } from '../../src/socket/lifecycle.js'
 import { Session, type Socket, type SocketData } from '../../src/socket/session.js'
+import { encodings } from '../../src/wire/encoding.js'
 import { type Client, open } from '../support/tclient.js'
 
 /** A uWS server that keeps a table of its sockets. The path of a socket is the second its session ends in. */

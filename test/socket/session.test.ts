@@ -1,7 +1,7 @@
 import t from 'tap'
-import { encodings } from '../../src/socket/encoding.js'
 import { addressKeyOf, type NewSession, packAddress, rightsOf, Session } from '../../src/socket/session.js'
 import type { Rights } from '../../src/ticket/rights.js'
+import { encodings } from '../../src/wire/encoding.js'
 
 t.test('rights that are the same are kept once, and no others', async t => {
   const kinds: readonly Rights[] = [

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { hasTokenInQuery, looksLikeJwt, readCarriage } from '../../src/socket/ticket-carriage.js'
+import { hasTokenInQuery, looksLikeJwt, readCarriage } from '../../src/admission/ticket-carriage.js'
 
 const jwt = 'eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJtIn0.AAAA'
 

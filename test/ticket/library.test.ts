@@ -6,7 +6,6 @@ import t from 'tap'
 import { clock as processClock } from '../../src/clock.js'
 import { parseAddress } from '../../src/http/address.js'
 import { problemBody, problemType } from '../../src/http/problem.js'
-import { isInPrefix, prefixOf } from '../../src/ticket/address.js'
 import {
   createBootKey,
   createIssuer,
@@ -19,7 +18,8 @@ import {
   type ReplayCache,
   TicketError,
   type VerifierOptions,
-} from '../../src/ticket/index.js'
+} from '../../src/library/index.js'
+import { isInPrefix, prefixOf } from '../../src/ticket/address.js'
 import { isInNetwork, packNetwork } from '../../src/ticket/network.js'
 import type { Vector, Vectors } from './make-vectors.js'
 

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import t from 'tap'
-import { createSecondSight } from '../../src/token/second-sight.js'
+import { createSecondSight } from '../../src/token/token-cache.js'
 
 t.test('a token is known from the second time on', async t => {
   const isKnown = createSecondSight()

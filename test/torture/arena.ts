@@ -95,7 +95,7 @@ export function createRandom(seed: number): (limit: number) => number {
 
 const leaseMs = 500
 
-/** As src/ops/high-water.ts has it: a gate is born no earlier than the mark that its last life left. */
+/** As src/disk/clock-mark.ts has it: a gate is born no earlier than the mark that its last life left. */
 export function bear(marks: BigInt64Array, gate: number, nowMs: number): number {
   const bornAtMs = Math.max(Math.ceil(nowMs), Number(Atomics.load(marks, gate)))
   renew(marks, gate, nowMs)

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import t from 'tap'
-import { runUserCommand } from '../../src/users/commands.js'
+import { runUserCommand } from '../../src/cli/user.js'
 import { createPasswordHasher } from '../../src/users/password.js'
 import { openUserStore } from '../../src/users/store.js'
 
@@ -199,7 +199,7 @@ t.test('on a terminal the password is asked for twice, unseen', { skip: noTermin
 /** Runs a command on a pseudo terminal and types one answer at each question. */
 async function onTerminal(usersFile: string, args: string[], answers: readonly string[]) {
   const program = `
-    import { runUserCommand } from ${JSON.stringify(new URL('../../src/users/commands.ts', import.meta.url))}
+    import { runUserCommand } from ${JSON.stringify(new URL('../../src/cli/user.ts', import.meta.url))}
     const [usersFile, ...args] = process.argv.slice(1)
     process.exitCode = await runUserCommand(args,
       { usersFile, stdin: process.stdin, stdout: process.stdout, stderr: process.stderr })`

@@ -18,7 +18,7 @@ import {
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
-import { withLock } from '../../src/ops/lock.js'
+import { withLock } from '../../src/disk/lock.js'
 import { openUserStore, updateUsers } from '../../src/users/store.js'
 import type { User } from '../../src/users/user.js'
 import { hangNextRename, makeStale } from '../support/hung-disk.js'

@@ -1,0 +1,275 @@
+import {
+  addressBits,
+  bearerKey,
+  choice,
+  host,
+  integer,
+  jwksUrl,
+  type Kind,
+  line,
+  list,
+  network,
+  nodeName,
+  origin,
+  path,
+  publicUrl,
+  rate,
+  readableFile,
+  redisUrl,
+  signingSecret,
+  ticketKeysText,
+} from './value-types.js'
+
+export interface Definition {
+  readonly kind: Kind<unknown>
+  readonly meaning: string
+  /** The default, as an operator would write it. */
+  readonly default?: string
+  /** Says in words what `resolveConfig` works out when nothing is given. */
+  readonly computed?: string
+  /** Not taken from the command line, since arguments are visible in process lists. */
+  readonly secret?: true
+  /** The command that mends a missing or unfit value. */
+  readonly mending?: string
+  /** A second variable, which counts where the first is not set. */
+  readonly alias?: string
+}
+
+const port = integer(0, 65_535)
+const cap = integer(0, 16_000_000, 'connections')
+const bytes = (max: number): Kind<number> => integer(1024, max, 'bytes')
+
+/**
+ * Every option, once. The name of a property gives the variable (`TICKETGATE_TICKET_TTL_SECONDS`) and the flag
+ * (`--ticket-ttl-seconds`). An option with neither `default` nor `computed` is undefined when it is not given.
+ */
+export const schema = {
+  host: { kind: host, default: '127.0.0.1', meaning: 'Where the public listener listens' },
+  port: {
+    kind: port,
+    default: '8080',
+    alias: 'PORT',
+    meaning: 'Port of the public listener; 0 takes any free one. PORT counts where this is not set',
+  },
+  stateDir: {
+    kind: path,
+    default: '.ticketgate',
+    meaning: 'Directory of what is kept: users, revocations and, for outside minters, the mark of the clock',
+  },
+  console: {
+    kind: choice('on', 'off'),
+    computed: 'on in development, off in production',
+    meaning: 'The page at / that walks through the flow, and its figures',
+  },
+  tlsCertFile: { kind: readableFile, meaning: 'TLS certificate chain of the public listener, PEM' },
+  tlsKeyFile: { kind: readableFile, meaning: 'Private key of that certificate, PEM, without passphrase' },
+  adminHost: { kind: host, default: '127.0.0.1', meaning: 'Where the admin listener listens' },
+  adminPort: { kind: port, default: '8081', meaning: 'Port of the admin listener; 0 takes any free one' },
+  adminKey: {
+    kind: bearerKey,
+    secret: true,
+    mending: 'export TICKETGATE_ADMIN_KEY="$(openssl rand -hex 24)"',
+    meaning:
+      'Bearer token of the admin listener. Demanded in production, where it may not be one of few different characters, and off loopback',
+  },
+  publicUrl: {
+    kind: publicUrl,
+    meaning:
+      'Where browsers reach this server; the url in a ticket reply is built on it. Without it: the Host header in development, none in production',
+  },
+  jwtSecret: {
+    kind: signingSecret,
+    secret: true,
+    mending: 'export TICKETGATE_JWT_SECRET="$(openssl rand -base64 48)"',
+    computed: 'random per start in development; demanded in production',
+    meaning: 'Secret that signs tokens (HS256); in production not one of few different characters',
+  },
+  jwtSecretFile: {
+    kind: path,
+    meaning: 'File that holds that secret instead; a newline at its end does not count',
+  },
+  jwksUrl: {
+    kind: jwksUrl,
+    meaning:
+      'Keys of an identity provider (a JWK set). Its tokens are then the only good ones: no login here, no token secret',
+  },
+  jwtIssuer: {
+    kind: line,
+    meaning:
+      'Put into tokens as iss, and demanded of tokens presented. Demanded in production with an identity provider',
+  },
+  jwtAudience: {
+    kind: line,
+    meaning:
+      'Put into tokens as aud, and demanded of tokens presented. Demanded in production with an identity provider',
+  },
+  tokenTtlSeconds: {
+    kind: integer(1, 31_536_000, 'seconds'),
+    computed: '900, or the longest allowed if that is less',
+    meaning: 'Lifetime of a token issued here',
+  },
+  tokenMaxTtlSeconds: {
+    kind: integer(1, 31_536_000, 'seconds'),
+    default: '86400',
+    meaning: 'Longest lifetime that a token may have, whoever issued it',
+  },
+  ticketKeys: {
+    kind: ticketKeysText,
+    secret: true,
+    mending: 'ticketgate key new',
+    meaning:
+      'Keys of outside minters, by id; this server signs its own tickets with a key of its own, or with the first of these where the replay cache is in Redis',
+  },
+  ticketKeysFile: {
+    kind: path,
+    meaning: 'File that holds those keys instead; read again when it changes, and on SIGHUP',
+  },
+  node: {
+    kind: nodeName,
+    meaning:
+      'Name of this gate, which its tickets carry. Demanded with ticket keys, unless the replay cache is in Redis',
+  },
+  clockSkewSeconds: {
+    kind: integer(0, 300, 'seconds'),
+    default: '5',
+    meaning:
+      'How far the clocks of outside minters and of an identity provider, and for tickets those of nodes on one Redis, may be off',
+  },
+  ticketTtlSeconds: { kind: integer(1, 3600, 'seconds'), default: '10', meaning: 'Lifetime of a ticket' },
+  origins: {
+    kind: list('origins, as https://example.com', origin),
+    default: '',
+    meaning: 'Origins that may connect. Without a list: the same origin and, in development, localhost',
+  },
+  bind: {
+    kind: list('origin, address', choice('origin', 'address').parse),
+    default: '',
+    meaning: 'What a ticket is tied to beyond its channel',
+  },
+  bindAddressBits: {
+    kind: addressBits,
+    default: '32,64',
+    meaning: 'How much of an address a ticket is tied to',
+  },
+  trustedProxies: {
+    kind: list('CIDRs or addresses', network),
+    default: '',
+    meaning: 'Proxies whose X-Forwarded-For, -Proto and -Host count',
+  },
+  usersFile: {
+    kind: path,
+    computed: 'users.json in the state directory',
+    meaning: 'The users and their hashes',
+  },
+  replay: {
+    kind: choice('memory', 'shared', 'redis'),
+    computed: 'memory; shared with more than one thread',
+    meaning:
+      'Where spent tickets are remembered: by one thread, by all threads of the process, or in Redis, for all gates',
+  },
+  replayCapacity: {
+    kind: integer(100, 16_000_000, 'tickets'),
+    default: '1000000',
+    meaning:
+      'How many spent tickets are remembered at once; at least ticket rate × ticket lifetime. Redis has its own limit',
+  },
+  redisUrl: {
+    kind: redisUrl,
+    secret: true,
+    meaning:
+      'Redis or Valkey: carries messages between gates, and what was spent where the replay cache is there',
+  },
+  threads: {
+    kind: integer(1, 64, 'threads'),
+    default: '1',
+    meaning:
+      'Threads that serve the public port; more than one use the shared replay cache, or that in Redis',
+  },
+  maxConnections: {
+    kind: cap,
+    computed: 'what the file-descriptor limit allows',
+    meaning: 'Sockets open at once; 0 sets no cap',
+  },
+  maxConnectionsPerUser: { kind: cap, default: '0', meaning: 'Sockets of one user; 0 sets no cap' },
+  maxConnectionsPerAddress: { kind: cap, default: '0', meaning: 'Sockets from one address; 0 sets no cap' },
+  messageRate: {
+    kind: rate,
+    default: '100/1',
+    meaning: 'Messages from one socket; at once, twice the count',
+  },
+  loginRate: { kind: rate, default: '10/60', meaning: 'Logins from one address; the count may come at once' },
+  ticketRate: { kind: rate, default: '60/60', meaning: 'Tickets for one user; the count may come at once' },
+  maxMessageBytes: { kind: bytes(16_777_216), default: '16384', meaning: 'Largest message from a client' },
+  maxBackpressureBytes: {
+    kind: bytes(1_073_741_824),
+    computed: '65536, or the largest message if that is more',
+    meaning: 'What may wait for a slow reader before it is dropped',
+  },
+  compression: {
+    kind: choice('off', 'shared', 'dedicated'),
+    default: 'off',
+    meaning:
+      'permessage-deflate: shared costs no memory and packs each message by itself; dedicated 4 KB a socket and packs better. Each subscriber costs the work anew',
+  },
+  firstMessageSeconds: {
+    kind: integer(0, 60, 'seconds'),
+    default: '0',
+    meaning:
+      'First-message auth: how long a socket without a ticket may stay silent before it says who it is; 0 = off: no such sockets',
+  },
+  verify: {
+    kind: choice('on', 'off'),
+    default: 'off',
+    meaning: 'Whether /verify accepts tickets for another WebSocket server, when a proxy asks',
+  },
+  drainSeconds: {
+    kind: integer(1, 3600, 'seconds'),
+    default: '30',
+    meaning: 'Time from SIGTERM to exit, in which sockets are closed in batches',
+  },
+  logLevel: {
+    kind: choice('trace', 'debug', 'info', 'warn', 'error', 'fatal'),
+    default: 'info',
+    meaning: 'The least severe level that is logged',
+  },
+} as const satisfies Readonly<Record<string, Definition>>
+
+type Schema = typeof schema
+export type Property = keyof Schema
+type Parsed<P extends Property> = Schema[P]['kind'] extends Kind<infer T> ? T : never
+type HasDefault<P extends Property> = Schema[P] extends { readonly default: string } ? true : false
+type IsComputed<P extends Property> = Schema[P] extends { readonly computed: string } ? true : false
+
+/** What was given, or else the default. */
+export type Values = {
+  readonly [P in Property]: HasDefault<P> extends true ? Parsed<P> : Parsed<P> | undefined
+}
+
+type Resolved = {
+  readonly [P in Exclude<Property, 'jwtSecretFile'>]: IsComputed<P> extends true ? Parsed<P> : Values[P]
+}
+
+/** Every option, resolved. Rates are undefined when off; a cap of 0 is none. */
+export interface Config extends Resolved {
+  /** `NODE_ENV` is `production`. */
+  readonly production: boolean
+}
+
+type Textual<T> = T extends string ? T : T | string
+
+/**
+ * Options as `createGate` takes them. Each may also be text, as in the environment: `origins: ['https://a.example']` or
+ * `'https://a.example'`, `loginRate: { count: 10, seconds: 60 }`, `'10/60'` or `'off'`.
+ */
+export type GateOptions = { readonly [P in Property]?: Textual<NonNullable<Parsed<P>>> | undefined }
+
+export const properties = Object.keys(schema) as Property[]
+export const definition = (property: Property): Definition => schema[property]
+
+/** How the names of all variables begin. */
+export const prefix = 'TICKETGATE_'
+export const upperSnake = (name: string): string =>
+  name.replace(/[A-Z]/g, letter => `_${letter}`).toUpperCase()
+export const variableOf = (property: string): string => prefix + upperSnake(property)
+export const flagOf = (property: string): string =>
+  `--${upperSnake(property).toLowerCase().replaceAll('_', '-')}`

@@ -1,0 +1,298 @@
+import { readFileSync } from 'node:fs'
+import { isIP } from 'node:net'
+import ipaddr from 'ipaddr.js'
+import type { Rate } from '../limits/rate.js'
+import { isNodeName } from '../ticket/codec.js'
+
+/** The kinds of values that options have, and how each is read from text. */
+
+/** What is wrong with a value and how to mend it. The caller puts the option's name before it. */
+export class Unfit extends Error {}
+
+/** Keeps what does not fit as a problem of the option; any other error is a fault of ours and goes on. */
+export function reportUnfit(error: unknown, label: string, problems: string[], mending?: string): void {
+  if (!(error instanceof Unfit)) throw error
+  problems.push(`${label}: ${error.message}${mending === undefined ? '' : `. Make one: ${mending}`}`)
+}
+
+export interface Kind<T> {
+  /** What `--help` shows after the flag. */
+  readonly placeholder: string
+  /** The values there are: range and unit. */
+  readonly values: string
+  /** The text of a value that `createGate` takes in another form; undefined when it is of a wrong type. */
+  readonly textOf?: (value: unknown) => string | undefined
+  /** Throws {@link Unfit}. */
+  readonly parse: (text: string) => T
+}
+
+/** For messages. What stands before an `@` may be a password (`https://user:password@host`), so it is left out. */
+const quote = (text: string): string => {
+  const shown = text.replace(/^.*@/s, '…@')
+  return JSON.stringify(shown.length > 80 ? `${shown.slice(0, 80)}…` : shown)
+}
+
+const record = (value: unknown): Readonly<Record<string, unknown>> =>
+  typeof value === 'object' && value !== null ? { ...value } : {}
+
+const unit = (name: string): string => (name === '' ? '' : ` ${name}`)
+
+export function integer(min: number, max: number, unitName = ''): Kind<number> {
+  const values = `${min} to ${max}${unit(unitName)}`
+  return {
+    placeholder: 'N',
+    values,
+    textOf: value => (typeof value === 'number' ? String(value) : undefined),
+    parse(text) {
+      if (!/^(0|-?[1-9]\d*)$/.test(text))
+        throw new Unfit(`${quote(text)} is not a whole number: give ${values}`)
+      const number = Number(text)
+      if (number < min || number > max) throw new Unfit(`${quote(text)} is out of range: give ${values}`)
+      return number
+    },
+  }
+}
+
+export const choice = <const T extends string>(...choices: readonly T[]): Kind<T> => ({
+  placeholder: 'NAME',
+  values: choices.join(', '),
+  parse(text) {
+    const found = choices.find(name => name === text)
+    if (found === undefined) throw new Unfit(`${quote(text)} is none of ${choices.join(', ')}`)
+    return found
+  },
+})
+
+/** Comma-separated, without repetitions; spaces around entries do not count. */
+export const list = <T extends string>(
+  entries: string,
+  parseEntry: (text: string) => T,
+): Kind<readonly T[]> => ({
+  placeholder: 'LIST',
+  values: `comma list of ${entries}`,
+  textOf: value =>
+    Array.isArray(value) && value.every(entry => typeof entry === 'string') ? value.join() : undefined,
+  parse(text) {
+    const parts = text.split(',').map(part => part.trim())
+    return [...new Set(parts.filter(part => part !== '').map(parseEntry))]
+  },
+})
+
+/** `COUNT/SECONDS`; `off` is undefined. */
+export const rate: Kind<Rate | undefined> = {
+  placeholder: 'RATE',
+  values: 'COUNT/SECONDS (1 to 1000000, 1 to 86400), or off',
+  textOf(value) {
+    const { count, seconds } = record(value)
+    return typeof count === 'number' && typeof seconds === 'number' ? `${count}/${seconds}` : undefined
+  },
+  parse(text) {
+    if (text === 'off') return undefined
+    const [count = '', seconds = '', ...rest] = text.split('/')
+    if (![count, seconds].every(part => /^[1-9]\d*$/.test(part)) || rest.length > 0)
+      throw new Unfit(`${quote(text)} is not a rate: give COUNT/SECONDS, such as 10/60, or off`)
+    if (Number(count) > 1_000_000 || Number(seconds) > 86_400)
+      throw new Unfit(`${quote(text)} is out of range: COUNT is at most 1000000, SECONDS at most 86400`)
+    return { count: Number(count), seconds: Number(seconds) }
+  },
+}
+
+export interface AddressBits {
+  readonly v4: number
+  readonly v6: number
+}
+
+const bitsV4 = { min: 8, max: 32 }
+// More than 32, since the length in bits is what tells an IPv6 prefix from an IPv4 one in a ticket.
+const bitsV6 = { min: 33, max: 128 }
+
+export const addressBits: Kind<AddressBits> = {
+  placeholder: 'V4,V6',
+  values: `IPv4 bits, IPv6 bits (${bitsV4.min} to ${bitsV4.max}, ${bitsV6.min} to ${bitsV6.max})`,
+  textOf(value) {
+    const { v4, v6 } = record(value)
+    return typeof v4 === 'number' && typeof v6 === 'number' ? `${v4},${v6}` : undefined
+  },
+  parse(text) {
+    const [v4 = Number.NaN, v6 = Number.NaN, ...rest] = text
+      .split(',')
+      .map(part => (/^\s*\d+\s*$/.test(part) ? Number(part) : Number.NaN))
+    const fits = v4 >= bitsV4.min && v4 <= bitsV4.max && v6 >= bitsV6.min && v6 <= bitsV6.max
+    if (!fits || rest.length > 0)
+      throw new Unfit(
+        `${quote(text)} is not a pair of prefix lengths: give IPv4 bits (${bitsV4.min} to ${bitsV4.max}), a comma, IPv6 bits (${bitsV6.min} to ${bitsV6.max}), such as 32,64`,
+      )
+    return { v4, v6 }
+  },
+}
+
+/** One line without control characters, at most 256 characters. */
+export const line: Kind<string> = {
+  placeholder: 'TEXT',
+  values: 'text',
+  parse(text) {
+    if (/\p{Cc}/u.test(text) || text.length > 256)
+      throw new Unfit('is too long or has control characters: give one line of at most 256 characters')
+    return text
+  },
+}
+
+export const path: Kind<string> = {
+  placeholder: 'PATH',
+  values: 'path',
+  parse(text) {
+    if (text.includes('\0')) throw new Unfit('has a zero byte: give a path')
+    return text
+  },
+}
+
+/** The bytes of a file. Throws {@link Unfit} with the path and the system's reason. */
+export function readFile(file: string): Buffer {
+  try {
+    return readFileSync(file)
+  } catch (error) {
+    const reason = error instanceof Error ? error.message.replace(/, \w+( '.*')?$/s, '') : 'unknown error'
+    throw new Unfit(`cannot read ${file} (${reason}): give the path of a file that this user may read`)
+  }
+}
+
+export const readableFile: Kind<string> = {
+  ...path,
+  values: 'path of a readable file',
+  parse(text) {
+    readFile(path.parse(text))
+    return text
+  },
+}
+
+const hostNamePattern =
+  /^(?=.{1,253}$)([A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?\.)*[A-Za-z_]([A-Za-z0-9_-]*[A-Za-z0-9_])?$/
+
+export const host: Kind<string> = {
+  placeholder: 'HOST',
+  values: 'address or host name',
+  parse(text) {
+    if (isIP(text) === 0 && !hostNamePattern.test(text))
+      throw new Unfit(
+        `${quote(text)} is no address and no host name: give one such as 127.0.0.1, or 0.0.0.0 for all interfaces, without port or brackets`,
+      )
+    return text
+  },
+}
+
+/** Whether a listener on this host is out of reach for other machines. */
+export const isLoopback = (name: string): boolean =>
+  name === 'localhost' || (isIP(name) !== 0 && ipaddr.process(name).range() === 'loopback')
+
+const isHttp = (url: URL): boolean => /^https?:$/.test(url.protocol)
+
+/** Answers the URL without a slash at its end, for paths to be put after it. The value is never quoted: it may hold a password. */
+export const publicUrl: Kind<string> = {
+  placeholder: 'URL',
+  values: 'http or https URL',
+  parse(text) {
+    const url = URL.canParse(text) ? new URL(text) : undefined
+    if (url === undefined || !isHttp(url))
+      throw new Unfit('is no http or https URL: give one such as https://example.com')
+    if (/[?#]/.test(text) || url.username !== '' || url.password !== '')
+      throw new Unfit('has a query, fragment, user or password: give scheme, host, port and path only')
+    return url.href.replace(/\/+$/, '')
+  },
+}
+
+/** Where an identity provider has its keys. Who could change them on the way could sign tokens for anybody. */
+export const jwksUrl: Kind<string> = {
+  placeholder: 'URL',
+  values: 'https URL; http on loopback',
+  parse(text) {
+    const url = URL.canParse(text) ? new URL(text) : undefined
+    if (url === undefined || !isHttp(url))
+      throw new Unfit('is no https URL: give one such as https://id.example.com/.well-known/jwks.json')
+    if (url.username !== '' || url.password !== '' || url.hash !== '')
+      throw new Unfit('has a fragment, user or password: give the URL without')
+    if (url.protocol === 'http:' && !isLoopback(url.hostname.replace(/^\[|\]$/g, '')))
+      throw new Unfit('is not encrypted, and not on loopback: give an https URL')
+    return url.href
+  },
+}
+
+/** Never quoted: it may hold a password. */
+export const redisUrl: Kind<string> = {
+  placeholder: 'URL',
+  values: 'redis or rediss URL',
+  parse(text) {
+    const url = URL.canParse(text) ? new URL(text) : undefined
+    if (url === undefined || !/^rediss?:$/.test(url.protocol) || url.hostname === '')
+      throw new Unfit('is no redis or rediss URL: give one such as redis://127.0.0.1:6379/0')
+    if (!/^(\/\d{0,4})?$/.test(url.pathname) || /[?#]/.test(text))
+      throw new Unfit(
+        'has a path, query or fragment: give host, port and, as the path, the number of the database',
+      )
+    return text
+  },
+}
+
+/** An origin exactly as browsers serialise it (HTML, section 7.1.1), since matching is exact. */
+export function origin(text: string): string {
+  const full = text.includes('://') ? text : `https://${text}`
+  const url = URL.canParse(full) ? new URL(full) : undefined
+  if (text.includes('*'))
+    throw new Unfit(`${quote(text)} has a wildcard, and there are none: list each origin`)
+  if (text === 'null' || url === undefined || !isHttp(url))
+    throw new Unfit(`${quote(text)} is no http or https origin: write it as https://example.com`)
+  if (url.origin !== text)
+    throw new Unfit(`${quote(text)} is not spelt as browsers send it: write ${url.origin}`)
+  return text
+}
+
+/** A CIDR or a single address. */
+export function network(text: string): string {
+  const [address = '', bits] = text.split('/')
+  if (isIP(address) === 0 || (bits !== undefined && !ipaddr.isValidCIDR(text)))
+    throw new Unfit(`${quote(text)} is no network: write it as 10.0.0.0/8, 2001:db8::/32 or a single address`)
+  return text
+}
+
+const distinctAtLeast = 8
+
+/** Whether a secret is long enough and still guessable, such as one character over and over. */
+export const isWeak = (secret: string): boolean => new Set(secret).size < distinctAtLeast
+
+/** The secret of HS256 (RFC 7518 section 3.2: as long as the hash, or longer). Its UTF-8 bytes are the key. */
+export const signingSecret: Kind<string> = {
+  placeholder: 'TEXT',
+  values: 'text of 32 bytes or more',
+  parse(text) {
+    if (Buffer.byteLength(text) < 32) throw new Unfit('is shorter than 32 bytes')
+    return text
+  },
+}
+
+/** Sent as a bearer token, so of visible ASCII characters only. */
+export const bearerKey: Kind<string> = {
+  placeholder: 'TEXT',
+  values: 'text of 16 characters or more',
+  parse(text) {
+    if (text.length < 16) throw new Unfit('is shorter than 16 characters')
+    if (!/^[!-~]+$/.test(text))
+      throw new Unfit('has characters that no header carries: use visible ASCII without spaces')
+    return text
+  },
+}
+
+/** The text of configured ticket keys. What it says can only be judged beside the node and the token secret. */
+export const ticketKeysText: Kind<string> = {
+  placeholder: 'KEYS',
+  values: 'id:base64url[,id:base64url…]',
+  parse: text => text,
+}
+
+/** Goes into tickets and balancer rules. */
+export const nodeName: Kind<string> = {
+  placeholder: 'NAME',
+  values: '1 to 32 of a-z 0-9 -',
+  parse(text) {
+    if (!isNodeName(text)) throw new Unfit(`${quote(text)} is no node name: give 1 to 32 of a-z 0-9 -`)
+    return text
+  },
+}

@@ -1,0 +1,115 @@
+import {
+  LIBUS_LISTEN_EXCLUSIVE_PORT,
+  type TemplatedApp,
+  type us_listen_socket,
+  us_listen_socket_close,
+  us_socket_local_port,
+} from 'uWebSockets.js'
+import { createConnection, createServer } from 'node:net'
+import { setTimeout as delay } from 'node:timers/promises'
+import { errnoOf } from '../disk/errno.js'
+import { StartupError } from '../errors.js'
+import type { Log } from '../telemetry/log.js'
+
+// uWS.js takes these four arguments; its types know only three.
+declare module 'uWebSockets.js' {
+  interface TemplatedApp {
+    listen(
+      host: RecognizedString,
+      port: number,
+      options: number,
+      callback: (listenSocket: us_listen_socket | false) => void,
+    ): TemplatedApp
+  }
+  const LIBUS_LISTEN_EXCLUSIVE_PORT: number
+}
+
+export interface Listener {
+  readonly port: number
+  /** Takes no more connections. */
+  close(): void
+}
+
+/** Whether other sockets may listen on the same port: those of the threads of one process may. */
+export type PortSharing = 'exclusive' | 'threads'
+
+export interface ListenOptions {
+  readonly host: string
+  readonly port: number
+  readonly sharing: PortSharing
+  /** Names the port to the operator. */
+  readonly variable: string
+  readonly log: Log
+}
+
+// The kernel keeps ends of broken and closed connections for a minute each (tcp(7): FIN-WAIT-2, TIME-WAIT). Where the
+// port was one that it had chosen (port 0), it lets nobody listen there meanwhile: uWS had not asked for it with SO_REUSEADDR.
+const releaseMs = 125_000
+const retryMs = 200
+
+/**
+ * Listens; `exclusive` = alone: without the option, a second process could share the port unnoticed (SO_REUSEPORT), each of the two
+ * with its own memory of spent tickets. A port on which nobody listens, but which the kernel has not released yet since an
+ * earlier process was killed or stopped, is waited for.
+ * @throws StartupError `port_unavailable`
+ */
+export async function listen(
+  app: TemplatedApp,
+  { host, port, sharing, variable, log }: ListenOptions,
+): Promise<Listener> {
+  const attempt = (): Promise<us_listen_socket | false> =>
+    new Promise(resolve => {
+      app.listen(host, port, sharing === 'exclusive' ? LIBUS_LISTEN_EXCLUSIVE_PORT : 0, resolve)
+    })
+  let socket = await attempt()
+  const deadlineMs = performance.now() + releaseMs
+  if (socket === false && (await isLeftOver(host, port))) {
+    log.warn({ port }, 'the kernel has not released the port yet since it was used last; waiting for it')
+    while (socket === false && performance.now() < deadlineMs && (await isLeftOver(host, port))) {
+      await delay(retryMs)
+      socket = await attempt()
+    }
+  }
+  if (socket === false)
+    throw new StartupError(
+      'port_unavailable',
+      `cannot listen on ${host} port ${port}: it is in use, or not ours to take, or ${host} is no address of this machine. Stop what uses it, or set ${variable} or ${variable.replace('_PORT', '_HOST')}.`,
+    )
+  let open: us_listen_socket | false = socket
+  return {
+    port: us_socket_local_port(socket),
+    close() {
+      // uWS frees it: a second time would end the process.
+      if (open !== false) us_listen_socket_close(open)
+      open = false
+    },
+  }
+}
+
+/** Whether a port is in use, though nobody listens on it. */
+async function isLeftOver(host: string, port: number): Promise<boolean> {
+  const probe = createServer()
+  const code = await new Promise<string | undefined>(resolve => {
+    probe.once('error', error => resolve(errnoOf(error))).listen(port, host, () => resolve(undefined))
+  })
+  probe.close()
+  if (code !== 'EADDRINUSE') return code === undefined
+  // Who listens on an address of IPv4 is in the way of `::`, but not to be reached there.
+  const hosts = host === '::' ? ['::1', '127.0.0.1'] : [host]
+  const refusals = await Promise.all(hosts.map(each => refusalOf(port, each)))
+  return refusals.every(refusal => refusal === 'ECONNREFUSED')
+}
+
+/** Why nobody answers on a port, or undefined when somebody does. */
+async function refusalOf(port: number, host: string): Promise<string | undefined> {
+  const client = createConnection(port, host)
+  const refusal = await new Promise<string | undefined>(resolve => {
+    client.once('error', error => resolve(errnoOf(error))).once('connect', () => resolve(undefined))
+  })
+  client.destroy()
+  return refusal
+}
+
+/** The URL of what listens on a host and port. */
+export const urlOf = (scheme: 'http' | 'https', host: string, port: number): string =>
+  `${scheme}://${host.includes(':') ? `[${host}]` : host}:${port}`

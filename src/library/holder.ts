@@ -1,0 +1,97 @@
+import { isChannelName, isSessionId, isUserName } from '../protocol.js'
+import type { TicketClaims } from '../ticket/claims.js'
+import { type AddressLike, packNetwork } from '../ticket/network.js'
+import { isChannelPatterns } from '../ticket/rights.js'
+import { demand, demandMembers } from './misuse.js'
+
+/** What a ticket says of its holder. A member left out, or undefined, means: no such restriction. */
+export interface TicketHolder {
+  /** Who it is: 1 to 256 bytes without control characters. */
+  readonly user: string
+  /** When the authority behind the ticket ends, Unix seconds: the socket must be closed then. */
+  readonly expires: number
+  /** When that authority was given, such as the `iat` of a token, Unix seconds: for revocation. */
+  readonly issued?: number | undefined
+  /** The login session: 1 to 64 of `A-Z a-z 0-9 . _ ~ : @ -`. */
+  readonly session?: string | undefined
+  /** The one channel it opens: 0 to 128 of `A-Z a-z 0-9 . _ ~ : @ -`. */
+  readonly channel?: string | undefined
+  /** Channels it may publish to: names, or beginnings of names followed by `*`. None at all when empty. */
+  readonly publish?: readonly string[] | undefined
+  /** Channels it may subscribe to, likewise. */
+  readonly subscribe?: readonly string[] | undefined
+}
+
+/** What a ticket is to say, and where it may be presented from. */
+export interface NewTicket extends TicketHolder {
+  /** The one origin it may be presented from, as browsers write it: `https://app.example.com`. */
+  readonly origin?: string | undefined
+  /**
+   * The network it may be presented from: a CIDR (`203.0.113.0/24`; IPv6 from /33), or an address, of which then IPv4
+   * counts whole and of IPv6 the /64.
+   */
+  readonly address?: AddressLike | undefined
+}
+
+const isText = (value: unknown): value is string => typeof value === 'string'
+
+// More would mean milliseconds.
+const isSeconds = (value: unknown): boolean =>
+  Number.isInteger(value) && Number(value) >= 0 && Number(value) < 2 ** 32
+
+const isOrigin = (value: unknown): boolean =>
+  isText(value) && value !== 'null' && URL.canParse(value) && new URL(value).origin === value
+
+const rules = {
+  user: [value => isText(value) && isUserName(value), '1 to 256 bytes of text without control characters'],
+  expires: [isSeconds, 'in whole Unix seconds'],
+  issued: [isSeconds, 'in whole Unix seconds'],
+  session: [value => isText(value) && isSessionId(value), '1 to 64 of A-Z a-z 0-9 . _ ~ : @ -'],
+  channel: [value => isText(value) && isChannelName(value), '0 to 128 of A-Z a-z 0-9 . _ ~ : @ -'],
+  publish: [isChannelPatterns, 'a list of channel names, or beginnings of them and a *'],
+  subscribe: [isChannelPatterns, 'a list of channel names, or beginnings of them and a *'],
+  origin: [isOrigin, 'an origin as browsers write it, such as https://app.example.com'],
+  address: [value => packNetwork(value) !== undefined, 'an address, or a CIDR (IPv6: /33 to /128)'],
+} as const satisfies Record<
+  keyof NewTicket,
+  readonly [holds: (value: unknown) => boolean, expectation: string]
+>
+
+const names = Object.keys(rules)
+
+/**
+ * The claims of a ticket.
+ * @throws TypeError that names the member which is missing, unknown or wrong
+ */
+export function claimsOf(ticket: NewTicket): TicketClaims {
+  demandMembers(ticket, 'claims', names)
+  for (const name of names as (keyof NewTicket)[]) {
+    const [holds, expectation] = rules[name]
+    const isDemanded = name === 'user' || name === 'expires'
+    demand((!isDemanded && ticket[name] === undefined) || holds(ticket[name]), `claims.${name}`, expectation)
+  }
+  const { user, expires, issued, session, channel, publish, subscribe, origin } = ticket
+  const address = ticket.address === undefined ? undefined : packNetwork(ticket.address)
+  return {
+    user,
+    sessionEndsAtSeconds: expires,
+    ...(issued === undefined ? {} : { tokenIssuedAtSeconds: issued }),
+    ...(session === undefined ? {} : { session }),
+    ...(channel === undefined ? {} : { channel }),
+    ...(publish === undefined ? {} : { publish }),
+    ...(subscribe === undefined ? {} : { subscribe }),
+    ...(origin === undefined ? {} : { origin }),
+    ...(address === undefined ? {} : { address }),
+  }
+}
+
+/** The holder of a ticket whose claims these are. */
+export const holderOf = (claims: TicketClaims): TicketHolder => ({
+  user: claims.user,
+  expires: claims.sessionEndsAtSeconds,
+  ...(claims.tokenIssuedAtSeconds === undefined ? {} : { issued: claims.tokenIssuedAtSeconds }),
+  ...(claims.session === undefined ? {} : { session: claims.session }),
+  ...(claims.channel === undefined ? {} : { channel: claims.channel }),
+  ...(claims.publish === undefined ? {} : { publish: claims.publish }),
+  ...(claims.subscribe === undefined ? {} : { subscribe: claims.subscribe }),
+})

@@ -1,0 +1,99 @@
+import type { Config } from '../config/schema.js'
+
+/**
+ * How many sockets of a gate, over all its threads, may be open without having said whose they are. They are counted apart
+ * from all others, save by their address.
+ */
+export const maxUnidentified = 256
+
+/** How many connections may be open; 0 = no cap. */
+export interface ConnectionLimits {
+  readonly total: number
+  readonly perUser: number
+  readonly perAddress: number
+}
+
+/** The limits that were configured. */
+export const connectionLimits = (
+  config: Pick<Config, 'maxConnections' | 'maxConnectionsPerUser' | 'maxConnectionsPerAddress'>,
+): ConnectionLimits => ({
+  total: config.maxConnections,
+  perUser: config.maxConnectionsPerUser,
+  perAddress: config.maxConnectionsPerAddress,
+})
+
+/** Counts open connections against their caps. A cap that is off costs nothing. */
+export interface ConnectionCaps {
+  readonly open: number
+  /** Counts one more in, unless that is too many of this user or address, or in all. */
+  enter(user: string, address: string): boolean
+  /** Counts one out that was counted in. */
+  leave(user: string, address: string): void
+  /** Counts by its address alone one whose user is not known yet, unless that is too many of this address. */
+  enterUnknown(address: string): boolean
+  /** Counts one out that was counted by its address alone. */
+  leaveUnknown(address: string): void
+  /**
+   * Counts in one that was counted by its address alone, unless that is too many of this user, or in all: then it stays as
+   * it was.
+   */
+  identify(user: string): boolean
+}
+
+export function createConnectionCaps(limits: ConnectionLimits): ConnectionCaps {
+  const users = createTally(limits.perUser)
+  const addresses = createTally(limits.perAddress)
+  let open = 0
+
+  function identify(user: string): boolean {
+    if (limits.total > 0 && open >= limits.total) return false
+    if (users.isReached(user)) return false
+    open++
+    users.add(user)
+    return true
+  }
+
+  return {
+    get open() {
+      return open
+    },
+    enter(user, address) {
+      if (addresses.isReached(address) || !identify(user)) return false
+      addresses.add(address)
+      return true
+    },
+    leave(user, address) {
+      open--
+      users.remove(user)
+      addresses.remove(address)
+    },
+    enterUnknown(address) {
+      if (addresses.isReached(address)) return false
+      addresses.add(address)
+      return true
+    },
+    leaveUnknown: addresses.remove,
+    identify,
+  }
+}
+
+interface Tally {
+  isReached(key: string): boolean
+  add(key: string): void
+  remove(key: string): void
+}
+
+/** Counts by key. It holds one entry a key that has a connection, so the total bounds it. */
+function createTally(limit: number): Tally {
+  if (limit === 0) return { isReached: () => false, add() {}, remove() {} }
+  const counts = new Map<string, number>()
+  return {
+    isReached: key => (counts.get(key) ?? 0) >= limit,
+    add: key => void counts.set(key, (counts.get(key) ?? 0) + 1),
+    remove(key) {
+      const left = (counts.get(key) ?? 0) - 1
+      if (left > 0) counts.set(key, left)
+      else counts.delete(key)
+    },
+  }
+}

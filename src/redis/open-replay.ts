@@ -1,0 +1,65 @@
+import { clock } from '../clock.js'
+import type { Config } from '../config/schema.js'
+import { StartupError } from '../errors.js'
+import type { StoreReplayCache } from '../replay/contract.js'
+import type { Log } from '../telemetry/log.js'
+import { connectRedis, redisStore } from './client.js'
+import { createRedisReplayCache, type RedisReplayCache, type StoreState } from './replay.js'
+
+/** The replay cache of a gate, and what ends it. */
+export interface OpenReplay {
+  readonly replay: StoreReplayCache
+  /** The same, where it is in Redis. */
+  readonly store: RedisReplayCache | undefined
+  close(): void
+}
+
+const evicts = (policy: string): string =>
+  `the Redis at TICKETGATE_REDIS_URL may forget what was spent: its maxmemory-policy is ${policy}. Set it to noeviction: redis-cli config set maxmemory-policy noeviction`
+
+/**
+ * Connects to the store of this gate. One that can not be reached now may be reached later; one that would forget what
+ * was spent is refused.
+ * @throws StartupError `redis_evicts`
+ */
+export async function openRedisReplay(config: Config, log: Log): Promise<OpenReplay> {
+  const skewMs = config.clockSkewSeconds * 1000
+  let isOff = false
+  const client = connectRedis(config.redisUrl ?? '', 'ticketgate-replay')
+  const cache = createRedisReplayCache(redisStore(client), {
+    skewMs,
+    ttlMs: config.ticketTtlSeconds * 1000,
+    clock,
+    onState: state => tell(state, log),
+    onClock(aheadMs) {
+      const wasOff = isOff
+      isOff = Math.abs(aheadMs) > 1000
+      if (isOff && !wasOff)
+        log.warn(
+          { offMs: -aheadMs },
+          'the clock of this gate and that of Redis differ by more than a second: fresh tokens of other gates may be refused, and beyond TICKETGATE_CLOCK_SKEW_SECONDS their tickets',
+        )
+    },
+  })
+  const close = (): void => {
+    cache.close()
+    client.disconnect()
+  }
+  await new Promise(resolve => client.once('ready', resolve).once('close', resolve))
+  await cache.look()
+  if (cache.state.is === 'evicts') {
+    close()
+    throw new StartupError('redis_evicts', evicts(cache.state.policy))
+  }
+  return { replay: cache, store: cache, close }
+}
+
+function tell(state: StoreState, log: Log): void {
+  if (state.is === 'ready') log.info('Redis answers: tickets are accepted')
+  else if (state.is === 'evicts') log.error(`no ticket is accepted: ${evicts(state.policy)}`)
+  else if (state.is === 'behind')
+    log.error(
+      `no ticket is accepted: the clock of this gate is ${state.seconds} s behind that of Redis. Set both right, and start the gate anew: a running one does not follow its system clock`,
+    )
+  else log.error({ reason: state.reason }, 'Redis does not answer: no ticket is accepted until it does')
+}

@@ -1,0 +1,61 @@
+import type { Clock } from '../clock.js'
+import { Refusal, retryAfterSeconds } from '../errors.js'
+import { addressKey } from '../http/address.js'
+import { parseJsonObject } from '../http/body.js'
+import type { ClientView } from '../http/request.js'
+import type { Route } from '../http/server.js'
+import type { RateLimiter } from '../limits/rate.js'
+import { routes } from '../protocol.js'
+import type { Address } from '../ticket/address.js'
+import type { TicketRefusal, VerifiedTicket } from '../ticket/verifier.js'
+
+export type TicketState = 'live' | 'used' | 'expired' | 'invalid'
+
+export interface TicketStatusParts {
+  readonly verify: (ticket: string, nowMs: number) => VerifiedTicket | TicketRefusal
+  readonly isRevoked: (ticket: VerifiedTicket) => boolean
+  /** Undefined when it can not be told. */
+  readonly isSpent: (
+    ticket: VerifiedTicket,
+    nowMs: number,
+  ) => boolean | undefined | Promise<boolean | undefined>
+  readonly limiter: RateLimiter
+  readonly clients: ClientView
+  readonly clock: Clock
+}
+
+/**
+ * `/ws_ticket/status`: what has become of a ticket, for a page that saw its socket fail and, as scripts in browsers
+ * do, nothing but close code 1006. Spends nothing.
+ */
+export function ticketStatusRoute(parts: TicketStatusParts): Route<Address> {
+  async function stateOf(text: string): Promise<TicketState> {
+    const nowMs = parts.clock()
+    const ticket = parts.verify(text, nowMs)
+    if (ticket === 'ticket_expired') return 'expired'
+    if (ticket === 'replay_cache_unavailable') throw new Refusal(ticket, { retryAfterSeconds: 1 })
+    if (typeof ticket === 'string' || parts.isRevoked(ticket)) return 'invalid'
+    const isSpent = await parts.isSpent(ticket, nowMs)
+    if (isSpent === undefined) throw new Refusal('replay_cache_unavailable', { retryAfterSeconds: 1 })
+    return isSpent ? 'used' : 'live'
+  }
+
+  return {
+    path: routes.ticketStatus,
+    methods: ['POST'],
+    context: parts.clients.address,
+    async handler(head, address, body) {
+      // No user has a control character in the name, so these keys are apart from those of users.
+      const waitMs = parts.limiter(`\0${addressKey(address)}`, parts.clock())
+      if (waitMs > 0)
+        throw new Refusal('rate_limited', {
+          detail: 'Too many questions from this address.',
+          retryAfterSeconds: retryAfterSeconds(waitMs),
+        })
+      const { ticket } = parseJsonObject(body, head.contentType)
+      if (typeof ticket !== 'string')
+        throw new Refusal('bad_request', { detail: 'The body must be {"ticket": "…"}.' })
+      return { body: JSON.stringify({ state: await stateOf(ticket) }) }
+    },
+  }
+}

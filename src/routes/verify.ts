@@ -1,0 +1,114 @@
+import { type RetryAfter, ticketDetails } from '../admission/refusals.js'
+import { hasTokenInQuery, readCarriage } from '../admission/ticket-carriage.js'
+import type { Admission } from '../admission/ticket-check.js'
+import type { Clock } from '../clock.js'
+import { Refusal, type RefusalCode } from '../errors.js'
+import type { OriginPolicy } from '../http/origins.js'
+import { type ClientView, fieldValues, queryValues, type RequestHead } from '../http/request.js'
+import type { Reply, Route } from '../http/server.js'
+import { isChannelName, routes, ticketHeader } from '../protocol.js'
+import type { Counters } from '../telemetry/metrics.js'
+import type { Address } from '../ticket/address.js'
+import type { VerifiedTicket } from '../ticket/verifier.js'
+
+/** The handshake that a proxy asks about, as it passed it on. */
+export interface AskedFor {
+  /** Its query, without `?`; several where proxies disagree. */
+  readonly query: string
+  /** The subprotocols it offered. */
+  readonly protocols: string
+  readonly address: Address
+  readonly ownOrigin: string
+}
+
+export interface VerifyParts {
+  readonly admission: Admission
+  readonly retryAfter: RetryAfter
+  readonly origins: OriginPolicy
+  readonly clients: ClientView
+  readonly isDraining: () => boolean
+  readonly counters: Counters
+  readonly clock: Clock
+}
+
+/**
+ * `/verify`: a proxy in front of another WebSocket server asks whether a handshake may pass. All is checked as at the
+ * gate, and the ticket is spent; who gets a 204 is to be let through, once.
+ */
+export function verifyRoute(parts: VerifyParts): Route<AskedFor> {
+  const { admission, retryAfter, origins, clients, counters, clock } = parts
+
+  function refuse(code: RefusalCode): Refusal {
+    const seconds = retryAfter(code)
+    const detail = ticketDetails[code]
+    return new Refusal(code, {
+      ...(detail === undefined ? {} : { detail }),
+      ...(seconds === undefined ? {} : { retryAfterSeconds: seconds }),
+    })
+  }
+
+  /** A good ticket that is not spent yet. */
+  function check(head: RequestHead, asked: AskedFor, nowMs: number): VerifiedTicket {
+    if (parts.isDraining()) throw refuse('draining')
+    const [channel, ...others] = queryValues(head.query, 'channel')
+    if (others.length > 0) throw new Refusal('bad_request', { detail: 'Ask for one channel.' })
+    if (channel !== undefined && !isChannelName(channel)) throw refuse('channel_invalid')
+    const tickets = [
+      ...readCarriage(head.query, '').tickets,
+      ...readCarriage(asked.query, asked.protocols).tickets,
+    ]
+    if (tickets.length > 1) throw refuse('ticket_ambiguous')
+    const [text = ''] = tickets
+    if (text === '') throw refuse(hasTokenInQuery(asked.query) ? 'token_in_url' : 'ticket_missing')
+    if (head.origin !== '' && !origins.allows(head.origin, () => asked.ownOrigin))
+      throw refuse('origin_forbidden')
+    const presentation = { channel, origin: head.origin, address: () => asked.address }
+    const ticket = admission.check(text, presentation, nowMs)
+    if (typeof ticket === 'string') throw refuse(ticket)
+    return ticket
+  }
+
+  function accept({ claims }: VerifiedTicket, head: RequestHead): Reply {
+    counters.ticketsVerified++
+    return {
+      status: '204 No Content',
+      headers: {
+        [ticketHeader.subject]: headerText(claims.user),
+        [ticketHeader.channel]: queryValues(head.query, 'channel')[0] ?? '',
+        [ticketHeader.expires]: String(claims.sessionEndsAtSeconds),
+      },
+      body: '',
+    }
+  }
+
+  return {
+    path: routes.verify,
+    methods: ['GET'],
+    context(res, req) {
+      const uris = [...fieldValues(req, 'x-original-uri'), ...fieldValues(req, 'x-forwarded-uri')]
+      // Several proxies may name the same one. Of two that differ, one may be the client's own.
+      const queries = new Set(uris.map(uri => /\?(.*)$/.exec(uri)?.[1] ?? ''))
+      return {
+        query: [...queries].join('&'),
+        protocols: fieldValues(req, 'sec-websocket-protocol').join(','),
+        address: clients.address(res, req),
+        ownOrigin: clients.ownOrigin(res, req),
+      }
+    },
+    handler(head, asked) {
+      const nowMs = clock()
+      const ticket = check(head, asked, nowMs)
+      const conclude = (refused: RefusalCode | undefined): Reply => {
+        if (refused !== undefined) throw refuse(refused)
+        return accept(ticket, head)
+      }
+      const refused = admission.spend(ticket, nowMs)
+      return refused instanceof Promise
+        ? refused.then(late => conclude(late ?? admission.recheck(ticket, clock())))
+        : conclude(refused)
+    },
+  }
+}
+
+/** A user name as visible ASCII: all else, and `%` and `,`, is percent-encoded UTF-8. */
+const headerText = (name: string): string => name.replace(/[^!-$&-+\--~]/gu, encodeURIComponent)

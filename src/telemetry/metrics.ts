@@ -1,0 +1,229 @@
+import { Counter, Gauge, Registry } from 'prom-client'
+import type { RefusalCode } from '../errors.js'
+import type { BusState } from '../redis/bus.js'
+import type { StoreReplayCache } from '../replay/contract.js'
+
+/** Counts of refusals by code. */
+export type RefusalCounts = Partial<Record<RefusalCode, number>>
+
+/** Why a WebSocket was closed; `other` = by its client, or the network. */
+export type CloseReason =
+  | 'session_expired'
+  | 'revoked'
+  | 'auth_timeout'
+  | 'auth_refused'
+  | 'application'
+  | 'handler_failed'
+  | 'draining'
+  | 'rate_limited'
+  | 'message_too_big'
+  | 'slow_reader'
+  | 'other'
+
+/**
+ * What the server counts while it works: plain numbers, because a labelled counter of a metrics library costs more
+ * than a ticket check. They become Prometheus metrics when somebody asks.
+ */
+export interface Counters {
+  tokensIssued: number
+  ticketsIssued: number
+  handshakesAccepted: number
+  ticketsVerified: number
+  handshakesRefused: RefusalCounts
+  requestsRefused: RefusalCounts
+  messagesReceived: number
+  messagesPublished: number
+  messagesDropped: number
+  connectionsClosed: Partial<Record<CloseReason, number>>
+  keyFetches: Partial<Record<'ok' | 'failed', number>>
+}
+
+export const createCounters = (): Counters => ({
+  tokensIssued: 0,
+  ticketsIssued: 0,
+  handshakesAccepted: 0,
+  ticketsVerified: 0,
+  handshakesRefused: {},
+  requestsRefused: {},
+  messagesReceived: 0,
+  messagesPublished: 0,
+  messagesDropped: 0,
+  connectionsClosed: {},
+  keyFetches: {},
+})
+
+/** One more of `key`. */
+export function increment<Key extends string>(counts: Partial<Record<Key, number>>, key: Key): void {
+  counts[key] = (counts[key] ?? 0) + 1
+}
+
+/** What one thread has counted, at one instant. */
+export interface Snapshot {
+  readonly counters: Counters
+  readonly connections: number
+  readonly loginsPending: number
+}
+
+/** All threads together. */
+export const sumSnapshots = (snapshots: readonly Snapshot[]): Snapshot => ({
+  counters: snapshots.map(({ counters }) => counters).reduce(sumCounters, createCounters()),
+  connections: snapshots.reduce((sum, { connections }) => sum + connections, 0),
+  loginsPending: snapshots.reduce((sum, { loginsPending }) => sum + loginsPending, 0),
+})
+
+function sumCounters(a: Counters, b: Counters): Counters {
+  const sum = { ...a }
+  for (const name of Object.keys(a) as (keyof Counters)[]) addInto(sum, name, a[name], b[name])
+  return sum
+}
+
+type Counts = Readonly<Record<string, number>>
+
+function addInto(target: Counters, name: keyof Counters, a: number | Counts, b: number | Counts): void {
+  const sum =
+    typeof a === 'number' || typeof b === 'number'
+      ? Number(a) + Number(b)
+      : Object.fromEntries(
+          [...Object.keys(a), ...Object.keys(b)].map(key => [key, (a[key] ?? 0) + (b[key] ?? 0)]),
+        )
+  Object.assign(target, { [name]: sum })
+}
+
+export interface MetricsSources {
+  readonly replay: Pick<StoreReplayCache, 'size' | 'highWater' | 'capacity'>
+  /** Undefined where there are no other nodes. */
+  readonly bus: BusState | undefined
+  readonly snapshot: () => Promise<Snapshot>
+}
+
+export interface Metrics {
+  readonly contentType: string
+  /** The text of a scrape. */
+  render(): Promise<string>
+}
+
+/** Prometheus metrics, read from their sources at every scrape. */
+export function createMetrics({ replay, bus, snapshot }: MetricsSources): Metrics {
+  const registry = new Registry()
+  let current: Snapshot = { counters: createCounters(), connections: 0, loginsPending: 0 }
+
+  const counter = (name: string, help: string, read: () => number) =>
+    registry.registerMetric(
+      new Counter({
+        name: `ticketgate_${name}`,
+        help,
+        registers: [],
+        collect() {
+          this.reset()
+          this.inc(read())
+        },
+      }),
+    )
+  const counterBy = (
+    name: string,
+    label: string,
+    help: string,
+    read: () => Readonly<Record<string, number>>,
+  ) =>
+    registry.registerMetric(
+      new Counter({
+        name: `ticketgate_${name}`,
+        help,
+        labelNames: [label],
+        registers: [],
+        collect() {
+          this.reset()
+          for (const [value, count] of Object.entries(read())) this.inc({ [label]: value }, count)
+        },
+      }),
+    )
+  const gauge = (name: string, help: string, read: () => number) =>
+    registry.registerMetric(
+      new Gauge({
+        name,
+        help,
+        registers: [],
+        collect() {
+          this.set(read())
+        },
+      }),
+    )
+
+  counter('tokens_issued_total', 'Tokens issued by logins', () => current.counters.tokensIssued)
+  counter('tickets_issued_total', 'Tickets issued', () => current.counters.ticketsIssued)
+  counter('handshakes_accepted_total', 'WebSockets opened', () => current.counters.handshakesAccepted)
+  counter(
+    'tickets_verified_total',
+    'Tickets accepted for other servers',
+    () => current.counters.ticketsVerified,
+  )
+  counterBy('handshakes_refused_total', 'code', 'WebSocket handshakes refused, by reason', () => ({
+    ...current.counters.handshakesRefused,
+  }))
+  counterBy('requests_refused_total', 'code', 'HTTP requests refused, by reason', () => ({
+    ...current.counters.requestsRefused,
+  }))
+  counter(
+    'messages_received_total',
+    'Messages received from clients',
+    () => current.counters.messagesReceived,
+  )
+  counter(
+    'messages_published_total',
+    'Messages published to channels',
+    () => current.counters.messagesPublished,
+  )
+  counter(
+    'messages_dropped_total',
+    'Messages that a slow reader did not get',
+    () => current.counters.messagesDropped,
+  )
+  counterBy('connections_closed_total', 'reason', 'WebSockets closed, by reason', () => ({
+    ...current.counters.connectionsClosed,
+  }))
+  counterBy('key_fetches_total', 'outcome', 'Fetches of the keys of the identity provider', () => ({
+    ...current.counters.keyFetches,
+  }))
+  gauge('ticketgate_connections', 'WebSockets open now', () => current.connections)
+  gauge('ticketgate_logins_pending', 'Password checks running or waiting', () => current.loginsPending)
+  gauge('ticketgate_replay_cache_size', 'Spent tickets remembered now', () => replay.size)
+  gauge('ticketgate_replay_cache_high_water', 'Most spent tickets remembered so far', () => replay.highWater)
+  gauge('ticketgate_replay_cache_capacity', 'Spent tickets that can be remembered', () => replay.capacity)
+  gauge('ticketgate_bus_up', 'Whether messages reach the other nodes', () => Number(bus?.isUp ?? 0))
+  counter(
+    'bus_messages_dropped_total',
+    'Messages that could not be sent to the other nodes',
+    () => bus?.dropped ?? 0,
+  )
+  counter('bus_messages_lost_total', 'Messages of other nodes that did not arrive here', () => bus?.lost ?? 0)
+  gauge('process_resident_memory_bytes', 'Resident memory', residentBytes)
+  gauge('process_start_time_seconds', 'Start of the process, Unix time', () => performance.timeOrigin / 1000)
+  registry.registerMetric(
+    new Counter({
+      name: 'process_cpu_seconds_total',
+      help: 'CPU time used',
+      registers: [],
+      collect() {
+        const { user, system } = process.cpuUsage()
+        this.reset()
+        this.inc((user + system) / 1e6)
+      },
+    }),
+  )
+  return {
+    contentType: registry.contentType,
+    async render() {
+      current = await snapshot()
+      return registry.metrics()
+    },
+  }
+}
+
+/** NaN where it can not be told: that takes a file descriptor, and there may be none left. */
+function residentBytes(): number {
+  try {
+    return process.memoryUsage.rss()
+  } catch {
+    return Number.NaN
+  }
+}

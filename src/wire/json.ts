@@ -1,0 +1,195 @@
+import { isJsonObject } from '../protocol.js'
+import type { Encoding, Incoming } from './encoding.js'
+
+/** How deep data may be nested, in either encoding: what reads it at the other end often recurses. */
+export const maxDepth = 128
+
+const quote = 0x22
+const backslash = 0x5c
+const comma = 0x2c
+const openBrace = 0x7b
+const closeBrace = 0x7d
+const openBracket = 0x5b
+const closeBracket = 0x5d
+
+// Without the exception for a byte order mark, which is no JSON and would move all offsets.
+const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+
+function parse(bytes: Uint8Array): unknown {
+  try {
+    return JSON.parse(decoder.decode(bytes))
+  } catch {
+    return undefined
+  }
+}
+
+// What follows reads bytes that JSON.parse has accepted, so it need not ask whether they are JSON.
+
+function skipSpace(bytes: Uint8Array, from: number): number {
+  let at = from
+  for (; at < bytes.length; at++) {
+    const byte = bytes[at]
+    if (byte !== 0x20 && byte !== 0x0a && byte !== 0x0d && byte !== 0x09) break
+  }
+  return at
+}
+
+/** Where the string ends whose opening quote is at `from`. */
+function endOfString(bytes: Uint8Array, from: number): number {
+  for (let at = from + 1; at < bytes.length; at++) {
+    const byte = bytes[at]
+    if (byte === quote) return at + 1
+    if (byte === backslash) at++
+  }
+  return bytes.length
+}
+
+/** Where the value at `from` ends, or undefined when it is nested too deep. */
+function endOfValue(bytes: Uint8Array, from: number): number | undefined {
+  let depth = 0
+  for (let at = from; at < bytes.length; ) {
+    const byte = bytes[at]
+    if (byte === quote) {
+      at = endOfString(bytes, at)
+      if (depth === 0) return at
+    } else if (byte === openBrace || byte === openBracket) {
+      if (++depth > maxDepth) return undefined
+      at++
+    } else if (byte === closeBrace || byte === closeBracket) {
+      // Depth 0: a number or a word ends where what holds it does.
+      if (depth === 0) return at
+      at++
+      if (--depth === 0) return at
+    } else {
+      if (depth === 0 && (byte === comma || (byte !== undefined && byte <= 0x20))) return at
+      at++
+    }
+  }
+  return bytes.length
+}
+
+/** Whether the key between two quotes says `data`, in whatever way it is escaped. */
+function isDataKey(bytes: Buffer, from: number, to: number): boolean {
+  const text = bytes.toString('utf8', from, to)
+  return text === '"data"' || (text.includes('\\') && JSON.parse(text) === 'data')
+}
+
+interface Located {
+  readonly data: Uint8Array | undefined
+  readonly end: number
+}
+
+/** The bytes of `data` in the object at `from`. Undefined when there are two: readers differ on which one counts. */
+function locateData(bytes: Buffer, from: number): Located | undefined {
+  let data: Uint8Array | undefined
+  let at = skipSpace(bytes, from + 1)
+  while (bytes[at] === quote) {
+    const keyEnd = endOfString(bytes, at)
+    const isData = isDataKey(bytes, at, keyEnd)
+    const start = skipSpace(bytes, skipSpace(bytes, keyEnd) + 1)
+    const end = endOfValue(bytes, start)
+    if (end === undefined || (isData && data !== undefined)) return undefined
+    if (isData) data = bytes.subarray(start, end)
+    at = skipSpace(bytes, end)
+    if (bytes[at] === comma) at = skipSpace(bytes, at + 1)
+  }
+  return { data, end: at + 1 }
+}
+
+function incoming(value: Readonly<Record<string, unknown>>, data: Uint8Array | undefined): Incoming {
+  const { type, channel, id, ticket, payload } = value
+  return { type, channel, id, ticket, payload, data }
+}
+
+/** JSON (RFC 8259) in text frames. */
+export const json = {
+  name: 'json',
+  isBinary: false,
+
+  read(bytes: Buffer): Incoming | undefined {
+    const value = parse(bytes)
+    if (!isJsonObject(value)) return undefined
+    // Most messages without data are tiny, but for those of clients that we owe nothing.
+    if (!Object.hasOwn(value, 'data')) return incoming(value, undefined)
+    const located = locateData(bytes, skipSpace(bytes, 0))
+    return located === undefined ? undefined : incoming(value, located.data)
+  },
+
+  readAll(bytes: Buffer): readonly Incoming[] | undefined {
+    const values = parse(bytes)
+    if (!Array.isArray(values)) {
+      const one = json.read(bytes)
+      return one === undefined ? undefined : [one]
+    }
+    const messages: Incoming[] = []
+    let at = skipSpace(bytes, skipSpace(bytes, 0) + 1)
+    for (const value of values) {
+      if (!isJsonObject(value)) return undefined
+      const located = locateData(bytes, at)
+      if (located === undefined) return undefined
+      messages.push(incoming(value, located.data))
+      at = skipSpace(bytes, skipSpace(bytes, located.end) + 1)
+    }
+    return messages
+  },
+
+  write: (message: object): string => JSON.stringify(message),
+
+  envelope(channel: string, data: Uint8Array, user: string | undefined): Uint8Array {
+    // Nothing in a channel name needs escaping.
+    const head = `{"type":"message","channel":"${channel}","data":`
+    const tail = user === undefined ? '}' : `,"user":${JSON.stringify(user)}}`
+    // A name has more bytes than characters at times: three for one at most.
+    const message = Buffer.allocUnsafe(head.length + data.length + tail.length * 3)
+    message.write(head, 'latin1')
+    message.set(data, head.length)
+    const end = head.length + data.length
+    return message.subarray(0, end + message.write(tail, end))
+  },
+
+  pack(value: unknown): Uint8Array {
+    const text = JSON.stringify(value) as string | undefined
+    if (text === undefined) throw new TypeError('data must be something that JSON can say')
+    return Buffer.from(text)
+  },
+
+  unpack: (data: Uint8Array): unknown => JSON.parse(decoder.decode(data)),
+
+  /**
+   * As msgpackr can pack it, whatever it is. Half a surrogate pair, which JSON can write as an escape, is no text in
+   * UTF-8: it becomes U+FFFD. A member `constructor` would be taken for the class of its object, and one `toJSON` then
+   * be called: such an object becomes a Map.
+   */
+  unpackPackable(data: Uint8Array): unknown {
+    const value = json.unpack(data)
+    return data.includes(backslash) || asBuffer(data).includes('"constructor"') ? packable(value) : value
+  },
+
+  /**
+   * Data of MessagePack, decoded with maps as Map and large integers as bigint: those keep all their digits, bytes
+   * become base64, and what JSON has no number for becomes null.
+   */
+  fromMsgpack: (value: unknown): Uint8Array => Buffer.from(textOf(value)),
+} as const satisfies Omit<Encoding, 'convert'> & {
+  pack(value: unknown): Uint8Array
+  unpackPackable(data: Uint8Array): unknown
+  fromMsgpack(value: unknown): Uint8Array
+}
+
+const asBuffer = ({ buffer, byteOffset, byteLength }: Uint8Array): Buffer =>
+  Buffer.from(buffer, byteOffset, byteLength)
+
+function packable(value: unknown): unknown {
+  if (typeof value === 'string') return value.toWellFormed()
+  if (Array.isArray(value)) return value.map(packable)
+  if (!isJsonObject(value)) return value
+  return new Map(Object.entries(value).map(([key, member]) => [key.toWellFormed(), packable(member)]))
+}
+
+function textOf(value: unknown): string {
+  if (value instanceof Map)
+    return `{${[...value].map(([key, member]) => `${JSON.stringify(key)}:${textOf(member)}`).join(',')}}`
+  if (Array.isArray(value)) return `[${value.map(textOf).join(',')}]`
+  if (value instanceof Uint8Array) return `"${Buffer.from(value).toString('base64')}"`
+  return typeof value === 'bigint' ? String(value) : JSON.stringify(value)
+}
