@@ -43,6 +43,64 @@ export const closeCode = {
   rateLimited: 4429,
 } as const
 
+/** The requests that a client sends on a socket, by their `type`. */
+export type RequestType = 'publish' | 'subscribe' | 'unsubscribe' | 'renew' | 'auth' | 'ping'
+
+/** The first message to every socket. */
+export interface WelcomeMessage {
+  readonly type: 'welcome'
+  readonly session: string
+  readonly user: string
+  /** The channel in the path. */
+  readonly channel: string
+  /** When the session ends, Unix seconds. */
+  readonly expires: number
+}
+
+/** A reply carries the `id` of its request. */
+interface Reply {
+  readonly id?: string | number
+}
+
+export interface RenewedMessage extends Reply {
+  readonly type: 'renewed'
+  /** When the session ends now, Unix seconds. */
+  readonly expires: number
+}
+
+export interface ErrorMessage extends Reply {
+  readonly type: 'error'
+  readonly code: string
+  readonly detail: string
+}
+
+export interface OkMessage extends Reply {
+  readonly type: 'ok' | 'pong'
+}
+
+export type ReplyMessage = RenewedMessage | ErrorMessage | OkMessage
+
+/** The reply of `/ws_ticket`. */
+export interface TicketReply {
+  readonly ticket: string
+  /** When the ticket expires, Unix seconds. */
+  readonly expires: number
+  /** The whole WebSocket URL to open, when the server knows its own. */
+  readonly url?: string
+}
+
+/** What became of a ticket, as `/ws_ticket/status` reports it. */
+export type TicketState = 'live' | 'used' | 'expired' | 'invalid'
+
+/** The close reason that tells a client when to come back. */
+export const retryAfterReason = (waitMs: number): string => `retry_after_ms=${Math.ceil(waitMs)}`
+
+/** The wait that a close reason asks for, in milliseconds; undefined if it asks for none. */
+export function retryAfterIn(reason: string): number | undefined {
+  const digits = /retry_after_ms=(\d{1,9})/.exec(reason)?.[1]
+  return digits === undefined ? undefined : Number(digits)
+}
+
 /** What the reason of a close may have at most (RFC 6455 section 5.5), in bytes of UTF-8. */
 export const maxCloseReasonBytes = 123
 

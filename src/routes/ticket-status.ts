@@ -5,11 +5,9 @@ import { parseJsonObject } from '../http/body.js'
 import type { ClientView } from '../http/request.js'
 import type { Route } from '../http/server.js'
 import type { RateLimiter } from '../limits/rate.js'
-import { routes } from '../protocol.js'
+import { routes, type TicketState } from '../protocol.js'
 import type { Address } from '../ticket/address.js'
 import type { TicketRefusal, VerifiedTicket } from '../ticket/verifier.js'
-
-export type TicketState = 'live' | 'used' | 'expired' | 'invalid'
 
 export interface TicketStatusParts {
   readonly verify: (ticket: string, nowMs: number) => VerifiedTicket | TicketRefusal

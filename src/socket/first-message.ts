@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import type { TokenCheck } from '../admission/token-check.js'
 import type { ConnectionCaps } from '../limits/caps.js'
-import { closeCode } from '../protocol.js'
+import { closeCode, retryAfterReason } from '../protocol.js'
 import type { Incoming } from '../wire/encoding.js'
 import type { Embedding } from './application.js'
 import { endWith, type SocketTable } from './lifecycle.js'
@@ -62,10 +62,10 @@ export function createFirstMessage({ check, lobby, table, embedding, enter }: Fi
     const token = check.identify(message.payload, nowMs)
     const denial = 'code' in token ? token : check.permit(token, session.channel, nowMs)
     if (denial?.code === 'rate_limited')
-      return refuse(ws, closeCode.rateLimited, `retry_after_ms=${Math.ceil(denial.waitMs)}`)
+      return refuse(ws, closeCode.rateLimited, retryAfterReason(denial.waitMs))
     // Nothing is wrong with the token: come back for it.
     if (denial?.code === 'keys_unavailable')
-      return refuse(ws, closeCode.draining, `retry_after_ms=${Math.ceil(1000 * (1 + Math.random()))}`)
+      return refuse(ws, closeCode.draining, retryAfterReason(1000 * (1 + Math.random())))
     if (denial?.code === 'channel_forbidden') return refuse(ws, closeCode.revoked, denial.code)
     if ('code' in token) return refuse(ws, closeCode.sessionExpired, token.code)
 
@@ -74,7 +74,7 @@ export function createFirstMessage({ check, lobby, table, embedding, enter }: Fi
     const data = embedding?.authorize({ user, session: login, channel, origin, expires: expiresAtSeconds })
     if (data === false) return refuse(ws, closeCode.revoked, 'channel_forbidden')
     if (!lobby.admit(user))
-      return refuse(ws, closeCode.rateLimited, `retry_after_ms=${Math.ceil(5000 * (1 + Math.random()))}`)
+      return refuse(ws, closeCode.rateLimited, retryAfterReason(5000 * (1 + Math.random())))
     // From here on it is counted as one of this user, and when it closes as well.
     session.user = user
     session.id = login ?? newSessionId()

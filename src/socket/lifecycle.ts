@@ -1,4 +1,4 @@
-import { closeCode } from '../protocol.js'
+import { closeCode, retryAfterReason } from '../protocol.js'
 import type { Log } from '../telemetry/log.js'
 import type { CloseReason } from '../telemetry/metrics.js'
 import type { Revocation } from '../wire/relay.js'
@@ -148,12 +148,7 @@ export function drainSockets(table: SocketTable, deadlineMs: number): Promise<vo
     const timer = setInterval(() => {
       if (performance.now() >= startsAtMs)
         for (const ws of table.take(batchSize))
-          endWith(
-            ws,
-            'draining',
-            closeCode.draining,
-            `retry_after_ms=${Math.floor(Math.random() * spreadMs)}`,
-          )
+          endWith(ws, 'draining', closeCode.draining, retryAfterReason(Math.random() * spreadMs))
       if (table.size === 0) finish()
     }, batchIntervalMs)
     const deadline = setTimeout(finish, deadlineMs)

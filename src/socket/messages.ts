@@ -1,7 +1,7 @@
 import type { Clock } from '../clock.js'
 import { nextArrival, type Rate } from '../limits/rate.js'
 import { createTurnLimit } from '../limits/turn-limit.js'
-import { closeCode, isChannelName, messageError } from '../protocol.js'
+import { closeCode, isChannelName, messageError, type RequestType, retryAfterReason } from '../protocol.js'
 import type { Log } from '../telemetry/log.js'
 import type { Counters } from '../telemetry/metrics.js'
 import { mayPublish, maySubscribe } from '../ticket/rights.js'
@@ -29,6 +29,8 @@ export interface MessageParts {
   /** Takes the first message on a socket whose user is not known yet. */
   readonly identify: (ws: Socket, message: Incoming | undefined, nowMs: number) => void
 }
+
+type Handler = (ws: Socket, channel: string, message: Incoming) => void
 
 const maxSubscriptions = 128
 
@@ -58,8 +60,8 @@ export function createMessages(parts: MessageParts) {
   }
 
   function slowDown(ws: Socket, seconds: number): false {
-    const retryAfterMs = Math.ceil(seconds * 1000 * (1 + Math.random()))
-    endWith(ws, 'rate_limited', closeCode.rateLimited, `retry_after_ms=${retryAfterMs}`)
+    const retryAfterMs = seconds * 1000 * (1 + Math.random())
+    endWith(ws, 'rate_limited', closeCode.rateLimited, retryAfterReason(retryAfterMs))
     return false
   }
 
@@ -85,7 +87,7 @@ export function createMessages(parts: MessageParts) {
     relay?.send(publication)
   }
 
-  const handlers: Readonly<Record<string, (ws: Socket, channel: string, message: Incoming) => void>> = {
+  const handlers: Readonly<Partial<Record<RequestType, Handler>>> = {
     publish(ws, channel, message) {
       const { data, id } = message
       if (data === undefined) return fail(ws, messageError.malformed, 'A message needs data.', id)
@@ -123,7 +125,8 @@ export function createMessages(parts: MessageParts) {
     if (type === 'renew') return parts.renew(ws, message, nowMs)
     if (type === 'auth')
       return fail(ws, messageError.malformed, 'Who this is, is known already: renew instead.', id)
-    const handler = typeof type === 'string' && Object.hasOwn(handlers, type) ? handlers[type] : undefined
+    const handler =
+      typeof type === 'string' && Object.hasOwn(handlers, type) ? handlers[type as RequestType] : undefined
     if (handler === undefined)
       return fail(ws, messageError.unknownType, 'There is no such type of message.', id)
     // Only who publishes may leave the channel out, and means the one in the path.

@@ -1,3 +1,4 @@
+import type { ReplyMessage, WelcomeMessage } from '../protocol.js'
 import type { Session, Socket } from './session.js'
 
 /** An `id` is the client's own: it comes back with the answer, so it has to be small. */
@@ -5,13 +6,13 @@ const isId = (id: unknown): id is string | number =>
   (typeof id === 'string' && id.length <= 64) || (typeof id === 'number' && Number.isFinite(id))
 
 /** Says something to one socket, in its encoding. uWS closes one that reads too slowly (`dropped`). */
-export function send(ws: Socket, message: object): void {
+export function send(ws: Socket, message: WelcomeMessage | ReplyMessage): void {
   const { encoding }: Session = ws.getUserData().session
   ws.send(encoding.write(message), encoding.isBinary)
 }
 
 /** An answer, with the id of the request where it had one. */
-export const answer = (ws: Socket, message: object, id: unknown): void =>
+export const answer = (ws: Socket, message: ReplyMessage, id: unknown): void =>
   send(ws, isId(id) ? { ...message, id } : message)
 
 /** Says that a request was done, if it can be told which. */
