@@ -14,6 +14,7 @@ import { type Listener, listen, type PortSharing } from '../http/listener.js'
 import { createOriginPolicy } from '../http/origins.js'
 import { type ClientView, createClientView } from '../http/request.js'
 import { createServer } from '../http/server.js'
+import { tls12Suites } from '../http/tls.js'
 import { type ConnectionCaps, maxUnidentified } from '../limits/caps.js'
 import type { RateLimiter } from '../limits/rate.js'
 import { openProviderKeys } from '../providers/provider-keys.js'
@@ -100,7 +101,13 @@ export async function createFront(config: Config, log: Log, parts: FrontParts): 
     config.jwksUrl === undefined ? undefined : await openProviderKeys(config.jwksUrl, { log, counters })
 
   const tls = config.tlsCertFile !== undefined && config.tlsKeyFile !== undefined
-  const app = tls ? SSLApp({ cert_file_name: config.tlsCertFile, key_file_name: config.tlsKeyFile }) : App()
+  const app = tls
+    ? SSLApp({
+        cert_file_name: config.tlsCertFile,
+        key_file_name: config.tlsKeyFile,
+        ssl_ciphers: tls12Suites,
+      })
+    : App()
   const clients = createClientView({
     proxies: createTrustedProxies(config.trustedProxies),
     publicUrl: config.publicUrl,

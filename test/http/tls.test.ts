@@ -1,0 +1,59 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { type ConnectionOptions, connect, getCiphers } from 'node:tls'
+import t, { type Test } from 'tap'
+import { certificate, certificateKey, rsaCertificate, rsaCertificateKey } from '../support/certificate.js'
+import { startServer, temporaryDirectory } from '../support/server.js'
+
+const startTls = async (t: Test, cert: string, key: string): Promise<number> => {
+  const directory = temporaryDirectory(t)
+  const [certFile, keyFile] = [join(directory, 'cert.pem'), join(directory, 'key.pem')]
+  writeFileSync(certFile, cert)
+  writeFileSync(keyFile, key)
+  const env = { TICKETGATE_TLS_CERT_FILE: certFile, TICKETGATE_TLS_KEY_FILE: keyFile }
+  return (await startServer(t, { env })).port
+}
+
+/** What the two sides agree on, `none` where they do not. */
+const agreed = (port: number, options: ConnectionOptions): Promise<string> =>
+  new Promise(resolve => {
+    const socket = connect({ host: '127.0.0.1', port, rejectUnauthorized: false, ...options })
+    socket.once('error', () => resolve('none'))
+    socket.once('secureConnect', () => {
+      resolve(`${socket.getProtocol()} ${socket.getCipher().name}`)
+      socket.destroy()
+    })
+  })
+
+// By the names of OpenSSL. The security level lets the client offer the old ones as well.
+const suites = getCiphers()
+  .map(name => name.toUpperCase())
+  .filter(name => !name.startsWith('TLS_'))
+
+const servers = [
+  ['ECDSA', certificate, certificateKey],
+  ['RSA', rsaCertificate, rsaCertificateKey],
+] as const
+
+for (const [kind, cert, key] of servers)
+  t.test(`TLS 1.2 with a certificate on ${kind}: forward secret and AEAD, or nothing`, async t => {
+    const port = await startTls(t, cert, key)
+    const accepted = []
+    for (const suite of suites) {
+      const outcome = await agreed(port, { maxVersion: 'TLSv1.2', ciphers: `${suite}:@SECLEVEL=0` })
+      if (outcome !== 'none') accepted.push(outcome)
+    }
+    t.strictSame(
+      accepted.sort(),
+      ['AES128-GCM-SHA256', 'AES256-GCM-SHA384', 'CHACHA20-POLY1305'].map(
+        name => `TLSv1.2 ECDHE-${kind}-${name}`,
+      ),
+    )
+    t.match(await agreed(port, {}), /^TLSv1\.3 TLS_(AES|CHACHA20)/, 'and 1.3 for whoever has it')
+    for (const version of ['TLSv1.1', 'TLSv1'] as const)
+      t.equal(
+        await agreed(port, { minVersion: version, maxVersion: version, ciphers: 'ALL:@SECLEVEL=0' }),
+        'none',
+        version,
+      )
+  })
