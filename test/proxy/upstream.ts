@@ -16,7 +16,7 @@ export interface Upstream {
 
 /** A WebSocket server that we did not write. */
 export const startUpstream = async (t: Test): Promise<Upstream> => {
-  const { child } = await startProgram(t, '/usr/bin/python3', [
+  const { child } = await startProgram(t, 'python3', [
     new URL('./websocket_server.py', import.meta.url).pathname,
   ])
   if (child.stdout === null) throw new Error('no output')

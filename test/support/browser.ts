@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type BrowserContext, chromium, type Page } from 'playwright-core'
 import type { Test } from 'tap'
+import { pathOf } from './programs.js'
 import { temporaryDirectory } from './server.js'
 
 /** A busy machine takes its time; what is waited for is a condition, never a time. */
@@ -10,10 +11,10 @@ const patience = 60_000
 
 const artifacts = fileURLToPath(new URL('../../artifacts/', import.meta.url))
 
-/** Debian's Chromium with a profile of its own, ended with the test. One for a file: its start is slow. */
+/** Chromium with a profile of its own, ended with the test. One for a file: its start is slow. */
 export async function openBrowser(t: Test): Promise<BrowserContext> {
   const browser = await chromium.launchPersistentContext(temporaryDirectory(t), {
-    executablePath: '/usr/bin/chromium',
+    executablePath: pathOf('chromium'),
     headless: true,
     viewport: { width: 1280, height: 900 },
     timeout: patience,

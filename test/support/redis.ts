@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url'
 import { Redis } from 'ioredis'
 import type { Test } from 'tap'
 import { freePort } from './free-port.js'
+import { type ProgramName, pathOf } from './programs.js'
 import { temporaryDirectory } from './server.js'
 
 const running = new Set<ChildProcess>()
@@ -51,13 +52,17 @@ const linkOf = (path: string): string => {
   }
 }
 
-/** A program that a test starts beside the gate, ended with the test. Rejects where it is not installed. */
+/**
+ * Starts a program beside the gate; it ends with the test. A test that calls this says so with `needs`.
+ * @throws Error with the install commands, if the program is absent
+ */
 export const startProgram = async (
   t: Test,
-  command: string,
+  program: ProgramName,
   args: readonly string[],
   env: NodeJS.ProcessEnv = process.env,
 ): Promise<Program> => {
+  const command = pathOf(program)
   const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], env })
   let words = ''
   // A pipe that nobody reads is full one day, and stops who writes.
@@ -68,7 +73,7 @@ export const startProgram = async (
   await Promise.race([
     once(child, 'spawn'),
     once(child, 'error').then(([error]) => {
-      throw new Error(`${command} can not be started: install it`, { cause: error })
+      throw new Error(`${command} cannot be started`, { cause: error })
     }),
   ])
   running.add(child)
@@ -161,7 +166,7 @@ export const startRedisWithClock = async (
   const library = join(directory, 'clock-shift.so')
   const shift = join(directory, 'seconds')
   const source = fileURLToPath(new URL('clock-shift.c', import.meta.url))
-  execFileSync('gcc', ['-shared', '-fPIC', '-o', library, source])
+  execFileSync(pathOf('gcc'), ['-shared', '-fPIC', '-o', library, source])
   const shiftClock = (seconds: number): void => writeFileSync(shift, String(seconds))
   shiftClock(0)
   const server = await startRedis(t, [], { LD_PRELOAD: library, CLOCK_SHIFT: shift })
