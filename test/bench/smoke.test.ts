@@ -6,6 +6,9 @@ import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import type { Results } from '../../bench/report.js'
 import { scenarios } from '../../bench/scenarios/index.js'
+import { fileNeeds } from '../support/programs.js'
+
+fileNeeds(t, 'gcc')
 
 // So many runs take a busy machine more than the two minutes that a file has.
 t.setTimeout(300_000)

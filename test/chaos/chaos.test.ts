@@ -8,10 +8,13 @@ import { parseArgs } from 'node:util'
 import t from 'tap'
 import { bearer, jsonOf, knock, request } from '../support/http.js'
 import { knockUntilTold, storeEnv, untilReady } from '../support/nodes.js'
+import { fileNeeds } from '../support/programs.js'
 import { startRedis } from '../support/redis.js'
 import { startServer, type TestServer } from '../support/server.js'
 import { startRelay } from '../support/tcp-relay.js'
 import { gatePath, mint, tokenFor } from '../support/tokens.js'
+
+fileNeeds(t, 'redis-server')
 
 const { values } = parseArgs({
   options: { seconds: { type: 'string' }, seed: { type: 'string' } },

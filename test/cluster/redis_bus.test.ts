@@ -13,10 +13,13 @@ import {
 } from '../support/bus.js'
 import { bearer, jsonOf, request } from '../support/http.js'
 import { isProblem } from '../support/problem.js'
+import { fileNeeds } from '../support/programs.js'
 import { startRedis } from '../support/redis.js'
 import { startServer } from '../support/server.js'
 import type { Client } from '../support/tclient.js'
 import { nowSeconds, tokenFor } from '../support/tokens.js'
+
+fileNeeds(t, 'redis-server')
 
 t.test('what is said on one node is heard on all, once, whoever says it', async t => {
   const redis = await startRedis(t)

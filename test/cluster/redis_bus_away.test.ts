@@ -2,10 +2,13 @@ import { pack } from 'msgpackr'
 import t from 'tap'
 import { busMetric, disconnect, join, publish, say, startBusNode, until, untilBus } from '../support/bus.js'
 import { bearer, knock, request } from '../support/http.js'
+import { fileNeeds } from '../support/programs.js'
 import { startRedis } from '../support/redis.js'
 import { startServer, type TestServer } from '../support/server.js'
 import { startRelay } from '../support/tcp-relay.js'
 import { gatePath, mint, nowSeconds, tokenFor } from '../support/tokens.js'
+
+fileNeeds(t, 'redis-server')
 
 t.test('while Redis is away all goes on here, and what others miss is counted', async t => {
   const redis = await startRedis(t)

@@ -6,10 +6,13 @@ import t, { type Test } from 'tap'
 import { disconnect, until, untilBus } from '../support/bus.js'
 import { bearer, jsonOf, postJson, type Reply, request } from '../support/http.js'
 import { isProblem } from '../support/problem.js'
+import { fileNeeds, pathOf } from '../support/programs.js'
 import { startRedis } from '../support/redis.js'
 import { type Environment, startServer, type TestServer, temporaryDirectory } from '../support/server.js'
 import { enter, socketUrl } from '../support/tclient.js'
 import { gatePath, mintWith, nowSeconds } from '../support/tokens.js'
+
+fileNeeds(t, 'redis-server', 'gcc')
 
 const password = 'of those who may log in'
 
@@ -18,7 +21,7 @@ const ahead = (t: Test, seconds: number): Environment => {
   const directory = temporaryDirectory(t)
   const [library, shift] = [joinPath(directory, 'clock-shift.so'), joinPath(directory, 'seconds')]
   const source = fileURLToPath(new URL('../support/clock-shift.c', import.meta.url))
-  execFileSync('gcc', ['-shared', '-fPIC', '-o', library, source])
+  execFileSync(pathOf('gcc'), ['-shared', '-fPIC', '-o', library, source])
   writeFileSync(shift, String(seconds))
   return { LD_PRELOAD: library, CLOCK_SHIFT: shift }
 }

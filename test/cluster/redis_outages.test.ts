@@ -3,6 +3,7 @@ import t, { type Test } from 'tap'
 import { bearer, jsonOf, knock, outcomeOf, type Reply, request } from '../support/http.js'
 import { knockUntilTold, startNode, storeEnv, untilNotReady, untilReady } from '../support/nodes.js'
 import { hasRetryAfter, isProblem } from '../support/problem.js'
+import { fileNeeds } from '../support/programs.js'
 import { RawConnection, upgradeText } from '../support/raw.js'
 import { type RedisServer, startRedis } from '../support/redis.js'
 import { runServe, startServer } from '../support/server.js'
@@ -10,6 +11,8 @@ import { tally } from '../support/tally.js'
 import { attempt, Client, socketUrl } from '../support/tclient.js'
 import { startRelay, type TcpRelay } from '../support/tcp-relay.js'
 import { gatePath, mint, tokenFor } from '../support/tokens.js'
+
+fileNeeds(t, 'redis-server')
 
 // So many lives of servers take a busy machine more than the two minutes that a file has.
 t.setTimeout(300_000)

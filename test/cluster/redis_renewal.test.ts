@@ -2,9 +2,12 @@ import t from 'tap'
 import { jsonOf, knock, metric, postJson } from '../support/http.js'
 import { startNode, untilReady } from '../support/nodes.js'
 import { isProblem } from '../support/problem.js'
+import { fileNeeds } from '../support/programs.js'
 import { startRedis } from '../support/redis.js'
 import { enter, socketUrl } from '../support/tclient.js'
 import { gatePath, mint, mintWith, nowSeconds, tokenFor } from '../support/tokens.js'
+
+fileNeeds(t, 'redis-server')
 
 const longLived = { TICKETGATE_TICKET_TTL_SECONDS: '600' }
 

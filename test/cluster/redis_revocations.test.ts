@@ -3,9 +3,12 @@ import { join as joinPath } from 'node:path'
 import t from 'tap'
 import { disconnect, join, startBusNode, until } from '../support/bus.js'
 import { bearer, jsonOf, request } from '../support/http.js'
+import { fileNeeds } from '../support/programs.js'
 import { startRedis } from '../support/redis.js'
 import { startServer, type TestServer, temporaryDirectory } from '../support/server.js'
 import { nowSeconds, tokenFor } from '../support/tokens.js'
+
+fileNeeds(t, 'redis-server')
 
 /** Nodes compare their revocations every minute anyway: what is shown here must not wait for that. */
 const soon = { timeout: 40_000 }

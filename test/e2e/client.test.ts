@@ -8,9 +8,12 @@ import t from 'tap'
 import type { Connection, ConnectOptions } from '../../src/client/index.js'
 import { openBrowser, openPage } from '../support/browser.js'
 import { freePort } from '../support/free-port.js'
+import { fileNeeds } from '../support/programs.js'
 import { startServer, type TestServer } from '../support/server.js'
 import { enter, socketUrl } from '../support/tclient.js'
 import { gatePath, mint, nowSeconds, tokenFor } from '../support/tokens.js'
+
+fileNeeds(t, 'chromium')
 
 /** What the page of this test has beside a page's own. */
 interface Scope {

@@ -1,7 +1,10 @@
 import t from 'tap'
 import { keepScreenshot, openBrowser, openPage } from '../support/browser.js'
 import { consoleOn, hears, join, logIn, password, say, takeTicket, users } from '../support/console-page.js'
+import { fileNeeds } from '../support/programs.js'
 import { startServer } from '../support/server.js'
+
+fileNeeds(t, 'chromium')
 
 const browser = await openBrowser(t)
 const server = await startServer(t, { env: { ...consoleOn, TICKETGATE_TICKET_TTL_SECONDS: '600' }, users })

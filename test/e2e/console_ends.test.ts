@@ -2,7 +2,10 @@ import t from 'tap'
 import { openBrowser, openPage } from '../support/browser.js'
 import { consoleOn, hears, join, logIn, say, takeTicket, users } from '../support/console-page.js'
 import { freePort } from '../support/free-port.js'
+import { fileNeeds } from '../support/programs.js'
 import { startServer } from '../support/server.js'
+
+fileNeeds(t, 'chromium')
 
 const browser = await openBrowser(t)
 

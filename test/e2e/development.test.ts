@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import t from 'tap'
 import { jsonOf, knock, postJson, request } from '../support/http.js'
 import { isProblem } from '../support/problem.js'
+import { needs, pathOf } from '../support/programs.js'
 import { development, startServer } from '../support/server.js'
 import { enter } from '../support/tclient.js'
 import { gatePath, mintWith } from '../support/tokens.js'
@@ -19,14 +20,14 @@ t.test('the first start prints the demo user with a password, once', async t => 
   t.equal(login.status, 200)
 })
 
-t.test('the printed recipe works when pasted', async t => {
+t.test('the printed recipe works when pasted', needs('bash', 'curl'), async t => {
   const printed = server.output()
   const lines = printed.split('\n').filter(line => /^ +(TOKEN=|TICKET=|curl)/.test(line))
   t.equal(lines.length, 3)
   // The two seconds after which curl leaves the open socket may not be enough on a busy machine.
   const script = lines.join('\n').replace(/ curl -i -m 2 /, ' exec curl -i -N ')
   t.match(script, / exec curl /)
-  const shell = spawn('bash', ['-c', script], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const shell = spawn(pathOf('bash'), ['-c', script], { stdio: ['ignore', 'pipe', 'inherit'] })
   let stdout = ''
   shell.stdout.setEncoding('utf8').on('data', text => {
     stdout += text

@@ -3,8 +3,11 @@ import { createServer } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
 import { ticketKeys } from '../support/nodes.js'
+import { fileNeeds } from '../support/programs.js'
 import { startRedis } from '../support/redis.js'
 import { type Environment, runServe, temporaryDirectory } from '../support/server.js'
+
+fileNeeds(t, 'redis-server')
 
 const redis = await startRedis(t)
 const bus = { TICKETGATE_REDIS_URL: redis.url }

@@ -5,6 +5,7 @@ import { promisify } from 'node:util'
 import t from 'tap'
 import { bearer, type Json, jsonOf, request, upgradeHeaders } from '../support/http.js'
 import { isProblem } from '../support/problem.js'
+import { needs, pathOf } from '../support/programs.js'
 import { startServer } from '../support/server.js'
 import { attempt, Client, enter, socketUrl } from '../support/tclient.js'
 import { gatePath, mint, nowSeconds } from '../support/tokens.js'
@@ -15,13 +16,14 @@ const execute = promisify(execFile)
 const server = await startServer(t, { users: { maggie: 'secret' } })
 const socketBase = socketUrl(server.url, '')
 
-const curl = async (...args: string[]): Promise<string> => (await execute('curl', ['-sS', ...args])).stdout
+const curl = async (...args: string[]): Promise<string> =>
+  (await execute(pathOf('curl'), ['-sS', ...args])).stdout
 
 /** curl keeps waiting after a 101, so it is read until the head of the answer is there. */
 const curlUpgrade = (url: string): Promise<string> =>
   new Promise((resolve, reject) => {
     const headers = Object.entries(upgradeHeaders()).flatMap(([name, value]) => ['-H', `${name}: ${value}`])
-    const child = spawn('curl', ['-sSiN', '--http1.1', ...headers, url])
+    const child = spawn(pathOf('curl'), ['-sSiN', '--http1.1', ...headers, url])
     let output = ''
     child.once('error', reject)
     child.once('close', () => resolve(output))
@@ -60,7 +62,7 @@ t.test('the founding flow works as its author wrote it', async t => {
 })
 
 for (const method of ['GET', 'POST'])
-  t.test(`curl logs in by ${method}, takes a ticket and passes once`, async t => {
+  t.test(`curl logs in by ${method}, takes a ticket and passes once`, needs('curl'), async t => {
     const json = ['-H', 'content-type: application/json']
     const login = await curl('-X', method, ...json, '-d', credentials, `${server.url}/auth`)
     const { token } = JSON.parse(login) as { token: string }
@@ -74,13 +76,13 @@ for (const method of ['GET', 'POST'])
     t.notMatch(second, /sec-websocket-accept/i)
   })
 
-t.test('curl logs in by Basic', async t => {
+t.test('curl logs in by Basic', needs('curl'), async t => {
   const login = await curl('-u', 'maggie:secret', `${server.url}/auth`)
   t.type((JSON.parse(login) as Json).token, 'string')
 })
 
-t.test("Python's websockets goes the whole way, by query and by subprotocol", async t => {
-  const { stdout } = await execute('/usr/bin/python3', [
+t.test("Python's websockets goes the whole way, by query and by subprotocol", needs('python3'), async t => {
+  const { stdout } = await execute(pathOf('python3'), [
     join(here, 'flow_client.py'),
     server.url,
     'maggie',

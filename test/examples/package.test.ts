@@ -1,6 +1,6 @@
 import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { knock, request } from '../support/http.js'
 import { isProblem } from '../support/problem.js'
+import { needs, pathOf } from '../support/programs.js'
 import { gatePath } from '../support/tokens.js'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
@@ -50,9 +51,10 @@ t.test('the package has what is built and what is documented, and nothing else',
   )
 })
 
-t.test('the example in the README runs on the package, where there is no uWebSockets.js', async t => {
-  execFileSync('tar', ['-xzf', join(directory, packed.filename), '-C', modules])
-  execFileSync('mv', [join(modules, 'package'), join(modules, 'ticketgate')])
+const needed = needs('tar')
+t.test('the example in the README runs on the package, where there is no uWebSockets.js', needed, async t => {
+  execFileSync(pathOf('tar'), ['-xzf', join(directory, packed.filename), '-C', modules])
+  renameSync(join(modules, 'package'), join(modules, 'ticketgate'))
   const { dependencies } = JSON.parse(readFileSync(join(modules, 'ticketgate/package.json'), 'utf8'))
   for (const name of [...Object.keys(dependencies), 'ws'])
     if (name !== 'uWebSockets.js') {

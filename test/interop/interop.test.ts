@@ -10,26 +10,26 @@ import { type VerifiedTicket, verifyTicket } from '../../src/ticket/verifier.js'
 import { knock, type Reply } from '../support/http.js'
 import { startNode } from '../support/nodes.js'
 import { isProblem } from '../support/problem.js'
+import { fileNeeds, needs, pathOf } from '../support/programs.js'
 import { startRedis } from '../support/redis.js'
 import { startServer } from '../support/server.js'
 import { enter, socketUrl } from '../support/tclient.js'
 import { gatePath } from '../support/tokens.js'
+
+fileNeeds(t, 'go', 'python3')
 
 const keyId = 7
 const key = Buffer.alloc(32, 'interop')
 const sessionEndsAtSeconds = toSeconds(clock()) + 600
 const longName = 'ö'.repeat(100)
 
-const python = '/usr/bin/python3'
 const fileOf = (name: string): string => fileURLToPath(new URL(name, import.meta.url))
 
-/** What a command prints. Says plainly when the command is missing. */
+/** What a command prints. */
 const run = (command: string, args: readonly string[]): Promise<string> =>
   new Promise((resolve, reject) => {
     execFile(command, args, (error: ExecFileException | null, stdout, stderr) => {
       if (error === null) resolve(stdout.trim())
-      else if (error.code === 'ENOENT')
-        reject(new Error(`${command} is missing: apt-get install golang-go python3`))
       else reject(new Error(`${command} failed: ${stderr}`))
     })
   })
@@ -54,10 +54,10 @@ const verify = (text: string, node: string): VerifiedTicket | string =>
 const directory = mkdtempSync(join(tmpdir(), 'ticketgate-mint-'))
 t.teardown(() => rmSync(directory, { recursive: true }))
 const goMint = join(directory, 'mint')
-await run('go', ['build', '-o', goMint, fileOf('mint.go')])
+await run(pathOf('go'), ['build', '-o', goMint, fileOf('mint.go')])
 
 const minters = [
-  ['Python', (flags: string[]) => run(python, [fileOf('mint.py'), ...flags])],
+  ['Python', (flags: string[]) => run(pathOf('python3'), [fileOf('mint.py'), ...flags])],
   ['Go', (flags: string[]) => run(goMint, flags)],
 ] as const
 
@@ -114,7 +114,8 @@ t.test('a running gate takes them, once', async t => {
   }
 })
 
-t.test('gates that share a store take them, with its epoch, once at one of them', async t => {
+const needed = needs('redis-server')
+t.test('gates that share a store take them, with its epoch, once at one of them', needed, async t => {
   const redis = await startRedis(t)
   const env = { TICKETGATE_TICKET_KEYS: `${keyId}:${key.toString('base64url')}` }
   const nodes = [await startNode(t, redis.port, env), await startNode(t, redis.port, env)] as const

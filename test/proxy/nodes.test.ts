@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { jsonOf, knock, request } from '../support/http.js'
 import { isProblem } from '../support/problem.js'
+import { needs } from '../support/programs.js'
 import { startHaproxy, startNginx } from '../support/proxy.js'
 import { startServer, type TestServer } from '../support/server.js'
 import { enter, socketUrl } from '../support/tclient.js'
@@ -16,10 +17,12 @@ const startNodes = async (t: Test): Promise<readonly [TestServer, TestServer]> =
   await startServer(t, { env: { TICKETGATE_NODE: 'gate-2' } }),
 ]
 
+type Start = (t: Test, addresses: Record<string, string>) => Promise<string>
+
 const proxies = {
-  nginx: (t: Test, addresses: Record<string, string>) => startNginx(t, 'nginx-nodes.conf', addresses),
-  haproxy: (t: Test, addresses: Record<string, string>) => startHaproxy(t, 'haproxy-nodes.cfg', addresses),
-}
+  nginx: (t, addresses) => startNginx(t, 'nginx-nodes.conf', addresses),
+  haproxy: (t, addresses) => startHaproxy(t, 'haproxy-nodes.cfg', addresses),
+} as const satisfies Record<string, Start>
 
 t.test('a gate does not spend the ticket of another', async t => {
   const [one, two] = await startNodes(t)
@@ -30,8 +33,8 @@ t.test('a gate does not spend the ticket of another', async t => {
   t.equal((await knock(one.url, gatePath(ticket))).status, 101)
 })
 
-for (const [name, startProxy] of Object.entries(proxies))
-  t.test(`two gates behind ${name}`, async t => {
+for (const [name, startProxy] of Object.entries(proxies) as [keyof typeof proxies, Start][])
+  t.test(`two gates behind ${name}`, needs(name), async t => {
     const [one, two] = await startNodes(t)
     const proxy = await startProxy(t, {
       '10.0.0.1:8080': `127.0.0.1:${one.port}`,

@@ -13,6 +13,7 @@ import {
 } from '../support/http.js'
 import { startNode, untilReady } from '../support/nodes.js'
 import { isProblem } from '../support/problem.js'
+import { needs } from '../support/programs.js'
 import { startCaddy, startNginx } from '../support/proxy.js'
 import { startRedis } from '../support/redis.js'
 import { allowedOrigin, startServer, type TestServer } from '../support/server.js'
@@ -193,7 +194,7 @@ t.test('a ticket bound to an address is good from there, as a trusted proxy tell
   t.equal((await ask(server, `?ticket=${ticket}`, from('203.0.113.5'))).status, 204)
 })
 
-t.test('with a store that is elsewhere', async t => {
+t.test('with a store that is elsewhere', needs('redis-server'), async t => {
   const redis = await startRedis(t)
   const nodes = [await startNode(t, redis.port, env), await startNode(t, redis.port, env)] as const
   let statuses: number[]
@@ -229,6 +230,7 @@ const toldOf = ({ headers }: Arrival): string[] =>
     .sort()
 
 interface ProxyUnderTest {
+  readonly needed: ReturnType<typeof needs>
   readonly start: (t: Test, replacements: Readonly<Record<string, string>>) => Promise<string>
   /** What the client sees of a refusal by the gate. */
   readonly isRefusal: (t: Test, reply: Reply, expected: string, name: string) => boolean
@@ -240,6 +242,7 @@ interface ProxyUnderTest {
 
 const proxies: Readonly<Record<string, ProxyUnderTest>> = {
   nginx: {
+    needed: needs('nginx', 'python3'),
     start: (t, replacements) => startNginx(t, 'nginx-verify.conf', replacements),
     // auth_request knows 401 and 403, and has answers of its own.
     isRefusal: (t, { status }, expected, name) =>
@@ -248,6 +251,7 @@ const proxies: Readonly<Record<string, ProxyUnderTest>> = {
     elsewhere: 404,
   },
   Caddy: {
+    needed: needs('caddy', 'python3'),
     start: (t, replacements) => startCaddy(t, 'caddy-verify.caddyfile', replacements),
     isRefusal: isProblem,
     gateAway: 502,
@@ -255,8 +259,8 @@ const proxies: Readonly<Record<string, ProxyUnderTest>> = {
   },
 }
 
-for (const [proxyName, { start, isRefusal, gateAway, elsewhere }] of Object.entries(proxies))
-  t.test(`${proxyName} in front of a server that knows nothing of tickets`, async t => {
+for (const [proxyName, { needed, start, isRefusal, gateAway, elsewhere }] of Object.entries(proxies))
+  t.test(`${proxyName} in front of a server that knows nothing of tickets`, needed, async t => {
     const server = await startServer(t, {
       env: { ...env, TICKETGATE_TRUSTED_PROXIES: '127.0.0.1', TICKETGATE_BIND: 'address' },
     })

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import t, { type Test } from 'tap'
 import { codeBlocks } from '../docs/markdown.js'
 import { knock } from '../support/http.js'
+import { needs, type ProgramName } from '../support/programs.js'
 import { startCaddy, startNginx } from '../support/proxy.js'
 import { startServer } from '../support/server.js'
 import { mint, mintWith, tokenFor } from '../support/tokens.js'
@@ -19,6 +20,7 @@ const linesOf = (language: string): readonly string[] =>
 type Replacements = Readonly<Record<string, string>>
 
 interface ProxyUnderTest {
+  readonly program: ProgramName
   readonly start: (t: Test, addresses: Replacements) => Promise<string>
   /** Names of channels that it can ask for. */
   readonly channels: readonly string[]
@@ -26,6 +28,7 @@ interface ProxyUnderTest {
 
 const proxies: Readonly<Record<string, ProxyUnderTest>> = {
   nginx: {
+    program: 'nginx',
     start(t, addresses) {
       const [map = '', pass = ''] = linesOf('nginx')
       return startNginx(t, 'nginx-verify.conf', {
@@ -37,6 +40,7 @@ const proxies: Readonly<Record<string, ProxyUnderTest>> = {
     channels: ['room.1', 'A-Z_~', 'a:b', 'me@home'],
   },
   Caddy: {
+    program: 'caddy',
     start(t, addresses) {
       const [matcher = '', route = '', uri = ''] = linesOf('caddyfile')
       return startCaddy(t, 'caddy-verify.caddyfile', {
@@ -49,8 +53,8 @@ const proxies: Readonly<Record<string, ProxyUnderTest>> = {
   },
 }
 
-for (const [name, { start, channels }] of Object.entries(proxies))
-  t.test(`${name} asks for the channel in the path`, async t => {
+for (const [name, { program, start, channels }] of Object.entries(proxies))
+  t.test(`${name} asks for the channel in the path`, needs(program, 'python3'), async t => {
     const server = await startServer(t, {
       env: {
         TICKETGATE_VERIFY: 'on',

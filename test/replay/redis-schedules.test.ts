@@ -4,7 +4,10 @@ import { redisStore } from '../../src/redis/client.js'
 import { createRedisReplayCache, type RedisReplayCache } from '../../src/redis/replay.js'
 import type { ClaimOutcome } from '../../src/replay/contract.js'
 import { nonceOf } from '../contract/replay-contract.js'
+import { fileNeeds } from '../support/programs.js'
 import { startRedisWithClock } from '../support/redis.js'
+
+fileNeeds(t, 'redis-server', 'gcc')
 
 const hour = 3600
 // Within two days: a set that the server drops while it is further ahead is what EXACTNESS.md says remains.

@@ -5,7 +5,10 @@ import { redisStore } from '../../src/redis/client.js'
 import { createRedisReplayCache, type RedisReplayCache } from '../../src/redis/replay.js'
 import type { ClaimOutcome } from '../../src/replay/contract.js'
 import { nonceOf, replayContract, startMs } from '../contract/replay-contract.js'
+import { fileNeeds } from '../support/programs.js'
 import { startRedis, startRedisWithClock } from '../support/redis.js'
+
+fileNeeds(t, 'redis-server', 'gcc')
 
 /** Of the key that all gates share; what it is makes no difference. */
 const keyId = 1

@@ -3,9 +3,12 @@ import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { bearer, postJson } from '../support/http.js'
+import { fileNeeds, pathOf } from '../support/programs.js'
 import { adminKey, startServer } from '../support/server.js'
 import { socketUrl } from '../support/tclient.js'
 import { mintWith, tokenFor } from '../support/tokens.js'
+
+fileNeeds(t, 'python3')
 
 const script = fileURLToPath(new URL('python_client.py', import.meta.url))
 const channels = { publish: ['lobby'], subscribe: ['*'] }
@@ -18,7 +21,7 @@ for (const protocol of ['ticketgate.v1.json', 'ticketgate.v1.msgpack'])
       (await mintWith(server.url, tokenFor(user, { channels }))).ticket
     const url = socketUrl(server.url, '/channel/lobby')
     const args = [script, url, protocol, await ticket('one'), await ticket('two'), await ticket('one')]
-    const child = spawn('/usr/bin/python3', args, { stdio: ['ignore', 'pipe', 'inherit'] })
+    const child = spawn(pathOf('python3'), args, { stdio: ['ignore', 'pipe', 'inherit'] })
     t.teardown(() => child.kill('SIGKILL'))
     const steps: [string, unknown][] = []
     const isBinary = protocol.endsWith('msgpack')

@@ -167,5 +167,7 @@ export const fileNeeds = (
 export const pathOf = (program: ProgramName): string => {
   const path = find(program)
   if (path !== undefined) return path
-  throw new Error(`not found: ${program} (skip the test with needs('${program}')). ${howToInstall([program])}`)
+  throw new Error(
+    `not found: ${program} (skip the test with needs('${program}')). ${howToInstall([program])}`,
+  )
 }

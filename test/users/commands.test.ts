@@ -7,6 +7,7 @@ import t from 'tap'
 import { runUserCommand } from '../../src/cli/user.js'
 import { createPasswordHasher } from '../../src/users/password.js'
 import { openUserStore } from '../../src/users/store.js'
+import { needs, pathOf } from '../support/programs.js'
 
 const password = 'correct horse battery staple'
 const hasher = createPasswordHasher({ concurrency: 1, queueLimit: 100 })
@@ -175,8 +176,7 @@ t.test('a file that can not be written is reported', async t => {
   t.match(result, { code: 1, err: /users\.json can not be changed: EINVAL/ })
 })
 
-const noTerminal = process.platform !== 'linux' && 'script(1) takes these arguments on Linux'
-t.test('on a terminal the password is asked for twice, unseen', { skip: noTerminal }, async t => {
+t.test('on a terminal the password is asked for twice, unseen', needs('script'), async t => {
   const cases = [
     ['the same twice', [`${password}\r`, `${password}\r`], 0, /added maggie/],
     ['both pasted at once', [`${password}\r${password}\r`], 0, /added maggie/],
@@ -205,7 +205,7 @@ async function onTerminal(usersFile: string, args: string[], answers: readonly s
       { usersFile, stdin: process.stdin, stdout: process.stdout, stderr: process.stderr })`
   const argv = [process.execPath, '--import', 'tsx', '--input-type=module', '-e', program, usersFile, ...args]
   const command = argv.map(arg => `'${arg.replaceAll("'", "'\\''")}'`).join(' ')
-  const child = spawn('script', ['--quiet', '--return', '--command', command, '/dev/null'])
+  const child = spawn(pathOf('script'), ['--quiet', '--return', '--command', command, '/dev/null'])
   const left = [...answers]
   let [shown, unanswered] = ['', '']
   child.stdout.setEncoding('utf8').on('data', (data: string) => {
