@@ -83,7 +83,7 @@ t.test('curl logs in by Basic', needs('curl'), async t => {
 
 t.test("Python's websockets goes the whole way, by query and by subprotocol", needs('python3'), async t => {
   const { stdout } = await execute(pathOf('python3'), [
-    join(here, 'flow_client.py'),
+    join(here, 'flow-client.py'),
     server.url,
     'maggie',
     'secret',

@@ -17,7 +17,7 @@ export interface Upstream {
 /** A WebSocket server that we did not write. */
 export const startUpstream = async (t: Test): Promise<Upstream> => {
   const { child } = await startProgram(t, 'python3', [
-    new URL('./websocket_server.py', import.meta.url).pathname,
+    new URL('./websocket-server.py', import.meta.url).pathname,
   ])
   if (child.stdout === null) throw new Error('no output')
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()

@@ -10,7 +10,7 @@ import { mintWith, tokenFor } from '../support/tokens.js'
 
 fileNeeds(t, 'python3')
 
-const script = fileURLToPath(new URL('python_client.py', import.meta.url))
+const script = fileURLToPath(new URL('python-client.py', import.meta.url))
 const channels = { publish: ['lobby'], subscribe: ['*'] }
 
 for (const protocol of ['ticketgate.v1.json', 'ticketgate.v1.msgpack'])

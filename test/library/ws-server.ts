@@ -1,4 +1,4 @@
-/** A plain `ws` server behind single-use tickets: `PORT=8080 node --import=tsx test/examples/ws-server.ts`. */
+/** A plain `ws` server behind single-use tickets: `PORT=8080 node --import=tsx test/library/ws-server.ts`. */
 import { createServer, type IncomingMessage } from 'node:http'
 import { WebSocketServer } from 'ws'
 import {

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { sparkOf } from '../../src/console/page/spark.js'
+import { sparkOf } from '../../../src/console/page/spark.js'
 
 const shape = { width: 10, height: 20 }
 

@@ -21,7 +21,7 @@ import {
 } from '../../src/library/index.js'
 import { isInPrefix, prefixOf } from '../../src/ticket/address.js'
 import { isInNetwork, packNetwork } from '../../src/ticket/network.js'
-import type { Vector, Vectors } from './make-vectors.js'
+import type { Vector, Vectors } from '../ticket/make-vectors.js'
 
 const nowMs = 1_764_000_000_123
 const nowSeconds = 1_764_000_000

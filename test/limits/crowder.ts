@@ -1,4 +1,4 @@
-/** One thread of shared-limits.test.ts: takes and gives back a place of the same user, again and again. */
+/** One thread of shared.test.ts: takes and gives back a place of the same user, again and again. */
 import { workerData } from 'node:worker_threads'
 import type { ConnectionLimits } from '../../src/limits/caps.js'
 import { openSharedCaps, type SharedLimits } from '../../src/limits/shared.js'

@@ -1,4 +1,4 @@
-"""A client with Python's websockets and msgpack. One line of JSON per step, read by python_client.test.ts."""
+"""A client with Python's websockets and msgpack. One line of JSON per step, read by python-client.test.ts."""
 
 import asyncio
 import json
