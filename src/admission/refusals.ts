@@ -6,6 +6,8 @@ import type { StoreReplayCache } from '../replay/contract.js'
 
 export const upgradeDetail = 'Open this as a WebSocket, version 13.'
 
+export const keyDetail = 'Sec-WebSocket-Key must be 16 bytes in base64 (RFC 6455 section 4.1).'
+
 /** Everything that is not in a code, for people: what to do about it. */
 export const ticketDetails: Partial<Record<RefusalCode, string>> = {
   channel_invalid: channelDetail,

@@ -1,5 +1,5 @@
 import type { HttpRequest, HttpResponse, us_socket_context_t } from 'uWebSockets.js'
-import { type RetryAfter, ticketDetails, upgradeDetail } from '../admission/refusals.js'
+import { keyDetail, type RetryAfter, ticketDetails, upgradeDetail } from '../admission/refusals.js'
 import { hasTokenInQuery, readCarriage } from '../admission/ticket-carriage.js'
 import type { Admission } from '../admission/ticket-check.js'
 import type { Clock } from '../clock.js'
@@ -19,6 +19,7 @@ import { type Encoding, encodings } from '../wire/encoding.js'
 import type { Embedding } from './application.js'
 import { type Lobby, newSessionId } from './first-message.js'
 import { addressKeyOf, noRights, packAddress, rightsOf, Session, type SocketData } from './session.js'
+import { upgradeFault } from './upgrade-request.js'
 
 export interface GateParts {
   readonly admission: Admission
@@ -47,6 +48,7 @@ interface Handshake {
   readonly upgrade: string
   readonly connection: string
   readonly version: string
+  readonly key: string
   readonly protocols: string
   readonly origin: string
   readonly ownOrigin: () => string
@@ -58,8 +60,6 @@ interface Admitted {
   /** The subprotocol to echo, '' for none. */
   readonly protocol: string
 }
-
-const asksToUpgrade = /(?:^|[, \t])upgrade(?:$|[, \t])/i
 
 /** The field may come in several lines (RFC 6455 section 11.3.4), and a ticket may be in each. */
 const offeredProtocols = (req: HttpRequest): string =>
@@ -73,9 +73,30 @@ const encodingOf: ReadonlyMap<string, Encoding> = new Map([
   [subprotocol.msgpack, encodings.msgpack],
 ])
 
-const upgradeHeaders = { upgrade: 'websocket', 'sec-websocket-version': '13' }
+// `Connection` has to name `Upgrade` (RFC 9110 section 7.8), or a proxy would not pass it on.
+const upgradeHeaders = { connection: 'upgrade', upgrade: 'websocket', 'sec-websocket-version': '13' }
 
-const bodies = new Map(refusalCodes.map(code => [code, problemBody(code, ticketDetails[code])]))
+const bodies = new Map(
+  refusalCodes.map(code => [
+    code,
+    problemBody(code, code === 'bad_request' ? keyDetail : ticketDetails[code]),
+  ]),
+)
+
+function plainRefusal(req: HttpRequest): Refusal {
+  const method = req.getMethod()
+  if (method !== 'get' && method !== 'head')
+    return new Refusal('method_not_allowed', { headers: { allow: 'GET, HEAD' } })
+  const fault = upgradeFault({
+    upgrade: req.getHeader('upgrade'),
+    connection: req.getHeader('connection'),
+    version: req.getHeader('sec-websocket-version'),
+    key: '',
+  })
+  return fault === 'bad_request'
+    ? new Refusal('bad_request', { detail: keyDetail })
+    : new Refusal('upgrade_required', { detail: upgradeDetail, headers: upgradeHeaders })
+}
 
 /**
  * The gate: a uWS upgrade handler that decides before the 101, and waits on nothing but a store elsewhere.
@@ -89,10 +110,8 @@ export function createGateKeeper(parts: GateParts) {
    */
   function decide(handshake: Handshake): Decision | Promise<Decision> {
     if (parts.isDraining()) return 'draining'
-    if (handshake.version !== '13' || handshake.upgrade.toLowerCase() !== 'websocket')
-      return 'upgrade_required'
-    // Without it a proxy passes on a plain request, and would take what follows for more of them (RFC 6455 section 4.2.1).
-    if (!asksToUpgrade.test(handshake.connection)) return 'upgrade_required'
+    const fault = upgradeFault(handshake)
+    if (fault !== undefined) return fault
     const channel = handshake.path.slice(routes.channel.length)
     if (!isChannelName(channel)) return 'channel_invalid'
 
@@ -269,31 +288,28 @@ export function createGateKeeper(parts: GateParts) {
         )
         return
       }
+      const key = req.getHeader('sec-websocket-key')
       const admitted = decideSafely({
         path: req.getUrl(),
         query: queryOf(req),
         upgrade: req.getHeader('upgrade'),
         connection: req.getHeader('connection'),
         version: req.getHeader('sec-websocket-version'),
+        key,
         protocols: offeredProtocols(req),
         origin: req.getHeader('origin'),
         ownOrigin: () => clients.ownOrigin(res, req),
         address: () => clients.address(res, req),
       })
       if (typeof admitted === 'string') return refuse(res, admitted)
-      const key = req.getHeader('sec-websocket-key')
       // Compression is the only extension there is.
       const extensions = parts.compresses ? req.getHeader('sec-websocket-extensions') : ''
       if (admitted instanceof Promise) return acceptLater(res, admitted, key, extensions, context)
       accept(res, admitted, key, extensions, context)
     },
-    /** For the same path without an upgrade. */
+    /** For the same path without an upgrade, which to uWS is one without a key of 24 characters. */
     plain(res: HttpResponse, req: HttpRequest): void {
-      const refusal =
-        req.getMethod() === 'get'
-          ? new Refusal('upgrade_required', { detail: upgradeDetail, headers: upgradeHeaders })
-          : new Refusal('method_not_allowed', { headers: { allow: 'GET' } })
-      parts.server.refuse(res, req, refusal)
+      parts.server.refuse(res, req, plainRefusal(req))
     },
   }
 }

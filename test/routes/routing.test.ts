@@ -1,5 +1,5 @@
 import t from 'tap'
-import { request } from '../support/http.js'
+import { jsonOf, request, upgradeHeaders } from '../support/http.js'
 import { isProblem } from '../support/problem.js'
 import { startServer } from '../support/server.js'
 
@@ -74,6 +74,35 @@ t.test('a plain GET of a channel is told to upgrade', async t => {
   for (const path of ['/channel/', '/channel/red', '/channel/?ticket=AAAA']) {
     const reply = await request(server.url, path)
     isProblem(t, reply, '426 upgrade_required', path)
-    t.match(reply.headers.upgrade, /^websocket$/i, `${path}: Upgrade, as RFC 9110 section 15.5.22 demands`)
+    t.match(reply.headers.upgrade, /^websocket$/i, `${path}: Upgrade (RFC 9110 section 15.5.22)`)
+    t.match(reply.headers.connection, /\bupgrade\b/, `${path}: and Connection, which names it`)
+  }
+})
+
+t.test('an upgrade is told what is wrong with it (RFC 6455 section 4.2, RFC 9110 section 7.8)', async t => {
+  const cases = [
+    ['no key', { 'sec-websocket-key': [] }, '400 bad_request'],
+    ['an empty key', { 'sec-websocket-key': '' }, '400 bad_request'],
+    ['a short key', { 'sec-websocket-key': 'c2hvcnQ=' }, '400 bad_request'],
+    ['a long key', { 'sec-websocket-key': 'dGhlIHNhbXBsZSBub25jZSE=' }, '400 bad_request'],
+    ['a key in base64url', { 'sec-websocket-key': 'dGhlIHNhbXBsZSBub25j_Q==' }, '400 bad_request'],
+    ['a key that is no base64', { 'sec-websocket-key': '!!!!!!!!!!!!!!!!!!!!!!==' }, '400 bad_request'],
+    ['a key with bits left over', { 'sec-websocket-key': 'dGhlIHNhbXBsZSBub25jZR==' }, '400 bad_request'],
+    ['no version', { 'sec-websocket-version': [] }, '426 upgrade_required'],
+    ['another version', { 'sec-websocket-version': '8' }, '426 upgrade_required'],
+    ['no Upgrade', { upgrade: [] }, '426 upgrade_required'],
+    ['another protocol', { upgrade: 'h2c' }, '426 upgrade_required'],
+    ['no Connection: Upgrade', { connection: 'keep-alive' }, '426 upgrade_required'],
+  ] as const
+  for (const [name, change, expected] of cases) {
+    const reply = await request(server.url, '/channel/', { headers: { ...upgradeHeaders(), ...change } })
+    isProblem(t, reply, expected, name)
+    if (expected.startsWith('400')) {
+      t.match(jsonOf(reply).detail, /Sec-WebSocket-Key/, name)
+      t.equal(reply.headers['sec-websocket-version'], undefined, `${name}: not a matter of the version`)
+    } else {
+      t.match(reply.headers, { upgrade: 'websocket', 'sec-websocket-version': '13' }, name)
+      t.match(reply.headers.connection, /\bupgrade\b/, name)
+    }
   }
 })
