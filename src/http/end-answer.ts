@@ -42,10 +42,16 @@ const bodilessUntilClose = 64
  * connection ends with one: nothing piles up for long.
  *
  * @param closes whether the connection ends with this answer in any case
+ * @param length of the body that GET would have got, in bytes, where this answers HEAD
  */
-export function endBodiless(res: HttpResponse, closes = false): void {
-  if (closes || Math.random() * bodilessUntilClose < 1) endLast(res, '')
-  else res.endWithoutBody()
+export function endBodiless(res: HttpResponse, closes = false, length?: number): void {
+  // Told to uWS instead, it would count the body as still to come where the connection takes no more.
+  if (length !== undefined) res.writeHeader('content-length', String(length))
+  const isLast = closes || Math.random() * bodilessUntilClose < 1
+  if (!isLast) return void res.endWithoutBody()
+  res.pause()
+  res.onAborted(nothing)
+  res.endWithoutBody(undefined, true)
 }
 
 /**

@@ -25,7 +25,8 @@ export type Handler<Context> = (head: RequestHead, context: Context, body: Buffe
 
 export interface Route<Context> {
   readonly path: string
-  readonly methods: readonly ('GET' | 'POST')[]
+  /** HEAD only beside a GET that has no effect: it is served as that, without the body. */
+  readonly methods: readonly ('GET' | 'HEAD' | 'POST')[]
   /** What the handler needs of the connection, read while the request is alive. */
   readonly context: (res: HttpResponse, req: HttpRequest) => Context
   readonly handler: Handler<Context>
@@ -54,6 +55,7 @@ export interface Server {
 
 const originDetail = 'This origin is not allowed here; the operator can add it to TICKETGATE_ORIGINS.'
 const noBody = Buffer.alloc(0)
+const engineMethods = { GET: 'get', HEAD: 'head', POST: 'post' } as const
 const allowedHeaders = 'authorization, content-type'
 const exposedHeaders = 'retry-after, www-authenticate'
 const preflightMaxAgeSeconds = '600'
@@ -89,12 +91,13 @@ export function createServer(app: TemplatedApp, parts: ServerParts): Server {
         .writeHeader('vary', 'origin')
   }
 
-  function writeReply(res: HttpResponse, reply: Reply, origin: string): void {
+  function writeReply(res: HttpResponse, reply: Reply, origin: string, headOnly: boolean): void {
     res.writeStatus(reply.status ?? '200 OK')
     writeHeaders(res, reply.contentType ?? 'application/json', origin)
     if (reply.headers !== undefined)
       for (const [name, value] of Object.entries(reply.headers)) res.writeHeader(name, value)
     if (reply.status === '204 No Content') return void res.endWithoutBody()
+    if (headOnly) return endBodiless(res, false, Buffer.byteLength(reply.body))
     endAnswer(res, reply.body)
   }
 
@@ -111,9 +114,11 @@ export function createServer(app: TemplatedApp, parts: ServerParts): Server {
     if (refusal.retryAfterSeconds !== undefined)
       res.writeHeader('retry-after', String(refusal.retryAfterSeconds))
     for (const [name, value] of Object.entries(refusal.headers)) res.writeHeader(name, value)
+    const body = problemBody(refusal.code, refusal.detail)
+    const isLast = closes || refusal.code === 'body_too_large'
     // The body of an answer to HEAD would be read as the next answer.
-    if (headOnly) return endBodiless(res, closes)
-    endAnswer(res, problemBody(refusal.code, refusal.detail), closes || refusal.code === 'body_too_large')
+    if (headOnly) return endBodiless(res, isLast, Buffer.byteLength(body))
+    endAnswer(res, body, isLast)
   }
 
   /** Everything that is thrown becomes an answer; only what we did not expect is logged as an error. */
@@ -164,7 +169,12 @@ export function createServer(app: TemplatedApp, parts: ServerParts): Server {
     discardBody(res, () => res.cork(() => writeRefusal(res, refusal, origin, { headOnly, closes: true })))
   }
 
-  function serve<Context>(route: Route<Context>, res: HttpResponse, req: HttpRequest): void {
+  function serve<Context>(
+    route: Route<Context>,
+    res: HttpResponse,
+    req: HttpRequest,
+    headOnly: boolean,
+  ): void {
     const head = takeHead(req)
     if (head.body === 'ambiguous') return refuseAmbiguous(res)
     let origin = ''
@@ -172,13 +182,13 @@ export function createServer(app: TemplatedApp, parts: ServerParts): Server {
     try {
       origin = sharedOrigin(head.origin, res, req)
       const context = route.context(res, req)
-      if (head.body === 'present') return serveLater(route, res, head, context, origin)
+      if (head.body === 'present') return serveLater(route, res, head, context, origin, headOnly)
       answer = route.handler(head, context, noBody)
     } catch (error) {
-      return refuseNow(res, head.body, refusalOf(error), origin)
+      return refuseNow(res, head.body, refusalOf(error), origin, headOnly)
     }
-    if (answer instanceof Promise) settle(res, answer, origin)
-    else writeReply(res, answer, origin)
+    if (answer instanceof Promise) settle(res, answer, origin, headOnly)
+    else writeReply(res, answer, origin, headOnly)
   }
 
   function serveLater<Context>(
@@ -187,6 +197,7 @@ export function createServer(app: TemplatedApp, parts: ServerParts): Server {
     head: RequestHead,
     context: Context,
     origin: string,
+    headOnly: boolean,
   ): void {
     readBody(res, maxBodyBytes, body =>
       settle(
@@ -196,11 +207,12 @@ export function createServer(app: TemplatedApp, parts: ServerParts): Server {
           return route.handler(head, context, body)
         })(),
         origin,
+        headOnly,
       ),
     )
   }
 
-  function settle(res: HttpResponse, answer: Promise<Reply>, origin: string): void {
+  function settle(res: HttpResponse, answer: Promise<Reply>, origin: string, headOnly: boolean): void {
     let aborted = false
     res.onAborted(() => {
       aborted = true
@@ -209,12 +221,12 @@ export function createServer(app: TemplatedApp, parts: ServerParts): Server {
     answer.then(
       reply => {
         pending--
-        if (!aborted) res.cork(() => writeReply(res, reply, origin))
+        if (!aborted) res.cork(() => writeReply(res, reply, origin, headOnly))
       },
       error => {
         pending--
         const refusal = refusalOf(error)
-        if (!aborted) res.cork(() => writeRefusal(res, refusal, origin))
+        if (!aborted) res.cork(() => writeRefusal(res, refusal, origin, { headOnly }))
       },
     )
   }
@@ -253,8 +265,11 @@ export function createServer(app: TemplatedApp, parts: ServerParts): Server {
   return {
     route<Context>(route: Route<Context>): void {
       const methods = route.methods.join(', ')
-      const serveThis = guarded((res, req) => serve(route, res, req))
-      for (const method of route.methods) app[method === 'GET' ? 'get' : 'post'](route.path, serveThis)
+      for (const method of route.methods)
+        app[engineMethods[method]](
+          route.path,
+          guarded((res, req) => serve(route, res, req, method === 'HEAD')),
+        )
       app.options(
         route.path,
         guarded((res, req) => preflight(methods, res, req)),

@@ -29,7 +29,7 @@ export function adminRoutes({ key, metrics, connections, operator }: AdminParts)
     answer: (head: RequestHead, body: Buffer) => Promise<Reply>,
   ): Route<undefined> => ({
     path,
-    methods: [method],
+    methods: method === 'GET' ? ['GET', 'HEAD'] : [method],
     // Before the body is read: who may not send one need not be listened to.
     context(_res, req) {
       guard(req)

@@ -20,7 +20,7 @@ export function consoleRoutes({ scope, snapshot, replay }: ConsoleParts): Route<
   const page = readPage()
   const get = (path: string, handler: () => Reply): Route<undefined> => ({
     path,
-    methods: ['GET'],
+    methods: ['GET', 'HEAD'],
     context: () => undefined,
     handler,
   })

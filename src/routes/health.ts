@@ -7,7 +7,7 @@ const nothing = (): undefined => undefined
 /** `/healthz`: the process works. */
 export const healthRoute: Route<undefined> = {
   path: routes.health,
-  methods: ['GET'],
+  methods: ['GET', 'HEAD'],
   context: nothing,
   handler: () => ({ body: '{"status":"ok"}' }),
 }
@@ -25,7 +25,7 @@ export interface Readiness {
 /** `/readyz`: new work is welcome here. */
 export const readyRoute = ({ isDraining, hasKeys, isStoreReady, isBusUp }: Readiness): Route<undefined> => ({
   path: routes.ready,
-  methods: ['GET'],
+  methods: ['GET', 'HEAD'],
   context: nothing,
   handler() {
     if (isDraining())

@@ -1,7 +1,8 @@
 import t from 'tap'
-import { jsonOf, request, upgradeHeaders } from '../support/http.js'
+import { bearer, jsonOf, type Reply, request, upgradeHeaders } from '../support/http.js'
 import { isProblem } from '../support/problem.js'
-import { startServer } from '../support/server.js'
+import { adminKey, allowedOrigin, startServer } from '../support/server.js'
+import { tokenFor } from '../support/tokens.js'
 
 const server = await startServer(t)
 
@@ -34,6 +35,43 @@ t.test('what is not there is 404', async t => {
     }
 })
 
+t.test('HEAD is answered where GET has no effect (RFC 9110 section 9.3.2)', async t => {
+  const shapeOf = ({ status, headers }: Reply) => ({
+    status,
+    headers: { ...headers, date: '', connection: '' },
+  })
+  const console = await startServer(t, { env: { TICKETGATE_CONSOLE: 'on' } })
+  const cases = [
+    [server.url, '/healthz', {}],
+    [server.url, '/readyz', {}],
+    [server.url, '/healthz', { origin: allowedOrigin }],
+    [server.url, '/nothing', {}],
+    [console.url, '/', {}],
+    [server.admin, '/connections', bearer(adminKey)],
+    [server.admin, '/connections', {}],
+  ] as const
+  for (const [base, path, headers] of cases) {
+    const got = await request(base, path, { headers })
+    const head = await request(base, path, { method: 'HEAD', headers })
+    t.equal(head.text, '', path)
+    t.strictSame(shapeOf(head), shapeOf(got), `${path}, ${got.status}: all that GET says`)
+    t.equal(head.headers['content-length'], String(Buffer.byteLength(got.text)), path)
+  }
+  const metrics = await request(server.admin, '/metrics', { method: 'HEAD', headers: bearer(adminKey) })
+  t.match(metrics, { status: 200, text: '' }, '/metrics')
+  t.equal((await request(server.url, '/channel/', { method: 'HEAD' })).status, 426, 'a channel')
+})
+
+t.test('HEAD is not answered where GET has an effect', async t => {
+  const { url } = await startServer(t, { env: { TICKETGATE_VERIFY: 'on' } })
+  for (const path of ['/auth', '/ws_ticket', '/verify']) {
+    const reply = await request(url, path, { method: 'HEAD', headers: bearer(tokenFor('maggie')) })
+    t.equal(reply.status, 405, path)
+    t.match(reply.headers.allow, /^GET\b(?!.*HEAD)/, path)
+    t.equal(reply.text, '', path)
+  }
+})
+
 t.test('a query does not hide a route', async t => {
   t.equal((await request(server.url, '/healthz?x=1')).status, 200)
 })
@@ -62,7 +100,7 @@ t.test('OPTIONS from no page says which methods there are', async t => {
   for (const [path, allow] of [
     ['/auth', 'GET, POST, OPTIONS'],
     ['/ws_ticket', 'GET, POST, OPTIONS'],
-    ['/healthz', 'GET, OPTIONS'],
+    ['/healthz', 'GET, HEAD, OPTIONS'],
   ] as const) {
     const reply = await request(server.url, path, { method: 'OPTIONS' })
     t.match(reply, { status: 204, headers: { allow }, text: '' }, path)
