@@ -7,11 +7,16 @@ import { errnoOf } from './errno.js'
 const temporaryEnd = /^[0-9a-f-]{36}\.tmp$/
 
 /**
- * Replaces a file in one step that survives a power cut: whoever reads sees the old text or the new, whole.
- * Mode 0600. `check` is awaited just before the new text takes effect and may reject.
+ * Replaces a file in one step that survives a power cut: a reader sees the old text or the new one, whole. Mode 0600.
+ * @param text all of it, or its parts one after another
+ * @param check awaited just before the new text takes effect; may reject
  * @throws Error that says so when it was withdrawn between that and its last step
  */
-export async function replaceFile(path: string, text: string, check: () => Promise<void>): Promise<void> {
+export async function replaceFile(
+  path: string,
+  text: string | Iterable<string>,
+  check: () => Promise<void>,
+): Promise<void> {
   const temporary = `${path}.${randomUUID()}.tmp`
   try {
     const file = await open(temporary, 'wx', 0o600)
@@ -30,7 +35,12 @@ export async function replaceFile(path: string, text: string, check: () => Promi
     await rm(temporary, { force: true })
     throw error
   }
-  const directory = await open(dirname(path), 'r')
+  await syncDirectory(dirname(path))
+}
+
+/** Makes the names of new files in a directory survive a power cut. */
+export async function syncDirectory(path: string): Promise<void> {
+  const directory = await open(path, 'r')
   try {
     await directory.sync()
   } finally {
@@ -39,9 +49,9 @@ export async function replaceFile(path: string, text: string, check: () => Promi
 }
 
 /**
- * Withdraws all replacements of a file that have not taken effect: when it has answered, they never will. For who has
- * taken the lock that they were made under, before it reads the file: a process whose lock was broken may hang right
- * after its check, and its last step would come late.
+ * Withdraws all replacements of a file that have not taken effect: once this resolves, they never will. To be called
+ * under the lock that they are made under, before the file is read: a process whose lock was broken may hang right after
+ * its check, and its last step would come late.
  */
 export async function withdrawReplacements(path: string): Promise<void> {
   const directory = dirname(path)
@@ -52,7 +62,7 @@ export async function withdrawReplacements(path: string): Promise<void> {
 }
 
 /** What root writes must stay readable to the service: it belongs to whom the old file, or the directory, does. */
-async function keepOwner(file: FileHandle, path: string): Promise<void> {
+export async function keepOwner(file: FileHandle, path: string): Promise<void> {
   if (process.getuid?.() !== 0) return
   const { uid, gid } = await stat(path).catch(error => {
     if (errnoOf(error) === 'ENOENT') return stat(dirname(path))

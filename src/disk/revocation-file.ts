@@ -1,83 +1,239 @@
-import { mkdir, readFile } from 'node:fs/promises'
-import { dirname } from 'node:path'
+import { mkdir, readFile, rm, stat } from 'node:fs/promises'
+import { join } from 'node:path'
 import { StartupError } from '../errors.js'
 import { isJsonObject } from '../protocol.js'
 import type { Log } from '../telemetry/log.js'
-import { createRevocations, isRevocation, type Revocation, type Revocations } from '../token/revocation.js'
+import {
+  createRevocations,
+  isRevocation,
+  laterOf,
+  type Revocation,
+  type Revocations,
+  revocationKey,
+} from '../token/revocation.js'
 import { errnoOf } from './errno.js'
+import { appendLines, readLines } from './journal.js'
 import { withLock } from './lock.js'
-import { replaceFile, withdrawReplacements } from './replace-file.js'
+import { replaceFile, syncDirectory, withdrawReplacements } from './replace-file.js'
 
-/** The revocations of a gate, which survive its restart. */
-export interface RevocationFile {
-  readonly revocations: Revocations
-  /** Resolves when all that is kept now is on disk. */
-  save(): Promise<void>
+/** Below this the file is never written anew, whatever is over in it. */
+const leastCompactedBytes = 1024 * 1024
+
+const linesAtOnce = 1000
+
+interface Options {
+  readonly nowSeconds: () => number
+  readonly log: Log
+}
+
+/** Where the revocations of a gate are, under its state directory. */
+interface Paths {
+  readonly directory: string
+  /** A journal, one revocation a line. */
+  readonly journal: string
+  /** What earlier versions wrote: all of them, as one JSON object. */
+  readonly former: string
+  readonly lock: string
+}
+
+/** What is kept in the files of a state directory. */
+interface Kept {
+  readonly revocations: ReadonlyMap<string, Revocation>
+  /** Lines that are over, or that later ones have replaced. */
+  readonly superfluous: number
+  readonly hasFormer: boolean
 }
 
 /**
- * Opens the file of revocations; a missing one holds none.
- * @throws StartupError `revocations_invalid`: to go on without it would let in whom it keeps out
+ * The revocations of a gate, which survive its restart. To keep one is to add a line to a journal: it costs the same
+ * whether a few are kept or a hundred thousand. Once most of the journal is over it is written anew, a part at a time.
+ *
+ * Gates that share a state directory share the journal. What one of them adds, the others find when they start.
  */
-export async function openRevocationFile(path: string, nowSeconds: () => number): Promise<RevocationFile> {
-  const revocations = createRevocations(await readRevocations(path))
-  let queued: Promise<void> | undefined
-  let last: Promise<void> = Promise.resolve()
+export class RevocationFile {
+  readonly revocations: Revocations
+  readonly #paths: Paths
+  readonly #options: Options
+  /** Lines that are not on disk yet. */
+  #lines: string[] = []
+  #queued: Promise<void> | undefined
+  #last: Promise<void> = Promise.resolve()
+  #isNamed = false
+  #compactAboveBytes: number
 
-  async function write(): Promise<void> {
-    queued = undefined
-    await mkdir(dirname(path), { recursive: true, mode: 0o700 })
-    await withLock(`${path}.lock`, async check => {
-      // Another gate may keep its state in the same directory: what it wrote meanwhile stays, and nothing of it comes late.
-      await withdrawReplacements(path)
-      const merged = createRevocations(await readRevocations(path))
-      for (const revocation of revocations.list(nowSeconds())) merged.add(revocation, nowSeconds())
-      const text = JSON.stringify({ version: 1, revocations: merged.list(nowSeconds()) })
-      await replaceFile(path, `${text}\n`, check)
-    })
+  private constructor(paths: Paths, options: Options, kept: Kept, compactAboveBytes: number) {
+    this.#paths = paths
+    this.#options = options
+    this.#compactAboveBytes = compactAboveBytes
+    this.revocations = createRevocations([...kept.revocations.values()])
   }
 
-  return {
-    revocations,
-    save() {
-      // Whoever comes while one is written shares the next write.
-      queued ??= last.then(write, write)
-      last = queued
-      return queued
-    },
+  /**
+   * Opens the revocations kept in a state directory, which may not exist yet.
+   * @throws StartupError `revocations_invalid`: to start without them would let in whom they keep out
+   */
+  static async open(stateDir: string, options: Options): Promise<RevocationFile> {
+    const paths: Paths = {
+      directory: stateDir,
+      journal: join(stateDir, 'revocations.jsonl'),
+      former: join(stateDir, 'revocations.json'),
+      lock: join(stateDir, 'revocations.jsonl.lock'),
+    }
+    const kept = await readKept(paths, options.nowSeconds())
+    const isWorth = kept.hasFormer || kept.superfluous > kept.revocations.size
+    const compactAboveBytes = isWorth ? 0 : compactAbove(await sizeOf(paths.journal))
+    return new RevocationFile(paths, options, kept, compactAboveBytes)
+  }
+
+  /**
+   * Writes a revocation down; resolves when it is on disk.
+   * @throws Error when the state directory cannot be written; the next call then writes this one as well
+   */
+  write(revocation: Revocation): Promise<void> {
+    this.#lines.push(JSON.stringify(revocation))
+    // All that come while lines are being written share the next write.
+    this.#queued ??= this.#enqueue(() => this.#writeLines())
+    return this.#queued
+  }
+
+  /** Keeps a revocation of another node, which counts already: what fails is logged. */
+  learn(revocation: Revocation): void {
+    const outcome = this.revocations.add(revocation, this.#options.nowSeconds())
+    if (outcome === 'full')
+      this.#options.log.error('a revocation of another node could not be kept: there is no room for more')
+    if (outcome !== 'added') return
+    const isFirst = this.#queued === undefined
+    const written = this.write(revocation)
+    // Said once for all that are written together.
+    if (isFirst)
+      written.catch(error =>
+        this.#options.log.error({ err: error }, 'revocations of other nodes could not be written down'),
+      )
+  }
+
+  #enqueue(work: () => Promise<void>): Promise<void> {
+    this.#last = this.#last.then(work, work)
+    return this.#last
+  }
+
+  async #writeLines(): Promise<void> {
+    this.#queued = undefined
+    const lines = this.#lines
+    this.#lines = []
+    try {
+      await mkdir(this.#paths.directory, { recursive: true, mode: 0o700 })
+      const size = await withLock(this.#paths.lock, check => this.#append(lines, check))
+      if (size > this.#compactAboveBytes) this.#enqueue(() => this.#compact())
+    } catch (error) {
+      this.#lines = [...lines, ...this.#lines]
+      throw error
+    }
+  }
+
+  async #append(lines: readonly string[], check: () => Promise<void>): Promise<number> {
+    const { journal, directory } = this.#paths
+    // A process that hung while it wrote the journal anew must not undo what is added here.
+    await withdrawReplacements(journal)
+    const size = await appendLines(journal, lines)
+    if (!this.#isNamed) await syncDirectory(directory)
+    this.#isNamed = true
+    // Had the lock been broken meanwhile, the lines might be in a journal that has been replaced.
+    await check()
+    return size
+  }
+
+  /** Writes the journal anew, without what is over. Where that fails, the journal stays as it is. */
+  async #compact(): Promise<void> {
+    const { journal, former, lock } = this.#paths
+    try {
+      await withLock(lock, async check => {
+        await withdrawReplacements(journal)
+        const kept = await readKept(this.#paths, this.#options.nowSeconds())
+        await replaceFile(journal, textOf([...kept.revocations.values()]), check)
+        if (kept.hasFormer) await rm(former, { force: true })
+      })
+    } catch (error) {
+      this.#options.log.warn({ err: error }, 'the file of revocations could not be written anew, and grows')
+    }
+    this.#compactAboveBytes = compactAbove(await sizeOf(journal))
   }
 }
 
-/** Writes down what was revoked elsewhere; it counts already. */
-export const saveRevocations = (file: RevocationFile, log: Log): void =>
-  void file
-    .save()
-    .catch(error => log.error({ err: error }, 'a revocation of another node could not be written down'))
+const compactAbove = (sizeBytes: number): number => Math.max(leastCompactedBytes, 2 * sizeBytes)
 
-async function readRevocations(path: string): Promise<Revocation[]> {
+const sizeOf = async (path: string): Promise<number> => {
+  try {
+    return (await stat(path)).size
+  } catch (error) {
+    errnoOf(error)
+    return 0
+  }
+}
+
+/** The text of a journal, in parts that take the event loop a millisecond or two each. */
+function* textOf(revocations: readonly Revocation[]): Generator<string> {
+  for (let at = 0; at < revocations.length; at += linesAtOnce)
+    yield revocations
+      .slice(at, at + linesAtOnce)
+      .map(revocation => `${JSON.stringify(revocation)}\n`)
+      .join('')
+}
+
+/** @throws StartupError `revocations_invalid` */
+async function readKept({ journal, former }: Paths, nowSeconds: number): Promise<Kept> {
+  const revocations = new Map<string, Revocation>()
+  let lines = 0
+  const keep = (revocation: Revocation): void => {
+    lines++
+    if (revocation.untilSeconds <= nowSeconds) return
+    const key = revocationKey(revocation)
+    const before = revocations.get(key)
+    revocations.set(key, before === undefined ? revocation : laterOf(before, revocation))
+  }
+  const before = await readFormer(former)
+  for (const revocation of before ?? []) keep(revocation)
+  try {
+    for await (const some of readLines(journal))
+      for (const line of some) keep(parseLine(line) ?? invalid(journal, `holds no revocation in a line`))
+  } catch (error) {
+    throw error instanceof StartupError ? error : invalid(journal, `cannot be read (${errnoOf(error)})`)
+  }
+  return { revocations, superfluous: lines - revocations.size, hasFormer: before !== undefined }
+}
+
+function parseLine(line: string): Revocation | undefined {
+  try {
+    const value: unknown = JSON.parse(line)
+    return isRevocation(value) ? value : undefined
+  } catch {
+    return undefined
+  }
+}
+
+async function readFormer(path: string): Promise<Revocation[] | undefined> {
   let text: string
   try {
     text = await readFile(path, 'utf8')
   } catch (error) {
     const code = errnoOf(error)
-    if (code === 'ENOENT') return []
-    throw invalid(path, `can not be read (${code})`)
+    return code === 'ENOENT' ? undefined : invalid(path, `cannot be read (${code})`)
   }
   let content: unknown
   try {
     content = JSON.parse(text)
   } catch {
-    throw invalid(path, 'is not JSON')
+    return invalid(path, 'is not JSON')
   }
   if (!isJsonObject(content) || content.version !== 1 || !Array.isArray(content.revocations))
-    throw invalid(path, 'is not {"version": 1, "revocations": […]}')
+    return invalid(path, 'is not {"version": 1, "revocations": […]}')
   for (const [index, entry] of content.revocations.entries())
-    if (!isRevocation(entry)) throw invalid(path, `holds no revocation as number ${index + 1}`)
+    if (!isRevocation(entry)) return invalid(path, `holds no revocation as number ${index + 1}`)
   return content.revocations
 }
 
-const invalid = (path: string, reason: string): StartupError =>
-  new StartupError(
+function invalid(path: string, reason: string): never {
+  throw new StartupError(
     'revocations_invalid',
     `The revocations in ${path} are lost: the file ${reason}. Restore it, or remove it and with it every revocation: then make a new TICKETGATE_JWT_SECRET, so that no token of before is good.`,
   )
+}

@@ -1,7 +1,7 @@
 import { clock } from '../clock.js'
 import type { Config } from '../config/schema.js'
 import { keepHighWater, openKeys } from '../disk/gate-keys.js'
-import { type RevocationFile, saveRevocations } from '../disk/revocation-file.js'
+import type { RevocationFile } from '../disk/revocation-file.js'
 import { connectionLimits, createConnectionCaps } from '../limits/caps.js'
 import { createRateLimiter } from '../limits/rate.js'
 import type { Bus } from '../redis/bus.js'
@@ -58,7 +58,7 @@ async function openOne(
   handlers: GateHandlers<unknown> | undefined,
   closers: Closers,
 ): Promise<Gate> {
-  const revocationFile = await openRevocations(config)
+  const revocationFile = await openRevocations(config, log)
   const bootKey = createBootKey(config.node)
   const highWater = closers.add(await keepHighWater(config, log))
   const keys = closers.add(openKeys(config, bootKey, log, highWater?.view))
@@ -74,7 +74,7 @@ async function openOne(
     hasher: createPasswordHasher({ concurrency: hashConcurrency, queueLimit: maxWaitingLogins }),
     revocations: revocationFile.revocations,
     handlers,
-    relay: bus && keepingRevocations(bus, revocationFile, log),
+    relay: bus && keepingRevocations(bus, revocationFile),
     isBusUp: bus && (() => bus.isUp),
   })
   const operator = createOperator({
@@ -107,13 +107,14 @@ async function openOne(
 }
 
 /** A relay that also writes down what was revoked elsewhere. */
-function keepingRevocations(bus: Bus, file: RevocationFile, log: Log): Relay {
+function keepingRevocations(bus: Bus, file: RevocationFile): Relay {
   return {
     send: bus.send,
     onMessage(receive) {
       bus.onMessage(message => {
+        // First: what receives it keeps it as well, and it would be news no more.
+        if (message.type === 'revoke') file.learn(message)
         receive(message)
-        if (message.type === 'revoke') saveRevocations(file, log)
       })
     },
     close() {},

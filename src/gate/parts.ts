@@ -1,8 +1,7 @@
 import { availableParallelism } from 'node:os'
-import { join } from 'node:path'
 import { clock, toSeconds } from '../clock.js'
 import type { Config } from '../config/schema.js'
-import { openRevocationFile, type RevocationFile } from '../disk/revocation-file.js'
+import { RevocationFile } from '../disk/revocation-file.js'
 import { urlOf } from '../http/listener.js'
 import { type Bus, openRedisBus } from '../redis/bus.js'
 import type { ServerApi } from '../socket/control.js'
@@ -33,8 +32,8 @@ export interface Gate extends ServerApi {
 }
 
 /** Opens the revocations of this gate. */
-export const openRevocations = (config: Config): Promise<RevocationFile> =>
-  openRevocationFile(join(config.stateDir, 'revocations.json'), () => toSeconds(clock()))
+export const openRevocations = (config: Config, log: Log): Promise<RevocationFile> =>
+  RevocationFile.open(config.stateDir, { nowSeconds: () => toSeconds(clock()), log })
 
 /** The way to the other nodes, where there is one. */
 export const openBus = (config: Config, log: Log, file: RevocationFile): Bus | undefined =>

@@ -6,7 +6,6 @@ import { Worker } from 'node:worker_threads'
 import { clock, toSeconds } from '../clock.js'
 import type { Config } from '../config/schema.js'
 import { type HighWaterView, keepHighWater } from '../disk/gate-keys.js'
-import { saveRevocations } from '../disk/revocation-file.js'
 import { StartupError } from '../errors.js'
 import { listen } from '../http/listener.js'
 import { connectionLimits } from '../limits/caps.js'
@@ -92,7 +91,7 @@ async function openThreads(config: Config, log: Log, workerFile: URL, closers: C
   const memory = shareReplayMemory(config)
   const { replay } = closers.add(await openSharedReplay(config, log, memory))
   const highWater = closers.add(await keepHighWater(config, log))
-  const revocationFile = await openRevocations(config)
+  const revocationFile = await openRevocations(config, log)
   const bus = openBus(config, log, revocationFile)
   const busState = new SharedArrayBuffer(4)
   const limits = createSharedLimits(config.threads, connectionLimits(config))
@@ -245,9 +244,8 @@ async function openThreads(config: Config, log: Log, workerFile: URL, closers: C
     relay.onMessage(bus.send)
     bus.onMessage(message => {
       if (message.type === 'publish') return relay.send(message)
-      revocationFile.revocations.add(message, toSeconds(clock()))
+      revocationFile.learn(message)
       void deliver([message])
-      saveRevocations(revocationFile, log)
     })
     const timer = setInterval(() => Atomics.store(new Int32Array(busState), 0, bus.isUp ? 1 : 0), 100)
     timer.unref()

@@ -59,12 +59,12 @@ export function createOperator({ config, file, deliver, clock }: OperatorParts):
         atSeconds: nowSeconds + reachSeconds,
         untilSeconds: nowSeconds + keepSeconds,
       }
-      if (!file.revocations.add(revocation, nowSeconds))
+      if (file.revocations.add(revocation, nowSeconds) === 'full')
         throw new Refusal('revocations_full', {
           detail: 'So many revocations are kept that there is no room for one more. Nothing was done.',
         })
       const disconnected = await deliver([revocation])
-      await file.save()
+      await file.write(revocation)
       return disconnected
     },
   }

@@ -23,8 +23,8 @@ export interface Authority {
  * revoked too, and who logs in again gets a token of the next one.
  */
 export interface Revocations {
-  /** Keeps a revocation. False when there is no room: it then counts for nothing. */
-  add(revocation: Revocation, nowSeconds: number): boolean
+  /** Keeps a revocation; says whether that changed anything. `full`: there is no room, and it counts for nothing. */
+  add(revocation: Revocation, nowSeconds: number): 'added' | 'known' | 'full'
   covers(authority: Authority): boolean
   /** The first second that no revocation of `user` covers. */
   firstGoodSecond(user: string): number
@@ -33,9 +33,10 @@ export interface Revocations {
   readonly size: number
 }
 
-// About 20 MB. Beyond it the admin API says that there is no room, rather than that something was revoked which is not.
+// About 20 MB. Beyond it the admin API refuses, rather than say that something was revoked which is not.
 const maxRevocations = 100_000
 
+/** @param known revocations of before, all of which are kept, whatever the capacity */
 export function createRevocations(
   known: readonly Revocation[] = [],
   capacity: number = maxRevocations,
@@ -50,29 +51,28 @@ export function createRevocations(
         if (untilSeconds <= nowSeconds) revocations.delete(name)
   }
 
-  function add(revocation: Revocation, nowSeconds: number): boolean {
+  function keep(revocation: Revocation): 'added' | 'known' {
     const { subject, name } = revocation
     const before = subjects[subject].get(name)
-    if (before === undefined) {
-      if (size() >= capacity) forget(nowSeconds)
-      if (size() >= capacity) return false
-    }
-    // They may come out of order from elsewhere: the later second, and the later end, count.
-    subjects[subject].set(name, {
-      ...revocation,
-      atSeconds: Math.max(revocation.atSeconds, before?.atSeconds ?? 0),
-      untilSeconds: Math.max(revocation.untilSeconds, before?.untilSeconds ?? 0),
-    })
-    return true
+    const merged = before === undefined ? revocation : laterOf(before, revocation)
+    if (merged === before) return 'known'
+    subjects[subject].set(name, merged)
+    return 'added'
   }
 
-  for (const revocation of known) add(revocation, 0)
+  for (const revocation of known) keep(revocation)
 
   const reaches = (revocation: Revocation | undefined, issuedAtSeconds: number): boolean =>
     revocation !== undefined && issuedAtSeconds <= revocation.atSeconds
 
   return {
-    add,
+    add(revocation, nowSeconds) {
+      if (!subjects[revocation.subject].has(revocation.name)) {
+        if (size() >= capacity) forget(nowSeconds)
+        if (size() >= capacity) return 'full'
+      }
+      return keep(revocation)
+    },
     covers({ user, session, issuedAtSeconds }) {
       if (subjects.user.size > 0 && reaches(subjects.user.get(user), issuedAtSeconds)) return true
       if (session === undefined || subjects.session.size === 0) return false
@@ -89,6 +89,22 @@ export function createRevocations(
     get size() {
       return size()
     },
+  }
+}
+
+/** What tells the revocations of one user, or session, from those of another. */
+export const revocationKey = ({ subject, name }: Revocation): string => `${subject}:${name}`
+
+/**
+ * Two revocations of one subject as one. They may come out of order from elsewhere: the later second and the later end
+ * count. Returns `before` itself where the other changes nothing.
+ */
+export function laterOf(before: Revocation, other: Revocation): Revocation {
+  if (other.atSeconds <= before.atSeconds && other.untilSeconds <= before.untilSeconds) return before
+  return {
+    ...other,
+    atSeconds: Math.max(other.atSeconds, before.atSeconds),
+    untilSeconds: Math.max(other.untilSeconds, before.untilSeconds),
   }
 }
 

@@ -1,13 +1,14 @@
-import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import t from 'tap'
-import { openRevocationFile } from '../../src/disk/revocation-file.js'
-import type { Revocation } from '../../src/token/revocation.js'
-import { hangNextRename, makeStale } from '../support/hung-disk.js'
+import { setTimeout as delay } from 'node:timers/promises'
+import { pino } from 'pino'
+import t, { type Test } from 'tap'
+import { RevocationFile } from '../../src/disk/revocation-file.js'
+import { type Revocation, revocationKey } from '../../src/token/revocation.js'
+import { hangNextRename, hangNextSync, makeStale } from '../support/hung-disk.js'
 import { temporaryDirectory } from '../support/server.js'
 
 const at = 1_764_000_000
-const now = (): number => at
 const revoke = (name: string, untilSeconds = at + 900): Revocation => ({
   type: 'revoke',
   subject: 'user',
@@ -15,107 +16,286 @@ const revoke = (name: string, untilSeconds = at + 900): Revocation => ({
   atSeconds: at,
   untilSeconds,
 })
-const names = (path: string): string[] =>
-  (JSON.parse(readFileSync(path, 'utf8')) as { revocations: Revocation[] }).revocations.map(
-    ({ name }) => name,
+
+const journalOf = (directory: string): string => join(directory, 'revocations.jsonl')
+const open = (directory: string, seconds: () => number = () => at) =>
+  RevocationFile.open(directory, { nowSeconds: seconds, log: pino({ level: 'silent' }) })
+
+const linesOf = (directory: string): string[] =>
+  readFileSync(journalOf(directory), 'utf8').split('\n').slice(0, -1)
+
+/** What a gate that starts now would find. */
+const found = async (directory: string): Promise<string[]> =>
+  (await open(directory)).revocations
+    .list(at)
+    .map(({ name }) => name)
+    .sort()
+
+const linesFor = (count: number, untilSeconds: number, padding = ''): string =>
+  Array.from({ length: count }, (_, n) => `${JSON.stringify(revoke(`${padding}${n}`, untilSeconds))}\n`).join(
+    '',
   )
 
-t.test('what is saved is there when it is opened again, and for nobody else to read', async t => {
+/** Waits for another file under that name. */
+const untilReplaced = async (path: string, inode: number): Promise<void> => {
+  while (statSync(path).ino === inode) await delay(5)
+}
+
+t.test('what is written is there when it is opened again, and for nobody else to read', async t => {
   const directory = join(temporaryDirectory(t), 'state')
-  const path = join(directory, 'revocations.json')
-  const file = await openRevocationFile(path, now)
+  const file = await open(directory)
   t.notOk(existsSync(directory), 'nothing is written before there is something')
-  file.revocations.add(revoke('maggie'), at)
-  await file.save()
-  t.equal(statSync(path).mode & 0o777, 0o600)
-  t.strictSame(readdirSync(directory), ['revocations.json'], 'nothing is left beside it')
-  const again = await openRevocationFile(path, now)
+  await file.write(revoke('maggie'))
+  t.equal(statSync(journalOf(directory)).mode & 0o777, 0o600)
+  t.equal(statSync(directory).mode & 0o777, 0o700)
+  t.strictSame(readdirSync(directory), ['revocations.jsonl'], 'nothing is left beside it')
+  const again = await open(directory)
   t.equal(again.revocations.covers({ user: 'maggie', issuedAtSeconds: at }), true)
 })
 
-t.test('many at once are all on disk when the last is saved', async t => {
-  const path = join(temporaryDirectory(t), 'revocations.json')
-  const file = await openRevocationFile(path, now)
+t.test('to write one costs one line, however many are kept', async t => {
+  const directory = temporaryDirectory(t)
+  const path = journalOf(directory)
+  writeFileSync(path, linesFor(20_000, at + 900))
+  const file = await open(directory)
+  const before = statSync(path)
+  await file.write(revoke('maggie'))
+  const after = statSync(path)
+  t.equal(after.ino, before.ino, 'the same file')
+  t.equal(after.size - before.size, JSON.stringify(revoke('maggie')).length + 1)
+  t.equal((await found(directory)).length, 20_001)
+})
+
+t.test('many at once are all on disk when the last is written', async t => {
+  const directory = temporaryDirectory(t)
+  const file = await open(directory)
   const all = Array.from({ length: 50 }, (_, n) => `user-${n}`)
   await Promise.all(
     all.map(async name => {
-      file.revocations.add(revoke(name), at)
-      await file.save()
-      t.ok(names(path).includes(name), name)
+      await file.write(revoke(name))
+      t.ok(
+        linesOf(directory).some(line => line.includes(`"${name}"`)),
+        name,
+      )
     }),
   )
-  t.strictSame(names(path).sort(), all.sort())
+  t.strictSame(await found(directory), all.sort())
 })
 
-t.test('two gates on one file lose nothing of one another', async t => {
-  const path = join(temporaryDirectory(t), 'revocations.json')
-  const [one, two] = [await openRevocationFile(path, now), await openRevocationFile(path, now)]
-  one.revocations.add(revoke('a'), at)
-  two.revocations.add(revoke('b'), at)
-  await Promise.all([one.save(), two.save()])
-  t.strictSame(names(path).sort(), ['a', 'b'])
+t.test('two gates on one directory lose nothing of one another', async t => {
+  const directory = temporaryDirectory(t)
+  const [one, two] = [await open(directory), await open(directory)]
+  const write = (file: RevocationFile, prefix: string) =>
+    Promise.all(Array.from({ length: 20 }, (_, n) => file.write(revoke(`${prefix}${n}`))))
+  await Promise.all([write(one, 'a'), write(two, 'b')])
+  t.equal((await found(directory)).length, 40)
 })
 
-t.test('what has expired is written no more', async t => {
-  const path = join(temporaryDirectory(t), 'revocations.json')
-  let seconds = at
-  const file = await openRevocationFile(path, () => seconds)
-  file.revocations.add(revoke('short', at + 10), at)
-  await file.save()
-  seconds = at + 10
-  file.revocations.add(revoke('long'), at)
-  await file.save()
-  t.strictSame(names(path), ['long'])
+t.test('the later of two counts', async t => {
+  const directory = temporaryDirectory(t)
+  const file = await open(directory)
+  await file.write(revoke('maggie', at + 100))
+  await file.write({ ...revoke('maggie', at + 50), atSeconds: at + 20 })
+  t.match((await open(directory)).revocations.list(at), [{ atSeconds: at + 20, untilSeconds: at + 100 }])
 })
 
-t.test('a file that is not whole stops the start, says what to do, and stays', async t => {
-  const path = join(temporaryDirectory(t), 'revocations.json')
-  const entry = revoke('maggie')
-  for (const content of [
-    '',
-    'null',
-    '{"version":1',
-    '[]',
-    '{"version":2,"revocations":[]}',
-    '{"version":1,"revocations":{}}',
-    JSON.stringify({ version: 1, revocations: [{ ...entry, subject: 'host' }] }),
-    JSON.stringify({ version: 1, revocations: [{ ...entry, name: '' }] }),
-    JSON.stringify({ version: 1, revocations: [{ ...entry, atSeconds: '1' }] }),
-    JSON.stringify({ version: 1, revocations: [{ ...entry, untilSeconds: -1 }] }),
-    JSON.stringify({ version: 1, revocations: [null] }),
-  ]) {
-    writeFileSync(path, content)
-    await t.rejects(openRevocationFile(path, now), { code: 'revocations_invalid' }, content)
-    t.equal(readFileSync(path, 'utf8'), content)
+t.test('more than there is room for are all kept at the start', async t => {
+  const directory = temporaryDirectory(t)
+  writeFileSync(journalOf(directory), linesFor(100_001, at + 900))
+  const { revocations } = await open(directory)
+  t.equal(revocations.size, 100_001)
+  t.equal(revocations.covers({ user: '100000', issuedAtSeconds: at }), true)
+  t.equal(revocations.add(revoke('one more'), at), 'full')
+})
+
+t.test('what is over takes no room at the start', async t => {
+  const directory = temporaryDirectory(t)
+  writeFileSync(journalOf(directory), linesFor(100_001, at) + linesFor(1, at + 900, 'x'))
+  const { revocations } = await open(directory)
+  t.equal(revocations.size, 1)
+})
+
+t.test('written anew', async t => {
+  await t.test('once most of it is over, and without what is', async t => {
+    const directory = temporaryDirectory(t)
+    const path = journalOf(directory)
+    writeFileSync(path, linesFor(10, at + 10) + linesFor(2, at + 900, 'live-'))
+    const file = await open(directory, () => at + 10)
+    const { ino } = statSync(path)
+    await file.write(revoke('maggie'))
+    await untilReplaced(path, ino)
+    t.strictSame(await found(directory), ['live-0', 'live-1', 'maggie'])
+    t.equal(linesOf(directory).length, 3)
+    t.equal(statSync(path).mode & 0o777, 0o600)
+  })
+
+  await t.test('a part at a time: the event loop turns meanwhile', async t => {
+    const directory = temporaryDirectory(t)
+    const path = journalOf(directory)
+    writeFileSync(path, linesFor(30_000, at) + linesFor(20_000, at + 900, 'live-'))
+    const file = await open(directory, () => at)
+    const { ino } = statSync(path)
+    await file.write(revoke('maggie'))
+    let turns = 0
+    while (statSync(path).ino === ino) {
+      turns++
+      await new Promise(setImmediate)
+    }
+    t.ok(turns > 20, `${turns} turns`)
+    t.equal((await found(directory)).length, 20_001)
+  })
+
+  await t.test('what is written meanwhile, here or by another gate, is not lost', async t => {
+    const directory = temporaryDirectory(t)
+    const path = journalOf(directory)
+    writeFileSync(path, linesFor(5000, at) + linesFor(2000, at + 900, 'live-'))
+    const [one, two] = [await open(directory), await open(directory)]
+    const { ino } = statSync(path)
+    await one.write(revoke('first'))
+    const names: string[] = []
+    for (let n = 0; statSync(path).ino === ino || n < 5; n++) {
+      names.push(`one-${n}`, `two-${n}`)
+      await Promise.all([one.write(revoke(`one-${n}`)), two.write(revoke(`two-${n}`))])
+    }
+    const kept = new Set(await found(directory))
+    t.strictSame(
+      names.filter(name => !kept.has(name)),
+      [],
+    )
+    t.equal(kept.size, 2001 + names.length)
+  })
+
+  await t.test('a crash before its last step leaves what was', async t => {
+    const directory = temporaryDirectory(t)
+    const path = journalOf(directory)
+    writeFileSync(path, linesFor(2, at + 900))
+    writeFileSync(`${path}.00000000-0000-4000-8000-000000000000.tmp`, linesFor(1, at + 900))
+    t.strictSame(await found(directory), ['0', '1'])
+    await (await open(directory)).write(revoke('maggie'))
+    t.strictSame(readdirSync(directory), ['revocations.jsonl'], 'what was begun is gone')
+  })
+})
+
+t.test('a crash in the middle of a line loses that line alone', async t => {
+  const whole = linesFor(3, at + 900)
+  for (const cut of [1, 2, 40, JSON.stringify(revoke('2')).length]) {
+    const directory = temporaryDirectory(t)
+    const path = journalOf(directory)
+    writeFileSync(path, whole)
+    truncateSync(path, whole.length - cut)
+    t.strictSame(await found(directory), ['0', '1'], `${cut} bytes short`)
+    await (await open(directory)).write(revoke('maggie'))
+    t.strictSame(await found(directory), ['0', '1', 'maggie'], 'and the next is whole')
+    await (await open(directory)).write(revoke('theo'))
+    t.strictSame(await found(directory), ['0', '1', 'maggie', 'theo'])
   }
 })
 
-t.test('a save that fails says so, and the next one goes on', async t => {
+t.test(
+  'the form of earlier versions is read, and goes into the journal with the first that is added',
+  async t => {
+    const directory = temporaryDirectory(t)
+    const former = join(directory, 'revocations.json')
+    const revocations = [revoke('maggie'), revoke('s1', at + 5)]
+    writeFileSync(former, JSON.stringify({ version: 1, revocations }))
+    const file = await open(directory)
+    t.equal(file.revocations.covers({ user: 'maggie', issuedAtSeconds: at }), true)
+    t.ok(existsSync(former), 'to look changes nothing')
+    await file.write(revoke('theo'))
+    while (existsSync(former)) await delay(5)
+    t.strictSame(await found(directory), ['maggie', 's1', 'theo'])
+  },
+)
+
+const invalidLines = [
+  ['a line that is empty', ''],
+  ['a line that is not JSON', '{'],
+  ['another object', '{}'],
+  ['null', 'null'],
+  ['another subject', JSON.stringify({ ...revoke('maggie'), subject: 'host' })],
+  ['no name', JSON.stringify({ ...revoke('maggie'), name: '' })],
+  ['a time that is text', JSON.stringify({ ...revoke('maggie'), atSeconds: '1' })],
+  ['a negative time', JSON.stringify({ ...revoke('maggie'), untilSeconds: -1 })],
+] as const
+
+t.test('a file that is not whole stops the start, says what to do, and stays', async t => {
+  const isRefused = async (t: Test, file: string, content: string, name: string): Promise<void> => {
+    const directory = temporaryDirectory(t)
+    const path = join(directory, file)
+    writeFileSync(path, content)
+    await t.rejects(open(directory), { code: 'revocations_invalid', message: path }, name)
+    t.equal(readFileSync(path, 'utf8'), content)
+  }
+  for (const [name, line] of invalidLines) {
+    await isRefused(t, 'revocations.jsonl', `${line}\n${JSON.stringify(revoke('theo'))}\n`, name)
+    if (line.startsWith('{"'))
+      await isRefused(t, 'revocations.json', `{"version":1,"revocations":[${line}]}`, `${name}, formerly`)
+  }
+  for (const content of ['', 'null', '[]', '{"version":1', '{"version":2,"revocations":[]}'])
+    await isRefused(t, 'revocations.json', content, `formerly ${content}`)
+})
+
+t.test('a write that fails says so, and the next one brings it along', async t => {
+  const directory = join(temporaryDirectory(t), 'state')
+  const file = await open(directory)
+  writeFileSync(directory, 'not a directory')
+  await t.rejects(file.write(revoke('maggie')), { code: 'EEXIST' })
+  rmSync(directory)
+  await file.write(revoke('theo'))
+  t.strictSame(await found(directory), ['maggie', 'theo'])
+})
+
+t.test('nothing is confirmed before the disk has confirmed it', async t => {
   const directory = temporaryDirectory(t)
-  const path = join(directory, 'revocations.json')
-  const file = await openRevocationFile(path, now)
-  file.revocations.add(revoke('maggie'), at)
-  writeFileSync(path, 'broken meanwhile')
-  await t.rejects(file.save(), { code: 'revocations_invalid' })
-  writeFileSync(path, '{"version":1,"revocations":[]}')
-  await file.save()
-  t.strictSame(names(path), ['maggie'])
+  const disk = await hangNextSync(t, directory)
+  let isConfirmed = false
+  const written = (await open(directory)).write(revoke('maggie')).then(() => {
+    isConfirmed = true
+  })
+  await disk.begun
+  t.strictSame(await found(directory), ['maggie'], 'it is in the file')
+  t.equal(isConfirmed, false, 'and yet not confirmed')
+  disk.letGo()
+  await written
 })
 
 t.test('a gate whose disk hangs takes away nothing that another has written meanwhile', async t => {
-  const path = join(temporaryDirectory(t), 'revocations.json')
-  const [one, two] = [await openRevocationFile(path, now), await openRevocationFile(path, now)]
-  one.revocations.add(revoke('a'), at)
-  two.revocations.add(revoke('b'), at)
+  const directory = temporaryDirectory(t)
+  const path = journalOf(directory)
+  writeFileSync(path, linesFor(3, at) + linesFor(1, at + 900, 'live-'))
+  const [one, two] = [await open(directory), await open(directory)]
   const disk = hangNextRename(t, path)
-  const saved = one.save()
-  const failed = t.rejects(saved, { message: /another process took over/ }, 'it is not on disk, and says so')
+  await one.write(revoke('a'))
   await disk.begun
   makeStale(path)
-  await two.save()
+  await two.write(revoke('b'))
   disk.letGo()
-  await failed
-  t.strictSame(names(path), ['b'])
-  await one.save()
-  t.strictSame(names(path).sort(), ['a', 'b'])
+  await one.write(revoke('c'))
+  t.strictSame(await found(directory), ['a', 'b', 'c', 'live-0'])
+})
+
+t.test('what is learnt from another node is written down once', async t => {
+  const directory = temporaryDirectory(t)
+  const file = await open(directory)
+  for (const name of ['maggie', 'maggie', 'theo', 'maggie']) file.learn(revoke(name))
+  await file.write(revoke('vera'))
+  t.strictSame(
+    linesOf(directory).map(line => revocationKey(JSON.parse(line) as Revocation)),
+    ['user:maggie', 'user:theo', 'user:vera'],
+  )
+})
+
+t.test('what is learnt and cannot be written down is logged once, and written with the next', async t => {
+  const lines: string[] = []
+  const log = pino({ level: 'info' }, { write: line => lines.push(line) })
+  const directory = join(temporaryDirectory(t), 'state')
+  const file = await RevocationFile.open(directory, { nowSeconds: () => at, log })
+  writeFileSync(directory, 'not a directory')
+  for (const name of ['maggie', 'theo']) file.learn(revoke(name))
+  while (lines.length === 0) await delay(5)
+  rmSync(directory)
+  await file.write(revoke('vera'))
+  t.strictSame(await found(directory), ['maggie', 'theo', 'vera'])
+  t.equal(lines.length, 1)
+  t.match(lines[0], /revocations of other nodes could not be written down/)
 })

@@ -127,14 +127,39 @@ t.test('the file is small, private, and a broken one stops the start', async t =
   const stateDir = temporaryDirectory(t)
   const server = await startServer(t, { stateDir })
   await disconnect(server, { user: 'maggie' })
-  const path = join(stateDir, 'revocations.json')
-  t.match(JSON.parse(readFileSync(path, 'utf8')), { version: 1, revocations: [{ name: 'maggie' }] })
+  const path = join(stateDir, 'revocations.jsonl')
+  t.match(JSON.parse(readFileSync(path, 'utf8')), { type: 'revoke', name: 'maggie' })
   await server.stop()
-  writeFileSync(path, '{')
+  writeFileSync(path, '{\n')
   const run = await runServe(t, { TICKETGATE_STATE_DIR: stateDir })
   t.equal(run.code, 1)
-  t.match(run.stderr, /revocations\.json/)
+  t.match(run.stderr, /revocations\.jsonl/)
   t.match(run.stderr, /TICKETGATE_JWT_SECRET/)
+})
+
+t.test('killed at any instant: what was confirmed is revoked when it is started again', async t => {
+  const stateDir = temporaryDirectory(t)
+  const confirmed: string[] = []
+  for (const most of [1, 7, 40]) {
+    const server = await startServer(t, { stateDir })
+    let isKilled = false
+    const revokeOn = async (lane: number): Promise<void> => {
+      for (let n = 0; !isKilled; n++) {
+        const user = `user-${most}-${lane}-${n}`
+        const reply = await disconnect(server, { user }).catch(() => undefined)
+        if (reply?.status === 200) confirmed.push(user)
+        if (confirmed.length >= most && !isKilled) {
+          isKilled = true
+          server.signal('SIGKILL')
+        }
+      }
+    }
+    await Promise.all([1, 2, 3, 4].map(revokeOn))
+    await server.exited
+  }
+  const server = await startServer(t, { stateDir })
+  for (const user of confirmed)
+    await isRevoked(t, server, tokenFor(user, { iat: nowSeconds() - 20, exp: nowSeconds() + 600 }), user)
 })
 
 t.test('what is asked for must be one user or one session', async t => {

@@ -23,8 +23,8 @@ const untilRevoked = (node: TestServer, token: string): Promise<void> =>
 const stateWith = (t: Parameters<typeof temporaryDirectory>[0], name: string): string => {
   const stateDir = temporaryDirectory(t)
   const atSeconds = nowSeconds()
-  const revocations = [{ type: 'revoke', subject: 'user', name, atSeconds, untilSeconds: atSeconds + 80_000 }]
-  writeFileSync(joinPath(stateDir, 'revocations.json'), JSON.stringify({ version: 1, revocations }))
+  const revocation = { type: 'revoke', subject: 'user', name, atSeconds, untilSeconds: atSeconds + 80_000 }
+  writeFileSync(joinPath(stateDir, 'revocations.jsonl'), `${JSON.stringify(revocation)}\n`)
   return stateDir
 }
 

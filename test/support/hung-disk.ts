@@ -3,14 +3,13 @@ import fs from 'node:fs/promises'
 import { syncBuiltinESMExports } from 'node:module'
 import type { Test } from 'tap'
 
-/** Makes the next rename onto `path` hang, as on a disk that does not answer, until it is let go. */
-export function hangNextRename(t: Test, path: string): { readonly begun: Promise<void>; letGo(): void } {
-  const { rename } = fs
-  const restore = (): void => {
-    fs.rename = rename
-    syncBuiltinESMExports()
-  }
-  t.teardown(restore)
+/** What does not go on until it is let go. */
+interface Hung {
+  readonly begun: Promise<void>
+  letGo(): void
+}
+
+function hang(): Hung & { begin(): void; readonly released: Promise<void> } {
   let begin = (): void => {}
   let letGo = (): void => {}
   const begun = new Promise<void>(resolve => {
@@ -19,15 +18,47 @@ export function hangNextRename(t: Test, path: string): { readonly begun: Promise
   const released = new Promise<void>(resolve => {
     letGo = resolve
   })
+  return { begun, begin: () => begin(), released, letGo: () => letGo() }
+}
+
+/** Makes the next rename onto `path` hang, as on a disk that does not answer, until it is let go. */
+export function hangNextRename(t: Test, path: string): Hung {
+  const { rename } = fs
+  const restore = (): void => {
+    fs.rename = rename
+    syncBuiltinESMExports()
+  }
+  t.teardown(restore)
+  const hung = hang()
   fs.rename = async (from, to) => {
     if (to !== path) return rename(from, to)
     restore()
-    begin()
-    await released
+    hung.begin()
+    await hung.released
     return rename(from, to)
   }
   syncBuiltinESMExports()
-  return { begun, letGo }
+  return hung
+}
+
+/** Makes the next `fdatasync` hang, until it is let go. */
+export async function hangNextSync(t: Test, directory: string): Promise<Hung> {
+  const handle = await fs.open(directory)
+  const prototype: fs.FileHandle = Object.getPrototypeOf(handle)
+  await handle.close()
+  const { datasync } = prototype
+  const restore = (): void => {
+    prototype.datasync = datasync
+  }
+  t.teardown(restore)
+  const hung = hang()
+  prototype.datasync = async function (this: fs.FileHandle) {
+    restore()
+    hung.begin()
+    await hung.released
+    return datasync.call(this)
+  }
+  return hung
 }
 
 /** As if the holder of the lock had not moved for long. */

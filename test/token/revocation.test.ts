@@ -19,7 +19,7 @@ const token = (user: string, issuedAtSeconds: number, session?: string) => ({
 t.test('tokens of the second of the revocation and before are revoked, later ones are not', async t => {
   const revocations = createRevocations()
   t.equal(revocations.covers(token('maggie', at)), false)
-  t.ok(revocations.add(revoke('maggie'), at))
+  t.equal(revocations.add(revoke('maggie'), at), 'added')
   for (const [issued, covered] of [
     [0, true],
     [at - 1, true],
@@ -70,14 +70,24 @@ t.test('they are forgotten when the tokens that they concern have expired, not b
 
 t.test('a full memory keeps what it has and takes no more', async t => {
   const revocations = createRevocations([], 2)
-  t.ok(revocations.add(revoke('a', { untilSeconds: at + 10 }), at))
-  t.ok(revocations.add(revoke('b'), at))
-  t.notOk(revocations.add(revoke('c'), at + 9))
+  t.equal(revocations.add(revoke('a', { untilSeconds: at + 10 }), at), 'added')
+  t.equal(revocations.add(revoke('b'), at), 'added')
+  t.equal(revocations.add(revoke('c'), at + 9), 'full')
   t.equal(revocations.covers(token('c', at)), false)
-  t.ok(revocations.add(revoke('a', { atSeconds: at + 5 }), at + 9), 'known already')
+  t.equal(
+    revocations.add(revoke('a', { atSeconds: at + 5 }), at + 9),
+    'added',
+    'a later one in the same place',
+  )
   t.equal(revocations.covers(token('a', at + 5)), true)
-  t.ok(revocations.add(revoke('c'), at + 900), 'room, now that others are forgotten')
+  t.equal(revocations.add(revoke('a'), at + 9), 'known')
+  t.equal(revocations.add(revoke('c'), at + 900), 'added', 'room, now that others are forgotten')
   t.equal(revocations.size, 1)
+})
+
+t.test('what was known before is kept, whatever the room', async t => {
+  const revocations = createRevocations([revoke('a'), revoke('b'), revoke('c')], 2)
+  for (const name of ['a', 'b', 'c']) t.equal(revocations.covers(token(name, at)), true, name)
 })
 
 t.test('what is listed can be taken up again', async t => {
