@@ -38,8 +38,9 @@ export function discardBody(res: HttpResponse, done: () => void): void {
 
 /**
  * @param maxBytes undefined: the body is refused in any case
- * @param done called once, unless the connection ends before; without a body where that is refused, and then in a later
- *   turn: uWS goes on to use a connection that is closed while it hands over a body
+ * @param done called once, unless the connection ends before; without a body where that is refused. It is called in a
+ *   later turn: uWS hands over a body from within its parser, which goes on after an answer that closed the connection,
+ *   in freed memory
  */
 function takeBody(
   res: HttpResponse,
@@ -55,16 +56,16 @@ function takeBody(
   let deadline = setTimeout(expire, isRefused ? discarded.ms : deadlineMs)
 
   function expire(): void {
-    if (isRefused) return refuse()
+    if (isRefused) return finish(undefined)
     over = true
     res.close()
   }
 
-  function refuse(): void {
+  function finish(complete: Buffer | undefined): void {
     over = true
     clearTimeout(deadline)
     setImmediate(() => {
-      if (!aborted) done(undefined)
+      if (!aborted) done(complete)
     })
   }
 
@@ -82,10 +83,7 @@ function takeBody(
     }
     if (bytes > body.length) body = enlarged(body, Math.max(bytes, Math.min(2 * body.length, maxBytes)))
     body.set(new Uint8Array(chunk), from)
-    if (!isLast) return
-    over = true
-    clearTimeout(deadline)
-    done(body.subarray(0, bytes))
+    if (isLast) finish(body.subarray(0, bytes))
   }
 
   res.onAborted(() => {
@@ -100,7 +98,7 @@ function takeBody(
       bytes += chunk.byteLength
       pieces++
     }
-    if (isRefused && (isLast || bytes > discarded.bytes || pieces > discarded.pieces)) refuse()
+    if (isRefused && (isLast || bytes > discarded.bytes || pieces > discarded.pieces)) finish(undefined)
   })
 }
 

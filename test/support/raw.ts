@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import { createConnection, type Socket } from 'node:net'
+import { connect as connectTls } from 'node:tls'
 import { request, upgradeHeaders } from './http.js'
 
 export interface RawResponse {
@@ -8,7 +9,7 @@ export interface RawResponse {
   readonly text: string
 }
 
-/** A bare TCP connection, for what no HTTP client would send. */
+/** A bare TCP connection, or TLS to an `https:` base, for what no HTTP client would send. */
 export class RawConnection {
   readonly socket: Socket
   readonly closed: Promise<void>
@@ -33,15 +34,14 @@ export class RawConnection {
   }
 
   static async connect(base: string, from?: string): Promise<RawConnection> {
-    const { hostname, port } = new URL(base)
-    const socket = createConnection({
-      host: hostname,
-      port: Number(port),
-      noDelay: true,
-      ...(from === undefined ? {} : { localAddress: from }),
-    })
+    const { protocol, hostname: host, port } = new URL(base)
+    const to = { host, port: Number(port), ...(from === undefined ? {} : { localAddress: from }) }
+    const isTls = protocol === 'https:'
+    const socket = isTls
+      ? connectTls({ ...to, rejectUnauthorized: false })
+      : createConnection({ ...to, noDelay: true })
     const connection = new RawConnection(socket)
-    await once(socket, 'connect')
+    await once(socket, isTls ? 'secureConnect' : 'connect')
     return connection
   }
 
