@@ -2,7 +2,7 @@ import { resolveConfig } from './config/resolve.js'
 import type { GateOptions } from './config/schema.js'
 import { buildGate } from './gate/build.js'
 import type { Gate } from './gate/parts.js'
-import { type GateHandlers, handlerNames } from './socket/application.js'
+import { checkHandler, type GateHandlers, handlerNames } from './socket/application.js'
 import { createLog } from './telemetry/log.js'
 
 export type { Config, GateOptions } from './config/schema.js'
@@ -22,7 +22,7 @@ export type { ServerApi, Subject } from './socket/control.js'
  *
  * @throws StartupError `config_invalid`, `users_file_invalid`, `high_water_invalid`, `revocations_invalid`, `redis_evicts`,
  *   `console_missing`
- * @throws TypeError for a handler that is no function, or handlers over several threads
+ * @throws TypeError for a handler that is not a function, an `authorize` that is async, or handlers over several threads
  */
 export async function createGate<Data = undefined>(
   options: GateOptions & GateHandlers<Data> = {},
@@ -33,10 +33,14 @@ export async function createGate<Data = undefined>(
     const handler = settings[name]
     delete settings[name]
     if (handler === undefined) continue
-    if (typeof handler !== 'function') throw new TypeError(`${name} must be a function`)
+    checkHandler(name, handler)
     handlers[name] = handler.bind(options)
   }
-  const config = resolveConfig({ env: process.env, options: settings as GateOptions })
+  const config = resolveConfig({
+    env: process.env,
+    options: settings as GateOptions,
+    handlerNames,
+  })
   const given = Object.keys(handlers).length > 0 ? (handlers as GateHandlers<unknown>) : undefined
   return buildGate(config, createLog(config.logLevel), given)
 }

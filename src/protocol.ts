@@ -40,7 +40,13 @@ export const closeCode = {
   sessionExpired: 4401,
   revoked: 4403,
   authTimeout: 4408,
+  /** The first message of a socket without a ticket was no `auth`. */
+  authRequired: 4410,
+  /** The token of the first message gives no right on the channel. */
+  channelForbidden: 4411,
   rateLimited: 4429,
+  /** The token of the first message cannot be checked yet. */
+  keysUnavailable: 4503,
 } as const
 
 /** The requests that a client sends on a socket, by their `type`. */

@@ -31,7 +31,7 @@ export const ticketDetails: Partial<Record<RefusalCode, string>> = {
   replay_cache_full: 'Too many tickets were used lately. This one is not spent; try again.',
   replay_cache_unavailable:
     'Whether this ticket was used can not be told now. Try again; if it is refused then, take a new one.',
-  draining: 'This server is shutting down. The ticket is not spent, but take a new one and try again.',
+  draining: 'This server is shutting down. Take a new ticket and try again.',
 }
 
 /** Codes that pass by themselves, and when to try again. */

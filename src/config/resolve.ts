@@ -58,10 +58,10 @@ function checkNodeEnv({ NODE_ENV: name = '' }: ConfigSources['env'], problems: s
  * @throws StartupError `config_invalid` with all problems, one a line, each with the name under which the value was
  *   given, what is wrong and how to mend it. No value of a secret is part of it.
  */
-export function resolveConfig({ env, flags = [], options = {} }: ConfigSources): Config {
+export function resolveConfig({ env, flags = [], options = {}, handlerNames }: ConfigSources): Config {
   const problems: string[] = []
   const sources = [
-    givenByOptions(options, problems),
+    givenByOptions(options, problems, handlerNames),
     givenByFlags(flags, problems),
     givenByEnv(env, problems),
   ] as const

@@ -15,6 +15,8 @@ export interface ConfigSources {
   readonly env: Readonly<Record<string, string | undefined>>
   readonly flags?: readonly string[]
   readonly options?: GateOptions
+  /** What else an application passes along with its options: names to suggest for one that is misspelt. */
+  readonly handlerNames?: readonly string[]
 }
 
 const byVariable = new Map(properties.map(property => [variableOf(property), property]))
@@ -113,13 +115,18 @@ export function givenByFlags(flags: readonly string[], problems: string[]): Give
   return given
 }
 
-export function givenByOptions(options: Readonly<Record<string, unknown>>, problems: string[]): GivenMap {
+export function givenByOptions(
+  options: Readonly<Record<string, unknown>>,
+  problems: string[],
+  handlerNames: readonly string[] = [],
+): GivenMap {
+  const byName = new Map([...properties, ...handlerNames].map(each => [upperSnake(each), each]))
   const given: GivenMap = new Map()
   for (const [name, value] of Object.entries(options)) {
     const property = properties.find(each => each === name)
     if (property === undefined)
       problems.push(
-        `${name}: there is no such option: write ${nearestProperty(upperSnake(name))} if that is what is meant`,
+        `${name}: there is no such option: write ${byName.get(nearest(upperSnake(name), [...byName.keys()]))} if that is what is meant`,
       )
     else if (value !== undefined && value !== '') given.set(property, { label: name, value })
   }

@@ -1,7 +1,7 @@
 import { App, SSLApp } from 'uWebSockets.js'
 import { setTimeout as delay } from 'node:timers/promises'
 import { createRetryAfter } from '../admission/refusals.js'
-import { createAdmission } from '../admission/ticket-check.js'
+import { TicketAdmission } from '../admission/ticket-admission.js'
 import { createTokenCheck } from '../admission/token-check.js'
 import { clock, toSeconds } from '../clock.js'
 import { nodesAheadSeconds } from '../config/node-clocks.js'
@@ -15,7 +15,7 @@ import { createOriginPolicy } from '../http/origins.js'
 import { type ClientView, createClientView } from '../http/request.js'
 import { createServer } from '../http/server.js'
 import { tls12Suites } from '../http/tls.js'
-import { type ConnectionCaps, maxUnidentified } from '../limits/caps.js'
+import type { ConnectionCaps } from '../limits/caps.js'
 import type { RateLimiter } from '../limits/rate.js'
 import { openProviderKeys } from '../providers/provider-keys.js'
 import type { RedisReplayCache } from '../redis/replay.js'
@@ -26,19 +26,12 @@ import { authRoute } from '../routes/login.js'
 import { type TicketContext, ticketRoute } from '../routes/ticket.js'
 import { ticketStatusRoute } from '../routes/ticket-status.js'
 import { verifyRoute } from '../routes/verify.js'
-import { createEmbedding, type GateHandlers } from '../socket/application.js'
-import { openChannels } from '../socket/channels.js'
-import { createFirstMessage, createLobby } from '../socket/first-message.js'
-import { createGateKeeper } from '../socket/handshake.js'
-import { createSocketTable, drainSockets } from '../socket/lifecycle.js'
-import { createMessages } from '../socket/messages.js'
-import { createRenewal } from '../socket/renewal.js'
-import type { Socket } from '../socket/session.js'
+import type { GateHandlers } from '../socket/application.js'
+import { Channels } from '../socket/channels.js'
 import type { Log } from '../telemetry/log.js'
 import { type Counters, createCounters, type Snapshot } from '../telemetry/metrics.js'
 import { type Address, prefixOf } from '../ticket/address.js'
 import { issueTicket } from '../ticket/issuer.js'
-import { type VerifiedTicket, verifyTicket } from '../ticket/verifier.js'
 import { createTokenIssuer, createTokenVerifier } from '../token/jwt.js'
 import { createProviderTokenVerifier, type ProviderKeys } from '../token/provider.js'
 import type { Revocations } from '../token/revocation.js'
@@ -88,11 +81,10 @@ export async function createFront(config: Config, log: Log, parts: FrontParts): 
   let draining = false
   const isDraining = (): boolean => draining
   const counters = createCounters()
-  const table = createSocketTable()
   const node = config.node ?? ''
   const snapshot = (): Snapshot => ({
     counters,
-    connections: table.size,
+    connections: channels.size,
     loginsPending: hasher.pending,
   })
   const scope = config.threads > 1 ? 'thread' : 'server'
@@ -153,65 +145,23 @@ export async function createFront(config: Config, log: Log, parts: FrontParts): 
 
   for (const route of page) server.route(route)
 
-  const verify = (ticket: string, nowMs: number) => verifyTicket(ticket, keys.ring(), nowMs, keys.policy)
-  const isRevoked = ({ claims, authorizedAtSeconds }: VerifiedTicket): boolean =>
-    revocations.covers({ user: claims.user, session: claims.session, issuedAtSeconds: authorizedAtSeconds })
-  server.route(
-    ticketStatusRoute({
-      verify,
-      isRevoked,
-      isSpent: ({ nonce, expiresAtMs, claims, keyId }, nowMs) =>
-        replay.has(nonce, expiresAtMs, nowMs, claims.epoch, keyId),
-      limiter: parts.tickets,
-      clients,
-      clock,
-    }),
-  )
+  const admission = new TicketAdmission({ keys, revocations, replay, log })
+  server.route(ticketStatusRoute({ admission, limiter: parts.tickets, clients, clock }))
 
-  const admission = createAdmission({ verify, isRevoked, replay })
   const retryAfter = createRetryAfter(replay, keys.policy.earliestOutsideMs, clock)
   if (config.verify === 'on')
     server.route(verifyRoute({ admission, retryAfter, origins, clients, isDraining, counters, clock }))
-  const lobby = createLobby(Math.ceil(maxUnidentified / config.threads), caps)
-  const compresses = config.compression !== 'off'
-  const embedding =
-    parts.handlers &&
-    createEmbedding({
-      handlers: parts.handlers,
-      publish: (ws, channel, data) => messages.publish(ws, channel, data, 'json'),
-      log,
-    })
-  const messages = createMessages({
-    rate: config.messageRate,
-    maxMessageBytes: config.maxMessageBytes,
-    topics: app,
-    compresses,
-    counters,
-    clock,
-    log,
-    relay,
-    embedding,
-    renew: createRenewal({ admission, table, embedding, clock, log }),
-    identify: createFirstMessage({
-      check,
-      lobby,
-      table,
-      embedding,
-      enter: (ws: Socket) => messages.enter(ws),
-    }),
-  })
-  const gateKeeper = createGateKeeper({
-    admission,
-    retryAfter,
+  const channels = new Channels(app, {
+    config,
+    server,
     origins,
     clients,
-    server,
+    admission,
+    tokens: check,
+    retryAfter,
     caps,
-    // A later ticket may be bound to an address, and what a proxy said of that is gone after the handshake.
-    keepsAddress: config.maxConnectionsPerAddress > 0 || config.trustedProxies.length > 0,
-    firstMessage: config.firstMessageSeconds > 0 ? { lobby, seconds: config.firstMessageSeconds } : undefined,
-    embedding,
-    compresses,
+    handlers: parts.handlers,
+    relay,
     isDraining,
     counters,
     log,
@@ -219,19 +169,18 @@ export async function createFront(config: Config, log: Log, parts: FrontParts): 
   })
 
   function deliver(message: RelayMessage): number {
-    if (message.type === 'publish') return messages.deliver(message)
+    if (message.type === 'publish') return channels.deliver(message)
     revocations.add(message, toSeconds(clock()))
-    return table.closeRevoked(message)
+    return channels.closeRevoked(message)
   }
 
   relay?.onMessage(message => void deliver(message))
-  openChannels(app, gateKeeper, { config, server, caps, lobby, table, counters, messages, embedding })
   app.any(
     '/*',
     server.guarded((res, req) => server.refuse(res, req, new Refusal('not_found'))),
   )
 
-  const sweep = setInterval(() => table.closeExpired(toSeconds(clock())), 1000)
+  const sweep = setInterval(() => channels.closeExpired(toSeconds(clock())), 1000)
   sweep.unref()
   let listener: Listener | undefined
 
@@ -256,10 +205,10 @@ export async function createFront(config: Config, log: Log, parts: FrontParts): 
     draining = true
     const deadlineMs = config.drainSeconds * 1000
     const startedMs = performance.now()
-    log.info({ connections: table.size, seconds: config.drainSeconds }, 'draining')
+    log.info({ connections: channels.size, seconds: config.drainSeconds }, 'draining')
     // A proxy that asks `/verify` holds no socket here, and has to see that this server is not ready.
     const isSeen = config.verify === 'on' ? pause(deadlineMs / 10) : undefined
-    await Promise.all([drainSockets(table, deadlineMs), isSeen])
+    await Promise.all([channels.drain(deadlineMs), isSeen])
     while (server.pending > 0 && !closed && performance.now() - startedMs < deadlineMs) await pause(20)
     close()
   }

@@ -1,3 +1,4 @@
+import type { TicketAdmission } from '../admission/ticket-admission.js'
 import type { Clock } from '../clock.js'
 import { Refusal, retryAfterSeconds } from '../errors.js'
 import { addressKey } from '../http/address.js'
@@ -7,16 +8,9 @@ import type { Route } from '../http/server.js'
 import type { RateLimiter } from '../limits/rate.js'
 import { routes, type TicketState } from '../protocol.js'
 import type { Address } from '../ticket/address.js'
-import type { TicketRefusal, VerifiedTicket } from '../ticket/verifier.js'
 
 export interface TicketStatusParts {
-  readonly verify: (ticket: string, nowMs: number) => VerifiedTicket | TicketRefusal
-  readonly isRevoked: (ticket: VerifiedTicket) => boolean
-  /** Undefined when it can not be told. */
-  readonly isSpent: (
-    ticket: VerifiedTicket,
-    nowMs: number,
-  ) => boolean | undefined | Promise<boolean | undefined>
+  readonly admission: TicketAdmission
   readonly limiter: RateLimiter
   readonly clients: ClientView
   readonly clock: Clock
@@ -27,13 +21,15 @@ export interface TicketStatusParts {
  * do, nothing but close code 1006. Spends nothing.
  */
 export function ticketStatusRoute(parts: TicketStatusParts): Route<Address> {
+  const { admission } = parts
+
   async function stateOf(text: string): Promise<TicketState> {
     const nowMs = parts.clock()
-    const ticket = parts.verify(text, nowMs)
+    const ticket = admission.verify(text, nowMs)
     if (ticket === 'ticket_expired') return 'expired'
     if (ticket === 'replay_cache_unavailable') throw new Refusal(ticket, { retryAfterSeconds: 1 })
-    if (typeof ticket === 'string' || parts.isRevoked(ticket)) return 'invalid'
-    const isSpent = await parts.isSpent(ticket, nowMs)
+    if (typeof ticket === 'string' || admission.isRevoked(ticket)) return 'invalid'
+    const isSpent = await admission.isSpent(ticket, nowMs)
     if (isSpent === undefined) throw new Refusal('replay_cache_unavailable', { retryAfterSeconds: 1 })
     return isSpent ? 'used' : 'live'
   }

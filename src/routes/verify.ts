@@ -1,6 +1,6 @@
 import { type RetryAfter, ticketDetails } from '../admission/refusals.js'
+import type { TicketAdmission } from '../admission/ticket-admission.js'
 import { hasTokenInQuery, readCarriage } from '../admission/ticket-carriage.js'
-import type { Admission } from '../admission/ticket-check.js'
 import type { Clock } from '../clock.js'
 import { Refusal, type RefusalCode } from '../errors.js'
 import type { OriginPolicy } from '../http/origins.js'
@@ -22,7 +22,7 @@ export interface AskedFor {
 }
 
 export interface VerifyParts {
-  readonly admission: Admission
+  readonly admission: TicketAdmission
   readonly retryAfter: RetryAfter
   readonly origins: OriginPolicy
   readonly clients: ClientView

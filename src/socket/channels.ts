@@ -5,17 +5,49 @@ import {
   SHARED_DECOMPRESSOR,
   type TemplatedApp,
 } from 'uWebSockets.js'
+import type { RetryAfter } from '../admission/refusals.js'
+import type { TicketAdmission } from '../admission/ticket-admission.js'
+import type { TokenCheck } from '../admission/token-check.js'
+import type { Clock } from '../clock.js'
 import type { Config } from '../config/schema.js'
+import type { OriginPolicy } from '../http/origins.js'
+import type { ClientView } from '../http/request.js'
 import type { Server } from '../http/server.js'
-import type { ConnectionCaps } from '../limits/caps.js'
+import { type ConnectionCaps, maxUnidentified } from '../limits/caps.js'
 import { routes } from '../protocol.js'
+import type { Log } from '../telemetry/log.js'
 import { type Counters, increment } from '../telemetry/metrics.js'
-import type { Embedding } from './application.js'
-import type { Lobby } from './first-message.js'
-import type { createGateKeeper } from './handshake.js'
-import type { SocketTable } from './lifecycle.js'
-import type { createMessages } from './messages.js'
-import { addressKeyOf, type Socket, type SocketData } from './session.js'
+import type { Revocation } from '../token/revocation.js'
+import type { Publication, Relay } from '../wire/relay.js'
+import { Application, type GateHandlers } from './application.js'
+import { ConnectionSlots } from './connection-slots.js'
+import { drainSockets } from './drain.js'
+import { FirstMessageAuth } from './first-message.js'
+import { HandshakeHandler } from './handshake.js'
+import { MessageHandler } from './messages.js'
+import { Publisher } from './publisher.js'
+import { SessionRenewal } from './renewal.js'
+import type { Socket, SocketData } from './session.js'
+import { SocketTable } from './socket-table.js'
+
+export interface ChannelParts {
+  readonly config: Config
+  readonly server: Server
+  readonly origins: OriginPolicy
+  readonly clients: ClientView
+  readonly admission: TicketAdmission
+  readonly tokens: TokenCheck
+  readonly retryAfter: RetryAfter
+  readonly caps: ConnectionCaps
+  /** Of the application in which the gate runs. */
+  readonly handlers: GateHandlers<unknown> | undefined
+  /** Where messages go besides this thread's own sockets. */
+  readonly relay: Relay | undefined
+  readonly isDraining: () => boolean
+  readonly counters: Counters
+  readonly log: Log
+  readonly clock: Clock
+}
 
 // A proxy drops what is idle for a minute; uWS pings when a quarter of this is left.
 const idleTimeoutSeconds = 60
@@ -23,20 +55,6 @@ const idleTimeoutSeconds = 60
 // uWS drops the connection at its own limit, without a close frame. We look at the length ourselves below that, to
 // close with 1009. What is above it is no mistake of a client, and not worth the memory.
 const payloadLimit = (maxMessageBytes: number): number => Math.max(4 * maxMessageBytes, 262_144)
-
-type Messages = ReturnType<typeof createMessages>
-type GateKeeper = ReturnType<typeof createGateKeeper>
-
-export interface ChannelParts {
-  readonly config: Config
-  readonly server: Server
-  readonly caps: ConnectionCaps
-  readonly lobby: Lobby
-  readonly table: SocketTable
-  readonly counters: Counters
-  readonly messages: Messages
-  readonly embedding: Embedding | undefined
-}
 
 // A shared compressor costs no memory, and packs every message by itself. A dedicated one remembers what went before.
 // What comes in is unpacked without a memory of its own in either case.
@@ -46,48 +64,128 @@ const compressors = {
   dedicated: DEDICATED_COMPRESSOR_4KB | SHARED_DECOMPRESSOR,
 }
 
-/** Opens `/channel/NAME` on a uWS app: what happens to a socket from its handshake to its end. */
-export function openChannels(
-  app: TemplatedApp,
-  gateKeeper: GateKeeper,
-  { config, server, caps, lobby, table, counters, messages, embedding }: ChannelParts,
-): void {
-  const decoder = new TextDecoder()
-  const slow = new Set<Socket>()
-  const closeSlow = (): void => {
-    for (const ws of slow) ws.close()
+/** `/channel/NAME` on a uWS app: what happens to its sockets from their handshake to their end. */
+export class Channels {
+  readonly #parts: ChannelParts
+  readonly #table = new SocketTable()
+  readonly #slots: ConnectionSlots
+  readonly #application: Application | undefined
+  readonly #publisher: Publisher
+  readonly #messages: MessageHandler
+  readonly #handshakes: HandshakeHandler
+  /** Sockets that uWS has dropped for reading too slowly, to be closed. */
+  readonly #slow = new Set<Socket>()
+  readonly #decoder = new TextDecoder()
+
+  /** Adds the routes to the app. */
+  constructor(app: TemplatedApp, parts: ChannelParts) {
+    const { config, admission, caps, handlers, relay, isDraining, counters, log, clock } = parts
+    const compresses = config.compression !== 'off'
+    const table = this.#table
+    this.#parts = parts
+    this.#slots = new ConnectionSlots(caps, Math.ceil(maxUnidentified / config.threads))
+    this.#publisher = new Publisher({ topics: app, compresses, relay, counters, log })
+    this.#application = handlers && new Application({ handlers, publisher: this.#publisher, log })
+    const application = this.#application
+    this.#messages = new MessageHandler({
+      rate: config.messageRate,
+      maxMessageBytes: config.maxMessageBytes,
+      publisher: this.#publisher,
+      renewal: new SessionRenewal({ admission, table, application, clock, log }),
+      firstMessage: new FirstMessageAuth({
+        check: parts.tokens,
+        slots: this.#slots,
+        table,
+        application,
+        isDraining,
+      }),
+      application,
+      counters,
+      clock,
+      log,
+    })
+    this.#handshakes = new HandshakeHandler({
+      ...parts,
+      slots: this.#slots,
+      // A later ticket may be bound to an address, and what a proxy said of that is gone after the handshake.
+      keepsAddress: config.maxConnectionsPerAddress > 0 || config.trustedProxies.length > 0,
+      firstMessageSeconds: config.firstMessageSeconds,
+      application,
+      compresses,
+    })
+    this.#route(app)
   }
-  app.ws<SocketData>(`${routes.channel}*`, {
-    idleTimeout: idleTimeoutSeconds,
-    maxPayloadLength: payloadLimit(config.maxMessageBytes),
-    maxBackpressure: config.maxBackpressureBytes,
-    closeOnBackpressureLimit: true,
-    compression: compressors[config.compression],
-    upgrade: server.guarded(gateKeeper.upgrade),
-    open(ws) {
-      table.add(ws)
-      if (ws.getUserData().session.user !== '') messages.enter(ws)
-    },
-    message: messages.message,
-    ping: messages.control,
-    pong: messages.control,
-    dropped(ws) {
-      counters.messagesDropped++
-      ws.getUserData().session.closeReason = 'slow_reader'
-      // uWS stops to read and leaves it at that: what the kernel has of it still arrives, however much it is.
-      if (slow.size === 0) setImmediate(closeSlow)
-      slow.add(ws)
-    },
-    close(ws, code, reason) {
-      slow.delete(ws)
-      const session = ws.getUserData().session
-      session.closeReason ??= 'other'
-      table.delete(ws)
-      if (session.user === '') lobby.leave(addressKeyOf(session))
-      else caps.leave(session.user, addressKeyOf(session))
-      increment(counters.connectionsClosed, session.closeReason)
-      embedding?.close(ws, code, decoder.decode(reason))
-    },
-  })
-  app.any(`${routes.channel}*`, server.guarded(gateKeeper.plain))
+
+  /** How many sockets are open. */
+  get size(): number {
+    return this.#table.size
+  }
+
+  /** Sends what was published elsewhere to all who hear it here, and returns how many. */
+  deliver(publication: Publication): number {
+    return this.#publisher.deliver(publication)
+  }
+
+  /** Closes with 4403 all sockets whose authority was revoked, and returns how many. */
+  closeRevoked(revocation: Revocation): number {
+    return this.#table.closeRevoked(revocation)
+  }
+
+  /** Closes every socket whose session has ended at `nowSeconds`. */
+  closeExpired(nowSeconds: number): void {
+    this.#table.closeExpired(nowSeconds)
+  }
+
+  /** Closes all sockets in paced batches. Resolves when none is left, or at the deadline. */
+  drain(deadlineMs: number): Promise<void> {
+    return drainSockets(this.#table, deadlineMs)
+  }
+
+  #route(app: TemplatedApp): void {
+    const { config, server } = this.#parts
+    const handshakes = this.#handshakes
+    const messages = this.#messages
+    app.ws<SocketData>(`${routes.channel}*`, {
+      idleTimeout: idleTimeoutSeconds,
+      maxPayloadLength: payloadLimit(config.maxMessageBytes),
+      maxBackpressure: config.maxBackpressureBytes,
+      closeOnBackpressureLimit: true,
+      compression: compressors[config.compression],
+      upgrade: server.guarded((res, req, context) => handshakes.upgrade(res, req, context)),
+      open: ws => {
+        this.#table.add(ws)
+        messages.open(ws)
+      },
+      message: (ws, bytes, isBinary) => messages.message(ws, bytes, isBinary),
+      ping: ws => messages.control(ws),
+      pong: ws => messages.control(ws),
+      dropped: ws => this.#dropped(ws),
+      close: (ws, code, reason) => this.#closed(ws, code, reason),
+    })
+    app.any(
+      `${routes.channel}*`,
+      server.guarded((res, req) => handshakes.plain(res, req)),
+    )
+  }
+
+  #dropped(ws: Socket): void {
+    this.#parts.counters.messagesDropped++
+    ws.getUserData().session.closeReason = 'slow_reader'
+    // uWS stops reading and leaves it at that: what the kernel has of it still arrives, however much it is.
+    if (this.#slow.size === 0)
+      setImmediate(() => {
+        for (const each of this.#slow) each.close()
+      })
+    this.#slow.add(ws)
+  }
+
+  #closed(ws: Socket, code: number, reason: ArrayBuffer): void {
+    this.#slow.delete(ws)
+    const session = ws.getUserData().session
+    session.closeReason ??= 'other'
+    this.#table.delete(ws)
+    this.#slots.release(session)
+    increment(this.#parts.counters.connectionsClosed, session.closeReason)
+    this.#application?.close(ws, code, this.#decoder.decode(reason))
+  }
 }

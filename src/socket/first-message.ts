@@ -1,90 +1,77 @@
-import { randomBytes } from 'node:crypto'
 import type { TokenCheck } from '../admission/token-check.js'
-import type { ConnectionCaps } from '../limits/caps.js'
 import { closeCode, retryAfterReason } from '../protocol.js'
+import type { TokenClaims } from '../token/claims.js'
 import type { Incoming } from '../wire/encoding.js'
-import type { Embedding } from './application.js'
-import { endWith, type SocketTable } from './lifecycle.js'
+import type { Application } from './application.js'
+import { endWith } from './closing.js'
+import type { ConnectionSlots } from './connection-slots.js'
 import { rightsOf, type Socket } from './session.js'
-
-/**
- * Counts the sockets of one thread whose user is not known yet: apart from all others, so they crowd out nobody, save that
- * they are sockets from their address like any.
- */
-export interface Lobby {
-  /** False when it is full, or there are too many from this address. */
-  enter(address: string): boolean
-  /** Lets one in that has said who it is: among all others, if their caps allow it. If not, it stays. */
-  admit(user: string): boolean
-  /** For one that ends before it was let in. */
-  leave(address: string): void
-}
-
-export function createLobby(capacity: number, caps: ConnectionCaps): Lobby {
-  let waiting = 0
-  return {
-    enter(address) {
-      if (waiting >= capacity || !caps.enterUnknown(address)) return false
-      waiting++
-      return true
-    },
-    admit(user) {
-      if (!caps.identify(user)) return false
-      waiting--
-      return true
-    },
-    leave(address) {
-      waiting--
-      caps.leaveUnknown(address)
-    },
-  }
-}
+import { newSessionId } from './session-id.js'
+import type { SocketTable } from './socket-table.js'
 
 export interface FirstMessageParts {
   readonly check: TokenCheck
-  readonly lobby: Lobby
+  readonly slots: ConnectionSlots
   readonly table: SocketTable
-  readonly embedding: Embedding | undefined
-  readonly enter: (ws: Socket) => void
+  readonly application: Application | undefined
+  readonly isDraining: () => boolean
 }
 
-/**
- * The first message on a socket without a ticket: `{type: "auth", payload: TOKEN}`. The token is checked as at
- * `/ws_ticket`. Anything else closes the socket.
- */
-export function createFirstMessage({ check, lobby, table, embedding, enter }: FirstMessageParts) {
-  const refuse = (ws: Socket, code: number, reason: string): void => endWith(ws, 'auth_refused', code, reason)
+/** How long a client waits that is refused for a reason that passes by itself, in milliseconds: up to twice as long. */
+const waitMs = { capReached: 5000, keysUnavailable: 1000, draining: 1000 } as const
 
-  return (ws: Socket, message: Incoming | undefined, nowMs: number): void => {
+const spread = (ms: number): string => retryAfterReason(ms * (1 + Math.random()))
+
+/**
+ * Authenticates a socket that was opened without a ticket by its first message, `{type: "auth", payload: TOKEN}`. The
+ * token is checked as at `/ws_ticket`. Anything else closes the socket.
+ */
+export class FirstMessageAuth {
+  readonly #parts: FirstMessageParts
+
+  constructor(parts: FirstMessageParts) {
+    this.#parts = parts
+  }
+
+  /** True when the socket is authenticated; false when it is closed. */
+  authenticate(ws: Socket, message: Incoming | undefined, nowMs: number): boolean {
+    const { check, slots, application, table, isDraining } = this.#parts
+    if (isDraining()) return refuse(ws, closeCode.draining, spread(waitMs.draining), 'draining')
     if (message?.type !== 'auth' || typeof message.payload !== 'string')
-      return refuse(ws, closeCode.sessionExpired, 'auth_required')
+      return refuse(ws, closeCode.authRequired, 'auth_required')
     const session = ws.getUserData().session
     const token = check.identify(message.payload, nowMs)
-    const denial = 'code' in token ? token : check.permit(token, session.channel, nowMs)
+    if (isKeysUnavailable(token)) return refuse(ws, closeCode.keysUnavailable, spread(waitMs.keysUnavailable))
+    if ('code' in token) return refuse(ws, closeCode.sessionExpired, token.code)
+    const denial = check.permit(token, session.channel, nowMs)
     if (denial?.code === 'rate_limited')
       return refuse(ws, closeCode.rateLimited, retryAfterReason(denial.waitMs))
-    // Nothing is wrong with the token: come back for it.
-    if (denial?.code === 'keys_unavailable')
-      return refuse(ws, closeCode.draining, retryAfterReason(1000 * (1 + Math.random())))
-    if (denial?.code === 'channel_forbidden') return refuse(ws, closeCode.revoked, denial.code)
-    if ('code' in token) return refuse(ws, closeCode.sessionExpired, token.code)
+    if (denial !== undefined) return refuse(ws, closeCode.channelForbidden, denial.code)
 
     const { user, session: login, expiresAtSeconds } = token
     const { channel, origin } = session
-    const data = embedding?.authorize({ user, session: login, channel, origin, expires: expiresAtSeconds })
-    if (data === false) return refuse(ws, closeCode.revoked, 'channel_forbidden')
-    if (!lobby.admit(user))
-      return refuse(ws, closeCode.rateLimited, retryAfterReason(5000 * (1 + Math.random())))
-    // From here on it is counted as one of this user, and when it closes as well.
-    session.user = user
+    const data = application?.authorize({ user, session: login, channel, origin, expires: expiresAtSeconds })
+    if (data === false) return refuse(ws, closeCode.channelForbidden, 'channel_forbidden')
+    if (!slots.authenticate(session, user))
+      return refuse(ws, closeCode.rateLimited, spread(waitMs.capReached))
     session.id = login ?? newSessionId()
     session.rights = rightsOf(token)
     session.issuedAtSeconds = token.issuedAtSeconds
     if (data !== undefined) session.data = data
     table.renew(ws, expiresAtSeconds)
-    enter(ws)
+    return true
   }
 }
 
-/** Names a socket whose token names no login session. */
-export const newSessionId = (): string => randomBytes(12).toString('base64url')
+const isKeysUnavailable = (token: TokenClaims | { readonly code: string }): boolean =>
+  'code' in token && token.code === 'keys_unavailable'
+
+function refuse(
+  ws: Socket,
+  code: number,
+  reason: string,
+  counted: 'auth_refused' | 'draining' = 'auth_refused',
+): false {
+  endWith(ws, counted, code, reason)
+  return false
+}

@@ -1,4 +1,4 @@
-import type { Admission } from '../admission/ticket-check.js'
+import type { SpendResult, TicketAdmission } from '../admission/ticket-admission.js'
 import type { Clock } from '../clock.js'
 import { type RefusalCode, titleOf } from '../errors.js'
 import { messageError } from '../protocol.js'
@@ -6,68 +6,71 @@ import type { Log } from '../telemetry/log.js'
 import { maySubscribe } from '../ticket/rights.js'
 import type { VerifiedTicket } from '../ticket/verifier.js'
 import type { Incoming } from '../wire/encoding.js'
-import type { Embedding } from './application.js'
-import { endFailed, isOpen, type SocketTable } from './lifecycle.js'
+import type { Application } from './application.js'
+import { endFailed, isOpen } from './closing.js'
 import { answer, fail } from './replies.js'
 import { addressOf, rightsOf, type Socket } from './session.js'
+import type { SocketTable } from './socket-table.js'
 
-export interface RenewalParts {
-  readonly admission: Admission
+export interface SessionRenewalParts {
+  readonly admission: TicketAdmission
   readonly table: SocketTable
-  readonly embedding: Embedding | undefined
+  readonly application: Application | undefined
   readonly clock: Clock
   readonly log: Log
 }
 
 /**
- * Takes a fresh ticket on an open socket, and with it the rights, the login session and the end of the session that
- * the ticket names. It is checked as at the gate and spent like any; one that is refused changes nothing.
+ * Takes a fresh ticket on an open socket, and with it the rights, the login session and the end of the session that the
+ * ticket names. It is checked as in a handshake and spent like any; one that is refused changes nothing.
  */
-export function createRenewal({ admission, table, embedding, clock, log }: RenewalParts) {
-  return (ws: Socket, { ticket: text, id }: Incoming, nowMs: number): void => {
-    const session = ws.getUserData().session
-    const refuse = (code: Parameters<typeof titleOf>[0]): void => fail(ws, code, titleOf(code), id)
+export class SessionRenewal {
+  readonly #parts: SessionRenewalParts
 
-    if (typeof text !== 'string' || text === '') return refuse('ticket_missing')
-    const ticket = admission.check(
-      text,
-      { channel: session.channel, origin: session.origin, address: () => addressOf(ws) },
-      nowMs,
-    )
-    if (typeof ticket === 'string') return refuse(ticket)
+  constructor(parts: SessionRenewalParts) {
+    this.#parts = parts
+  }
+
+  renew(ws: Socket, { ticket: text, id }: Incoming, nowMs: number): void {
+    const { admission, application, clock, log } = this.#parts
+    const { channel, origin, user } = ws.getUserData().session
+    if (typeof text !== 'string' || text === '') return refuse(ws, 'ticket_missing', id)
+    const ticket = admission.check(text, { channel, origin, address: () => addressOf(ws) }, nowMs)
+    if (typeof ticket === 'string') return refuse(ws, ticket, id)
     const { claims } = ticket
-    if (claims.user !== session.user)
+    if (claims.user !== user)
       return fail(ws, messageError.userMismatch, 'The ticket is that of another user.', id)
     const request = {
-      user: claims.user,
+      user,
       session: claims.session,
-      channel: session.channel,
-      origin: session.origin,
+      channel,
+      origin,
       expires: claims.sessionEndsAtSeconds,
     }
-    if (embedding?.authorize(request) === false) return refuse('channel_forbidden')
+    if (application?.authorize(request) === false) return refuse(ws, 'channel_forbidden', id)
 
-    const finish = (refusal: RefusalCode | undefined): void =>
-      refusal === undefined ? renew(ws, ticket, id) : refuse(refusal)
-    const refused = admission.spend(ticket, nowMs)
-    if (!(refused instanceof Promise)) return finish(refused)
-    refused
+    const finish = (refused: SpendResult): void =>
+      refused === undefined ? this.#accept(ws, ticket, id) : refuse(ws, refused, id)
+    const spent = admission.spend(ticket, nowMs)
+    if (!(spent instanceof Promise)) return finish(spent)
+    spent
       .then(late => {
         if (isOpen(ws)) finish(late ?? admission.recheck(ticket, clock()))
       })
       .catch(error => endFailed(ws, error, log))
   }
 
-  function renew(ws: Socket, ticket: VerifiedTicket, id: unknown): void {
+  #accept(ws: Socket, { claims, authorizedAtSeconds }: VerifiedTicket, id: unknown): void {
     const { session } = ws.getUserData()
-    const { claims } = ticket
     session.id = claims.session ?? session.id
     session.rights = rightsOf(claims)
-    session.issuedAtSeconds = ticket.authorizedAtSeconds
-    table.renew(ws, claims.sessionEndsAtSeconds)
+    session.issuedAtSeconds = authorizedAtSeconds
+    this.#parts.table.renew(ws, claims.sessionEndsAtSeconds)
     // A topic is a channel name behind one letter for the encoding.
     for (const topic of ws.getTopics())
       if (!maySubscribe(session.rights, topic.slice(1))) ws.unsubscribe(topic)
     answer(ws, { type: 'renewed', expires: session.expiresAtSeconds }, id)
   }
 }
+
+const refuse = (ws: Socket, code: RefusalCode, id: unknown): void => fail(ws, code, titleOf(code), id)

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { Ajv } from 'ajv'
 import t from 'tap'
 import { parse } from 'yaml'
+import { closeCode } from '../../src/protocol.js'
 import type { Json } from '../support/http.js'
 import { codeBlocks } from './markdown.js'
 
@@ -9,7 +10,7 @@ const read = (name: string): string =>
   readFileSync(new URL(`../../src/socket/${name}`, import.meta.url), 'utf8')
 const document = parse(read('asyncapi.yaml')) as {
   readonly asyncapi: string
-  readonly channels: { readonly socket: { readonly messages: Json } }
+  readonly channels: { readonly socket: { readonly messages: Json; readonly 'x-close-codes': Json } }
   readonly operations: Readonly<Record<string, { readonly messages: readonly { readonly $ref: string }[] }>>
   readonly components: { readonly messages: Readonly<Record<string, unknown>> }
 }
@@ -42,4 +43,11 @@ t.test('every example of the protocol is as it says, and every message has one',
     t.equal(fits(message), !isWrong, line)
   }
   t.strictSame([...seen].sort(), Object.keys(document.components.messages).sort())
+})
+
+t.test('it lists every close code', async t => {
+  t.strictSame(
+    Object.keys(document.channels.socket['x-close-codes']).map(Number).sort(),
+    Object.values(closeCode).sort(),
+  )
 })

@@ -212,6 +212,32 @@ t.test('a mistake of the application is told to it', async t => {
     createGate({ onMessage() {}, threads: 2, port: 0, adminPort: 0, stateDir: temporaryDirectory(t) }),
     { name: 'TypeError', message: /threads/ },
   )
+  for (const [misspelt, right] of [
+    ['onMesage', 'onMessage'],
+    ['onclose', 'onClose'],
+    ['authorise', 'authorize'],
+    ['onconnection', 'onConnect'],
+    ['jwtsecret', 'jwtSecret'],
+  ] as const)
+    await t.rejects(
+      createGate({ [misspelt]() {} }),
+      { code: 'config_invalid', message: `${misspelt}: there is no such option: write ${right} if` },
+      misspelt,
+    )
+})
+
+t.test('authorize cannot be async: it does not compile, and no gate is made of it', async t => {
+  const handlers = {
+    async authorize() {
+      await null
+      return { name: 'a promise of data' }
+    },
+  }
+  // @ts-expect-error: there is nothing that may be returned
+  const refused: GateHandlers<Promise<unknown>> = handlers
+  await t.rejects(createGate(refused), { name: 'TypeError', message: /^authorize .* onConnect/ })
+  // @ts-expect-error: the same where the type of the data is inferred
+  await t.rejects(createGate(handlers), TypeError)
 })
 
 t.test('with first-message auth, connections begin when their user is known', async t => {
@@ -231,7 +257,7 @@ t.test('with first-message auth, connections begin when their user is known', as
     await open(socketUrl(url, '/channel/x')),
   ]
   bad.send({ type: 'auth', payload: tokenFor('bad') })
-  t.strictSame(await bad.closed, { code: 4403, reason: 'channel_forbidden' })
+  t.strictSame(await bad.closed, { code: 4411, reason: 'channel_forbidden' })
   t.match(await good.ask({ type: 'auth', payload: tokenFor('good') }), { type: 'welcome' })
   await silent.close()
   await good.close()

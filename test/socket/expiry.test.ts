@@ -1,16 +1,18 @@
 import { App, us_socket_local_port } from 'uWebSockets.js'
 import t, { type Test } from 'tap'
-import { createAdmission } from '../../src/admission/ticket-check.js'
+import { TicketAdmission } from '../../src/admission/ticket-admission.js'
 import { createMemoryReplayCache } from '../../src/replay/memory.js'
-import { createSocketTable } from '../../src/socket/lifecycle.js'
-import { createMessages } from '../../src/socket/messages.js'
-import { createRenewal } from '../../src/socket/renewal.js'
+import { MessageHandler } from '../../src/socket/messages.js'
+import { Publisher } from '../../src/socket/publisher.js'
+import { SessionRenewal } from '../../src/socket/renewal.js'
 import { Session, type SocketData } from '../../src/socket/session.js'
+import { SocketTable } from '../../src/socket/socket-table.js'
 import { createLog } from '../../src/telemetry/log.js'
 import { createCounters } from '../../src/telemetry/metrics.js'
 import { issueTicket } from '../../src/ticket/issuer.js'
 import { createBootKey } from '../../src/ticket/key-ring.js'
-import { ownTicketsOnly, verifyTicket } from '../../src/ticket/verifier.js'
+import { ownTicketsOnly } from '../../src/ticket/verifier.js'
+import { createRevocations } from '../../src/token/revocation.js'
 import { encodings } from '../../src/wire/encoding.js'
 import { type Client, open } from '../support/tclient.js'
 
@@ -21,27 +23,28 @@ const key = createBootKey(undefined)
 /** Sockets whose session ends at `endSeconds`, on a server whose clock the test moves by hand. */
 const start = async (t: Test) => {
   let nowMs = startMs
-  const table = createSocketTable()
+  const table = new SocketTable()
   const replay = createMemoryReplayCache(100)
-  const admission = createAdmission({
-    verify: (text, at) => verifyTicket(text, new Map([[0, key]]), at, ownTicketsOnly),
-    isRevoked: () => false,
+  const log = createLog('fatal')
+  const clock = (): number => nowMs
+  const counters = createCounters()
+  const admission = new TicketAdmission({
+    keys: { ring: () => new Map([[0, key]]), policy: ownTicketsOnly },
+    revocations: createRevocations(),
     replay,
+    log,
   })
   const app = App()
-  const log = createLog('fatal')
-  const messages = createMessages({
+  const messages = new MessageHandler({
     rate: undefined,
     maxMessageBytes: 1024,
-    topics: app,
-    compresses: false,
-    counters: createCounters(),
-    clock: () => nowMs,
+    publisher: new Publisher({ topics: app, compresses: false, relay: undefined, counters, log }),
+    renewal: new SessionRenewal({ admission, table, application: undefined, clock, log }),
+    firstMessage: undefined,
+    application: undefined,
+    counters,
+    clock,
     log,
-    relay: undefined,
-    embedding: undefined,
-    renew: createRenewal({ admission, table, embedding: undefined, clock: () => nowMs, log }),
-    identify() {},
   })
   app.ws<SocketData>('/*', {
     upgrade(res, req, context) {
@@ -60,9 +63,9 @@ const start = async (t: Test) => {
     },
     open(ws) {
       table.add(ws)
-      messages.enter(ws)
+      messages.open(ws)
     },
-    message: messages.message,
+    message: (ws, bytes, isBinary) => messages.message(ws, bytes, isBinary),
     close: ws => table.delete(ws),
   })
   const port = await new Promise<number>(resolve => {

@@ -40,17 +40,17 @@ t.test('the first message says who it is', async t => {
   }
 
   const refusals = [
-    ['nothing of the kind', { type: 'ping' }, 4401, 'auth_required'],
-    ['a publish', { type: 'publish', data: 1 }, 4401, 'auth_required'],
-    ['no JSON', 'hello', 4401, 'auth_required'],
-    ['no payload', { type: 'auth' }, 4401, 'auth_required'],
+    ['nothing of the kind', { type: 'ping' }, 4410, 'auth_required'],
+    ['a publish', { type: 'publish', data: 1 }, 4410, 'auth_required'],
+    ['no JSON', 'hello', 4410, 'auth_required'],
+    ['no payload', { type: 'auth' }, 4410, 'auth_required'],
     ['garbage', { type: 'auth', payload: 'hello' }, 4401, 'token_invalid'],
     ['a ticket', { type: 'auth', payload: await mint(server.url) }, 4401, 'token_invalid'],
     ['an expired token', { type: 'auth', payload: tokenFor('m', { iat: 1, exp: 2 }) }, 4401, 'token_expired'],
     [
       'a token without a right here',
       { type: 'auth', payload: tokenFor('m', { channels: { publish: ['x'] } }) },
-      4403,
+      4411,
       'channel_forbidden',
     ],
   ] as const

@@ -1,6 +1,7 @@
 import { Packr, Unpackr } from 'msgpackr'
 import t from 'tap'
-import { encodings, fanOut, type Topics } from '../../src/wire/encoding.js'
+import { fanOut, type Topics } from '../../src/socket/fan-out.js'
+import { encodings } from '../../src/wire/encoding.js'
 
 const { json, msgpack } = encodings
 const packr = new Packr({ useRecords: false, variableMapSize: true })

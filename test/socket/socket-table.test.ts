@@ -1,13 +1,14 @@
 import { App, us_socket_local_port } from 'uWebSockets.js'
 import t, { type Test } from 'tap'
-import { createSocketTable, drainSockets } from '../../src/socket/lifecycle.js'
+import { drainSockets } from '../../src/socket/drain.js'
 import { Session, type Socket, type SocketData } from '../../src/socket/session.js'
+import { SocketTable } from '../../src/socket/socket-table.js'
 import { encodings } from '../../src/wire/encoding.js'
 import { type Client, open } from '../support/tclient.js'
 
 /** A uWS server that keeps a table of its sockets. The path of a socket is the second its session ends in. */
 const start = async (t: Test) => {
-  const table = createSocketTable()
+  const table = new SocketTable()
   const reasons: string[] = []
   let opened: (ws: Socket) => void = () => {}
   const app = App().ws<SocketData>('/*', {

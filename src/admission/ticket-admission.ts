@@ -1,0 +1,99 @@
+import type { RefusalCode } from '../errors.js'
+import { claimRefusals, type StoreReplayCache } from '../replay/contract.js'
+import type { Log } from '../telemetry/log.js'
+import { bindingRefusal, type Presented } from '../ticket/bindings.js'
+import type { KeyRing } from '../ticket/key-ring.js'
+import {
+  type TicketPolicy,
+  type TicketRefusal,
+  type VerifiedTicket,
+  verifyTicket,
+} from '../ticket/verifier.js'
+import type { Revocations } from '../token/revocation.js'
+import { looksLikeJwt } from './ticket-carriage.js'
+
+export interface TicketAdmissionParts {
+  /** The keys that verify now, and what is required of a ticket besides its MAC. */
+  readonly keys: { readonly ring: () => KeyRing; readonly policy: TicketPolicy }
+  readonly revocations: Pick<Revocations, 'covers'>
+  readonly replay: Pick<StoreReplayCache, 'claim' | 'has'>
+  readonly log: Log
+}
+
+/** Undefined once a ticket is spent, or why it cannot be. */
+export type SpendResult = RefusalCode | undefined
+
+/**
+ * Decides whether a ticket lets its holder in: first everything that it says of itself, then, as the last step before the
+ * socket opens, its one use.
+ */
+export class TicketAdmission {
+  readonly #parts: TicketAdmissionParts
+
+  constructor(parts: TicketAdmissionParts) {
+    this.#parts = parts
+  }
+
+  /** A ticket whose MAC, time and node are right, or why they are not. Spends nothing. */
+  verify(text: string, nowMs: number): VerifiedTicket | TicketRefusal {
+    const { ring, policy } = this.#parts.keys
+    return verifyTicket(text, ring(), nowMs, policy)
+  }
+
+  /** Whether the user or the session of a ticket was revoked after it was issued. */
+  isRevoked({ claims, authorizedAtSeconds }: VerifiedTicket): boolean {
+    return this.#parts.revocations.covers({
+      user: claims.user,
+      session: claims.session,
+      issuedAtSeconds: authorizedAtSeconds,
+    })
+  }
+
+  /** Whether a ticket was spent; undefined when that is unknown. A promise where a store elsewhere is asked. */
+  isSpent(
+    { nonce, expiresAtMs, claims, keyId }: VerifiedTicket,
+    nowMs: number,
+  ): boolean | undefined | Promise<boolean | undefined> {
+    return this.#parts.replay.has(nonce, expiresAtMs, nowMs, claims.epoch, keyId)
+  }
+
+  /** A ticket that is good here and now, or why it is not. Spends nothing. */
+  check(text: string, presented: Presented, nowMs: number): VerifiedTicket | RefusalCode {
+    const ticket = this.verify(text, nowMs)
+    if (typeof ticket === 'string')
+      return ticket === 'ticket_invalid' && looksLikeJwt(text) ? 'token_in_url' : ticket
+    if (this.isRevoked(ticket)) return 'token_revoked'
+    return bindingRefusal(ticket.claims, presented) ?? ticket
+  }
+
+  /**
+   * Spends a ticket that was checked at the same instant. A promise only where a store elsewhere is asked. Neither throws
+   * nor rejects: a replay cache that fails is logged, and lets nobody in (`internal_error`).
+   */
+  spend(
+    { nonce, expiresAtMs, claims, keyId }: VerifiedTicket,
+    nowMs: number,
+  ): SpendResult | Promise<SpendResult> {
+    try {
+      const outcome = this.#parts.replay.claim(nonce, expiresAtMs, nowMs, claims.epoch, keyId)
+      if (typeof outcome === 'string') return claimRefusals[outcome]
+      return outcome.then(
+        late => claimRefusals[late],
+        error => this.#failed(error),
+      )
+    } catch (error) {
+      return this.#failed(error)
+    }
+  }
+
+  /** After a wait for `spend`: why a ticket that is spent now must not let anybody in any more. */
+  recheck(ticket: VerifiedTicket, nowMs: number): RefusalCode | undefined {
+    if (this.isRevoked(ticket)) return 'token_revoked'
+    return nowMs >= ticket.claims.sessionEndsAtSeconds * 1000 ? 'ticket_expired' : undefined
+  }
+
+  #failed(error: unknown): RefusalCode {
+    this.#parts.log.error({ err: error }, 'the replay cache failed')
+    return 'internal_error'
+  }
+}

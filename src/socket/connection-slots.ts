@@ -1,0 +1,44 @@
+import type { ConnectionCaps } from '../limits/caps.js'
+import { addressKeyOf, type Session } from './session.js'
+
+/**
+ * Counts the sockets of one thread against the caps. A socket takes a slot before its ticket is spent, and whoever took it
+ * releases it: the handshake when no socket opens, else the end of the socket.
+ *
+ * A socket that has yet to authenticate by its first message counts apart from all others, except by its address, so such
+ * sockets crowd nobody out.
+ */
+export class ConnectionSlots {
+  readonly #caps: ConnectionCaps
+  readonly #unauthenticatedCapacity: number
+  #unauthenticated = 0
+
+  /** @param unauthenticatedCapacity how many sockets of this thread may wait to authenticate */
+  constructor(caps: ConnectionCaps, unauthenticatedCapacity: number) {
+    this.#caps = caps
+    this.#unauthenticatedCapacity = unauthenticatedCapacity
+  }
+
+  /** False when a cap is reached: in all, of the user, or of the address. */
+  take(session: Session): boolean {
+    if (session.user !== '') return this.#caps.enter(session.user, addressKeyOf(session))
+    if (this.#unauthenticated >= this.#unauthenticatedCapacity) return false
+    if (!this.#caps.enterUnknown(addressKeyOf(session))) return false
+    this.#unauthenticated++
+    return true
+  }
+
+  /** Counts a socket that has authenticated among those of its user. False when a cap is reached: nothing changes then. */
+  authenticate(session: Session, user: string): boolean {
+    if (!this.#caps.identify(user)) return false
+    this.#unauthenticated--
+    session.user = user
+    return true
+  }
+
+  release(session: Session): void {
+    if (session.user !== '') return this.#caps.leave(session.user, addressKeyOf(session))
+    this.#unauthenticated--
+    this.#caps.leaveUnknown(addressKeyOf(session))
+  }
+}

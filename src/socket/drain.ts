@@ -1,0 +1,37 @@
+import { closeCode, retryAfterReason } from '../protocol.js'
+import { endWith } from './closing.js'
+import type { SocketTable } from './socket-table.js'
+
+const batchIntervalMs = 50
+
+// How many clients may come back a second, spread evenly: a restart makes no storm.
+const reconnectsPerSecond = 1000
+const minSpreadMs = 1000
+const maxSpreadMs = 30_000
+
+/**
+ * Closes all sockets with 1012 in paced batches, and tells each when to come back (`retry_after_ms=N` in the reason).
+ * The first tenth of the time is left for balancers to see that the server is not ready; by six tenths all are told.
+ * Resolves when none is left, or at the deadline.
+ */
+export function drainSockets(table: SocketTable, deadlineMs: number): Promise<void> {
+  const batches = Math.max(1, Math.floor(deadlineMs / 2 / batchIntervalMs))
+  const batchSize = Math.max(1, Math.ceil(table.size / batches))
+  const spreadMs = Math.min(maxSpreadMs, Math.max(minSpreadMs, (table.size / reconnectsPerSecond) * 1000))
+  const startsAtMs = performance.now() + deadlineMs / 10
+  return new Promise(resolve => {
+    const finish = (): void => {
+      clearInterval(timer)
+      clearTimeout(deadline)
+      resolve()
+    }
+    const timer = setInterval(() => {
+      if (performance.now() >= startsAtMs)
+        for (const ws of table.take(batchSize))
+          endWith(ws, 'draining', closeCode.draining, retryAfterReason(Math.random() * spreadMs))
+      if (table.size === 0) finish()
+    }, batchIntervalMs)
+    const deadline = setTimeout(finish, deadlineMs)
+    if (table.size === 0) finish()
+  })
+}

@@ -1,0 +1,176 @@
+import { App, us_socket_local_port } from 'uWebSockets.js'
+import t, { type Test } from 'tap'
+import { createRetryAfter } from '../../src/admission/refusals.js'
+import { TicketAdmission } from '../../src/admission/ticket-admission.js'
+import { createTokenCheck } from '../../src/admission/token-check.js'
+import { clock } from '../../src/clock.js'
+import { resolveConfig } from '../../src/config/resolve.js'
+import { createTrustedProxies } from '../../src/http/address.js'
+import { createOriginPolicy } from '../../src/http/origins.js'
+import { createClientView } from '../../src/http/request.js'
+import { createServer } from '../../src/http/server.js'
+import { createConnectionCaps } from '../../src/limits/caps.js'
+import type { ClaimOutcome, StoreReplayCache } from '../../src/replay/contract.js'
+import { createMemoryReplayCache } from '../../src/replay/memory.js'
+import { Channels } from '../../src/socket/channels.js'
+import { createLog } from '../../src/telemetry/log.js'
+import { createCounters } from '../../src/telemetry/metrics.js'
+import { issueTicket } from '../../src/ticket/issuer.js'
+import { createBootKey } from '../../src/ticket/key-ring.js'
+import { ownTicketsOnly } from '../../src/ticket/verifier.js'
+import { createTokenVerifier } from '../../src/token/jwt.js'
+import { createRevocations } from '../../src/token/revocation.js'
+import { knock } from '../support/http.js'
+import { isProblem } from '../support/problem.js'
+import { RawConnection, upgradeText } from '../support/raw.js'
+import { jwtSecret } from '../support/server.js'
+import { enter, open, socketUrl } from '../support/tclient.js'
+import { gatePath, nowSeconds, tokenFor } from '../support/tokens.js'
+
+type Claim = StoreReplayCache['claim']
+
+/** A server with room for one connection, whose replay cache does what a test wants. */
+const start = async (t: Test) => {
+  const replay = createMemoryReplayCache(100)
+  const key = createBootKey(undefined)
+  let claim: Claim = replay.claim.bind(replay)
+  let draining = false
+  const log = createLog('fatal')
+  const counters = createCounters()
+  const config = resolveConfig({ env: {}, options: { jwtSecret, firstMessageSeconds: 60 } })
+  const app = App()
+  const clients = createClientView({ proxies: createTrustedProxies([]), publicUrl: undefined, tls: false })
+  const origins = createOriginPolicy(config)
+  const revocations = createRevocations()
+  const channels = new Channels(app, {
+    config,
+    server: createServer(app, { origins, clients, maxBodyBytes: 1024, refused: {}, log }),
+    origins,
+    clients,
+    admission: new TicketAdmission({
+      keys: { ring: () => new Map([[0, key]]), policy: ownTicketsOnly },
+      revocations,
+      replay: { claim: (...args) => claim(...args), has: () => undefined },
+      log,
+    }),
+    tokens: createTokenCheck({
+      tokens: createTokenVerifier({ secret: jwtSecret, maxTtlSeconds: 3600, aheadSeconds: 0 }),
+      revocations,
+      limiter: () => 0,
+    }),
+    retryAfter: createRetryAfter(replay, 0, clock),
+    caps: createConnectionCaps({ total: 1, perUser: 0, perAddress: 0 }),
+    handlers: undefined,
+    relay: undefined,
+    isDraining: () => draining,
+    counters,
+    log,
+    clock,
+  })
+  const port = await new Promise<number>(resolve => {
+    app.listen('127.0.0.1', 0, socket => resolve(socket ? us_socket_local_port(socket) : 0))
+  })
+  t.teardown(() => app.close())
+  return {
+    url: `http://127.0.0.1:${port}`,
+    channels,
+    claims(by: Claim) {
+      claim = by
+    },
+    works() {
+      claim = replay.claim.bind(replay)
+    },
+    drains() {
+      draining = true
+    },
+    path: (): string => {
+      const claims = { user: 'maggie', sessionEndsAtSeconds: nowSeconds() + 60 }
+      return gatePath(issueTicket(claims, { key, node: '', nowMs: clock(), ttlSeconds: 10 }) ?? '', 'lobby')
+    },
+  }
+}
+
+type Gate = Awaited<ReturnType<typeof start>>
+
+/** The one connection that there is room for gets in. */
+const hasRoom = async (t: Test, { url, path, works }: Gate, name: string): Promise<void> => {
+  works()
+  const { client } = await enter(socketUrl(url, path()))
+  isProblem(t, await knock(url, path()), '429 too_many_connections', `${name}: a second one does not fit`)
+  await client.close()
+}
+
+t.test('a replay cache that fails lets nobody in, and takes no connection from anybody', async t => {
+  const gate = await start(t)
+  const failures: readonly (readonly [name: string, claim: Claim])[] = [
+    [
+      'it throws',
+      () => {
+        throw new Error('of the cache')
+      },
+    ],
+    ['it rejects', () => Promise.reject(new Error('of the cache'))],
+  ]
+  for (const [name, claim] of failures) {
+    gate.claims(claim)
+    for (let n = 0; n < 3; n++)
+      isProblem(t, await knock(gate.url, gate.path()), '500 internal_error', `${name}, try ${n}`)
+    await hasRoom(t, gate, name)
+  }
+})
+
+t.test('a refusal takes no connection from anybody, whenever it comes', async t => {
+  const gate = await start(t)
+  for (const [outcome, expected] of [
+    ['replayed', '401 ticket_used'],
+    ['full', '503 replay_cache_full'],
+    ['unavailable', '503 replay_cache_unavailable'],
+    ['predates', '401 ticket_predates_gate'],
+  ] as const)
+    for (const result of [outcome, Promise.resolve(outcome)]) {
+      gate.claims(() => result)
+      isProblem(t, await knock(gate.url, gate.path()), expected)
+      await hasRoom(t, gate, expected)
+    }
+})
+
+t.test('a client that leaves while its ticket is spent takes no connection with it', async t => {
+  const gate = await start(t)
+  let settle: (outcome: ClaimOutcome) => void = () => {}
+  const asked = new Promise<void>(resolve => {
+    gate.claims(() => {
+      resolve()
+      return new Promise(outcome => {
+        settle = outcome
+      })
+    })
+  })
+  const connection = await RawConnection.connect(gate.url)
+  connection.write(upgradeText(gate.path()))
+  await asked
+  connection.destroy()
+  // Its end is seen before the answer to this.
+  isProblem(t, await knock(gate.url, '/channel/a%20b'), '400 channel_invalid')
+  settle('fresh')
+  await hasRoom(t, gate, 'gone')
+})
+
+t.test('a gate that begins to drain while a ticket is spent lets nobody in', async t => {
+  const gate = await start(t)
+  gate.claims(() => {
+    gate.drains()
+    return Promise.resolve('fresh')
+  })
+  isProblem(t, await knock(gate.url, gate.path()), '503 draining')
+  t.equal(gate.channels.size, 0)
+})
+
+t.test('a socket that waits to authenticate is not let in while the gate drains', async t => {
+  const gate = await start(t)
+  const waiting = await open(socketUrl(gate.url, '/channel/lobby'))
+  gate.drains()
+  waiting.send({ type: 'auth', payload: tokenFor('maggie') })
+  const { code, reason } = await waiting.closed
+  t.equal(code, 1012)
+  t.match(reason, /^retry_after_ms=\d+$/)
+})
