@@ -139,7 +139,8 @@ export const schema = {
   origins: {
     kind: list('origins, as https://example.com', origin),
     default: '',
-    meaning: 'Origins that may connect. Without a list: the same origin and, in development, localhost',
+    meaning:
+      'Origins that may connect, also those of apps and browser extensions, as capacitor://localhost. Without a list: the same origin and, in development, localhost',
   },
   bind: {
     kind: list('origin, address', choice('origin', 'address').parse),

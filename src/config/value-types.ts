@@ -3,6 +3,7 @@ import { isIP } from 'node:net'
 import ipaddr from 'ipaddr.js'
 import type { Rate } from '../limits/rate.js'
 import { isNodeName } from '../ticket/codec.js'
+import { serializedOrigin } from '../ticket/origin.js'
 
 /** The kinds of values that options have, and how each is read from text. */
 
@@ -232,16 +233,23 @@ export const redisUrl: Kind<string> = {
   },
 }
 
-/** An origin exactly as browsers serialise it (HTML, section 7.1.1), since matching is exact. */
+const localHost = /^(?:localhost|127(?:\.\d+){3}|\[::1\])(?::|\/|$)/i
+
+/** An origin exactly as browsers and apps serialise it, since matching is exact. */
 export function origin(text: string): string {
-  const full = text.includes('://') ? text : `https://${text}`
-  const url = URL.canParse(full) ? new URL(full) : undefined
   if (text.includes('*'))
     throw new Unfit(`${quote(text)} has a wildcard, and there are none: list each origin`)
-  if (text === 'null' || url === undefined || !isHttp(url))
-    throw new Unfit(`${quote(text)} is no http or https origin: write it as https://example.com`)
-  if (url.origin !== text)
-    throw new Unfit(`${quote(text)} is not spelt as browsers send it: write ${url.origin}`)
+  if (/^(?:null$|(?:null|file|data|blob):)/i.test(text))
+    throw new Unfit(
+      `${quote(text)} is shared by pages that have nothing to do with each other, so it cannot be allowed: serve the page under an origin such as https://example.com`,
+    )
+  const scheme = localHost.test(text) ? 'http' : 'https'
+  const url = text.includes('://') ? text.replace(/^ws(s?):/i, 'http$1:') : `${scheme}://${text}`
+  const serialized = serializedOrigin(url)
+  if (serialized === undefined)
+    throw new Unfit(`${quote(text)} is no origin: write it as https://example.com`)
+  if (serialized !== text)
+    throw new Unfit(`${quote(text)} is not spelt as browsers send it: write ${serialized}`)
   return text
 }
 

@@ -1,6 +1,7 @@
 import { isChannelName, isSessionId, isUserName } from '../protocol.js'
 import type { TicketClaims } from '../ticket/claims.js'
 import { type AddressLike, packNetwork } from '../ticket/network.js'
+import { serializedOrigin } from '../ticket/origin.js'
 import { isChannelPatterns } from '../ticket/rights.js'
 import { demand, demandMembers } from './misuse.js'
 
@@ -39,8 +40,7 @@ const isText = (value: unknown): value is string => typeof value === 'string'
 const isSeconds = (value: unknown): boolean =>
   Number.isInteger(value) && Number(value) >= 0 && Number(value) < 2 ** 32
 
-const isOrigin = (value: unknown): boolean =>
-  isText(value) && value !== 'null' && URL.canParse(value) && new URL(value).origin === value
+const isOrigin = (value: unknown): boolean => isText(value) && serializedOrigin(value) === value
 
 const rules = {
   user: [value => isText(value) && isUserName(value), '1 to 256 bytes of text without control characters'],

@@ -337,6 +337,8 @@ t.test('refusals of single values', async t => {
 
 t.test('an origin must be written as browsers send it', async t => {
   const spelling = (right: string): string => `is not spelt as browsers send it: write ${right}`
+  const shared =
+    'is shared by pages that have nothing to do with each other, so it cannot be allowed: serve the page under an origin such as https://example.com'
   const cases = [
     ['https://Example.com', spelling('https://example.com')],
     ['https://example.com/', spelling('https://example.com')],
@@ -346,10 +348,26 @@ t.test('an origin must be written as browsers send it', async t => {
     ['HTTPS://example.com', spelling('https://example.com')],
     ['https://bücher.example', spelling('https://xn--bcher-kva.example')],
     ['example.com', spelling('https://example.com')],
-    ['localhost:3000', spelling('https://localhost:3000')],
-    ['null', 'is no http or https origin: write it as https://example.com'],
-    ['ftp://example.com', 'is no http or https origin: write it as https://example.com'],
-    ['wss://example.com', 'is no http or https origin: write it as https://example.com'],
+    ['localhost:4200', spelling('http://localhost:4200')],
+    ['localhost', spelling('http://localhost')],
+    ['127.0.0.1:4200/', spelling('http://127.0.0.1:4200')],
+    ['[::1]:4200', spelling('http://[::1]:4200')],
+    ['localhost.example', spelling('https://localhost.example')],
+    ['wss://example.com', spelling('https://example.com')],
+    ['ws://localhost:4200', spelling('http://localhost:4200')],
+    ['capacitor://localhost/', spelling('capacitor://localhost')],
+    ['Tauri://localhost', spelling('tauri://localhost')],
+    ['chrome-extension://abc/page.html', spelling('chrome-extension://abc')],
+    ['null', shared],
+    ['file://', shared],
+    ['file:///srv/page.html', shared],
+    ['data:text/html;x', shared],
+    ['blob:https://example.com/1', shared],
+    ['ftp://example.com', 'is no origin: write it as https://example.com'],
+    ['capacitor://', 'is no origin: write it as https://example.com'],
+    ['capacitor:localhost', 'is no origin: write it as https://example.com'],
+    ['app://a%41', 'is no origin: write it as https://example.com'],
+    ['https://a b', 'is no origin: write it as https://example.com'],
     ['*', 'has a wildcard, and there are none: list each origin'],
     ['https://*.example.com', 'has a wildcard, and there are none: list each origin'],
   ] as const
@@ -364,6 +382,20 @@ t.test('an origin must be written as browsers send it', async t => {
     [`TICKETGATE_ORIGINS: "…@example.com" ${spelling('https://example.com')}`],
     'a password in it is not shown',
   )
+})
+
+t.test('origins of apps and browser extensions can be listed', async t => {
+  const origins = [
+    'capacitor://localhost',
+    'ionic://localhost:8100',
+    'tauri://localhost',
+    'app://.',
+    'chrome-extension://nkbihfbeogaeaoehlefnkodbefgpgknn',
+    'moz-extension://0d6b8a1c-4f52-4c39-9c67-7d3f3a1f9d10',
+    'safari-web-extension://E4F8C4AB-33D1-4B52-A2B1-1A3F6A6D2F3E',
+    'vscode-webview://1g2h3j4k5l',
+  ]
+  t.strictSame(resolveConfig({ env: { TICKETGATE_ORIGINS: origins.join() } }).origins, origins)
 })
 
 t.test('names that do not exist, and the nearest that does', async t => {

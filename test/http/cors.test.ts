@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap'
-import { knock, postJson, type Reply, request } from '../support/http.js'
+import { jsonOf, knock, postJson, type Reply, request } from '../support/http.js'
 import { isProblem } from '../support/problem.js'
 import { allowedOrigin, startServer } from '../support/server.js'
 import { gatePath, mint, tokenFor } from '../support/tokens.js'
@@ -146,5 +146,30 @@ t.test('without a list, the public URL is the one origin', async t => {
     const reply = await knock(alone.url, gatePath(await mint(alone.url)), { headers: { origin } })
     if (status === 101) t.equal(reply.status, 101, origin)
     else isProblem(t, reply, '403 origin_forbidden', origin)
+  }
+})
+
+t.test('apps and browser extensions by their very origin, with tickets bound to it', async t => {
+  const app = 'capacitor://localhost'
+  const extension = 'chrome-extension://nkbihfbeogaeaoehlefnkodbefgpgknn'
+  const { url } = await startServer(t, {
+    env: { TICKETGATE_ORIGINS: `${app},${extension}`, TICKETGATE_BIND: 'origin' },
+  })
+  const take = (origin: string) =>
+    request(url, '/ws_ticket', { headers: { origin, authorization: `Bearer ${tokenFor('maggie')}` } })
+  for (const origin of [app, extension]) {
+    const reply = await take(origin)
+    isOpenTo(t, reply, origin, origin)
+    const path = gatePath(String(jsonOf(reply).ticket))
+    for (const other of [
+      'capacitor://localhost:1',
+      'Capacitor://localhost',
+      'ionic://localhost',
+      'http://localhost',
+      'chrome-extension://nkbihfbeogaeaoehlefnkodbefgpgkno',
+      origin === app ? extension : app,
+    ])
+      isProblem(t, await knock(url, path, { headers: { origin: other } }), '403 origin_forbidden', other)
+    t.equal((await knock(url, path, { headers: { origin } })).status, 101, origin)
   }
 })
