@@ -4,10 +4,11 @@ import { createTurnLimit } from '../limits/turn-limit.js'
 import type { Log } from '../telemetry/log.js'
 import { increment, type RefusalCounts } from '../telemetry/metrics.js'
 import { discardBody, readBody } from './body.js'
+import type { ClientView } from './client-view.js'
 import { endAnswer, endBodiless } from './end-answer.js'
 import type { OriginPolicy } from './origins.js'
 import { problemBody, problemType, statusLine } from './problem.js'
-import { type ClientView, framingOf, type RequestHead, takeHead } from './request.js'
+import { framingOf, type RequestHead, takeHead } from './request.js'
 
 /** What a handler answers with when it does not refuse. */
 export interface Reply {

@@ -1,7 +1,8 @@
 import { App, us_socket_local_port } from 'uWebSockets.js'
 import t, { type Test } from 'tap'
 import { createTrustedProxies } from '../../src/http/address.js'
-import { type ClientViewOptions, createClientView, queryValues, takeHead } from '../../src/http/request.js'
+import { type ClientViewOptions, createClientView } from '../../src/http/client-view.js'
+import { queryValues, takeHead } from '../../src/http/request.js'
 import { RawConnection } from '../support/raw.js'
 
 /** A uWS server that answers with what it was told. */
