@@ -1,3 +1,5 @@
+import { problemType } from './protocol.js'
+
 /**
  * Every refusal ticketgate can give, once. A code is a promise to clients: it is never renamed, and the
  * README lists them all (a test compares the two).
@@ -78,7 +80,7 @@ export class Refusal extends Error {
 
 /** The body of a refusal (RFC 9457). `detail` is for people: what to do about it. */
 export const problemOf = (code: RefusalCode, detail: string = titleOf(code)) => ({
-  type: `urn:ticketgate:problem:${code}`,
+  type: problemType(code),
   title: titleOf(code),
   status: statusOf(code),
   code,

@@ -21,6 +21,9 @@ export const ticketHeader = {
   expires: 'x-ticket-expires',
 } as const
 
+/** The `type` of a problem (RFC 9457) that the server reports. */
+export const problemType = (code: string): string => `urn:ticketgate:problem:${code}`
+
 export const ticketParameter = 'ticket'
 
 /** How messages are encoded on a socket: by the subprotocol that it asked for. */

@@ -3,92 +3,87 @@ import { later } from './platform.js'
 
 export type Listener<Event> = (event: Event) => void
 
-/** Listeners by the name of what they listen to. */
-export interface Emitter<Events> {
-  /** Answers what takes the listener off again. */
-  on<Name extends keyof Events>(name: Name, listener: Listener<Events[Name]>): () => void
-  emit<Name extends keyof Events>(name: Name, event: Events[Name]): void
-}
+/** Listeners, by the name of the event that they listen to. */
+export class Emitter<Events> {
+  readonly #listeners: { [Name in keyof Events]?: Set<Listener<Events[Name]>> } = {}
 
-export function createEmitter<Events>(): Emitter<Events> {
-  const listeners: { [Name in keyof Events]?: Set<Listener<Events[Name]>> } = {}
-  return {
-    on(name, listener) {
-      let set = listeners[name]
-      if (set === undefined) listeners[name] = set = new Set()
-      set.add(listener)
-      return () => void set.delete(listener)
-    },
-    emit(name, event) {
-      for (const listener of [...(listeners[name] ?? [])]) {
-        try {
-          listener(event)
-        } catch (error) {
-          // The listener's own fault must be seen, but neither end the connection nor keep others from hearing.
-          later(0, () => {
-            throw error
-          })
-        }
+  /** Returns a function that removes the listener. */
+  on<Name extends keyof Events>(name: Name, listener: Listener<Events[Name]>): () => void {
+    const set = this.#listeners[name] ?? new Set()
+    this.#listeners[name] = set
+    set.add(listener)
+    return () => void set.delete(listener)
+  }
+
+  emit<Name extends keyof Events>(name: Name, event: Events[Name]): void {
+    for (const listener of [...(this.#listeners[name] ?? [])]) {
+      try {
+        listener(event)
+      } catch (error) {
+        // A fault of the listener must be seen, but must neither end the connection nor keep others from hearing.
+        later(0, () => {
+          throw error
+        })
       }
-    },
+    }
   }
 }
 
-/** An async iterator that is fed from outside. What was not read yet is kept, up to a limit. */
-export interface Feed<Item> {
-  readonly reader: AsyncIterableIterator<Item>
-  push(item: Item): void
-  /** Nothing more comes; an error is thrown at the reader when it has read what there was. */
-  end(error?: GateError): void
-}
+/** An async iterator that is fed from outside. What has not been read yet is kept, up to a limit. */
+export class Feed<Item> implements AsyncIterableIterator<Item> {
+  readonly #limit: number
+  readonly #onReturn: (feed: Feed<Item>) => void
+  readonly #items: Item[] = []
+  readonly #waiting: (() => void)[] = []
+  #isOver = false
+  #failure: GateError | undefined
 
-/** @param onReturn called when the reader leaves its loop */
-export function createFeed<Item>(limit: number, onReturn: () => void): Feed<Item> {
-  const items: Item[] = []
-  const waiting: (() => void)[] = []
-  let over = false
-  let failure: GateError | undefined
-
-  const wake = (): void => {
-    for (const resolve of waiting.splice(0)) resolve()
+  /** @param onReturn called when the reader leaves its loop */
+  constructor(limit: number, onReturn: (feed: Feed<Item>) => void) {
+    this.#limit = limit
+    this.#onReturn = onReturn
   }
 
-  const end = (error?: GateError): void => {
-    if (over) return
-    over = true
-    failure = error
-    wake()
+  [Symbol.asyncIterator](): this {
+    return this
   }
 
-  async function next(): Promise<IteratorResult<Item>> {
-    while (items.length === 0 && !over) await new Promise<void>(resolve => waiting.push(resolve))
-    if (items.length > 0) return { value: items.shift() as Item, done: false }
-    const error = failure
-    failure = undefined
+  async next(): Promise<IteratorResult<Item>> {
+    while (this.#items.length === 0 && !this.#isOver)
+      await new Promise<void>(resolve => this.#waiting.push(resolve))
+    if (this.#items.length > 0) return { value: this.#items.shift() as Item, done: false }
+    const error = this.#failure
+    this.#failure = undefined
     if (error !== undefined) throw error
     return { value: undefined, done: true }
   }
 
-  return {
-    reader: {
-      [Symbol.asyncIterator]() {
-        return this
-      },
-      next,
-      async return() {
-        items.length = 0
-        end()
-        onReturn()
-        return { value: undefined, done: true }
-      },
-    },
-    push(item) {
-      if (over) return
-      if (items.length >= limit)
-        return end(new GateError('reader_too_slow', `More than ${limit} messages waited to be read.`))
-      items.push(item)
-      wake()
-    },
-    end,
+  async return(): Promise<IteratorResult<Item>> {
+    this.#items.length = 0
+    this.end()
+    this.#onReturn(this)
+    return { value: undefined, done: true }
+  }
+
+  push(item: Item): void {
+    if (this.#isOver) return
+    if (this.#items.length >= this.#limit)
+      return this.end(
+        new GateError('reader_too_slow', `More than ${this.#limit} messages waited to be read.`),
+      )
+    this.#items.push(item)
+    this.#wake()
+  }
+
+  /** Nothing more comes. An error is thrown at the reader once it has read what there was. */
+  end(error?: GateError): void {
+    if (this.#isOver) return
+    this.#isOver = true
+    this.#failure = error
+    this.#wake()
+  }
+
+  #wake(): void {
+    for (const resolve of this.#waiting.splice(0)) resolve()
   }
 }

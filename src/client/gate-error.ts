@@ -1,20 +1,22 @@
 /**
- * What helps: nothing (the connection is given up), a new token (it is asked for, once), or time (it is tried again).
+ * What helps: nothing (the connection is given up), a new token (the next attempt asks for one), or time (it is tried
+ * again).
  */
 export type Remedy = 'nothing' | 'token' | 'time'
 
 /**
  * Why something did not work. `code` is one of the server's (the README lists them), or one of the client's own:
  * `bad_reply`, `closed`, `connection_lost`, `handshake_failed`, `http_STATUS`, `message_too_big`, `not_open`,
- * `reader_too_slow`, `revoked`, `session_expired`, `socket_unavailable`, `timeout`, `token_unavailable`, `unreachable`.
+ * `reader_too_slow`, `renewal_failed`, `revoked`, `session_expired`, `socket_unavailable`, `ticket_unavailable`,
+ * `timeout`, `token_unavailable`, `unreachable`.
  *
- * Thrown by `getToken` with the remedy `'nothing'`, it ends the connection for good.
+ * Thrown by `getToken` or `getTicket` with the remedy `nothing`, the default, it ends the connection for good.
  */
 export class GateError extends Error {
   override readonly name = 'GateError'
   readonly code: string
   readonly remedy: Remedy
-  /** How long the server said to wait. */
+  /** How long the server said to wait, in milliseconds. */
   readonly retryAfterMs: number | undefined
 
   constructor(code: string, message: string, remedy: Remedy = 'nothing', retryAfterMs?: number) {

@@ -1,5 +1,6 @@
 export { connect } from './connect.js'
-export type { Connection, ConnectOptions, Events, Retry, State, TokenRequest } from './connection.js'
+export type { Connection, ConnectOptions, Events, Retry, ServerOptions, State } from './connection.js'
+export type { Credential, TokenRequest } from './credentials.js'
 export { GateError, type Remedy } from './gate-error.js'
-export type { Message, Welcome } from './link.js'
+export type { Message, Welcome } from './messages.js'
 export type { Fetch, Socket, SocketClass } from './platform.js'

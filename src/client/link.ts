@@ -1,44 +1,13 @@
-import { closeCode, subprotocol } from '../protocol.js'
+import { closeCode, type RequestType, retryAfterIn, subprotocol } from '../protocol.js'
 import { GateError } from './gate-error.js'
-import { readMessage } from './incoming.js'
-import { later, type SocketClass } from './platform.js'
-
-/** What a socket says first. */
-export interface Welcome {
-  readonly session: string
-  readonly user: string
-  /** The channel of the path. */
-  readonly channel: string
-  /** When the session ends, Unix seconds. */
-  readonly expires: number
-}
-
-/** What was published by others. */
-export interface Message<Data = unknown> {
-  readonly channel: string
-  readonly data: Data
-  /** Who published it; absent when the operator did. */
-  readonly user?: string
-}
+import { type Fields, type Message, readMessage, type Welcome } from './messages.js'
+import { later, type Socket, type SocketClass } from './platform.js'
 
 export interface Request {
-  readonly type: 'publish' | 'subscribe' | 'unsubscribe' | 'renew' | 'ping'
+  readonly type: RequestType
   readonly channel?: string
   readonly data?: unknown
   readonly ticket?: string
-}
-
-export type Answer = Readonly<Record<string, unknown>>
-
-/** One open WebSocket. */
-export interface Link {
-  readonly welcome: Welcome
-  /** Why it ended. */
-  readonly ended: Promise<GateError>
-  /** @throws GateError with the server's code, or `connection_lost`. An answer that does not come ends the link. */
-  request(request: Request): Promise<Answer>
-  /** Says goodbye, and does not wait long for the other side to do the same. */
-  close(): void
 }
 
 export interface LinkOptions {
@@ -50,7 +19,7 @@ export interface LinkOptions {
 }
 
 interface Pending {
-  readonly resolve: (answer: Answer) => void
+  readonly resolve: (reply: Fields) => void
   readonly reject: (error: GateError) => void
   readonly cancel: () => void
 }
@@ -58,108 +27,152 @@ interface Pending {
 const goodbyeMs = 2000
 
 /**
- * Opens a WebSocket with a ticket, in the subprotocols, so that no URL holds one. Resolves with its welcome.
- * @throws GateError `handshake_failed` where there was no handshake, or no welcome; `bad_reply` for another frame in its place
+ * Opens a WebSocket with a ticket, in the subprotocols, so that no URL holds one. Resolves once the server has sent its
+ * welcome.
+ * @throws GateError `handshake_failed`, a {@link HandshakeError}, if there was no handshake or no welcome; `bad_reply`
+ * for another frame in its place
  */
-export function openLink({ WebSocket, url, ticket, timeoutMs, onMessage }: LinkOptions): Promise<Link> {
-  return new Promise((resolve, reject) => {
-    const socket = new WebSocket(url, [subprotocol.json, subprotocol.ticketPrefix + ticket])
-    const pending = new Map<unknown, Pending>()
-    let lastId = 0
-    let isWelcome = false
-    let isOver = false
-    let cancelGoodbye = (): void => {}
-    let end = (_: GateError): void => {}
-    const ended = new Promise<GateError>(done => {
-      end = done
-    })
-
-    function finish(error: GateError): void {
-      if (isOver) return
-      isOver = true
-      socket.onmessage = socket.onclose = null
-      cancelOpening()
-      cancelGoodbye()
-      reject(error)
-      for (const { reject: fail, cancel } of pending.values()) {
-        cancel()
-        fail(connectionLost())
-      }
-      pending.clear()
-      end(error)
-    }
-
-    function abandon(error: GateError): void {
-      finish(error)
-      socket.close()
-    }
-
-    const cancelOpening = later(timeoutMs, () => abandon(handshakeFailed))
-
-    const link: Omit<Link, 'welcome'> = {
-      ended,
-      request: request =>
-        new Promise((done, fail) => {
-          if (isOver) return fail(connectionLost())
-          const id = ++lastId
-          // First: what JSON can not hold is thrown, and nothing waits for its answer.
-          const text = JSON.stringify({ ...request, id })
-          const cancel = later(timeoutMs, () =>
-            abandon(new GateError('timeout', 'The server did not answer in time.', 'time')),
-          )
-          pending.set(id, { resolve: done, reject: fail, cancel })
-          socket.send(text)
-        }),
-      close() {
-        socket.close(1000)
-        const closed = new GateError('closed', 'The connection was closed by its owner.')
-        cancelGoodbye = later(goodbyeMs, () => finish(closed))
-      },
-    }
-
-    function hear(message: Answer): void {
-      const { type, id } = message
-      if (type === 'message') return onMessage(messageOf(message))
-      if (type === 'welcome') {
-        isWelcome = true
-        cancelOpening()
-        return resolve({ ...link, welcome: message as unknown as Welcome })
-      }
-      const request = pending.get(id)
-      if (request === undefined) return
-      pending.delete(id)
-      request.cancel()
-      if (type === 'error') request.reject(new GateError(String(message.code), String(message.detail)))
-      else request.resolve(message)
-    }
-
-    socket.onmessage = ({ data }: { data: unknown }) => {
-      const message = readMessage(data)
-      if (message === undefined) abandon(badMessage())
-      else hear(message)
-    }
-    socket.onclose = ({ code, reason }: { code: number; reason: string }) =>
-      finish(code === 1006 && !isWelcome ? handshakeFailed : closeError(code, reason))
-    // What follows it says as much as a page may know; without a listener, `ws` would throw.
-    socket.onerror = () => {}
+export const openLink = (options: LinkOptions): Promise<Link> =>
+  new Promise((resolve, reject) => {
+    const link = new Link(options, () => resolve(link))
+    void link.ended.then(reject)
   })
+
+/** The socket ended before the welcome. */
+export class HandshakeError extends GateError {
+  /** Whether the handshake was refused, so that the ticket may say why: it did not open, and not for want of time. */
+  readonly isRefusal: boolean
+
+  constructor(isRefusal: boolean) {
+    super('handshake_failed', 'The server did not open the connection.', 'time')
+    this.isRefusal = isRefusal
+  }
 }
 
-const messageOf = ({ channel, data, user }: Answer): Message => ({
+/** One open WebSocket. */
+export class Link {
+  /** Why it ended. */
+  readonly ended: Promise<GateError>
+  readonly #socket: Socket
+  readonly #timeoutMs: number
+  readonly #onMessage: (message: Message) => void
+  readonly #onWelcome: () => void
+  readonly #pending = new Map<unknown, Pending>()
+  #end = (_: GateError): void => {}
+  #cancelTimer: () => void
+  #lastId = 0
+  #isOpen = false
+  #isOver = false
+  #welcome: Welcome | undefined
+
+  constructor({ WebSocket, url, ticket, timeoutMs, onMessage }: LinkOptions, onWelcome: () => void) {
+    this.#timeoutMs = timeoutMs
+    this.#onMessage = onMessage
+    this.#onWelcome = onWelcome
+    this.ended = new Promise(resolve => {
+      this.#end = resolve
+    })
+    const socket = new WebSocket(url, [subprotocol.json, subprotocol.ticketPrefix + ticket])
+    this.#socket = socket
+    this.#cancelTimer = later(timeoutMs, () => this.#abandon(new HandshakeError(false)))
+    socket.onopen = () => {
+      this.#isOpen = true
+    }
+    socket.onmessage = ({ data }: { data: unknown }) => this.#hear(readMessage(data))
+    socket.onclose = ({ code, reason }: { code: number; reason: string }) =>
+      this.#finish(code === 1006 && this.#welcome === undefined ? this.#unopened() : closeError(code, reason))
+    // A close should follow, but undici 6 (Node 22, Deno) sends none after a failed handshake.
+    socket.onerror = () => {
+      if (this.#welcome === undefined) this.#abandon(this.#unopened())
+      else this.#abandonAfter(goodbyeMs, connectionLost())
+    }
+  }
+
+  /** What the server said first. */
+  get welcome(): Welcome {
+    return this.#welcome as Welcome
+  }
+
+  /** @throws GateError with the server's code, or `connection_lost`. A reply that does not come ends the link. */
+  request(request: Request): Promise<Fields> {
+    return new Promise((resolve, reject) => {
+      if (this.#isOver) return reject(connectionLost())
+      const id = ++this.#lastId
+      // First: this throws for data that JSON cannot hold, and then nothing waits for a reply.
+      const text = JSON.stringify({ ...request, id })
+      const cancel = later(this.#timeoutMs, () =>
+        this.#abandon(new GateError('timeout', 'The server did not reply in time.', 'time')),
+      )
+      this.#pending.set(id, { resolve, reject, cancel })
+      this.#socket.send(text)
+    })
+  }
+
+  /** Closes the socket, and does not wait long for the other side to do the same. */
+  close(): void {
+    this.#socket.close(1000)
+    this.#abandonAfter(goodbyeMs, new GateError('closed', 'The connection was closed by its owner.'))
+  }
+
+  #unopened(): GateError {
+    return new HandshakeError(!this.#isOpen)
+  }
+
+  #abandonAfter(ms: number, error: GateError): void {
+    this.#cancelTimer()
+    this.#cancelTimer = later(ms, () => this.#abandon(error))
+  }
+
+  #abandon(error: GateError): void {
+    this.#finish(error)
+    this.#socket.close()
+  }
+
+  #finish(error: GateError): void {
+    if (this.#isOver) return
+    this.#isOver = true
+    const socket = this.#socket
+    socket.onopen = socket.onmessage = socket.onclose = null
+    // Without a listener, `ws` would throw.
+    socket.onerror = () => {}
+    this.#cancelTimer()
+    for (const { reject, cancel } of this.#pending.values()) {
+      cancel()
+      reject(connectionLost())
+    }
+    this.#pending.clear()
+    this.#end(error)
+  }
+
+  #hear(message: Fields | undefined): void {
+    if (message === undefined)
+      return this.#abandon(new GateError('bad_reply', 'The server sent a frame that is no message.', 'time'))
+    const { type, id } = message
+    if (type === 'message') return this.#onMessage(messageOf(message))
+    if (type === 'welcome') {
+      this.#welcome = message as unknown as Welcome
+      this.#cancelTimer()
+      return this.#onWelcome()
+    }
+    const request = this.#pending.get(id)
+    if (request === undefined) return
+    this.#pending.delete(id)
+    request.cancel()
+    if (type === 'error') request.reject(new GateError(String(message.code), String(message.detail)))
+    else request.resolve(message)
+  }
+}
+
+const messageOf = ({ channel, data, user }: Fields): Message => ({
   channel: String(channel),
   data,
   ...(typeof user === 'string' ? { user } : {}),
 })
 
 const connectionLost = (): GateError =>
-  new GateError('connection_lost', 'The connection ended before the answer came.', 'time')
+  new GateError('connection_lost', 'The connection ended before the reply came.', 'time')
 
-const badMessage = (): GateError =>
-  new GateError('bad_reply', 'The server sent what is no message of the protocol.', 'time')
-
-const handshakeFailed = new GateError('handshake_failed', 'The server did not open the connection.', 'time')
-
-/** What a close frame means for those who want to come back. */
+/** What a close frame means for a client that wants to come back. */
 function closeError(code: number, reason: string): GateError {
   switch (code) {
     case closeCode.sessionExpired:
@@ -167,17 +180,12 @@ function closeError(code: number, reason: string): GateError {
     case closeCode.revoked:
       return new GateError('revoked', 'The session was revoked.')
     case closeCode.rateLimited:
-      return new GateError('rate_limited', 'Too many messages were sent.', 'time', waitIn(reason))
+      return new GateError('rate_limited', 'Too many messages were sent.', 'time', retryAfterIn(reason))
     case closeCode.draining:
-      return new GateError('draining', 'The server is shutting down.', 'time', waitIn(reason))
+      return new GateError('draining', 'The server is shutting down.', 'time', retryAfterIn(reason))
     case closeCode.messageTooBig:
       return new GateError('message_too_big', `A message was too big: ${reason}.`, 'time')
     default:
       return new GateError('connection_lost', `The connection ended (${code}).`, 'time')
   }
-}
-
-function waitIn(reason: string): number | undefined {
-  const found = /retry_after_ms=(\d{1,9})/.exec(reason)?.[1]
-  return found === undefined ? undefined : Number(found)
 }

@@ -1,9 +1,9 @@
 /**
- * What the client needs of a browser or of Node, by shape. Neither DOM nor Node types are part of it (a tsconfig of its
- * own makes sure), so that it compiles into either, and neither's types leak into the other.
+ * What the client needs of a browser, of Node or of React Native, by shape. It uses neither DOM nor Node types (a
+ * tsconfig of its own makes sure), so that it compiles into either and brings in the types of neither.
  */
 
-/** An object of the platform that is passed on without being looked at. */
+/** An object of the platform that is passed on untouched. */
 type Opaque = never
 
 export interface FetchOptions {
@@ -20,11 +20,12 @@ export interface FetchReply {
   json(): Promise<unknown>
 }
 
-/** `fetch`, or what does the same. */
+/** `fetch`, or a function of the same interface. */
 export type Fetch = (url: string, options: FetchOptions) => Promise<FetchReply>
 
-/** What is used of a WebSocket. */
+/** The members of a WebSocket that the client uses. */
 export interface Socket {
+  onopen: ((event: Opaque) => void) | null
   onmessage: ((event: Opaque) => void) | null
   onclose: ((event: Opaque) => void) | null
   onerror: ((event: Opaque) => void) | null
@@ -35,32 +36,31 @@ export interface Socket {
 /** `WebSocket`, or a class of the same interface, as that of the package `ws`. */
 export type SocketClass = new (url: string, protocols: string[]) => Socket
 
-export interface ParsedUrl {
-  readonly protocol: string
-  readonly origin: string
-  readonly host: string
-  readonly pathname: string
-}
-
 export interface Platform {
   readonly fetch?: Fetch
   readonly WebSocket?: SocketClass
   readonly location?: { readonly href: string }
   readonly AbortController: new () => { readonly signal: Opaque; abort(): void }
-  readonly URL: new (url: string, base?: string) => ParsedUrl
+  readonly URL: new (url: string, base: string) => { readonly href: string }
   setTimeout(run: () => void, ms: number): Opaque
   clearTimeout(timer: Opaque): void
-  /** There in pages and workers. */
+  /** Pages and workers have it. */
   readonly addEventListener?: (type: 'online' | 'offline', listener: () => void) => void
   readonly removeEventListener?: (type: 'online' | 'offline', listener: () => void) => void
 }
 
 export const platform = globalThis as unknown as Platform
 
+/** @throws TypeError if an option is not given and the platform has no default for it */
+export function given<Value>(name: string, value: Value | undefined): Value {
+  if (value === undefined) throw new TypeError(`${name}: this platform has none, so pass one`)
+  return value
+}
+
 // Above this, timers fire at once.
 const longestTimerMs = 2 ** 31 - 1
 
-/** Runs something later; answers what prevents it. */
+/** Runs something after `ms` milliseconds. Returns a function that cancels it. */
 export function later(ms: number, run: () => void): () => void {
   const timer = platform.setTimeout(run, Math.min(Math.max(0, ms), longestTimerMs))
   return () => platform.clearTimeout(timer)

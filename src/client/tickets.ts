@@ -1,15 +1,10 @@
-import { routes } from '../protocol.js'
+import { isJsonObject, problemType, routes, type TicketReply, type TicketState } from '../protocol.js'
 import { GateError } from './gate-error.js'
+import type { Fields } from './messages.js'
 import { type Fetch, type FetchReply, later, platform } from './platform.js'
+import { remedyOf } from './refusals.js'
 
-export interface TicketOffice {
-  /** Trades a token for a ticket. @throws GateError */
-  mint(token: string): Promise<string>
-  /** What became of a ticket that did not open: its state, or undefined where it can not be learned. */
-  stateOf(ticket: string): Promise<string | undefined>
-}
-
-export interface TicketOfficeOptions {
+export interface TicketApiOptions {
   readonly fetch: Fetch
   /** Of the server, without a slash at its end. */
   readonly base: string
@@ -18,14 +13,50 @@ export interface TicketOfficeOptions {
   readonly timeoutMs: number
 }
 
-type Body = Readonly<Record<string, unknown>>
+interface Reply {
+  readonly reply: FetchReply
+  readonly body: Fields
+}
 
-export function createTicketOffice({ fetch, base, channel, timeoutMs }: TicketOfficeOptions): TicketOffice {
-  async function post(
-    path: string,
-    headers: Record<string, string>,
-    sent?: string,
-  ): Promise<{ readonly reply: FetchReply; readonly body: Body }> {
+/** The ticket routes of one server. */
+export class TicketApi {
+  readonly #options: TicketApiOptions
+
+  constructor(options: TicketApiOptions) {
+    this.#options = options
+  }
+
+  /** Trades a token for a ticket. @throws GateError */
+  async issue(token: string): Promise<string> {
+    const { channel } = this.#options
+    const query = channel === undefined ? '' : `?channel=${channel}`
+    const { reply, body } = await this.#post(routes.ticket + query, { authorization: `Bearer ${token}` })
+    if (!reply.ok) throw refusalOf(reply, body)
+    const { ticket } = body as Partial<TicketReply>
+    if (isTicket(ticket)) return ticket
+    throw new GateError('bad_reply', 'The reply of the server holds no ticket.', 'time')
+  }
+
+  /**
+   * Returns the code that says why a ticket did not open a socket. Undefined if that was not due to the ticket, or
+   * cannot be told.
+   */
+  async refusalOf(ticket: string): Promise<string | undefined> {
+    const json = { 'content-type': 'application/json' }
+    try {
+      const { reply, body } = await this.#post(routes.ticketStatus, json, JSON.stringify({ ticket }))
+      const { state, refused } = body as { readonly state?: TicketState; readonly refused?: unknown }
+      if (!reply.ok) return undefined
+      if (typeof refused === 'string') return refused
+      return typeof state === 'string' && state !== 'live' ? `ticket_${state}` : undefined
+    } catch {
+      return undefined
+    }
+  }
+
+  /** @throws GateError `unreachable` */
+  async #post(path: string, headers: Record<string, string>, sent?: string): Promise<Reply> {
+    const { fetch, base, timeoutMs } = this.#options
     const abort = new platform.AbortController()
     const cancel = later(timeoutMs, () => abort.abort())
     try {
@@ -37,64 +68,47 @@ export function createTicketOffice({ fetch, base, channel, timeoutMs }: TicketOf
       })
       return { reply, body: await bodyOf(reply) }
     } catch {
-      // To a page these are one. Where a proxy stands before a server that is away, even an origin that may not ask looks
-      // like it, so it is not taken for a reason to give up.
+      // A page cannot tell these apart. A proxy whose server is down sends no CORS headers, which looks like an origin
+      // that is not allowed, so that is no reason to give up either.
       throw new GateError(
         'unreachable',
-        'There is no network, no server, or it does not allow the origin of this page.',
+        'The network or the server is down, or the server does not allow the origin of this page.',
         'time',
       )
     } finally {
       cancel()
     }
   }
-
-  return {
-    async mint(token) {
-      const query = channel === undefined ? '' : `?channel=${channel}`
-      const { reply, body } = await post(routes.ticket + query, { authorization: `Bearer ${token}` })
-      if (!reply.ok) throw refusalOf(reply, body)
-      if (typeof body.ticket === 'string') return body.ticket
-      throw new GateError('bad_reply', 'There is no ticket in what the server answered.', 'time')
-    },
-    async stateOf(ticket) {
-      try {
-        const { reply, body } = await post(
-          routes.ticketStatus,
-          { 'content-type': 'application/json' },
-          JSON.stringify({ ticket }),
-        )
-        return reply.ok && typeof body.state === 'string' ? body.state : undefined
-      } catch {
-        return undefined
-      }
-    },
-  }
 }
 
-/** The JSON object in a reply; an empty one where there is none. */
-async function bodyOf(reply: FetchReply): Promise<Body> {
+/** Whether this can be a ticket: it has only characters that tickets have. */
+export const isTicket = (value: unknown): value is string =>
+  typeof value === 'string' && /^[\w.-]+$/.test(value)
+
+/** Returns the JSON object in a reply, an empty one if there is none. */
+async function bodyOf(reply: FetchReply): Promise<Fields> {
   try {
     const body = await reply.json()
-    return typeof body === 'object' && body !== null ? (body as Body) : {}
+    return isJsonObject(body) ? body : {}
   } catch {
     return {}
   }
 }
 
-// Statuses of 400 to 499 that pass by themselves, or at another node.
-const passing: readonly number[] = [408, 421, 425, 429]
-
-/** A refusal of the ticket route (problem+json), or of something in front of it. */
-function refusalOf({ status, headers }: FetchReply, body: Body): GateError {
-  const code = typeof body.code === 'string' ? body.code : `http_${status}`
-  const detail = typeof body.detail === 'string' ? body.detail : `The server answered with status ${status}.`
-  if (status === 401 && code !== 'token_revoked') return new GateError(code, detail, 'token')
-  if (status < 500 && !passing.includes(status)) return new GateError(code, detail)
-  return new GateError(code, detail, 'time', retryAfterMs(headers.get('retry-after')))
+/**
+ * A refusal of the ticket route. Only the server's own, a problem of RFC 9457 with one of its codes, can be final:
+ * firewalls, proxies and maintenance pages in front of it refuse with any status, and that passes.
+ */
+function refusalOf({ status, headers }: FetchReply, { type, code, detail }: Fields): GateError {
+  const waitMs = retryAfterMs(headers.get('retry-after'))
+  const isProblem = /^application\/problem\+json\b/i.test(headers.get('content-type') ?? '')
+  if (isProblem && typeof code === 'string' && (type === undefined || type === problemType(code)))
+    return new GateError(code, typeof detail === 'string' ? detail : code, remedyOf(code), waitMs)
+  const remedy = status === 401 ? 'token' : 'time'
+  return new GateError(`http_${status}`, `The reply has status ${status}.`, remedy, waitMs)
 }
 
-/** `Retry-After` (RFC 9110 section 10.2.3): seconds, or a date. */
+/** Reads `Retry-After` (RFC 9110 section 10.2.3), seconds or a date. Returns milliseconds from now. */
 export function retryAfterMs(field: string | null): number | undefined {
   if (field === null) return undefined
   const ms = /^\s*\d+\s*$/.test(field) ? Number(field) * 1000 : Date.parse(field) - Date.now()

@@ -4,9 +4,10 @@ import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import WebSocket from 'ws'
-import { type ConnectOptions, connect } from '../../src/client/index.js'
+import { type ConnectOptions, connect, GateError } from '../../src/client/index.js'
 import { optionsTable } from '../../src/config/help.js'
 import { refusalCodes, statusOf } from '../../src/errors.js'
+import { first, htmlPage, startFront } from '../support/front.js'
 import { bearer, type Json, knock, request } from '../support/http.js'
 import { adminKey, development, jwtSecret, startServer, temporaryDirectory } from '../support/server.js'
 import { enter, socketUrl } from '../support/tclient.js'
@@ -122,7 +123,6 @@ t.test('the snippet for the client works', async t => {
     .replace(/^import .*\n/, '')
     .replace('https://gate.example.com', server.url)
     .replace('/my/own/token', `data:application/json,${JSON.stringify({ token: tokenFor('maggie') })}`)
-  t.equal(clientSnippet.split('\n').length, 9, 'in nine lines')
   const peer = (await enter(socketUrl(server.url, gatePath(await mint(server.url, 'theo'), 'lobby')))).client
   const heard = new Promise<unknown[]>(resolve => {
     const console = { log: (...words: unknown[]) => resolve(words) }
@@ -131,7 +131,7 @@ t.test('the snippet for the client works', async t => {
       t.teardown(() => gate.close())
       return gate
     }
-    new Function('connect', 'console', `return (async () => { ${code} })()`)(opened, console)
+    runSnippet(code, { connect: opened, console })
   })
   t.match(await peer.next(), { channel: 'lobby', data: { text: 'hello' }, user: 'maggie' })
   const other = (await enter(socketUrl(server.url, gatePath(await mint(server.url, 'theo'), 'other')))).client
@@ -139,6 +139,35 @@ t.test('the snippet for the client works', async t => {
   t.strictSame(await heard, ['news', 'theo', 1])
   await peer.close()
   await other.close()
+})
+
+const runSnippet = (code: string, scope: Json): void =>
+  new Function(...Object.keys({ GateError, ...scope }), `return (async () => { ${code} })()`)(
+    ...Object.values({ GateError, ...scope }),
+  )
+
+t.test('a back end that wants a login ends what the snippet opens; one that is broken does not', async t => {
+  for (const [status, expected] of [
+    [401, 'closed for good: logged_out'],
+    [500, /^token_unavailable, again in /],
+  ] as const) {
+    const server = await startServer(t)
+    const front = await startFront(t, server.url, first(1, '/my/own/token', htmlPage(status)))
+    const code = clientSnippet
+      .replace(/^import .*\n/, '')
+      .replace(/await gate\.subscribe[\s\S]*/, '')
+      .replace('https://gate.example.com', front.url)
+      .replace('/my/own/token', `${front.url}/my/own/token`)
+    const said = await new Promise(resolve => {
+      const opened = (options: ConnectOptions) => {
+        const gate = connect({ WebSocket, ...options })
+        t.teardown(() => gate.close())
+        return gate
+      }
+      runSnippet(code, { connect: opened, console: { log: resolve } })
+    })
+    t.match(said, expected)
+  }
 })
 
 t.test('the snippet for embedding works: it listens, serves, and ends on SIGTERM', async t => {

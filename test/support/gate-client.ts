@@ -47,10 +47,14 @@ export function connectTo(t: Test, url: string, options: RecordedOptions = {}): 
     maxDelayMs: 200,
     ...given,
     WebSocket: given.WebSocket ?? Spy,
-    getToken(request) {
-      asked.push(request.fresh)
-      return given.getToken === undefined ? tokenFor(user, claims) : given.getToken(request)
-    },
+    ...(given.getTicket !== undefined
+      ? {}
+      : {
+          getToken(request) {
+            asked.push(request.fresh)
+            return given.getToken === undefined ? tokenFor(user, claims) : given.getToken(request)
+          },
+        }),
   })
   t.teardown(() => connection.close())
 

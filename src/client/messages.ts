@@ -1,0 +1,47 @@
+import { isJsonObject, type WelcomeMessage } from '../protocol.js'
+
+/** What a socket says first. */
+export type Welcome = Omit<WelcomeMessage, 'type'>
+
+/** What was published by others. */
+export interface Message<Data = unknown> {
+  readonly channel: string
+  readonly data: Data
+  /** Who published it; absent if the operator did. */
+  readonly user?: string
+}
+
+/** A JSON object, nothing of which has been checked yet. */
+export type Fields = Readonly<Record<string, unknown>>
+
+/**
+ * Returns the message in a frame, once all that is used of its type has the right form. Undefined if there is none:
+ * the server, or something in between, does not speak the protocol. A message of an unknown type is a message.
+ */
+export function readMessage(data: unknown): Fields | undefined {
+  if (typeof data !== 'string') return undefined
+  try {
+    const message: unknown = JSON.parse(data)
+    return isJsonObject(message) && isWhole(message) ? message : undefined
+  } catch {
+    return undefined
+  }
+}
+
+function isWhole({ type, session, user, channel, expires, code, detail }: Fields): boolean {
+  switch (type) {
+    case 'welcome':
+      return areStrings(session, user, channel) && Number.isFinite(expires)
+    case 'message':
+      return areStrings(channel)
+    case 'error':
+      return areStrings(code, detail)
+    case 'renewed':
+      return Number.isFinite(expires)
+    default:
+      return areStrings(type)
+  }
+}
+
+const areStrings = (...values: readonly unknown[]): boolean =>
+  values.every(value => typeof value === 'string')

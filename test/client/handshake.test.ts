@@ -1,0 +1,126 @@
+import t, { type Test } from 'tap'
+import { WebSocket as Undici6 } from 'undici'
+import WebSocket from 'ws'
+import type { SocketClass } from '../../src/client/index.js'
+import { type Intercept, refuseWith, startFront } from '../support/front.js'
+import { connectTo } from '../support/gate-client.js'
+import { startServer } from '../support/server.js'
+
+const server = await startServer(t)
+
+const own = (globalThis as { WebSocket?: SocketClass }).WebSocket
+const classes: readonly (readonly [name: string, WebSocket: SocketClass])[] = [
+  ['ws', WebSocket as unknown as SocketClass],
+  ['undici 6, as in Node 22 and Deno', Undici6 as unknown as SocketClass],
+  ...(own === undefined ? [] : [['of this Node', own] as const]),
+]
+
+/** What `/ws_ticket/status` says, whatever the ticket. */
+const statusSays =
+  (body: object, reply = 200): Intercept =>
+  (request, response) => {
+    if (request.url !== '/ws_ticket/status') return false
+    response.writeHead(reply, { 'content-type': 'application/json' }).end(JSON.stringify(body))
+    return true
+  }
+
+const refusing = async (t: Test, says: Intercept) => {
+  const front = await startFront(t, server.url, says)
+  front.handshake = refuseWith(403)
+  return front
+}
+
+// So that what is noticed is not noticed by a time limit, but at once.
+const patient = { timeoutMs: 3_600_000 }
+
+t.test('a refused handshake is noticed when it happens, by any WebSocket class', async t => {
+  for (const [name, WebSocket] of classes) {
+    const front = await refusing(t, () => false)
+    const gate = connectTo(t, front.url, { WebSocket, ...patient })
+    t.match(await gate.next('retry'), { error: { code: 'handshake_failed', remedy: 'time' } }, name)
+    front.handshake = undefined
+    await gate.opened()
+    await gate.publish('hello')
+    await gate.close()
+  }
+})
+
+t.test('a connection that is cut is noticed when it happens, by any WebSocket class', async t => {
+  for (const [name, WebSocket] of classes) {
+    const front = await startFront(t, server.url)
+    const gate = connectTo(t, front.url, { WebSocket, ...patient })
+    await gate.next('open')
+    front.cut()
+    t.match(await gate.next('retry'), { error: { code: 'connection_lost' } }, name)
+    await gate.next('open')
+    await gate.close()
+  }
+})
+
+t.test('after a handshake that ran into the time limit, the ticket is not to blame', async t => {
+  const hasty = await startServer(t, { env: { TICKETGATE_TICKET_TTL_SECONDS: '1' } })
+  for (const [name, WebSocket] of classes) {
+    const front = await startFront(t, hasty.url)
+    front.handshake = () => {}
+    const gate = connectTo(t, front.url, { WebSocket, timeoutMs: 1500 })
+    t.match(await gate.next('retry'), { error: { code: 'handshake_failed' } }, name)
+    front.handshake = undefined
+    await gate.opened()
+    await gate.close()
+  }
+})
+
+t.test('a socket that opened and was cut before its welcome does not call its ticket stolen', async t => {
+  const front = await startFront(t, server.url, statusSays({ state: 'used' }))
+  front.handshake = refuseWith(401)
+  const refused = connectTo(t, front.url)
+  t.match(await refused.next('retry'), { error: { code: 'ticket_used' } }, 'no handshake: it may be')
+  await refused.close()
+
+  class Cut extends WebSocket {
+    constructor(url: string, protocols: string[]) {
+      super(url, protocols)
+      this.once('upgrade', response => response.socket.destroy())
+    }
+  }
+  front.handshake = undefined
+  const gate = connectTo(t, front.url, { WebSocket: Cut as unknown as SocketClass })
+  t.match(await gate.next('retry'), { error: { code: 'handshake_failed' } })
+  await gate.close()
+})
+
+t.test('a refusal that no retry can change, as the ticket status tells it, ends it', async t => {
+  for (const code of ['origin_forbidden', 'channel_forbidden', 'token_revoked']) {
+    const front = await refusing(t, statusSays({ state: 'live', refused: code }))
+    const gate = connectTo(t, front.url, patient)
+    t.match(await gate.next('close'), { code, remedy: 'nothing' }, code)
+    t.equal(gate.tickets.length, 1)
+  }
+})
+
+t.test('other refusals that the ticket status tells are waited out', async t => {
+  const codes = ['address_mismatch', 'too_many_connections', 'draining', 'replay_cache_full', 'of_tomorrow']
+  for (const code of codes) {
+    const front = await refusing(t, statusSays({ state: 'live', refused: code }))
+    const gate = connectTo(t, front.url, patient)
+    t.match(await gate.next('retry'), { error: { code, remedy: 'time' } }, code)
+    front.handshake = undefined
+    await gate.opened()
+    t.equal(new Set(gate.tickets).size, gate.tickets.length, 'with another ticket')
+    await gate.close()
+  }
+})
+
+t.test('a status that cannot be had or read says nothing', async t => {
+  for (const says of [
+    statusSays({ state: 'live' }),
+    statusSays({ refused: 1 }),
+    statusSays([]),
+    statusSays({ refused: 'channel_forbidden' }, 429),
+  ]) {
+    const front = await refusing(t, says)
+    const gate = connectTo(t, front.url, patient)
+    t.match(await gate.next('retry'), { error: { code: 'handshake_failed' } })
+    await gate.close()
+  }
+})

@@ -1,0 +1,80 @@
+import t from 'tap'
+import { GateError } from '../../src/client/gate-error.js'
+import { RetryPolicy } from '../../src/client/retry.js'
+
+const policy = () => new RetryPolicy({ minDelayMs: 100, maxDelayMs: 100_000 })
+const lost = new GateError('connection_lost', '', 'time')
+const refused = new GateError('token_invalid', '', 'token')
+
+/** The longest wait of many draws: close to the limit of the wait, and never above it. */
+function limitAfter(errors: readonly GateError[]): number {
+  let longest = 0
+  for (let draws = 0; draws < 400; draws++) {
+    const retry = policy()
+    let delayMs = 0
+    for (const error of errors) delayMs = retry.next(error, undefined, false)?.delayMs ?? -1
+    longest = Math.max(longest, delayMs)
+  }
+  return longest
+}
+
+// The chance that 400 even draws leave the upper tenth of the range empty is 1e-18.
+const isNear = (limit: number, longest: number): boolean => longest <= limit && longest > limit * 0.9
+
+t.test('the limit of the wait doubles with every failure of its own', async t => {
+  t.ok(isNear(100, limitAfter([lost])))
+  t.ok(isNear(400, limitAfter([lost, lost, lost])))
+})
+
+t.test('what the server names a time for does not double it', async t => {
+  const told = (code: string, ms?: number) => new GateError(code, '', 'time', ms)
+  for (const error of [
+    told('draining'),
+    told('draining', 0),
+    told('draining', 1000),
+    told('keys_unavailable', 1000),
+    told('http_503', 1000),
+  ]) {
+    const longest = limitAfter([error, error, error, error, lost])
+    t.ok(isNear(100, longest), `${error.code} ${error.retryAfterMs}: ${longest}`)
+  }
+  const atOnce = limitAfter([told('rate_limited', 0), told('rate_limited', 0), lost])
+  t.ok(isNear(400, atOnce), 'a server that says at once, again and again, is not followed for ever')
+})
+
+t.test('after a connection that lasted, the next wait is a short one', async t => {
+  for (const [lastedMs, limit] of [
+    [9_999, 800],
+    [10_000, 100],
+  ] as const) {
+    let longest = 0
+    for (let draws = 0; draws < 400; draws++) {
+      const retry = policy()
+      for (let failures = 0; failures < 3; failures++) retry.next(lost, undefined, false)
+      longest = Math.max(longest, retry.next(lost, lastedMs, false)?.delayMs ?? -1)
+    }
+    t.ok(isNear(limit, longest), `${lastedMs} ms: ${longest}`)
+  }
+})
+
+t.test('a session that ended is followed at once, but not again and again', async t => {
+  const ended = new GateError('session_expired', '', 'token')
+  const retry = policy()
+  t.match(retry.next(ended, 5000, false), { delayMs: 0, fresh: true })
+  t.not(retry.next(ended, 5000, false)?.delayMs, 0)
+})
+
+t.test(
+  'tokens that are refused in a row end it; anything else in between starts the count again',
+  async t => {
+    const retry = policy()
+    for (let count = 1; count < 8; count++) t.match(retry.next(refused, undefined, false), { fresh: true })
+    t.match(retry.next(lost, undefined, false), { fresh: false })
+    for (let count = 1; count < 8; count++) t.match(retry.next(refused, undefined, false), { fresh: true })
+    t.equal(retry.next(refused, undefined, false), undefined)
+  },
+)
+
+t.test('while offline it waits the longest wait', async t => {
+  t.match(policy().next(lost, undefined, true), { delayMs: 100_000 })
+})
