@@ -1,13 +1,13 @@
 import { resolveConfig } from './config/resolve.js'
 import type { GateOptions } from './config/schema.js'
 import { buildGate } from './gate/build.js'
-import type { Gate } from './gate/parts.js'
+import type { Gate } from './gate/gate.js'
 import { checkHandler, type GateHandlers, handlerNames } from './socket/application.js'
 import { createLog } from './telemetry/log.js'
 
 export type { Config, GateOptions } from './config/schema.js'
 export { Refusal, type RefusalCode, refusalCodes, StartupError } from './errors.js'
-export type { Gate } from './gate/parts.js'
+export type { Gate } from './gate/gate.js'
 export type {
   ApplicationMessage,
   AuthorizationRequest,
@@ -20,7 +20,7 @@ export type { ServerApi, Subject } from './socket/control.js'
  * A gate inside an application. Options left out come from `TICKETGATE_*` variables, then from the defaults.
  * `Data` is what the application keeps with a connection: `authorize` gives it.
  *
- * @throws StartupError `config_invalid`, `users_file_invalid`, `high_water_invalid`, `revocations_invalid`, `redis_evicts`,
+ * @throws StartupError `config_invalid`, `users_file_invalid`, `clock_mark_invalid`, `revocations_invalid`, `redis_evicts`,
  *   `console_missing`
  * @throws TypeError for a handler that is not a function, an `authorize` that is async, or handlers over several threads
  */

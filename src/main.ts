@@ -12,7 +12,7 @@ import type { Config } from './config/schema.js'
 import { warnOfReadOnlyState } from './disk/state-dir.js'
 import { StartupError } from './errors.js'
 import { buildGate } from './gate/build.js'
-import type { Gate } from './gate/parts.js'
+import type { Gate } from './gate/gate.js'
 import { routes } from './protocol.js'
 import { createLog, type Log } from './telemetry/log.js'
 

@@ -1,7 +1,5 @@
 import { join } from 'node:path'
 import { StartupError } from '../errors.js'
-import { maxUnidentified } from '../limits/caps.js'
-import { connectionsWithin, descriptorLimit } from '../limits/descriptors.js'
 import {
   checkAdminKey,
   checkPorts,
@@ -13,6 +11,7 @@ import {
   checkTokenTtl,
   resolveSecret,
 } from './checks.js'
+import { connectionsWithin, descriptorLimit, maxUnidentified } from './descriptors.js'
 import { type Config, definition, type Property, properties, type Values } from './schema.js'
 import {
   type ConfigSources,

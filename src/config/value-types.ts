@@ -1,7 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
 import ipaddr from 'ipaddr.js'
-import type { Rate } from '../limits/rate.js'
 import { isNodeName } from '../ticket/codec.js'
 import { serializedOrigin } from '../ticket/origin.js'
 
@@ -9,6 +8,12 @@ import { serializedOrigin } from '../ticket/origin.js'
 
 /** What is wrong with a value and how to mend it. The caller puts the option's name before it. */
 export class Unfit extends Error {}
+
+/** `count` per `seconds`, with a burst of `count`. */
+export interface Rate {
+  readonly count: number
+  readonly seconds: number
+}
 
 /** Keeps what does not fit as a problem of the option; any other error is a fault of ours and goes on. */
 export function reportUnfit(error: unknown, label: string, problems: string[], mending?: string): void {

@@ -15,13 +15,13 @@ import { replaceFile, withdrawReplacements } from './replace-file.js'
  * alone can not tell: set back across a restart, it would make old tickets young again. So a gate accepts outside
  * tickets only until a time that it has written down before, and the next life is born no earlier than that.
  */
-export interface HighWater {
+export interface ClockMark {
   /** The later of the clock at the start and the mark found, Unix milliseconds. */
   readonly bornAtMs: number
   close(): void
 }
 
-export interface HighWaterOptions {
+export interface ClockMarkOptions {
   readonly clock: Clock
   /** Told each mark once it is on disk: outside tickets may be accepted before it, Unix milliseconds. */
   readonly onMark: (untilMs: number) => void
@@ -41,12 +41,12 @@ interface Mark {
  * Takes the mark at `path` over from an earlier life, and keeps it ahead of the clock.
  * Two gates that are given one state directory are told apart: the elder gives way, and accepts no more outside
  * tickets once its mark is reached.
- * @throws StartupError `high_water_invalid` when the file is not ours to read or write
+ * @throws StartupError `clock_mark_invalid` when the file is not ours to read or write
  */
-export async function openHighWater(
+export async function openClockMark(
   path: string,
-  { clock, onMark, onError }: HighWaterOptions,
-): Promise<HighWater> {
+  { clock, onMark, onError }: ClockMarkOptions,
+): Promise<ClockMark> {
   const owner = randomUUID()
   const lock = `${path}.lock`
 
@@ -75,7 +75,7 @@ export async function openHighWater(
     })
   } catch (error) {
     throw new StartupError(
-      'high_water_invalid',
+      'clock_mark_invalid',
       `cannot keep the clock mark ${path}, which tickets of outside minters need: ${error instanceof Error ? error.message : 'unknown error'}. Make the state directory writable. A broken file may be removed, where the system clock was not set back lately.`,
       { cause: error },
     )

@@ -5,7 +5,7 @@ import { readTicketKeys } from '../config/ticket-keys.js'
 import type { Log } from '../telemetry/log.js'
 import type { KeyRing, TicketKey } from '../ticket/key-ring.js'
 import { longestTicketSeconds, ownTicketsOnly, type TicketPolicy } from '../ticket/verifier.js'
-import { openHighWater } from './clock-mark.js'
+import { openClockMark } from './clock-mark.js'
 import { watchFile } from './watch-file.js'
 
 /** The keys a gate verifies with now, and what it demands of tickets under those of outside minters. */
@@ -25,7 +25,7 @@ export const longestOutsideMs = (config: Config): number | undefined =>
   hasOutsideKeys(config) ? 1000 * longestTicketSeconds(config.clockSkewSeconds) : undefined
 
 /** The clock mark of a gate as all its threads see it: two 64-bit words. */
-export type HighWaterView = SharedArrayBuffer
+export type ClockMarkView = SharedArrayBuffer
 
 /** Which word says when it was born, and which until when it may spend. Unix milliseconds. */
 const word = { bornAtMs: 0, untilMs: 1 } as const
@@ -33,22 +33,22 @@ const word = { bornAtMs: 0, untilMs: 1 } as const
 /**
  * Keeps the clock mark of this gate; undefined when it needs none: it knows no outside minters, or what was spent outlives
  * it in a store.
- * @throws StartupError `high_water_invalid`
+ * @throws StartupError `clock_mark_invalid`
  */
-export async function keepHighWater(
+export async function keepClockMark(
   config: Config,
   log: Log,
-): Promise<{ readonly view: HighWaterView; close(): void } | undefined> {
+): Promise<{ readonly view: ClockMarkView; close(): void } | undefined> {
   if (!hasOutsideKeys(config) || config.replay === 'redis') return undefined
   const view = new SharedArrayBuffer(16)
   const words = new BigInt64Array(view)
-  const highWater = await openHighWater(join(config.stateDir, `clock-${config.node}`), {
+  const clockMark = await openClockMark(join(config.stateDir, `clock-${config.node}`), {
     clock,
     onMark: untilMs => void Atomics.store(words, word.untilMs, BigInt(untilMs)),
     onError: error => log.error({ err: error }, 'tickets of outside minters will be refused'),
   })
-  Atomics.store(words, word.bornAtMs, BigInt(highWater.bornAtMs))
-  return { view, close: highWater.close }
+  Atomics.store(words, word.bornAtMs, BigInt(clockMark.bornAtMs))
+  return { view, close: clockMark.close }
 }
 
 const ringOf = (keys: readonly TicketKey[]): KeyRing => new Map(keys.map(key => [key.id, key]))
@@ -61,7 +61,7 @@ export function openKeys(
   config: Config,
   bootKey: TicketKey,
   log: Log,
-  highWater: HighWaterView | undefined,
+  clockMark: ClockMarkView | undefined,
 ): Keys {
   const own = { ...ownTicketsOnly, node: config.node ?? '' }
   const skewMs = config.clockSkewSeconds * 1000
@@ -75,12 +75,12 @@ export function openKeys(
       close,
     }
   }
-  if (highWater === undefined) {
+  if (clockMark === undefined) {
     const ring = ringOf([bootKey])
     return { ring: () => ring, signing: () => bootKey, policy: own, close() {} }
   }
   const { keys, close } = openConfiguredKeys(config, log, [bootKey])
-  const words = new BigInt64Array(highWater)
+  const words = new BigInt64Array(clockMark)
   return {
     ring: () => keys.ring,
     signing: () => bootKey,

@@ -6,70 +6,76 @@ import { maxAdminBodyBytes } from '../http/body.js'
 import { createClientView } from '../http/client-view.js'
 import { type Listener, listen, urlOf } from '../http/listener.js'
 import { createServer } from '../http/server.js'
-import { adminRoutes } from '../routes/admin.js'
-import type { Operator } from '../socket/control.js'
+import { type AdminParts, adminRoutes } from '../routes/admin.js'
 import type { Log } from '../telemetry/log.js'
 import {
   createCounters,
   createMetrics,
   type MetricsSources,
   type RefusalCounts,
+  type Snapshot,
   sumSnapshots,
 } from '../telemetry/metrics.js'
 
-/** The admin listener: another port, no CORS, no proxies, a key. */
-export interface Admin {
-  /** @throws StartupError `port_unavailable` */
-  listen(): Promise<string>
-  close(): void
-}
+export type AdminListenerParts = MetricsSources & Pick<AdminParts, 'control'>
 
-export function createAdmin(
-  config: Config,
-  log: Log,
-  sources: MetricsSources & { readonly operator: Operator },
-): Admin {
-  const app = App()
-  const refused: RefusalCounts = {}
-  const snapshot = async () =>
-    sumSnapshots([
-      await sources.snapshot(),
-      { counters: { ...createCounters(), requestsRefused: refused }, connections: 0, loginsPending: 0 },
-    ])
-  const server = createServer(app, {
-    origins: { allows: () => false },
-    clients: createClientView({ proxies: createTrustedProxies([]), publicUrl: undefined, tls: false }),
-    maxBodyBytes: maxAdminBodyBytes,
-    refused,
-    log,
-  })
-  for (const route of adminRoutes({
-    key: config.adminKey,
-    operator: sources.operator,
-    metrics: createMetrics({ ...sources, snapshot }),
-    connections: async () => ({ connections: (await sources.snapshot()).connections }),
-  }))
-    server.route(route)
-  app.any(
-    '/*',
-    server.guarded((res, req) => server.refuse(res, req, new Refusal('not_found'))),
-  )
-  let listener: Listener | undefined
-  return {
-    async listen() {
-      const { adminHost: host, adminPort: port } = config
-      listener = await listen(app, {
-        host,
-        port,
-        sharing: 'exclusive',
-        variable: 'TICKETGATE_ADMIN_PORT',
-        log,
-      })
-      return urlOf('http', host, listener.port)
-    },
-    close() {
-      listener?.close()
-      app.close()
-    },
+/** The admin listener: another port, no CORS, no proxies, a key. */
+export class AdminListener {
+  readonly #config: Config
+  readonly #log: Log
+  readonly #app = App()
+  readonly #refused: RefusalCounts = {}
+  readonly #parts: AdminListenerParts
+  #listener: Listener | undefined
+
+  constructor(config: Config, log: Log, parts: AdminListenerParts) {
+    this.#config = config
+    this.#log = log
+    this.#parts = parts
+    const server = createServer(this.#app, {
+      origins: { allows: () => false },
+      clients: createClientView({ proxies: createTrustedProxies([]), publicUrl: undefined, tls: false }),
+      maxBodyBytes: maxAdminBodyBytes,
+      refused: this.#refused,
+      log,
+    })
+    for (const route of adminRoutes({
+      key: config.adminKey,
+      control: parts.control,
+      metrics: createMetrics({ ...parts, snapshot: () => this.#snapshot() }),
+      connections: async () => ({ connections: (await parts.snapshot()).connections }),
+    }))
+      server.route(route)
+    this.#app.any(
+      '/*',
+      server.guarded((res, req) => server.refuse(res, req, new Refusal('not_found'))),
+    )
+  }
+
+  /**
+   * @returns its URL
+   * @throws StartupError `port_unavailable`
+   */
+  async listen(): Promise<string> {
+    const { adminHost: host, adminPort: port } = this.#config
+    this.#listener = await listen(this.#app, {
+      host,
+      port,
+      sharing: 'exclusive',
+      variable: 'TICKETGATE_ADMIN_PORT',
+      log: this.#log,
+    })
+    return urlOf('http', host, this.#listener.port)
+  }
+
+  close(): void {
+    this.#listener?.close()
+    this.#app.close()
+  }
+
+  /** What the gate has counted, and what was refused here. */
+  async #snapshot(): Promise<Snapshot> {
+    const own = { ...createCounters(), requestsRefused: this.#refused }
+    return sumSnapshots([await this.#parts.snapshot(), { counters: own, connections: 0, loginsPending: 0 }])
   }
 }

@@ -1,53 +1,76 @@
 import type { Log } from '../telemetry/log.js'
-import type { Gate } from './parts.js'
+import type { Gate } from './gate.js'
 
-/** What a gate does to begin and to end, however many threads it has. */
-export interface GateSteps {
+/** What a gate does to start and to end. */
+export interface LifecycleSteps {
   listen(): ReturnType<Gate['listen']>
-  /** Takes nothing new, and closes in paced batches what is open. */
+  /** Takes nothing new, and closes what is open in paced batches. */
   drain(): Promise<void>
-  /** Closes at once all that is open, and once more does no harm. */
-  close(): void | Promise<void>
+  /** Closes everything at once. Called a second time it does nothing. */
+  close(): Promise<void>
+}
+
+type State = 'new' | 'listening' | 'draining' | 'closed'
+
+const misuse: Readonly<Record<Exclude<State, 'new'>, string>> = {
+  listening: 'was called before',
+  draining: 'was called after drain()',
+  closed: 'was called after close()',
 }
 
 /**
- * A gate begins and ends in order, whoever asks for what and when: an end waits for a beginning that is under way, or
- * what that opens would stay; a beginning that fails leaves nothing open; whoever asks for a drain again waits for the one.
+ * The life of a gate: new, listening, draining, closed, in this order. Calls may come at any time:
+ * an end waits for a start that is under way, or what that start opens would stay open; a start
+ * that fails leaves nothing open; every call of `drain` waits for the same drain.
  */
-export function createGateLife(steps: GateSteps, log: Log): Pick<Gate, 'listen' | 'drain' | 'close'> {
-  let listening: Promise<unknown> | undefined
-  let drained: Promise<void> | undefined
+export class Lifecycle implements Pick<Gate, 'listen' | 'drain' | 'close'> {
+  #state: State = 'new'
+  #started: Promise<unknown> = Promise.resolve()
+  #drained: Promise<void> | undefined
+  readonly #steps: LifecycleSteps
+  readonly #log: Log
 
-  async function settled(): Promise<void> {
-    await listening?.catch(() => {})
+  constructor(steps: LifecycleSteps, log: Log) {
+    this.#steps = steps
+    this.#log = log
   }
 
-  async function listen(): ReturnType<Gate['listen']> {
+  async listen(): ReturnType<Gate['listen']> {
+    if (this.#state !== 'new')
+      throw new TypeError(`listen() ${misuse[this.#state]}: a gate listens once, create another one`)
+    this.#state = 'listening'
+    const started = this.#listen()
+    this.#started = started.catch(() => {})
+    return started
+  }
+
+  drain(): Promise<void> {
+    this.#drained ??= this.#drain()
+    return this.#drained
+  }
+
+  async close(): Promise<void> {
+    this.#state = 'closed'
+    await this.#started
+    await this.#steps.close()
+  }
+
+  async #listen(): ReturnType<Gate['listen']> {
     try {
-      return await steps.listen()
+      return await this.#steps.listen()
     } catch (error) {
-      await steps.close()
+      this.#state = 'closed'
+      await this.#steps.close()
       throw error
     }
   }
 
-  async function drain(): Promise<void> {
-    await settled()
-    await steps.drain()
-    await steps.close()
-    log.info('stopped')
-  }
-
-  return {
-    listen() {
-      const begun = listen()
-      listening = begun
-      return begun
-    },
-    drain: () => (drained ??= drain()),
-    async close() {
-      await settled()
-      await steps.close()
-    },
+  async #drain(): Promise<void> {
+    if (this.#state === 'closed') return this.close()
+    this.#state = 'draining'
+    await this.#started
+    await this.#steps.drain()
+    await this.close()
+    this.#log.info('stopped')
   }
 }

@@ -1,10 +1,10 @@
-import { App, SSLApp } from 'uWebSockets.js'
+import { App, SSLApp, type TemplatedApp } from 'uWebSockets.js'
 import { setTimeout as delay } from 'node:timers/promises'
 import { createRetryAfter } from '../admission/refusals.js'
 import { TicketAdmission } from '../admission/ticket-admission.js'
-import { createTokenCheck } from '../admission/token-check.js'
+import { TicketIssuer } from '../admission/ticket-issuer.js'
+import { createTokenCheck, type TokenCheck } from '../admission/token-check.js'
 import { clock, toSeconds } from '../clock.js'
-import { nodesAheadSeconds } from '../config/node-clocks.js'
 import type { Config } from '../config/schema.js'
 import type { Keys } from '../disk/gate-keys.js'
 import { Refusal } from '../errors.js'
@@ -12,40 +12,36 @@ import { createTrustedProxies } from '../http/address.js'
 import { maxBodyBytes } from '../http/body.js'
 import { type ClientView, createClientView } from '../http/client-view.js'
 import { type Listener, listen, type PortSharing } from '../http/listener.js'
-import { createOriginPolicy } from '../http/origins.js'
-import { createServer } from '../http/server.js'
+import { createOriginPolicy, type OriginPolicy } from '../http/origins.js'
+import { createServer, type Server } from '../http/server.js'
 import { tls12Suites } from '../http/tls.js'
 import type { ConnectionCaps } from '../limits/caps.js'
 import type { RateLimiter } from '../limits/rate.js'
-import { openProviderKeys } from '../providers/provider-keys.js'
-import type { RedisReplayCache } from '../redis/replay.js'
-import type { StoreReplayCache } from '../replay/contract.js'
+import type { OpenReplay } from '../redis/open-replay.js'
 import { consoleRoutes } from '../routes/console.js'
 import { healthRoute, readyRoute } from '../routes/health.js'
 import { authRoute } from '../routes/login.js'
-import { type TicketContext, ticketRoute } from '../routes/ticket.js'
+import { ticketRoute } from '../routes/ticket.js'
 import { ticketStatusRoute } from '../routes/ticket-status.js'
 import { verifyRoute } from '../routes/verify.js'
 import type { GateHandlers } from '../socket/application.js'
 import { Channels } from '../socket/channels.js'
 import type { Log } from '../telemetry/log.js'
-import { type Counters, createCounters, type Snapshot } from '../telemetry/metrics.js'
-import { type Address, prefixOf } from '../ticket/address.js'
-import { issueTicket } from '../ticket/issuer.js'
-import { createTokenIssuer, createTokenVerifier } from '../token/jwt.js'
-import { createProviderTokenVerifier, type ProviderKeys } from '../token/provider.js'
+import type { Counters, Snapshot } from '../telemetry/metrics.js'
 import type { Revocations } from '../token/revocation.js'
-import type { TokenVerifier } from '../token/verifier.js'
 import type { PasswordHasher } from '../users/password.js'
-import { openUserStore } from '../users/store.js'
-import type { Relay, RelayMessage } from '../wire/relay.js'
+import type { RelayMessage } from '../wire/relay.js'
+import type { Uplink } from './engine.js'
+import type { Identity } from './identity.js'
 
-/** What a front is given: one thread has its own, several share what one listener would have. */
-export interface FrontParts {
+/** What a public listener works with: its own in one thread, or what several share. */
+export interface PublicListenerParts {
+  readonly config: Config
+  readonly log: Log
+  readonly counters: Counters
+  readonly identity: Identity
   readonly keys: Keys
-  readonly replay: StoreReplayCache
-  /** The same, where it is in Redis. */
-  readonly store: RedisReplayCache | undefined
+  readonly replay: Pick<OpenReplay, 'replay' | 'store'>
   readonly caps: ConnectionCaps
   readonly logins: RateLimiter
   readonly tickets: RateLimiter
@@ -53,245 +49,194 @@ export interface FrontParts {
   readonly revocations: Revocations
   /** Of the embedding application. */
   readonly handlers: GateHandlers<unknown> | undefined
-  /** Whether there is a way to the other nodes now; undefined where there shall be none. */
-  readonly isBusUp: (() => boolean) | undefined
-  /** Passes on what is published here to the other threads, and nodes. */
-  readonly relay: Relay | undefined
+  readonly uplink: Uplink
 }
 
-/** The public listener of one thread. */
-export interface Front {
-  /** @throws StartupError `port_unavailable` */
-  listen(port: number, sharing: PortSharing): Promise<number>
-  /** Takes no new tickets or sockets and closes what is open in paced batches; then the listener. Once is enough. */
-  drain(): Promise<void>
-  /** Closes at once all that is open. */
-  close(): void
-  snapshot(): Snapshot
-  /** Does here what was published or revoked elsewhere; answers how many sockets it reached. */
-  deliver(message: RelayMessage): number
+/** What the routes and the sockets of one listener have in common. */
+interface Common {
+  readonly app: TemplatedApp
+  readonly clients: ClientView
+  readonly origins: OriginPolicy
+  readonly server: Server
+  readonly tokens: TokenCheck
+  readonly admission: TicketAdmission
+  readonly retryAfter: ReturnType<typeof createRetryAfter>
 }
 
-/**
- * Wires the parts to one uWS app.
- * @throws StartupError `users_file_invalid`, `console_missing`
- */
-export async function createFront(config: Config, log: Log, parts: FrontParts): Promise<Front> {
-  const { keys, replay, store, caps, hasher, revocations, relay } = parts
-  let draining = false
-  const isDraining = (): boolean => draining
-  const counters = createCounters()
-  const node = config.node ?? ''
-  const snapshot = (): Snapshot => ({
-    counters,
-    connections: channels.size,
-    loginsPending: hasher.pending,
-  })
-  const scope = config.threads > 1 ? 'thread' : 'server'
-  const page = config.console === 'on' ? consoleRoutes({ scope, snapshot, replay }) : []
-  const provider =
-    config.jwksUrl === undefined ? undefined : await openProviderKeys(config.jwksUrl, { log, counters })
+const drainPollMs = 20
 
-  const tls = config.tlsCertFile !== undefined && config.tlsKeyFile !== undefined
-  const app = tls
-    ? SSLApp({
-        cert_file_name: config.tlsCertFile,
-        key_file_name: config.tlsKeyFile,
-        ssl_ciphers: tls12Suites,
-      })
-    : App()
-  const clients = createClientView({
-    proxies: createTrustedProxies(config.trustedProxies),
-    publicUrl: config.publicUrl,
-    tls,
-  })
-  const origins = createOriginPolicy(config)
-  const server = createServer(app, { origins, clients, maxBodyBytes, refused: counters.requestsRefused, log })
+/** The public listener of one thread: routes and channels on one uWS app. It is wired here, and decides nothing. */
+export class PublicListener {
+  readonly #parts: PublicListenerParts
+  readonly #app: TemplatedApp
+  readonly #server: Server
+  readonly #channels: Channels
+  readonly #sweep: NodeJS.Timeout
+  readonly #closing = new AbortController()
+  #listener: Listener | undefined
+  #isDraining = false
 
-  if (provider === undefined) server.route(await openLogin(config, log, { parts, clients, counters }))
-  const check = createTokenCheck({
-    tokens: tokenVerifier(config, provider),
-    revocations,
-    limiter: parts.tickets,
-  })
-  server.route(
-    ticketRoute({
-      check,
-      issue: (claims, nowMs) =>
-        issueTicket(claims, {
-          key: keys.signing(),
-          node,
-          nowMs,
-          ttlSeconds: config.ticketTtlSeconds,
-        }),
-      epoch: () => epochOf(store),
-      ticketTtlSeconds: config.ticketTtlSeconds,
-      bindOrigin: config.bind.includes('origin'),
-      context: ticketContext(config, clients),
-      isDraining,
-      counters,
-      clock,
-    }),
-  )
-  server.route(healthRoute)
-  server.route(
-    readyRoute({
-      isDraining,
-      hasKeys: () => provider === undefined || provider.current() !== undefined,
-      isStoreReady: () => store === undefined || store.state.is === 'ready',
-      isBusUp: parts.isBusUp,
-    }),
-  )
-
-  for (const route of page) server.route(route)
-
-  const admission = new TicketAdmission({ keys, revocations, replay, log })
-  server.route(ticketStatusRoute({ admission, limiter: parts.tickets, clients, clock }))
-
-  const retryAfter = createRetryAfter(replay, keys.policy.earliestOutsideMs, clock)
-  if (config.verify === 'on')
-    server.route(verifyRoute({ admission, retryAfter, origins, clients, isDraining, counters, clock }))
-  const channels = new Channels(app, {
-    config,
-    server,
-    origins,
-    clients,
-    admission,
-    tokens: check,
-    retryAfter,
-    caps,
-    handlers: parts.handlers,
-    relay,
-    isDraining,
-    counters,
-    log,
-    clock,
-  })
-
-  function deliver(message: RelayMessage): number {
-    if (message.type === 'publish') return channels.deliver(message)
-    revocations.add(message, toSeconds(clock()))
-    return channels.closeRevoked(message)
+  /** @throws StartupError `console_missing` */
+  constructor(parts: PublicListenerParts) {
+    const { config, counters, log } = parts
+    this.#parts = parts
+    const tls = config.tlsCertFile !== undefined && config.tlsKeyFile !== undefined
+    this.#app = openApp(config)
+    const clients = createClientView({
+      proxies: createTrustedProxies(config.trustedProxies),
+      publicUrl: config.publicUrl,
+      tls,
+    })
+    const origins = createOriginPolicy(config)
+    this.#server = createServer(this.#app, {
+      origins,
+      clients,
+      maxBodyBytes,
+      refused: counters.requestsRefused,
+      log,
+    })
+    const { replay } = parts.replay
+    const common: Common = {
+      app: this.#app,
+      clients,
+      origins,
+      server: this.#server,
+      tokens: createTokenCheck({
+        tokens: parts.identity.tokens,
+        revocations: parts.revocations,
+        limiter: parts.tickets,
+      }),
+      admission: new TicketAdmission({ keys: parts.keys, revocations: parts.revocations, replay, log }),
+      retryAfter: createRetryAfter(replay, parts.keys.policy.earliestOutsideMs, clock),
+    }
+    this.#openRoutes(common)
+    this.#channels = this.#openChannels(common)
+    this.#app.any(
+      '/*',
+      this.#server.guarded((res, req) => this.#server.refuse(res, req, new Refusal('not_found'))),
+    )
+    this.#sweep = setInterval(() => this.#channels.closeExpired(toSeconds(clock())), 1000)
+    this.#sweep.unref()
   }
 
-  relay?.onMessage(message => void deliver(message))
-  app.any(
-    '/*',
-    server.guarded((res, req) => server.refuse(res, req, new Refusal('not_found'))),
-  )
-
-  const sweep = setInterval(() => channels.closeExpired(toSeconds(clock())), 1000)
-  sweep.unref()
-  let listener: Listener | undefined
-
-  let closed = false
-  const closing = new AbortController()
-  const pause = (ms: number): Promise<void> =>
-    delay(ms, undefined, { signal: closing.signal }).catch(() => {})
-
-  function close(): void {
-    // uWS ends the process when it is closed twice.
-    if (closed) return
-    closed = true
-    closing.abort()
-    clearInterval(sweep)
-    provider?.close()
-    relay?.close()
-    listener?.close()
-    app.close()
+  /**
+   * @returns the port
+   * @throws StartupError `port_unavailable`
+   */
+  async listen(port: number, sharing: PortSharing): Promise<number> {
+    const { config, log } = this.#parts
+    const { host } = config
+    this.#listener = await listen(this.#app, { host, port, sharing, variable: 'TICKETGATE_PORT', log })
+    return this.#listener.port
   }
 
-  async function drain(): Promise<void> {
-    draining = true
+  /** Takes no new tickets or sockets and closes the open ones in paced batches; then the listener. */
+  async drain(): Promise<void> {
+    const { config, log } = this.#parts
+    this.#isDraining = true
     const deadlineMs = config.drainSeconds * 1000
     const startedMs = performance.now()
-    log.info({ connections: channels.size, seconds: config.drainSeconds }, 'draining')
+    log.info({ connections: this.#channels.size, seconds: config.drainSeconds }, 'draining')
     // A proxy that asks `/verify` holds no socket here, and has to see that this server is not ready.
-    const isSeen = config.verify === 'on' ? pause(deadlineMs / 10) : undefined
-    await Promise.all([channels.drain(deadlineMs), isSeen])
-    while (server.pending > 0 && !closed && performance.now() - startedMs < deadlineMs) await pause(20)
-    close()
+    const isSeen = config.verify === 'on' ? this.#pause(deadlineMs / 10) : undefined
+    await Promise.all([this.#channels.drain(deadlineMs), isSeen])
+    while (this.#server.pending > 0 && !this.#isClosed && performance.now() - startedMs < deadlineMs)
+      await this.#pause(drainPollMs)
+    this.close()
   }
 
-  return {
-    async listen(port, sharing) {
-      listener = await listen(app, { host: config.host, port, sharing, variable: 'TICKETGATE_PORT', log })
-      return listener.port
-    },
-    drain,
-    close,
-    deliver,
-    snapshot,
+  /** Closes everything at once. Called a second time it does nothing. */
+  close(): void {
+    // uWS ends the process when it is closed twice.
+    if (this.#isClosed) return
+    this.#closing.abort()
+    clearInterval(this.#sweep)
+    this.#parts.identity.close()
+    this.#listener?.close()
+    this.#app.close()
+  }
+
+  /** Carries out what was published or revoked elsewhere; returns how many sockets it reached. */
+  deliver(messages: readonly RelayMessage[]): number {
+    return messages.reduce((sum, message) => sum + this.#deliverOne(message), 0)
+  }
+
+  snapshot(): Snapshot {
+    const { counters, hasher } = this.#parts
+    return { counters, connections: this.#channels.size, loginsPending: hasher.pending }
+  }
+
+  get #isClosed(): boolean {
+    return this.#closing.signal.aborted
+  }
+
+  #deliverOne(message: RelayMessage): number {
+    if (message.type === 'publish') return this.#channels.deliver(message)
+    this.#parts.revocations.add(message, toSeconds(clock()))
+    return this.#channels.closeRevoked(message)
+  }
+
+  #pause(ms: number): Promise<void> {
+    return delay(ms, undefined, { signal: this.#closing.signal }).catch(() => {})
+  }
+
+  #openRoutes({ clients, origins, server, tokens, admission, retryAfter }: Common): void {
+    const { config, counters, identity, keys, log, uplink } = this.#parts
+    const { replay, store } = this.#parts.replay
+    const isDraining = (): boolean => this.#isDraining
+    if (identity.login !== undefined)
+      server.route(
+        authRoute({
+          ...identity.login,
+          hasher: this.#parts.hasher,
+          revocations: this.#parts.revocations,
+          limiter: this.#parts.logins,
+          clients,
+          counters,
+          log,
+          clock,
+        }),
+      )
+    const issuer = new TicketIssuer({ config, keys, store })
+    server.route(ticketRoute({ config, check: tokens, issuer, clients, isDraining, counters, clock }))
+    server.route(ticketStatusRoute({ admission, limiter: this.#parts.tickets, clients, clock }))
+    server.route(healthRoute)
+    server.route(
+      readyRoute({
+        isDraining,
+        hasKeys: identity.isReady,
+        isStoreReady: () => store === undefined || store.state.is === 'ready',
+        isBusUp: uplink.isBusUp,
+      }),
+    )
+    if (config.verify === 'on')
+      server.route(verifyRoute({ admission, retryAfter, origins, clients, isDraining, counters, clock }))
+    if (config.console === 'on') {
+      const scope = config.threads > 1 ? 'thread' : 'server'
+      for (const route of consoleRoutes({ scope, snapshot: () => this.snapshot(), replay }))
+        server.route(route)
+    }
+  }
+
+  #openChannels({ app, admission, tokens, ...common }: Common): Channels {
+    const { caps, config, counters, handlers, log, uplink } = this.#parts
+    return new Channels(app, {
+      ...common,
+      admission,
+      tokens,
+      config,
+      caps,
+      handlers,
+      relay: uplink,
+      isDraining: () => this.#isDraining,
+      counters,
+      log,
+      clock,
+    })
   }
 }
 
-interface LoginParts {
-  readonly parts: FrontParts
-  readonly clients: ClientView
-  readonly counters: Counters
-}
-
-/**
- * The login of the user file.
- * @throws StartupError `users_file_invalid`
- */
-async function openLogin(config: Config, log: Log, { parts, clients, counters }: LoginParts) {
-  return authRoute({
-    users: await openUserStore(config.usersFile, {
-      onError: error => log.error({ err: error }, 'the user file is broken; the users read before stay'),
-    }),
-    hasher: parts.hasher,
-    tokens: createTokenIssuer({
-      secret: config.jwtSecret,
-      issuer: config.jwtIssuer,
-      audience: config.jwtAudience,
-      ttlSeconds: config.tokenTtlSeconds,
-    }),
-    revocations: parts.revocations,
-    limiter: parts.logins,
-    clients,
-    counters,
-    log,
-    clock,
-  })
-}
-
-/** Verifies our own tokens, or in their place those of an identity provider: never both. */
-function tokenVerifier(config: Config, provider: ProviderKeys | undefined): TokenVerifier {
-  const policy = {
-    issuer: config.jwtIssuer,
-    audience: config.jwtAudience,
-    maxTtlSeconds: config.tokenMaxTtlSeconds,
-  }
-  return provider === undefined
-    ? createTokenVerifier({
-        ...policy,
-        secret: config.jwtSecret,
-        aheadSeconds: nodesAheadSeconds(config),
-      })
-    : createProviderTokenVerifier(provider, { ...policy, skewSeconds: config.clockSkewSeconds })
-}
-
-/**
- * The epoch of the store in which a ticket will be spent, if there is one.
- * @throws Refusal `replay_cache_unavailable`
- */
-function epochOf(store: RedisReplayCache | undefined): Uint8Array | undefined {
-  if (store === undefined || store.epoch !== undefined) return store?.epoch
-  throw new Refusal('replay_cache_unavailable', {
-    detail: 'No ticket would be accepted now; try again.',
-    retryAfterSeconds: 1,
-  })
-}
-
-/** Reads what a ticket is bound to and where it is to be presented; nothing where nothing is asked for. */
-function ticketContext(config: Config, clients: ClientView) {
-  const bindsAddress = config.bind.includes('address')
-  const { v4, v6 } = config.bindAddressBits
-  const bound = (address: Address): Uint8Array => prefixOf(address, address.length === 4 ? v4 : v6)
-  const publicBase = config.publicUrl?.replace(/^http/, 'ws').replace(/\/+$/, '')
-  return (...[res, req]: Parameters<ClientView['address']>): TicketContext => ({
-    address: bindsAddress ? bound(clients.address(res, req)) : undefined,
-    baseUrl: publicBase ?? (config.production ? '' : clients.ownOrigin(res, req).replace(/^http/, 'ws')),
-  })
+function openApp({ tlsCertFile, tlsKeyFile }: Config): TemplatedApp {
+  if (tlsCertFile === undefined || tlsKeyFile === undefined) return App()
+  return SSLApp({ cert_file_name: tlsCertFile, key_file_name: tlsKeyFile, ssl_ciphers: tls12Suites })
 }

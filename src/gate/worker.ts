@@ -1,110 +1,141 @@
-import { parentPort, workerData } from 'node:worker_threads'
+import { type MessagePort, parentPort, workerData } from 'node:worker_threads'
 import { clock, toSeconds } from '../clock.js'
 import { openKeys } from '../disk/gate-keys.js'
 import { StartupError } from '../errors.js'
 import { connectionLimits } from '../limits/caps.js'
 import { openSharedCaps, openSharedRate } from '../limits/shared.js'
-import { openRedisReplay } from '../redis/open-replay.js'
-import { createLog } from '../telemetry/log.js'
+import { createLog, type Log } from '../telemetry/log.js'
+import { createCounters } from '../telemetry/metrics.js'
 import { bootKeyId, ticketKey } from '../ticket/key-ring.js'
-import { createRevocations } from '../token/revocation.js'
+import { createRevocations, type Revocations } from '../token/revocation.js'
 import { createPasswordHasher } from '../users/password.js'
 import { createRelay } from '../wire/relay.js'
-import { createClosers } from './closers.js'
-import { createFront } from './public-listener.js'
-import { openSpentMemory } from './shared-replay.js'
-import type { FromWorker, ToWorker, WorkerStart } from './threads.js'
+import { type Closers, createClosers } from './closers.js'
+import { hashing } from './hashing.js'
+import { openIdentity } from './identity.js'
+import { PublicListener } from './public-listener.js'
+import { openThreadReplay } from './replay.js'
+import type { FromWorker, ToWorker, WorkerStart } from './worker-messages.js'
 
-/** One thread that serves: a front like any other, on what all threads share. */
+/** The program of one thread of the pool: a public listener on what all threads share. */
 
-const {
-  config,
-  thread,
-  hashing,
-  bootSecret,
-  replay: memory,
-  limits,
-  highWater,
-  busState,
-  relay,
-}: WorkerStart = workerData
-const log = createLog(config.logLevel).child({ thread })
-const port = parentPort
-if (port === null) throw new Error('this file runs as a worker thread')
-const tell = (message: FromWorker): void => port.postMessage(message)
+/** One that serves, as its port tells it to. */
+class Server {
+  readonly #port: MessagePort
+  readonly #listener: PublicListener
+  readonly #revocations: Revocations
+  readonly #closers: Closers
 
-const bootKey = ticketKey(bootKeyId, bootSecret, config.node)
+  constructor(port: MessagePort, listener: PublicListener, revocations: Revocations, closers: Closers) {
+    this.#port = port
+    this.#listener = listener
+    this.#revocations = revocations
+    this.#closers = closers
+  }
 
-// Whatever is open keeps the thread.
-const closers = createClosers()
-closers.add(port)
+  tell(message: FromWorker): void {
+    this.#port.postMessage(message)
+  }
 
-try {
-  const { replay, store } =
-    memory === undefined
-      ? closers.add(await openRedisReplay(config, log))
-      : { replay: openSpentMemory(memory), store: undefined }
-  const keys = closers.add(openKeys(config, bootKey, log, highWater))
+  receive(message: ToWorker): void {
+    switch (message.type) {
+      case 'listen':
+        for (const revocation of message.revocations) this.#revocations.add(revocation, toSeconds(clock()))
+        this.#listener.listen(message.port, 'threads').then(
+          () => this.tell({ type: 'listening' }),
+          error => {
+            this.#listener.close()
+            refuse(this.#port, this.#closers, error)
+          },
+        )
+        return
+      case 'deliver':
+        return this.tell({
+          type: 'delivered',
+          id: message.id,
+          reached: this.#listener.deliver(message.messages),
+        })
+      case 'snapshot':
+        return this.tell({ type: 'snapshot', snapshot: this.#listener.snapshot() })
+      case 'hangup':
+        return void process.emit('SIGHUP')
+      case 'drain':
+        return void this.#drain()
+      case 'close':
+        return this.close()
+    }
+  }
+
+  close(): void {
+    this.#listener.close()
+    this.#closers.close()
+  }
+
+  async #drain(): Promise<void> {
+    await this.#listener.drain()
+    this.tell({ type: 'drained', snapshot: this.#listener.snapshot() })
+    this.#closers.close()
+  }
+}
+
+async function open(start: WorkerStart, port: MessagePort, log: Log, closers: Closers): Promise<Server> {
+  const { config, thread, limits } = start
+  const counters = createCounters()
+  const replay = closers.add(await openThreadReplay(config, log, start.memory))
+  const bootKey = ticketKey(bootKeyId, start.bootSecret, config.node)
+  const keys = closers.add(openKeys(config, bootKey, log, start.clockMark))
   const revocations = createRevocations()
-  const front = await createFront(config, log, {
+  const busState = new Int32Array(start.busState)
+  const relay = closers.add(createRelay(start.relay))
+  const listener = new PublicListener({
+    config,
+    log,
+    counters,
+    identity: await openIdentity(config, log, counters),
     keys,
     replay,
-    store,
     caps: openSharedCaps(connectionLimits(config), limits, thread),
     logins: openSharedRate(config.loginRate, limits.logins, limits.secret),
     tickets: openSharedRate(config.ticketRate, limits.tickets, limits.secret),
-    hasher: createPasswordHasher(hashing),
+    hasher: createPasswordHasher(hashing(config.threads)),
     revocations,
     handlers: undefined,
-    isBusUp:
-      config.redisUrl === undefined ? undefined : () => Atomics.load(new Int32Array(busState), 0) === 1,
-    relay: closers.add(createRelay(relay)),
+    uplink: {
+      send: message => relay.send(message),
+      isBusUp: config.redisUrl === undefined ? undefined : () => Atomics.load(busState, 0) === 1,
+    },
   })
-
-  // An open uWS loop in a thread that ends takes the process with it, so a fault closes it first. What was spent is in
-  // memory that all threads share; the main thread starts another in this one's place.
-  process.on('uncaughtException', error => {
-    log.fatal({ err: error }, 'a thread failed')
-    front.close()
-    closers.close()
-  })
-
-  port.on('message', (message: ToWorker) => {
-    if (message.type === 'listen') {
-      for (const revocation of message.revocations) revocations.add(revocation, toSeconds(clock()))
-      front.listen(message.port, 'threads').then(
-        () => tell({ type: 'listening' }),
-        error => fail(error),
-      )
-    } else if (message.type === 'deliver') {
-      const reached = message.messages.reduce((sum, each) => sum + front.deliver(each), 0)
-      tell({ type: 'delivered', id: message.id, reached })
-    } else if (message.type === 'hangup') process.emit('SIGHUP')
-    else if (message.type === 'close') {
-      front.close()
-      closers.close()
-    } else if (message.type === 'snapshot') tell({ type: 'snapshot', snapshot: front.snapshot() })
-    else void drain()
-  })
-
-  const drain = async (): Promise<void> => {
-    await front.drain()
-    tell({ type: 'drained', snapshot: front.snapshot() })
-    closers.close()
-  }
-
-  const fail = (error: unknown): void => {
-    front.close()
-    refuse(error)
-  }
-  tell({ type: 'ready' })
-} catch (error) {
-  refuse(error)
+  relay.onMessage(message => void listener.deliver([message]))
+  return new Server(port, listener, revocations, closers)
 }
 
-/** Says why this thread can not serve, and ends it. */
-function refuse(error: unknown): void {
-  if (error instanceof StartupError) tell({ type: 'failed', code: error.code, message: error.message })
+/** Says why this thread cannot serve, and ends it. */
+function refuse(port: MessagePort, closers: Closers, error: unknown): void {
+  if (error instanceof StartupError)
+    port.postMessage({ type: 'failed', code: error.code, message: error.message } satisfies FromWorker)
   closers.close()
   if (!(error instanceof StartupError)) throw error
 }
+
+async function run(start: WorkerStart, port: MessagePort): Promise<void> {
+  const log = createLog(start.config.logLevel).child({ thread: start.thread })
+  // Whatever is open keeps the thread.
+  const closers = createClosers()
+  closers.add(port)
+  try {
+    const server = await open(start, port, log, closers)
+    // An open uWS loop in a thread that ends takes the process with it, so a fault closes it first.
+    // Spent tickets are in memory that all threads share; the main thread starts another one instead.
+    process.on('uncaughtException', error => {
+      log.fatal({ err: error }, 'a thread failed')
+      server.close()
+    })
+    port.on('message', (message: ToWorker) => server.receive(message))
+    server.tell({ type: 'ready' })
+  } catch (error) {
+    refuse(port, closers, error)
+  }
+}
+
+if (parentPort === null) throw new Error('this file runs as a worker thread')
+await run(workerData as WorkerStart, parentPort)

@@ -1,11 +1,5 @@
 import type { Config } from '../config/schema.js'
 
-/**
- * How many sockets of a gate, over all its threads, may be open without having said whose they are. They are counted apart
- * from all others, save by their address.
- */
-export const maxUnidentified = 256
-
 /** How many connections may be open; 0 = no cap. */
 export interface ConnectionLimits {
   readonly total: number

@@ -1,10 +1,5 @@
 import { LRUCache } from 'lru-cache'
-
-/** `count` per `seconds`, with a burst of `count`. */
-export interface Rate {
-  readonly count: number
-  readonly seconds: number
-}
+import type { Rate } from '../config/value-types.js'
 
 /**
  * The generic cell rate algorithm (ITU-T I.371, annex A): a token bucket in one number, the theoretical arrival time.

@@ -1,6 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto'
+import type { Rate } from '../config/value-types.js'
 import type { ConnectionCaps, ConnectionLimits } from './caps.js'
-import { nextArrival, type Rate, type RateLimiter } from './rate.js'
+import { nextArrival, type RateLimiter } from './rate.js'
 
 /**
  * Limits that hold over all threads of one process, in fixed memory and without locks. Keys are hashed, with a secret

@@ -3,30 +3,39 @@ import { Packr } from 'msgpackr'
 import { type Clock, toSeconds } from '../clock.js'
 import { isChannelName, isUserName } from '../protocol.js'
 import type { Log } from '../telemetry/log.js'
+import type { BusState } from '../telemetry/metrics.js'
 import { isRevocation } from '../token/revocation.js'
-import type { Publication, Relay, RelayMessage, Revocation } from '../wire/relay.js'
+import type { Publication, RelayMessage, Revocation } from '../wire/relay.js'
 import { connectRedis } from './client.js'
 import { compareRevocations, fieldOf, keepRevocations } from './revocations.js'
 
-/** What is known of the way to the other nodes. */
-export interface BusState {
-  readonly isUp: boolean
-  /** Messages for the other nodes that could not be sent. */
-  readonly dropped: number
-  /** Messages of other nodes that did not arrive here, by the gaps in their numbers. */
-  readonly lost: number
-}
-
 /** Carries messages to the other nodes, over Redis or Valkey pub/sub. */
-export interface Bus extends Relay, BusState {}
+export interface Bus extends BusState {
+  /** MUST be given what it may keep: see {@link Publication.data}. */
+  send(message: RelayMessage): void
+  /**
+   * Resolves once the revocations that Redis keeps are known here, or cannot be read for now: a gate
+   * that listens before that would accept revoked tokens.
+   */
+  caughtUp(): Promise<void>
+  close(): void
+}
 
 export interface BusOptions {
   readonly url: string
   /** The revocations of this node that still count: others have to know them, whenever they come. */
   readonly revocations: () => readonly Revocation[]
+  /**
+   * Carries out what other nodes have sent. An argument, since nothing that arrives may be dropped for
+   * want of a receiver: what Redis keeps is read once, as soon as there is a connection.
+   */
+  readonly receive: (messages: readonly RelayMessage[]) => void
   readonly log: Log
   readonly clock: Clock
 }
+
+// How long a start waits for Redis to be read.
+const catchUpMs = 2000
 
 // What may wait for Redis: beyond it messages are dropped, and counted.
 const maxPendingBytes = 8 * 1024 * 1024
@@ -56,7 +65,7 @@ type Packet = readonly [from: string, sent: number, ...messages: RelayMessage[]]
  * nothing is kept for later: subscribers of other nodes miss what is said, which both sides count. Revocations are no
  * such messages: they are kept in Redis as well, and said until Redis has taken them, so they reach every node in the end.
  */
-export function openRedisBus({ url, revocations, log, clock }: BusOptions): Bus {
+export function openRedisBus({ url, revocations, receive, log, clock }: BusOptions): Bus {
   const own = randomBytes(12).toString('base64url')
   // Pub/sub knows no databases, and several deployments may share a server.
   const shared = `ticketgate:bus:${new URL(url).pathname.slice(1) || '0'}`
@@ -64,7 +73,12 @@ export function openRedisBus({ url, revocations, log, clock }: BusOptions): Bus 
   const publisher = connectRedis(url, 'ticketgate-publish', silenceMs)
   const subscriber = connectRedis(url, 'ticketgate-subscribe')
 
-  let receive: (message: RelayMessage) => void = () => {}
+  let settle = (): void => {}
+  const caughtUp = new Promise<void>(resolve => {
+    settle = resolve
+  })
+  const patience = setTimeout(settle, catchUpMs)
+
   // Unknown at first, so that one that never comes up is in the log as well.
   let isUp: boolean | undefined
   let reason: string | undefined
@@ -158,6 +172,7 @@ export function openRedisBus({ url, revocations, log, clock }: BusOptions): Bus 
       if (!hasShareFailed && !closed)
         log.warn({ err: error }, 'revocations could not be shared through Redis')
       hasShareFailed = true
+      settle()
     }
     isSharing = false
   }
@@ -165,7 +180,8 @@ export function openRedisBus({ url, revocations, log, clock }: BusOptions): Bus 
   async function shareOnce(): Promise<void> {
     const differences = await compareRevocations(publisher, revocations(), toSeconds(clock()))
     // Before anything is written: a Redis that is full, or a replica, can still be read.
-    for (const revocation of differences.learnt) receive(revocation)
+    if (differences.learnt.length > 0) receive(differences.learnt)
+    settle()
     try {
       await keepRevocations(publisher, differences)
     } finally {
@@ -179,6 +195,8 @@ export function openRedisBus({ url, revocations, log, clock }: BusOptions): Bus 
     ping()
     share()
   })
+  // One that is unreachable now does not hold up the start.
+  publisher.on('close', () => settle())
   subscriber.on('ready', () => {
     heardMs = performance.now()
     subscriber.subscribe(shared, mirror).then(ping, error => {
@@ -209,7 +227,7 @@ export function openRedisBus({ url, revocations, log, clock }: BusOptions): Bus 
       if (before > node.sent) lost += before - node.sent
       nodes.set(from, { sent: Math.max(count, node.sent), heardMs: performance.now() })
     }
-    for (const message of messages) receive(message)
+    if (messages.length > 0) receive(messages)
   }
 
   function ping(): void {
@@ -244,11 +262,11 @@ export function openRedisBus({ url, revocations, log, clock }: BusOptions): Bus 
       tell([message])
       share()
     },
-    onMessage(callback) {
-      receive = callback
-    },
+    caughtUp: () => caughtUp,
     close() {
       closed = true
+      clearTimeout(patience)
+      settle()
       clearInterval(timer)
       flush()
       publisher.disconnect()

@@ -7,7 +7,7 @@ import { channelDetail } from '../http/problem.js'
 import type { RequestHead } from '../http/request.js'
 import type { Reply, Route } from '../http/server.js'
 import { type EncodingName, isChannelName, isSessionId, isUserName, routes } from '../protocol.js'
-import type { Operator, Subject } from '../socket/control.js'
+import type { Control, Subject } from '../socket/control.js'
 import type { Metrics } from '../telemetry/metrics.js'
 import { encodings } from '../wire/encoding.js'
 import type { Publication } from '../wire/relay.js'
@@ -17,11 +17,11 @@ export interface AdminParts {
   readonly key: string | undefined
   readonly metrics: Metrics
   readonly connections: () => Promise<Readonly<Record<string, number>>>
-  readonly operator: Operator
+  readonly control: Pick<Control, 'publish' | 'disconnect'>
 }
 
 /** The routes of the admin listener. */
-export function adminRoutes({ key, metrics, connections, operator }: AdminParts): Route<undefined>[] {
+export function adminRoutes({ key, metrics, connections, control }: AdminParts): Route<undefined>[] {
   const guard = key === undefined ? refusePages : keyGuard(key)
   const route = (
     path: string,
@@ -44,11 +44,11 @@ export function adminRoutes({ key, metrics, connections, operator }: AdminParts)
     })),
     route(routes.connections, 'GET', async () => ({ body: JSON.stringify(await connections()) })),
     route(routes.publish, 'POST', async (head, body) => {
-      const delivered = await operator.publish(readPublications(head, body))
+      const delivered = await control.publish(readPublications(head, body))
       return { body: JSON.stringify({ delivered }) }
     }),
     route(routes.disconnect, 'POST', async (head, body) => {
-      const disconnected = await operator.disconnect(readSubject(parseJsonObject(body, head.contentType)))
+      const disconnected = await control.disconnect(readSubject(parseJsonObject(body, head.contentType)))
       return { body: JSON.stringify({ disconnected }) }
     }),
   ]

@@ -1,49 +1,44 @@
+import { type IssueRefusal, type TicketIssuer, ticketUrl } from '../admission/ticket-issuer.js'
 import type { TokenCheck, TokenDenial } from '../admission/token-check.js'
-import { type Clock, toSeconds } from '../clock.js'
+import type { Clock } from '../clock.js'
+import type { Config } from '../config/schema.js'
 import { Refusal, retryAfterSeconds } from '../errors.js'
 import { parseJsonObject } from '../http/body.js'
+import type { ClientView } from '../http/client-view.js'
 import { channelDetail } from '../http/problem.js'
 import { queryValues, type RequestHead } from '../http/request.js'
 import type { Route } from '../http/server.js'
-import { isChannelName, routes, ticketParameter } from '../protocol.js'
+import { isChannelName, routes } from '../protocol.js'
 import type { Counters } from '../telemetry/metrics.js'
-import type { TicketClaims } from '../ticket/claims.js'
-import { mayPublish, maySubscribe } from '../ticket/rights.js'
-import type { TokenClaims } from '../token/claims.js'
+import { type Address, prefixOf } from '../ticket/address.js'
 
-/** What a ticket is tied to beyond its channel, and where it is to be presented. */
+/** What is read of the connection while the request is alive. */
 export interface TicketContext {
-  /** Address prefix to bind to; undefined = none. */
+  /** Address prefix to bind the ticket to; undefined = none. */
   readonly address: Uint8Array | undefined
   /** The URL tickets are presented at, up to the path; '' = unknown. */
   readonly baseUrl: string
 }
 
-export interface TicketParts {
+export interface TicketRouteParts {
+  readonly config: Pick<Config, 'bind' | 'bindAddressBits' | 'publicUrl' | 'production'>
   readonly check: TokenCheck
-  /** A ticket's text, or undefined when its claims are too large. */
-  readonly issue: (claims: TicketClaims, nowMs: number) => string | undefined
-  /**
-   * The life of the store in which tickets are spent, where there is one.
-   * @throws Refusal `replay_cache_unavailable`
-   */
-  readonly epoch: () => Uint8Array | undefined
-  readonly ticketTtlSeconds: number
-  readonly bindOrigin: boolean
-  readonly context: Route<TicketContext>['context']
+  readonly issuer: TicketIssuer
+  readonly clients: ClientView
   readonly isDraining: () => boolean
   readonly counters: Counters
   readonly clock: Clock
 }
 
 /** `/ws_ticket`: a token for a ticket. */
-export function ticketRoute(parts: TicketParts): Route<TicketContext> {
-  const { check, counters, clock } = parts
+export function ticketRoute(parts: TicketRouteParts): Route<TicketContext> {
+  const { check, issuer, counters, clock } = parts
+  const bindsOrigin = parts.config.bind.includes('origin')
   return {
     path: routes.ticket,
     methods: ['GET', 'POST'],
-    context: parts.context,
-    handler(head, context, body) {
+    context: contextReader(parts),
+    handler(head, { address, baseUrl }, body) {
       if (parts.isDraining())
         throw new Refusal('draining', {
           retryAfterSeconds: 1,
@@ -55,52 +50,39 @@ export function ticketRoute(parts: TicketParts): Route<TicketContext> {
       const channel = readChannel(head, body)
       const denial = check.permit(token, channel, nowMs)
       if (denial !== undefined) throw denied(denial)
-      const origin = parts.bindOrigin && head.origin !== '' ? head.origin : undefined
-      const { address } = context
-      const ticket = parts.issue(
-        ticketClaims(token, { channel, origin, address, epoch: parts.epoch() }),
-        nowMs,
-      )
-      if (ticket === undefined)
-        throw new Refusal('channel_forbidden', {
-          detail: 'The list of channels does not fit into a ticket: ask for one channel.',
-        })
+      const origin = bindsOrigin && head.origin !== '' ? head.origin : undefined
+      const issued = issuer.issue(token, { channel, origin, address }, nowMs)
+      if (typeof issued === 'string') throw notIssued(issued)
       counters.ticketsIssued++
-      const expires = Math.min(toSeconds(nowMs) + parts.ticketTtlSeconds, token.expiresAtSeconds)
-      const url =
-        context.baseUrl === ''
-          ? ''
-          : `,"url":"${context.baseUrl}${routes.channel}${channel ?? ''}?${ticketParameter}=${ticket}"`
+      const { ticket, expires } = issued
+      const url = baseUrl === '' ? '' : `,"url":"${ticketUrl(baseUrl, channel, ticket)}"`
       // Nothing in here needs escaping: a ticket is base64url, a channel name and a base URL are checked.
       return { body: `{"ticket":"${ticket}","expires":${expires}${url}}` }
     },
   }
 }
 
-interface Bindings {
-  readonly channel: string | undefined
-  readonly origin: string | undefined
-  readonly address: Uint8Array | undefined
-  readonly epoch: Uint8Array | undefined
+/** Reads what a ticket is bound to and where it will be presented; costs nothing that is not configured. */
+function contextReader({ config, clients }: TicketRouteParts): Route<TicketContext>['context'] {
+  const bindsAddress = config.bind.includes('address')
+  const { v4, v6 } = config.bindAddressBits
+  const bound = (address: Address): Uint8Array => prefixOf(address, address.length === 4 ? v4 : v6)
+  const publicBase = config.publicUrl?.replace(/^http/, 'ws').replace(/\/+$/, '')
+  return (res, req) => ({
+    address: bindsAddress ? bound(clients.address(res, req)) : undefined,
+    baseUrl: publicBase ?? (config.production ? '' : clients.ownOrigin(res, req).replace(/^http/, 'ws')),
+  })
 }
 
-/** The claims of a ticket for the bearer of `token`. One that is bound to a channel carries no lists of others. */
-function ticketClaims(token: TokenClaims, { channel, origin, address, epoch }: Bindings): TicketClaims {
-  const publish = channel === undefined ? token.publish : mayPublish(token, channel) ? undefined : []
-  const subscribe = channel === undefined ? token.subscribe : maySubscribe(token, channel) ? undefined : []
-  return {
-    user: token.user,
-    sessionEndsAtSeconds: token.expiresAtSeconds,
-    tokenIssuedAtSeconds: token.issuedAtSeconds,
-    session: token.session,
-    channel,
-    publish,
-    subscribe,
-    origin,
-    address,
-    epoch,
-  }
-}
+const notIssued = (reason: IssueRefusal): Refusal =>
+  reason === 'claims_too_large'
+    ? new Refusal('channel_forbidden', {
+        detail: 'The list of channels does not fit into a ticket: ask for one channel.',
+      })
+    : new Refusal(reason, {
+        detail: 'No ticket would be accepted now; try again.',
+        retryAfterSeconds: 1,
+      })
 
 const bearerPattern = /^bearer +([A-Za-z0-9._~+/-]+=*) *$/i
 

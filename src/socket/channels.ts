@@ -9,11 +9,12 @@ import type { RetryAfter } from '../admission/refusals.js'
 import type { TicketAdmission } from '../admission/ticket-admission.js'
 import type { TokenCheck } from '../admission/token-check.js'
 import type { Clock } from '../clock.js'
+import { maxUnidentified } from '../config/descriptors.js'
 import type { Config } from '../config/schema.js'
 import type { ClientView } from '../http/client-view.js'
 import type { OriginPolicy } from '../http/origins.js'
 import type { Server } from '../http/server.js'
-import { type ConnectionCaps, maxUnidentified } from '../limits/caps.js'
+import type { ConnectionCaps } from '../limits/caps.js'
 import { routes } from '../protocol.js'
 import type { Log } from '../telemetry/log.js'
 import { type Counters, increment } from '../telemetry/metrics.js'
@@ -42,7 +43,7 @@ export interface ChannelParts {
   /** Of the application in which the gate runs. */
   readonly handlers: GateHandlers<unknown> | undefined
   /** Where messages go besides this thread's own sockets. */
-  readonly relay: Relay | undefined
+  readonly relay: Pick<Relay, 'send'>
   readonly isDraining: () => boolean
   readonly counters: Counters
   readonly log: Log

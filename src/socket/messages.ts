@@ -1,5 +1,6 @@
 import type { Clock } from '../clock.js'
-import { nextArrival, type Rate } from '../limits/rate.js'
+import type { Rate } from '../config/value-types.js'
+import { nextArrival } from '../limits/rate.js'
 import { createTurnLimit } from '../limits/turn-limit.js'
 import { closeCode, isChannelName, messageError, type RequestType, retryAfterReason } from '../protocol.js'
 import type { Log } from '../telemetry/log.js'

@@ -10,7 +10,7 @@ export interface PublisherParts {
   /** Whether large messages are compressed for those that can read that. */
   readonly compresses: boolean
   /** Where messages go besides this thread's own sockets. */
-  readonly relay: Relay | undefined
+  readonly relay: Pick<Relay, 'send'>
   readonly counters: Counters
   readonly log: Log
 }
@@ -33,7 +33,7 @@ export class Publisher {
     const { user } = ws.getUserData().session
     const publication: Publication = { type: 'publish', channel, encoding, data, user }
     fanOut(topics, publication, this.#isCompressed(publication), ws)
-    relay?.send(publication)
+    relay.send(publication)
   }
 
   /** Sends what was published elsewhere to all who hear it here, and returns how many. */

@@ -1,6 +1,5 @@
 import { Counter, Gauge, Registry } from 'prom-client'
 import type { RefusalCode } from '../errors.js'
-import type { BusState } from '../redis/bus.js'
 import type { StoreReplayCache } from '../replay/contract.js'
 
 /** Counts of refusals by code. */
@@ -87,6 +86,15 @@ function addInto(target: Counters, name: keyof Counters, a: number | Counts, b: 
           [...Object.keys(a), ...Object.keys(b)].map(key => [key, (a[key] ?? 0) + (b[key] ?? 0)]),
         )
   Object.assign(target, { [name]: sum })
+}
+
+/** What is known of the way to the other nodes. */
+export interface BusState {
+  readonly isUp: boolean
+  /** Messages for the other nodes that could not be sent. */
+  readonly dropped: number
+  /** Messages of other nodes that did not arrive here, by the gaps in their numbers. */
+  readonly lost: number
 }
 
 export interface MetricsSources {

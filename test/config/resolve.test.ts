@@ -1,11 +1,11 @@
 import { join } from 'node:path'
 import t from 'tap'
+import { connectionsWithin, descriptorLimit } from '../../src/config/descriptors.js'
 import { helpText, optionsTable } from '../../src/config/help.js'
 import { resolveConfig } from '../../src/config/resolve.js'
 import type { Config } from '../../src/config/schema.js'
 import type { ConfigSources } from '../../src/config/sources.js'
 import { StartupError } from '../../src/errors.js'
-import { connectionsWithin, descriptorLimit } from '../../src/limits/descriptors.js'
 import { certificate, certificateKey } from '../support/certificate.js'
 
 const secret = 'canary-secret-0123456789-abcdefghij'

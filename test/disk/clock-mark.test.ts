@@ -9,7 +9,7 @@ import {
 } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { openHighWater } from '../../src/disk/clock-mark.js'
+import { openClockMark } from '../../src/disk/clock-mark.js'
 import { hangNextRename, makeStale } from '../support/hung-disk.js'
 import { temporaryDirectory } from '../support/server.js'
 
@@ -38,7 +38,7 @@ class Gate {
 
   static async start(t: Test, path: string, nowMs = startMs): Promise<Gate> {
     const gate = new Gate(path, nowMs)
-    const { bornAtMs, close } = await openHighWater(path, {
+    const { bornAtMs, close } = await openClockMark(path, {
       clock: () => gate.nowMs,
       onMark(untilMs) {
         gate.marks.push(untilMs)
@@ -192,11 +192,11 @@ t.test('without a mark that it can read and write, a gate does not start', async
   for (const [index, content] of contents.entries()) {
     const path = join(directory, `clock-${index}`)
     writeFileSync(path, content)
-    await t.rejects(Gate.start(t, path), { code: 'high_water_invalid', message: path }, content)
+    await t.rejects(Gate.start(t, path), { code: 'clock_mark_invalid', message: path }, content)
     t.equal(readFileSync(path, 'utf8'), content, 'what is broken is not overwritten')
   }
   writeFileSync(join(directory, 'file'), '')
-  await t.rejects(Gate.start(t, join(directory, 'file', 'clock')), { code: 'high_water_invalid' })
+  await t.rejects(Gate.start(t, join(directory, 'file', 'clock')), { code: 'clock_mark_invalid' })
 })
 
 t.test(
@@ -233,7 +233,7 @@ t.test('of two that take over the mark of a dead gate, the one that hangs does n
   first.die()
   const disk = hangNextRename(t, path)
   const starting = Gate.start(t, path)
-  const refused = t.rejects(starting, { code: 'high_water_invalid', message: /another process took over/ })
+  const refused = t.rejects(starting, { code: 'clock_mark_invalid', message: /another process took over/ })
   await disk.begun
   makeStale(path)
   const third = await Gate.start(t, path, startMs + 10_000)

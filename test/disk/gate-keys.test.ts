@@ -5,7 +5,7 @@ import pino from 'pino'
 import t, { type Test } from 'tap'
 import { resolveConfig } from '../../src/config/resolve.js'
 import type { GateOptions } from '../../src/config/schema.js'
-import { keepHighWater, longestOutsideMs, openKeys } from '../../src/disk/gate-keys.js'
+import { keepClockMark, longestOutsideMs, openKeys } from '../../src/disk/gate-keys.js'
 import { createBootKey } from '../../src/ticket/key-ring.js'
 import { ownTicketsOnly } from '../../src/ticket/verifier.js'
 
@@ -50,7 +50,7 @@ t.test(
   async t => {
     const config = configOf({ ticketTtlSeconds: 7 })
     const { log } = createTestLog()
-    t.equal(await keepHighWater(config, log), undefined)
+    t.equal(await keepClockMark(config, log), undefined)
     t.equal(longestOutsideMs(config), undefined)
     const bootKey = createBootKey()
     const keys = openKeys(config, bootKey, log, undefined)

@@ -1,71 +1,46 @@
 import { rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { BroadcastChannel } from 'node:worker_threads'
-import pino from 'pino'
 import t, { type Test } from 'tap'
-import { resolveConfig } from '../../src/config/resolve.js'
-import type { Config } from '../../src/config/schema.js'
-import { buildThreads } from '../../src/gate/threads.js'
+import { openGate } from '../support/gate.js'
 import { bearer, jsonOf, knock, metric, request } from '../support/http.js'
 import { isProblem } from '../support/problem.js'
-import { adminKey, jwtSecret, temporaryDirectory } from '../support/server.js'
+import { adminKey, startServer, temporaryDirectory } from '../support/server.js'
 import { type Client, enter, socketUrl } from '../support/tclient.js'
 import { gatePath, mint } from '../support/tokens.js'
 
-interface Line {
-  readonly msg: string
-  readonly thread?: number
-}
+const preload = new URL('mortal-thread.mjs', import.meta.url).href
 
-const mortalWorker = new URL('mortal-worker.mjs', import.meta.url)
-
-const configOf = (t: Test): Config =>
-  resolveConfig({
+/** A server over two threads that can be made to fail. */
+async function startMortal(t: Test) {
+  const directory = temporaryDirectory(t)
+  let wake = (): void => {}
+  let output = ''
+  const server = await startServer(t, {
     env: {
-      TICKETGATE_PORT: '0',
-      TICKETGATE_ADMIN_PORT: '0',
-      TICKETGATE_ADMIN_KEY: adminKey,
-      TICKETGATE_JWT_SECRET: jwtSecret,
-      TICKETGATE_STATE_DIR: temporaryDirectory(t),
-      TICKETGATE_TICKET_RATE: 'off',
+      NODE_OPTIONS: `--import=${preload}`,
+      MORTAL_DIRECTORY: directory,
       TICKETGATE_TICKET_TTL_SECONDS: '600',
       TICKETGATE_MAX_CONNECTIONS: '20',
-      TICKETGATE_DRAIN_SECONDS: '1',
       TICKETGATE_THREADS: '2',
-      TICKETGATE_LOG_LEVEL: 'fatal',
-      TICKETGATE_CONSOLE: 'off',
+    },
+    onOutput(all) {
+      output = all
+      wake()
     },
   })
-
-/** A gate over two threads that can be made to fail, in this process; the log of its main thread as it comes. */
-async function startMortal(t: Test) {
-  const lines: Line[] = []
-  let wake = (): void => {}
-  const log = pino(
-    { level: 'info' },
-    {
-      write(text: string) {
-        lines.push(JSON.parse(text))
-        wake()
-      },
-    },
-  )
   const timesLogged = (msg: string, thread: number): number =>
-    lines.filter(line => line.msg === msg && line.thread === thread).length
-  const config = configOf(t)
-  const gate = await buildThreads(config, log, mortalWorker)
-  const { url, adminUrl } = await gate.listen()
-  const death = new BroadcastChannel('mortal-worker')
-  t.teardown(() => death.close())
+    output.split('\n').filter(line => line.includes(`"thread":${thread},"msg":"${msg}"`)).length
+  let deaths = 0
   return {
-    url,
-    admin: adminUrl,
-    drain: () => gate.drain(),
+    url: server.url,
+    admin: server.admin,
+    drain: () => server.stop(),
     /** Lets a thread fail. */
-    kill: (thread: number) => death.postMessage(thread),
-    usersFile: config.usersFile,
+    kill: (thread: number) => writeFileSync(join(directory, `${thread}-${deaths++}`), ''),
+    usersFile: join(server.stateDir, 'users.json'),
     timesLogged,
-    /** Resolves when the main thread has logged a line, so many times. */
+    /** Resolves when the server has logged a line of a thread, so many times. */
     async logged(msg: string, thread: number, times = 1): Promise<void> {
       while (timesLogged(msg, thread) < times)
         await new Promise<void>(resolve => {
@@ -149,7 +124,7 @@ t.test('a drain while a thread is replaced leaves no thread behind', async t => 
 
 t.test('a gate that is ended while its threads start leaves none', async t => {
   for (const end of ['close', 'drain'] as const) {
-    const gate = await buildThreads(configOf(t), pino({ level: 'silent' }), mortalWorker)
+    const gate = await openGate(t, { threads: 2 })
     const [{ url }] = await Promise.all([gate.listen(), gate[end]()])
     await t.rejects(request(url, '/healthz'), end)
   }

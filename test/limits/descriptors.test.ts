@@ -1,9 +1,9 @@
 import { execFileSync } from 'node:child_process'
 import t from 'tap'
-import { connectionsWithin, descriptorLimit } from '../../src/limits/descriptors.js'
+import { connectionsWithin, descriptorLimit } from '../../src/config/descriptors.js'
 
 t.test('the limit is the one the process was started with', async t => {
-  const module = new URL('../../src/limits/descriptors.ts', import.meta.url).href
+  const module = new URL('../../src/config/descriptors.ts', import.meta.url).href
   const script = `import { descriptorLimit } from '${module}'; process.stdout.write(String(descriptorLimit()))`
   const told = execFileSync('sh', [
     '-c',

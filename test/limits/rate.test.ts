@@ -1,7 +1,8 @@
 import fc from 'fast-check'
 import t from 'tap'
+import type { Rate } from '../../src/config/value-types.js'
 import { retryAfterSeconds } from '../../src/errors.js'
-import { createRateLimiter, nextArrival, type Rate } from '../../src/limits/rate.js'
+import { createRateLimiter, nextArrival } from '../../src/limits/rate.js'
 
 const nowMs = 1_764_000_000_123.25
 const seed = 20_260_603

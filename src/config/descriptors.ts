@@ -17,6 +17,12 @@ export function descriptorLimit(): number | undefined {
   return typeof soft === 'number' ? soft : undefined
 }
 
+/**
+ * How many sockets of a gate, over all its threads, may be open that have not yet said whose they
+ * are. They are counted apart from all others, except by their address.
+ */
+export const maxUnidentified = 256
+
 const reserveAtLeast = 64
 const reserveShare = 0.05
 

@@ -1,0 +1,95 @@
+import { toSeconds } from '../clock.js'
+import type { Config } from '../config/schema.js'
+import type { Keys } from '../disk/gate-keys.js'
+import { routes, ticketParameter } from '../protocol.js'
+import type { RedisReplayCache } from '../redis/replay.js'
+import type { TicketClaims } from '../ticket/claims.js'
+import { issueTicket } from '../ticket/issuer.js'
+import { mayPublish, maySubscribe } from '../ticket/rights.js'
+import type { TokenClaims } from '../token/claims.js'
+
+/** What a ticket is asked for, and what it is tied to. */
+export interface TicketRequest {
+  /** The one channel it opens; undefined = every channel of the token. */
+  readonly channel: string | undefined
+  readonly origin: string | undefined
+  /** Address prefix, as in {@link TicketClaims.address}. */
+  readonly address: Uint8Array | undefined
+}
+
+export interface IssuedTicket {
+  readonly ticket: string
+  /** Unix seconds. */
+  readonly expires: number
+}
+
+/**
+ * claims_too_large:         the token's list of channels does not fit into a ticket
+ * replay_cache_unavailable: the epoch of the store is unknown, so no ticket would be accepted
+ */
+export type IssueRefusal = 'claims_too_large' | 'replay_cache_unavailable'
+
+export interface TicketIssuerParts {
+  readonly config: Pick<Config, 'node' | 'ticketTtlSeconds'>
+  readonly keys: Pick<Keys, 'signing'>
+  /** Where tickets are spent, if that is a store elsewhere. */
+  readonly store: Pick<RedisReplayCache, 'epoch'> | undefined
+}
+
+/** Issues tickets to the bearers of tokens that were checked. */
+export class TicketIssuer {
+  readonly #keys: TicketIssuerParts['keys']
+  readonly #store: TicketIssuerParts['store']
+  readonly #node: string
+  readonly #ttlSeconds: number
+
+  constructor({ config, keys, store }: TicketIssuerParts) {
+    this.#keys = keys
+    this.#store = store
+    this.#node = config.node ?? ''
+    this.#ttlSeconds = config.ticketTtlSeconds
+  }
+
+  /** @param token one that gives a right on the channel asked for */
+  issue(token: TokenClaims, asked: TicketRequest, nowMs: number): IssuedTicket | IssueRefusal {
+    const epoch = this.#store?.epoch
+    if (this.#store !== undefined && epoch === undefined) return 'replay_cache_unavailable'
+    const ticket = issueTicket(ticketClaims(token, asked, epoch), {
+      key: this.#keys.signing(),
+      node: this.#node,
+      nowMs,
+      ttlSeconds: this.#ttlSeconds,
+    })
+    if (ticket === undefined) return 'claims_too_large'
+    return { ticket, expires: Math.min(toSeconds(nowMs) + this.#ttlSeconds, token.expiresAtSeconds) }
+  }
+}
+
+/** The claims of a ticket for the bearer of `token`. One that is bound to a channel carries no lists of others. */
+function ticketClaims(
+  token: TokenClaims,
+  { channel, origin, address }: TicketRequest,
+  epoch: Uint8Array | undefined,
+): TicketClaims {
+  const publish = channel === undefined ? token.publish : mayPublish(token, channel) ? undefined : []
+  const subscribe = channel === undefined ? token.subscribe : maySubscribe(token, channel) ? undefined : []
+  return {
+    user: token.user,
+    sessionEndsAtSeconds: token.expiresAtSeconds,
+    tokenIssuedAtSeconds: token.issuedAtSeconds,
+    session: token.session,
+    channel,
+    publish,
+    subscribe,
+    origin,
+    address,
+    epoch,
+  }
+}
+
+/**
+ * The URL to open with a ticket.
+ * @param base up to the path, such as `wss://example.com`
+ */
+export const ticketUrl = (base: string, channel: string | undefined, ticket: string): string =>
+  `${base}${routes.channel}${channel ?? ''}?${ticketParameter}=${ticket}`

@@ -1,0 +1,30 @@
+import type { Snapshot } from '../telemetry/metrics.js'
+import type { Relay, RelayMessage } from '../wire/relay.js'
+
+/** Serves the public port: in one thread, or in a pool of threads. */
+export interface Engine {
+  /**
+   * Opens the public listener.
+   * @returns its port
+   * @throws StartupError `port_unavailable`, and what a thread failed with
+   */
+  listen(): Promise<number>
+  /** Takes no new tickets or sockets, and closes the open ones in paced batches. */
+  drain(): Promise<void>
+  /** Closes everything at once. Called a second time it does nothing. */
+  close(): Promise<void>
+  /**
+   * Carries out what was published or revoked elsewhere, in every thread.
+   * @returns how many sockets it reached
+   */
+  deliver(messages: readonly RelayMessage[]): Promise<number>
+  /** What all threads have counted. */
+  snapshot(): Promise<Snapshot>
+}
+
+/** The way from an engine to the other nodes. */
+export interface Uplink {
+  readonly send: Relay['send']
+  /** Undefined where there are no other nodes. */
+  readonly isBusUp: (() => boolean) | undefined
+}

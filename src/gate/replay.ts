@@ -1,0 +1,66 @@
+import { clock } from '../clock.js'
+import type { Config } from '../config/schema.js'
+import { longestOutsideMs } from '../disk/gate-keys.js'
+import { type OpenReplay, openRedisReplay } from '../redis/open-replay.js'
+import { splitByKey } from '../replay/by-key.js'
+import { createMemoryReplayCache } from '../replay/memory.js'
+import { createSharedReplayMemory, openSharedReplayCache, type SharedReplayMemory } from '../replay/shared.js'
+import type { Log } from '../telemetry/log.js'
+
+/** The memory in which threads share what was spent: their own tickets, and those of outside minters. */
+export interface SpentMemory {
+  readonly own: SharedReplayMemory
+  readonly outside: SharedReplayMemory | undefined
+}
+
+/** The memory of a `shared` replay cache; undefined for the others. */
+export function createSpentMemory(config: Config): SpentMemory | undefined {
+  if (config.replay !== 'shared') return undefined
+  const create = (maxTtlMs: number): SharedReplayMemory =>
+    createSharedReplayMemory({ capacity: config.replayCapacity, maxTtlMs, nowMs: clock() })
+  const outsideMs = longestOutsideMs(config)
+  return {
+    own: create(config.ticketTtlSeconds * 1000),
+    outside: outsideMs === undefined ? undefined : create(outsideMs),
+  }
+}
+
+/**
+ * Opens the configured replay cache, and sweeps it: once a process.
+ * @throws StartupError `redis_evicts`
+ */
+export async function openReplay(
+  config: Config,
+  log: Log,
+  memory: SpentMemory | undefined,
+): Promise<OpenReplay> {
+  if (config.replay === 'redis') return openRedisReplay(config, log)
+  const replay =
+    memory === undefined ? createMemoryReplayCache(config.replayCapacity) : openSpentMemory(memory)
+  return { replay, store: undefined, close: sweep(replay) }
+}
+
+/**
+ * Opens the replay cache of a thread beside others, which leaves the sweeping to the main thread.
+ * @throws StartupError `redis_evicts`
+ */
+export async function openThreadReplay(
+  config: Config,
+  log: Log,
+  memory: SpentMemory | undefined,
+): Promise<OpenReplay> {
+  if (memory === undefined) return openRedisReplay(config, log)
+  return { replay: openSpentMemory(memory), store: undefined, close() {} }
+}
+
+function openSpentMemory({ own, outside }: SpentMemory) {
+  const cache = openSharedReplayCache(own)
+  return outside === undefined ? cache : splitByKey(cache, openSharedReplayCache(outside))
+}
+
+/** Lets a replay cache forget expired nonces in quiet times, too. Returns what stops that. */
+function sweep(replay: { turnOver(nowMs: number): void }): () => void {
+  const timer = setInterval(() => replay.turnOver(clock()), 250)
+  timer.unref()
+  return () => clearInterval(timer)
+}

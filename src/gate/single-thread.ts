@@ -1,0 +1,84 @@
+import type { Config } from '../config/schema.js'
+import { openKeys } from '../disk/gate-keys.js'
+import { connectionLimits, createConnectionCaps } from '../limits/caps.js'
+import { createRateLimiter } from '../limits/rate.js'
+import type { GateHandlers } from '../socket/application.js'
+import type { Log } from '../telemetry/log.js'
+import { createCounters, type Snapshot } from '../telemetry/metrics.js'
+import { bootKeyId, ticketKey } from '../ticket/key-ring.js'
+import { createPasswordHasher } from '../users/password.js'
+import type { RelayMessage } from '../wire/relay.js'
+import { type Closers, openInSteps } from './closers.js'
+import type { Engine, Uplink } from './engine.js'
+import { hashing } from './hashing.js'
+import { openIdentity } from './identity.js'
+import { PublicListener } from './public-listener.js'
+import type { GateState } from './state.js'
+
+export interface SingleThreadOptions {
+  readonly config: Config
+  readonly log: Log
+  readonly state: GateState
+  readonly uplink: Uplink
+  readonly handlers: GateHandlers<unknown> | undefined
+}
+
+/** Serves the public port in this thread. */
+export class SingleThread implements Engine {
+  readonly #listener: PublicListener
+  readonly #closers: Closers
+  readonly #port: number
+
+  private constructor(listener: PublicListener, closers: Closers, port: number) {
+    this.#listener = listener
+    this.#closers = closers
+    this.#port = port
+  }
+
+  /** @throws StartupError `users_file_invalid`, `console_missing` */
+  static open({ config, log, state, uplink, handlers }: SingleThreadOptions): Promise<SingleThread> {
+    return openInSteps(async closers => {
+      const counters = createCounters()
+      const bootKey = ticketKey(bootKeyId, state.bootSecret, config.node)
+      const keys = closers.add(openKeys(config, bootKey, log, state.clockMark))
+      const identity = await openIdentity(config, log, counters)
+      const listener = new PublicListener({
+        config,
+        log,
+        counters,
+        identity,
+        keys,
+        replay: state.replay,
+        caps: createConnectionCaps(connectionLimits(config)),
+        logins: createRateLimiter(config.loginRate),
+        tickets: createRateLimiter(config.ticketRate),
+        hasher: createPasswordHasher(hashing(1)),
+        revocations: state.revocationFile.revocations,
+        handlers,
+        uplink,
+      })
+      return new SingleThread(listener, closers, config.port)
+    })
+  }
+
+  listen(): Promise<number> {
+    return this.#listener.listen(this.#port, 'exclusive')
+  }
+
+  drain(): Promise<void> {
+    return this.#listener.drain()
+  }
+
+  async close(): Promise<void> {
+    this.#listener.close()
+    this.#closers.close()
+  }
+
+  async deliver(messages: readonly RelayMessage[]): Promise<number> {
+    return this.#listener.deliver(messages)
+  }
+
+  async snapshot(): Promise<Snapshot> {
+    return this.#listener.snapshot()
+  }
+}

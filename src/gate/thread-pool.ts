@@ -1,0 +1,195 @@
+import { randomBytes } from 'node:crypto'
+import { clock, toSeconds } from '../clock.js'
+import type { Config } from '../config/schema.js'
+import { connectionLimits } from '../limits/caps.js'
+import { createSharedLimits, forgetThread } from '../limits/shared.js'
+import type { Log } from '../telemetry/log.js'
+import { createCounters, type Snapshot, sumSnapshots } from '../telemetry/metrics.js'
+import { createRelay, type RelayMessage } from '../wire/relay.js'
+import { type Closers, createClosers } from './closers.js'
+import type { Engine, Uplink } from './engine.js'
+import { reservePort } from './port-reservation.js'
+import type { GateState } from './state.js'
+import { Thread } from './thread.js'
+import type { WorkerStart } from './worker-messages.js'
+
+const workerFile = new URL('./worker.js', import.meta.url)
+
+// A thread that fails as soon as it listens must not be started over and over without a pause.
+const restartDelayMs = 500
+
+const busStateIntervalMs = 100
+
+export interface ThreadPoolOptions {
+  readonly config: Config
+  readonly log: Log
+  readonly state: GateState
+  readonly uplink: Uplink
+}
+
+/**
+ * Serves the public port in several worker threads. The main thread keeps what they share, and starts
+ * another thread where one has died; no spent ticket is forgotten, since that is in shared memory.
+ */
+export class ThreadPool implements Engine {
+  readonly #config: Config
+  readonly #log: Log
+  readonly #state: GateState
+  readonly #start: Omit<WorkerStart, 'thread'>
+  readonly #closers: Closers = createClosers()
+  readonly #threads: (Thread | undefined)[] = []
+  /** Threads that are not ready yet: an end waits for them, since it could not end them half way. */
+  readonly #starts = new Set<Promise<Thread>>()
+  /** What the threads have counted that are no more. */
+  #retired: Snapshot = { counters: createCounters(), connections: 0, loginsPending: 0 }
+  #port = 0
+  /** Whether the threads are told to end: no other one is started in their place then. */
+  #isEnding = false
+
+  constructor({ config, log, state, uplink }: ThreadPoolOptions) {
+    this.#config = config
+    this.#log = log
+    this.#state = state
+    this.#start = {
+      config,
+      bootSecret: state.bootSecret,
+      memory: state.memory,
+      limits: createSharedLimits(config.threads, connectionLimits(config)),
+      clockMark: state.clockMark,
+      busState: new SharedArrayBuffer(4),
+      relay: `ticketgate-${randomBytes(8).toString('hex')}`,
+    }
+    if (uplink.isBusUp !== undefined) this.#connect(uplink.send, uplink.isBusUp)
+    if (config.ticketKeysFile !== undefined) this.#passHangups()
+  }
+
+  async listen(): Promise<number> {
+    this.#port = await this.#reservePort()
+    const indexes = Array.from({ length: this.#config.threads }, (_, index) => index)
+    const threads = await all(indexes.map(index => this.#startThread(index)))
+    await all(threads.map(thread => this.#listenOn(thread)))
+    return this.#port
+  }
+
+  drain(): Promise<void> {
+    return this.#end('drain')
+  }
+
+  async close(): Promise<void> {
+    await this.#end('close')
+    this.#closers.close()
+  }
+
+  async deliver(messages: readonly RelayMessage[]): Promise<number> {
+    const own = messages.map(withOwnBytes)
+    const reached = await Promise.all(this.#live().map(thread => thread.deliver(own)))
+    return reached.reduce((sum, count) => sum + count, 0)
+  }
+
+  async snapshot(): Promise<Snapshot> {
+    await Promise.all(this.#live().map(thread => thread.count()))
+    // One that has ended meanwhile is among the retired.
+    return sumSnapshots([this.#retired, ...this.#live().map(({ last }) => last)])
+  }
+
+  #live(): Thread[] {
+    return this.#threads.filter(thread => thread !== undefined)
+  }
+
+  async #reservePort(): Promise<number> {
+    const { host, port } = this.#config
+    const reserved = await reservePort(host, port, this.#log)
+    this.#closers.add(reserved)
+    return reserved.port
+  }
+
+  /** Passes on what the threads publish to the other nodes, and tells the threads whether there is a way. */
+  #connect(send: Uplink['send'], isBusUp: () => boolean): void {
+    const relay = this.#closers.add(createRelay(this.#start.relay))
+    relay.onMessage(send)
+    const word = new Int32Array(this.#start.busState)
+    const timer = setInterval(() => Atomics.store(word, 0, isBusUp() ? 1 : 0), busStateIntervalMs)
+    timer.unref()
+    this.#closers.add({ close: () => clearInterval(timer) })
+  }
+
+  /** Only the main thread is told of signals, and SIGHUP without a listener would end the process. */
+  #passHangups(): void {
+    const pass = (): void => {
+      for (const thread of this.#live()) thread.hangUp()
+    }
+    process.on('SIGHUP', pass)
+    this.#closers.add({ close: () => process.removeListener('SIGHUP', pass) })
+  }
+
+  #startThread(index: number): Promise<Thread> {
+    const starting = this.#openThread(index).finally(() => this.#starts.delete(starting))
+    this.#starts.add(starting)
+    return starting
+  }
+
+  /**
+   * Starts a thread and resolves when it is ready to listen.
+   * @throws what it failed with, once it has ended
+   */
+  async #openThread(index: number): Promise<Thread> {
+    const thread = new Thread(workerFile, { ...this.#start, thread: index }, this.#log)
+    thread.ended.then(() => this.#retire(thread))
+    await thread.ready()
+    this.#threads[index] = thread
+    return thread
+  }
+
+  #retire(thread: Thread): void {
+    const { index } = thread
+    this.#retired = sumSnapshots([this.#retired, { ...thread.last, connections: 0, loginsPending: 0 }])
+    if (this.#threads[index] === thread) delete this.#threads[index]
+    forgetThread(this.#start.limits, index)
+    if (thread.serves && !this.#isEnding) this.#replaceThread(index)
+  }
+
+  #replaceThread(index: number): void {
+    this.#log.warn({ thread: index }, 'starting another thread in its place')
+    setTimeout(async () => {
+      if (this.#isEnding) return
+      try {
+        const thread = await this.#startThread(index)
+        if (this.#isEnding) return
+        await this.#listenOn(thread)
+        this.#log.info({ thread: index }, 'another thread serves in its place')
+      } catch (error) {
+        this.#log.error({ err: error, thread: index }, 'could not start a thread')
+        if (!this.#isEnding) this.#replaceThread(index)
+      }
+    }, restartDelayMs)
+  }
+
+  #listenOn(thread: Thread): Promise<void> {
+    const { revocations } = this.#state.revocationFile
+    return thread.listen(this.#port, revocations.list(toSeconds(clock())))
+  }
+
+  /** Ends all threads, also those that are just starting. */
+  async #end(how: 'drain' | 'close'): Promise<void> {
+    this.#isEnding = true
+    const late = [...this.#starts].map(start =>
+      start.then(
+        thread => thread.end(how),
+        () => {},
+      ),
+    )
+    await Promise.all([...this.#live().map(thread => thread.end(how)), ...late])
+  }
+}
+
+/** A view would take all of its memory along to the other threads. */
+const withOwnBytes = (message: RelayMessage): RelayMessage =>
+  message.type === 'publish' && message.data.byteLength !== message.data.buffer.byteLength
+    ? { ...message, data: new Uint8Array(message.data) }
+    : message
+
+/** All results, once no promise is pending any more; or the first reason of those that failed. */
+async function all<T>(promises: readonly Promise<T>[]): Promise<T[]> {
+  await Promise.allSettled(promises)
+  return Promise.all(promises)
+}

@@ -1,0 +1,131 @@
+import { Worker } from 'node:worker_threads'
+import { StartupError } from '../errors.js'
+import type { Log } from '../telemetry/log.js'
+import { createCounters, type Snapshot } from '../telemetry/metrics.js'
+import type { RelayMessage, Revocation } from '../wire/relay.js'
+import type { FromWorker, ToWorker, WorkerStart } from './worker-messages.js'
+
+/** A worker thread as the main thread sees it. It ends by itself, or is told to; then it is of no more use. */
+export class Thread {
+  readonly index: number
+  /** Resolves when it has ended, for whatever reason. */
+  readonly ended: Promise<void>
+  /** Whether it has come to listen: only then is another one started in its place when it dies. */
+  serves = false
+  readonly #worker: Worker
+  /** Resolve, by number, when a delivery has been carried out. */
+  readonly #deliveries = new Map<number, (reached: number) => void>()
+  #delivery = 0
+  /** What it has counted, as far as is known: it outlives the thread. */
+  #last: Snapshot = { counters: createCounters(), connections: 0, loginsPending: 0 }
+  /** Told that it has ended: everything that waits for a reply. */
+  readonly #waiting = new Set<() => void>()
+
+  constructor(file: URL, start: WorkerStart, log: Log) {
+    this.index = start.thread
+    this.#worker = new Worker(file, { workerData: start })
+    this.#worker.on('message', (message: FromWorker) => this.#receive(message))
+    this.#worker.on('error', error => log.fatal({ err: error, thread: this.index }, 'a thread failed'))
+    this.ended = new Promise(resolve => this.#worker.once('exit', () => resolve()))
+    this.#worker.once('exit', () => {
+      for (const settle of this.#deliveries.values()) settle(0)
+      for (const giveUp of this.#waiting) giveUp()
+    })
+  }
+
+  get last(): Snapshot {
+    return this.#last
+  }
+
+  /**
+   * Resolves when it is ready to listen.
+   * @throws what it failed with, once it has ended
+   */
+  async ready(): Promise<void> {
+    await this.#orEnded(this.#reply('ready'))
+  }
+
+  /**
+   * Lets it listen.
+   * @throws what it failed with, once it has ended
+   */
+  async listen(port: number, revocations: readonly Revocation[]): Promise<void> {
+    const listening = this.#reply('listening')
+    this.#tell({ type: 'listen', port, revocations })
+    await this.#orEnded(listening)
+    this.serves = true
+  }
+
+  /** Lets it carry out messages; returns how many sockets they reached. */
+  deliver(messages: readonly RelayMessage[]): Promise<number> {
+    const id = this.#delivery++
+    return new Promise(resolve => {
+      this.#deliveries.set(id, reached => {
+        this.#deliveries.delete(id)
+        resolve(reached)
+      })
+      this.#tell({ type: 'deliver', id, messages })
+    })
+  }
+
+  /** Brings `last` up to date, unless the thread ends first. */
+  async count(): Promise<void> {
+    const counted = this.#reply('snapshot').catch(() => {})
+    this.#tell({ type: 'snapshot' })
+    await counted
+  }
+
+  /** Lets it read its files again. */
+  hangUp(): void {
+    this.#tell({ type: 'hangup' })
+  }
+
+  /** Tells it to end, and waits until it has. */
+  async end(how: 'drain' | 'close'): Promise<void> {
+    this.#tell({ type: how })
+    await this.ended
+  }
+
+  #tell(message: ToWorker): void {
+    this.#worker.postMessage(message)
+  }
+
+  #receive(message: FromWorker): void {
+    if (message.type === 'snapshot' || message.type === 'drained') this.#last = message.snapshot
+    else if (message.type === 'delivered') this.#deliveries.get(message.id)?.(message.reached)
+  }
+
+  async #orEnded(reply: Promise<void>): Promise<void> {
+    try {
+      await reply
+    } catch (error) {
+      await this.ended
+      throw error
+    }
+  }
+
+  /**
+   * Waits for one message of a type.
+   * @throws StartupError when the thread says that it failed, Error when it ends
+   */
+  #reply(type: FromWorker['type']): Promise<void> {
+    const worker = this.#worker
+    return new Promise((resolve, reject) => {
+      const settle = (act: () => void): void => {
+        worker.off('message', onMessage)
+        this.#waiting.delete(onEnd)
+        act()
+      }
+      const onMessage = (message: FromWorker): void => {
+        if (message.type === type) settle(resolve)
+        else if (message.type === 'failed')
+          settle(() => reject(new StartupError(message.code, message.message)))
+      }
+      const onEnd = (): void => settle(() => reject(new Error('the thread ended')))
+      // One that has ended has no thread id any more.
+      if (worker.threadId === -1) return onEnd()
+      worker.on('message', onMessage)
+      this.#waiting.add(onEnd)
+    })
+  }
+}

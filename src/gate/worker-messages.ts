@@ -1,0 +1,34 @@
+import type { Config } from '../config/schema.js'
+import type { ClockMarkView } from '../disk/gate-keys.js'
+import type { SharedLimits } from '../limits/shared.js'
+import type { Snapshot } from '../telemetry/metrics.js'
+import type { RelayMessage, Revocation } from '../wire/relay.js'
+import type { SpentMemory } from './replay.js'
+
+/** What a worker thread is started with. */
+export interface WorkerStart {
+  readonly config: Config
+  readonly thread: number
+  readonly bootSecret: Uint8Array
+  /** Undefined where spent tickets are in Redis: each thread asks it by itself. */
+  readonly memory: SpentMemory | undefined
+  readonly limits: SharedLimits
+  readonly clockMark: ClockMarkView | undefined
+  /** One 32-bit word: 1 while there is a way to the other nodes. */
+  readonly busState: SharedArrayBuffer
+  /** The name of the threads' own broadcast channel. */
+  readonly relay: string
+}
+
+export type ToWorker =
+  /** With everything that is revoked by now: what is revoked later is delivered. */
+  | { readonly type: 'listen'; readonly port: number; readonly revocations: readonly Revocation[] }
+  | { readonly type: 'deliver'; readonly id: number; readonly messages: readonly RelayMessage[] }
+  | { readonly type: 'snapshot' | 'drain' | 'close' | 'hangup' }
+
+export type FromWorker =
+  | { readonly type: 'ready' | 'listening' }
+  | { readonly type: 'snapshot' | 'drained'; readonly snapshot: Snapshot }
+  /** How many sockets the messages of that delivery reached. */
+  | { readonly type: 'delivered'; readonly id: number; readonly reached: number }
+  | { readonly type: 'failed'; readonly code: string; readonly message: string }

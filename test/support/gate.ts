@@ -1,0 +1,25 @@
+import type { Test } from 'tap'
+import type { createGate, Gate, GateOptions } from '../../src/index.js'
+import { adminKey, jwtSecret, temporaryDirectory } from './server.js'
+
+// As it was built: the threads of a pool are started from a file beside it.
+const built = new URL('../../dist/index.js', import.meta.url).href
+
+/** An embedded gate on free ports, in this process, that does not listen yet. Closed with the test. */
+export async function openGate(t: Test, options: GateOptions = {}): Promise<Gate> {
+  const library: { readonly createGate: typeof createGate } = await import(built)
+  const gate = await library.createGate({
+    port: 0,
+    adminPort: 0,
+    adminKey,
+    jwtSecret,
+    stateDir: temporaryDirectory(t),
+    ticketRate: 'off',
+    drainSeconds: 1,
+    logLevel: 'fatal',
+    console: 'off',
+    ...options,
+  })
+  t.teardown(() => gate.close())
+  return gate
+}
