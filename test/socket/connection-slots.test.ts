@@ -61,7 +61,7 @@ const start = async (t: Test) => {
     retryAfter: createRetryAfter(replay, 0, clock),
     caps: createConnectionCaps({ total: 1, perUser: 0, perAddress: 0 }),
     handlers: undefined,
-    relay: undefined,
+    relay: { send() {} },
     isDraining: () => draining,
     counters,
     log,

@@ -38,7 +38,7 @@ const start = async (t: Test) => {
   const messages = new MessageHandler({
     rate: undefined,
     maxMessageBytes: 1024,
-    publisher: new Publisher({ topics: app, compresses: false, relay: undefined, counters, log }),
+    publisher: new Publisher({ topics: app, compresses: false, relay: { send() {} }, counters, log }),
     renewal: new SessionRenewal({ admission, table, application: undefined, clock, log }),
     firstMessage: undefined,
     application: undefined,
