@@ -10,8 +10,8 @@ import {
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { openClockMark } from '../../src/disk/clock-mark.js'
+import { temporaryDirectory } from '../support/fixtures.js'
 import { hangNextRename, makeStale } from '../support/hung-disk.js'
-import { temporaryDirectory } from '../support/server.js'
 
 // What is tested keeps no process alive by itself.
 const alive = setInterval(() => {}, 1000)

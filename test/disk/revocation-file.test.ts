@@ -5,8 +5,8 @@ import { pino } from 'pino'
 import t, { type Test } from 'tap'
 import { RevocationFile } from '../../src/disk/revocation-file.js'
 import { type Revocation, revocationKey } from '../../src/token/revocation.js'
+import { temporaryDirectory } from '../support/fixtures.js'
 import { hangNextRename, hangNextSync, makeStale } from '../support/hung-disk.js'
-import { temporaryDirectory } from '../support/server.js'
 
 const at = 1_764_000_000
 const revoke = (name: string, untilSeconds = at + 900): Revocation => ({

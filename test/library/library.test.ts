@@ -21,6 +21,7 @@ import {
 } from '../../src/library/index.js'
 import { isInPrefix, prefixOf } from '../../src/ticket/address.js'
 import { isInNetwork, packNetwork } from '../../src/ticket/network.js'
+import '../support/built.js'
 import type { Vector, Vectors } from '../ticket/make-vectors.js'
 
 const nowMs = 1_764_000_000_123

@@ -3,8 +3,8 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type BrowserContext, chromium, type Page } from 'playwright-core'
 import type { Test } from 'tap'
+import { temporaryDirectory } from './fixtures.js'
 import { pathOf } from './programs.js'
-import { temporaryDirectory } from './server.js'
 
 /** A busy machine takes its time; what is waited for is a condition, never a time. */
 const patience = 60_000

@@ -1,6 +1,6 @@
 import type { Test } from 'tap'
 import type { createGate, Gate, GateOptions } from '../../src/index.js'
-import { adminKey, jwtSecret, temporaryDirectory } from './server.js'
+import { adminKey, jwtSecret, temporaryDirectory } from './fixtures.js'
 
 // As it was built: the threads of a pool are started from a file beside it.
 const built = new URL('../../dist/index.js', import.meta.url).href

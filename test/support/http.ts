@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { type Agent, type IncomingHttpHeaders, type IncomingMessage, request as nodeRequest } from 'node:http'
-import { adminKey } from './server.js'
+import { adminKey } from './fixtures.js'
 
 export type Json = Record<string, unknown>
 

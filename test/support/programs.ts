@@ -1,7 +1,10 @@
 /** Programs from outside npm that tests start or connect with: whether they are here, and how to install them. */
 import { execFileSync } from 'node:child_process'
 import { accessSync, constants, statSync, writeFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
 import { delimiter, isAbsolute, join } from 'node:path'
+
+type Playwright = typeof import('playwright-core')
 
 interface Source {
   /** Its names on the search path, or absolute paths; the first that exists is used. */
@@ -12,6 +15,8 @@ interface Source {
   readonly brew?: readonly string[]
   /** Arguments of `pip3 install`, for what Homebrew does not package. */
   readonly pip?: readonly string[]
+  /** A path that is looked at last. */
+  readonly elsewhere?: () => string
   /** Whether the program at this path is usable, for example has the modules. */
   readonly suits?: (path: string) => boolean
 }
@@ -37,6 +42,9 @@ const sources = {
       '/Applications/Chromium.app/Contents/MacOS/Chromium',
       '/Applications/Google Chrome.app/Contents/MacOS/Google Chrome',
     ],
+    // Only where it is needed, because to load it takes long.
+    elsewhere: () =>
+      (createRequire(import.meta.url)('playwright-core') as Playwright).chromium.executablePath(),
     debian: ['chromium'],
     brew: ['chromium'],
   },
@@ -87,13 +95,17 @@ const found = new Map<ProgramName, string | undefined>()
 
 const find = (program: ProgramName): string | undefined => {
   if (found.has(program)) return found.get(program)
-  const { names, suits = () => true }: Source = sources[program]
-  const path = names
-    .flatMap(name => (isAbsolute(name) ? [name] : directories.map(directory => join(directory, name))))
-    .find(path => isExecutable(path) && suits(path))
+  const { names, elsewhere, suits = () => true }: Source = sources[program]
+  const isUsable = (path: string): boolean => isExecutable(path) && suits(path)
+  const path =
+    names
+      .flatMap(name => (isAbsolute(name) ? [name] : directories.map(directory => join(directory, name))))
+      .find(isUsable) ?? [elsewhere?.() ?? ''].find(isUsable)
   found.set(program, path)
   return path
 }
+
+export const isPresent = (program: ProgramName): boolean => find(program) !== undefined
 
 /** The Debian packages of these programs, each once. */
 export const debianPackages = (programs: readonly ProgramName[]): string[] => [
@@ -171,3 +183,5 @@ export const pathOf = (program: ProgramName): string => {
     `not found: ${program} (skip the test with needs('${program}')). ${howToInstall([program])}`,
   )
 }
+
+export const isProgram = (name: string): name is ProgramName => Object.hasOwn(sources, name)

@@ -1,9 +1,9 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Test } from 'tap'
+import { temporaryDirectory } from './fixtures.js'
 import { freePort } from './free-port.js'
 import { startProgram } from './redis.js'
-import { temporaryDirectory } from './server.js'
 
 const readConfig = (name: string, replacements: Readonly<Record<string, string>>): string => {
   let text = readFileSync(new URL(`../proxy/${name}`, import.meta.url), 'utf8')

@@ -6,9 +6,9 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { Redis } from 'ioredis'
 import type { Test } from 'tap'
+import { temporaryDirectory } from './fixtures.js'
 import { freePort } from './free-port.js'
 import { type ProgramName, pathOf } from './programs.js'
-import { temporaryDirectory } from './server.js'
 
 const running = new Set<ChildProcess>()
 const killAll = (): void => {

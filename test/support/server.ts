@@ -1,16 +1,11 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
+import { mainFile } from './built.js'
+import { adminKey, allowedOrigin, jwtSecret, temporaryDirectory } from './fixtures.js'
+import { plain } from './plain.js'
 
-const main = join(dirname(fileURLToPath(import.meta.url)), '../../dist/main.js')
-
-/** Fixed, so that tests can sign tokens of their own. */
-export const jwtSecret = 'wire-tests-sign-with-Vq3n8Zt1Lw6Xc9Rb2Md5Kf7'
-export const adminKey = 'wire-tests-admin-Hs4Pq8Yn1'
-export const allowedOrigin = 'https://example.com'
+export { adminKey, allowedOrigin, jwtSecret, temporaryDirectory }
 
 export type Environment = Readonly<Record<string, string | undefined>>
 
@@ -73,12 +68,6 @@ export interface ServerOptions {
   readonly onOutput?: (output: string) => void
 }
 
-export const temporaryDirectory = (t: Test): string => {
-  const path = mkdtempSync(join(tmpdir(), 'ticketgate-test-'))
-  t.teardown(() => rmSync(path, { recursive: true, force: true }))
-  return path
-}
-
 const children = new Set<ChildProcess>()
 const killAll = (): void => {
   for (const child of children) child.kill('SIGKILL')
@@ -103,7 +92,11 @@ t.teardown(() => {
 const launch = (args: readonly string[], env: Environment): ChildProcess => {
   const all: Environment = { PATH: process.env.PATH, HOME: '/nonexistent', ...env }
   const defined = Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined))
-  const child = spawn(process.execPath, [main, ...args], { env: defined, stdio: 'pipe', cwd: tmpdir() })
+  const child = spawn(...plain(process.execPath, [mainFile, ...args]), {
+    env: defined,
+    stdio: 'pipe',
+    cwd: tmpdir(),
+  })
   children.add(child)
   child.once('exit', () => children.delete(child))
   return child

@@ -1,6 +1,6 @@
 import { createHmac } from 'node:crypto'
+import { jwtSecret } from './fixtures.js'
 import { bearer, type Json, jsonOf, type RequestOptions, request } from './http.js'
-import { jwtSecret } from './server.js'
 
 export const nowSeconds = (): number => Math.floor(Date.now() / 1000)
 

@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import type { Results } from '../../bench/report.js'
 import { scenarios } from '../../bench/scenarios/index.js'
+import '../support/built.js'
 import { fileNeeds } from '../support/programs.js'
 
 fileNeeds(t, 'gcc')
