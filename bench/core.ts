@@ -17,7 +17,8 @@ import { issueTicket } from '../src/ticket/issuer.js'
 import { createBootKey, macHolds, type TicketKey, writeMac } from '../src/ticket/key-ring.js'
 import { writeNonce } from '../src/ticket/nonce.js'
 import { ownTicketsOnly, verifyTicket } from '../src/ticket/verifier.js'
-import { createTokenVerifier } from '../src/token/jwt.js'
+import { secretIssuers } from '../src/token/login-token.js'
+import { TokenVerifier } from '../src/token/verifier.js'
 
 export interface CoreFigure {
   readonly name: string
@@ -144,12 +145,8 @@ const acceptRow = (name: string, open: typeof openMemory | typeof openShared, ta
 function jwtRow(name: string, distinct: number): Row {
   const secret = randomBytes(32).toString('hex')
   const sign = createSigner({ key: secret, algorithm: 'HS256' })
-  const tokens = createTokenVerifier({
-    secret,
-    issuer: undefined,
-    audience: undefined,
-    maxTtlSeconds: 86_400,
-  })
+  const policy = { maxTtlSeconds: 86_400 }
+  const tokens = new TokenVerifier(secretIssuers({ secrets: [secret], policy, nodesAheadSeconds: 0 }))
   const operations = 10_000
   return {
     name,

@@ -145,8 +145,8 @@ export const isUserName = (name: string): boolean =>
   // Lone surrogates (Cs) have no UTF-8 form: two such names would become one.
   (name !== '' && !/[\p{Cc}\p{Cs}]/u.test(name) && utf8Length(name) <= 256)
 
-/** A login session: 1 to 64 of what a channel name may have. */
-export const isSessionId = (id: string): boolean => /^[A-Za-z0-9._~:@-]{1,64}$/.test(id)
+/** The id of a login session: 1 to 128 visible ASCII characters, as OpenID providers make them. */
+export const isSessionId = (id: string): boolean => /^[!-~]{1,128}$/.test(id)
 
 /** Whether a value that JSON.parse returned is an object: neither null nor an array. */
 export const isJsonObject = (value: unknown): value is Readonly<Record<string, unknown>> =>

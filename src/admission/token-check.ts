@@ -1,41 +1,58 @@
 import type { RateLimiter } from '../limits/rate.js'
+import type { Log } from '../telemetry/log.js'
+import { type Counters, increment } from '../telemetry/metrics.js'
 import { mayOpen } from '../ticket/rights.js'
-import type { TokenClaims, TokenRefusal } from '../token/claims.js'
+import type { TokenClaims } from '../token/claims.js'
+import { codeOf, type TokenReason } from '../token/refusal.js'
 import type { Revocations } from '../token/revocation.js'
 import type { TokenVerifier } from '../token/verifier.js'
 
-/** Why a token can not be traded for a ticket, or opens no socket. */
+/** Why a token cannot be traded for a ticket, or opens no socket. */
 export interface TokenDenial {
-  readonly code: TokenRefusal | 'token_revoked' | 'channel_forbidden' | 'rate_limited'
-  /** How long to wait where that helps. */
+  readonly code: ReturnType<typeof codeOf> | 'token_revoked' | 'channel_forbidden' | 'rate_limited'
+  /** Why the token itself is refused. */
+  readonly reason?: TokenReason
+  /** When to try again, in milliseconds from now; 0 when that does not help. */
   readonly waitMs: number
-}
-
-/** What a token must pass before it opens anything: at `/ws_ticket`, or as the first message on a socket. */
-export interface TokenCheck {
-  /** Whose token it is, if it is good. */
-  identify(token: string, nowMs: number): TokenClaims | TokenDenial
-  /** Whether its bearer may go on, to one channel or to none in particular. Counts against the user's rate. */
-  permit(token: TokenClaims, channel: string | undefined, nowMs: number): TokenDenial | undefined
 }
 
 export interface TokenCheckParts {
   readonly tokens: TokenVerifier
   readonly revocations: Revocations
   readonly limiter: RateLimiter
+  readonly counters: Pick<Counters, 'tokensRefused'>
+  readonly log: Log
+  /** The level at which refusals are logged: in development, whoever sets it up wants to see them. */
+  readonly refusalLevel: 'info' | 'debug'
 }
 
-export function createTokenCheck({ tokens, revocations, limiter }: TokenCheckParts): TokenCheck {
-  return {
-    identify(text, nowMs) {
-      const token = tokens.verify(text, nowMs)
-      if (typeof token === 'string') return { code: token, waitMs: 0 }
-      return revocations.covers(token) ? { code: 'token_revoked', waitMs: 0 } : token
-    },
-    permit(token, channel, nowMs) {
-      if (channel !== undefined && !mayOpen(token, channel)) return { code: 'channel_forbidden', waitMs: 0 }
-      const waitMs = limiter(token.user, nowMs)
-      return waitMs > 0 ? { code: 'rate_limited', waitMs } : undefined
-    },
+/** What a token must pass before it opens anything: at `/ws_ticket`, or as the first message on a socket. */
+export class TokenCheck {
+  readonly #parts: TokenCheckParts
+
+  constructor(parts: TokenCheckParts) {
+    this.#parts = parts
+  }
+
+  /** Whose token it is, if it is good. */
+  identify(text: string, nowMs: number): TokenClaims | TokenDenial {
+    const { tokens, revocations } = this.#parts
+    const token = tokens.verify(text, nowMs)
+    if ('reason' in token) return this.#refused(codeOf(token.reason), token.reason, token.waitMs)
+    return revocations.covers(token) ? this.#refused('token_revoked', 'revoked', 0) : token
+  }
+
+  /** Whether its bearer may go on, to one channel or to none in particular. Counts against the user's rate. */
+  permit(token: TokenClaims, channel: string | undefined, nowMs: number): TokenDenial | undefined {
+    if (channel !== undefined && !mayOpen(token, channel)) return { code: 'channel_forbidden', waitMs: 0 }
+    const waitMs = this.#parts.limiter(token.user, nowMs)
+    return waitMs > 0 ? { code: 'rate_limited', waitMs } : undefined
+  }
+
+  #refused(code: TokenDenial['code'], reason: TokenReason, waitMs: number): TokenDenial {
+    const { counters, log, refusalLevel } = this.#parts
+    increment(counters.tokensRefused, reason)
+    if (log.isLevelEnabled(refusalLevel)) log[refusalLevel]({ code, reason }, 'token refused')
+    return { code, reason, waitMs }
   }
 }

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { createSecureContext } from 'node:tls'
+import { proxyVariables } from './egress-proxy.js'
 import { schema, type Values, variableOf } from './schema.js'
 import type { GivenMap } from './sources.js'
 import { readTicketKeys } from './ticket-keys.js'
@@ -122,6 +123,21 @@ export function checkProvider(
       problems.push(
         `${variableOf(property)}: is demanded in production with ${label}: set it to what the provider's tokens have as ${claim}`,
       )
+}
+
+/** The key fetch goes through the proxy that these variables name; any other form would fail much later. */
+export function checkEgressProxy(
+  given: GivenMap,
+  env: Readonly<Record<string, string | undefined>>,
+  problems: string[],
+): void {
+  if (!given.has('jwksUrl')) return
+  for (const name of proxyVariables) {
+    const value = env[name] ?? ''
+    const url = URL.canParse(value) ? new URL(value) : undefined
+    if (value !== '' && !/^https?:$/.test(url?.protocol ?? ''))
+      problems.push(`${name}: is not an http or https URL: write http://proxy.example.com:3128, or unset it`)
+  }
 }
 
 export function checkTicketKeys(

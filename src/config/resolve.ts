@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import { StartupError } from '../errors.js'
 import {
   checkAdminKey,
+  checkEgressProxy,
   checkPorts,
   checkProvider,
   checkRedis,
@@ -77,6 +78,7 @@ export function resolveConfig({ env, flags = [], options = {}, handlerNames }: C
   checkAdminKey(given, all, production, problems)
   checkTokenTtl(given, all, problems)
   checkProvider(given, all, production, problems)
+  checkEgressProxy(given, env, problems)
   const jwtSecret = resolveSecret(given, all, production, problems)
   checkTicketKeys(given, all, jwtSecret, problems)
   checkRedis(given, all, problems)

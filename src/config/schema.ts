@@ -12,6 +12,7 @@ import {
   nodeName,
   origin,
   path,
+  patternTemplate,
   publicUrl,
   rate,
   readableFile,
@@ -103,6 +104,17 @@ export const schema = {
     meaning:
       'Put into tokens as aud, and demanded of tokens presented. Demanded in production with an identity provider',
   },
+  defaultPublish: {
+    kind: list('channel patterns, as chat.* or user.${user}', patternTemplate),
+    default: '',
+    meaning:
+      'With an identity provider: where the user of a token without the claim channels may publish. ${user} stands for the user, if the name is a channel name',
+  },
+  defaultSubscribe: {
+    kind: list('channel patterns, as chat.* or user.${user}', patternTemplate),
+    default: '',
+    meaning: 'The same for subscribing',
+  },
   tokenTtlSeconds: {
     kind: integer(1, 31_536_000, 'seconds'),
     computed: '900, or the longest allowed if that is less',
@@ -133,7 +145,7 @@ export const schema = {
     kind: integer(0, 300, 'seconds'),
     default: '5',
     meaning:
-      'How far the clocks of outside minters and of an identity provider, and for tickets those of nodes on one Redis, may be off',
+      'How far the clocks of outside minters and of those who issue tokens elsewhere, and for tickets those of nodes on one Redis, may be off',
   },
   ticketTtlSeconds: { kind: integer(1, 3600, 'seconds'), default: '10', meaning: 'Lifetime of a ticket' },
   origins: {

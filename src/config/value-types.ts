@@ -3,6 +3,7 @@ import { isIP } from 'node:net'
 import ipaddr from 'ipaddr.js'
 import { isNodeName } from '../ticket/codec.js'
 import { serializedOrigin } from '../ticket/origin.js'
+import { isPatternTemplate } from '../token/default-rights.js'
 
 /** The kinds of values that options have, and how each is read from text. */
 
@@ -255,6 +256,15 @@ export function origin(text: string): string {
     throw new Unfit(`${quote(text)} is no origin: write it as https://example.com`)
   if (serialized !== text)
     throw new Unfit(`${quote(text)} is not spelt as browsers send it: write ${serialized}`)
+  return text
+}
+
+/** A channel pattern, in which `${user}` may stand for the user. */
+export function patternTemplate(text: string): string {
+  if (!isPatternTemplate(text))
+    throw new Unfit(
+      `${quote(text)} is not a channel pattern: write a channel name or a prefix and *, such as chat.* or user.\${user}`,
+    )
   return text
 }
 

@@ -1,6 +1,7 @@
 import { clock, toSeconds } from '../clock.js'
 import type { Config } from '../config/schema.js'
 import { urlOf } from '../http/listener.js'
+import { describeDefaultRights } from '../providers/issuers.js'
 import { type Bus, openRedisBus } from '../redis/bus.js'
 import type { GateHandlers } from '../socket/application.js'
 import { Control, serverApi } from '../socket/control.js'
@@ -32,6 +33,7 @@ export async function buildGate(
 ): Promise<Gate> {
   if (config.threads > 1 && handlers !== undefined)
     throw new TypeError('threads must be 1 where there are handlers')
+  log.info(describeDefaultRights(config))
   return openInSteps(closers => openGate(config, log, handlers, closers))
 }
 

@@ -1,10 +1,8 @@
-import { nodesAheadSeconds } from '../config/node-clocks.js'
 import type { Config } from '../config/schema.js'
-import { openProviderKeys } from '../providers/provider-keys.js'
+import { openIssuers } from '../providers/issuers.js'
 import type { Log } from '../telemetry/log.js'
 import type { Counters } from '../telemetry/metrics.js'
-import { createTokenIssuer, createTokenVerifier, type TokenIssuer } from '../token/jwt.js'
-import { createProviderTokenVerifier } from '../token/provider.js'
+import { LoginTokens } from '../token/login-token.js'
 import type { TokenVerifier } from '../token/verifier.js'
 import { openUserStore, type UserStore } from '../users/store.js'
 
@@ -12,7 +10,7 @@ import { openUserStore, type UserStore } from '../users/store.js'
 export interface Identity {
   readonly tokens: TokenVerifier
   /** Our own login, where there is one. */
-  readonly login: { readonly users: UserStore; readonly tokens: TokenIssuer } | undefined
+  readonly login: { readonly users: UserStore; readonly tokens: LoginTokens } | undefined
   /** Whether tokens can be verified now. */
   readonly isReady: () => boolean
   close(): void
@@ -22,60 +20,20 @@ export interface Identity {
  * Opens the user file, or fetches the keys of the identity provider.
  * @throws StartupError `users_file_invalid`
  */
-export function openIdentity(
+export async function openIdentity(
   config: Config,
   log: Log,
   counters: Pick<Counters, 'keyFetches'>,
 ): Promise<Identity> {
-  return config.jwksUrl === undefined
-    ? openOwn(config, log)
-    : openProvider(config, config.jwksUrl, log, counters)
+  const login = config.jwksUrl === undefined ? await openLogin(config, log) : undefined
+  const issuers = await openIssuers(config, { log, counters })
+  return { tokens: issuers.tokens, login, isReady: issuers.hasKeys, close: issuers.close }
 }
 
-async function openOwn(config: Config, log: Log): Promise<Identity> {
+async function openLogin(config: Config, log: Log): Promise<Identity['login']> {
   const users = await openUserStore(config.usersFile, {
     onError: error => log.error({ err: error }, 'the user file is broken; the users read before stay'),
   })
-  return {
-    tokens: createTokenVerifier({
-      ...policyOf(config),
-      secret: config.jwtSecret,
-      aheadSeconds: nodesAheadSeconds(config),
-    }),
-    login: {
-      users,
-      tokens: createTokenIssuer({
-        secret: config.jwtSecret,
-        issuer: config.jwtIssuer,
-        audience: config.jwtAudience,
-        ttlSeconds: config.tokenTtlSeconds,
-      }),
-    },
-    isReady: () => true,
-    close() {},
-  }
+  const { jwtSecret: secret, jwtIssuer: issuer, jwtAudience: audience, tokenTtlSeconds: ttlSeconds } = config
+  return { users, tokens: new LoginTokens({ secret, issuer, audience, ttlSeconds }) }
 }
-
-async function openProvider(
-  config: Config,
-  url: string,
-  log: Log,
-  counters: Pick<Counters, 'keyFetches'>,
-): Promise<Identity> {
-  const keys = await openProviderKeys(url, { log, counters })
-  return {
-    tokens: createProviderTokenVerifier(keys, {
-      ...policyOf(config),
-      skewSeconds: config.clockSkewSeconds,
-    }),
-    login: undefined,
-    isReady: () => keys.current() !== undefined,
-    close: keys.close,
-  }
-}
-
-const policyOf = ({ jwtIssuer, jwtAudience, tokenMaxTtlSeconds }: Config) => ({
-  issuer: jwtIssuer,
-  audience: jwtAudience,
-  maxTtlSeconds: tokenMaxTtlSeconds,
-})

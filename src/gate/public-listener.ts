@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { createRetryAfter } from '../admission/refusals.js'
 import { TicketAdmission } from '../admission/ticket-admission.js'
 import { TicketIssuer } from '../admission/ticket-issuer.js'
-import { createTokenCheck, type TokenCheck } from '../admission/token-check.js'
+import { TokenCheck } from '../admission/token-check.js'
 import { clock, toSeconds } from '../clock.js'
 import type { Config } from '../config/schema.js'
 import type { Keys } from '../disk/gate-keys.js'
@@ -101,10 +101,13 @@ export class PublicListener {
       clients,
       origins,
       server: this.#server,
-      tokens: createTokenCheck({
+      tokens: new TokenCheck({
         tokens: parts.identity.tokens,
         revocations: parts.revocations,
         limiter: parts.tickets,
+        counters,
+        log,
+        refusalLevel: config.production ? 'debug' : 'info',
       }),
       admission: new TicketAdmission({ keys: parts.keys, revocations: parts.revocations, replay, log }),
       retryAfter: createRetryAfter(replay, parts.keys.policy.earliestOutsideMs, clock),

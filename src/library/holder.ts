@@ -13,7 +13,7 @@ export interface TicketHolder {
   readonly expires: number
   /** When that authority was given, such as the `iat` of a token, Unix seconds: for revocation. */
   readonly issued?: number | undefined
-  /** The login session: 1 to 64 of `A-Z a-z 0-9 . _ ~ : @ -`. */
+  /** The login session: 1 to 128 visible ASCII characters. */
   readonly session?: string | undefined
   /** The one channel it opens: 0 to 128 of `A-Z a-z 0-9 . _ ~ : @ -`. */
   readonly channel?: string | undefined
@@ -46,7 +46,7 @@ const rules = {
   user: [value => isText(value) && isUserName(value), '1 to 256 bytes of text without control characters'],
   expires: [isSeconds, 'in whole Unix seconds'],
   issued: [isSeconds, 'in whole Unix seconds'],
-  session: [value => isText(value) && isSessionId(value), '1 to 64 of A-Z a-z 0-9 . _ ~ : @ -'],
+  session: [value => isText(value) && isSessionId(value), '1 to 128 visible ASCII characters'],
   channel: [value => isText(value) && isChannelName(value), '0 to 128 of A-Z a-z 0-9 . _ ~ : @ -'],
   publish: [isChannelPatterns, 'a list of channel names, or beginnings of them and a *'],
   subscribe: [isChannelPatterns, 'a list of channel names, or beginnings of them and a *'],

@@ -1,8 +1,10 @@
+import { LRUCache } from 'lru-cache'
 import { clock } from '../clock.js'
 import type { Log } from '../telemetry/log.js'
 import { type Counters, increment } from '../telemetry/metrics.js'
+import type { KeySource } from '../token/issuer.js'
 import { type KeySet, readKeySet } from '../token/key-set.js'
-import type { ProviderKeys } from '../token/provider.js'
+import { type Downloader, failureOf, openDownloader } from './download.js'
 
 const maxBytes = 262_144
 
@@ -11,11 +13,16 @@ const refreshMs = 300_000
 const timeoutMs = 5_000
 const retryMs = { first: 1_000, longest: 60_000 }
 
-// Anybody can send tokens that name keys which do not exist: that must not make us a flood for the provider.
-const missIntervalMs = 10_000
+// Anybody can send tokens that name keys which do not exist. Fetches for such names are limited, for
+// the provider's sake, but frequent: a token signed with a new key waits no longer than this for it.
+const missIntervalMs = 2_000
 const missBurst = 6
 
-export interface ProviderKeysParts {
+// The provider may publish a key late: one that was not found is looked for again after this.
+const missingForMs = 10_000
+const maxMissing = 1_000
+
+export interface ProviderKeysOptions {
   readonly log: Log
   readonly counters: Pick<Counters, 'keyFetches'>
   /** @default 300_000 */
@@ -24,105 +31,122 @@ export interface ProviderKeysParts {
   readonly timeoutMs?: number
 }
 
-export interface OpenProviderKeys extends ProviderKeys {
-  close(): void
-}
-
 /**
- * Keeps the keys of an identity provider as it publishes them under `url`: fetched now, then again every few minutes,
- * when a token names an unknown one, and soon after a failure. What was read last stays when a fetch fails. Nobody
- * waits for a fetch but the caller of this function, and that for the first one only, whatever comes of it.
+ * The keys of an identity provider as it publishes them under a URL: fetched at the start, then every
+ * few minutes, when a token names an unknown one, and soon after a failure. When a fetch fails, the keys
+ * that were read last stay. No request waits for a fetch.
  */
-export async function openProviderKeys(url: string, parts: ProviderKeysParts): Promise<OpenProviderKeys> {
-  const { log, counters } = parts
-  const closing = new AbortController()
-  let set: KeySet | undefined
-  let lastText = ''
-  let failures = 0
-  let isFetching = false
-  let missArrivalMs = 0
-  let timer: NodeJS.Timeout | undefined
-  let dueAtMs = 0
+export class ProviderKeys implements KeySource {
+  readonly #url: string
+  readonly #options: ProviderKeysOptions
+  readonly #downloader: Downloader
+  /** When each name that is not in the set was first asked for. */
+  readonly #missing = new LRUCache<string, number>({ max: maxMissing })
+  #set: KeySet | undefined
+  #lastText = ''
+  #failures = 0
+  #isClosed = false
+  #timer: NodeJS.Timeout | undefined
+  #dueAtMs = 0
+  #isFetching = false
+  /** When the fetch began that the set came with, and the last fetch. */
+  #asOfMs = Number.NEGATIVE_INFINITY
+  #begunAtMs = 0
+  /** A name was asked for after the fetch under way began. */
+  #isWanted = false
+  /** The schedule of fetches for unknown names, as a leaky bucket. */
+  #missArrivalMs = 0
 
-  function schedule(waitMs: number): void {
-    if (closing.signal.aborted) return
-    clearTimeout(timer)
-    dueAtMs = clock() + waitMs
-    timer = setTimeout(() => void refresh(), waitMs)
-    timer.unref()
+  private constructor(url: string, options: ProviderKeysOptions, downloader: Downloader) {
+    this.#url = url
+    this.#options = options
+    this.#downloader = downloader
   }
 
-  async function refresh(): Promise<void> {
-    isFetching = true
-    try {
-      const text = await download(
-        url,
-        AbortSignal.any([closing.signal, AbortSignal.timeout(parts.timeoutMs ?? timeoutMs)]),
-      )
-      if (text !== lastText) {
-        set = readKeySet(text)
-        lastText = text
-        log.info({ keys: set.size }, 'keys of the identity provider read')
-      }
-      failures = 0
-      increment(counters.keyFetches, 'ok')
-      schedule(parts.refreshMs ?? refreshMs)
-    } catch (error) {
-      if (closing.signal.aborted) return
-      increment(counters.keyFetches, 'failed')
-      const consequence = set === undefined ? 'no token can be verified' : 'those read before stay'
-      log.error({ reason: reasonOf(error) }, `no keys from the identity provider; ${consequence}`)
-      schedule(Math.min(retryMs.first * 2 ** failures, retryMs.longest))
-      failures++
-    } finally {
-      isFetching = false
+  /** Resolves after the first fetch, whatever its outcome. */
+  static async open(url: string, options: ProviderKeysOptions): Promise<ProviderKeys> {
+    const downloader = await openDownloader({ timeoutMs: options.timeoutMs ?? timeoutMs, maxBytes })
+    const keys = new ProviderKeys(url, options, downloader)
+    await keys.#refresh()
+    return keys
+  }
+
+  current(): KeySet | undefined {
+    return this.#set
+  }
+
+  missing(kid: string, nowMs: number): number | undefined {
+    let sinceMs = this.#missing.get(kid)
+    if (sinceMs === undefined || nowMs - sinceMs >= missingForMs) {
+      sinceMs = nowMs
+      this.#missing.set(kid, sinceMs)
     }
+    if (this.#asOfMs >= sinceMs) return undefined
+    if (!this.#isFetching) this.#bringForward(nowMs)
+    else if (this.#begunAtMs < sinceMs) this.#isWanted = true
+    return Math.max(0, this.#dueAtMs - nowMs)
   }
 
-  await refresh()
-  return {
-    current: () => set,
-    missed() {
-      if (isFetching) return
-      const nowMs = clock()
-      const waitMs = Math.max(0, missArrivalMs - nowMs - (missBurst - 1) * missIntervalMs)
-      if (nowMs + waitMs >= dueAtMs) return
-      missArrivalMs = Math.max(missArrivalMs, nowMs) + missIntervalMs
-      schedule(waitMs)
-    },
-    close() {
-      closing.abort()
-      clearTimeout(timer)
-    },
+  close(): void {
+    this.#isClosed = true
+    clearTimeout(this.#timer)
+    this.#downloader.close()
   }
-}
 
-/**
- * The text under a URL, if it comes whole, in time and is not too long. A redirect is not followed: it could lead away
- * from the host that the operator trusts.
- */
-async function download(url: string, signal: AbortSignal): Promise<string> {
-  const response = await fetch(url, {
-    signal,
-    redirect: 'error',
-    headers: { accept: 'application/jwk-set+json, application/json' },
-  })
-  if (response.status !== 200 || response.body === null) {
-    await response.body?.cancel()
-    throw new Error(`status ${response.status}`)
+  /** Lets the next fetch come as soon as the limit on fetches for unknown names allows. */
+  #bringForward(nowMs: number): void {
+    const waitMs = Math.max(0, this.#missArrivalMs - nowMs - (missBurst - 1) * missIntervalMs)
+    if (nowMs + waitMs >= this.#dueAtMs) return
+    this.#missArrivalMs = Math.max(this.#missArrivalMs, nowMs) + missIntervalMs
+    this.#schedule(waitMs)
   }
-  const chunks: Uint8Array[] = []
-  let length = 0
-  for await (const chunk of response.body) {
-    length += chunk.byteLength
-    if (length > maxBytes) throw new Error(`more than ${maxBytes} bytes`)
-    chunks.push(chunk)
-  }
-  return new TextDecoder('utf-8', { fatal: true }).decode(Buffer.concat(chunks))
-}
 
-/** `fetch` says what went wrong in the cause, if at all. */
-function reasonOf(error: unknown): string {
-  if (!(error instanceof Error)) return 'unknown'
-  return error.cause instanceof Error ? `${error.message}: ${error.cause.message}` : error.message
+  #schedule(waitMs: number): void {
+    if (this.#isClosed) return
+    clearTimeout(this.#timer)
+    this.#dueAtMs = clock() + waitMs
+    this.#timer = setTimeout(() => void this.#refresh(), waitMs)
+    this.#timer.unref()
+  }
+
+  async #refresh(): Promise<void> {
+    const { counters } = this.#options
+    this.#isFetching = true
+    this.#begunAtMs = clock()
+    try {
+      this.#read(await this.#downloader.download(this.#url))
+      this.#asOfMs = this.#begunAtMs
+      this.#failures = 0
+      increment(counters.keyFetches, 'ok')
+      this.#schedule(this.#options.refreshMs ?? refreshMs)
+    } catch (error) {
+      if (this.#isClosed) return
+      increment(counters.keyFetches, 'failed')
+      this.#logFailure(error)
+      this.#schedule(Math.min(retryMs.first * 2 ** this.#failures, retryMs.longest))
+      this.#failures++
+    } finally {
+      this.#isFetching = false
+    }
+    if (this.#isWanted) this.#bringForward(clock())
+    this.#isWanted = false
+  }
+
+  #read(text: string): void {
+    if (text === this.#lastText) return
+    const { set, size, ignored, repeated } = readKeySet(text)
+    const { log } = this.#options
+    this.#set = set
+    this.#lastText = text
+    log.info(
+      { keys: size, ...(ignored.length === 0 ? {} : { ignored }) },
+      'keys of the identity provider read',
+    )
+    if (repeated.length > 0) log.warn({ repeated }, 'the identity provider has several keys of one name')
+  }
+
+  #logFailure(error: unknown): void {
+    const consequence = this.#set === undefined ? 'no token can be verified' : 'those read before stay'
+    this.#options.log.error(failureOf(error), `no keys from the identity provider; ${consequence}`)
+  }
 }

@@ -11,7 +11,7 @@ import { isUserName, routes } from '../protocol.js'
 import type { Log } from '../telemetry/log.js'
 import type { Counters } from '../telemetry/metrics.js'
 import type { Address } from '../ticket/address.js'
-import type { TokenIssuer } from '../token/jwt.js'
+import type { LoginTokens } from '../token/login-token.js'
 import type { Revocations } from '../token/revocation.js'
 import { maxPasswordBytes, type PasswordHasher } from '../users/password.js'
 import type { UserStore } from '../users/store.js'
@@ -19,7 +19,7 @@ import type { UserStore } from '../users/store.js'
 export interface AuthParts {
   readonly users: UserStore
   readonly hasher: PasswordHasher
-  readonly tokens: TokenIssuer
+  readonly tokens: LoginTokens
   readonly revocations: Revocations
   readonly limiter: RateLimiter
   readonly clients: ClientView

@@ -1,5 +1,6 @@
 import { type IssueRefusal, type TicketIssuer, ticketUrl } from '../admission/ticket-issuer.js'
 import type { TokenCheck, TokenDenial } from '../admission/token-check.js'
+import { tokenDetail } from '../admission/token-refusals.js'
 import type { Clock } from '../clock.js'
 import type { Config } from '../config/schema.js'
 import { Refusal, retryAfterSeconds } from '../errors.js'
@@ -84,18 +85,15 @@ const notIssued = (reason: IssueRefusal): Refusal =>
         retryAfterSeconds: 1,
       })
 
-const bearerPattern = /^bearer +([A-Za-z0-9._~+/-]+=*) *$/i
-
-/** The token of `Authorization: Bearer` (RFC 6750 section 2.1). */
+/** The token of `Authorization: Bearer` (RFC 6750 section 2.1), in any form: whoever verifies it refuses what is none. */
 function readBearer(authorization: string): string {
-  const token = bearerPattern.exec(authorization)?.[1]
-  if (token !== undefined) return token
-  throw unauthorized(/^bearer\b/i.test(authorization) ? 'token_invalid' : 'token_missing')
+  if (/^bearer\b/i.test(authorization)) return authorization.slice('bearer'.length).trim()
+  throw unauthorized('token_missing', 'Send Authorization: Bearer with a token.')
 }
 
 const challenge = 'Bearer realm="ticketgate"'
 
-function denied({ code, waitMs }: TokenDenial): Refusal {
+function denied({ code, reason, waitMs }: TokenDenial): Refusal {
   if (code === 'channel_forbidden')
     return new Refusal(code, { detail: 'The token gives no right on this channel.' })
   if (code === 'rate_limited')
@@ -103,29 +101,24 @@ function denied({ code, waitMs }: TokenDenial): Refusal {
       detail: 'Too many tickets for this user.',
       retryAfterSeconds: retryAfterSeconds(waitMs),
     })
-  if (code === 'keys_unavailable')
-    return new Refusal(code, {
-      detail: 'The identity provider has not been reached yet; try again.',
-      retryAfterSeconds: 1,
-    })
-  return unauthorized(code)
+  const detail = tokenDetail(reason ?? 'malformed')
+  return code === 'keys_unavailable'
+    ? new Refusal(code, { detail, retryAfterSeconds: retryAfterSeconds(waitMs) })
+    : unauthorized(code, detail)
 }
 
 /** A 401 with the challenge of RFC 6750 section 3. */
-function unauthorized(code: 'token_missing' | 'token_invalid' | 'token_expired' | 'token_revoked'): Refusal {
-  const details = {
-    token_missing: 'Send Authorization: Bearer with the token that /auth gave.',
-    token_invalid: 'This is not a token of this server.',
-    token_expired: 'Log in again.',
-    token_revoked: 'What this token was given has ended. Log in again.',
-  }
+function unauthorized(
+  code: 'token_missing' | 'token_invalid' | 'token_expired' | 'token_revoked',
+  detail: string,
+): Refusal {
   const headers = {
     'www-authenticate':
       code === 'token_missing'
         ? challenge
         : `${challenge}, error="invalid_token", error_description="${code}"`,
   }
-  return new Refusal(code, { detail: details[code], headers })
+  return new Refusal(code, { detail, headers })
 }
 
 /** The channel asked for, in the query or the body; undefined = none in particular. */

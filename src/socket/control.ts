@@ -99,7 +99,7 @@ const reachSeconds = (config: Config): number =>
 function keepSeconds(config: Config): number {
   const { clockSkewSeconds } = config
   const longestSeconds = Math.max(
-    config.tokenMaxTtlSeconds + (config.jwksUrl !== undefined ? 2 * clockSkewSeconds : 0),
+    config.tokenMaxTtlSeconds + 2 * clockSkewSeconds,
     Math.ceil((longestOutsideMs(config) ?? 0) / 1000),
     config.ticketTtlSeconds,
   )

@@ -30,7 +30,7 @@ export function welcome(ws: Socket): void {
   // Every handshake sends it. Nothing in it but the user's name can need escaping: the rest is checked characters.
   if (encoding.name === 'json')
     ws.send(
-      `{"type":"welcome","session":"${id}","user":${JSON.stringify(user)},"channel":"${channel}","expires":${expiresAtSeconds}}`,
+      `{"type":"welcome","session":${JSON.stringify(id)},"user":${JSON.stringify(user)},"channel":"${channel}","expires":${expiresAtSeconds}}`,
     )
   else send(ws, { type: 'welcome', session: id, user, channel, expires: expiresAtSeconds })
 }

@@ -30,6 +30,8 @@ export interface Counters {
   ticketsVerified: number
   handshakesRefused: RefusalCounts
   requestsRefused: RefusalCounts
+  /** By reason. */
+  tokensRefused: Record<string, number>
   messagesReceived: number
   messagesPublished: number
   messagesDropped: number
@@ -44,6 +46,7 @@ export const createCounters = (): Counters => ({
   ticketsVerified: 0,
   handshakesRefused: {},
   requestsRefused: {},
+  tokensRefused: {},
   messagesReceived: 0,
   messagesPublished: 0,
   messagesDropped: 0,
@@ -170,6 +173,9 @@ export function createMetrics({ replay, bus, snapshot }: MetricsSources): Metric
   }))
   counterBy('requests_refused_total', 'code', 'HTTP requests refused, by reason', () => ({
     ...current.counters.requestsRefused,
+  }))
+  counterBy('token_refusals_total', 'reason', 'Tokens refused, by reason', () => ({
+    ...current.counters.tokensRefused,
   }))
   counter(
     'messages_received_total',

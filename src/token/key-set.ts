@@ -1,49 +1,51 @@
-import { createPublicKey, type JsonWebKey, type KeyObject } from 'node:crypto'
-import { createVerifier } from 'fast-jwt'
-import type { Decode } from './verifier.js'
+import { createSecretKey } from 'node:crypto'
+import type { Algorithm } from './algorithms.js'
+import { readJwk, type VerificationKey } from './jwk.js'
 
-/** The algorithms there are for tokens of an identity provider. None of them is symmetric. */
-export type ProviderAlgorithm = 'RS256' | 'PS256' | 'ES256' | 'EdDSA'
+/** Keys of one issuer, to verify its tokens with. */
+export interface KeySet {
+  has(kid: string): boolean
+  /** Whether any key is for this algorithm. */
+  supports(algorithm: Algorithm): boolean
+  /** The keys that may have signed a token with this header: few, since each is tried in turn. */
+  candidates(kid: string | undefined, algorithm: Algorithm): readonly VerificationKey[]
+}
+
+/** What was found in a JWK set beside its keys. */
+export interface KeySetReport {
+  readonly set: KeySet
+  /** How many keys can be used. */
+  readonly size: number
+  /** Keys that cannot be used, and why: one line each, for the log. */
+  readonly ignored: readonly string[]
+  /** Names that several keys have: one line each, for the log. */
+  readonly repeated: readonly string[]
+}
 
 const maxKeys = 64
-const maxKidLength = 256
-const rsaBits = { min: 2048, max: 8192 }
 
-/** The public keys of an identity provider (a JWK set, RFC 7517), ready to verify with. */
-export interface KeySet {
-  readonly size: number
-  readonly has: (kid: string) => boolean
-  /** What verifies a token with this header, by the one key that can; undefined when there is none or more than one. */
-  readonly decoderFor: (kid: string | undefined, algorithm: string) => Decode | undefined
-}
-
-interface UsableKey {
-  readonly kid: string | undefined
-  readonly decoders: ReadonlyMap<string, Decode>
-}
+// A stranger who forges a token with a repeated kid makes us try this many keys.
+const maxPerKid = 4
 
 /**
- * Reads the text of a JWK set. Keys that are of no use here (encryption, other curves, secrets, too small, broken) are
- * left out, as RFC 7517 section 5 asks.
- * @throws Error that says why the text is no set, or a set without a usable key
+ * Reads the text of a JWK set. Keys that cannot be used here are left out, as RFC 7517 section 5 asks.
+ * Keys that share a kid are all kept, up to four: some issuers rotate a key and keep its name.
+ * @throws Error that says why the text is not a key set, or is one without a usable key
  */
-export function readKeySet(text: string): KeySet {
+export function readKeySet(text: string): KeySetReport {
   const entries = entriesOf(text)
   if (entries.length > maxKeys) throw new Error(`the JWK set has more than ${maxKeys} keys`)
-  const keys = entries.map(readKey).filter(key => key !== undefined)
-  if (keys.length === 0)
-    throw new Error('the JWK set has no key for signatures by RS256, PS256, ES256 or EdDSA')
-  return {
-    size: keys.length,
-    has: kid => keys.some(key => key.kid === kid),
-    decoderFor(kid, algorithm) {
-      const [decode, ...others] = keys
-        .filter(key => kid === undefined || key.kid === kid)
-        .map(key => key.decoders.get(algorithm))
-        .filter(found => found !== undefined)
-      return others.length === 0 ? decode : undefined
-    },
+  const keys: VerificationKey[] = []
+  const ignored: string[] = []
+  for (const [index, entry] of entries.entries()) {
+    const key = readJwk(entry)
+    if (typeof key === 'string') ignored.push(`${nameOf(entry, index)}: ${key}`)
+    else if (!keys.some(other => isRepetition(other, key))) keys.push(key)
   }
+  if (keys.length === 0)
+    throw new Error(['the JWK set has no key that can verify signatures here', ...ignored].join('; '))
+  const { kept, repeated } = limitPerKid(keys)
+  return { set: createKeySet(kept), size: kept.length, ignored, repeated }
 }
 
 function entriesOf(text: string): readonly unknown[] {
@@ -51,64 +53,66 @@ function entriesOf(text: string): readonly unknown[] {
   try {
     set = JSON.parse(text)
   } catch {
-    throw new Error('the JWK set is no JSON')
+    throw new Error('the JWK set is not JSON')
   }
   const keys = typeof set === 'object' && set !== null ? (set as { readonly keys?: unknown }).keys : undefined
   if (!Array.isArray(keys)) throw new Error('the JWK set has no list of keys')
   return keys
 }
 
-function readKey(entry: unknown): UsableKey | undefined {
-  if (typeof entry !== 'object' || entry === null) return undefined
-  const jwk = entry as JsonWebKey
-  const { kid, use, alg } = jwk
-  const operations: unknown = jwk.key_ops
-  if (kid !== undefined && (typeof kid !== 'string' || kid.length > maxKidLength)) return undefined
-  if (use !== undefined && use !== 'sig') return undefined
-  if (operations !== undefined && !(Array.isArray(operations) && operations.includes('verify')))
-    return undefined
-  // A private key that its provider shows to the world proves nothing any more.
-  if (jwk.d !== undefined) return undefined
-  const key = publicKeyOf(jwk)
-  if (key === undefined) return undefined
-  const algorithms = algorithmsOf(key).filter(algorithm => alg === undefined || alg === algorithm)
-  if (algorithms.length === 0) return undefined
-  const pem = key.export({ type: 'spki', format: 'pem' }).toString()
-  return { kid, decoders: new Map(algorithms.map(algorithm => [algorithm, decoderOf(pem, algorithm)])) }
+/** The issuer wrote the kid, so it is quoted and cut. */
+const nameOf = (entry: unknown, index: number): string => {
+  const kid =
+    typeof entry === 'object' && entry !== null ? (entry as { readonly kid?: unknown }).kid : undefined
+  return typeof kid === 'string' ? `key ${JSON.stringify(kid.slice(0, 64))}` : `key ${index + 1}`
 }
 
-/** Only its public members are looked at. */
-function publicKeyOf({ kty, n, e, crv, x, y }: JsonWebKey): KeyObject | undefined {
-  const members = { RSA: { kty, n, e }, EC: { kty, crv, x, y }, OKP: { kty, crv, x } }
-  if (kty !== 'RSA' && kty !== 'EC' && kty !== 'OKP') return undefined
-  try {
-    return createPublicKey({ key: members[kty] as JsonWebKey, format: 'jwk' })
-  } catch {
-    return undefined
+const isRepetition = (a: VerificationKey, b: VerificationKey): boolean =>
+  a.kid === b.kid && a.key.equals(b.key) && a.algorithms.join() === b.algorithms.join()
+
+function limitPerKid(keys: readonly VerificationKey[]) {
+  const byKid = groupByKid(keys)
+  const repeated: string[] = []
+  for (const [kid, same] of byKid) {
+    if (kid === undefined || same.length === 1) continue
+    const rest = same.length > maxPerKid ? `, of which ${maxPerKid} are tried` : ''
+    repeated.push(`${same.length} keys are named ${JSON.stringify(kid.slice(0, 64))}${rest}`)
+  }
+  const kept = [...byKid].flatMap(([kid, same]) => (kid === undefined ? same : same.slice(0, maxPerKid)))
+  return { kept, repeated }
+}
+
+function groupByKid(keys: readonly VerificationKey[]): ReadonlyMap<string | undefined, VerificationKey[]> {
+  const groups = new Map<string | undefined, VerificationKey[]>()
+  for (const key of keys) groups.set(key.kid, [...(groups.get(key.kid) ?? []), key])
+  return groups
+}
+
+/** A token without a kid is verified only if a single key can have signed it. */
+function createKeySet(keys: readonly VerificationKey[]): KeySet {
+  const byKid = groupByKid(keys)
+  return {
+    has: kid => byKid.has(kid),
+    supports: algorithm => keys.some(key => key.algorithms.includes(algorithm)),
+    candidates(kid, algorithm) {
+      const named = kid === undefined ? keys : (byKid.get(kid) ?? [])
+      const fitting = named.filter(key => key.algorithms.includes(algorithm))
+      return kid === undefined && fitting.length > 1 ? [] : fitting
+    },
   }
 }
 
-/** What a key may be used for is a matter of its type, never of what a token says (RFC 8725 section 3.1). */
-function algorithmsOf(key: KeyObject): readonly ProviderAlgorithm[] {
-  const { modulusLength = 0, namedCurve } = key.asymmetricKeyDetails ?? {}
-  switch (key.asymmetricKeyType) {
-    case 'rsa':
-      return modulusLength >= rsaBits.min && modulusLength <= rsaBits.max ? ['RS256', 'PS256'] : []
-    case 'ec':
-      return namedCurve === 'prime256v1' ? ['ES256'] : []
-    case 'ed25519':
-      return ['EdDSA']
-    default:
-      return []
+/** Secrets shared with an issuer, each tried in turn, whatever the kid. */
+export function secretKeySet(secrets: readonly string[], algorithms: readonly Algorithm[]): KeySet {
+  const keys: readonly VerificationKey[] = secrets.map(secret => ({
+    kid: undefined,
+    key: createSecretKey(Buffer.from(secret, 'utf8')),
+    algorithms,
+  }))
+  const fitting = (algorithm: Algorithm) => keys.filter(key => key.algorithms.includes(algorithm))
+  return {
+    has: () => true,
+    supports: algorithm => fitting(algorithm).length > 0,
+    candidates: (_, algorithm) => fitting(algorithm),
   }
 }
-
-const decoderOf = (pem: string, algorithm: ProviderAlgorithm): Decode =>
-  createVerifier({
-    key: pem,
-    algorithms: [algorithm],
-    complete: true,
-    cache: false,
-    ignoreExpiration: true,
-    ignoreNotBefore: true,
-  })

@@ -1,73 +1,102 @@
 import { LRUCache } from 'lru-cache'
-import { isJsonObject } from '../protocol.js'
-import { checkTokenClaims, type TokenClaims, type TokenPolicy, type TokenRefusal } from './claims.js'
+import { verifySignature } from './algorithms.js'
+import { checkTokenClaims, type TokenClaims } from './claims.js'
+import type { TrustedIssuer } from './issuer.js'
+import { decodeObject, type Jws, type JwsHeader, readJws } from './jws.js'
+import type { KeySet } from './key-set.js'
+import { refuse, type TokenRefusal } from './refusal.js'
+import { SeenTokens } from './token-cache.js'
 
 const maxTokenLength = 4096
 const maxVerifiedTokens = 10_000
 
-export interface TokenVerifier {
-  /** The claims of a token that is good at `nowMs`, or why it is not. */
-  verify(token: string, nowMs: number): TokenClaims | TokenRefusal
-}
-
-/** A token taken apart after its signature and algorithm held. Throws when they do not. */
-export type Decode = (token: string) => {
-  readonly header: Readonly<Record<string, unknown>>
-  readonly payload: unknown
+/** A token whose signature held, and the keys that it was verified with. */
+interface VerifiedToken {
+  readonly claims: TokenClaims
+  readonly issuer: TrustedIssuer
+  readonly set: KeySet
 }
 
 /**
- * What all tokens are held to (RFC 7519, RFC 8725), whoever signed them: `decode` answers for the signature, all
- * claims are checked here, against our clock. Verified tokens are remembered, so that the next ticket for one costs no
- * further signature: the whole token is the key, the claims are checked for expiry at every use, and the memory is
- * bounded.
- *
- * @param isWorthIt whether to remember a token that was just verified
+ * What all tokens are held to (RFC 7515, RFC 7519, RFC 8725), whoever signed them. Verified tokens are
+ * kept, so that the next ticket for one costs no further signature: the whole token is the key, the
+ * claims are checked for expiry at every use, and the memory is bounded. Tokens verified with a key set
+ * that has been replaced are verified again.
  */
-export function createVerifierOn(
-  decode: Decode,
-  policy: TokenPolicy,
-  isWorthIt: (token: string) => boolean = () => true,
-): TokenVerifier {
-  const verified = new LRUCache<string, TokenClaims>({ max: maxVerifiedTokens })
+export class TokenVerifier {
+  readonly #issuerOf: (header: JwsHeader) => TrustedIssuer
+  readonly #verified = new LRUCache<string, VerifiedToken>({ max: maxVerifiedTokens })
+  readonly #seen = new SeenTokens()
 
-  return {
-    verify(token, nowMs) {
-      if (token.length > maxTokenLength) return 'token_invalid'
-      const known = verified.get(token)
-      if (known !== undefined) return stillGood(known, policy, nowMs)
-      let parts: ReturnType<Decode>
-      try {
-        parts = decode(token)
-      } catch {
-        return 'token_invalid'
-      }
-      if (!isJwtHeader(parts.header) || !isJsonObject(parts.payload)) return 'token_invalid'
-      const claims = checkTokenClaims(parts.payload, policy, nowMs)
-      if (typeof claims === 'string') return claims
-      if (isWorthIt(token)) verified.set(token, claims)
-      return stillGood(claims, policy, nowMs)
-    },
+  /** @param issuerOf whose token it is, by its header */
+  constructor(issuerOf: (header: JwsHeader) => TrustedIssuer) {
+    this.#issuerOf = issuerOf
+  }
+
+  /** The claims of a token that is good at `nowMs`, or why it is refused. */
+  verify(token: string, nowMs: number): TokenClaims | TokenRefusal {
+    if (token.length > maxTokenLength) return refuse('malformed')
+    const known = this.#verified.get(token)
+    if (known !== undefined && known.set === known.issuer.keys.current())
+      return asOf(known.claims, known.issuer, nowMs)
+    const jws = readJws(token)
+    if (typeof jws === 'string') return refuse(jws)
+    const { algorithm } = jws.header
+    const issuer = this.#issuerOf(jws.header)
+    if (!issuer.algorithms.includes(algorithm)) return refuse('algorithm')
+    const set = issuer.keys.current()
+    if (set === undefined) return refuse('keys_unavailable', keysUnavailableWaitMs)
+    const claims = signatureRefusal(jws, set, issuer, nowMs) ?? readClaims(jws, issuer, nowMs)
+    if ('reason' in claims) return claims
+    issuer.clock.observe(claims.issuedAtSeconds, nowMs)
+    if (!algorithm.startsWith('HS') || this.#seen.see(token))
+      this.#verified.set(token, { claims, issuer, set })
+    return asOf(claims, issuer, nowMs)
   }
 }
 
-/**
- * The claims as they count at `nowMs`. By our clock a token ends at its `exp`; only who presents it later, within the
- * skew that is allowed, has it to the end of that.
- */
-function stillGood(
-  claims: TokenClaims,
-  { skewSeconds = 0 }: TokenPolicy,
+const keysUnavailableWaitMs = 1000
+
+/** Why the signature does not hold, by any key that may have made it. */
+function signatureRefusal(
+  { header, input, signature }: Jws,
+  set: KeySet,
+  issuer: TrustedIssuer,
   nowMs: number,
-): TokenClaims | TokenRefusal {
-  if (nowMs < claims.expiresAtSeconds * 1000) return claims
-  const expiresAtSeconds = claims.expiresAtSeconds + skewSeconds
-  return nowMs < expiresAtSeconds * 1000 ? { ...claims, expiresAtSeconds } : 'token_expired'
+): TokenRefusal | undefined {
+  const { kid, algorithm } = header
+  const candidates = set.candidates(kid, algorithm)
+  if (candidates.some(({ key }) => verifySignature(algorithm, key, input, signature))) return undefined
+  if (candidates.length > 0) return refuse('signature')
+  if (kid === undefined) return refuse(set.supports(algorithm) ? 'key_unknown' : 'algorithm')
+  if (set.has(kid)) return refuse('algorithm')
+  const waitMs = issuer.keys.missing(kid, nowMs)
+  return waitMs === undefined ? refuse('key_unknown') : refuse('key_pending', waitMs)
 }
 
-/** `typ` tells kinds of tokens apart (RFC 8725 section 3.11); `crit` names what must be understood (RFC 7515). */
-function isJwtHeader(header: Readonly<Record<string, unknown>>): boolean {
-  const { typ, crit } = header
-  if (crit !== undefined) return false
-  return typ === undefined || (typeof typ === 'string' && /^(application\/)?(at\+)?jwt$/i.test(typ))
+function readClaims(jws: Jws, { policy }: TrustedIssuer, nowMs: number): TokenClaims | TokenRefusal {
+  if (!isTokenType(jws.header.typ)) return refuse('typ')
+  const payload = decodeObject(jws.payload)
+  return payload === undefined ? refuse('malformed') : checkTokenClaims(payload, policy, nowMs)
+}
+
+/** `typ` tells kinds of tokens apart (RFC 8725 section 3.11). */
+const isTokenType = (typ: unknown): boolean =>
+  typ === undefined || (typeof typ === 'string' && /^(application\/)?(at\+)?jwt$/i.test(typ))
+
+/**
+ * The claims as they count at `nowMs`. By our clock a token ends at its `exp`; one that is presented
+ * later, within the allowance for a clock behind ours, ends with that.
+ */
+function asOf(
+  claims: TokenClaims,
+  { policy, clock }: TrustedIssuer,
+  nowMs: number,
+): TokenClaims | TokenRefusal {
+  const { aheadSeconds } = clock
+  const isPast = nowMs >= claims.expiresAtSeconds * 1000
+  if (aheadSeconds === 0 && !isPast) return claims
+  const expiresAtSeconds = claims.expiresAtSeconds + (isPast ? (policy.graceSeconds ?? 0) : 0)
+  if (nowMs >= expiresAtSeconds * 1000) return refuse('expired')
+  return { ...claims, expiresAtSeconds, issuedAtSeconds: Math.max(0, claims.issuedAtSeconds - aheadSeconds) }
 }

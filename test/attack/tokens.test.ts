@@ -1,4 +1,4 @@
-import { generateKeyPairSync, sign as signWith } from 'node:crypto'
+import { createHmac, generateKeyPairSync, sign as signWith } from 'node:crypto'
 import t, { type Test } from 'tap'
 import { bearer, type Json, knock, postJson, type Reply, request } from '../support/http.js'
 import { isProblem } from '../support/problem.js'
@@ -109,7 +109,6 @@ t.test('claims', async t => {
     ['exp null', claims({ exp: null })],
     ['exp 1e400', raw('1e400')],
     ['exp -1e400', raw('-1e400')],
-    ['exp a fraction', claims({ exp: now + 60.5 })],
     ['exp a string', claims({ exp: String(now + 60) })],
     ['exp a list', claims({ exp: [now + 60] })],
     ['exp true', claims({ exp: true })],
@@ -119,7 +118,6 @@ t.test('claims', async t => {
     ['iat in the future', claims({ iat: now + 60 })],
     ['iat far in the future, exp beyond', claims({ iat: now + 3600, exp: now + 7200 })],
     ['iat a string', claims({ iat: String(now) })],
-    ['iat a fraction', claims({ iat: now - 0.5 })],
     ['iat 1e400', raw(String(now + 60), '1e400')],
     ['iat -1e400', raw(String(now + 60), '-1e400')],
     ['iat negative', claims({ iat: -1 })],
@@ -138,6 +136,14 @@ t.test('claims', async t => {
     ['sub with a zero', claims({ sub: 'mag\0gie' })],
     ['sub with a DEL', claims({ sub: 'mag\x7fgie' })],
     ['sub with a C1 control', claims({ sub: 'mag\x85gie' })],
+    ['sub with half a surrogate pair', withPayload(goodPayload().replace('maggie', 'mag\\ud83egie'))],
+    ['half a surrogate pair elsewhere', claims({ name: '\udc00' })],
+    ['sub twice', withPayload(goodPayload().replace('{', '{"sub":"admin",'))],
+    ['a member twice, deep inside', withPayload(goodPayload().replace('{', '{"a":{"b":1,"b":2},'))],
+    ['aud a number', claims({ aud: 5 })],
+    ['aud null', claims({ aud: null })],
+    ['aud an object', claims({ aud: { gate: true } })],
+    ['aud a list with a number', claims({ aud: ['gate', 5] })],
     ['a payload that is a list', withPayload('[]')],
     ['a payload that is a string', withPayload('"maggie"')],
     ['a payload that is null', withPayload('null')],
@@ -145,6 +151,15 @@ t.test('claims', async t => {
     ['an empty payload', withPayload('')],
   ] as const
   for (const [name, token] of cases) await isRefused(t, name, token)
+})
+
+t.test('a payload whose bytes are not UTF-8', async t => {
+  const text = `${base64url(header)}.${Buffer.from(goodPayload().replace('maggie', 'mag\xff'), 'latin1').toString('base64url')}`
+  await isRefused(
+    t,
+    'a byte 0xff',
+    `${text}.${createHmac('sha256', jwtSecret).update(text).digest('base64url')}`,
+  )
 })
 
 t.test('a token of 10 KB is refused one way or another', async t => {
@@ -165,6 +180,11 @@ t.test('the edges that are inside', async t => {
   const now = nowSeconds()
   const cases = [
     ['a life of exactly 24 hours', tokenFor('maggie', { iat: now, exp: now + day })],
+    [
+      'times with fractions (RFC 7519 section 2)',
+      tokenFor('maggie', { iat: now - 0.5, exp: now + 60.25, nbf: now - 0.1 }),
+    ],
+    ['iat ahead by less than the skew', tokenFor('maggie', { iat: now + 3 })],
     ['sub of 256 bytes', tokenFor('a'.repeat(256))],
     ['sub of 85 characters and 255 bytes', tokenFor('€'.repeat(85))],
     ['claims nobody asked for', tokenFor('maggie', { jti: 'x', role: { deep: [1] }, nbf: now - 1 })],

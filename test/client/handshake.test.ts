@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap'
-import { WebSocket as Undici6 } from 'undici'
+import { WebSocket as Undici6 } from 'undici-6'
 import WebSocket from 'ws'
 import type { SocketClass } from '../../src/client/index.js'
 import { type Intercept, refuseWith, startFront } from '../support/front.js'

@@ -98,6 +98,21 @@ t.test('the second of the revocation belongs to it', async t => {
   }
 })
 
+t.test('a token that a clock ahead of ours dated is revoked with those of before, and stays so', async t => {
+  const server = await startServer(t)
+  const iat = nowSeconds() + 3
+  const [used, unused] = ['s1', 's2'].map(sid => tokenFor('maggie', { iat, sid })) as [string, string]
+  const client = await join_(server, used)
+  await disconnect(server, { user: 'maggie' })
+  t.strictSame(await client.closed, { code: 4403, reason: 'revoked' })
+  while (nowSeconds() <= iat + 1) {
+    await isRevoked(t, server, used, 'the token that opened a socket')
+    await new Promise(resolve => setTimeout(resolve, 500))
+  }
+  await isRevoked(t, server, used, 'once its time has come')
+  await isRevoked(t, server, unused, 'and one that was not presented before')
+})
+
 t.test('a ticket of an outside minter that names no token is dated by itself', async t => {
   const key = Buffer.alloc(32, 7).toString('base64url')
   const server = await startServer(t, {

@@ -3,7 +3,8 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { gzipSync } from 'node:zlib'
 import pino from 'pino'
 import t, { type Test } from 'tap'
-import { openProviderKeys } from '../../src/providers/provider-keys.js'
+import { clock } from '../../src/clock.js'
+import { ProviderKeys } from '../../src/providers/provider-keys.js'
 import { type Answer, jwks, newKey, type Provider, startProvider, text } from '../support/provider.js'
 
 // The module keeps no process alive, and a provider that is gone does not either.
@@ -15,7 +16,7 @@ const second = newKey('EdDSA', 'second')
 
 interface Opened {
   readonly provider: Provider
-  readonly keys: Awaited<ReturnType<typeof openProviderKeys>>
+  readonly keys: ProviderKeys
   readonly counts: { ok?: number; failed?: number }
   readonly logged: readonly string[]
   /** Resolves when `condition` holds, looked at whenever something is logged. */
@@ -40,8 +41,8 @@ const open = async (
     },
   )
   const counts: Opened['counts'] = {}
-  const keys = await openProviderKeys(provider.url, { log, counters: { keyFetches: counts }, ...timing })
-  t.teardown(keys.close)
+  const keys = await ProviderKeys.open(provider.url, { log, counters: { keyFetches: counts }, ...timing })
+  t.teardown(() => keys.close())
   return {
     provider,
     keys,
@@ -90,18 +91,72 @@ t.test('an unknown kid has them fetched at once, and many of it a few times', as
   const { provider, keys, until } = await open(t, jwks(first))
   t.equal(provider.asked(), 1)
   provider.answer = jwks(second)
-  keys.missed()
+  keys.missing('second', clock())
   await until(() => keys.current()?.has('second') === true)
   t.equal(provider.asked(), 2)
   for (let round = 0; round < 5; round++) {
     provider.answer = jwks(newKey('EdDSA', `key-${round}`))
-    for (let miss = 0; miss < 1000; miss++) keys.missed()
+    for (let miss = 0; miss < 1000; miss++) keys.missing(`key-${round}`, clock())
     await until(() => keys.current()?.has(`key-${round}`) === true)
   }
   t.equal(provider.asked(), 7, 'once a round')
-  for (let miss = 0; miss < 1000; miss++) keys.missed()
+  for (let miss = 0; miss < 1000; miss++) keys.missing(`made up ${miss}`, clock())
   await outpaced(provider, 1)
-  t.equal(provider.asked(), 7 + outpaces, 'then it is enough for some seconds')
+  t.equal(provider.asked(), 7 + outpaces, 'then it is enough for a second or two')
+})
+
+t.test('kids that a stranger makes up do not keep a new key away for long', async t => {
+  const { provider, keys, until } = await open(t, jwks(first))
+  for (let miss = 0; miss < 5000; miss++) {
+    keys.missing(`made up ${miss}`, clock())
+    if (miss % 500 === 0) await (await fetch(provider.url)).text()
+  }
+  provider.answer = jwks(first, second)
+  const waitMs = keys.missing('second', clock()) ?? Number.NaN
+  t.ok(waitMs <= 2000, `it is due in ${waitMs} ms`)
+  await until(() => keys.current()?.has('second') === true)
+})
+
+t.test('a kid that was looked for is unknown, until it is looked for again', async t => {
+  const { provider, keys, until } = await open(t, jwks(first))
+  const now = clock()
+  provider.answer = jwks(first, second)
+  t.type(keys.missing('other', now), 'number', 'at first it may come')
+  await until(() => keys.current()?.has('second') === true)
+  t.equal(keys.missing('other', clock()), undefined)
+  t.type(keys.missing('another', clock()), 'number', 'which says nothing of others')
+  t.type(keys.missing('other', now + 10_000), 'number', 'the provider may have been late')
+})
+
+t.test('a kid that is named while a fetch is under way is looked for in the next', async t => {
+  const { provider, keys, until } = await open(t, jwks(first))
+  let release = (): void => {}
+  const held = new Promise<void>(resolve => {
+    provider.answer = response => {
+      resolve()
+      release = () => jwks(first)(response, undefined as never)
+    }
+  })
+  keys.missing('some', clock())
+  await held
+  t.type(keys.missing('second', clock()), 'number')
+  provider.answer = jwks(first, second)
+  release()
+  await until(() => keys.current()?.has('second') === true)
+})
+
+t.test('what is ignored in a set, and what is there twice, is logged once a set', async t => {
+  const { provider, keys, logged } = await open(
+    t,
+    jwks(first, second, newKey('EdDSA', 'second'), newKey('RS256', 'secret', { use: 'enc' })),
+    { refreshMs: 10 },
+  )
+  await provider.nextAsked()
+  await provider.nextAsked()
+  t.equal(logged.length, 2)
+  t.match(JSON.parse(String(logged[0])), { keys: 3, ignored: ['key "secret": its use is not sig'] })
+  t.match(JSON.parse(String(logged[1])), { level: 40, repeated: ['2 keys are named "second"'] })
+  keys.close()
 })
 
 const broken: readonly (readonly [name: string, answer: Answer, reason: RegExp])[] = [
@@ -110,8 +165,8 @@ const broken: readonly (readonly [name: string, answer: Answer, reason: RegExp])
   ['no content', text('', 204), /status 204/],
   ['a redirect', text('', 302, { location: 'http://127.0.0.1:1/' }), /redirect/],
   ['a redirect to itself', text('', 307, { location: '/jwks.json' }), /redirect/],
-  ['a page', text('<html></html>', 200, { 'content-type': 'text/html' }), /no JSON/],
-  ['no keys', text('{"keys":[]}'), /no key for signatures/],
+  ['a page', text('<html></html>', 200, { 'content-type': 'text/html' }), /not JSON/],
+  ['no keys', text('{"keys":[]}'), /no key that can verify/],
   ['bytes that are no UTF-8', response => void response.end(Buffer.from([0x7b, 0xff, 0x7d])), /utf-8/i],
   ['too much', text(`{"keys":[],"pad":"${'a'.repeat(300_000)}"}`), /more than 262144 bytes/],
   [
@@ -153,7 +208,7 @@ t.test('whatever comes in their place, those read before stay', async t => {
     if (index >= 4) continue
     provider.answer = answer
     const failed = counts.failed ?? 0
-    keys.missed()
+    keys.missing(`other-${index}`, clock())
     // It tries again by itself as well.
     await until(() => (counts.failed ?? 0) > failed)
     t.ok(keys.current()?.has('first'), `${name}: later they stay`)
@@ -186,7 +241,7 @@ t.test('who does not answer, or not to the end, is not waited for', async t => {
     )
     t.equal(keys.current(), undefined, name)
     t.strictSame(counts, { failed: 1 }, name)
-    t.match(logged.join(), /timeout/i, name)
+    t.match(logged.join(), /no answer within 100 ms/, name)
     await gone
   }
 })
@@ -214,7 +269,7 @@ t.test('once closed it asks no more', async t => {
   await provider.nextAsked()
   keys.close()
   const asked = provider.asked()
-  keys.missed()
+  keys.missing('other', clock())
   await outpaced(provider, refreshMs)
   t.equal(provider.asked(), asked + outpaces)
 })

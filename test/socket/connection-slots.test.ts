@@ -2,7 +2,7 @@ import { App, us_socket_local_port } from 'uWebSockets.js'
 import t, { type Test } from 'tap'
 import { createRetryAfter } from '../../src/admission/refusals.js'
 import { TicketAdmission } from '../../src/admission/ticket-admission.js'
-import { createTokenCheck } from '../../src/admission/token-check.js'
+import { TokenCheck } from '../../src/admission/token-check.js'
 import { clock } from '../../src/clock.js'
 import { resolveConfig } from '../../src/config/resolve.js'
 import { createTrustedProxies } from '../../src/http/address.js'
@@ -18,8 +18,9 @@ import { createCounters } from '../../src/telemetry/metrics.js'
 import { issueTicket } from '../../src/ticket/issuer.js'
 import { createBootKey } from '../../src/ticket/key-ring.js'
 import { ownTicketsOnly } from '../../src/ticket/verifier.js'
-import { createTokenVerifier } from '../../src/token/jwt.js'
+import { secretIssuers } from '../../src/token/login-token.js'
 import { createRevocations } from '../../src/token/revocation.js'
+import { TokenVerifier } from '../../src/token/verifier.js'
 import { jwtSecret } from '../support/fixtures.js'
 import { knock } from '../support/http.js'
 import { isProblem } from '../support/problem.js'
@@ -53,10 +54,15 @@ const start = async (t: Test) => {
       replay: { claim: (...args) => claim(...args), has: () => undefined },
       log,
     }),
-    tokens: createTokenCheck({
-      tokens: createTokenVerifier({ secret: jwtSecret, maxTtlSeconds: 3600, aheadSeconds: 0 }),
+    tokens: new TokenCheck({
+      tokens: new TokenVerifier(
+        secretIssuers({ secrets: [jwtSecret], policy: { maxTtlSeconds: 3600 }, nodesAheadSeconds: 0 }),
+      ),
       revocations,
       limiter: () => 0,
+      counters,
+      log,
+      refusalLevel: 'debug',
     }),
     retryAfter: createRetryAfter(replay, 0, clock),
     caps: createConnectionCaps({ total: 1, perUser: 0, perAddress: 0 }),

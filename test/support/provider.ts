@@ -1,4 +1,4 @@
-import { generateKeyPairSync, type KeyObject, sign } from 'node:crypto'
+import { constants, generateKeyPairSync, type KeyObject, sign } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -6,7 +6,11 @@ import type { Test } from 'tap'
 import type { Json } from './http.js'
 import { base64url, claimsFor } from './tokens.js'
 
-export type Algorithm = 'RS256' | 'PS256' | 'ES256' | 'EdDSA'
+export type Algorithm =
+  | `${'RS' | 'PS' | 'ES'}${'256' | '384' | '512'}`
+  | 'EdDSA'
+  /** The name of the same since RFC 9864. */
+  | 'Ed25519'
 
 /** A key of an identity provider, as it holds and as it publishes it. */
 export interface ProviderKey {
@@ -17,9 +21,12 @@ export interface ProviderKey {
   readonly jwk: Json
 }
 
+const curves = { ES256: 'P-256', ES384: 'P-384', ES512: 'P-521' } as const
+
 const pairOf = (algorithm: Algorithm, bits = 2048): { publicKey: KeyObject; privateKey: KeyObject } => {
-  if (algorithm === 'ES256') return generateKeyPairSync('ec', { namedCurve: 'P-256' })
-  if (algorithm === 'EdDSA') return generateKeyPairSync('ed25519')
+  if (algorithm === 'EdDSA' || algorithm === 'Ed25519') return generateKeyPairSync('ed25519')
+  if (algorithm === 'ES256' || algorithm === 'ES384' || algorithm === 'ES512')
+    return generateKeyPairSync('ec', { namedCurve: curves[algorithm] })
   return generateKeyPairSync('rsa', { modulusLength: bits })
 }
 
@@ -36,14 +43,19 @@ export const newKey = (algorithm: Algorithm, kid: string, members: Json = {}, bi
 
 const signatureOf = (algorithm: Algorithm, input: string, key: KeyObject): string => {
   const data = Buffer.from(input)
+  const hash = `sha${algorithm.slice(2)}`
   const made =
-    algorithm === 'EdDSA'
+    algorithm === 'EdDSA' || algorithm === 'Ed25519'
       ? sign(null, data, key)
-      : algorithm === 'ES256'
-        ? sign('sha256', data, { key, dsaEncoding: 'ieee-p1363' })
-        : algorithm === 'PS256'
-          ? sign('sha256', data, { key, padding: 6, saltLength: 32 })
-          : sign('sha256', data, key)
+      : algorithm.startsWith('ES')
+        ? sign(hash, data, { key, dsaEncoding: 'ieee-p1363' })
+        : algorithm.startsWith('PS')
+          ? sign(hash, data, {
+              key,
+              padding: constants.RSA_PKCS1_PSS_PADDING,
+              saltLength: constants.RSA_PSS_SALTLEN_DIGEST,
+            })
+          : sign(hash, data, key)
   return made.toString('base64url')
 }
 

@@ -84,7 +84,7 @@ t.test('members of a wrong kind', async t => {
     ['issued nil', { ...required, t: null }],
     ['session a number', { ...required, i: 1 }],
     ['session empty', { ...required, i: '' }],
-    ['session of 65 characters', { ...required, i: 'a'.repeat(65) }],
+    ['session of 129 characters', { ...required, i: 'a'.repeat(129) }],
     ['session with a space', { ...required, i: 'a b' }],
     ['channel that is no name', { ...required, c: 'a/b' }],
     ['channel of 129 characters', { ...required, c: 'a'.repeat(129) }],

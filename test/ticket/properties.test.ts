@@ -35,7 +35,11 @@ const claims: fc.Arbitrary<TicketClaims> = fc.record(
     user: text(60, 1).filter(user => !/\p{Cc}/u.test(user)),
     sessionEndsAtSeconds: fc.integer({ min: nowMs, max: Number.MAX_SAFE_INTEGER }),
     tokenIssuedAtSeconds: seconds,
-    session: name(64, 1),
+    session: fc.string({
+      unit: fc.integer({ min: 0x21, max: 0x7e }).map(code => String.fromCharCode(code)),
+      minLength: 1,
+      maxLength: 128,
+    }),
     channel: name(128),
     publish: patterns,
     subscribe: patterns,

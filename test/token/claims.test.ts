@@ -1,6 +1,7 @@
 import t from 'tap'
 import { isUserName } from '../../src/protocol.js'
 import { checkTokenClaims, type TokenPolicy } from '../../src/token/claims.js'
+import { defaultRightsOf, isPatternTemplate } from '../../src/token/default-rights.js'
 
 const issuedAt = 1_764_000_000
 const nowMs = issuedAt * 1000 + 500
@@ -13,7 +14,7 @@ const good: Payload = { sub: 'maggie', iat: issuedAt, exp: issuedAt + 900 }
 
 const outcome = (changes: Payload, at = nowMs, rules: TokenPolicy = policy): string => {
   const result = checkTokenClaims({ ...good, ...changes }, rules, at)
-  return typeof result === 'string' ? result : 'good'
+  return 'reason' in result ? result.reason : 'good'
 }
 
 t.test('what a good payload says', async t => {
@@ -47,35 +48,51 @@ t.test('time, to the millisecond', async t => {
   const at = (seconds: number, ms = 0) => seconds * 1000 + ms
   const cases: readonly (readonly [name: string, changes: Payload, at: number, expected: string])[] = [
     ['at the second of issue', {}, at(issuedAt), 'good'],
-    ['a millisecond before it', {}, at(issuedAt, -1), 'token_invalid'],
-    ['a fraction before it', {}, at(issuedAt, -0.01), 'token_invalid'],
+    ['a millisecond before it', {}, at(issuedAt, -1), 'not_yet_valid'],
+    ['a fraction before it', {}, at(issuedAt, -0.01), 'not_yet_valid'],
     ['a millisecond before exp', {}, at(issuedAt + 900, -1), 'good'],
     ['a fraction before exp', {}, at(issuedAt + 900, -0.01), 'good'],
-    ['exactly at exp', {}, at(issuedAt + 900), 'token_expired'],
-    ['a fraction after exp', {}, at(issuedAt + 900, 0.01), 'token_expired'],
-    ['years after exp', {}, at(issuedAt * 2), 'token_expired'],
+    ['exactly at exp', {}, at(issuedAt + 900), 'expired'],
+    ['a fraction after exp', {}, at(issuedAt + 900, 0.01), 'expired'],
+    ['years after exp', {}, at(issuedAt * 2), 'expired'],
     ['a life of a second, before its end', { exp: issuedAt + 1 }, at(issuedAt + 1, -1), 'good'],
-    ['a life of a second, at its end', { exp: issuedAt + 1 }, at(issuedAt + 1), 'token_expired'],
-    ['a life of nothing', { exp: issuedAt }, at(issuedAt), 'token_invalid'],
-    ['a life that ends before it begins', { exp: issuedAt - 1 }, at(issuedAt), 'token_invalid'],
+    ['a life of a second, at its end', { exp: issuedAt + 1 }, at(issuedAt + 1), 'expired'],
+    ['a life of nothing', { exp: issuedAt }, at(issuedAt), 'lifetime'],
+    ['a life that ends before it begins', { exp: issuedAt - 1 }, at(issuedAt), 'lifetime'],
     ['the longest life', { exp: issuedAt + day }, nowMs, 'good'],
-    ['a second more', { exp: issuedAt + day + 1 }, nowMs, 'token_invalid'],
+    ['a second more', { exp: issuedAt + day + 1 }, nowMs, 'lifetime'],
     [
       'a second more, when it is over as well',
       { exp: issuedAt + day + 1 },
       at(issuedAt + 2 * day),
-      'token_invalid',
+      'lifetime',
     ],
     ['nbf now', { nbf: issuedAt + 1 }, at(issuedAt + 1), 'good'],
-    ['nbf a millisecond ahead', { nbf: issuedAt + 1 }, at(issuedAt + 1, -1), 'token_invalid'],
-    ['nbf a fraction ahead', { nbf: issuedAt + 1 }, at(issuedAt + 1, -0.01), 'token_invalid'],
+    ['nbf a millisecond ahead', { nbf: issuedAt + 1 }, at(issuedAt + 1, -1), 'not_yet_valid'],
+    ['nbf a fraction ahead', { nbf: issuedAt + 1 }, at(issuedAt + 1, -0.01), 'not_yet_valid'],
+    [
+      'a fraction of a second in exp does not lengthen a life',
+      { exp: issuedAt + 1.9 },
+      at(issuedAt + 1),
+      'expired',
+    ],
+    ['but is counted in its length', { exp: issuedAt + day + 0.1 }, nowMs, 'lifetime'],
+    ['a fraction in iat', { iat: issuedAt + 0.25 }, nowMs, 'good'],
+    [
+      'a fraction in nbf, a millisecond before it',
+      { nbf: issuedAt + 0.502 },
+      at(issuedAt, 501),
+      'not_yet_valid',
+    ],
+    ['a fraction in nbf, at it', { nbf: issuedAt + 0.5 }, at(issuedAt, 500), 'good'],
+    ['nbf null, as serialisers of .NET write it', { nbf: null }, nowMs, 'good'],
     ['nbf before iat', { nbf: issuedAt - 60 }, nowMs, 'good'],
     ['iat at the epoch, exp within a day of it', { iat: 0, exp: 1 }, 0, 'good'],
   ]
   for (const [name, changes, at, expected] of cases) t.equal(outcome(changes, at), expected, name)
 })
 
-t.test('numbers that are no whole seconds', async t => {
+t.test('numbers that are not times', async t => {
   const wrong = [
     undefined,
     null,
@@ -84,7 +101,6 @@ t.test('numbers that are no whole seconds', async t => {
     '',
     [1_764_000_900],
     {},
-    1_764_000_900.5,
     Number.POSITIVE_INFINITY,
     Number.NEGATIVE_INFINITY,
     Number.NaN,
@@ -96,8 +112,13 @@ t.test('numbers that are no whole seconds', async t => {
   ]
   for (const value of wrong)
     for (const claim of ['exp', 'iat', 'nbf']) {
-      if (claim === 'nbf' && value === undefined) continue
-      t.equal(outcome({ [claim]: value }), 'token_invalid', `${claim} ${typeof value} ${String(value)}`)
+      if (claim === 'nbf' && (value === undefined || value === null)) continue
+      const kind = value === undefined ? 'missing' : 'type'
+      t.equal(
+        outcome({ [claim]: value }),
+        `claim_${kind}:${claim}`,
+        `${claim} ${typeof value} ${String(value)}`,
+      )
     }
 })
 
@@ -116,14 +137,11 @@ t.test('subjects', async t => {
     'a@b.test',
   ]
   for (const sub of good) t.equal(outcome({ sub }), 'good', sub.slice(0, 20))
+  for (const sub of [undefined, null]) t.equal(outcome({ sub }), 'subject_missing', String(sub))
+  for (const sub of [5, true, ['maggie'], { toString: () => 'maggie' }])
+    t.equal(outcome({ sub }), 'claim_type:sub', JSON.stringify(sub))
   const wrong = [
-    undefined,
-    null,
-    5,
-    true,
     '',
-    ['maggie'],
-    { toString: () => 'maggie' },
     'a'.repeat(257),
     '€'.repeat(86),
     '🦄'.repeat(65),
@@ -137,7 +155,7 @@ t.test('subjects', async t => {
     '\ud800',
     'maggie\udc00',
   ]
-  for (const sub of wrong) t.equal(outcome({ sub }), 'token_invalid', JSON.stringify(sub))
+  for (const sub of wrong) t.equal(outcome({ sub }), 'subject_invalid', JSON.stringify(sub))
   t.ok(isUserName('maggie'))
 })
 
@@ -147,34 +165,46 @@ t.test('issuer and audience, where they are demanded', async t => {
   const cases: readonly (readonly [name: string, changes: Payload, expected: string])[] = [
     ['both right', both, 'good'],
     ['the audience among others', { ...both, aud: ['other', 'gate'] }, 'good'],
-    ['no issuer', { aud: 'gate' }, 'token_invalid'],
-    ['issuer null', { ...both, iss: null }, 'token_invalid'],
-    ['an issuer that begins like it', { ...both, iss: 'https://id.test.evil' }, 'token_invalid'],
-    ['an issuer with a slash more', { ...both, iss: 'https://id.test/' }, 'token_invalid'],
-    ['a list of issuers', { ...both, iss: ['https://id.test'] }, 'token_invalid'],
-    ['no audience', { iss: both.iss }, 'token_invalid'],
-    ['audience null', { ...both, aud: null }, 'token_invalid'],
-    ['another audience', { ...both, aud: 'gate2' }, 'token_invalid'],
-    ['an audience that holds it', { ...both, aud: 'gate, other' }, 'token_invalid'],
-    ['an audience in another case', { ...both, aud: 'Gate' }, 'token_invalid'],
-    ['no audiences', { ...both, aud: [] }, 'token_invalid'],
-    ['a list in a list', { ...both, aud: [['gate']] }, 'token_invalid'],
-    ['an object', { ...both, aud: { gate: true } }, 'token_invalid'],
+    ['no issuer', { aud: 'gate' }, 'issuer'],
+    ['issuer null', { ...both, iss: null }, 'issuer'],
+    ['an issuer that begins like it', { ...both, iss: 'https://id.test.evil' }, 'issuer'],
+    ['an issuer with a slash more', { ...both, iss: 'https://id.test/' }, 'issuer'],
+    ['a list of issuers', { ...both, iss: ['https://id.test'] }, 'issuer'],
+    ['no audience', { iss: both.iss }, 'audience'],
+    ['another audience', { ...both, aud: 'gate2' }, 'audience'],
+    ['an audience that holds it', { ...both, aud: 'gate, other' }, 'audience'],
+    ['an audience in another case', { ...both, aud: 'Gate' }, 'audience'],
+    ['no audiences', { ...both, aud: [] }, 'audience'],
   ]
   for (const [name, changes, expected] of cases) t.equal(outcome(changes, nowMs, strict), expected, name)
   t.equal(outcome({ iss: 'anyone', aud: 'anything' }), 'good', 'where they are not demanded they say nothing')
 })
 
+t.test('an audience that is neither text nor a list of texts, even where none is required', async t => {
+  for (const aud of [null, 5, true, { gate: true }, ['gate', 5], [['gate']], [null]])
+    t.equal(outcome({ aud }), 'claim_type:aud', JSON.stringify(aud))
+})
+
 t.test('sessions', async t => {
-  for (const sid of ['a', 'A-z0.9_~:@-', 'a'.repeat(64)]) t.equal(outcome({ sid }), 'good', sid)
-  for (const sid of ['', 'a'.repeat(65), 'a b', 'a\n', 'ä', 'a/b', '"', 5, null, ['a'], {}])
-    t.equal(outcome({ sid }), 'token_invalid', JSON.stringify(sid))
+  for (const sid of [
+    undefined,
+    null,
+    'a',
+    'A-z0.9_~:@-',
+    'a/b+c==',
+    '"\\',
+    '08a5019c-17e1-4977-8f42-65a12843ea02.1',
+    '!'.repeat(128),
+  ])
+    t.equal(outcome({ sid }), 'good', String(sid))
+  for (const sid of ['', 'a'.repeat(129), 'a b', 'a\n', 'a\x7f', 'ä', 5, ['a'], {}])
+    t.equal(outcome({ sid }), 'claim_type:sid', JSON.stringify(sid))
 })
 
 t.test('channels', async t => {
   const rightsOf = (channels: unknown) => {
     const result = checkTokenClaims({ ...good, channels }, policy, nowMs)
-    return typeof result === 'string' ? result : [result.publish, result.subscribe]
+    return 'reason' in result ? result.reason : [result.publish, result.subscribe]
   }
   const cases = [
     ['absent: all', undefined, [undefined, undefined]],
@@ -183,16 +213,42 @@ t.test('channels', async t => {
     ['subscribe left out grants none', { publish: ['*'] }, [['*'], []]],
     ['empty grants none', {}, [[], []]],
     ['what else is in it does not count', { publish: ['a'], admin: ['*'] }, [['a'], []]],
-    ['null', null, 'token_invalid'],
-    ['a list', ['a'], 'token_invalid'],
-    ['a string', '*', 'token_invalid'],
-    ['true', true, 'token_invalid'],
-    ['publish a string', { publish: '*' }, 'token_invalid'],
-    ['publish null', { publish: null }, 'token_invalid'],
-    ['publish a map', { publish: { 0: '*' } }, 'token_invalid'],
-    ['publish with a number', { publish: ['a', 5] }, 'token_invalid'],
-    ['a pattern in the middle', { subscribe: ['a*b'] }, 'token_invalid'],
-    ['a name that no channel has', { subscribe: ['a b'] }, 'token_invalid'],
+    ['null', null, 'claim_type:channels'],
+    ['a list', ['a'], 'claim_type:channels'],
+    ['a string', '*', 'claim_type:channels'],
+    ['true', true, 'claim_type:channels'],
+    ['publish a string', { publish: '*' }, 'claim_type:channels'],
+    ['publish null', { publish: null }, 'claim_type:channels'],
+    ['publish a map', { publish: { 0: '*' } }, 'claim_type:channels'],
+    ['publish with a number', { publish: ['a', 5] }, 'claim_type:channels'],
+    ['a pattern in the middle', { subscribe: ['a*b'] }, 'claim_type:channels'],
+    ['a name that no channel has', { subscribe: ['a b'] }, 'claim_type:channels'],
   ] as const
   for (const [name, channels, expected] of cases) t.strictSame(rightsOf(channels), expected, name)
+})
+
+t.test('rights where the token does not say which', async t => {
+  const rules: TokenPolicy = {
+    ...policy,
+    defaultRights: defaultRightsOf(['chat.*'], ['${user}', 'user.${user}.*', '${user}.${user}']),
+  }
+  const rightsOf = (sub: string, channels?: unknown) => {
+    const result = checkTokenClaims({ ...good, sub, channels }, rules, nowMs)
+    return 'reason' in result ? result.reason : [result.publish, result.subscribe]
+  }
+  t.strictSame(rightsOf('maggie'), [['chat.*'], ['maggie', 'user.maggie.*', 'maggie.maggie']])
+  t.strictSame(rightsOf('maggie', { publish: ['a'] }), [['a'], []], 'the claim counts in their place')
+  for (const sub of ['auth0|5', '*', 'a*', 'a b', 'ä', '${user}', 'a'.repeat(129)])
+    t.strictSame(rightsOf(sub), [['chat.*'], []], `${sub} is not a channel name`)
+  t.strictSame(
+    rightsOf('a'.repeat(100)),
+    [['chat.*'], ['a'.repeat(100), `user.${'a'.repeat(100)}.*`]],
+    'twice that is too long a name',
+  )
+})
+
+t.test('templates of channel patterns', async t => {
+  for (const good of ['', '*', 'chat.*', '${user}', 'user.${user}.*']) t.ok(isPatternTemplate(good), good)
+  for (const bad of ['a b', '*a', 'user.${name}', 'user.$user', '${user', 'a**', '${user}*x'])
+    t.notOk(isPatternTemplate(bad), bad)
 })

@@ -1,0 +1,30 @@
+import type { TokenReason } from '../token/refusal.js'
+
+const signed: Readonly<Record<string, string>> = {
+  typ: 'Its typ says that it is a token of another kind. Send an access token.',
+  issuer: 'Its iss is not the issuer that is trusted here.',
+  audience: 'Its aud does not name this server.',
+  subject_missing: 'It names no user.',
+  subject_invalid: 'The user that it names is empty, longer than 256 bytes, or has control characters.',
+  not_yet_valid: 'Its iat or nbf lies further ahead than clocks may differ (TICKETGATE_CLOCK_SKEW_SECONDS).',
+  lifetime: 'It is valid for longer than is allowed here (TICKETGATE_TOKEN_MAX_TTL_SECONDS).',
+}
+
+/**
+ * Why a token is refused, for whoever sent it. Before its signature was verified, nothing is said about
+ * it: whoever forges one learns nothing.
+ */
+export function tokenDetail(reason: TokenReason): string {
+  if (reason === 'expired') return 'The token has expired. Log in again.'
+  if (reason === 'revoked') return 'What this token was given has ended. Log in again.'
+  if (reason === 'keys_unavailable') return 'The identity provider has not been reached yet; try again.'
+  if (reason === 'key_pending') return 'The key of this token is not known yet; try again.'
+  const [kind, claim] = reason.split(':')
+  if (kind === 'claim_missing') return `The token is refused (${reason}): it lacks the claim ${claim}.`
+  if (kind === 'claim_type')
+    return `The token is refused (${reason}): its claim ${claim} has a wrong type or form.`
+  const detail = signed[reason]
+  return detail === undefined
+    ? 'This is not a token of this server.'
+    : `The token is refused (${reason}). ${detail}`
+}

@@ -1,0 +1,112 @@
+import { createPublicKey, type JsonWebKey, type KeyObject } from 'node:crypto'
+import { isJsonObject } from '../protocol.js'
+import { type Algorithm, algorithmsFor, isAlgorithm } from './algorithms.js'
+
+/** A key that verifies tokens. */
+export interface VerificationKey {
+  readonly kid: string | undefined
+  readonly key: KeyObject
+  /** Those that its type allows and its issuer intends. */
+  readonly algorithms: readonly Algorithm[]
+}
+
+const maxKidLength = 256
+const rsaBits = { min: 2048, max: 8192 }
+
+/**
+ * Reads one public key of a JWK set (RFC 7517). A member that is `null` or an empty list counts as
+ * absent: serialisers of .NET and Java write such members out.
+ * @returns the reason, for people, if the key cannot be used here
+ */
+export function readJwk(entry: unknown): VerificationKey | string {
+  if (!isJsonObject(entry)) return 'it is not an object'
+  const jwk = Object.fromEntries(
+    Object.entries(entry).filter(
+      ([, value]) => value !== null && !(Array.isArray(value) && value.length === 0),
+    ),
+  )
+  const { kid, use, key_ops: operations, alg } = jwk
+  if (kid !== undefined && (typeof kid !== 'string' || kid.length > maxKidLength))
+    return `its kid is not a string of at most ${maxKidLength} characters`
+  if (use !== undefined && use !== 'sig') return 'its use is not sig'
+  if (operations !== undefined && !(Array.isArray(operations) && operations.includes('verify')))
+    return 'its key_ops lack verify'
+  if (jwk.kty === 'oct') return 'it is a secret'
+  if (jwk.d !== undefined) return 'it is a private key, which is compromised once it is published'
+  const key = publicKeyOf(jwk)
+  if (typeof key === 'string') return key
+  const algorithms = algorithmsFor(key)
+  if (algorithms.length === 0) return 'its curve is not supported'
+  const intended = algorithms.filter(algorithm => alg === undefined || isSame(alg, algorithm))
+  if (intended.length === 0)
+    return isAlgorithm(alg) ? 'its alg is not one for its type of key' : 'its alg is not supported'
+  return { kid, key, algorithms: intended }
+}
+
+/** `EdDSA` and `Ed25519` are two names for one algorithm (RFC 9864 section 2.2). */
+const isSame = (alg: unknown, algorithm: Algorithm): boolean =>
+  alg === algorithm || (isEd25519(alg) && isEd25519(algorithm))
+
+const isEd25519 = (name: unknown): boolean => name === 'EdDSA' || name === 'Ed25519'
+
+const publicMembers: Readonly<Record<string, readonly string[]>> = {
+  RSA: ['kty', 'n', 'e'],
+  EC: ['kty', 'crv', 'x', 'y'],
+  OKP: ['kty', 'crv', 'x'],
+}
+
+function publicKeyOf(jwk: Readonly<Record<string, unknown>>): KeyObject | string {
+  const members =
+    typeof jwk.kty === 'string' && Object.hasOwn(publicMembers, jwk.kty) && publicMembers[jwk.kty]
+  if (!members) return 'its kty is not supported'
+  const missing = members.find(name => typeof jwk[name] !== 'string')
+  if (missing !== undefined) return `its ${missing} is missing`
+  let key: KeyObject
+  try {
+    const publicPart = Object.fromEntries(members.map(name => [name, jwk[name]]))
+    key = createPublicKey({ key: publicPart as JsonWebKey, format: 'jwk' })
+  } catch {
+    return 'it is not a valid key, or its curve is not supported'
+  }
+  return weaknessOf(key) ?? key
+}
+
+/**
+ * Why anybody could sign for a public key, or verifying with it would cost too much. With e = 1 every
+ * message is its own signature; a point of low order accepts signatures made without a private key.
+ */
+export function weaknessOf(key: KeyObject): string | undefined {
+  const { modulusLength = 0, publicExponent = 0n } = key.asymmetricKeyDetails ?? {}
+  switch (key.asymmetricKeyType) {
+    case 'rsa':
+      if (modulusLength < rsaBits.min || modulusLength > rsaBits.max)
+        return `its modulus has ${modulusLength} bits, and ${rsaBits.min} to ${rsaBits.max} are accepted`
+      if (publicExponent < 65_537n || publicExponent % 2n === 0n || publicExponent >= 2n ** 32n)
+        return 'its exponent is not an odd number from 65537 to 2^32'
+      return undefined
+    case 'ed25519':
+      return isLowOrder(Buffer.from(String(key.export({ format: 'jwk' }).x), 'base64url'))
+        ? 'it is a point of low order'
+        : undefined
+    default:
+      return undefined
+  }
+}
+
+// The encodings of the points of order 1, 2, 4 and 8, the non-canonical ones included, with the sign
+// bit cleared; as in libsodium's ge25519_has_small_order.
+const lowOrderPoints: ReadonlySet<string> = new Set([
+  '0000000000000000000000000000000000000000000000000000000000000000',
+  '0100000000000000000000000000000000000000000000000000000000000000',
+  '26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05',
+  'c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a',
+  'ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f',
+  'edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f',
+  'eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f',
+])
+
+function isLowOrder(point: Buffer): boolean {
+  const unsigned = Buffer.from(point)
+  unsigned[31] = (unsigned[31] ?? 0) & 0x7f
+  return lowOrderPoints.has(unsigned.toString('hex'))
+}

@@ -1,0 +1,78 @@
+import { createHmac, createSecretKey, type KeyObject, randomBytes } from 'node:crypto'
+import { toSeconds } from '../clock.js'
+import type { ChannelPatterns } from '../ticket/rights.js'
+import type { TokenPolicy } from './claims.js'
+import { fixedKeys, IssuerClock, type TrustedIssuer } from './issuer.js'
+import type { JwsHeader } from './jws.js'
+import { secretKeySet } from './key-set.js'
+
+/** Whose token it is, and what it permits; without `channels`, everything. */
+export interface TokenSubject {
+  readonly user: string
+  readonly channels?: { readonly publish?: ChannelPatterns; readonly subscribe?: ChannelPatterns } | undefined
+}
+
+export interface LoginTokenOptions {
+  readonly secret: string
+  readonly ttlSeconds: number
+  readonly issuer?: string | undefined
+  readonly audience?: string | undefined
+}
+
+// Marks tokens of logins here: our clock dated them, and no skew is allowed for it. Others that hold the
+// secret sign without it.
+const loginKid = 'login'
+
+const header = Buffer.from(JSON.stringify({ alg: 'HS256', typ: 'JWT', kid: loginKid })).toString('base64url')
+
+/** Issues the tokens of logins (JWT, HS256). */
+export class LoginTokens {
+  readonly #options: LoginTokenOptions
+  readonly #key: KeyObject
+
+  constructor(options: LoginTokenOptions) {
+    this.#options = options
+    this.#key = createSecretKey(Buffer.from(options.secret, 'utf8'))
+  }
+
+  /** A signed token, and when it expires, in Unix seconds. Each is a session of its own. */
+  issue(
+    { user, channels }: TokenSubject,
+    nowMs: number,
+  ): { readonly token: string; readonly expires: number } {
+    const { ttlSeconds, issuer, audience } = this.#options
+    const iat = toSeconds(nowMs)
+    const exp = iat + ttlSeconds
+    const sid = randomBytes(12).toString('base64url')
+    const payload = JSON.stringify({ sub: user, iat, exp, sid, iss: issuer, aud: audience, channels })
+    const input = `${header}.${Buffer.from(payload).toString('base64url')}`
+    const signature = createHmac('sha256', this.#key).update(input).digest('base64url')
+    return { token: `${input}.${signature}`, expires: exp }
+  }
+}
+
+export interface SecretIssuerOptions {
+  /** The first signs tokens of logins; all verify. */
+  readonly secrets: readonly string[]
+  readonly policy: TokenPolicy
+  /** How far the clocks of other nodes that issue as we do may be ahead of ours. */
+  readonly nodesAheadSeconds: number
+}
+
+/**
+ * Those who sign with the token secret: the logins here, and whoever else holds it.
+ * @returns whose token it is, by its header
+ */
+export function secretIssuers(options: SecretIssuerOptions): (header: JwsHeader) => TrustedIssuer {
+  const { secrets, policy, nodesAheadSeconds } = options
+  const algorithms = ['HS256'] as const
+  const keys = fixedKeys(secretKeySet(secrets, algorithms))
+  const logins = {
+    keys,
+    algorithms,
+    policy: { ...policy, skewSeconds: nodesAheadSeconds },
+    clock: IssuerClock.exact(),
+  }
+  const others = { keys, algorithms, policy, clock: IssuerClock.exactUntilAhead(policy.skewSeconds ?? 0) }
+  return ({ kid }) => (kid === loginKid ? logins : others)
+}

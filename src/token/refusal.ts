@@ -1,0 +1,48 @@
+/**
+ * Why a token is refused, for logs and metrics. A client gets one of the three codes that
+ * {@link codeOf} returns. `claim_missing:` and `claim_type:` end in the name of the claim.
+ */
+export type TokenReason =
+  /** Not three base64url parts, or not JSON objects in valid UTF-8 with distinct members. */
+  | 'malformed'
+  /** The algorithm is unknown or not allowed. */
+  | 'algorithm'
+  /** `crit` names extensions, and none is understood here (RFC 7515 section 4.1.11). */
+  | 'critical'
+  /** No key fits `kid` and the algorithm, and the key set was fetched since the token first came. */
+  | 'key_unknown'
+  /** The same, but the key may arrive with the next fetch. */
+  | 'key_pending'
+  /** The key set has not been fetched since the start. */
+  | 'keys_unavailable'
+  | 'signature'
+  /** The token is of another kind, such as an ID token or a logout token. */
+  | 'typ'
+  | 'issuer'
+  | 'audience'
+  | 'subject_missing'
+  /** The user name is empty, too long, or has control characters. */
+  | 'subject_invalid'
+  | `claim_missing:${string}`
+  | `claim_type:${string}`
+  | 'expired'
+  | 'not_yet_valid'
+  /** It is valid for longer than is allowed here. */
+  | 'lifetime'
+  /** Its user or session was disconnected since. */
+  | 'revoked'
+
+/** A token that is refused. */
+export interface TokenRefusal {
+  readonly reason: TokenReason
+  /** When to try again, in milliseconds from now; 0 when that does not help. */
+  readonly waitMs: number
+}
+
+export const refuse = (reason: TokenReason, waitMs = 0): TokenRefusal => ({ reason, waitMs })
+
+/** The error code of a reason. */
+export function codeOf(reason: TokenReason): 'token_invalid' | 'token_expired' | 'keys_unavailable' {
+  if (reason === 'expired') return 'token_expired'
+  return reason === 'key_pending' || reason === 'keys_unavailable' ? 'keys_unavailable' : 'token_invalid'
+}

@@ -1,0 +1,50 @@
+import { once } from 'node:events'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+import t from 'tap'
+import { openDownloader } from '../../src/providers/download.js'
+import { type Answer, startProvider, text } from '../support/provider.js'
+
+setFlagsFromString('--expose-gc')
+const collectGarbage: () => void = runInNewContext('gc')
+
+t.test('the time limit holds though garbage is collected meanwhile', async t => {
+  const silent: readonly (readonly [name: string, answer: Answer])[] = [
+    ['nothing comes', () => {}],
+    ['a head comes, and no body', response => void response.writeHead(200).flushHeaders()],
+    ['a body begins', response => void response.writeHead(200).write('{"keys":')],
+  ]
+  for (const [name, answer] of silent) {
+    let gone: Promise<unknown> = Promise.resolve()
+    const provider = await startProvider(t, (response, request) => {
+      gone = once(response, 'close')
+      answer(response, request)
+    })
+    const downloader = await openDownloader({ timeoutMs: 500, maxBytes: 1000 })
+    t.teardown(() => downloader.close())
+    const collecting = setInterval(collectGarbage, 20)
+    await t.rejects(downloader.download(provider.url), /no answer within 500 ms/, name)
+    clearInterval(collecting)
+    await gone
+  }
+})
+
+t.test('no timer is left behind by what came in time', async t => {
+  const provider = await startProvider(t, text('{}'))
+  const downloader = await openDownloader({ timeoutMs: 60_000, maxBytes: 1000 })
+  const timers = (): number => process.getActiveResourcesInfo().filter(name => name === 'Timeout').length
+  await downloader.download(provider.url)
+  const before = timers()
+  for (let n = 0; n < 5; n++) t.equal(await downloader.download(provider.url), '{}')
+  t.equal(timers(), before)
+  downloader.close()
+})
+
+t.test('closing ends what is under way', async t => {
+  const provider = await startProvider(t, () => {})
+  const downloader = await openDownloader({ timeoutMs: 60_000, maxBytes: 1000 })
+  const download = downloader.download(provider.url)
+  await provider.nextAsked()
+  downloader.close()
+  await t.rejects(download)
+})
