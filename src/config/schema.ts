@@ -167,7 +167,7 @@ export const schema = {
   trustedProxies: {
     kind: list('CIDRs or addresses', network),
     default: '',
-    meaning: 'Proxies whose X-Forwarded-For, -Proto and -Host count',
+    meaning: 'Proxies whose X-Forwarded-For, -Proto and -Host count, and whose PROXY protocol (version 2)',
   },
   usersFile: {
     kind: path,

@@ -4,6 +4,7 @@ import { Refusal } from '../errors.js'
 import { createTrustedProxies } from '../http/address.js'
 import { maxAdminBodyBytes } from '../http/body.js'
 import { createClientView } from '../http/client-view.js'
+import { ForwardingWarnings } from '../http/forwarding-warnings.js'
 import { type Listener, listen, urlOf } from '../http/listener.js'
 import { createServer } from '../http/server.js'
 import { type AdminParts, adminRoutes } from '../routes/admin.js'
@@ -34,7 +35,12 @@ export class AdminListener {
     this.#parts = parts
     const server = createServer(this.#app, {
       origins: { allows: () => false },
-      clients: createClientView({ proxies: createTrustedProxies([]), publicUrl: undefined, tls: false }),
+      clients: createClientView({
+        proxies: createTrustedProxies([]),
+        publicUrl: undefined,
+        tls: false,
+        warnings: new ForwardingWarnings(log),
+      }),
       maxBodyBytes: maxAdminBodyBytes,
       refused: this.#refused,
       log,

@@ -11,6 +11,7 @@ import { Refusal } from '../errors.js'
 import { createTrustedProxies } from '../http/address.js'
 import { maxBodyBytes } from '../http/body.js'
 import { type ClientView, createClientView } from '../http/client-view.js'
+import { ForwardingWarnings } from '../http/forwarding-warnings.js'
 import { type Listener, listen, type PortSharing } from '../http/listener.js'
 import { createOriginPolicy, type OriginPolicy } from '../http/origins.js'
 import { createServer, type Server } from '../http/server.js'
@@ -86,6 +87,7 @@ export class PublicListener {
       proxies: createTrustedProxies(config.trustedProxies),
       publicUrl: config.publicUrl,
       tls,
+      warnings: new ForwardingWarnings(log),
     })
     const origins = createOriginPolicy(config)
     this.#server = createServer(this.#app, {

@@ -25,6 +25,8 @@ export interface TrustedProxies {
    * were written by the client and prove nothing. An unreadable entry ends the search at the hop before it.
    */
   clientOf(peer: Address, forwardedFor: string): Address
+  /** How many proxies of ours that request has passed, `peer` included: 1 or more where that is one. */
+  hopsOf(peer: Address, forwardedFor: string): number
 }
 
 /** @param networks CIDRs or single addresses, validated before */
@@ -43,18 +45,23 @@ export function createTrustedProxies(networks: readonly string[]): TrustedProxie
     return parsed.some(([network, bits]) => network.kind() === address.kind() && address.match(network, bits))
   }
 
+  function walk(peer: Address, forwardedFor: string): { readonly client: Address; readonly hops: number } {
+    let client = peer
+    let hops = 0
+    const entries = forwardedFor === '' ? [] : forwardedFor.split(',')
+    while (has(client)) {
+      hops++
+      const entry = entries.pop()
+      const address = entry === undefined ? undefined : parseAddress(entry.trim())
+      if (address === undefined) break
+      client = address
+    }
+    return { client, hops }
+  }
+
   return {
     has,
-    clientOf(peer, forwardedFor) {
-      let client = peer
-      const hops = forwardedFor === '' ? [] : forwardedFor.split(',')
-      while (has(client)) {
-        const hop = hops.pop()
-        const address = hop === undefined ? undefined : parseAddress(hop.trim())
-        if (address === undefined) break
-        client = address
-      }
-      return client
-    },
+    clientOf: (peer, forwardedFor) => walk(peer, forwardedFor).client,
+    hopsOf: (peer, forwardedFor) => walk(peer, forwardedFor).hops,
   }
 }

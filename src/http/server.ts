@@ -28,6 +28,8 @@ export interface Route<Context> {
   readonly path: string
   /** HEAD only beside a GET that has no effect: it is served as that, without the body. */
   readonly methods: readonly ('GET' | 'HEAD' | 'POST')[]
+  /** Whether to leave out what costs a third of a microsecond: a look for a PROXY header that nobody asked for. */
+  readonly isHot?: true
   /** What the handler needs of the connection, read while the request is alive. */
   readonly context: (res: HttpResponse, req: HttpRequest) => Context
   readonly handler: Handler<Context>
@@ -181,6 +183,8 @@ export function createServer(app: TemplatedApp, parts: ServerParts): Server {
     let origin = ''
     let answer: Reply | Promise<Reply>
     try {
+      const unasked = route.isHot ? undefined : clients.proxyRefusal(res)
+      if (unasked !== undefined) throw unasked
       origin = sharedOrigin(head.origin, res, req)
       const context = route.context(res, req)
       if (head.body === 'present') return serveLater(route, res, head, context, origin, headOnly)

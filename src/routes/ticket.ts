@@ -38,6 +38,7 @@ export function ticketRoute(parts: TicketRouteParts): Route<TicketContext> {
   return {
     path: routes.ticket,
     methods: ['GET', 'POST'],
+    isHot: true,
     context: contextReader(parts),
     handler(head, { address, baseUrl }, body) {
       if (parts.isDraining())

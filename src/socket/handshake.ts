@@ -113,6 +113,8 @@ export class HandshakeHandler {
         req,
         new Refusal('bad_request', { detail: 'A WebSocket handshake has no body.' }),
       )
+    const unasked = clients.proxyRefusal(res)
+    if (unasked !== undefined) return server.refuse(res, req, unasked)
     const request: HandshakeRequest = {
       path: req.getUrl(),
       query: queryOf(req),

@@ -2,7 +2,9 @@ import { App, us_socket_local_port } from 'uWebSockets.js'
 import t, { type Test } from 'tap'
 import { createTrustedProxies } from '../../src/http/address.js'
 import { type ClientViewOptions, createClientView } from '../../src/http/client-view.js'
+import { ForwardingWarnings } from '../../src/http/forwarding-warnings.js'
 import { queryValues, takeHead } from '../../src/http/request.js'
+import { createLog } from '../../src/telemetry/log.js'
 import { RawConnection } from '../support/raw.js'
 
 /** A uWS server that answers with what it was told. */
@@ -11,6 +13,7 @@ const echo = async (t: Test, options: Partial<ClientViewOptions> = {}): Promise<
     proxies: createTrustedProxies([]),
     publicUrl: undefined,
     tls: false,
+    warnings: new ForwardingWarnings(createLog('fatal')),
     ...options,
   })
   const app = App().any('/*', (res, req) => {
@@ -107,7 +110,7 @@ t.test('our own origin, as the client sees it', async t => {
   const direct = await echo(t)
   const tls = await echo(t, { tls: true })
   const fixed = await echo(t, { publicUrl: 'https://public.test/base/' })
-  const behind = await echo(t, { proxies: createTrustedProxies(['127.0.0.1']) })
+  const behind = await echo(t, { proxies: createTrustedProxies(['127.0.0.0/8']) })
   const forwarded = ['X-Forwarded-Proto: https', 'X-Forwarded-Host: front.test']
   const cases = [
     ['Host', direct, [host], 'http://gate.test'],
@@ -128,6 +131,53 @@ t.test('our own origin, as the client sees it', async t => {
       [host, 'X-Forwarded-Host: evil.test', 'X-Forwarded-Host: front.test'],
       'http://front.test',
     ],
+    [
+      'a scheme of WebSockets, as Traefik sends it',
+      behind,
+      [host, 'X-Forwarded-Proto: wss'],
+      'https://gate.test',
+    ],
+    ['the same without TLS', behind, [host, 'X-Forwarded-Proto: ws'], 'http://gate.test'],
+    ['a scheme in capitals', behind, [host, 'X-Forwarded-Proto: HTTPS'], 'https://gate.test'],
+    ['both', behind, [host, 'X-Forwarded-Proto: WSS'], 'https://gate.test'],
+    ['a host in capitals', behind, [host, 'X-Forwarded-Host: FRONT.test'], 'http://front.test'],
+    ['the last scheme of a list', behind, [host, 'X-Forwarded-Proto: http, https'], 'https://gate.test'],
+    [
+      'over two proxies, what the outer one saw',
+      behind,
+      [
+        host,
+        'X-Forwarded-For: 203.0.113.9, 127.0.0.2',
+        'X-Forwarded-Proto: https, http',
+        'X-Forwarded-Host: front.test, inner.test',
+      ],
+      'https://front.test',
+    ],
+    [
+      'and not what the client wrote before it',
+      behind,
+      [
+        host,
+        'X-Forwarded-For: 1.1.1.1, 203.0.113.9, 127.0.0.2',
+        'X-Forwarded-Proto: http, https, http',
+        'X-Forwarded-Host: evil.test, front.test, inner.test',
+      ],
+      'https://front.test',
+    ],
+    [
+      'over two proxies of which the inner one replaces',
+      behind,
+      [host, 'X-Forwarded-For: 203.0.113.9, 127.0.0.2', 'X-Forwarded-Proto: https'],
+      'https://gate.test',
+    ],
+    [
+      'a client that poses as a proxy adds nothing',
+      behind,
+      [host, 'X-Forwarded-For: 127.0.0.2, 203.0.113.9', 'X-Forwarded-Proto: http, https'],
+      'https://gate.test',
+    ],
+    ['an empty list', behind, [host, 'X-Forwarded-Proto:', 'X-Forwarded-Host: ,'], 'http://gate.test'],
+    ['a name of an object', behind, [host, 'X-Forwarded-Proto: constructor'], ''],
     ['a scheme that is none of ours', behind, [host, 'X-Forwarded-Proto: javascript'], ''],
     ['a host with a path', direct, ['Host: gate.test/evil'], ''],
     ['a host with a user', direct, ['Host: user@gate.test'], ''],

@@ -7,6 +7,7 @@ import { clock } from '../../src/clock.js'
 import { resolveConfig } from '../../src/config/resolve.js'
 import { createTrustedProxies } from '../../src/http/address.js'
 import { createClientView } from '../../src/http/client-view.js'
+import { ForwardingWarnings } from '../../src/http/forwarding-warnings.js'
 import { createOriginPolicy } from '../../src/http/origins.js'
 import { createServer } from '../../src/http/server.js'
 import { createConnectionCaps } from '../../src/limits/caps.js'
@@ -40,7 +41,12 @@ const start = async (t: Test) => {
   const counters = createCounters()
   const config = resolveConfig({ env: {}, options: { jwtSecret, firstMessageSeconds: 60 } })
   const app = App()
-  const clients = createClientView({ proxies: createTrustedProxies([]), publicUrl: undefined, tls: false })
+  const clients = createClientView({
+    proxies: createTrustedProxies([]),
+    publicUrl: undefined,
+    tls: false,
+    warnings: new ForwardingWarnings(log),
+  })
   const origins = createOriginPolicy(config)
   const revocations = createRevocations()
   const channels = new Channels(app, {

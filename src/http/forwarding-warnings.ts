@@ -1,0 +1,53 @@
+import type { HttpRequest } from 'uWebSockets.js'
+import type { Log } from '../telemetry/log.js'
+import type { Address } from '../ticket/address.js'
+import { addressText } from './address.js'
+
+const fields = ['x-forwarded-for', 'x-forwarded-proto', 'x-forwarded-host', 'forwarded'] as const
+
+/**
+ * Tells the operator, once each, that what proxies say of their clients does not count. Without
+ * it all clients have the address of the proxy, and a limit per address hits them all, in silence.
+ */
+export class ForwardingWarnings {
+  readonly #log: Log
+  #ofStranger = false
+  #ofStrangersProxyHeader = false
+  #ofSilentProxy = false
+
+  constructor(log: Log) {
+    this.#log = log
+  }
+
+  /** A request of a peer that is no trusted proxy. */
+  ofStranger(req: HttpRequest, peer: Address): void {
+    if (this.#ofStranger) return
+    const field = fields.find(name => req.getHeader(name) !== '')
+    if (field === undefined) return
+    this.#ofStranger = true
+    this.#log.warn(
+      { peer: addressText(peer), field },
+      'this peer forwards for others, but it is not in TICKETGATE_TRUSTED_PROXIES, so all of them count as one address; if it is your proxy, add it',
+    )
+  }
+
+  /** A PROXY header of such a peer, which is refused. */
+  ofStrangersProxyHeader(peer: Address): void {
+    if (this.#ofStrangersProxyHeader) return
+    this.#ofStrangersProxyHeader = true
+    this.#log.warn(
+      { peer: addressText(peer) },
+      'this peer speaks the PROXY protocol, but it is not in TICKETGATE_TRUSTED_PROXIES, so it is refused; if it is your balancer, add it',
+    )
+  }
+
+  /** A request of a trusted proxy without `X-Forwarded-For`. */
+  ofSilentProxy(req: HttpRequest, peer: Address): void {
+    if (this.#ofSilentProxy || req.getHeader('forwarded') === '') return
+    this.#ofSilentProxy = true
+    this.#log.warn(
+      { peer: addressText(peer) },
+      'this proxy names its clients in Forwarded (RFC 7239), which is not read; let it send X-Forwarded-For, -Proto and -Host',
+    )
+  }
+}
