@@ -18,6 +18,16 @@ export function baseOf(url: string): string {
   return `http${secure.toLowerCase()}://${authority}${path.replace(/\/+$/, '')}`
 }
 
+/**
+ * Returns the ws or wss URL of a WebSocket server, with its query.
+ * @throws TypeError if `url` is no http, https, ws or wss URL, in a page also relative to it
+ */
+export function socketUrlOf(url: string): string {
+  const whole = form.test(url) ? url : resolved(url)
+  if (!form.test(whole)) throw new TypeError('socketUrl: must be an http, https, ws or wss URL')
+  return whole.replace(/^http/i, 'ws').replace(/#.*/, '')
+}
+
 function resolved(url: string): string {
   const { location, URL } = platform
   try {

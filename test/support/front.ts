@@ -11,6 +11,8 @@ export interface Front {
   intercept: Intercept
   /** Takes handshakes instead of passing them on; undefined = they pass. */
   handshake: ((socket: Socket) => void) | undefined
+  /** Whether a handshake may pass, as a proxy with an authentication service asks; undefined = it may. */
+  admit: ((request: IncomingMessage) => Promise<boolean>) | undefined
   /** Cuts the handshakes that have been passed on. */
   cut(): void
 }
@@ -34,23 +36,27 @@ export async function startFront(
     outgoing.once('error', () => response.destroy())
     incoming.pipe(outgoing)
   })
-  server.on('upgrade', (incoming, socket: Socket, head) => {
-    sockets.add(socket.on('error', () => {}))
-    if (front.handshake !== undefined) return front.handshake(socket)
+  const passOn = (incoming: IncomingMessage, socket: Socket, head: Buffer): void => {
     const behind = createConnection(Number(port), hostname)
+    sockets.add(behind.on('error', () => {}))
     for (const [from, to] of [
       [socket, behind],
       [behind, socket],
-    ] as const) {
+    ] as const)
       from.once('close', () => to.destroy())
-    }
-    sockets.add(behind.on('error', () => {}))
     const lines = [`${incoming.method} ${incoming.url} HTTP/1.1`]
     for (let at = 0; at < incoming.rawHeaders.length; at += 2)
       lines.push(`${incoming.rawHeaders[at]}: ${incoming.rawHeaders[at + 1]}`)
     behind.write(`${lines.join('\r\n')}\r\n\r\n`)
     behind.write(head)
     socket.pipe(behind).pipe(socket)
+  }
+  server.on('upgrade', async (incoming, socket: Socket, head) => {
+    sockets.add(socket.on('error', () => {}))
+    if (front.handshake !== undefined) return front.handshake(socket)
+    const passes = front.admit === undefined || (await front.admit(incoming))
+    if (passes) passOn(incoming, socket, head)
+    else refuseWith(401)(socket)
   })
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
@@ -67,6 +73,7 @@ export async function startFront(
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     intercept,
     handshake: undefined,
+    admit: undefined,
     cut,
   }
   return front
