@@ -118,6 +118,16 @@ const publishToAll = async ({ target, opener, count }: Cell): Promise<void> => {
 
 const seconds = (sinceMs: number): string => `${((performance.now() - sinceMs) / 1000).toFixed(1)} s`
 
+/** Starts a gate for each of these counts of connections, and an opener for each gate. */
+const startCells = (counts: readonly number[], directory: string, users: Users): Promise<Cell[]> =>
+  eachOf(counts, startsAtOnce, async count => {
+    const target = await startTicketgate(directory, users, {
+      settings: settings(count),
+      tokenSeconds: 86_000,
+    })
+    return { target, opener: startOpener(target), count }
+  })
+
 /**
  * Opens `total` ticketed sockets over as many gates as the limit on descriptors demands, and an opener for each; proves
  * that every one lives, and that every ticket is refused when it is shown again.
@@ -133,14 +143,7 @@ export const holdConnections = async (total: number, directory: string, users: U
     (_, i) => Math.floor(total / gates) + (i < total % gates ? 1 : 0),
   )
   let time = performance.now()
-  let cells: Cell[] = []
-  cells = await eachOf(counts, startsAtOnce, async count => {
-    const target = await startTicketgate(directory, users, {
-      settings: settings(count),
-      tokenSeconds: 86_000,
-    })
-    return { target, opener: startOpener(target), count }
-  })
+  const cells = await startCells(counts, directory, users)
   say(`${gates} gates started in ${seconds(time)}`)
   await sleep(1_000)
   const resident = (): number => cells.reduce((sum, { target }) => sum + residentBytes(target.child.pid), 0)

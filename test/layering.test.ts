@@ -24,7 +24,7 @@ const beside: Readonly<Record<string, RegExp>> = {
   console: /^(console\/|client\/|protocol\.ts$)/,
 }
 
-/** Arrows still to be removed. The list only gets shorter: one that is gone fails the test until it is taken out. */
+/** Arrows still to be removed. An arrow that is gone fails the test until it is taken off the list. */
 const known: readonly string[] = [
   'wire/encoding.ts -> wire/json.ts',
   'wire/encoding.ts -> wire/msgpack.ts',
