@@ -146,7 +146,7 @@ function jwtRow(name: string, distinct: number): Row {
   const secret = randomBytes(32).toString('hex')
   const sign = createSigner({ key: secret, algorithm: 'HS256' })
   const policy = { maxTtlSeconds: 86_400 }
-  const tokens = new TokenVerifier(secretIssuers({ secrets: [secret], policy, nodesAheadSeconds: 0 }))
+  const tokens = new TokenVerifier(secretIssuers({ secrets: [secret], policy, nodesAheadSeconds: 0 }), 16_384)
   const operations = 10_000
   return {
     name,

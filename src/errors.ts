@@ -32,6 +32,7 @@ const refusals = {
   upgrade_required: [426, 'This is a WebSocket endpoint'],
   rate_limited: [429, 'Too many requests'],
   too_many_connections: [429, 'Too many connections'],
+  token_too_large: [431, 'The token is too large'],
   internal_error: [500, 'Something went wrong on our side'],
   login_busy: [503, 'Too many logins are under way'],
   keys_unavailable: [503, 'The keys of the identity provider are not known yet'],

@@ -1,7 +1,7 @@
 import { resolveConfig } from './config/resolve.js'
 import type { GateOptions } from './config/schema.js'
-import { buildGate } from './gate/build.js'
 import type { Gate } from './gate/gate.js'
+import { admitTokensInHeaders } from './http/header-limit.js'
 import { checkHandler, type GateHandlers, handlerNames } from './socket/application.js'
 import { createLog } from './telemetry/log.js'
 
@@ -41,6 +41,8 @@ export async function createGate<Data = undefined>(
     options: settings as GateOptions,
     handlerNames,
   })
+  admitTokensInHeaders(config.maxTokenBytes)
+  const { buildGate } = await import('./gate/build.js')
   const given = Object.keys(handlers).length > 0 ? (handlers as GateHandlers<unknown>) : undefined
   return buildGate(config, createLog(config.logLevel), given)
 }

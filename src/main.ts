@@ -11,8 +11,8 @@ import { resolveConfig } from './config/resolve.js'
 import type { Config } from './config/schema.js'
 import { warnOfReadOnlyState } from './disk/state-dir.js'
 import { StartupError } from './errors.js'
-import { buildGate } from './gate/build.js'
 import type { Gate } from './gate/gate.js'
+import { admitTokensInHeaders } from './http/header-limit.js'
 import { routes } from './protocol.js'
 import { createLog, type Log } from './telemetry/log.js'
 
@@ -93,6 +93,8 @@ async function serve(config: Config): Promise<undefined> {
     config.production || config.jwksUrl !== undefined ? undefined : await createDemoUser(config.usersFile)
   const log = createLog(config.logLevel)
   await warnOfReadOnlyState(config.stateDir, log)
+  admitTokensInHeaders(config.maxTokenBytes)
+  const { buildGate } = await import('./gate/build.js')
   const gate = await buildGate(config, log)
   const { url, adminUrl } = await gate.listen()
   stopOnSignal(gate, log)

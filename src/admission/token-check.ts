@@ -3,13 +3,13 @@ import type { Log } from '../telemetry/log.js'
 import { type Counters, increment } from '../telemetry/metrics.js'
 import { mayOpen } from '../ticket/rights.js'
 import type { TokenClaims } from '../token/claims.js'
-import { codeOf, type TokenReason } from '../token/refusal.js'
+import { codeOf, type TokenCode, type TokenReason } from '../token/refusal.js'
 import type { Revocations } from '../token/revocation.js'
 import type { TokenVerifier } from '../token/verifier.js'
 
 /** Why a token cannot be traded for a ticket, or opens no socket. */
 export interface TokenDenial {
-  readonly code: ReturnType<typeof codeOf> | 'token_revoked' | 'channel_forbidden' | 'rate_limited'
+  readonly code: TokenCode | 'token_revoked' | 'channel_forbidden' | 'rate_limited'
   /** Why the token itself is refused. */
   readonly reason?: TokenReason
   /** When to try again, in milliseconds from now; 0 when that does not help. */
@@ -29,6 +29,7 @@ export interface TokenCheckParts {
 /** What a token must pass before it opens anything: at `/ws_ticket`, or as the first message on a socket. */
 export class TokenCheck {
   readonly #parts: TokenCheckParts
+  #hasWarned = false
 
   constructor(parts: TokenCheckParts) {
     this.#parts = parts
@@ -49,10 +50,19 @@ export class TokenCheck {
     return waitMs > 0 ? { code: 'rate_limited', waitMs } : undefined
   }
 
+  /** For what locks users out until the operator acts: visible, and no flood. */
+  #warnOnce(): boolean {
+    const isFirst = !this.#hasWarned
+    this.#hasWarned = true
+    return isFirst
+  }
+
   #refused(code: TokenDenial['code'], reason: TokenReason, waitMs: number): TokenDenial {
     const { counters, log, refusalLevel } = this.#parts
     increment(counters.tokensRefused, reason)
-    if (log.isLevelEnabled(refusalLevel)) log[refusalLevel]({ code, reason }, 'token refused')
+    if (reason === 'too_large' && this.#warnOnce())
+      log.warn({ code, reason }, 'a token is larger than TICKETGATE_MAX_TOKEN_BYTES')
+    else if (log.isLevelEnabled(refusalLevel)) log[refusalLevel]({ code, reason }, 'token refused')
     return { code, reason, waitMs }
   }
 }

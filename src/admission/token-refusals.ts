@@ -17,6 +17,7 @@ const signed: Readonly<Record<string, string>> = {
 export function tokenDetail(reason: TokenReason): string {
   if (reason === 'expired') return 'The token has expired. Log in again.'
   if (reason === 'revoked') return 'What this token was given has ended. Log in again.'
+  if (reason === 'too_large') return 'The token is larger than is accepted here (TICKETGATE_MAX_TOKEN_BYTES).'
   if (reason === 'keys_unavailable') return 'The identity provider has not been reached yet; try again.'
   if (reason === 'key_pending') return 'The key of this token is not known yet; try again.'
   const [kind, claim] = reason.split(':')

@@ -13,6 +13,10 @@ export interface TicketApiOptions {
   readonly timeoutMs: number
 }
 
+// Servers and proxies refuse headers beyond some kilobytes, in ways that a page cannot read.
+const maxTokenInHeader = 3000
+const json = { 'content-type': 'application/json' }
+
 interface Reply {
   readonly reply: FetchReply
   readonly body: Fields
@@ -29,8 +33,11 @@ export class TicketApi {
   /** Trades a token for a ticket. @throws GateError */
   async issue(token: string): Promise<string> {
     const { channel } = this.#options
-    const query = channel === undefined ? '' : `?channel=${channel}`
-    const { reply, body } = await this.#post(routes.ticket + query, { authorization: `Bearer ${token}` })
+    const path = routes.ticket + (channel === undefined ? '' : `?channel=${channel}`)
+    const { reply, body } =
+      token.length > maxTokenInHeader
+        ? await this.#post(path, json, JSON.stringify({ token }))
+        : await this.#post(path, { authorization: `Bearer ${token}` })
     if (!reply.ok) throw refusalOf(reply, body)
     const { ticket } = body as Partial<TicketReply>
     if (isTicket(ticket)) return ticket
@@ -42,7 +49,6 @@ export class TicketApi {
    * cannot be told.
    */
   async refusalOf(ticket: string): Promise<string | undefined> {
-    const json = { 'content-type': 'application/json' }
     try {
       const { reply, body } = await this.#post(routes.ticketStatus, json, JSON.stringify({ ticket }))
       const { state, refused } = body as { readonly state?: TicketState; readonly refused?: unknown }

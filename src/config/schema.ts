@@ -125,6 +125,11 @@ export const schema = {
     default: '86400',
     meaning: 'Longest lifetime that a token may have, whoever issued it',
   },
+  maxTokenBytes: {
+    kind: integer(1024, 65_536, 'bytes'),
+    default: '16384',
+    meaning: 'Largest token, in Authorization or in the body of a request for a ticket',
+  },
   ticketKeys: {
     kind: ticketKeysText,
     secret: true,

@@ -32,6 +32,8 @@ export interface Route<Context> {
   readonly isHot?: true
   /** What the handler needs of the connection, read while the request is alive. */
   readonly context: (res: HttpResponse, req: HttpRequest) => Context
+  /** The limit of all routes where it is left out. */
+  readonly maxBodyBytes?: number
   readonly handler: Handler<Context>
 }
 
@@ -204,7 +206,7 @@ export function createServer(app: TemplatedApp, parts: ServerParts): Server {
     origin: string,
     headOnly: boolean,
   ): void {
-    readBody(res, maxBodyBytes, body =>
+    readBody(res, route.maxBodyBytes ?? maxBodyBytes, body =>
       settle(
         res,
         (async () => {

@@ -37,7 +37,7 @@ export async function openIssuers(
       policy,
       nodesAheadSeconds: nodesAheadSeconds(config),
     })
-    return { tokens: new TokenVerifier(issuerOf), hasKeys: () => true, close() {} }
+    return { tokens: new TokenVerifier(issuerOf, config.maxTokenBytes), hasKeys: () => true, close() {} }
   }
   const keys = await ProviderKeys.open(config.jwksUrl, parts)
   const issuer = {
@@ -51,7 +51,7 @@ export async function openIssuers(
     clock: IssuerClock.skewed(skewSeconds),
   }
   return {
-    tokens: new TokenVerifier(() => issuer),
+    tokens: new TokenVerifier(() => issuer, config.maxTokenBytes),
     hasKeys: () => keys.current() !== undefined,
     close: () => keys.close(),
   }

@@ -4,7 +4,7 @@ import { tokenDetail } from '../admission/token-refusals.js'
 import type { Clock } from '../clock.js'
 import type { Config } from '../config/schema.js'
 import { Refusal, retryAfterSeconds } from '../errors.js'
-import { parseJsonObject } from '../http/body.js'
+import { maxBodyBytes, parseJsonObject } from '../http/body.js'
 import type { ClientView } from '../http/client-view.js'
 import { channelDetail } from '../http/problem.js'
 import { queryValues, type RequestHead } from '../http/request.js'
@@ -22,7 +22,7 @@ export interface TicketContext {
 }
 
 export interface TicketRouteParts {
-  readonly config: Pick<Config, 'bind' | 'bindAddressBits' | 'publicUrl' | 'production'>
+  readonly config: Pick<Config, 'bind' | 'bindAddressBits' | 'maxTokenBytes' | 'publicUrl' | 'production'>
   readonly check: TokenCheck
   readonly issuer: TicketIssuer
   readonly clients: ClientView
@@ -40,6 +40,8 @@ export function ticketRoute(parts: TicketRouteParts): Route<TicketContext> {
     methods: ['GET', 'POST'],
     isHot: true,
     context: contextReader(parts),
+    // A token that is too large for us is told apart from a body that is.
+    maxBodyBytes: parts.config.maxTokenBytes + maxBodyBytes,
     handler(head, { address, baseUrl }, body) {
       if (parts.isDraining())
         throw new Refusal('draining', {
@@ -47,9 +49,10 @@ export function ticketRoute(parts: TicketRouteParts): Route<TicketContext> {
           detail: 'This server is shutting down; try again.',
         })
       const nowMs = clock()
-      const token = check.identify(readBearer(head.authorization), nowMs)
+      const asked = body.length > 0 ? parseJsonObject(body, head.contentType) : {}
+      const token = check.identify(readToken(head.authorization, asked.token), nowMs)
       if ('code' in token) throw denied(token)
-      const channel = readChannel(head, body)
+      const channel = readChannel(head, asked.channel)
       const denial = check.permit(token, channel, nowMs)
       if (denial !== undefined) throw denied(denial)
       const origin = bindsOrigin && head.origin !== '' ? head.origin : undefined
@@ -86,10 +89,23 @@ const notIssued = (reason: IssueRefusal): Refusal =>
         retryAfterSeconds: 1,
       })
 
-/** The token of `Authorization: Bearer` (RFC 6750 section 2.1), in any form: whoever verifies it refuses what is none. */
-function readBearer(authorization: string): string {
-  if (/^bearer\b/i.test(authorization)) return authorization.slice('bearer'.length).trim()
-  throw unauthorized('token_missing', 'Send Authorization: Bearer with a token.')
+/**
+ * The token of `Authorization: Bearer` (RFC 6750 section 2.1) or of the body, in any form: whoever
+ * verifies it refuses what is not a token. In the body there is room for what a proxy would refuse in a
+ * header.
+ */
+function readToken(authorization: string, inBody: unknown): string {
+  const isBearer = /^bearer\b/i.test(authorization)
+  if (inBody === undefined) {
+    if (isBearer) return authorization.slice('bearer'.length).trim()
+    throw unauthorized('token_missing', 'Send a token as Authorization: Bearer, or as token in the body.')
+  }
+  if (isBearer)
+    throw new Refusal('bad_request', {
+      detail: 'Send the token in Authorization or in the body, not in both.',
+    })
+  if (typeof inBody !== 'string') throw new Refusal('bad_request', { detail: 'A token is a string.' })
+  return inBody
 }
 
 const challenge = 'Bearer realm="ticketgate"'
@@ -103,9 +119,9 @@ function denied({ code, reason, waitMs }: TokenDenial): Refusal {
       retryAfterSeconds: retryAfterSeconds(waitMs),
     })
   const detail = tokenDetail(reason ?? 'malformed')
-  return code === 'keys_unavailable'
-    ? new Refusal(code, { detail, retryAfterSeconds: retryAfterSeconds(waitMs) })
-    : unauthorized(code, detail)
+  if (code === 'keys_unavailable')
+    return new Refusal(code, { detail, retryAfterSeconds: retryAfterSeconds(waitMs) })
+  return code === 'token_too_large' ? new Refusal(code, { detail }) : unauthorized(code, detail)
 }
 
 /** A 401 with the challenge of RFC 6750 section 3. */
@@ -123,12 +139,9 @@ function unauthorized(
 }
 
 /** The channel asked for, in the query or the body; undefined = none in particular. */
-function readChannel(head: RequestHead, body: Buffer): string | undefined {
+function readChannel(head: RequestHead, inBody: unknown): string | undefined {
   const values: unknown[] = queryValues(head.query, 'channel')
-  if (body.length > 0) {
-    const { channel } = parseJsonObject(body, head.contentType)
-    if (channel !== undefined) values.push(channel)
-  }
+  if (inBody !== undefined) values.push(inBody)
   if (values.length > 1) throw new Refusal('bad_request', { detail: 'Ask for one channel.' })
   const [channel] = values
   if (channel === undefined) return undefined

@@ -5,6 +5,7 @@
 export type TokenReason =
   /** Not three base64url parts, or not JSON objects in valid UTF-8 with distinct members. */
   | 'malformed'
+  | 'too_large'
   /** The algorithm is unknown or not allowed. */
   | 'algorithm'
   /** `crit` names extensions, and none is understood here (RFC 7515 section 4.1.11). */
@@ -41,8 +42,11 @@ export interface TokenRefusal {
 
 export const refuse = (reason: TokenReason, waitMs = 0): TokenRefusal => ({ reason, waitMs })
 
+export type TokenCode = 'token_invalid' | 'token_expired' | 'token_too_large' | 'keys_unavailable'
+
 /** The error code of a reason. */
-export function codeOf(reason: TokenReason): 'token_invalid' | 'token_expired' | 'keys_unavailable' {
+export function codeOf(reason: TokenReason): TokenCode {
   if (reason === 'expired') return 'token_expired'
+  if (reason === 'too_large') return 'token_too_large'
   return reason === 'key_pending' || reason === 'keys_unavailable' ? 'keys_unavailable' : 'token_invalid'
 }

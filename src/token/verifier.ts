@@ -7,7 +7,6 @@ import type { KeySet } from './key-set.js'
 import { refuse, type TokenRefusal } from './refusal.js'
 import { SeenTokens } from './token-cache.js'
 
-const maxTokenLength = 4096
 const maxVerifiedTokens = 10_000
 
 /** A token whose signature held, and the keys that it was verified with. */
@@ -24,18 +23,23 @@ interface VerifiedToken {
  * that has been replaced are verified again.
  */
 export class TokenVerifier {
+  readonly #maxTokenBytes: number
   readonly #issuerOf: (header: JwsHeader) => TrustedIssuer
   readonly #verified = new LRUCache<string, VerifiedToken>({ max: maxVerifiedTokens })
   readonly #seen = new SeenTokens()
 
-  /** @param issuerOf whose token it is, by its header */
-  constructor(issuerOf: (header: JwsHeader) => TrustedIssuer) {
+  /**
+   * @param issuerOf whose token it is, by its header
+   * @param maxTokenBytes the largest token that is looked at
+   */
+  constructor(issuerOf: (header: JwsHeader) => TrustedIssuer, maxTokenBytes: number) {
     this.#issuerOf = issuerOf
+    this.#maxTokenBytes = maxTokenBytes
   }
 
   /** The claims of a token that is good at `nowMs`, or why it is refused. */
   verify(token: string, nowMs: number): TokenClaims | TokenRefusal {
-    if (token.length > maxTokenLength) return refuse('malformed')
+    if (token.length > this.#maxTokenBytes) return refuse('too_large')
     const known = this.#verified.get(token)
     if (known !== undefined && known.set === known.issuer.keys.current())
       return asOf(known.claims, known.issuer, nowMs)

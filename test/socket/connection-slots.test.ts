@@ -63,6 +63,7 @@ const start = async (t: Test) => {
     tokens: new TokenCheck({
       tokens: new TokenVerifier(
         secretIssuers({ secrets: [jwtSecret], policy: { maxTtlSeconds: 3600 }, nodesAheadSeconds: 0 }),
+        16_384,
       ),
       revocations,
       limiter: () => 0,

@@ -21,7 +21,10 @@ const policy = { maxTtlSeconds: 86_400 }
 
 const verifierOf = (keys: KeySource, extra: Partial<TokenPolicy> = {}, clock = IssuerClock.exact()) => {
   const allowed = algorithmNames.filter(name => !name.startsWith('HS'))
-  return new TokenVerifier(() => ({ keys, algorithms: allowed, policy: { ...policy, ...extra }, clock }))
+  return new TokenVerifier(
+    () => ({ keys, algorithms: allowed, policy: { ...policy, ...extra }, clock }),
+    16_384,
+  )
 }
 
 const setOf = (text: string): KeySet => readKeySet(text).set
