@@ -2,12 +2,12 @@ import { uptime } from 'node:os'
 import { getEnvironmentData, setEnvironmentData } from 'node:worker_threads'
 
 /**
- * The one clock. Unix time in milliseconds (with fractions), anchored once on the monotonic clock, so that it
+ * The one clock. Unix time in milliseconds (with fractions), anchored once on the monotonic clock, so it
  * never goes backwards within a process: stepping the system clock revives no ticket.
  */
 export type Clock = () => number
 
-/** What the clock goes by, in milliseconds each. */
+/** What the clock is computed from, each in milliseconds. */
 export interface TimeSources {
   /** The Unix time at which the process started, by the system clock then. */
   readonly startedAtMs: number
@@ -15,21 +15,21 @@ export interface TimeSources {
   monotonicMs(): number
   /** Since the machine started, its sleep included. NaN where the system does not say. */
   uptimeMs(): number
-  /** Unix time, as somebody has set it. */
+  /** Unix time, as the system clock is set. */
   systemMs(): number
 }
 
-/** What the threads of a process have in common, so that they have one clock, whenever they were started. */
+/** What the threads of a process share, so that they have one clock, whenever they were started. */
 interface ClockState {
-  /** How long the machine had been up then, its sleep since not counted. */
+  /** How long the machine had been up when the process started. */
   readonly bootedMs: number
-  /** How many seconds it has slept since. */
+  /** How many seconds the machine has slept since. */
   readonly sleptSeconds: Int32Array
 }
 
 const checkEveryMs = 1000
 
-// Some systems tell their uptime in whole seconds.
+// Some systems report their uptime in whole seconds.
 const leastSleepSeconds = 2
 
 export const startClock = ({ monotonicMs, uptimeMs }: TimeSources): ClockState => ({
@@ -38,9 +38,9 @@ export const startClock = ({ monotonicMs, uptimeMs }: TimeSources): ClockState =
 })
 
 /**
- * Reads the clock. A machine that has slept is noticed by its uptime, within a second of its waking, and the time is made
- * up for: a session shall not outlive its token by a night. No more is, though, than the system clock has gone on by, so
- * neither a step of that nor an odd uptime moves this clock by itself.
+ * Returns the clock. If the machine has slept, its uptime shows it within a second of waking, and the
+ * clock catches up: a session must not outlive its token by a night. It never catches up by more than
+ * the system clock has advanced, so neither a step of that clock nor an odd uptime moves this one alone.
  */
 export function createClock(
   { startedAtMs, monotonicMs, uptimeMs, systemMs }: TimeSources,
@@ -65,8 +65,8 @@ export function createClock(
 }
 
 const machine: TimeSources = {
-  // Not Date.now() less the monotonic clock: that is rounded down, and tokens signed elsewhere at this instant would be
-  // ahead of us.
+  // Not Date.now() minus the monotonic clock: Date.now() is rounded down, so tokens signed elsewhere at
+  // this instant would be dated ahead of us.
   startedAtMs: performance.timeOrigin,
   monotonicMs: () => performance.now(),
   uptimeMs() {
@@ -81,7 +81,7 @@ const machine: TimeSources = {
 
 const stateName = 'ticketgate.clock'
 
-/** The state of this process: the first thread begins it, and those that it starts find it. */
+/** The state of this process: the first thread creates it, and the threads it starts find it. */
 function ofProcess(): ClockState {
   const known = getEnvironmentData(stateName) as ClockState | undefined
   if (known !== undefined) return known
@@ -92,5 +92,5 @@ function ofProcess(): ClockState {
 
 export const clock: Clock = createClock(machine, ofProcess())
 
-/** Unix seconds, rounded down, as clients and JWTs have them. */
+/** Converts Unix milliseconds to Unix seconds, rounded down, as clients and JWTs use them. */
 export const toSeconds = (unixMs: number): number => Math.floor(unixMs / 1000)

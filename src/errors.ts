@@ -1,8 +1,8 @@
 import { problemType } from './protocol.js'
 
 /**
- * Every refusal ticketgate can give, once. A code is a promise to clients: it is never renamed, and the
- * README lists them all (a test compares the two).
+ * Every refusal, once: its code, status and title. Clients rely on codes, so a code is never renamed, and
+ * the README lists them all (a test compares the two).
  */
 const refusals = {
   bad_request: [400, 'The request is malformed'],
@@ -42,7 +42,7 @@ const refusals = {
   draining: [503, 'The server is shutting down'],
 } as const satisfies Record<string, readonly [status: number, title: string]>
 
-/** A stable name for one reason to say no. */
+/** The stable name of one reason for a refusal. */
 export type RefusalCode = keyof typeof refusals
 
 /** All codes, for tables (README, metrics). */
@@ -52,7 +52,7 @@ export const statusOf = (code: RefusalCode): number => refusals[code][0]
 export const titleOf = (code: RefusalCode): string => refusals[code][1]
 
 export interface RefusalOptions {
-  /** What the client can do about it. Never holds a secret, nor anything the client sent. */
+  /** What the client can do about it. Never contains a secret, nor anything that the client sent. */
   readonly detail?: string
   /** Sent as `Retry-After`, whole seconds. */
   readonly retryAfterSeconds?: number
@@ -60,7 +60,7 @@ export interface RefusalOptions {
   readonly headers?: Readonly<Record<string, string>>
 }
 
-/** A request that is refused: an expected answer, not a fault. Reaches HTTP clients as RFC 9457 problem+json. */
+/** A refused request: an expected outcome, not a fault. HTTP clients get it as problem+json (RFC 9457). */
 export class Refusal extends Error {
   override readonly name = 'Refusal'
   readonly code: RefusalCode
@@ -91,7 +91,7 @@ export const problemOf = (code: RefusalCode, detail: string = titleOf(code)) => 
 /** For `Retry-After`: whole seconds, at least one. */
 export const retryAfterSeconds = (waitMs: number): number => Math.max(1, Math.ceil(waitMs / 1000))
 
-/** The operator's mistake: a bad option, a broken file, a port in use. The message says how to mend it. */
+/** A mistake of the operator: a bad option, a broken file, a port in use. The message says how to fix it. */
 export class StartupError extends Error {
   override readonly name = 'StartupError'
   readonly code: string

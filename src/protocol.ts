@@ -1,4 +1,4 @@
-/** Wire words, once: routes, parameters, subprotocols, close codes. No imports: server and client share it. */
+/** The words of the wire: routes, parameters, subprotocols, close codes. Server and client share them: no imports. */
 
 export const routes = {
   auth: '/auth',
@@ -14,7 +14,7 @@ export const routes = {
   disconnect: '/disconnect',
 } as const
 
-/** What `/verify` says of the holder of a ticket. */
+/** What `/verify` tells the proxy about the holder of a ticket. */
 export const ticketHeader = {
   subject: 'x-ticket-subject',
   channel: 'x-ticket-channel',
@@ -26,7 +26,7 @@ export const problemType = (code: string): string => `urn:ticketgate:problem:${c
 
 export const ticketParameter = 'ticket'
 
-/** How messages are encoded on a socket: by the subprotocol that it asked for. */
+/** The encoding of messages on a socket; its subprotocol decides. */
 export type EncodingName = 'json' | 'msgpack'
 
 export const subprotocol = {
@@ -110,7 +110,7 @@ export function retryAfterIn(reason: string): number | undefined {
   return digits === undefined ? undefined : Number(digits)
 }
 
-/** What the reason of a close may have at most (RFC 6455 section 5.5), in bytes of UTF-8. */
+/** The most bytes of UTF-8 in the reason of a close frame (RFC 6455 section 5.5). */
 export const maxCloseReasonBytes = 123
 
 /** Codes of the in-band `error` message. */
@@ -127,16 +127,16 @@ const plainNames = /^[ -~]{1,256}$/
 const channelNames = /^[A-Za-z0-9._~:@-]{0,128}$/
 const channelPatterns = /^[A-Za-z0-9._~:@-]{0,128}\*?$/
 
-/** What a channel name may be, for people. */
+/** The form of a channel name, for people. */
 export const channelNameForm = '0 to 128 of A-Z a-z 0-9 . _ ~ : @ -'
 
 /** A channel name: 0 to 128 of `A-Z a-z 0-9 . _ ~ : @ -`. The empty name is a channel like any other. */
 export const isChannelName = (name: string): boolean => channelNames.test(name)
 
-/** A channel name, or the beginning of some followed by `*`. */
+/** A channel name, or the start of one followed by `*`. */
 export const isChannelPattern = (pattern: string): boolean => channelPatterns.test(pattern)
 
-// Neither the DOM's types nor Node's are here, so no TextEncoder.
+// Neither the types of the DOM nor those of Node are available here, so no TextEncoder.
 const utf8Length = (text: string): number => encodeURIComponent(text).replace(/%../g, '.').length
 
 /** A user name, the `sub` of tokens: 1 to 256 bytes of UTF-8 without control characters. */

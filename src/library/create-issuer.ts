@@ -3,7 +3,7 @@ import { maxClaimsBytes } from '../ticket/claims.js'
 import { isNodeName, maxTtlSeconds, minTtlSeconds } from '../ticket/codec.js'
 import { issueTicket } from '../ticket/issuer.js'
 import { claimsOf, type NewTicket } from './holder.js'
-import { demand, demandMembers } from './misuse.js'
+import { requireMembers, requireThat } from './misuse.js'
 import { BootKey, readSigningKey, type SigningKey } from './signing-keys.js'
 
 /** Options of {@link createIssuer}. */
@@ -11,12 +11,12 @@ export interface IssuerOptions {
   /** Signs the tickets: {@link createBootKey} where the same process verifies them, else a configured key. */
   readonly key: SigningKey
   /**
-   * The verifier the tickets are for: 1 to 32 of `a-z 0-9 -`. Demanded with a configured key, since what was spent is
-   * remembered by one verifier.
+   * The verifier that the tickets are for: 1 to 32 of `a-z 0-9 -`. Required with a configured key, since
+   * spent tickets are remembered by one verifier.
    */
   readonly node?: string | undefined
   /**
-   * Lifetime of a ticket: 1 to 3600. It has to last from the answer of one request to the start of the next.
+   * Lifetime of a ticket: 1 to 3600. It must last from the reply to one request to the start of the next.
    * @default 10
    */
   readonly ttlSeconds?: number | undefined
@@ -30,16 +30,16 @@ export interface IssuerOptions {
 export interface IssuedTicket {
   /** Goes into a URL, `?ticket=…`, as it is. It is a secret until it is used. */
   readonly ticket: string
-  /** From when on it is refused, Unix seconds. */
+  /** When it expires, Unix seconds. */
   readonly expires: number
 }
 
 export interface Issuer {
   /**
-   * A fresh ticket. Whether its holder may have it has been decided before: nothing is checked here but the form.
-   * @param options.ttlSeconds in place of the issuer's
-   * @throws TypeError that names the claim or option which is missing, unknown or wrong, or says that the claims are
-   * too large for a ticket (512 bytes packed): name fewer channels then
+   * Returns a fresh ticket. Decide first whether its holder may have it: only the form is checked here.
+   * @param options.ttlSeconds overrides that of the issuer
+   * @throws TypeError that names the claim or option that is missing, unknown or wrong, or says that the
+   *   claims are too large for a ticket (512 bytes packed): then name fewer channels
    */
   issue(claims: NewTicket, options?: { readonly ttlSeconds?: number | undefined }): IssuedTicket
 }
@@ -59,34 +59,34 @@ const ttlExpectation = `${minTtlSeconds} to ${maxTtlSeconds}, whole`
  * const { ticket, expires } = issuer.issue({ user: 'maggie', expires: sessionEnd, channel: 'lobby' })
  * ```
  *
- * @example A backend issues for a gate that runs elsewhere
+ * @example A back end issues for a gate elsewhere
  * ```js
  * const issuer = createIssuer({ key: process.env.TICKET_KEY, node: 'gate-1' })
  * ```
- * @throws TypeError that names the option which is missing, unknown or wrong
+ * @throws TypeError that names the option that is missing, unknown or wrong
  */
 export function createIssuer(options: IssuerOptions): Issuer {
-  demandMembers(options, 'options', ['key', 'node', 'ttlSeconds', 'clock'])
+  requireMembers(options, 'options', ['key', 'node', 'ttlSeconds', 'clock'])
   const { node = '', ttlSeconds: usualTtlSeconds = 10 } = options
-  demand(node === '' || isNodeName(node), 'node', '1 to 32 of a-z 0-9 -')
-  demand(isTtl(usualTtlSeconds), 'ttlSeconds', ttlExpectation)
+  requireThat(node === '' || isNodeName(node), 'node', '1 to 32 of a-z 0-9 -')
+  requireThat(isTtl(usualTtlSeconds), 'ttlSeconds', ttlExpectation)
   const [key] = readSigningKey(options.key, node, 'key')
-  demand(key !== undefined, 'key', 'a boot key or a configured key')
+  requireThat(key !== undefined, 'key', 'a boot key or a configured key')
   const isOutside = !(options.key instanceof BootKey)
-  demand(!isOutside || node !== '', 'node', 'the name of the verifier when the key is a configured one')
-  // To verifiers elsewhere this is a minter whose clock shall be right, even after a pause of the whole machine.
+  requireThat(!isOutside || node !== '', 'node', 'the name of the verifier when the key is a configured one')
+  // For verifiers elsewhere the clock must be right, even after the whole machine was paused.
   const clock = options.clock ?? (isOutside ? Date.now : processClock)
-  demand(typeof clock === 'function', 'clock', 'a function')
+  requireThat(typeof clock === 'function', 'clock', 'a function')
 
   return {
     issue(claims, issueOptions = {}) {
-      demandMembers(issueOptions, 'options', ['ttlSeconds'])
+      requireMembers(issueOptions, 'options', ['ttlSeconds'])
       const { ttlSeconds = usualTtlSeconds } = issueOptions
-      demand(isTtl(ttlSeconds), 'ttlSeconds', ttlExpectation)
+      requireThat(isTtl(ttlSeconds), 'ttlSeconds', ttlExpectation)
       const nowMs = clock()
-      demand(nowMs >= 0 && nowMs < 2 ** 48, 'clock', 'a function that gives Unix milliseconds')
+      requireThat(nowMs >= 0 && nowMs < 2 ** 48, 'clock', 'a function that returns Unix milliseconds')
       const ticket = issueTicket(claimsOf(claims), { key, node, nowMs, ttlSeconds })
-      demand(ticket !== undefined, 'claims', `at most ${maxClaimsBytes} bytes when packed`)
+      requireThat(ticket !== undefined, 'claims', `at most ${maxClaimsBytes} bytes when packed`)
       return { ticket, expires: Math.min(toSeconds(nowMs) + ttlSeconds, claims.expires) }
     },
   }

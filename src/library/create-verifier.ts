@@ -9,20 +9,21 @@ import type { KeyRing } from '../ticket/key-ring.js'
 import type { AddressLike } from '../ticket/network.js'
 import { type TicketPolicy, verifyTicket } from '../ticket/verifier.js'
 import { holderOf, type TicketHolder } from './holder.js'
-import { demand, demandMembers } from './misuse.js'
+import { requireMembers, requireThat } from './misuse.js'
 import { BootKey, readSigningKey, type SigningKey } from './signing-keys.js'
 import { TicketError, type TicketErrorCode } from './ticket-error.js'
 
 /** Options of {@link createVerifier}. */
 export interface VerifierOptions {
-  /** Whose tickets are good: a boot key, configured keys, or both. No two configured ones of one id. */
+  /** The keys of accepted tickets: a boot key, configured keys, or both. Ids must differ. */
   readonly keys: readonly SigningKey[]
   /**
-   * The name of this verifier, which tickets for it carry: 1 to 32 of `a-z 0-9 -`. Demanded with configured keys.
-   * No two processes or threads may have one name at a time, for each would accept a ticket once. Within a thread that
-   * is looked after: of two verifiers with one name the elder refuses tickets under configured keys
-   * (`replay_cache_unavailable`), unless both have one {@link VerifierOptions.replay}. That is for good: a `replay` that
-   * has lost the name to another can not take it back, for it does not know what the other has spent.
+   * The name of this verifier, which its tickets carry: 1 to 32 of `a-z 0-9 -`. Required with configured
+   * keys. No two processes or threads may use one name at a time, since each would accept a ticket once.
+   * Within a thread this is enforced: of two verifiers with one name the older one refuses tickets under
+   * configured keys (`replay_cache_unavailable`), unless both share one {@link VerifierOptions.replay}. That
+   * is final: a `replay` that has lost the name cannot take it back, since it does not know what the other
+   * one has spent.
    */
   readonly node?: string | undefined
   /**
@@ -31,66 +32,69 @@ export interface VerifierOptions {
    */
   readonly clockSkewSeconds?: number | undefined
   /**
-   * Since when it is certain that no spent ticket was forgotten, Unix milliseconds. A ticket under a configured key is
-   * refused (`ticket_predates_gate`) unless it was issued at that time, plus the clock skew, or later. It does not
-   * touch tickets under a boot key.
+   * Since when no spent ticket can have been forgotten, Unix milliseconds. A ticket under a configured key
+   * is refused (`ticket_predates_gate`) unless it was issued at that time plus the clock skew, or later.
+   * Tickets under a boot key are not affected.
    *
-   * The default is right as long as nobody sets the system clock back between the start of one process and the start
-   * of the next, further than the time between the end of the one and the start of the other: tickets that the first
-   * one spent would be young again. `ticketgate serve` keeps a mark of its clock on disk against that. To do the same,
-   * write down a time, accept only until then, and give here the later of the clock and the time found.
+   * The default is right unless the system clock is set back, between the start of one process and the
+   * start of the next, by more than the time between the end of the first and the start of the second:
+   * tickets that the first one spent would be young again. `ticketgate serve` keeps a clock mark on disk
+   * against that. To do the same, write a time to disk, accept tickets only until then, and pass the later
+   * of the clock and the time found on disk.
    * @default when the verifier is created
    */
   readonly notBeforeMs?: number | undefined
   /**
-   * How many spent tickets are remembered at once, at least tickets a second × their lifetime in seconds. What does
-   * not fit is refused (`replay_cache_full`): no ticket is forgotten before it has expired. About 110 bytes each.
+   * How many spent tickets are remembered at once: at least tickets per second × their lifetime in seconds.
+   * Tickets that do not fit are refused (`replay_cache_full`): none is forgotten before it has expired.
+   * About 110 bytes each.
    * @default 100000
    */
   readonly capacity?: number | undefined
   /**
-   * The memory of what was spent, in place of one of that capacity: for verifiers that share one, as when keys change,
-   * or to see how full it is. Those with configured keys must allow one clock skew. One after whose use for a
-   * {@link VerifierOptions.node} another was used for it is refused there.
+   * The memory of spent tickets, instead of one with that capacity: for verifiers that share one, as when
+   * keys change, or to see how full it is. Verifiers with configured keys that share one must have the same
+   * clock skew. A replay cache is refused for a {@link VerifierOptions.node} for which another one has been
+   * used since.
    */
   readonly replay?: ReplayCache | undefined
   /**
    * The time in Unix milliseconds. It must not go backwards.
-   * @default the clock of the process, which can not
+   * @default the clock of the process, which does not
    */
   readonly clock?: Clock | undefined
 }
 
-/** How a ticket is presented. What a ticket is bound to must be given, or it is refused. */
+/** How a ticket is presented. A ticket is refused if what it is bound to is left out. */
 export interface Presentation {
-  /** The channel that is to be opened. */
+  /** The channel to open. */
   readonly channel?: string | undefined
-  /** The header `Origin`. */
+  /** The `Origin` header. */
   readonly origin?: string | undefined
-  /** The address of the client: `socket.remoteAddress`, or what a proxy you trust says of it. */
+  /** The address of the client: `socket.remoteAddress`, or the one that a proxy you trust reports. */
   readonly address?: AddressLike | undefined
 }
 
 export interface Verifier {
   /**
-   * Checks a ticket and spends it. Of all calls with one ticket one returns; it takes no time to speak of and waits
-   * for nothing. Spending comes last, so that a refused ticket is not spent; do what else could fail before the call.
-   * @returns who presents it
+   * Checks a ticket and spends it. Of all calls with one ticket, one returns. It waits for nothing.
+   * Spending comes last, so a refused ticket is not spent: do everything else that could fail before the call.
+   * @returns its holder
    * @throws TicketError with the reason as its `code`
    */
   verify(ticket: string, presentation?: Presentation): TicketHolder
 }
 
-/** The memory that has spent tickets of a boot key. */
+/** The memory that spends the tickets of a boot key. */
 const memoryOfKey = new WeakMap<BootKey, ReplayCache>()
 
-/** The memory that spends tickets under configured keys for a node now. */
+/** The memory that currently spends tickets under configured keys for a node. */
 const memoryOfNode = new Map<string, ReplayCache>()
 
-/** The nodes for which a memory has been followed by another, and of whose tickets it does not know all that are spent. */
+/** The nodes that a memory has lost to another, so that it no longer knows all of their spent tickets. */
 const lostNodes = new WeakMap<ReplayCache, Set<string>>()
 
-/** The clock skew that verifiers which share a memory allow: it decides how long a ticket must be remembered. */
+/** The clock skew of the verifiers that share a memory: it decides how long a ticket must be remembered. */
 const skewOfMemory = new WeakMap<ReplayCache, number>()
 
 /**
@@ -107,16 +111,16 @@ const skewOfMemory = new WeakMap<ReplayCache, number>()
  * }
  * ```
  *
- * @example Tickets of a backend elsewhere that has the same key
+ * @example Tickets of a back end elsewhere that has the same key
  * ```js
  * const verifier = createVerifier({ keys: [process.env.TICKET_KEY], node: 'gate-1' })
  * ```
- * @throws TypeError that names the option which is missing, unknown or wrong
+ * @throws TypeError that names the option that is missing, unknown or wrong
  */
 export function createVerifier(options: VerifierOptions): Verifier {
   const { ring, policy, replay, clock } = resolve(options)
 
-  /** How long until a code may have passed by itself. */
+  /** How long a temporary refusal may last. */
   function waitMs(code: TicketErrorCode, nowMs: number): number | undefined {
     if (code === 'replay_cache_full') return replay.roomInMs(nowMs)
     if (code === 'replay_cache_unavailable') return 0
@@ -142,7 +146,7 @@ export function createVerifier(options: VerifierOptions): Verifier {
   return {
     verify(ticket, presentation = {}) {
       const nowMs = clock()
-      demand(Number.isFinite(nowMs), 'clock', 'a function that gives Unix milliseconds')
+      requireThat(Number.isFinite(nowMs), 'clock', 'a function that returns Unix milliseconds')
       const checked = check(ticket, presentation, nowMs)
       if (typeof checked === 'string') throw refusal(checked, nowMs)
       const holder = holderOf(checked.claims)
@@ -174,40 +178,56 @@ const isSkew = (value: unknown): boolean =>
   Number.isFinite(value) && Number(value) >= 0 && Number(value) <= 300
 
 function resolve(options: VerifierOptions): Resolved {
-  demandMembers(options, 'options', optionNames)
+  requireMembers(options, 'options', optionNames)
   const { keys, node = '', clockSkewSeconds = 5, capacity = 100_000, clock = processClock } = options
-  demand(node === '' || isNodeName(node), 'node', '1 to 32 of a-z 0-9 -')
-  demand(isSkew(clockSkewSeconds), 'clockSkewSeconds', '0 to 300')
-  demand(typeof clock === 'function', 'clock', 'a function')
-  // A fraction more: what an earlier verifier accepted in this very millisecond is older than this.
+  requireThat(node === '' || isNodeName(node), 'node', '1 to 32 of a-z 0-9 -')
+  requireThat(isSkew(clockSkewSeconds), 'clockSkewSeconds', '0 to 300')
+  requireThat(typeof clock === 'function', 'clock', 'a function')
+  // A fraction later: a ticket that an earlier verifier accepted in this very millisecond is older.
   const notBeforeMs = options.notBeforeMs ?? Math.floor(clock()) + 1
-  demand(Number.isFinite(notBeforeMs), 'notBeforeMs', 'in Unix milliseconds')
-  demand(Number.isInteger(capacity) && capacity >= 1 && capacity <= 16_000_000, 'capacity', '1 to 16000000')
-  demand(options.replay === undefined || options.capacity === undefined, 'capacity', 'left out beside replay')
-  demand(Array.isArray(keys) && keys.length > 0, 'keys', 'a list of at least one key')
+  requireThat(Number.isFinite(notBeforeMs), 'notBeforeMs', 'in Unix milliseconds')
+  requireThat(
+    Number.isInteger(capacity) && capacity >= 1 && capacity <= 16_000_000,
+    'capacity',
+    '1 to 16000000',
+  )
+  requireThat(
+    options.replay === undefined || options.capacity === undefined,
+    'capacity',
+    'left out when replay is given',
+  )
+  requireThat(Array.isArray(keys) && keys.length > 0, 'keys', 'a list of at least one key')
 
   const all = keys.flatMap((key, index) => readSigningKey(key, node, `keys[${index}]`))
   const ring = new Map(all.map(key => [key.id, key]))
-  demand(ring.size === all.length, 'keys', 'of different ids')
+  requireThat(ring.size === all.length, 'keys', 'keys with different ids')
   const bootKey = keys.find(key => key instanceof BootKey)
   const hasOutsideKeys = keys.some(key => !(key instanceof BootKey))
-  demand(!hasOutsideKeys || node !== '', 'node', 'the name of this verifier when there are configured keys')
+  requireThat(
+    !hasOutsideKeys || node !== '',
+    'node',
+    'the name of this verifier when there are configured keys',
+  )
 
   const replay = options.replay ?? createMemoryReplayCache(capacity)
-  demand(typeof replay.claim === 'function', 'replay', 'a replay cache')
+  requireThat(typeof replay.claim === 'function', 'replay', 'a replay cache')
   if (bootKey !== undefined) {
     const known = memoryOfKey.get(bootKey) ?? replay
-    demand(known === replay, 'replay', 'the one of the first verifier with this boot key: use that verifier')
+    requireThat(
+      known === replay,
+      'replay',
+      'the one of the first verifier with this boot key: use that verifier',
+    )
     memoryOfKey.set(bootKey, replay)
   }
   if (hasOutsideKeys) {
     const known = skewOfMemory.get(replay) ?? clockSkewSeconds
-    demand(
+    requireThat(
       known === clockSkewSeconds,
       'clockSkewSeconds',
       'that of the other verifiers with this replay cache',
     )
-    demand(
+    requireThat(
       lostNodes.get(replay)?.has(node) !== true,
       'replay',
       'the one that is in use for this node, or a new one: since this one, another has spent tickets for it',
@@ -232,7 +252,7 @@ function resolve(options: VerifierOptions): Resolved {
   }
 }
 
-/** From now on this memory alone spends tickets under configured keys for a node. */
+/** From now on, only this memory spends tickets under configured keys for a node. */
 function useForNode(node: string, replay: ReplayCache): void {
   const before = memoryOfNode.get(node)
   if (before !== undefined && before !== replay)

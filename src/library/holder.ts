@@ -3,11 +3,11 @@ import type { TicketClaims } from '../ticket/claims.js'
 import { type AddressLike, packNetwork } from '../ticket/network.js'
 import { serializedOrigin } from '../ticket/origin.js'
 import { isChannelPatterns } from '../ticket/rights.js'
-import { demand, demandMembers } from './misuse.js'
+import { requireMembers, requireThat } from './misuse.js'
 
-/** What a ticket says of its holder. A member left out, or undefined, means: no such restriction. */
+/** What a ticket says about its holder. A member left out, or undefined, means: no such restriction. */
 export interface TicketHolder {
-  /** Who it is: 1 to 256 bytes without control characters. */
+  /** The user: 1 to 256 bytes without control characters. */
   readonly user: string
   /** When the authority behind the ticket ends, Unix seconds: the socket must be closed then. */
   readonly expires: number
@@ -17,19 +17,19 @@ export interface TicketHolder {
   readonly session?: string | undefined
   /** The one channel it opens: 0 to 128 of `A-Z a-z 0-9 . _ ~ : @ -`. */
   readonly channel?: string | undefined
-  /** Channels it may publish to: names, or beginnings of names followed by `*`. None at all when empty. */
+  /** Channels it may publish to: names, or prefixes followed by `*`. An empty list means none. */
   readonly publish?: readonly string[] | undefined
-  /** Channels it may subscribe to, likewise. */
+  /** Channels it may subscribe to, in the same form. */
   readonly subscribe?: readonly string[] | undefined
 }
 
-/** What a ticket is to say, and where it may be presented from. */
+/** What a new ticket says, and where it may be presented from. */
 export interface NewTicket extends TicketHolder {
   /** The one origin it may be presented from, as browsers write it: `https://app.example.com`. */
   readonly origin?: string | undefined
   /**
-   * The network it may be presented from: a CIDR (`203.0.113.0/24`; IPv6 from /33), or an address, of which then IPv4
-   * counts whole and of IPv6 the /64.
+   * The network it may be presented from: a CIDR (`203.0.113.0/24`; IPv6 from /33), or an address. An IPv4
+   * address counts whole, an IPv6 address as its /64.
    */
   readonly address?: AddressLike | undefined
 }
@@ -48,8 +48,8 @@ const rules = {
   issued: [isSeconds, 'in whole Unix seconds'],
   session: [value => isText(value) && isSessionId(value), '1 to 128 visible ASCII characters'],
   channel: [value => isText(value) && isChannelName(value), '0 to 128 of A-Z a-z 0-9 . _ ~ : @ -'],
-  publish: [isChannelPatterns, 'a list of channel names, or beginnings of them and a *'],
-  subscribe: [isChannelPatterns, 'a list of channel names, or beginnings of them and a *'],
+  publish: [isChannelPatterns, 'a list of channel names, or prefixes ending in *'],
+  subscribe: [isChannelPatterns, 'a list of channel names, or prefixes ending in *'],
   origin: [isOrigin, 'an origin as browsers write it, such as https://app.example.com'],
   address: [value => packNetwork(value) !== undefined, 'an address, or a CIDR (IPv6: /33 to /128)'],
 } as const satisfies Record<
@@ -61,14 +61,18 @@ const names = Object.keys(rules)
 
 /**
  * The claims of a ticket.
- * @throws TypeError that names the member which is missing, unknown or wrong
+ * @throws TypeError that names the member that is missing, unknown or wrong
  */
 export function claimsOf(ticket: NewTicket): TicketClaims {
-  demandMembers(ticket, 'claims', names)
+  requireMembers(ticket, 'claims', names)
   for (const name of names as (keyof NewTicket)[]) {
     const [holds, expectation] = rules[name]
-    const isDemanded = name === 'user' || name === 'expires'
-    demand((!isDemanded && ticket[name] === undefined) || holds(ticket[name]), `claims.${name}`, expectation)
+    const isRequired = name === 'user' || name === 'expires'
+    requireThat(
+      (!isRequired && ticket[name] === undefined) || holds(ticket[name]),
+      `claims.${name}`,
+      expectation,
+    )
   }
   const { user, expires, issued, session, channel, publish, subscribe, origin } = ticket
   const address = ticket.address === undefined ? undefined : packNetwork(ticket.address)

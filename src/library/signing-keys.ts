@@ -1,11 +1,11 @@
 import { randomBytes } from 'node:crypto'
 import { bootKeyId, type TicketKey, ticketKey } from '../ticket/key-ring.js'
 import { parseTicketKeys } from '../ticket/key-text.js'
-import { demand } from './misuse.js'
+import { requireThat } from './misuse.js'
 
 /**
- * A key that lives in one process: {@link createBootKey} makes it. It can be neither read, logged, copied to another
- * thread nor stored, so its tickets die with the memory of those that were spent.
+ * A key that lives in one process; {@link createBootKey} makes it. It cannot be read, logged, stored or
+ * copied to another thread, so its tickets die with the memory of those that were spent.
  */
 export class BootKey {
   readonly #secret = randomBytes(32)
@@ -16,7 +16,7 @@ export class BootKey {
   }
 }
 
-/** A key that issuer and verifier share, from the configuration of both. */
+/** A key that an issuer and a verifier share by configuration. */
 export interface ConfiguredKey {
   /** 1 to 255: tells the keys of one verifier apart. */
   readonly id: number
@@ -24,17 +24,17 @@ export interface ConfiguredKey {
   readonly secret: Uint8Array
 }
 
-/** A configured key may also be text, `ID:BASE64URL`, as `ticketgate key new` prints it; several with commas between. */
+/** A configured key may also be text, `ID:BASE64URL`, as `ticketgate key new` prints it; commas separate several. */
 export type SigningKey = BootKey | ConfiguredKey | string
 
 /**
- * A fresh key for one process that issues tickets and verifies them itself. There is nothing to configure and nothing
- * to leak: after a restart no older ticket is good.
+ * Returns a fresh key for a process that issues and verifies tickets itself. There is nothing to configure
+ * and nothing to leak: after a restart no older ticket is valid.
  */
 export const createBootKey = (): BootKey => new BootKey()
 
 /**
- * The key or keys that an option means, ready to sign for `node`.
+ * Returns the key or keys of an option, ready to sign for `node`.
  * @throws TypeError that names the option, never a secret
  */
 export function readSigningKey(key: SigningKey, node: string, option: string): TicketKey[] {
@@ -46,9 +46,9 @@ export function readSigningKey(key: SigningKey, node: string, option: string): T
       throw new TypeError(`${option}: ${error instanceof Error ? error.message : 'unreadable'}`)
     }
   }
-  demand(typeof key === 'object' && key !== null, option, 'a boot key, {id, secret}, or ID:BASE64URL')
+  requireThat(typeof key === 'object' && key !== null, option, 'a boot key, {id, secret}, or ID:BASE64URL')
   const { id, secret } = key
-  demand(Number.isInteger(id) && id >= 1 && id <= 255, `${option}.id`, 'a whole number from 1 to 255')
-  demand(secret instanceof Uint8Array && secret.length >= 32, `${option}.secret`, '32 bytes or more')
+  requireThat(Number.isInteger(id) && id >= 1 && id <= 255, `${option}.id`, 'a whole number from 1 to 255')
+  requireThat(secret instanceof Uint8Array && secret.length >= 32, `${option}.secret`, '32 bytes or more')
   return [ticketKey(id, secret, node)]
 }

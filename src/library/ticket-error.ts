@@ -2,15 +2,16 @@ import { problemOf, type RefusalCode, statusOf, titleOf } from '../errors.js'
 import type { BindingRefusal } from '../ticket/bindings.js'
 import type { TicketRefusal } from '../ticket/verifier.js'
 
-/** Why a verifier refuses a ticket. Stable; README lists what each means. */
+/** Why a verifier refuses a ticket. The codes are stable; the README explains each. */
 export type TicketErrorCode =
   | TicketRefusal
   | BindingRefusal
   | Extract<RefusalCode, 'ticket_used' | 'replay_cache_full'>
 
 /**
- * A ticket that is refused, and with every code but `ticket_used` it is not spent. Nothing in here is secret or came
- * from the client, and it is a whole HTTP answer: `status`, `headers`, and as body its own JSON (RFC 9457).
+ * A refused ticket. With every code but `ticket_used` it is not spent. It contains no secret and nothing
+ * that the client sent, and it is a complete HTTP response: `status`, `headers`, and its own JSON as the
+ * body (RFC 9457).
  *
  * @example
  * ```js
@@ -22,7 +23,7 @@ export class TicketError extends Error {
   readonly code: TicketErrorCode
   /** The HTTP status: 401, 403, 421 or 503. */
   readonly status: number
-  /** When to try again, with another ticket or with this one; only for codes that pass by themselves. */
+  /** When to try again, with this ticket or another; only for refusals that are temporary. */
   readonly retryAfterSeconds: number | undefined
 
   constructor(code: TicketErrorCode, retryAfterSeconds?: number) {
@@ -32,7 +33,7 @@ export class TicketError extends Error {
     this.retryAfterSeconds = retryAfterSeconds
   }
 
-  /** The headers of the answer, in the case that `ws` and others write them in, so that these take the place of theirs. */
+  /** The headers of the response, in the letter case that `ws` and others use, so that they replace theirs. */
   get headers(): Record<string, string> {
     return {
       'Content-Type': 'application/problem+json',
@@ -41,7 +42,7 @@ export class TicketError extends Error {
     }
   }
 
-  /** The body of the answer, as ticketgate's own server gives it. */
+  /** The body of the response, as ticketgate's own server sends it. */
   toJSON() {
     return problemOf(this.code, this.message)
   }

@@ -9,18 +9,19 @@ const isMapped = (bytes: Uint8Array): boolean =>
   bytes[11] === 0xff &&
   bytes.subarray(0, 10).every(byte => byte === 0)
 
-/** IPv4 in IPv6 clothes (RFC 4291 section 2.5.5.2) is IPv4. */
+/** An IPv4-mapped IPv6 address (RFC 4291 section 2.5.5.2) counts as IPv4. */
 export const normalize = (bytes: Uint8Array): Address => (isMapped(bytes) ? bytes.slice(12) : bytes)
 
-/** The address that `text` is, without brackets or port; undefined when it is none. */
+/** Parses an address without brackets or port; undefined if `text` is not one. */
 export function readAddress(text: string): Address | undefined {
   const isAddress = text.includes(':') ? ipaddr.IPv6.isValid(text) : ipaddr.IPv4.isValidFourPartDecimal(text)
   return isAddress ? normalize(Uint8Array.from(ipaddr.parse(text).toByteArray())) : undefined
 }
 
 /**
- * The first `bits` of an address as a ticket has them (FORMAT.md, claim `a`): their number, then as many bytes as they
- * need, the rest of them zero. IPv6 takes more than 32, so that the length tells the family.
+ * The first `bits` of an address in the form of a ticket (FORMAT.md, claim `a`): the number of bits,
+ * then as many bytes as they need, with the spare bits zero. IPv6 prefixes have more than 32 bits, so
+ * the length tells the family.
  */
 export function prefixOf(address: Address, bits: number): Uint8Array {
   const prefix = new Uint8Array(1 + Math.ceil(bits / 8))

@@ -2,19 +2,19 @@ import type { TicketClaims } from './claims.js'
 import { isInNetwork } from './network.js'
 import { mayOpen } from './rights.js'
 
-/** What a ticket is presented for, and from where. Who asks for the address pays for it. */
+/** What a ticket is presented for, and from where. The address is read only when it is needed. */
 export interface Presented {
-  /** Undefined where none is opened: then a ticket for one channel is good for nothing. */
+  /** Undefined if no channel is opened: a ticket bound to a channel is refused then. */
   readonly channel: string | undefined
-  /** The header `Origin`; '' or undefined where there is none. */
+  /** The `Origin` header; '' or undefined if there is none. */
   readonly origin: string | undefined
-  /** An address as text or bytes; what is none lies in no network. */
+  /** An address as text or bytes; anything else is in no network. */
   readonly address: () => unknown
 }
 
 export type BindingRefusal = 'channel_forbidden' | 'origin_forbidden' | 'address_mismatch'
 
-/** Why a ticket is good, but not for this; undefined where it is. */
+/** Returns why a good ticket is not valid here, or undefined if it is. */
 export function bindingRefusal(
   claims: TicketClaims,
   { channel, origin, address }: Presented,

@@ -2,11 +2,11 @@ import { isChannelName, isChannelPattern, isSessionId, isUserName } from '../pro
 import { MessagePackError, MessagePackReader, MessagePackWriter } from './message-pack.js'
 
 /**
- * What a ticket says, under its MAC. A member that is absent or undefined means: no such restriction. The one-letter wire keys are in
- * FORMAT.md.
+ * What a ticket says, under its MAC. An absent or undefined member means: no such restriction.
+ * The one-letter keys on the wire are in FORMAT.md.
  */
 export interface TicketClaims {
-  /** Who the ticket speaks for. */
+  /** The user the ticket was issued to. */
   readonly user: string
   /** When the session this ticket opens ends, Unix seconds: the expiry of the token it was traded for. */
   readonly sessionEndsAtSeconds: number
@@ -24,14 +24,13 @@ export interface TicketClaims {
   readonly origin?: string | undefined
   /** The network it may be presented from: length in bits, then the bytes of the prefix. */
   readonly address?: Uint8Array | undefined
-  /** The life of the shared store in which it is to be spent, 16 bytes. */
+  /** The epoch of the shared store that will spend it, 16 bytes. */
   readonly epoch?: Uint8Array | undefined
 }
 
-/** How long an epoch is, in bytes. */
 const epochBytes = 16
 
-/** What the packed claims of a ticket may weigh at most, in bytes. */
+/** The most bytes that the packed claims of a ticket may take. */
 export const maxClaimsBytes = 512
 
 /** The keys of the map: a letter each, as its code. */
@@ -49,8 +48,8 @@ const key = {
 } as const satisfies Record<keyof TicketClaims, number>
 
 /**
- * Writes claims as one MessagePack map to `target` at `from`. Gives where it ends, or undefined when it would take more
- * than `maxClaimsBytes`.
+ * Writes claims as one MessagePack map to `target` at `from`. Returns where the map ends, or undefined
+ * if it would take more than `maxClaimsBytes`.
  */
 export function packClaims(claims: TicketClaims, target: Buffer, from = 0): number | undefined {
   try {
@@ -62,8 +61,8 @@ export function packClaims(claims: TicketClaims, target: Buffer, from = 0): numb
 }
 
 /**
- * The claims in `bytes` from `from` to `end`, or undefined when they are not exactly of the schema. Call it only after
- * the MAC held.
+ * Reads the claims in `bytes` from `from` to `end`. Returns undefined if they do not match the schema
+ * exactly. Call it only after the MAC has been verified.
  */
 export function unpackClaims(bytes: Buffer, from = 0, end = bytes.length): TicketClaims | undefined {
   if (end - from > maxClaimsBytes) return undefined
@@ -128,7 +127,7 @@ function writeClaims(claims: TicketClaims, writer: MessagePackWriter): number {
   return writer.at
 }
 
-/** Undefined for what is no claim, or no value for it. */
+/** Returns undefined for an unknown key, or a value that its key does not allow. */
 function readClaims(reader: MessagePackReader): TicketClaims | undefined {
   const claims: { -readonly [Name in keyof TicketClaims]: TicketClaims[Name] } = {
     user: '',
@@ -137,7 +136,7 @@ function readClaims(reader: MessagePackReader): TicketClaims | undefined {
   let seen = 0
   for (let left = reader.mapSize(); left > 0; left--) {
     const letter = reader.letter()
-    // Keys from `a` to `x`; any other is refused below. No key comes twice.
+    // Keys are `a` to `x`; any other is refused below. A key may occur once.
     const bit = 1 << (letter & 31)
     if ((seen & bit) !== 0) return undefined
     seen |= bit
@@ -181,17 +180,17 @@ function readClaims(reader: MessagePackReader): TicketClaims | undefined {
         return undefined
     }
   }
-  return (seen & demanded) === demanded ? claims : undefined
+  return (seen & required) === required ? claims : undefined
 }
 
-const demanded = (1 << (key.user & 31)) | (1 << (key.sessionEndsAtSeconds & 31))
+const required = (1 << (key.user & 31)) | (1 << (key.sessionEndsAtSeconds & 31))
 
 /** @throws MessagePackError */
 function readPatterns(reader: MessagePackReader): readonly string[] {
   const patterns: string[] = []
   for (let left = reader.arraySize(); left > 0; left--) {
     const pattern = reader.text()
-    if (!isChannelPattern(pattern)) throw new MessagePackError('no channel')
+    if (!isChannelPattern(pattern)) throw new MessagePackError('not a channel pattern')
     patterns.push(pattern)
   }
   return patterns

@@ -11,7 +11,7 @@ export const headerBytes = 26
 export const minTtlSeconds = 1
 export const maxTtlSeconds = 3600
 
-/** A ticket without its MAC is at most this long. */
+/** The most bytes of a ticket without its MAC. */
 export const maxBodyBytes = headerBytes + maxClaimsBytes
 
 const maxEncodedLength = Math.ceil(((maxBodyBytes + macBytes) * 4) / 3)
@@ -47,13 +47,13 @@ export const readHeader = (body: Buffer): TicketHeader => ({
 /** The nonce as a string of 16 one-byte characters: a compact map key. */
 export const readNonce = (body: Buffer): string => body.toString('latin1', nonceAt, headerBytes)
 
-/** The text of a ticket, the first `length` of `bytes`: the node's name and a dot when there is a node, then base64url. */
+/** The text of the ticket in the first `length` of `bytes`: the node and a dot, if any, then base64url. */
 export const toText = (node: string, bytes: Buffer, length = bytes.length): string => {
   const text = bytes.toString('base64url', 0, length)
   return node === '' ? text : `${node}.${text}`
 }
 
-/** The node a ticket text names, '' for none, '.' for one without letters, which nobody has. */
+/** The node that a ticket text names: '' for none, '.' for an empty name, which no gate has. */
 export const nodeOf = (text: string): string => {
   const dot = text.indexOf('.')
   return dot < 0 ? '' : text.slice(0, dot) || '.'
@@ -63,8 +63,8 @@ export const nodeOf = (text: string): string => {
 const scratch = Buffer.allocUnsafe(maxBodyBytes + macBytes + 3)
 
 /**
- * The bytes of a ticket text, or undefined when they can not be those of a ticket or the text is not the one
- * canonical text of those bytes. The result is overwritten by the next call.
+ * Decodes the text of a ticket. Returns undefined if the length is impossible, or if the text is not the
+ * one canonical text of its bytes. The next call overwrites the result.
  */
 export function fromText(text: string): Buffer | undefined {
   const dot = text.indexOf('.')
@@ -72,7 +72,7 @@ export function fromText(text: string): Buffer | undefined {
   if (encoded.length > maxEncodedLength) return undefined
   const length = scratch.write(encoded, 'base64url')
   if (length < minBytes) return undefined
-  // Node's decoder skips what it does not know and ignores trailing bits: only the way back shows them.
+  // Node's decoder skips unknown characters and ignores trailing bits: only encoding again shows them.
   const bytes = scratch.subarray(0, length)
   return bytes.toString('base64url') === encoded ? bytes : undefined
 }

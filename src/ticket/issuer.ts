@@ -7,7 +7,7 @@ export interface IssueOptions {
   readonly key: TicketKey
   /** The node the key signs for, '' for none. */
   readonly node: string
-  /** Unix milliseconds; fractions are cut off. */
+  /** Unix milliseconds; a fraction is dropped. */
   readonly nowMs: number
   /** 1 to 3600. */
   readonly ttlSeconds: number
@@ -17,7 +17,7 @@ export interface IssueOptions {
 const scratch = Buffer.alloc(maxBodyBytes + macBytes)
 
 /**
- * A fresh ticket, as its text, or undefined when the claims weigh more than a ticket may carry (512 bytes packed).
+ * Issues a fresh ticket and returns its text, or undefined if the claims take more than 512 bytes packed.
  */
 export function issueTicket(claims: TicketClaims, options: IssueOptions): string | undefined {
   const bodyEnd = packClaims(claims, scratch, headerBytes)

@@ -1,7 +1,7 @@
 import { hash, randomBytes, timingSafeEqual } from 'node:crypto'
 import { macBytes, maxBodyBytes } from './codec.js'
 
-/** Under this key a gate signs its own tickets. It lives only in its process, so they die with it. */
+/** The id of the boot key, with which a gate signs its own tickets. It lives only in its process. */
 export const bootKeyId = 0
 
 const minKeyBytes = 32
@@ -46,8 +46,8 @@ export const createBootKey = (node = ''): TicketKey => ticketKey(bootKeyId, rand
 /**
  * Writes HMAC-SHA-256 (RFC 2104) over the key's label and the first `length` of `bytes` to `target` at `offset`.
  *
- * It is node:crypto's SHA-256 twice with the key blocks kept in place, and digests as one-byte strings: less than half
- * the time of `createHmac`, which makes a stream object for every ticket.
+ * It calls SHA-256 of node:crypto twice, with the key blocks kept in place and digests as one-byte
+ * strings. That takes less than half the time of `createHmac`, which makes a stream for every ticket.
  */
 export function writeMac(
   key: TicketKey,
@@ -63,7 +63,7 @@ export function writeMac(
 
 const expected = Buffer.alloc(macBytes)
 
-/** Whether what follows the first `length` of `bytes` is their MAC, in constant time. */
+/** Whether the first `length` of `bytes` are followed by their MAC. Takes constant time. */
 export function macHolds(key: TicketKey, bytes: Buffer, length: number): boolean {
   writeMac(key, bytes, length, expected, 0)
   return timingSafeEqual(expected, bytes.subarray(length))

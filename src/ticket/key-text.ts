@@ -3,10 +3,10 @@ import { type TicketKey, ticketKey } from './key-ring.js'
 const entryPattern = /^([1-9]\d{0,2}):([A-Za-z0-9_-]+)$/
 
 /**
- * Reads configured keys from `id:base64url[,id:base64url…]`; line breaks separate them as well.
- * @param options.node the gate they are for
- * @param options.notSecret the token secret: no ticket key may be the same
- * @throws TypeError that says which entry is wrong, without its secret
+ * Parses configured keys: `id:base64url[,id:base64url…]`, separated by commas or white space.
+ * @param options.node the gate that the keys are for
+ * @param options.notSecret the token secret, which no ticket key may equal
+ * @throws TypeError that names the wrong entry, without its secret
  */
 export function parseTicketKeys(
   text: string,
@@ -16,9 +16,9 @@ export function parseTicketKeys(
     .split(/[,\s]+/)
     .filter(entry => entry !== '')
     .map((entry, index) => parseEntry(entry, index + 1, options))
-  if (keys.length === 0) throw new TypeError('holds no key')
+  if (keys.length === 0) throw new TypeError('contains no key')
   const ids = new Set(keys.map(key => key.id))
-  if (ids.size < keys.length) throw new TypeError('has two keys of one id')
+  if (ids.size < keys.length) throw new TypeError('has two keys with the same id')
   return keys
 }
 
@@ -35,6 +35,6 @@ function parseEntry(
     throw new TypeError(`entry ${position} is not canonical base64url`)
   if (secret.length < 32) throw new TypeError(`the key of entry ${position} is shorter than 32 bytes`)
   if (encoded === notSecret || secret.equals(Buffer.from(notSecret)))
-    throw new TypeError(`the key of entry ${position} is the token secret: make one of its own`)
+    throw new TypeError(`the key of entry ${position} is the token secret: make a separate key`)
   return ticketKey(Number(id), secret, node)
 }

@@ -3,7 +3,7 @@ import { type Address, isInPrefix, normalize, prefixOf, readAddress } from './ad
 /** An address as text, `203.0.113.9` or `2001:db8::1`, or as its 4 or 16 bytes. */
 export type AddressLike = string | Uint8Array
 
-/** How much of an address counts where nothing is said: all of IPv4; of IPv6 the /64 that one subscriber is given. */
+/** How many bits of an address count by default: all of IPv4; of IPv6 the /64 that a subscriber is given. */
 const usualBits = (address: Address): number => (address.length === 4 ? 32 : 64)
 
 function addressOf(value: unknown): Address | undefined {
@@ -14,8 +14,9 @@ function addressOf(value: unknown): Address | undefined {
 }
 
 /**
- * The network that `value` means, as a ticket has it: a CIDR (`203.0.113.0/24`), or an address, of which the usual part
- * counts: /32 or /64. Undefined when it is neither, or an IPv6 network larger than /33, which the format can not hold.
+ * Packs a network in the form of a ticket. `value` is a CIDR (`203.0.113.0/24`), or an address, which
+ * stands for its /32 or /64. Returns undefined for anything else, and for an IPv6 network larger than
+ * /33, which the format cannot express.
  */
 export function packNetwork(value: unknown): Uint8Array | undefined {
   if (typeof value !== 'string' || !value.includes('/')) {
@@ -29,7 +30,7 @@ export function packNetwork(value: unknown): Uint8Array | undefined {
   return address.length === 4 && most === 128 ? undefined : prefixOf(address, Number(bits))
 }
 
-/** Whether `value` is an address in a network as a ticket has it. What is no address lies nowhere. */
+/** Whether `value` is an address in a network of a ticket. False if it is not an address. */
 export function isInNetwork(value: unknown, network: Uint8Array): boolean {
   const address = addressOf(value)
   return address !== undefined && isInPrefix(address, network)

@@ -6,11 +6,11 @@ export type ChannelPatterns = readonly string[] | undefined
 const matches = (pattern: string, channel: string): boolean =>
   pattern.endsWith('*') ? channel.startsWith(pattern.slice(0, -1)) : pattern === channel
 
-/** Whether one of `patterns` covers `channel`. No list covers all, an empty list none. */
+/** Whether one of `patterns` covers `channel`. Undefined covers every channel, an empty list none. */
 export const covers = (patterns: ChannelPatterns, channel: string): boolean =>
   patterns === undefined || patterns.some(pattern => matches(pattern, channel))
 
-/** What a ticket lets its holder do, channel by channel. */
+/** What the holder of a ticket may do on which channels. */
 export interface Rights {
   /** The one channel a bound ticket opens. */
   readonly channel?: string | undefined
@@ -27,7 +27,7 @@ export const mayPublish = (rights: Rights, channel: string): boolean =>
 export const maySubscribe = (rights: Rights, channel: string): boolean =>
   reaches(rights, channel) && covers(rights.subscribe, channel)
 
-/** To open a channel one needs the right to publish or to subscribe on it. */
+/** Opening a channel requires the right to publish or to subscribe on it. */
 export const mayOpen = (rights: Rights, channel: string): boolean =>
   mayPublish(rights, channel) || maySubscribe(rights, channel)
 

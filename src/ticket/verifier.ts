@@ -13,17 +13,17 @@ import {
 } from './codec.js'
 import { bootKeyId, type KeyRing, macHolds } from './key-ring.js'
 
-/** A ticket whose MAC held and whose time has not run out. It is not spent: only the replay cache does that. */
+/** A ticket whose MAC is right and which has not expired. It is not spent yet: the replay cache does that. */
 export interface VerifiedTicket {
-  /** The key it was minted under: 0 = the gate's own. */
+  /** The id of the key that signed it: 0 = the gate's own. */
   readonly keyId: number
   /** 16 one-byte characters. */
   readonly nonce: string
   /** Refused at and after this instant, Unix milliseconds. */
   readonly expiresAtMs: number
   /**
-   * When the authority behind it was given, Unix seconds: that of its token or, where it names none, its own issue by
-   * the latest clock that its minter may have.
+   * When the authority behind it was given, Unix seconds: when its token was issued, or, if it names none,
+   * when the ticket was, allowing for a minter whose clock is ahead.
    */
   readonly authorizedAtSeconds: number
   readonly claims: TicketClaims
@@ -37,23 +37,24 @@ export type TicketRefusal =
   | 'replay_cache_unavailable'
 
 /**
- * What a gate demands of tickets beyond their MAC. The last three are for tickets of outside minters (configured
- * keys), which may be older than the gate's memory of what was spent; the gate's own die with its boot key.
+ * What a gate requires of tickets besides their MAC. The last three members are for tickets of outside
+ * minters (configured keys), which may be older than the gate's memory of spent tickets; its own tickets
+ * die with its boot key.
  */
 export interface TicketPolicy {
-  /** The gate's name, '' for none. A ticket is good for one gate. */
+  /** The gate's name, '' for none. A ticket is valid at one gate. */
   readonly node: string
   /** How far the clock of a minter may be off, either way. */
   readonly skewMs: number
-  /** The least `issuedAt` at which a ticket can not have been spent in a life of the gate before this one. */
+  /** The least `issuedAt` of a ticket that an earlier life of the gate cannot have spent, Unix milliseconds. */
   readonly earliestOutsideMs: number
-  /** Until when the gate may spend outside tickets: it has promised, on disk, not to be born again before that. */
+  /** Until when the gate may spend outside tickets: no later life of it begins before that, Unix milliseconds. */
   readonly outsideUntilMs: number
-  /** Whether what was spent is kept in a store that others share. Then a ticket says in which life of it, else never. */
+  /** Whether spent tickets are kept in a shared store. Then a ticket must carry an epoch, otherwise it must not. */
   readonly store?: boolean
 }
 
-/** For gates that know no outside minters. */
+/** For gates without outside minters. */
 export const ownTicketsOnly: TicketPolicy = {
   node: '',
   skewMs: 0,
@@ -62,8 +63,8 @@ export const ownTicketsOnly: TicketPolicy = {
 }
 
 /**
- * Checks everything a ticket says by itself: form, node, MAC, time. A pure function of text, keys, clock and policy.
- * The MAC is compared in constant time, before anything it protects is decoded.
+ * Checks a ticket by itself: form, node, MAC, time. A pure function of text, keys, time and policy. The
+ * MAC is compared in constant time, before anything it protects is decoded.
  */
 export function verifyTicket(
   text: string,
@@ -100,5 +101,5 @@ export function verifyTicket(
   return { keyId: key.id, nonce: readNonce(bytes), expiresAtMs, authorizedAtSeconds, claims }
 }
 
-/** How long a ticket of an outside minter can be good at a gate, at most: minters choose lifetimes within the format. */
+/** The longest time that a gate may accept a ticket of an outside minter, in seconds. */
 export const longestTicketSeconds = (clockSkewSeconds: number): number => maxTtlSeconds + 2 * clockSkewSeconds
