@@ -3,9 +3,9 @@ import type { StoreReplayCache } from './contract.js'
 import type { SharedReplayCache } from './shared.js'
 
 /**
- * Two `shared` replay caches as one. There a spent ticket keeps its room as long as the longest-lived would: a gate's own
- * tickets are good for seconds, those of outside minters for up to an hour. The key, which is under the MAC, decides, so
- * a ticket always meets the same one of the two.
+ * Two `shared` replay caches as one. In such a cache every spent ticket takes room as long as the longest
+ * lifetime: a gate's own tickets live for seconds, those of outside minters for up to an hour. The key id,
+ * which is under the MAC, decides, so a ticket always meets the same one of the two.
  */
 export function splitByKey(
   own: SharedReplayCache,
@@ -20,7 +20,7 @@ export function splitByKey(
       outside.turnOver(nowMs)
     },
     roomInMs: nowMs => Math.max(own.roomInMs(nowMs), outside.roomInMs(nowMs)),
-    // Each has the whole capacity, so the fuller one tells how much is left.
+    // Each has the whole capacity, so the fuller one shows how much is left.
     get size() {
       return Math.max(own.size, outside.size)
     },

@@ -4,35 +4,36 @@ import type { RefusalCode } from '../errors.js'
  * fresh:       never seen before, and now spent; the caller may let the ticket in
  * replayed:    seen before, or too late to tell
  * full:        no room to remember one more; a live nonce is never evicted to make some
- * unavailable: the memory of what was spent can not be asked now
+ * unavailable: the memory of spent nonces cannot be asked now
  */
 export type ClaimResult = 'fresh' | 'replayed' | 'full' | 'unavailable'
 
 /**
  * Remembers which nonces were spent.
  *
- * An implementation MUST answer `fresh` at most once for one nonce, over all threads and nodes that share it, and
- * never at or after `expiresAtMs`. It MUST remember a nonce until then. It MUST NOT throw for a full or lost store,
- * nor evict a live nonce. It MAY answer `full` or `unavailable` at any time: a ticket so refused is not spent.
+ * An implementation MUST return `fresh` at most once for a nonce, over all threads and nodes that share it,
+ * and never at or after `expiresAtMs`. It MUST remember a nonce until then. It MUST NOT throw for a full or
+ * lost store, nor evict a live nonce. It MAY return `full` or `unavailable` at any time: a ticket refused in
+ * this way is not spent.
  */
 export interface ReplayCache {
   /** Claims a nonce (16 one-byte characters) until it expires. Times are Unix milliseconds of the one clock. */
   claim(nonce: string, expiresAtMs: number, nowMs: number): ClaimResult
   /** Whether a nonce was claimed, as far as is remembered at `nowMs`. Claims nothing. */
   has(nonce: string, expiresAtMs: number, nowMs: number): boolean
-  /** How long until there is room again in a full cache, as far as can be told, in milliseconds. */
+  /** How long until a full cache has room again, estimated, in milliseconds. */
   roomInMs(nowMs: number): number
-  /** Nonces remembered now, expired ones that were not yet swept out included. */
+  /** Nonces remembered now, including expired ones that have not been swept yet. */
   readonly size: number
   readonly capacity: number
   /** The largest `size` so far. */
   readonly highWater: number
 }
 
-/** What a shared store may also answer: the ticket is of another life of it, in which it may have been spent. */
+/** A shared store may also return `predates`: the ticket is of an earlier epoch, in which it may have been spent. */
 export type ClaimOutcome = ClaimResult | 'predates'
 
-/** What a ticket is refused with, by the outcome of its claim. */
+/** The refusal of a ticket, by the outcome of its claim. */
 export const claimRefusals = {
   fresh: undefined,
   replayed: 'ticket_used',
@@ -42,9 +43,10 @@ export const claimRefusals = {
 } as const satisfies Record<ClaimOutcome, RefusalCode | undefined>
 
 /**
- * A replay cache that may be a store elsewhere, and so answer later, and that may begin anew while gates live on. Then
- * a claim names the epoch in the ticket, and MUST be refused as `predates` unless it is that of the store. It names the key
- * of the ticket, too: tickets under different keys need not be remembered together.
+ * A replay cache that may be a store elsewhere. Then it may reply later, and it may start over while gates
+ * live on, with another epoch: a claim carries the epoch of its ticket, and MUST be refused as `predates`
+ * unless that is the epoch of the store. A claim also carries the key id of its ticket: tickets under
+ * different keys need not be remembered together.
  */
 export interface StoreReplayCache extends Omit<ReplayCache, 'claim' | 'has'> {
   claim(
@@ -54,7 +56,7 @@ export interface StoreReplayCache extends Omit<ReplayCache, 'claim' | 'has'> {
     epoch: Uint8Array | undefined,
     keyId: number,
   ): ClaimOutcome | Promise<ClaimOutcome>
-  /** Also true for a nonce of another epoch, which can not be claimed any more; undefined when it can not be told. */
+  /** Also true for a nonce of another epoch, which cannot be claimed any more; undefined if unknown. */
   has(
     nonce: string,
     expiresAtMs: number,

@@ -1,28 +1,28 @@
 import { LRUCache } from 'lru-cache'
 import type { ClaimResult, ReplayCache } from './contract.js'
 
-// Tickets expire about in the order they were spent, so the oldest are looked at, some every so often. Where nobody
-// claims any more, so many a turn are about a millisecond's work.
+// Tickets expire roughly in the order in which they are spent, so only the oldest are checked, a few at a
+// time. In quiet times a turn of 2,048 entries takes about a millisecond.
 const claimsPerSweep = 64
 const entriesPerSweep = 128
 const entriesPerTurn = 2048
 
 // Only a full cache is swept whole, which visits every entry. At about 50 ns each, one sweep per
-// `capacity / entriesPerMs` milliseconds keeps a flood on it from costing more than a fifth of a core.
+// `capacity / entriesPerMs` milliseconds keeps a flood from costing more than a fifth of a core.
 const entriesPerMs = 4000
 
 export interface MemoryReplayCache extends ReplayCache {
   /**
-   * Forgets some of what has expired. Claims do so too: this is for quiet times, in which what a rush has left would
-   * stay, some 100 bytes a ticket. Nothing else depends on its being called, or when.
+   * Forgets some expired nonces. Claims do so too: this is for quiet times, in which the entries of a rush
+   * would stay, at about 100 bytes each. Nothing else depends on whether or when it is called.
    */
   turnOver(nowMs: number): void
 }
 
 /**
- * The replay cache of one thread, on lru-cache. The habit of lru-cache that would break single use is eviction at `max`:
- * we refuse before that is reached. Its ttl goes by a clock of its own, and costs as much again as an entry: so the entry
- * is the expiry, and what has expired is forgotten here.
+ * The replay cache of one thread, on lru-cache. What would break single use is eviction at `max`, so a
+ * claim is refused before `max` is reached. Its `ttl` option uses a clock of its own and doubles the cost
+ * of an entry, so the value of an entry is its expiry, and expired entries are removed here.
  */
 export function createMemoryReplayCache(capacity: number): MemoryReplayCache {
   let nowMs = 0
@@ -74,12 +74,13 @@ export function createMemoryReplayCache(capacity: number): MemoryReplayCache {
       if (nowMs >= expiresAtMs) return 'replayed'
       if (--untilSweep === 0) sweepOldest(entriesPerSweep)
       if (isFull()) return spent.has(nonce) ? 'replayed' : 'full'
-      // There is room, so nothing is evicted, and the size tells: to look first would be half as much work again.
+      // There is room, so nothing is evicted, and the size tells whether the nonce is new: looking first
+      // would cost half as much again.
       const { size } = spent
       replacedMs = 0
       spent.set(nonce, expiresAtMs)
       if (spent.size === size) {
-        // A minter may repeat a nonce: it is kept for the ticket that ends last.
+        // A minter may repeat a nonce: it is kept until the last of its tickets expires.
         if (replacedMs > expiresAtMs) spent.set(nonce, replacedMs)
         return 'replayed'
       }
@@ -93,7 +94,7 @@ export function createMemoryReplayCache(capacity: number): MemoryReplayCache {
     },
     roomInMs(at) {
       if (spent.size < capacity) return 0
-      // The oldest entry is the first to expire, but for different lifetimes.
+      // The oldest entry is the first to expire, unless lifetimes differ.
       const [oldest = at] = spent.rvalues()
       return Math.max(0, oldest - Math.max(at, nowMs))
     },

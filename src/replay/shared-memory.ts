@@ -1,33 +1,35 @@
 /** The memory of a `shared` replay cache: a plain object that can be sent to a thread. */
 export interface SharedReplayMemory {
   readonly buffer: SharedArrayBuffer
-  /** How many tickets are remembered of those that expire in one period. */
+  /** How many of the tickets that expire in one period are remembered. */
   readonly capacity: number
-  /** The longest time a ticket can be good here, and the length of a period. Milliseconds. */
+  /** The longest time that a ticket can be valid here, and the length of a period, in milliseconds. */
   readonly maxTtlMs: number
   /** Where the periods are counted from, Unix milliseconds. */
   readonly baseMs: number
 }
 
 export interface SharedReplayOptions {
-  /** How many tickets may be spent of those minted within any `maxTtlMs`: rate times lifetime. */
+  /** How many of the tickets issued within any `maxTtlMs` may be spent: rate times lifetime. */
   readonly capacity: number
   /**
-   * The longest time a ticket can be good here, allowances for clocks included, in milliseconds; 1000 or more. One
-   * that expires later is refused as `unavailable`. A shorter-lived ticket takes its room as long as the longest.
+   * The longest time that a ticket can be valid here, including the clock skew, in milliseconds; at least
+   * 1000. A ticket that expires later is refused as `unavailable`. A ticket with a shorter lifetime takes
+   * room as long as one with the longest.
    */
   readonly maxTtlMs: number
   readonly nowMs: number
 }
 
-/** In a period, the tickets that are good expire in it or in the next; so two tables are enough. */
+/** Every ticket that is valid in a period expires in it or in the next one, so two tables are enough. */
 export const tables = 2
 
-// At most two thirds of the cells are taken: linear probing looks at two cells on average then, at five in a full table.
+// At most two thirds of the cells are taken: linear probing then visits two cells on average, five in a
+// full table.
 const cellsPerTicket = 1.5
 const maxCapacity = 1e9
 
-// Where things lie, in words of 64 bits. The counts are written by every thread: each has a cache line for itself.
+// The layout, in words of 64 bits. Every thread writes the counts, so each has a cache line of its own.
 const cacheLine = 8
 export const highWaterAt = 0
 export const countAt = (table: number): number => cacheLine * (1 + table)

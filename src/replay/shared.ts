@@ -13,7 +13,7 @@ import {
 
 export { createSharedReplayMemory, type SharedReplayMemory } from './shared-memory.js'
 
-/** The two operations of `Atomics` that are used; a test steps through them. */
+/** The two operations of `Atomics` in use; a test steps through them. */
 export interface SharedAtomics {
   load(words: BigUint64Array, at: number): bigint
   compareExchange(words: BigUint64Array, at: number, expected: bigint, replacement: bigint): bigint
@@ -23,8 +23,8 @@ export interface SharedReplayCache extends ReplayCache {
   /** The most tickets remembered of those that expire in one period: what `capacity` bounds. */
   readonly size: number
   /**
-   * Lets `size` forget what has expired. A claim does so too, so this is for the figures of quiet times: nothing else
-   * depends on its being called, by whom, or when.
+   * Lets `size` forget expired tickets. A claim does so too, so this is for the figures in quiet times:
+   * nothing else depends on whether, when, or by which thread it is called.
    */
   turnOver(nowMs: number): void
 }
@@ -37,14 +37,15 @@ const lastPeriod = 2 ** 27 - 1
 const golden = 0x9e3779b1
 
 /**
- * The replay cache of the threads of one process. Lock-free; exact whatever the threads' clocks say and however long a
- * thread sleeps: EXACTNESS.md has the proof.
+ * The replay cache of the threads of one process. Lock-free, and exact whatever the clocks of the threads
+ * say and however long a thread sleeps: EXACTNESS.md has the proof.
  *
- * A ticket's expiry decides its period, of `maxTtlMs` each, and so its table: periods take the two tables in turn. To
- * a claim, a word of an earlier period is an empty one, so nothing is ever cleared; a word of a later period means that
- * it comes too late. So a cell passes from period to period and never back, and holds one nonce in each.
+ * The expiry of a ticket decides its period, each `maxTtlMs` long, and so its table: periods use the two
+ * tables in turn. A claim treats a word of an earlier period as empty, so nothing is ever cleared; a word of
+ * a later period means that the claim comes too late. So a cell moves from period to period, never back, and
+ * holds one nonce in each.
  *
- * @param memory made once, by `createSharedReplayMemory`, and sent to every thread
+ * @param memory created once, by `createSharedReplayMemory`, and sent to every thread
  */
 export function openSharedReplayCache(
   { buffer, capacity, maxTtlMs, baseMs }: SharedReplayMemory,
@@ -103,8 +104,8 @@ export function openSharedReplayCache(
         const at = first + cell
         let seen = atomics.load(words, at)
         let upper = upperHalf(seen)
-        // Not `if`: a thread that slept since an earlier period may write a word of that one meanwhile, and this is
-        // still the cell where all who claim this nonce have to meet.
+        // Not `if`: a thread that slept since an earlier period may write a word of that period meanwhile, and
+        // this is still the cell in which all claims of this nonce must meet.
         while (upper < floor) {
           const counted = atomics.load(words, countAt(table))
           if (upperHalf(counted) > floor) return 'replayed'
@@ -149,7 +150,7 @@ export function openSharedReplayCache(
     },
 
     roomInMs(nowMs) {
-      // A ticket of the longest life, minted now, expires in the next period, and in the one after once that begins.
+      // A ticket with the longest lifetime, issued now, expires in the next period.
       const next = periodOf(nowMs) + 1
       const counted = atomics.load(words, countAt(next % tables))
       return numberIn(counted, next * stride) < capacity ? 0 : baseMs + (next - tables) * maxTtlMs - nowMs
@@ -165,7 +166,7 @@ export function openSharedReplayCache(
   }
 }
 
-/** Half of a nonce, mixed to 32 bits: they say where it belongs, and the lowest five are kept in its word. */
+/** Half of a nonce, mixed to 32 bits: they decide its place, and the lowest five are kept in its word. */
 const mixOf = (nonce: string): number => Math.imul(partOf(nonce, 0) ^ partOf(nonce, 8), golden) >>> 0
 
 /** The other half, as 32 bits. */
