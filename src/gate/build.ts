@@ -1,8 +1,8 @@
-import { clock, toSeconds } from '../clock.js'
+import { clock } from '../clock.js'
 import type { Config } from '../config/schema.js'
 import { urlOf } from '../http/listener.js'
 import { describeDefaultRights } from '../providers/issuers.js'
-import { type Bus, openRedisBus } from '../redis/bus.js'
+import { RedisBus } from '../redis/bus.js'
 import type { GateHandlers } from '../socket/application.js'
 import { Control, serverApi } from '../socket/control.js'
 import type { Log } from '../telemetry/log.js'
@@ -107,12 +107,12 @@ const openBus = (
   log: Log,
   { revocationFile }: GateState,
   receive: Control['receive'],
-): Bus | undefined =>
+): RedisBus | undefined =>
   config.redisUrl === undefined
     ? undefined
-    : openRedisBus({
+    : new RedisBus({
         url: config.redisUrl,
-        revocations: () => revocationFile.revocations.list(toSeconds(clock())),
+        revocations: revocationFile.revocations,
         receive,
         log,
         clock,

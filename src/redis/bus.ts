@@ -1,33 +1,23 @@
 import { randomBytes } from 'node:crypto'
-import { Packr } from 'msgpackr'
+import type { Redis } from 'ioredis'
 import { type Clock, toSeconds } from '../clock.js'
-import { isChannelName, isUserName } from '../protocol.js'
 import type { Log } from '../telemetry/log.js'
 import type { BusState } from '../telemetry/metrics.js'
-import { isRevocation } from '../token/revocation.js'
-import type { Publication, RelayMessage, Revocation } from '../wire/relay.js'
+import { type Revocation, type Revocations, revocationKey } from '../token/revocation.js'
+import type { Publication, RelayMessage } from '../wire/relay.js'
 import { connectRedis } from './client.js'
-import { compareRevocations, fieldOf, keepRevocations } from './revocations.js'
-
-/** Carries messages to the other nodes, over Redis or Valkey pub/sub. */
-export interface Bus extends BusState {
-  /** MUST be given what it may keep: see {@link Publication.data}. */
-  send(message: RelayMessage): void
-  /**
-   * Resolves once the revocations that Redis keeps are known here, or cannot be read for now: a gate
-   * that listens before that would accept revoked tokens.
-   */
-  caughtUp(): Promise<void>
-  close(): void
-}
+import { MessageGaps } from './message-gaps.js'
+import { packetOf, packMessage, readPacket } from './packets.js'
+import { explain, Reasons } from './reasons.js'
+import { SharedRevocations } from './shared-revocations.js'
 
 export interface BusOptions {
   readonly url: string
-  /** The revocations of this node that still count: others have to know them, whenever they come. */
-  readonly revocations: () => readonly Revocation[]
+  /** Those of this node: other nodes have to know them, whenever they start. */
+  readonly revocations: Revocations
   /**
-   * Carries out what other nodes have sent. An argument, since nothing that arrives may be dropped for
-   * want of a receiver: what Redis keeps is read once, as soon as there is a connection.
+   * Carries out what other nodes have sent. Called from the first connection on: what Redis keeps is read as soon as there
+   * is one.
    */
   readonly receive: (messages: readonly RelayMessage[]) => void
   readonly log: Log
@@ -44,276 +34,275 @@ const maxPendingBytes = 8 * 1024 * 1024
 const maxPacketBytes = 64 * 1024
 const maxPacketRevocations = 256
 
+/** Revocations that are sent again in one second: a Redis that takes none must not keep us busy. */
+const maxResent = 16 * maxPacketRevocations
+
 const pingMs = 1000
 const silenceMs = 3000
 const countEveryPings = 10
 const shareEveryPings = 60
 const retryShareEveryPings = 10
-const forgetNodeMs = 60_000
-
-const packr = new Packr({ useRecords: false })
 
 /**
- * `[node, number of messages it has sent, the last of them]`; without a message it only says how many there were.
- * Revocations have no numbers, the number is 0 then: one that does not arrive is said again, so none counts as lost.
+ * Carries messages to the other nodes, over Redis or Valkey pub/sub. Every message goes out once, packed once, whatever
+ * the number of nodes, together with the others of the same turn of the event loop: a packet costs us, Redis and every
+ * node far more than a message in it. While Redis is unreachable nothing is kept for later: subscribers of other nodes
+ * miss what is published, which both sides count. Revocations are different: they are kept in Redis as well, and sent
+ * until Redis has taken them, so they reach every node in the end.
  */
-type Packet = readonly [from: string, sent: number, ...messages: RelayMessage[]]
+export class RedisBus implements BusState {
+  readonly #options: BusOptions
+  readonly #publisher: Redis
+  readonly #subscriber: Redis
+  readonly #own = randomBytes(12).toString('base64url')
+  readonly #channel: string
+  /** What only this node subscribes to: its own pings. */
+  readonly #pingChannel: string
+  readonly #shared: SharedRevocations
+  readonly #gaps = new MessageGaps()
+  readonly #reasons = new Reasons()
+  readonly #caughtUp: Promise<void>
+  #settle = (): void => {}
+  readonly #catchUpTimer: NodeJS.Timeout
+  readonly #timer: NodeJS.Timeout
+  #isUp = false
+  #isClosed = false
+  #heardMs = performance.now()
+  #pings = 0
 
-/**
- * Opens the bus. Every message goes out once, packed once, whatever the number of nodes, together with the others of the
- * same turn of the event loop: a packet costs us, Redis and every node far more than a message in it. While Redis is away
- * nothing is kept for later: subscribers of other nodes miss what is said, which both sides count. Revocations are no
- * such messages: they are kept in Redis as well, and said until Redis has taken them, so they reach every node in the end.
- */
-export function openRedisBus({ url, revocations, receive, log, clock }: BusOptions): Bus {
-  const own = randomBytes(12).toString('base64url')
-  // Pub/sub knows no databases, and several deployments may share a server.
-  const shared = `ticketgate:bus:${new URL(url).pathname.slice(1) || '0'}`
-  const mirror = `${shared}:${own}`
-  const publisher = connectRedis(url, 'ticketgate-publish', silenceMs)
-  const subscriber = connectRedis(url, 'ticketgate-subscribe')
+  #sent = 0
+  #dropped = 0
+  #pendingBytes = 0
+  #outgoing: Buffer[] = []
+  #outgoingBytes = 0
 
-  let settle = (): void => {}
-  const caughtUp = new Promise<void>(resolve => {
-    settle = resolve
-  })
-  const patience = setTimeout(settle, catchUpMs)
+  /** Revocations that Redis has not taken when they were sent. */
+  readonly #unsent = new Map<string, Revocation>()
+  #isShareDue = false
+  #isSharing = false
+  #hasShareFailed = false
+  readonly #shareReasons = new Reasons()
 
-  // Unknown at first, so that one that never comes up is in the log as well.
-  let isUp: boolean | undefined
-  let reason: string | undefined
-  let closed = false
-  let heardMs = performance.now()
-  let pendingBytes = 0
-  let pings = 0
-  let sent = 0
-  let dropped = 0
-  let lost = 0
-  const nodes = new Map<string, { sent: number; heardMs: number }>()
-  /** Packed, for the memory that they came in is not ours. */
-  let outgoing: Buffer[] = []
-  let outgoingBytes = 0
-  /** Revocations that Redis has not taken when they were said. */
-  const unsaid = new Map<string, Revocation>()
-  let isShareAsked = false
-  let isSharing = false
-  let hasShareFailed = false
-
-  function setUp(next: boolean): void {
-    if (next === isUp || closed) return
-    isUp = next
-    if (next) {
-      log.info('Redis carries messages between the nodes')
-      share()
-    } else log.error({ reason }, 'Redis is away: messages reach the subscribers of this node only')
+  constructor(options: BusOptions) {
+    this.#options = options
+    const { url, revocations, receive } = options
+    // Pub/sub knows no databases, and several deployments may share a server.
+    this.#channel = `ticketgate:bus:${new URL(url).pathname.slice(1) || '0'}`
+    this.#pingChannel = `${this.#channel}:${this.#own}`
+    this.#publisher = connectRedis(url, 'ticketgate-publish', { socketTimeoutMs: silenceMs })
+    this.#subscriber = connectRedis(url, 'ticketgate-subscribe')
+    this.#shared = new SharedRevocations({
+      client: this.#publisher,
+      own: revocations,
+      learn: receive,
+      onLacking: lacking => this.#sendRevocations(lacking),
+    })
+    this.#caughtUp = new Promise(resolve => {
+      this.#settle = resolve
+    })
+    this.#catchUpTimer = setTimeout(() => this.#settle(), catchUpMs)
+    this.#timer = setInterval(() => this.#tick(), pingMs)
+    this.#timer.unref()
+    this.#listen()
   }
 
-  function send(message: Publication): void {
-    sent++
-    if (outgoing.length === 0) setImmediate(flush)
-    const packed = packr.pack(message)
-    outgoing.push(packed)
-    outgoingBytes += packed.length
-    if (outgoingBytes >= maxPacketBytes) flush()
+  /** Whether messages reach the other nodes. */
+  get isUp(): boolean {
+    return this.#isUp
   }
 
-  function flush(): void {
-    const messages = outgoing
+  /** Messages for the other nodes that could not be sent. */
+  get dropped(): number {
+    return this.#dropped
+  }
+
+  /** Messages of other nodes that did not arrive here. */
+  get lost(): number {
+    return this.#gaps.lost
+  }
+
+  /**
+   * Resolves once the revocations that Redis keeps are known here, or cannot be read for now: a gate that listens before
+   * would accept revoked tokens.
+   */
+  caughtUp(): Promise<void> {
+    return this.#caughtUp
+  }
+
+  /** MUST be given what it may keep: see {@link Publication.data}. */
+  send(message: RelayMessage): void {
+    if (message.type === 'publish') return this.#publish(message)
+    this.#sendRevocations([message])
+    this.#shared.write(message).catch(() => this.#share())
+  }
+
+  close(): void {
+    this.#isClosed = true
+    clearTimeout(this.#catchUpTimer)
+    this.#settle()
+    clearInterval(this.#timer)
+    this.#flush()
+    this.#publisher.disconnect()
+    this.#subscriber.disconnect()
+  }
+
+  #listen(): void {
+    this.#publisher.on('ready', () => {
+      this.#ping()
+      this.#share()
+    })
+    this.#publisher.on('error', error => this.#explain(error))
+    // One that is unreachable now does not hold up the start.
+    this.#publisher.on('close', () => this.#settle())
+    this.#subscriber.on('ready', () => {
+      this.#heardMs = performance.now()
+      this.#subscriber.subscribe(this.#channel, this.#pingChannel).then(
+        () => this.#ping(),
+        error => this.#explain(error),
+      )
+    })
+    this.#subscriber.on('error', error => this.#explain(error))
+    this.#subscriber.on('close', () => this.#setDown())
+    this.#subscriber.on('messageBuffer', (channel: Buffer, bytes: Buffer) => {
+      if (channel.toString() !== this.#pingChannel) return this.#hear(bytes)
+      // A ping of ours takes the same way as all else, so it shows that the way is open.
+      this.#heardMs = performance.now()
+      this.#setUp()
+    })
+  }
+
+  #setUp(): void {
+    if (this.#isUp || this.#isClosed) return
+    this.#isUp = true
+    this.#reasons.clear()
+    this.#options.log.info('Redis carries messages between the nodes')
+    this.#share()
+  }
+
+  #setDown(error: unknown = new Error('the connection was lost')): void {
+    if (!this.#isUp || this.#isClosed) return
+    this.#isUp = false
+    this.#explain(error)
+  }
+
+  /** Logs why messages do not reach the other nodes: the first reason of an outage, and every other one. */
+  #explain(error: unknown): void {
+    const why = explain(error)
+    if (this.#isUp || this.#isClosed || !this.#reasons.isNew(why.reason)) return
+    this.#options.log.error(
+      why,
+      'Redis is unusable as a bus: messages reach the subscribers of this node only',
+    )
+  }
+
+  #publish(message: Publication): void {
+    this.#sent++
+    if (this.#outgoing.length === 0) setImmediate(() => this.#flush())
+    const packed = packMessage(message)
+    this.#outgoing.push(packed)
+    this.#outgoingBytes += packed.length
+    if (this.#outgoingBytes >= maxPacketBytes) this.#flush()
+  }
+
+  #flush(): void {
+    const messages = this.#outgoing
     if (messages.length > 0)
-      post(sent, messages).catch(() => {
-        dropped += messages.length
+      this.#post(this.#sent, messages).catch(() => {
+        this.#dropped += messages.length
       })
-    outgoing = []
-    outgoingBytes = 0
+    this.#outgoing = []
+    this.#outgoingBytes = 0
   }
 
   /** Sends a packet. Rejects when Redis has not taken it, as far as we know. */
-  async function post(count: number, messages: readonly Buffer[]): Promise<void> {
-    const bytes = Buffer.concat([
-      arrayHead(2 + messages.length),
-      packr.pack(own),
-      packr.pack(count),
-      ...messages,
-    ])
-    if (pendingBytes + bytes.length > maxPendingBytes) throw new Error('too much waits for Redis')
-    pendingBytes += bytes.length
+  async #post(sent: number, messages: readonly Buffer[]): Promise<void> {
+    const bytes = packetOf(this.#own, sent, messages)
+    if (this.#pendingBytes + bytes.length > maxPendingBytes) throw new Error('too much waits for Redis')
+    this.#pendingBytes += bytes.length
     try {
-      await publisher.publish(shared, bytes)
+      await this.#publisher.publish(this.#channel, bytes)
     } finally {
-      pendingBytes -= bytes.length
+      this.#pendingBytes -= bytes.length
     }
   }
 
-  /** Says revocations to the other nodes; those that Redis has not taken, with the next ping again. */
-  function tell(revocations: readonly Revocation[]): void {
+  /** Sends revocations to the other nodes; what Redis does not take is sent again by and by. */
+  #sendRevocations(revocations: readonly Revocation[]): void {
     for (let at = 0; at < revocations.length; at += maxPacketRevocations) {
       const some = revocations.slice(at, at + maxPacketRevocations)
-      post(
-        0,
-        some.map(revocation => packr.pack(revocation)),
-      ).catch(() => {
-        for (const revocation of some) unsaid.set(fieldOf(revocation), revocation)
+      this.#post(0, some.map(packMessage)).catch(() => {
+        for (const revocation of some) this.#unsent.set(revocationKey(revocation), revocation)
       })
     }
   }
 
+  #resend(): void {
+    if (this.#unsent.size === 0 || this.#publisher.status !== 'ready') return
+    const again: Revocation[] = []
+    for (const [key, revocation] of this.#unsent) {
+      if (again.length === maxResent) break
+      this.#unsent.delete(key)
+      again.push(revocation)
+    }
+    this.#sendRevocations(again)
+  }
+
   /** Brings the revocations here and in Redis together: at once, or when there is a way, and again if it fails. */
-  async function share(): Promise<void> {
-    isShareAsked = true
-    if (isSharing || publisher.status !== 'ready') return
-    isSharing = true
+  async #share(): Promise<void> {
+    this.#isShareDue = true
+    if (this.#isSharing || this.#publisher.status !== 'ready') return
+    this.#isSharing = true
     try {
-      while (isShareAsked) {
-        isShareAsked = false
-        await shareOnce()
+      while (this.#isShareDue) {
+        this.#isShareDue = false
+        // First: a Redis that is full, or a replica, can still be read.
+        const differences = await this.#shared.read(toSeconds(this.#options.clock()))
+        this.#settle()
+        await this.#shared.complete(differences)
       }
-      hasShareFailed = false
+      this.#hasShareFailed = false
+      this.#shareReasons.clear()
     } catch (error) {
-      if (!hasShareFailed && !closed)
-        log.warn({ err: error }, 'revocations could not be shared through Redis')
-      hasShareFailed = true
-      settle()
+      const why = explain(error)
+      if (!this.#isClosed && this.#shareReasons.isNew(why.reason))
+        this.#options.log.warn(why, 'revocations could not be shared through Redis')
+      this.#hasShareFailed = true
+      this.#settle()
     }
-    isSharing = false
+    this.#isSharing = false
   }
 
-  async function shareOnce(): Promise<void> {
-    const differences = await compareRevocations(publisher, revocations(), toSeconds(clock()))
-    // Before anything is written: a Redis that is full, or a replica, can still be read.
-    if (differences.learnt.length > 0) receive(differences.learnt)
-    settle()
-    try {
-      await keepRevocations(publisher, differences)
-    } finally {
-      // Those who were up all the time look there rarely. And where it failed, it may have been done all the same, or
-      // what is said is all that they can learn.
-      tell(differences.lacking)
-    }
+  #hear(bytes: Buffer): void {
+    const packet = readPacket(bytes)
+    if (packet === undefined) return this.#options.log.warn('what came over the bus is no message')
+    const { from, sent, messages } = packet
+    if (from === this.#own) return
+    if (sent >= messages.length) this.#gaps.hear(from, sent, messages.length, performance.now())
+    if (messages.length > 0) this.#options.receive(messages)
   }
 
-  publisher.on('ready', () => {
-    ping()
-    share()
-  })
-  // One that is unreachable now does not hold up the start.
-  publisher.on('close', () => settle())
-  subscriber.on('ready', () => {
-    heardMs = performance.now()
-    subscriber.subscribe(shared, mirror).then(ping, error => {
-      reason = error.message
-    })
-  })
-  subscriber.on('error', error => {
-    reason = error.message
-  })
-  subscriber.on('close', () => setUp(false))
-  subscriber.on('messageBuffer', (channel: Buffer, bytes: Buffer) => {
-    if (channel.toString() !== mirror) return hear(bytes)
-    // What we say to ourselves goes the same way as all else, so it shows that the way is open.
-    heardMs = performance.now()
-    setUp(true)
-  })
-
-  function hear(bytes: Buffer): void {
-    const packet = unpack(bytes)
-    if (packet === undefined) return log.warn('something that is no message came over the bus')
-    const [from, count, ...messages] = packet
-    if (from === own) return
-    const before = count - messages.length
-    // Otherwise they have no numbers.
-    if (before >= 0) {
-      // Of a node not heard before, nothing counts as missed.
-      const node = nodes.get(from) ?? { sent: before, heardMs: 0 }
-      if (before > node.sent) lost += before - node.sent
-      nodes.set(from, { sent: Math.max(count, node.sent), heardMs: performance.now() })
-    }
-    if (messages.length > 0) receive(messages)
+  #ping(): void {
+    if (this.#publisher.status !== 'ready') return
+    this.#publisher.publish(this.#pingChannel, '').catch(error => this.#explain(error))
   }
 
-  function ping(): void {
-    publisher.publish(mirror, '').catch(() => {})
-  }
-
-  const timer = setInterval(() => {
+  #tick(): void {
     const nowMs = performance.now()
-    if (nowMs - heardMs > silenceMs) {
-      setUp(false)
-      heardMs = nowMs
-      subscriber.disconnect(true)
+    if (nowMs - this.#heardMs > silenceMs) {
+      const error = new Error(`no answer for ${silenceMs / 1000} s`)
+      if (this.#isUp) this.#setDown(error)
+      else if (this.#subscriber.status === 'ready') this.#explain(error)
+      this.#heardMs = nowMs
+      this.#subscriber.disconnect(true)
     }
-    ping()
-    pings++
-    if (unsaid.size > 0 && publisher.status === 'ready') {
-      const again = [...unsaid.values()]
-      unsaid.clear()
-      tell(again)
-    }
-    if (pings % (hasShareFailed ? retryShareEveryPings : shareEveryPings) === 0) share()
-    if (pings % countEveryPings !== 0) return
-    flush()
-    post(sent, []).catch(() => {})
-    for (const [from, node] of nodes) if (nowMs - node.heardMs > forgetNodeMs) nodes.delete(from)
-  }, pingMs)
-  timer.unref()
-
-  return {
-    send(message) {
-      if (message.type === 'publish') return send(message)
-      tell([message])
-      share()
-    },
-    caughtUp: () => caughtUp,
-    close() {
-      closed = true
-      clearTimeout(patience)
-      settle()
-      clearInterval(timer)
-      flush()
-      publisher.disconnect()
-      subscriber.disconnect()
-    },
-    get isUp() {
-      return isUp === true
-    },
-    get dropped() {
-      return dropped
-    },
-    get lost() {
-      return lost
-    },
+    this.#ping()
+    this.#resend()
+    this.#pings++
+    if (this.#pings % (this.#hasShareFailed ? retryShareEveryPings : shareEveryPings) === 0) this.#share()
+    if (this.#pings % countEveryPings !== 0) return
+    // Says how many there were, so that a node which missed the last of them learns of it.
+    this.#flush()
+    this.#post(this.#sent, []).catch(() => {})
+    this.#gaps.forgetSilent(nowMs)
   }
-}
-
-/** How an array of up to 65,535 begins in MessagePack. */
-const arrayHead = (length: number): Buffer =>
-  length < 16 ? Buffer.of(0x90 | length) : Buffer.of(0xdc, length >> 8, length & 0xff)
-
-function unpack(bytes: Buffer): Packet | undefined {
-  try {
-    const packet: unknown = packr.unpack(bytes)
-    return isPacket(packet) ? packet : undefined
-  } catch {
-    return undefined
-  }
-}
-
-const isPacket = (value: unknown): value is Packet =>
-  Array.isArray(value) &&
-  typeof value[0] === 'string' &&
-  Number.isSafeInteger(value[1]) &&
-  value.length >= 2 &&
-  value.slice(2).every(isMessage)
-
-function isMessage(value: unknown): value is RelayMessage {
-  if (isRevocation(value)) return true
-  if (typeof value !== 'object' || value === null) return false
-  const { type, channel, encoding, data, user }: Readonly<Record<string, unknown>> = { ...value }
-  return (
-    type === 'publish' &&
-    typeof channel === 'string' &&
-    isChannelName(channel) &&
-    (encoding === 'json' || encoding === 'msgpack') &&
-    data instanceof Uint8Array &&
-    (user === undefined || (typeof user === 'string' && isUserName(user)))
-  )
 }

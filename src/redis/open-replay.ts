@@ -3,8 +3,10 @@ import type { Config } from '../config/schema.js'
 import { StartupError } from '../errors.js'
 import type { StoreReplayCache } from '../replay/contract.js'
 import type { Log } from '../telemetry/log.js'
-import { connectRedis, redisStore } from './client.js'
-import { createRedisReplayCache, type RedisReplayCache, type StoreState } from './replay.js'
+import { connectRedis } from './client.js'
+import { Reasons } from './reasons.js'
+import { RedisReplayCache, type StoreState } from './replay.js'
+import { redisStore } from './store.js'
 
 /** The replay cache of a gate, and what ends it. */
 export interface OpenReplay {
@@ -24,13 +26,14 @@ const evicts = (policy: string): string =>
  */
 export async function openRedisReplay(config: Config, log: Log): Promise<OpenReplay> {
   const skewMs = config.clockSkewSeconds * 1000
+  const reasons = new Reasons()
   let isOff = false
   const client = connectRedis(config.redisUrl ?? '', 'ticketgate-replay')
-  const cache = createRedisReplayCache(redisStore(client), {
+  const cache = new RedisReplayCache(redisStore(client), {
     skewMs,
     ttlMs: config.ticketTtlSeconds * 1000,
     clock,
-    onState: state => tell(state, log),
+    onState: state => tell(state, reasons, log),
     onClock(aheadMs) {
       const wasOff = isOff
       isOff = Math.abs(aheadMs) > 1000
@@ -54,12 +57,20 @@ export async function openRedisReplay(config: Config, log: Log): Promise<OpenRep
   return { replay: cache, store: cache, close }
 }
 
-function tell(state: StoreState, log: Log): void {
-  if (state.is === 'ready') log.info('Redis answers: tickets are accepted')
-  else if (state.is === 'evicts') log.error(`no ticket is accepted: ${evicts(state.policy)}`)
+/** Logs the state of the store: every reason once, until it is ready again. */
+function tell(state: StoreState, reasons: Reasons, log: Log): void {
+  if (state.is === 'ready') {
+    reasons.clear()
+    return log.info('Redis is ready: tickets are accepted')
+  }
+  if (!reasons.isNew('reason' in state ? state.reason : state.is)) return
+  if (state.is === 'evicts') log.error(`no ticket is accepted: ${evicts(state.policy)}`)
   else if (state.is === 'behind')
     log.error(
-      `no ticket is accepted: the clock of this gate is ${state.seconds} s behind that of Redis. Set both right, and start the gate anew: a running one does not follow its system clock`,
+      `no ticket is accepted: the clock of this gate is ${state.seconds} s behind that of Redis. Set both right, and restart the gate: a running one does not follow its system clock`,
     )
-  else log.error({ reason: state.reason }, 'Redis does not answer: no ticket is accepted until it does')
+  else {
+    const { is, ...why } = state
+    log.error(why, `Redis is ${is}: no ticket is accepted`)
+  }
 }

@@ -26,6 +26,8 @@ export interface Revocations {
   /** Keeps a revocation; says whether that changed anything. `full`: there is no room, and it counts for nothing. */
   add(revocation: Revocation, nowSeconds: number): 'added' | 'known' | 'full'
   covers(authority: Authority): boolean
+  /** What is kept of the subject of a revocation. */
+  find(revocation: Pick<Revocation, 'subject' | 'name'>): Revocation | undefined
   /** The first second that no revocation of `user` covers. */
   firstGoodSecond(user: string): number
   /** Those that still count. */
@@ -78,6 +80,7 @@ export function createRevocations(
       if (session === undefined || subjects.session.size === 0) return false
       return reaches(subjects.session.get(session), issuedAtSeconds)
     },
+    find: ({ subject, name }) => subjects[subject].get(name),
     firstGoodSecond(user) {
       const revocation = subjects.user.get(user)
       return revocation === undefined ? 0 : revocation.atSeconds + 1

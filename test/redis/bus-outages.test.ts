@@ -115,7 +115,9 @@ t.test('a Redis that lets nobody in is in the log, with why and without the pass
   const password = 'canary-Rw4Tz8Qm'
   const url = `redis://:${password}@127.0.0.1:${redis.port}`
   const node = await startServer(t, { env: { TICKETGATE_REDIS_URL: url, TICKETGATE_LOG_LEVEL: 'trace' } })
-  await until(async () => /"reason":"WRONGPASS [^"]*","msg":"Redis is away/.test(node.output()))
+  await until(async () =>
+    /"reason":"WRONGPASS [^"]*","hint":"[^"]*","msg":"Redis is unusable as a bus/.test(node.output()),
+  )
   t.notMatch(node.output(), password)
   await untilBus(node, 'down')
 })

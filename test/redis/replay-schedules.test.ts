@@ -1,7 +1,7 @@
 import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
-import { redisStore } from '../../src/redis/client.js'
-import { createRedisReplayCache, type RedisReplayCache } from '../../src/redis/replay.js'
+import { RedisReplayCache } from '../../src/redis/replay.js'
+import { redisStore } from '../../src/redis/store.js'
 import type { ClaimOutcome } from '../../src/replay/contract.js'
 import { nonceOf } from '../contract/replay-contract.js'
 import { fileNeeds } from '../support/programs.js'
@@ -33,7 +33,7 @@ const openGate = async (t: Test, port: number, skewMs: number): Promise<Gate> =>
   const client = new Redis(port, '127.0.0.1', { enableReadyCheck: false, enableOfflineQueue: false })
   client.on('error', () => {})
   await new Promise(resolve => client.once('ready', resolve))
-  const cache = createRedisReplayCache(redisStore(client), {
+  const cache = new RedisReplayCache(redisStore(client), {
     skewMs,
     ttlMs: 10_000,
     clock: () => Number.POSITIVE_INFINITY,
@@ -68,7 +68,7 @@ t.test('random clocks, losses and looks of unequal gates: no ticket is fresh twi
   const claim = async (ticket: Ticket): Promise<void> => {
     const { cache, skewMs } = anyGate()
     // The clock of the gate has stopped long ago: it would accept every ticket.
-    const outcome = await cache.claim(ticket.nonce, ticket.endsAtMs + skewMs, 0, ticket.epoch, 1)
+    const outcome = await cache.claim(ticket.nonce, ticket.endsAtMs + skewMs, 0, ticket.epoch)
     seen[outcome] = (seen[outcome] ?? 0) + 1
     if (outcome === 'fresh') ticket.wins++
   }

@@ -1,17 +1,14 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
-import { redisStore } from '../../src/redis/client.js'
-import { createRedisReplayCache, type RedisReplayCache } from '../../src/redis/replay.js'
+import { RedisReplayCache } from '../../src/redis/replay.js'
+import { redisStore } from '../../src/redis/store.js'
 import type { ClaimOutcome } from '../../src/replay/contract.js'
 import { nonceOf, replayContract, startMs } from '../contract/replay-contract.js'
 import { fileNeeds } from '../support/programs.js'
 import { startRedis, startRedisWithClock } from '../support/redis.js'
 
 fileNeeds(t, 'redis-server', 'gcc')
-
-/** Of the key that all gates share; what it is makes no difference. */
-const keyId = 1
 
 /** A cache on a real server. */
 const openCache = async (
@@ -22,7 +19,7 @@ const openCache = async (
   const client = new Redis(port, '127.0.0.1', { enableReadyCheck: false, enableOfflineQueue: false })
   client.on('error', () => {})
   await new Promise(resolve => client.once('ready', resolve))
-  const cache = createRedisReplayCache(redisStore(client), { skewMs, ttlMs, clock })
+  const cache = new RedisReplayCache(redisStore(client), { skewMs, ttlMs, clock })
   t.teardown(() => {
     cache.close()
     client.disconnect()
@@ -56,7 +53,7 @@ const ticketOf = (n: number, lifeMs = 10_000): Ticket => ({
 
 /** Claims in the life of the store as the cache knows it. */
 const claimAtOnce = (cache: RedisReplayCache, { nonce, expiresAtMs }: Ticket, epoch = cache.epoch) =>
-  cache.claim(nonce, expiresAtMs, Date.now(), epoch, keyId)
+  cache.claim(nonce, expiresAtMs, Date.now(), epoch)
 
 const untilReady = async (cache: RedisReplayCache): Promise<void> => {
   while (cache.state.is !== 'ready') await delay(20)
@@ -79,7 +76,7 @@ const claimOn = async (
     if (outcome !== 'unavailable') return outcome
     await untilReady(cache)
     if (String(at) !== String(cache.epoch)) continue
-    if ((await cache.has(ticket.nonce, ticket.expiresAtMs, Date.now(), at, keyId)) !== true) continue
+    if ((await cache.has(ticket.nonce, ticket.expiresAtMs, Date.now(), at)) !== true) continue
     if (ticket.isSpent) return 'replayed'
     ticket.isSpent = true
     return 'fresh'
@@ -100,7 +97,7 @@ replayContract(
     // A busy machine may hold up the store, or this process, for longer than a gate waits: then it is asked again.
     const has = async (nonce: string, expiresAtMs: number, nowMs: number): Promise<boolean> => {
       for (;;) {
-        const spent = await cache.has(nonce, expiresAtMs + aheadMs, nowMs + aheadMs, epoch, keyId)
+        const spent = await cache.has(nonce, expiresAtMs + aheadMs, nowMs + aheadMs, epoch)
         if (spent !== undefined) return spent
         await delay(20)
       }
@@ -111,7 +108,7 @@ replayContract(
         async claim(nonce, expiresAtMs, nowMs) {
           const name = `${nonce} ${expiresAtMs}`
           for (;;) {
-            let outcome = await cache.claim(nonce, expiresAtMs + aheadMs, nowMs + aheadMs, epoch, keyId)
+            let outcome = await cache.claim(nonce, expiresAtMs + aheadMs, nowMs + aheadMs, epoch)
             // Without an answer it may have been done: what is spent, and was not before, was spent by this claim.
             if (outcome === 'unavailable' && (await has(nonce, expiresAtMs, nowMs)))
               outcome = spent.has(name) ? 'replayed' : 'fresh'
@@ -121,7 +118,7 @@ replayContract(
           }
         },
         has,
-        roomInMs: cache.roomInMs,
+        roomInMs: () => cache.roomInMs(),
         size: 0,
         highWater: 0,
         capacity: 0,
@@ -138,15 +135,15 @@ t.test('the store alone decides when a nonce may be forgotten, whatever the cloc
   const nonce = nonceOf('slow', 0)
   // These gates believe that it is long before.
   const slowMs = expiresAtMs - 60_000
-  t.equal(await cache.claim(nonce, expiresAtMs, slowMs, cache.epoch, keyId), 'fresh')
+  t.equal(await cache.claim(nonce, expiresAtMs, slowMs, cache.epoch), 'fresh')
   while ((await client.keys('ticketgate:spent:*')).length > 0) await delay(20)
   t.equal(
-    await cache.claim(nonce, expiresAtMs, slowMs, cache.epoch, keyId),
+    await cache.claim(nonce, expiresAtMs, slowMs, cache.epoch),
     'replayed',
     'the store has forgotten it',
   )
   t.equal(
-    await cache.claim(nonceOf('slow', 1), expiresAtMs, slowMs, cache.epoch, keyId),
+    await cache.claim(nonceOf('slow', 1), expiresAtMs, slowMs, cache.epoch),
     'replayed',
     'and any other',
   )
@@ -191,8 +188,7 @@ t.test('who asks waits in the same queue, and that has an end', async t => {
   const server = await startRedis(t)
   const cache = await openCache(t, server.port)
   server.signal('SIGSTOP')
-  const ask = (n: number) =>
-    cache.has(nonceOf('asked', n), Date.now() + 10_000, Date.now(), cache.epoch, keyId)
+  const ask = (n: number) => cache.has(nonceOf('asked', n), Date.now() + 10_000, Date.now(), cache.epoch)
   const asked = Array.from({ length: 10_000 }, (_, n) => ask(n))
   t.equal(claimAtOnce(cache, ticketOf(0)), 'unavailable', 'at once')
   t.equal(await ask(0), undefined)
@@ -376,10 +372,10 @@ t.test('gates that allow different amounts for clocks keep what was spent for th
   t.strictSame(strict.epoch, lenient.epoch)
   const endsAtMs = Date.now() + 300
   const nonce = nonceOf('skew', 0)
-  t.equal(await strict.claim(nonce, endsAtMs, Date.now(), strict.epoch, keyId), 'fresh')
+  t.equal(await strict.claim(nonce, endsAtMs, Date.now(), strict.epoch), 'fresh')
   t.equal((await client.get('ticketgate:epoch'))?.split(':')[3], '121000', 'what the lenient one needs')
   while (Date.now() < endsAtMs) await delay(20)
-  t.equal(await lenient.claim(nonce, endsAtMs + 60_000, Date.now(), lenient.epoch, keyId), 'replayed')
+  t.equal(await lenient.claim(nonce, endsAtMs + 60_000, Date.now(), lenient.epoch), 'replayed')
   await strict.look()
   t.strictSame(strict.epoch, lenient.epoch, 'and who is strict does not begin another epoch')
 })

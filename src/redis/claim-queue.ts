@@ -1,0 +1,133 @@
+import type { ClaimOutcome } from '../replay/contract.js'
+import { claimScript, recordKey, setOf } from './replay-scripts.js'
+import type { RedisStore } from './store.js'
+import { within } from './within.js'
+
+/** How long a handshake waits for the store. */
+export const claimTimeoutMs = 500
+
+// One script keeps the store busy for a millisecond or so at most.
+const maxBatch = 200
+
+/** A claim that waits for its answer. */
+interface Claim {
+  readonly nonce: string
+  /** Of the ticket, hexadecimal. */
+  readonly epoch: string
+  readonly period: number
+  readonly settle: (outcome: ClaimOutcome) => void
+}
+
+export interface ClaimQueueOptions {
+  readonly store: RedisStore
+  /** Whether claims may be sent now. What is not sent is not spent. */
+  readonly isReady: () => boolean
+  /** Told that the store has failed to answer. */
+  readonly onFailure: (error: unknown) => void
+  /** Told of the epochs that the store has refused, or that it has said something else than an answer. */
+  readonly onStrange: (refusedEpochs: ReadonlySet<string>) => void
+}
+
+const outcomes: Readonly<Record<string, ClaimOutcome>> = { f: 'fresh', r: 'replayed', p: 'predates' }
+
+/**
+ * Claims on their way to the store: one round trip for all that came while the last one was under way. The more there
+ * are, the less each costs.
+ */
+export class ClaimQueue {
+  readonly #options: ClaimQueueOptions
+  /** What has been claimed in this turn of the event loop, or since the store was asked last. */
+  #batch: Claim[] = []
+  #batchSinceMs = 0
+  #calls = 0
+  #pending = 0
+
+  constructor(options: ClaimQueueOptions) {
+    this.#options = options
+  }
+
+  /** Claims that wait for their answers. */
+  get pending(): number {
+    return this.#pending
+  }
+
+  claim(nonce: string, epoch: string, period: number): Promise<ClaimOutcome> {
+    this.#pending++
+    if (this.#batch.length === 0) {
+      this.#batchSinceMs = performance.now()
+      if (this.#calls === 0) this.#flushSoon()
+    }
+    return new Promise(settle => {
+      this.#batch.push({ nonce, epoch, period, settle })
+      if (this.#batch.length === maxBatch) void this.#flush()
+    })
+  }
+
+  async #flush(): Promise<void> {
+    const claims = this.#batch.sort(bySet)
+    this.#batch = []
+    this.#calls++
+    const timeoutMs = Math.max(1, claimTimeoutMs - (performance.now() - this.#batchSinceMs))
+    let letters = ''
+    try {
+      letters = this.#lettersOf(await within(runClaims(this.#options.store, claims), timeoutMs), claims)
+    } catch (error) {
+      this.#options.onFailure(error)
+    }
+    this.#calls--
+    this.#settle(claims, letters)
+    if (this.#batch.length > 0) this.#flushSoon()
+  }
+
+  /**
+   * After the next turn of the event loop: claims that come while this one goes on are there then as well. A call costs
+   * as much as ten claims, and a turn in which nothing happens takes some microseconds.
+   */
+  #flushSoon(): void {
+    setImmediate(() =>
+      setImmediate(() => {
+        if (this.#calls > 0 || this.#batch.length === 0) return
+        if (this.#options.isReady()) void this.#flush()
+        else this.#settle(this.#batch.splice(0), '')
+      }),
+    )
+  }
+
+  /** @param letters one for each claim; none at all where the store has not answered */
+  #settle(claims: readonly Claim[], letters: string): void {
+    this.#pending -= claims.length
+    claims.forEach(({ settle }, n) => {
+      settle(outcomes[letters.charAt(n)] ?? 'unavailable')
+    })
+  }
+
+  #lettersOf(answer: unknown, claims: readonly Claim[]): string {
+    const isWhole = typeof answer === 'string' && answer.length === claims.length
+    if (!isWhole) {
+      this.#options.onStrange(new Set(claims.map(({ epoch }) => epoch)))
+      return ''
+    }
+    if (answer.includes('p'))
+      this.#options.onStrange(new Set(claims.filter((_, n) => answer[n] === 'p').map(({ epoch }) => epoch)))
+    return answer
+  }
+}
+
+/** Claims of one set next to one another. */
+const bySet = (a: Claim, b: Claim): number =>
+  a.period - b.period || (a.epoch === b.epoch ? 0 : a.epoch < b.epoch ? -1 : 1)
+
+/** Claims that are sorted by set, in one call. */
+function runClaims(store: RedisStore, claims: readonly Claim[]): Promise<unknown> {
+  const keys = [recordKey]
+  const args: (string | Buffer)[] = []
+  for (let at = 0; at < claims.length; ) {
+    const { period, epoch } = claims[at] as Claim
+    let nonces = ''
+    do nonces += claims[at++]?.nonce
+    while (claims[at]?.period === period && claims[at]?.epoch === epoch)
+    keys.push(setOf(period))
+    args.push(epoch, String(period), Buffer.from(nonces, 'latin1'))
+  }
+  return store.run(claimScript, keys, args)
+}

@@ -1,0 +1,55 @@
+import { Packr } from 'msgpackr'
+import { isChannelName, isUserName } from '../protocol.js'
+import { isRevocation } from '../token/revocation.js'
+import type { RelayMessage } from '../wire/relay.js'
+
+const packr = new Packr({ useRecords: false })
+
+/** What one node publishes to the others at once, in MessagePack: an array of its name, a number and the messages. */
+export interface Packet {
+  readonly from: string
+  /**
+   * How many publications that node has sent, these included. 0 for revocations: they have no numbers, since one that
+   * does not arrive is sent again.
+   */
+  readonly sent: number
+  readonly messages: readonly RelayMessage[]
+}
+
+/** A message as {@link packetOf} takes it. Copies: the memory of a publication is not ours to keep. */
+export const packMessage = (message: RelayMessage): Buffer => packr.pack(message)
+
+/** @param messages at most 65,533 of {@link packMessage} */
+export const packetOf = (from: string, sent: number, messages: readonly Buffer[]): Buffer =>
+  Buffer.concat([arrayHead(2 + messages.length), packr.pack(from), packr.pack(sent), ...messages])
+
+const arrayHead = (length: number): Buffer =>
+  length < 16 ? Buffer.of(0x90 | length) : Buffer.of(0xdc, length >> 8, length & 0xff)
+
+/** Reads a packet; undefined where it is none, whatever else it is. */
+export function readPacket(bytes: Buffer): Packet | undefined {
+  let value: unknown
+  try {
+    value = packr.unpack(bytes)
+  } catch {
+    return undefined
+  }
+  if (!Array.isArray(value)) return undefined
+  const [from, sent, ...messages]: unknown[] = value
+  if (typeof from !== 'string' || typeof sent !== 'number' || !Number.isSafeInteger(sent)) return undefined
+  return messages.every(isMessage) ? { from, sent, messages } : undefined
+}
+
+function isMessage(value: unknown): value is RelayMessage {
+  if (isRevocation(value)) return true
+  if (typeof value !== 'object' || value === null) return false
+  const { type, channel, encoding, data, user }: Readonly<Record<string, unknown>> = { ...value }
+  return (
+    type === 'publish' &&
+    typeof channel === 'string' &&
+    isChannelName(channel) &&
+    (encoding === 'json' || encoding === 'msgpack') &&
+    data instanceof Uint8Array &&
+    (user === undefined || (typeof user === 'string' && isUserName(user)))
+  )
+}
