@@ -197,6 +197,12 @@ export const schema = {
     meaning:
       'Redis or Valkey: carries messages between gates, and what was spent where the replay cache is there',
   },
+  redisEviction: {
+    kind: choice('checked', 'trusted'),
+    default: 'checked',
+    meaning:
+      'Whether Redis has to say that it evicts nothing (maxmemory-policy noeviction); trusted: you vouch for that where it does not say',
+  },
   threads: {
     kind: integer(1, 64, 'threads'),
     default: '1',

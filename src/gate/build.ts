@@ -60,6 +60,7 @@ async function openGate(
   const admin = closers.add(
     new AdminListener(config, log, {
       replay: state.replay.replay,
+      store: state.replay.store,
       bus,
       control,
       snapshot: () => engine.snapshot(),

@@ -13,11 +13,7 @@ export interface ConnectOptions {
  * A client that rejects at once while there is no connection: nothing waits in memory, and nothing is ever sent twice. It
  * connects by itself, and goes on trying.
  */
-export function connectRedis(
-  url: string,
-  name: string,
-  { socketTimeoutMs }: ConnectOptions = {},
-): Redis {
+export function connectRedis(url: string, name: string, { socketTimeoutMs }: ConnectOptions = {}): Redis {
   const client = new Redis(url, {
     connectionName: name,
     connectTimeout: 1000,

@@ -33,6 +33,7 @@ export async function openRedisReplay(config: Config, log: Log): Promise<OpenRep
     skewMs,
     ttlMs: config.ticketTtlSeconds * 1000,
     clock,
+    trustsEviction: config.redisEviction === 'trusted',
     onState: state => tell(state, reasons, log),
     onClock(aheadMs) {
       const wasOff = isOff

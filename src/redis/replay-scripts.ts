@@ -35,6 +35,14 @@ const recordLifeMs = 24 * 3_600_000
 const setLifeMs = 2 * recordLifeMs
 
 /**
+ * A call whose failure the script returns, with the name of the command: a server says only that one was not allowed, or is
+ * unknown.
+ */
+const named = (variable: string, command: string, args = ''): string => `
+local ${variable} = redis.pcall('${command}'${args === '' ? '' : `, ${args}`})
+if type(${variable}) == 'table' and ${variable}.err then return {'refused', '${command}: ' .. ${variable}.err} end`
+
+/**
  * The record of the epoch is `EPOCH:LIFE:EVICTED:GRACE:FORGOTTEN`: 32 hexadecimal digits that tickets carry, the
  * replication id of the server, how many keys it had evicted by then, for how many milliseconds after their end nonces
  * are kept, and the latest period whose nonces were let go. The server takes a new replication id at every start and
@@ -47,12 +55,12 @@ local fieldOf = function(text, name)
   local _, at = string.find(text, name .. ':', 1, true)
   return at and string.match(text, '^[%w-]+', at + 1)
 end
-local replication = redis.pcall('INFO', 'replication')
-if type(replication) == 'table' then return {'refused', 'INFO replication: ' .. replication.err} end
+${named('replication', 'INFO', `'replication'`)}
 if not string.find(replication, 'role:master', 1, true) then return {'replica'} end
 local life = fieldOf(replication, 'master_replid')
 if not life then return {'unknown'} end
-local record = redis.call('GET', KEYS[1]) or ''
+${named('record', 'GET', 'KEYS[1]')}
+record = record or ''
 local epoch, of, evicted, grace, forgotten = string.match(record, '^(%x+):(%x+):(%d+):(%d+):(%d+)$')
 `
 
@@ -104,18 +112,20 @@ end
 local isTrusted = ARGV[5] == 'trusted'
 local policy = infoField('memory', 'maxmemory_policy')
 if policy and policy ~= 'noeviction' then
-  redis.call('DEL', KEYS[1])
+  redis.call('UNLINK', KEYS[1])
   return {'evicts', policy}
 end
 local evictions = infoField('stats', 'evicted_keys') or isTrusted and '0'
 if not (policy or isTrusted) or not evictions then return {'policy'} end
 local text = function(number) return string.format('%.0f', number) end
-local time = redis.call('TIME')
+${named('time', 'TIME')}
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 -- All that claims do: better refused now than at every handshake.
-redis.call('SADD', KEYS[2], '')
-redis.call('PEXPIREAT', KEYS[2], text(now + 1000))
-redis.call('SISMEMBER', KEYS[2], '')
+${named('added', 'SADD', `KEYS[2], ''`)}
+${named('expires', 'PEXPIREAT', 'KEYS[2], text(now + 1000)')}
+${named('found', 'SISMEMBER', `KEYS[2], ''`)}
+${named('counted', 'SCARD', 'KEYS[2]')}
+${named('removed', 'UNLINK', 'KEYS[2]')}
 
 local isOurs = of == life and evicted == evictions
 local before = isOurs and tonumber(grace) or 0
@@ -129,8 +139,8 @@ end
 -- The record first: a script that ended between the two would leave sets that nobody needs, and none missing.
 local from = forgotten + 1
 forgotten = math.max(forgotten, over)
-redis.call('SET', KEYS[1], table.concat({epoch, life, evictions, text(grace), text(forgotten)}, ':'),
-  'PXAT', text(now + ${recordLifeMs}))
+record = table.concat({epoch, life, evictions, text(grace), text(forgotten)}, ':')
+${named('written', 'SET', `KEYS[1], record, 'PXAT', text(now + ${recordLifeMs})`)}
 for period = from, over do redis.call('UNLINK', ARGV[3] .. text(period)) end
 
 local spent = 0

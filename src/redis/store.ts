@@ -17,16 +17,18 @@ const isUnknownScript = (error: unknown): boolean =>
 
 /** The store behind a client. */
 export function redisStore(client: Redis): RedisStore {
-  let reason = 'there is no connection'
+  let failure = new Error('there is no connection')
   client.on('error', error => {
-    reason = error.message
+    // Without what it says of our commands, one of which has the password.
+    failure = new Error(error.message)
+    failure.name = error.name
   })
   client.on('ready', () => {
-    reason = 'the connection was lost'
+    failure = new Error('the connection was lost')
   })
   return {
     async run({ sha, text }, keys, args) {
-      if (client.status !== 'ready') throw new Error(reason)
+      if (client.status !== 'ready') throw failure
       try {
         // As `client.evalsha` does it, without what that finds out anew at each call.
         return await client.sendCommand(

@@ -100,10 +100,16 @@ export interface BusState {
   readonly lost: number
 }
 
+/** Whether the store of a replay cache can be relied on, or why not. */
+export const storeStatuses = ['ready', 'unreachable', 'unusable', 'evicts', 'behind'] as const
+export type StoreStatus = (typeof storeStatuses)[number]
+
 export interface MetricsSources {
   readonly replay: Pick<StoreReplayCache, 'size' | 'highWater' | 'capacity'>
   /** Undefined where there are no other nodes. */
   readonly bus: BusState | undefined
+  /** The replay cache, where it is in Redis. */
+  readonly store: { readonly state: { readonly is: StoreStatus } } | undefined
   readonly snapshot: () => Promise<Snapshot>
 }
 
@@ -114,7 +120,7 @@ export interface Metrics {
 }
 
 /** Prometheus metrics, read from their sources at every scrape. */
-export function createMetrics({ replay, bus, snapshot }: MetricsSources): Metrics {
+export function createMetrics({ replay, bus, store, snapshot }: MetricsSources): Metrics {
   const registry = new Registry()
   let current: Snapshot = { counters: createCounters(), connections: 0, loginsPending: 0 }
 
@@ -203,13 +209,27 @@ export function createMetrics({ replay, bus, snapshot }: MetricsSources): Metric
   gauge('ticketgate_replay_cache_size', 'Spent tickets remembered now', () => replay.size)
   gauge('ticketgate_replay_cache_high_water', 'Most spent tickets remembered so far', () => replay.highWater)
   gauge('ticketgate_replay_cache_capacity', 'Spent tickets that can be remembered', () => replay.capacity)
-  gauge('ticketgate_bus_up', 'Whether messages reach the other nodes', () => Number(bus?.isUp ?? 0))
-  counter(
-    'bus_messages_dropped_total',
-    'Messages that could not be sent to the other nodes',
-    () => bus?.dropped ?? 0,
-  )
-  counter('bus_messages_lost_total', 'Messages of other nodes that did not arrive here', () => bus?.lost ?? 0)
+  if (bus !== undefined) {
+    gauge('ticketgate_bus_up', 'Whether messages reach the other nodes', () => Number(bus.isUp))
+    counter(
+      'bus_messages_dropped_total',
+      'Messages that could not be sent to the other nodes',
+      () => bus.dropped,
+    )
+    counter('bus_messages_lost_total', 'Messages of other nodes that did not arrive here', () => bus.lost)
+  }
+  if (store !== undefined)
+    registry.registerMetric(
+      new Gauge({
+        name: 'ticketgate_replay_store_state',
+        help: 'What Redis is to the replay cache: 1 for the state that it is in; tickets are accepted while it is ready',
+        labelNames: ['state'],
+        registers: [],
+        collect() {
+          for (const state of storeStatuses) this.set({ state }, Number(state === store.state.is))
+        },
+      }),
+    )
   gauge('process_resident_memory_bytes', 'Resident memory', residentBytes)
   gauge('process_start_time_seconds', 'Start of the process, Unix time', () => performance.timeOrigin / 1000)
   registry.registerMetric(

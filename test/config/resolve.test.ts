@@ -114,6 +114,7 @@ t.test('every default', async t => {
     replay: 'memory',
     replayCapacity: 1_000_000,
     redisUrl: undefined,
+    redisEviction: 'checked',
     threads: 1,
     maxConnections: connectionsWithin(descriptorLimit()),
     maxConnectionsPerUser: 0,

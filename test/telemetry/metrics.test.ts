@@ -1,6 +1,12 @@
 import t from 'tap'
 import { refusalCodes } from '../../src/errors.js'
-import { type CloseReason, createCounters, createMetrics, increment } from '../../src/telemetry/metrics.js'
+import {
+  type CloseReason,
+  createCounters,
+  createMetrics,
+  increment,
+  type MetricsSources,
+} from '../../src/telemetry/metrics.js'
 
 interface Sample {
   readonly name: string
@@ -34,13 +40,15 @@ const parse = (text: string): Exposition => {
   return { samples, types, helps }
 }
 
-const create = () => {
+const create = (others: Partial<MetricsSources> = {}) => {
   const counters = createCounters()
   const state = { connections: 0, loginsPending: 0 }
   const replay = { size: 0, highWater: 0, capacity: 1000 }
   const metrics = createMetrics({
     replay,
     bus: { isUp: true, dropped: 2, lost: 3 },
+    store: { state: { is: 'unusable' } },
+    ...others,
     snapshot: async () => ({ counters, ...state }),
   })
   return { counters, state, replay, scrape: async () => parse(await metrics.render()) }
@@ -89,6 +97,28 @@ t.test('the names are there from the start, with a kind and a meaning', async t 
       `${name} has the right TYPE`,
     )
   }
+})
+
+t.test('what does not exist has no metric', async t => {
+  const { samples, types } = await create({ bus: undefined, store: undefined }).scrape()
+  for (const name of [...samples.map(sample => sample.name), ...types.keys()])
+    t.notMatch(name, /bus|store/, name)
+})
+
+t.test('the state of the store is one of its states', async t => {
+  const { samples } = await create().scrape()
+  t.strictSame(
+    samples
+      .filter(({ name }) => name === 'ticketgate_replay_store_state')
+      .map(({ labels, value }) => [labels, value]),
+    [
+      ['state="ready"', 0],
+      ['state="unreachable"', 0],
+      ['state="unusable"', 1],
+      ['state="evicts"', 0],
+      ['state="behind"', 0],
+    ],
+  )
 })
 
 t.test('what is counted is what is shown, however often one looks', async t => {
@@ -161,7 +191,9 @@ t.test('labels are codes and reasons, so the number of series is bounded', async
   }
   const names = new Set<string>([...plain, ...labelled.map(([name]) => name)])
   const unlabelled = samples.filter(
-    ({ name, labels }) => !names.has(name) || (labels !== '' && plain.includes(name)),
+    ({ name, labels }) =>
+      (!names.has(name) && name !== 'ticketgate_replay_store_state') ||
+      (labels !== '' && plain.includes(name)),
   )
   t.strictSame(unlabelled, [], 'nothing else is shown, and nothing else has a label')
 })
