@@ -6,6 +6,7 @@ import { mediaTypeOf, parseJsonObject } from '../http/body.js'
 import { channelDetail } from '../http/problem.js'
 import type { RequestHead } from '../http/request.js'
 import type { Reply, Route } from '../http/server.js'
+import { refuseUnknown } from '../http/unknown-names.js'
 import { type EncodingName, isChannelName, isSessionId, isUserName, routes } from '../protocol.js'
 import type { Control, Subject } from '../socket/control.js'
 import type { Metrics } from '../telemetry/metrics.js'
@@ -101,7 +102,9 @@ function readPublications(head: RequestHead, body: Buffer): readonly Publication
   })
 }
 
-function readSubject({ user, session }: Readonly<Record<string, unknown>>): Subject {
+function readSubject(members: Readonly<Record<string, unknown>>): Subject {
+  refuseUnknown('member', Object.keys(members), ['user', 'session'])
+  const { user, session } = members
   if (typeof user === 'string' && isUserName(user) && session === undefined) return { user }
   if (typeof session === 'string' && isSessionId(session) && user === undefined) return { session }
   throw new Refusal('bad_request', { detail: 'The body must be {"user": "…"} or {"session": "…"}.' })

@@ -6,6 +6,7 @@ import { parseJsonObject } from '../http/body.js'
 import type { ClientView } from '../http/client-view.js'
 import type { RequestHead } from '../http/request.js'
 import type { Reply, Route } from '../http/server.js'
+import { refuseUnknown } from '../http/unknown-names.js'
 import type { RateLimiter } from '../limits/rate.js'
 import { isUserName, routes } from '../protocol.js'
 import type { Log } from '../telemetry/log.js'
@@ -36,8 +37,14 @@ interface Credentials {
 // A second, where clocks agree, and some more.
 const longestWaitMs = 2000
 
+interface LoginContext {
+  readonly address: Address
+  /** Whether nothing is said of a body: one that has no length is none, but its sender may have meant JSON. */
+  readonly isUntyped: boolean
+}
+
 /** `/auth`: user and password for a token. */
-export function authRoute(parts: AuthParts): Route<Address> {
+export function authRoute(parts: AuthParts): Route<LoginContext> {
   const { users, hasher, tokens, revocations, limiter, clients, counters, log, clock } = parts
 
   /**
@@ -62,7 +69,7 @@ export function authRoute(parts: AuthParts): Route<Address> {
 
   function refused(head: RequestHead, address: Address): Refusal {
     log.info({ address: addressText(address) }, 'login refused')
-    return badCredentials(head)
+    return badCredentials(undefined, basicPattern.test(head.authorization))
   }
 
   async function logIn(head: RequestHead, address: Address, { user, password }: Credentials): Promise<Reply> {
@@ -84,8 +91,13 @@ export function authRoute(parts: AuthParts): Route<Address> {
   return {
     path: routes.auth,
     methods: ['GET', 'POST'],
-    context: clients.address,
-    handler(head, address, body) {
+    context: (res, req) => ({
+      address: clients.address(res, req),
+      isUntyped: req.getHeader('content-type') === '',
+    }),
+    handler(head, { address, isUntyped }, body) {
+      if (isUntyped && body.length === 0 && waitsForChallenge(head))
+        throw badCredentials('Send user and password, by HTTP Basic or as JSON.', true)
       const waitMs = limiter(addressKey(address), clock())
       if (waitMs > 0)
         throw new Refusal('rate_limited', {
@@ -108,17 +120,22 @@ function readCredentials(head: RequestHead, body: Buffer): Credentials {
     if (colon < 0) throw new Refusal('bad_request', { detail: 'HTTP Basic credentials are user:password.' })
     return { user: pair.slice(0, colon), password: pair.slice(colon + 1) }
   }
-  const { user, pwd } = parseJsonObject(body, head.contentType)
+  const members = parseJsonObject(body, head.contentType)
+  refuseUnknown('member', Object.keys(members), ['user', 'pwd'])
+  const { user, pwd } = members
   if (typeof user !== 'string' || typeof pwd !== 'string')
     throw new Refusal('bad_request', { detail: 'The body must be {"user": "…", "pwd": "…"}.' })
   return { user, password: pwd }
 }
 
-// RFC 9110 section 11.6.1 wants a challenge with a 401. Only who used Basic is challenged to Basic: browsers would ask
-// the visitor of a page that logs in by JSON.
-const badCredentials = (head: RequestHead): Refusal =>
+/** Whether this may be a client that sends its credentials when it is asked (`curl --anyauth`), and is no page. */
+const waitsForChallenge = ({ origin, authorization }: RequestHead): boolean =>
+  origin === '' && authorization === ''
+
+// RFC 9110 section 11.6.1 wants a challenge with a 401. But browsers would ask the visitor of a page that logs in by
+// JSON, so only a client that uses Basic is challenged to it, or one that waits for that.
+const badCredentials = (detail: string | undefined, challenges: boolean): Refusal =>
   new Refusal('bad_credentials', {
-    headers: basicPattern.test(head.authorization)
-      ? { 'www-authenticate': 'Basic realm="ticketgate", charset="UTF-8"' }
-      : {},
+    ...(detail === undefined ? {} : { detail }),
+    headers: challenges ? { 'www-authenticate': 'Basic realm="ticketgate", charset="UTF-8"' } : {},
   })

@@ -5,6 +5,7 @@ import { addressKey } from '../http/address.js'
 import { parseJsonObject } from '../http/body.js'
 import type { ClientView } from '../http/client-view.js'
 import type { Route } from '../http/server.js'
+import { refuseUnknown } from '../http/unknown-names.js'
 import type { RateLimiter } from '../limits/rate.js'
 import { routes, type TicketState } from '../protocol.js'
 import type { Address } from '../ticket/address.js'
@@ -46,7 +47,9 @@ export function ticketStatusRoute(parts: TicketStatusParts): Route<Address> {
           detail: 'Too many questions from this address.',
           retryAfterSeconds: retryAfterSeconds(waitMs),
         })
-      const { ticket } = parseJsonObject(body, head.contentType)
+      const members = parseJsonObject(body, head.contentType)
+      refuseUnknown('member', Object.keys(members), ['ticket'])
+      const { ticket } = members
       if (typeof ticket !== 'string')
         throw new Refusal('bad_request', { detail: 'The body must be {"ticket": "…"}.' })
       return { body: JSON.stringify({ state: await stateOf(ticket) }) }

@@ -7,8 +7,9 @@ import { Refusal, retryAfterSeconds } from '../errors.js'
 import { maxBodyBytes, parseJsonObject } from '../http/body.js'
 import type { ClientView } from '../http/client-view.js'
 import { channelDetail } from '../http/problem.js'
-import { queryValues, type RequestHead } from '../http/request.js'
+import type { RequestHead } from '../http/request.js'
 import type { Route } from '../http/server.js'
+import { refuseUnknown } from '../http/unknown-names.js'
 import { isChannelName, routes } from '../protocol.js'
 import type { Counters } from '../telemetry/metrics.js'
 import { type Address, prefixOf } from '../ticket/address.js'
@@ -52,6 +53,7 @@ export function ticketRoute(parts: TicketRouteParts): Route<TicketContext> {
       const asked = body.length > 0 ? parseJsonObject(body, head.contentType) : {}
       const token = check.identify(readToken(head.authorization, asked.token), nowMs)
       if ('code' in token) throw denied(token)
+      if (body.length > 0) refuseUnknown('member', Object.keys(asked), ['channel', 'token'])
       const channel = readChannel(head, asked.channel)
       const denial = check.permit(token, channel, nowMs)
       if (denial !== undefined) throw denied(denial)
@@ -140,7 +142,7 @@ function unauthorized(
 
 /** The channel asked for, in the query or the body; undefined = none in particular. */
 function readChannel(head: RequestHead, inBody: unknown): string | undefined {
-  const values: unknown[] = queryValues(head.query, 'channel')
+  const values: unknown[] = channelsInQuery(head.query)
   if (inBody !== undefined) values.push(inBody)
   if (values.length > 1) throw new Refusal('bad_request', { detail: 'Ask for one channel.' })
   const [channel] = values
@@ -148,4 +150,17 @@ function readChannel(head: RequestHead, inBody: unknown): string | undefined {
   if (typeof channel !== 'string') throw new Refusal('bad_request', { detail: 'A channel name is a string.' })
   if (!isChannelName(channel)) throw new Refusal('channel_invalid', { detail: channelDetail })
   return channel
+}
+
+// What needs no decoding need not wait for it.
+const plainQuery = /^channel=([A-Za-z0-9._~:@-]*)$/
+
+/** Query builders encode what they like (WHATWG URL, section 5.1): `a%3Ab` is the channel `a:b` here. */
+function channelsInQuery(query: string): string[] {
+  if (query === '') return []
+  const plain = plainQuery.exec(query)?.[1]
+  if (plain !== undefined) return [plain]
+  const all = new URLSearchParams(query)
+  refuseUnknown('parameter', all.keys(), ['channel'])
+  return all.getAll('channel')
 }

@@ -188,6 +188,7 @@ t.test('what is asked for must be one user or one session', async t => {
     { session: 'a b' },
     { user: 'a\nb' },
     { user: null },
+    { user: 'a', sesion: 'b' },
   ])
     isProblem(t, await disconnect(server, body), '400 bad_request', JSON.stringify(body))
   isProblem(t, await postJson(server.admin, '/disconnect', { user: 'x' }), '401 admin_key_invalid')

@@ -1,8 +1,11 @@
+import { execFile } from 'node:child_process'
+import { promisify } from 'node:util'
 import t from 'tap'
 import { bearer, jsonOf, postJson, type Reply, request } from '../support/http.js'
 import { isProblem } from '../support/problem.js'
+import { needs } from '../support/programs.js'
 import { RawConnection, requestText, serverHasRead } from '../support/raw.js'
-import { startServer } from '../support/server.js'
+import { allowedOrigin, startServer } from '../support/server.js'
 import { nowSeconds } from '../support/tokens.js'
 
 const json = { 'content-type': 'application/json' }
@@ -92,8 +95,50 @@ t.test('wrong credentials look the same whatever is wrong', async t => {
   )
 })
 
+t.test('a client that waits for a challenge gets one, and no page does', async t => {
+  const challenge = /^Basic realm="ticketgate"/
+  for (const method of ['GET', 'POST']) {
+    const reply = await request(server.url, '/auth', { method })
+    isProblem(t, reply, '401 bad_credentials', method)
+    t.match(reply.headers['www-authenticate'], challenge, method)
+  }
+  for (const [name, headers, body] of [
+    ['a page', { origin: allowedOrigin }, undefined],
+    ['a client with other credentials', { authorization: 'Bearer x' }, undefined],
+    ['one that says it sends JSON', json, ''],
+    ['one that sends it', json, '{}'],
+    ['a body without a type', {}, '{}'],
+  ] as const) {
+    const reply = await request(server.url, '/auth', {
+      method: 'POST',
+      headers,
+      ...(body === undefined ? {} : { body }),
+    })
+    isProblem(t, reply, '400 bad_request', name)
+    t.equal(reply.headers['www-authenticate'], undefined, name)
+  }
+  const wrong = await postJson(server.url, '/auth', { user: 'maggie', pwd: 'wrong' })
+  t.equal(wrong.headers['www-authenticate'], undefined, 'a login by JSON')
+})
+
+t.test('asking for the challenge is no login that counts', async t => {
+  const { url } = await startServer(t, {
+    users: { maggie: 'secret' },
+    env: { TICKETGATE_LOGIN_RATE: '1/600' },
+  })
+  for (let n = 0; n < 3; n++) t.equal((await request(url, '/auth')).status, 401)
+  t.equal((await request(url, '/auth', { headers: basic('maggie', 'secret') })).status, 200)
+})
+
+t.test('curl logs in when it is asked', needs('curl'), async t => {
+  const args = ['--silent', '--show-error', '--anyauth', '--user', 'maggie:secret', `${server.url}/auth`]
+  const { stdout } = await promisify(execFile)('curl', args)
+  t.match(JSON.parse(stdout), { token: /^ey/ })
+})
+
 t.test('requests that are no login', async t => {
   const cases = [
+    ['a member that is unknown', '{"user":"maggie","pwd":"secret","password":"x"}', '400 bad_request'],
     ['no JSON', '{"user":', '400 bad_request'],
     ['an empty body', '', '400 bad_request'],
     ['a list', '["maggie","secret"]', '400 bad_request'],

@@ -55,6 +55,7 @@ t.test('the question', async t => {
   for (const [body, code] of [
     ['{}', '400 bad_request'],
     ['{"ticket":5}', '400 bad_request'],
+    ['{"ticket":"a","tickets":"b"}', '400 bad_request'],
     ['', '400 bad_request'],
     ['[]', '400 bad_request'],
   ] as const)

@@ -67,9 +67,12 @@ t.test('no two tickets are alike', async t => {
 t.test('the channel must be a channel name', async t => {
   const cases = [
     ['129 characters', 'a'.repeat(129)],
-    ['percent-encoded', 'a%20b'],
-    ['a letter percent-encoded', '%61'],
+    ['a space, percent-encoded', 'a%20b'],
+    ['percent-encoded twice', '%2561'],
+    ['bytes that are no UTF-8', 'a%ff'],
+    ['percent-encoding cut short', 'a%3'],
     ['a slash', 'a/b'],
+    ['a slash, percent-encoded', 'a%2fb'],
     ['a plus', 'a+b'],
     ['an asterisk', 'chat.*'],
     ['a comma', 'a,b'],
@@ -99,6 +102,67 @@ t.test('the channel must be a channel name', async t => {
       200,
       good,
     )
+})
+
+t.test('query builders may encode the channel as they like', async t => {
+  const cases = [
+    [`?${new URLSearchParams({ channel: 'room:a@b' })}`, 'room:a@b'],
+    ['?channel=%72ed', 'red'],
+    ['?chann%65l=red', 'red'],
+    ['?channel=', ''],
+    ['?', undefined],
+  ] as const
+  for (const [query, channel] of cases) {
+    const reply = await request(server.url, `/ws_ticket${query}`, { headers: bearer(token) })
+    t.match(jsonOf(reply).url, `/channel/${channel ?? ''}?ticket=`, query)
+    const path = gatePath(String(jsonOf(reply).ticket), 'blue')
+    if (channel === undefined) t.equal((await knock(server.url, path)).status, 101, query)
+    else isProblem(t, await knock(server.url, path), '403 channel_forbidden', query)
+  }
+  const { ticket } = await mintWith(server.url, token)
+  for (const path of [
+    `/channel/%72ed?ticket=${ticket}`,
+    `/channel/red?ticket=%${ticket.charCodeAt(0).toString(16)}${ticket.slice(1)}`,
+  ])
+    t.match(String((await knock(server.url, path)).status), /^4/, `the socket itself is strict: ${path}`)
+  t.equal((await knock(server.url, gatePath(ticket, 'red'))).status, 101)
+})
+
+t.test('a misspelt name is refused, by name: it would widen the ticket', async t => {
+  const ask = (path: string) => request(server.url, path, { headers: bearer(token) })
+  for (const [query, name] of [
+    ['chanel=red', 'chanel'],
+    ['channel=red&chanel=blue', 'chanel'],
+    ['Channel=red', 'Channel'],
+    ['channel%20=red', undefined],
+    ['_=1', '_'],
+    ['channel', 'none'],
+  ] as const) {
+    const reply = await ask(`/ws_ticket?${query}`)
+    if (name === 'none') {
+      t.equal(reply.status, 200, query)
+      continue
+    }
+    isProblem(t, reply, '400 bad_request', query)
+    t.match(
+      jsonOf(reply).detail,
+      name === undefined ? 'Unknown parameter:' : `Unknown parameter "${name}"`,
+      query,
+    )
+  }
+  const secret = 'canary'.repeat(8)
+  const stray = await ask(`/ws_ticket?${secret}`)
+  isProblem(t, stray, '400 bad_request')
+  t.notMatch(stray.text, 'canary', 'what is too long for a name may be a secret')
+  for (const body of [
+    { chanel: 'red' },
+    { channel: 'red', ttl: 5 },
+    JSON.parse('{"__proto__":{"channel":"red"}}'),
+  ]) {
+    const reply = await postJson(server.url, '/ws_ticket', body, { headers: bearer(token) })
+    isProblem(t, reply, '400 bad_request', JSON.stringify(body))
+    t.match(jsonOf(reply).detail, /Unknown member "(chanel|ttl|__proto__)"/)
+  }
 })
 
 t.test('bodies that ask for nothing that can be', async t => {

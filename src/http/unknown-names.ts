@@ -1,0 +1,23 @@
+import { Refusal } from '../errors.js'
+
+// What is longer, or has other characters, may be a secret that went astray: it is not echoed.
+const nameForm = /^[A-Za-z_][\w.-]{0,31}$/
+
+/**
+ * Refuses names that a route does not know. A misspelt one would be taken for one that is not
+ * there, and a ticket for one channel become a ticket for all.
+ * @throws Refusal `bad_request` with the first of them in its detail
+ */
+export function refuseUnknown(
+  kind: 'parameter' | 'member',
+  names: Iterable<string>,
+  known: readonly string[],
+): void {
+  for (const name of names) {
+    if (known.includes(name)) continue
+    const shown = nameForm.test(name) ? ` ${JSON.stringify(name)}` : ''
+    throw new Refusal('bad_request', {
+      detail: `Unknown ${kind}${shown}: this route takes ${known.join(' and ')}.`,
+    })
+  }
+}
