@@ -1,6 +1,7 @@
 import { createPublicKey, type JsonWebKey, type KeyObject } from 'node:crypto'
 import { isJsonObject } from '../protocol.js'
 import { type Algorithm, algorithmsFor, isAlgorithm } from './algorithms.js'
+import { weaknessOf } from './weak-keys.js'
 
 /** A key that verifies tokens. */
 export interface VerificationKey {
@@ -11,7 +12,6 @@ export interface VerificationKey {
 }
 
 const maxKidLength = 256
-const rsaBits = { min: 2048, max: 8192 }
 
 /**
  * Reads one public key of a JWK set (RFC 7517). A member that is `null` or an empty list counts as
@@ -69,44 +69,4 @@ function publicKeyOf(jwk: Readonly<Record<string, unknown>>): KeyObject | string
     return 'it is not a valid key, or its curve is not supported'
   }
   return weaknessOf(key) ?? key
-}
-
-/**
- * Why anybody could sign for a public key, or verifying with it would cost too much. With e = 1 every
- * message is its own signature; a point of low order accepts signatures made without a private key.
- */
-export function weaknessOf(key: KeyObject): string | undefined {
-  const { modulusLength = 0, publicExponent = 0n } = key.asymmetricKeyDetails ?? {}
-  switch (key.asymmetricKeyType) {
-    case 'rsa':
-      if (modulusLength < rsaBits.min || modulusLength > rsaBits.max)
-        return `its modulus has ${modulusLength} bits, and ${rsaBits.min} to ${rsaBits.max} are accepted`
-      if (publicExponent < 65_537n || publicExponent % 2n === 0n || publicExponent >= 2n ** 32n)
-        return 'its exponent is not an odd number from 65537 to 2^32'
-      return undefined
-    case 'ed25519':
-      return isLowOrder(Buffer.from(String(key.export({ format: 'jwk' }).x), 'base64url'))
-        ? 'it is a point of low order'
-        : undefined
-    default:
-      return undefined
-  }
-}
-
-// The encodings of the points of order 1, 2, 4 and 8, the non-canonical ones included, with the sign
-// bit cleared; as in libsodium's ge25519_has_small_order.
-const lowOrderPoints: ReadonlySet<string> = new Set([
-  '0000000000000000000000000000000000000000000000000000000000000000',
-  '0100000000000000000000000000000000000000000000000000000000000000',
-  '26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05',
-  'c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a',
-  'ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f',
-  'edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f',
-  'eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f',
-])
-
-function isLowOrder(point: Buffer): boolean {
-  const unsigned = Buffer.from(point)
-  unsigned[31] = (unsigned[31] ?? 0) & 0x7f
-  return lowOrderPoints.has(unsigned.toString('hex'))
 }

@@ -6,7 +6,8 @@ export interface Jws {
   readonly header: JwsHeader
   /** What is signed: the first two parts and the dot between them. */
   readonly input: string
-  readonly payload: string
+  /** Its bytes, not yet parsed. */
+  readonly payload: Buffer
   readonly signature: Buffer
 }
 
@@ -17,35 +18,38 @@ export interface JwsHeader {
   readonly typ: unknown
 }
 
-const compactPattern = /^[\w-]+\.[\w-]+\.[\w-]+$/
+// The payload may be empty (RFC 7515); what needs claims refuses it.
+const compactPattern = /^[\w-]+\.[\w-]*\.[\w-]+$/
 
 // All tokens of an issuer begin with one of a few headers, so those that were read are kept.
 const knownHeaders = new Map<string, JwsHeader>()
 const known = { headers: 64, length: 512 }
 
 /**
- * Takes a token apart, all but its payload.
+ * Takes a token apart. Its payload is decoded, but not parsed.
  * @returns why it cannot be verified, if its form or its header says so already
  */
 export function readJws(token: string): Jws | 'malformed' | 'algorithm' | 'critical' {
   if (!compactPattern.test(token)) return 'malformed'
   const headerEnd = token.indexOf('.')
   const payloadEnd = token.lastIndexOf('.')
+  const payload = decodeBase64url(token.slice(headerEnd + 1, payloadEnd))
   const signature = decodeBase64url(token.slice(payloadEnd + 1))
-  if (signature === undefined) return 'malformed'
+  if (payload === undefined || signature === undefined) return 'malformed'
   const part = token.slice(0, headerEnd)
   const header = knownHeaders.get(part) ?? readHeader(part)
   if (typeof header === 'string') return header
   return {
     header,
     input: token.slice(0, payloadEnd),
-    payload: token.slice(headerEnd + 1, payloadEnd),
+    payload,
     signature,
   }
 }
 
 function readHeader(part: string): JwsHeader | 'malformed' | 'algorithm' | 'critical' {
-  const members = decodeObject(part)
+  const bytes = decodeBase64url(part)
+  const members = bytes && parseStrictObject(bytes)
   if (members === undefined) return 'malformed'
   const { alg, kid, typ, crit } = members
   if (!isAlgorithm(alg)) return 'algorithm'
@@ -56,12 +60,6 @@ function readHeader(part: string): JwsHeader | 'malformed' | 'algorithm' | 'crit
   if (knownHeaders.size >= known.headers) knownHeaders.clear()
   if (part.length <= known.length) knownHeaders.set(part, header)
   return header
-}
-
-/** The JSON object in a part of a token, read as {@link parseStrictObject} reads. */
-export function decodeObject(part: string): Readonly<Record<string, unknown>> | undefined {
-  const bytes = decodeBase64url(part)
-  return bytes === undefined ? undefined : parseStrictObject(bytes)
 }
 
 /** The bytes of a part, if it is their one canonical text: no other characters, no stray last bits. */

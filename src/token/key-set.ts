@@ -48,6 +48,9 @@ export function readKeySet(text: string): KeySetReport {
   return { set: createKeySet(kept), size: kept.length, ignored, repeated }
 }
 
+/** How long a secret must be: as long as the hash. */
+export const secretBytesFor = (algorithm: Algorithm): number => Number(algorithm.slice(2)) / 8
+
 function entriesOf(text: string): readonly unknown[] {
   let set: unknown
   try {
@@ -102,13 +105,23 @@ function createKeySet(keys: readonly VerificationKey[]): KeySet {
   }
 }
 
-/** Secrets shared with an issuer, each tried in turn, whatever the kid. */
-export function secretKeySet(secrets: readonly string[], algorithms: readonly Algorithm[]): KeySet {
-  const keys: readonly VerificationKey[] = secrets.map(secret => ({
-    kid: undefined,
-    key: createSecretKey(Buffer.from(secret, 'utf8')),
-    algorithms,
-  }))
+/**
+ * Secrets shared with an issuer, each tried in turn, whatever the kid. A secret is used for those of the
+ * algorithms whose hash is no longer than it (RFC 7518 section 3.2).
+ * @param secrets as text, whose UTF-8 bytes are the key, or as bytes
+ */
+export function secretKeySet(
+  secrets: readonly (string | Uint8Array)[],
+  algorithms: readonly Algorithm[],
+): KeySet {
+  const keys: readonly VerificationKey[] = secrets.map(secret => {
+    const bytes = Buffer.from(secret as string)
+    return {
+      kid: undefined,
+      key: createSecretKey(bytes),
+      algorithms: algorithms.filter(algorithm => bytes.length >= secretBytesFor(algorithm)),
+    }
+  })
   const fitting = (algorithm: Algorithm) => keys.filter(key => key.algorithms.includes(algorithm))
   return {
     has: () => true,

@@ -2,9 +2,10 @@ import { LRUCache } from 'lru-cache'
 import { verifySignature } from './algorithms.js'
 import { checkTokenClaims, type TokenClaims } from './claims.js'
 import type { TrustedIssuer } from './issuer.js'
-import { decodeObject, type Jws, type JwsHeader, readJws } from './jws.js'
+import { type Jws, type JwsHeader, readJws } from './jws.js'
 import type { KeySet } from './key-set.js'
 import { refuse, type TokenRefusal } from './refusal.js'
+import { parseStrictObject } from './strict-json.js'
 import { SeenTokens } from './token-cache.js'
 
 const maxVerifiedTokens = 10_000
@@ -61,26 +62,41 @@ export class TokenVerifier {
 
 const keysUnavailableWaitMs = 1000
 
-/** Why the signature does not hold, by any key that may have made it. */
-function signatureRefusal(
+/**
+ * Verifies a signature with the keys that may have made it (RFC 7515 section 5.2).
+ * @returns why it does not hold; undefined if it holds
+ */
+export function checkSignature(
   { header, input, signature }: Jws,
   set: KeySet,
-  issuer: TrustedIssuer,
-  nowMs: number,
-): TokenRefusal | undefined {
+): 'signature' | 'algorithm' | 'key_unknown' | undefined {
   const { kid, algorithm } = header
   const candidates = set.candidates(kid, algorithm)
   if (candidates.some(({ key }) => verifySignature(algorithm, key, input, signature))) return undefined
-  if (candidates.length > 0) return refuse('signature')
-  if (kid === undefined) return refuse(set.supports(algorithm) ? 'key_unknown' : 'algorithm')
-  if (set.has(kid)) return refuse('algorithm')
-  const waitMs = issuer.keys.missing(kid, nowMs)
-  return waitMs === undefined ? refuse('key_unknown') : refuse('key_pending', waitMs)
+  if (candidates.length > 0) return 'signature'
+  const isOfAnotherKind = kid === undefined ? !set.supports(algorithm) : set.has(kid)
+  return isOfAnotherKind ? 'algorithm' : 'key_unknown'
+}
+
+/** The same, but a key that is unknown may come with the next fetch. */
+function signatureRefusal(
+  jws: Jws,
+  set: KeySet,
+  { keys }: TrustedIssuer,
+  nowMs: number,
+): TokenRefusal | undefined {
+  const reason = checkSignature(jws, set)
+  const { kid } = jws.header
+  if (reason === 'key_unknown' && kid !== undefined) {
+    const waitMs = keys.missing(kid, nowMs)
+    if (waitMs !== undefined) return refuse('key_pending', waitMs)
+  }
+  return reason && refuse(reason)
 }
 
 function readClaims(jws: Jws, { policy }: TrustedIssuer, nowMs: number): TokenClaims | TokenRefusal {
   if (!isTokenType(jws.header.typ)) return refuse('typ')
-  const payload = decodeObject(jws.payload)
+  const payload = parseStrictObject(jws.payload)
   return payload === undefined ? refuse('malformed') : checkTokenClaims(payload, policy, nowMs)
 }
 
