@@ -47,124 +47,150 @@ const golden = 0x9e3779b1
  *
  * @param memory created once, by `createSharedReplayMemory`, and sent to every thread
  */
-export function openSharedReplayCache(
-  { buffer, capacity, maxTtlMs, baseMs }: SharedReplayMemory,
+export const openSharedReplayCache = (
+  memory: SharedReplayMemory,
   atomics: SharedAtomics = Atomics,
-): SharedReplayCache {
-  const words = new BigUint64Array(buffer)
-  const cells = cellsOf(capacity)
-  const firstCells = Array.from({ length: tables }, (_, table) => firstCellAt(table, capacity))
-  let latestMs = Number.NEGATIVE_INFINITY
+): SharedReplayCache => new Tables(memory, atomics)
 
-  /** The cell in its table where the search for a nonce begins. */
-  const firstCellOf = (mixed: number): number => Math.floor((mixed / 2 ** 32) * cells)
+class Tables implements SharedReplayCache {
+  readonly capacity: number
+  readonly #maxTtlMs: number
+  readonly #baseMs: number
+  readonly #atomics: SharedAtomics
+  readonly #words: BigUint64Array
+  /** How many cells a table has, and where those of each begin. */
+  readonly #cells: number
+  readonly #firstCells: readonly number[]
+  #latestMs = Number.NEGATIVE_INFINITY
+
+  constructor({ buffer, capacity, maxTtlMs, baseMs }: SharedReplayMemory, atomics: SharedAtomics) {
+    this.capacity = capacity
+    this.#maxTtlMs = maxTtlMs
+    this.#baseMs = baseMs
+    this.#atomics = atomics
+    this.#words = new BigUint64Array(buffer)
+    this.#cells = cellsOf(capacity)
+    this.#firstCells = Array.from({ length: tables }, (_, table) => firstCellAt(table, capacity))
+  }
+
+  claim(nonce: string, expiresAtMs: number, nowMs: number): ClaimResult {
+    if (nowMs > this.#latestMs) this.#latestMs = nowMs
+    const period = this.#periodOf(expiresAtMs)
+    if (this.#latestMs >= expiresAtMs || period < tables) return 'replayed'
+    if (!(expiresAtMs - this.#latestMs <= this.#maxTtlMs) || period > lastPeriod) return 'unavailable'
+
+    const atomics = this.#atomics
+    const words = this.#words
+    const cells = this.#cells
+    const table = period % tables
+    const first = this.#firstCells[table] ?? 0
+    const floor = period * stride
+    const mixed = mixOf(nonce)
+    const mineUpper = floor + (mixed % stride)
+    const mine = wordOf(mineUpper, restOf(nonce))
+    let cell = this.#firstCellOf(mixed)
+
+    for (let probed = 0; probed < cells; probed++) {
+      const at = first + cell
+      let seen = atomics.load(words, at)
+      let upper = upperHalf(seen)
+      // Not `if`: a thread that slept since an earlier period may write a word of that period meanwhile, and
+      // this is still the cell in which all claims of this nonce must meet.
+      while (upper < floor) {
+        const counted = atomics.load(words, countAt(table))
+        if (upperHalf(counted) > floor) return 'replayed'
+        if (numberIn(counted, floor) >= this.capacity) return 'full'
+        const before = atomics.compareExchange(words, at, seen, mine)
+        if (before === seen) {
+          this.#count(countAt(table), floor, counted, 1)
+          return 'fresh'
+        }
+        seen = before
+        upper = upperHalf(seen)
+      }
+      if (upper >= floor + stride || (upper === mineUpper && seen === mine)) return 'replayed'
+      cell = cell + 1 === cells ? 0 : cell + 1
+    }
+    return 'full'
+  }
+
+  has(nonce: string, expiresAtMs: number): boolean {
+    const period = this.#periodOf(expiresAtMs)
+    const first = this.#firstCells[period % tables] ?? 0
+    const floor = period * stride
+    const mixed = mixOf(nonce)
+    const wanted = wordOf(floor + (mixed % stride), restOf(nonce))
+    const start = this.#firstCellOf(mixed)
+    for (let step = 0; step < this.#cells; step++) {
+      const seen = this.#atomics.load(this.#words, first + ((start + step) % this.#cells))
+      if (upperHalf(seen) < floor) return false
+      if (seen === wanted) return true
+    }
+    return false
+  }
+
+  turnOver(nowMs: number): void {
+    const now = this.#periodOf(nowMs)
+    for (const period of [now, now + 1]) {
+      if (period < tables || period > lastPeriod) continue
+      const at = countAt(period % tables)
+      const counted = this.#atomics.load(this.#words, at)
+      if (upperHalf(counted) < period * stride) this.#count(at, period * stride, counted, 0)
+    }
+  }
+
+  roomInMs(nowMs: number): number {
+    // A ticket with the longest lifetime, issued now, expires in the next period.
+    const next = this.#periodOf(nowMs) + 1
+    const counted = this.#atomics.load(this.#words, countAt(next % tables))
+    const isFull = numberIn(counted, next * stride) >= this.capacity
+    return isFull ? this.#baseMs + (next - tables) * this.#maxTtlMs - nowMs : 0
+  }
+
+  get size(): number {
+    return Math.max(this.#countIn(0), this.#countIn(1))
+  }
+
+  get highWater(): number {
+    return Math.max(Number(this.#atomics.load(this.#words, highWaterAt)), this.size)
+  }
 
   // Words never written are of period 0, so the first one in use is the next with the same table.
-  const periodOf = (ms: number): number => Math.floor((ms - baseMs) / maxTtlMs) + tables
+  #periodOf(ms: number): number {
+    return Math.floor((ms - this.#baseMs) / this.#maxTtlMs) + tables
+  }
 
-  /** Tickets counted in a word of the period that begins at the upper half `floor`, or of an earlier one. */
-  const numberIn = (word: bigint, floor: number): number => (upperHalf(word) < floor ? 0 : lowerHalf(word))
+  /** The cell in its table where the search for a nonce begins. */
+  #firstCellOf(mixed: number): number {
+    return Math.floor((mixed / 2 ** 32) * this.#cells)
+  }
 
-  const countIn = (table: number): number => lowerHalf(atomics.load(words, countAt(table)))
+  #countIn(table: number): number {
+    return lowerHalf(this.#atomics.load(this.#words, countAt(table)))
+  }
 
   /** Adds `added` to the count of a period, unless its table has moved on to a later one. */
-  function count(at: number, floor: number, seen: bigint, added: number): void {
+  #count(at: number, floor: number, seen: bigint, added: number): void {
     for (let word = seen; upperHalf(word) <= floor; ) {
-      if (upperHalf(word) < floor) keepHighWater(lowerHalf(word))
-      const before = atomics.compareExchange(words, at, word, wordOf(floor, numberIn(word, floor) + added))
+      if (upperHalf(word) < floor) this.#keepHighWater(lowerHalf(word))
+      const next = wordOf(floor, numberIn(word, floor) + added)
+      const before = this.#atomics.compareExchange(this.#words, at, word, next)
       if (before === word) return
       word = before
     }
   }
 
-  function keepHighWater(tickets: number): void {
-    for (let mark = atomics.load(words, highWaterAt); Number(mark) < tickets; ) {
-      const before = atomics.compareExchange(words, highWaterAt, mark, BigInt(tickets))
+  #keepHighWater(tickets: number): void {
+    for (let mark = this.#atomics.load(this.#words, highWaterAt); Number(mark) < tickets; ) {
+      const before = this.#atomics.compareExchange(this.#words, highWaterAt, mark, BigInt(tickets))
       if (before === mark) return
       mark = before
     }
   }
-
-  return {
-    claim(nonce: string, expiresAtMs: number, nowMs: number): ClaimResult {
-      if (nowMs > latestMs) latestMs = nowMs
-      const period = periodOf(expiresAtMs)
-      if (latestMs >= expiresAtMs || period < tables) return 'replayed'
-      if (!(expiresAtMs - latestMs <= maxTtlMs) || period > lastPeriod) return 'unavailable'
-
-      const table = period % tables
-      const first = firstCells[table] ?? 0
-      const floor = period * stride
-      const mixed = mixOf(nonce)
-      const mineUpper = floor + (mixed % stride)
-      const mine = wordOf(mineUpper, restOf(nonce))
-      let cell = firstCellOf(mixed)
-
-      for (let probed = 0; probed < cells; probed++) {
-        const at = first + cell
-        let seen = atomics.load(words, at)
-        let upper = upperHalf(seen)
-        // Not `if`: a thread that slept since an earlier period may write a word of that period meanwhile, and
-        // this is still the cell in which all claims of this nonce must meet.
-        while (upper < floor) {
-          const counted = atomics.load(words, countAt(table))
-          if (upperHalf(counted) > floor) return 'replayed'
-          if (numberIn(counted, floor) >= capacity) return 'full'
-          const before = atomics.compareExchange(words, at, seen, mine)
-          if (before === seen) {
-            count(countAt(table), floor, counted, 1)
-            return 'fresh'
-          }
-          seen = before
-          upper = upperHalf(seen)
-        }
-        if (upper >= floor + stride || (upper === mineUpper && seen === mine)) return 'replayed'
-        cell = cell + 1 === cells ? 0 : cell + 1
-      }
-      return 'full'
-    },
-
-    has(nonce, expiresAtMs) {
-      const period = periodOf(expiresAtMs)
-      const first = firstCells[period % tables] ?? 0
-      const floor = period * stride
-      const mixed = mixOf(nonce)
-      const wanted = wordOf(floor + (mixed % stride), restOf(nonce))
-      const start = firstCellOf(mixed)
-      for (let step = 0; step < cells; step++) {
-        const seen = atomics.load(words, first + ((start + step) % cells))
-        if (upperHalf(seen) < floor) return false
-        if (seen === wanted) return true
-      }
-      return false
-    },
-
-    turnOver(nowMs) {
-      const now = periodOf(nowMs)
-      for (const period of [now, now + 1]) {
-        if (period < tables || period > lastPeriod) continue
-        const at = countAt(period % tables)
-        const counted = atomics.load(words, at)
-        if (upperHalf(counted) < period * stride) count(at, period * stride, counted, 0)
-      }
-    },
-
-    roomInMs(nowMs) {
-      // A ticket with the longest lifetime, issued now, expires in the next period.
-      const next = periodOf(nowMs) + 1
-      const counted = atomics.load(words, countAt(next % tables))
-      return numberIn(counted, next * stride) < capacity ? 0 : baseMs + (next - tables) * maxTtlMs - nowMs
-    },
-
-    get size() {
-      return Math.max(countIn(0), countIn(1))
-    },
-    get highWater() {
-      return Math.max(Number(atomics.load(words, highWaterAt)), countIn(0), countIn(1))
-    },
-    capacity,
-  }
 }
+
+/** Tickets counted in a word of the period that begins at the upper half `floor`, or of an earlier one. */
+const numberIn = (word: bigint, floor: number): number => (upperHalf(word) < floor ? 0 : lowerHalf(word))
 
 /** Half of a nonce, mixed to 32 bits: they decide its place, and the lowest five are kept in its word. */
 const mixOf = (nonce: string): number => Math.imul(partOf(nonce, 0) ^ partOf(nonce, 8), golden) >>> 0

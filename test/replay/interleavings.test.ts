@@ -221,13 +221,13 @@ const mutations = [
     '(upperHalf(word) < floor ? 0 : lowerHalf(word))',
     '(lowerHalf(word))',
   ],
-  ['nothing is counted', 'count(countAt(table), floor, counted, 1)', ''],
-  ['a full table takes more', 'numberIn(counted, floor) >= capacity', 'false'],
+  ['nothing is counted', 'this.#count(countAt(table), floor, counted, 1)', ''],
+  ['a full table takes more', 'numberIn(counted, floor) >= this.capacity', 'false'],
   ['only the first cell is looked at', 'probed < cells', 'probed < 1'],
   ['the same nonce is another', ' || (upper === mineUpper && seen === mine)', ''],
   [
     'every claim begins where the last one ended',
-    'let cell = firstCellOf(mixed)',
+    'let cell = this.#firstCellOf(mixed)',
     'let cell = (latestCell = (latestCell + 1) % cells)',
   ],
 ] as const
