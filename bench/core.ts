@@ -14,7 +14,7 @@ import { createSharedReplayMemory, openSharedReplayCache } from '../src/replay/s
 import { maxClaimsBytes, packClaims, type TicketClaims, unpackClaims } from '../src/ticket/claims.js'
 import { fromText, headerBytes, macBytes } from '../src/ticket/codec.js'
 import { issueTicket } from '../src/ticket/issuer.js'
-import { createBootKey, macHolds, type TicketKey, writeMac } from '../src/ticket/key-ring.js'
+import { bootKeyId, macHolds, type TicketKey, ticketKey, writeMac } from '../src/ticket/key-ring.js'
 import { writeNonce } from '../src/ticket/nonce.js'
 import { ownTicketsOnly, verifyTicket } from '../src/ticket/verifier.js'
 import { secretIssuers } from '../src/token/login-token.js'
@@ -73,7 +73,7 @@ const repeat =
     return last
   }
 
-const key = createBootKey()
+const key = ticketKey(bootKeyId, randomBytes(32))
 const ring = new Map([[0, key]])
 const issue = (signing: TicketKey = key): string =>
   issueTicket(claims, { key: signing, node: '', nowMs, ttlSeconds }) ?? ''

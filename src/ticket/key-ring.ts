@@ -1,4 +1,4 @@
-import { hash, randomBytes, timingSafeEqual } from 'node:crypto'
+import { hash, timingSafeEqual } from 'node:crypto'
 import { macBytes, maxBodyBytes } from './codec.js'
 
 /** The id of the boot key, with which a gate signs its own tickets. It lives only in its process. */
@@ -39,9 +39,6 @@ export function ticketKey(id: number, secret: Uint8Array, node = ''): TicketKey 
   label.copy(inner, blockBytes)
   return { id, inner, bodyAt: blockBytes + label.length, outer }
 }
-
-/** A fresh boot key. */
-export const createBootKey = (node = ''): TicketKey => ticketKey(bootKeyId, randomBytes(32), node)
 
 /**
  * Writes HMAC-SHA-256 (RFC 2104) over the key's label and the first `length` of `bytes` to `target` at `offset`.

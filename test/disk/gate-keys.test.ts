@@ -6,8 +6,8 @@ import t, { type Test } from 'tap'
 import { resolveConfig } from '../../src/config/resolve.js'
 import type { GateOptions } from '../../src/config/schema.js'
 import { keepClockMark, longestOutsideMs, openKeys } from '../../src/disk/gate-keys.js'
-import { createBootKey } from '../../src/ticket/key-ring.js'
 import { ownTicketsOnly } from '../../src/ticket/verifier.js'
+import { newBootKey } from '../support/boot-key.js'
 
 // What is tested keeps no process alive by itself.
 const alive = setInterval(() => {}, 1000)
@@ -52,7 +52,7 @@ t.test(
     const { log } = createTestLog()
     t.equal(await keepClockMark(config, log), undefined)
     t.equal(longestOutsideMs(config), undefined)
-    const bootKey = createBootKey()
+    const bootKey = newBootKey()
     const keys = openKeys(config, bootKey, log, undefined)
     t.strictSame([...keys.ring().keys()], [0])
     t.strictSame(keys.policy, { ...ownTicketsOnly, node: '' })
@@ -72,7 +72,7 @@ t.test('with them, the policy follows the mark that all threads see', async t =>
     'minters choose lifetimes up to the format’s, clocks may be off twice',
   )
   const mark = view(1000, 2000)
-  const keys = openKeys(config, createBootKey('gate-1'), createTestLog().log, mark)
+  const keys = openKeys(config, newBootKey('gate-1'), createTestLog().log, mark)
   t.strictSame([...keys.ring().keys()], [0, 1, 9])
   const { node, skewMs, earliestOutsideMs, outsideUntilMs } = keys.policy
   t.strictSame([node, skewMs, earliestOutsideMs, outsideUntilMs], ['gate-1', 5000, 6000, 2000])
@@ -89,7 +89,7 @@ const watched = (t: Test, first: string) => {
   writeFileSync(file, first)
   const config = configOf({ ticketKeysFile: file, node: 'gate-1' })
   const testLog = createTestLog()
-  const keys = openKeys(config, createBootKey('gate-1'), testLog.log, view(0, 0))
+  const keys = openKeys(config, newBootKey('gate-1'), testLog.log, view(0, 0))
   t.teardown(() => keys.close())
   return { file, keys, ...testLog, ids: () => [...keys.ring().keys()] }
 }

@@ -17,11 +17,11 @@ import { Channels } from '../../src/socket/channels.js'
 import { createLog } from '../../src/telemetry/log.js'
 import { createCounters } from '../../src/telemetry/metrics.js'
 import { issueTicket } from '../../src/ticket/issuer.js'
-import { createBootKey } from '../../src/ticket/key-ring.js'
 import { ownTicketsOnly } from '../../src/ticket/verifier.js'
 import { secretIssuers } from '../../src/token/login-token.js'
 import { createRevocations } from '../../src/token/revocation.js'
 import { TokenVerifier } from '../../src/token/verifier.js'
+import { newBootKey } from '../support/boot-key.js'
 import { jwtSecret } from '../support/fixtures.js'
 import { knock } from '../support/http.js'
 import { isProblem } from '../support/problem.js'
@@ -34,7 +34,7 @@ type Claim = StoreReplayCache['claim']
 /** A server with room for one connection, whose replay cache does what a test wants. */
 const start = async (t: Test) => {
   const replay = createMemoryReplayCache(100)
-  const key = createBootKey(undefined)
+  const key = newBootKey()
   let claim: Claim = replay.claim.bind(replay)
   let draining = false
   const log = createLog('fatal')

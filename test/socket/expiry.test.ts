@@ -10,15 +10,15 @@ import { SocketTable } from '../../src/socket/socket-table.js'
 import { createLog } from '../../src/telemetry/log.js'
 import { createCounters } from '../../src/telemetry/metrics.js'
 import { issueTicket } from '../../src/ticket/issuer.js'
-import { createBootKey } from '../../src/ticket/key-ring.js'
 import { ownTicketsOnly } from '../../src/ticket/verifier.js'
 import { createRevocations } from '../../src/token/revocation.js'
 import { encodings } from '../../src/wire/encoding.js'
+import { newBootKey } from '../support/boot-key.js'
 import { type Client, open } from '../support/tclient.js'
 
 const startMs = 1_764_000_000_000
 const endSeconds = startMs / 1000 + 100
-const key = createBootKey(undefined)
+const key = newBootKey()
 
 /** Sockets whose session ends at `endSeconds`, on a server whose clock the test moves by hand. */
 const start = async (t: Test) => {

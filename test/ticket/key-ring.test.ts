@@ -1,5 +1,6 @@
 import t from 'tap'
-import { createBootKey, macHolds, type TicketKey, ticketKey, writeMac } from '../../src/ticket/key-ring.js'
+import { macHolds, type TicketKey, ticketKey, writeMac } from '../../src/ticket/key-ring.js'
+import { newBootKey } from '../support/boot-key.js'
 import { labelOf, layOut, macOf, secret } from './forge.js'
 
 const body = layOut()
@@ -81,7 +82,7 @@ t.test('a node can not be mistaken for the first bytes of a ticket', async t => 
 })
 
 t.test('every boot key is another', async t => {
-  const keys = Array.from({ length: 50 }, () => createBootKey())
+  const keys = Array.from({ length: 50 }, () => newBootKey())
   t.equal(new Set(keys.map(key => sign(key, body).toString('hex'))).size, keys.length)
   t.equal(keys.filter(({ id }) => id !== 0).length, 0, 'all have id 0')
 })

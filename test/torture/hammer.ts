@@ -6,8 +6,9 @@ import { workerData } from 'node:worker_threads'
 import { createMemoryReplayCache } from '../../src/replay/memory.js'
 import { openSharedReplayCache } from '../../src/replay/shared.js'
 import { issueTicket } from '../../src/ticket/issuer.js'
-import { bootKeyId, createBootKey, ticketKey } from '../../src/ticket/key-ring.js'
+import { bootKeyId, ticketKey } from '../../src/ticket/key-ring.js'
 import { type TicketPolicy, type VerifiedTicket, verifyTicket } from '../../src/ticket/verifier.js'
+import { newBootKey } from '../support/boot-key.js'
 import {
   baseMs,
   bear,
@@ -66,7 +67,7 @@ const gateOf = (
   node: string,
   gate: number,
   bornAtMs: number,
-  bootKey: ReturnType<typeof createBootKey>,
+  bootKey: ReturnType<typeof newBootKey>,
   replay: ReturnType<typeof createMemoryReplayCache>,
 ) => ({
   node,
@@ -90,7 +91,7 @@ const own = gateOf(
   ownNode,
   ownGate,
   bear(marks, ownGate, clock()),
-  createBootKey(ownNode),
+  newBootKey(ownNode),
   createMemoryReplayCache(capacity / 3),
 )
 const minters = [
