@@ -9,7 +9,8 @@ RUN npm ci --ignore-scripts --no-audit --no-fund
 FROM packages AS build
 COPY tsconfig.json ./
 COPY src ./src
-RUN npm run build
+# Modes as the image needs them, whatever the umask of the host was.
+RUN npm run build && chmod 644 package.json
 
 # uWebSockets.js ships a binary for every platform and Node version (180 MB); the image can load one of them.
 FROM packages AS production
@@ -24,9 +25,10 @@ WORKDIR /app
 ENV NODE_ENV=production \
   TICKETGATE_HOST=0.0.0.0 \
   TICKETGATE_STATE_DIR=/var/lib/ticketgate
-RUN install -d -o 1000 -g 1000 -m 0700 /var/lib/ticketgate
-COPY package.json ./
+# Group 0, as which OpenShift runs an image, under a user that it chooses.
+RUN install -d -o 1000 -g 0 -m 0770 /var/lib/ticketgate
 COPY --from=production /app/node_modules ./node_modules
+COPY --from=build /app/package.json ./
 COPY --from=build /app/dist ./dist
 # The image's `node`, by number, so that Kubernetes can see that it is not root.
 USER 1000:1000

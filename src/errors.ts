@@ -91,12 +91,27 @@ export const problemOf = (code: RefusalCode, detail: string = titleOf(code)) => 
 /** For `Retry-After`: whole seconds, at least one. */
 export const retryAfterSeconds = (waitMs: number): number => Math.max(1, Math.ceil(waitMs / 1000))
 
+/**
+ * Every reason not to start. Like refusal codes, these are a promise: embedding applications branch on them.
+ */
+export type StartupErrorCode =
+  | 'clock_mark_invalid'
+  | 'config_invalid'
+  | 'console_missing'
+  | 'port_unavailable'
+  | 'redis_evicts'
+  | 'revocations_invalid'
+  | 'state_directory_unavailable'
+  | 'tls_invalid'
+  | 'users_file_invalid'
+  | 'uwebsockets_unavailable'
+
 /** A mistake of the operator: a bad option, a broken file, a port in use. The message says how to fix it. */
 export class StartupError extends Error {
   override readonly name = 'StartupError'
-  readonly code: string
+  readonly code: StartupErrorCode
 
-  constructor(code: string, message: string, options?: ErrorOptions) {
+  constructor(code: StartupErrorCode, message: string, options?: ErrorOptions) {
     super(message, options)
     this.code = code
   }

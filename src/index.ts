@@ -1,12 +1,13 @@
 import { resolveConfig } from './config/resolve.js'
 import type { GateOptions } from './config/schema.js'
 import type { Gate } from './gate/gate.js'
-import { admitTokensInHeaders } from './http/header-limit.js'
+import { prepareStart } from './gate/prepare.js'
+import { requireUWebSockets } from './http/uwebsockets.js'
 import { checkHandler, type GateHandlers, handlerNames } from './socket/application.js'
 import { createLog } from './telemetry/log.js'
 
 export type { Config, GateOptions } from './config/schema.js'
-export { Refusal, type RefusalCode, refusalCodes, StartupError } from './errors.js'
+export { Refusal, type RefusalCode, refusalCodes, StartupError, type StartupErrorCode } from './errors.js'
 export type { Gate } from './gate/gate.js'
 export type {
   ApplicationMessage,
@@ -20,8 +21,7 @@ export type { ServerApi, Subject } from './socket/control.js'
  * A gate inside an application. Options left out come from `TICKETGATE_*` variables, then from the defaults.
  * `Data` is what the application keeps with a connection: `authorize` gives it.
  *
- * @throws StartupError `config_invalid`, `users_file_invalid`, `clock_mark_invalid`, `revocations_invalid`, `redis_evicts`,
- *   `console_missing`
+ * @throws StartupError for a mistake of the operator, with a code of {@link StartupErrorCode}
  * @throws TypeError for a handler that is not a function, an `authorize` that is async, or handlers over several threads
  */
 export async function createGate<Data = undefined>(
@@ -41,8 +41,10 @@ export async function createGate<Data = undefined>(
     options: settings as GateOptions,
     handlerNames,
   })
-  admitTokensInHeaders(config.maxTokenBytes)
-  const { buildGate } = await import('./gate/build.js')
   const given = Object.keys(handlers).length > 0 ? (handlers as GateHandlers<unknown>) : undefined
-  return buildGate(config, createLog(config.logLevel), given)
+  requireUWebSockets(config.maxTokenBytes)
+  const log = createLog(config.logLevel)
+  // Loaded only now, since it loads uWebSockets.js.
+  const { buildGate } = await import('./gate/build.js')
+  return buildGate(await prepareStart(config, log), log, given)
 }

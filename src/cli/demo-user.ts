@@ -1,31 +1,49 @@
 import { randomBytes } from 'node:crypto'
+import { accessFacts } from '../disk/access.js'
 import { errnoOf } from '../disk/errno.js'
 import { StartupError } from '../errors.js'
 import { createPasswordHasher } from '../users/password.js'
 import { openUserStore, updateUsers } from '../users/store.js'
 
-/** The user that a first start in development makes. */
-export const demoUser = 'maggie'
+const demoName = 'maggie'
+
+/** The user that the development banner speaks of. */
+export interface ExampleUser {
+  readonly name: string
+  /** When the user was made just now: only its hash is kept. */
+  readonly password: string | undefined
+}
 
 /**
- * Makes the demo user when there is no user at all. Answers its password, this once: only the hash is kept.
+ * A user to try things with: made when there is none at all, else one that exists.
  * @throws StartupError `users_file_invalid`
  */
-export async function createDemoUser(usersFile: string): Promise<string | undefined> {
-  const store = await openUserStore(usersFile)
-  if ((await store.list()).length > 0) return undefined
+export async function exampleUser(usersFile: string): Promise<ExampleUser> {
+  const names = (await (await openUserStore(usersFile)).list()).map(({ name }) => name)
+  return existing(names) ?? make(usersFile)
+}
+
+function existing(names: readonly string[]): ExampleUser | undefined {
+  const name = names.includes(demoName) ? demoName : names[0]
+  return name === undefined ? undefined : { name, password: undefined }
+}
+
+async function make(usersFile: string): Promise<ExampleUser> {
   const password = randomBytes(12).toString('base64url')
   const passwordHash = await createPasswordHasher({ concurrency: 1, queueLimit: 1 }).hash(password)
+  let found: ExampleUser | undefined
   try {
-    await updateUsers(usersFile, users => users.set(demoUser, { name: demoUser, passwordHash }))
+    await updateUsers(usersFile, users => {
+      // Another start in the same directory may have been quicker.
+      found = existing([...users.keys()])
+      if (found === undefined) users.set(demoName, { name: demoName, passwordHash })
+    })
   } catch (error) {
-    const errno = errnoOf(error)
-    if (errno === undefined) throw error
     throw new StartupError(
       'users_file_invalid',
-      `The user file ${usersFile} can not be written (${errno}). Make its directory writable, or set TICKETGATE_STATE_DIR.`,
+      `The user file ${usersFile} cannot be written (${errnoOf(error)}): ${accessFacts(usersFile)}. Make its directory writable, or set TICKETGATE_STATE_DIR.`,
       { cause: error },
     )
   }
-  return password
+  return found ?? { name: demoName, password }
 }

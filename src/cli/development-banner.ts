@@ -1,45 +1,47 @@
-import { demoUser } from './demo-user.js'
+import { resolve } from 'node:path'
+import type { Config } from '../config/schema.js'
+import type { ExampleUser } from './demo-user.js'
+import { program, shellWord } from './program.js'
 
-export interface RecipeFacts {
+export interface BannerFacts {
   readonly url: string
   readonly adminUrl: string
-  /** Of the demo user, when it was made just now. */
-  readonly password: string | undefined
-  readonly usersFile: string
-  /** Of the identity provider that does the logins, if one does. */
-  readonly jwksUrl: string | undefined
-  /** Where the console is, when it is on. */
-  readonly page: string | undefined
+  readonly config: Pick<Config, 'usersFile' | 'jwksUrl' | 'console'>
+  /** Undefined where an identity provider does the logins. */
+  readonly user: ExampleUser | undefined
 }
 
 /** The query may hold a secret. */
 const withoutQuery = (url: string): string => url.replace(/[?#].*/, '')
 
 /** What a developer sees after `npm start`: where it listens, who may log in, and the flow: a page, and three lines of curl. */
-export function developmentRecipe({
-  url,
-  adminUrl,
-  password,
-  usersFile,
-  jwksUrl,
-  page,
-}: RecipeFacts): string {
-  const owner =
-    password === undefined
-      ? `users in ${usersFile}; passwords are shown only when made. A new one: npx ticketgate user passwd ${demoUser}`
-      : `user ${demoUser}, password ${password} (shown only this once; its hash is in ${usersFile})`
-  const pwd = password ?? 'PASSWORD'
+export function developmentBanner({ url, adminUrl, config, user }: BannerFacts): string {
+  const page = config.console === 'on' ? `\nThe whole flow, to click through: ${url}/\n` : ''
   const field = (name: string): string => `sed -n 's/.*"${name}":"\\([^"]*\\)".*/\\1/p'`
-  const login = `$(curl -s ${url}/auth -H 'content-type: application/json' -d '{"user":"${demoUser}","pwd":"${pwd}"}' | ${field('token')})`
   return `
 ticketgate (development) listens on ${url}, for operators on ${adminUrl}
-${jwksUrl === undefined ? owner : `tokens by the identity provider with the keys under ${withoutQuery(jwksUrl)}`}
-${page === undefined ? '' : `\nThe whole flow, to click through: ${page}\n`}
+${whoMayLogIn(user, config)}
+${page}
 The whole flow, to paste (the 101 in the third line is the open socket; a second time it is 401):
 
-  TOKEN=${jwksUrl === undefined ? login : "'a token of the identity provider'"}
+  TOKEN=${user === undefined ? "'a token of the identity provider'" : `$(${loginCommand(url, user)} | ${field('token')})`}
   TICKET=$(curl -s ${url}/ws_ticket -H "authorization: Bearer $TOKEN" | ${field('ticket')})
   curl -i -m 2 -H 'upgrade: websocket' -H 'connection: upgrade' -H 'sec-websocket-version: 13' -H 'sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==' "${url}/channel/lobby?ticket=$TICKET"
 
 `
+}
+
+function whoMayLogIn(user: ExampleUser | undefined, { usersFile, jwksUrl }: BannerFacts['config']): string {
+  if (user === undefined)
+    return `tokens by the identity provider with the keys under ${withoutQuery(jwksUrl ?? '')}`
+  const file = resolve(usersFile)
+  if (user.password !== undefined)
+    return `user ${user.name}, password ${user.password} (shown only this once; its hash is in ${file})`
+  const command = `${program()} user passwd ${shellWord(user.name)} --users-file ${shellWord(file)}`
+  return `users in ${file}; a password is shown only when it is made. To set another one for ${user.name}:\n  ${command}`
+}
+
+function loginCommand(url: string, { name, password = 'PASSWORD' }: ExampleUser): string {
+  const body = JSON.stringify({ user: name, pwd: password })
+  return `curl -s ${url}/auth -H 'content-type: application/json' -d ${shellWord(body)}`
 }

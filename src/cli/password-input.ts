@@ -1,13 +1,9 @@
 import { createInterface } from 'node:readline'
 import { Writable } from 'node:stream'
 import { maxPasswordBytes } from '../users/password.js'
+import { CommandError, type Input } from './command.js'
 
-export type Input = NodeJS.ReadableStream & { isTTY?: boolean }
-
-/** Why no password came in. The message is for the operator and never holds what was typed. */
-export class PasswordInputError extends Error {
-  override readonly name = 'PasswordInputError'
-}
+const byteOrderMark = Buffer.from('\uFEFF')
 
 /** The first line of a stream, without its end (`\n` or `\r\n`). Reads no further than it must. */
 export async function readPasswordLine(stdin: Input): Promise<string> {
@@ -18,7 +14,7 @@ export async function readPasswordLine(stdin: Input): Promise<string> {
     const end = bytes.indexOf('\n')
     chunks.push(end < 0 ? bytes : bytes.subarray(0, end))
     length += bytes.length
-    if (end >= 0 || length > maxPasswordBytes + 1) break
+    if (end >= 0 || length > maxPasswordBytes + byteOrderMark.length + 1) break
   }
   const line = Buffer.concat(chunks)
   return checked(line.at(-1) === 13 ? line.subarray(0, -1) : line)
@@ -36,25 +32,39 @@ export async function promptPassword(stdin: Input, prompts: NodeJS.WritableStrea
     prompts.write(question)
     const answer = await lines.next()
     prompts.write('\n')
-    if (answer.done) throw new PasswordInputError('cancelled')
+    if (answer.done) throw new CommandError('cancelled')
     return answer.value
   }
   try {
     const password = checked(Buffer.from(await ask('Password: ')))
-    if ((await ask('Again: ')) !== password) throw new PasswordInputError('the two passwords differ')
+    if ((await ask('Again: ')) !== password) throw new CommandError('the two passwords differ')
     return password
   } finally {
     terminal.close()
   }
 }
 
-function checked(bytes: Uint8Array): string {
-  if (bytes.length === 0) throw new PasswordInputError('the password is empty')
+/**
+ * The password, without the byte order mark that PowerShell may put in front. No message holds what was typed.
+ * @throws CommandError
+ */
+function checked(input: Buffer): string {
+  const bytes = input.subarray(0, byteOrderMark.length).equals(byteOrderMark)
+    ? input.subarray(byteOrderMark.length)
+    : input
+  if (bytes.length === 0) throw new CommandError('the password is empty')
   if (bytes.length > maxPasswordBytes)
-    throw new PasswordInputError(`the password is longer than ${maxPasswordBytes} bytes`)
+    throw new CommandError(`the password is longer than ${maxPasswordBytes} bytes`)
+  const password = decoded(bytes)
+  if (/[\p{Cc}\uFEFF]/u.test(password))
+    throw new CommandError('the password has a control character or byte order mark in it: leave it out')
+  return password
+}
+
+function decoded(bytes: Uint8Array): string {
   try {
     return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
   } catch {
-    throw new PasswordInputError('the password is not UTF-8')
+    throw new CommandError('the password is not UTF-8 (PowerShell: $OutputEncoding = [Text.Encoding]::UTF8)')
   }
 }

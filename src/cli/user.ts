@@ -1,96 +1,78 @@
+import { existsSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { resolvePart } from '../config/resolve-part.js'
+import { accessFacts } from '../disk/access.js'
 import { isSystemError } from '../disk/errno.js'
-import { StartupError } from '../errors.js'
 import { createPasswordHasher } from '../users/password.js'
 import { openUserStore, updateUsers } from '../users/store.js'
 import type { User } from '../users/user.js'
-import { type Input, PasswordInputError, promptPassword, readPasswordLine } from './password-input.js'
-import { help, nameOf, parse, passwordOption, rightsOf, rightsOptions, UsageError } from './user-usage.js'
+import { type Command, type CommandContext, CommandError, UsageError } from './command.js'
+import { promptPassword, readPasswordLine } from './password-input.js'
+import { readUserArguments, type UserArguments, userUsage } from './user-arguments.js'
 
-export interface UserCommandContext {
-  readonly usersFile: string
-  readonly stdin: Input
-  readonly stdout: NodeJS.WritableStream
-  readonly stderr: NodeJS.WritableStream
+/** `ticketgate user …`: add, passwd, remove, list. A password goes nowhere. */
+export const user: Command = async (args, context) => {
+  const wanted = readUserArguments(args)
+  if (wanted === undefined) context.stdout.write(userUsage)
+  else {
+    const { stateDir, usersFile } = resolvePart(['stateDir', 'usersFile'], {
+      env: context.env,
+      flags: wanted.fileFlags,
+    }).values
+    await carryOut(wanted, resolve(usersFile ?? join(stateDir, 'users.json')), context)
+  }
+  return 0
 }
 
-/** What to do was said well but can not be done: exit code 1. */
-class CommandError extends Error {}
-
-/**
- * `ticketgate user …`: add, passwd, remove, list. Resolves with the exit code: 0, 1 when it could not be
- * done, 2 for wrong usage. Results go to stdout, problems to stderr; a password goes nowhere.
- */
-export async function runUserCommand(args: readonly string[], context: UserCommandContext): Promise<number> {
+async function carryOut(wanted: UserArguments, file: string, context: CommandContext): Promise<void> {
+  const { name, rights, fromStdin } = wanted
+  const say = (text: string): unknown => context.stdout.write(`${text}\n`)
   try {
-    await run(args, context)
-    return 0
-  } catch (error) {
-    if (error instanceof UsageError) {
-      context.stderr.write(`error: ${error.message}\nSee ticketgate user --help\n`)
-      return 2
+    switch (wanted.action) {
+      case 'list':
+        return await list(file, context)
+      case 'remove':
+        await change(file, name, (users, user) => void users.delete(user.name))
+        return void say(`removed ${name} from ${file}`)
+      case 'passwd': {
+        known(name, await find(file, name), file)
+        const passwordHash = await newPasswordHash(name, fromStdin, context)
+        await change(file, name, (users, user) => void users.set(name, { ...user, passwordHash }))
+        return void say(`changed the password of ${name} in ${file}`)
+      }
+      case 'add': {
+        // Before the password is asked for; once more under the lock, which the password does not wait in.
+        unknown(name, await find(file, name), file)
+        const passwordHash = await newPasswordHash(name, fromStdin, context)
+        const isNew = !existsSync(file)
+        await updateUsers(file, users => {
+          unknown(name, users.get(name), file)
+          users.set(name, { name, passwordHash, ...(rights && { channels: rights }) })
+        })
+        if (name.includes(':'))
+          context.stderr.write(
+            `warning: HTTP Basic cannot carry a user name with a colon (RFC 7617): ${name} can log in by JSON only\n`,
+          )
+        return void say(`added ${name} to ${file}${isNew ? ', a new file' : ''}`)
+      }
     }
-    context.stderr.write(`error: ${problem(error, context.usersFile)}\n`)
-    return 1
+  } catch (error) {
+    if (!isSystemError(error)) throw error
+    throw new CommandError(`the user file ${file} cannot be used: ${error.message}. ${accessFacts(file)}`)
   }
 }
 
-async function run([command, ...rest]: readonly string[], context: UserCommandContext): Promise<void> {
-  if ([command, ...rest].some(arg => arg === '--help' || arg === '-h')) {
-    context.stdout.write(help)
-    return
-  }
-  switch (command) {
-    case 'add':
-      return add(rest, context)
-    case 'passwd':
-      return passwd(rest, context)
-    case 'remove':
-      return remove(rest, context)
-    case 'list':
-      return list(rest, context)
-    default:
-      throw new UsageError('one of add, passwd, remove, list is needed')
-  }
-}
+const change = (
+  file: string,
+  name: string,
+  alter: (users: Map<string, User>, user: User) => void,
+): Promise<void> => updateUsers(file, users => alter(users, known(name, users.get(name), file)))
 
-async function add(args: readonly string[], context: UserCommandContext): Promise<void> {
-  const { values, positionals } = parse(args, { ...passwordOption, ...rightsOptions })
-  const name = nameOf(positionals)
-  const channels = rightsOf(values.publish, values.subscribe)
-  // Before asking for a password; once more under the lock, which the password does not wait in.
-  demandUnknown(name, await namesIn(context.usersFile))
-  const passwordHash = await newPasswordHash(name, values['password-stdin'], context)
-  await updateUsers(context.usersFile, users => {
-    demandUnknown(name, users)
-    users.set(name, { name, passwordHash, ...(channels && { channels }) })
-  })
-  context.stdout.write(`added ${name}\n`)
-}
-
-async function passwd(args: readonly string[], context: UserCommandContext): Promise<void> {
-  const { values, positionals } = parse(args, passwordOption)
-  const name = nameOf(positionals)
-  demandKnown(name, (await namesIn(context.usersFile)).get(name))
-  const passwordHash = await newPasswordHash(name, values['password-stdin'], context)
-  await updateUsers(context.usersFile, users => {
-    users.set(name, { ...demandKnown(name, users.get(name)), passwordHash })
-  })
-  context.stdout.write(`changed the password of ${name}\n`)
-}
-
-async function remove(args: readonly string[], context: UserCommandContext): Promise<void> {
-  const name = nameOf(parse(args, {}).positionals)
-  demandKnown(name, (await namesIn(context.usersFile)).get(name))
-  await updateUsers(context.usersFile, users => {
-    demandKnown(name, users.get(name))
-    users.delete(name)
-  })
-  context.stdout.write(`removed ${name}\n`)
-}
-
-async function list(args: readonly string[], { usersFile, stdout }: UserCommandContext): Promise<void> {
-  if (parse(args, {}).positionals.length > 0) throw new UsageError('list takes no name')
-  for (const user of await (await openUserStore(usersFile)).list()) stdout.write(`${describe(user)}\n`)
+async function list(file: string, { stdout, stderr }: CommandContext): Promise<void> {
+  const users = await (await openUserStore(file)).list()
+  for (const user of users) stdout.write(`${describe(user)}\n`)
+  if (users.length === 0)
+    stderr.write(existsSync(file) ? `there are no users in ${file}\n` : `there is no user file ${file}\n`)
 }
 
 /** One line; names hold no tabs. */
@@ -100,36 +82,30 @@ function describe({ name, channels }: User): string {
   return `${name}\tpublish ${words(channels.publish)}\tsubscribe ${words(channels.subscribe)}`
 }
 
-async function namesIn(usersFile: string): Promise<ReadonlyMap<string, User>> {
-  const users = await (await openUserStore(usersFile)).list()
-  return new Map(users.map(user => [user.name, user]))
+const find = async (file: string, name: string): Promise<User | undefined> =>
+  (await openUserStore(file)).find(name)
+
+/** @throws CommandError for a user who exists */
+function unknown(name: string, user: User | undefined, file: string): void {
+  if (user)
+    throw new CommandError(`the user ${name} exists in ${file}; to change the password: user passwd ${name}`)
 }
 
-function demandUnknown(name: string, users: ReadonlyMap<string, User>): void {
-  if (users.has(name)) throw new CommandError(`the user ${name} exists; to change the password: user passwd`)
-}
-
-function demandKnown(name: string, user: User | undefined): User {
-  if (!user) throw new CommandError(`there is no user ${name}`)
+/** @throws CommandError for a user who does not exist */
+function known(name: string, user: User | undefined, file: string): User {
+  if (!user) throw new CommandError(`there is no user ${name} in ${file}`)
   return user
 }
 
 async function newPasswordHash(
   name: string,
-  fromStdin: boolean | undefined,
-  { stdin, stderr }: UserCommandContext,
+  fromStdin: boolean,
+  { stdin, stderr }: CommandContext,
 ): Promise<string> {
   if (!fromStdin && !stdin.isTTY)
-    throw new UsageError('there is no terminal to ask for the password on; use --password-stdin')
+    throw new UsageError('there is no terminal to ask for the password on: use --password-stdin')
   const password = fromStdin ? await readPasswordLine(stdin) : await promptPassword(stdin, stderr)
   if ([...password].length < 8) stderr.write('warning: the password is weak: shorter than 8 characters\n')
   else if (password === name) stderr.write('warning: the password is weak: it is the user name\n')
   return createPasswordHasher({ concurrency: 1, queueLimit: 0 }).hash(password)
-}
-
-function problem(error: unknown, usersFile: string): string {
-  if (error instanceof CommandError || error instanceof PasswordInputError || error instanceof StartupError)
-    return error.message
-  if (isSystemError(error)) return `the user file ${usersFile} can not be changed: ${error.message}`
-  throw error
 }

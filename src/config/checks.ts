@@ -1,10 +1,17 @@
-import { randomBytes } from 'node:crypto'
-import { createSecureContext } from 'node:tls'
+import { certificateFault } from './certificate.js'
 import { proxyVariables } from './egress-proxy.js'
 import { schema, type Values, variableOf } from './schema.js'
 import type { GivenMap } from './sources.js'
 import { readTicketKeys } from './ticket-keys.js'
-import { isLoopback, isWeak, readFile, reportUnfit, signingSecret, Unfit } from './value-types.js'
+import {
+  isLoopback,
+  isWeak,
+  readFile,
+  readText,
+  reportInvalid,
+  signingSecret,
+  withoutNewline,
+} from './value-types.js'
 
 /** What can only be judged of several options together, or of the files they name. Each adds its problems to the list. */
 
@@ -16,17 +23,12 @@ export function checkTls(given: GivenMap, values: Values, problems: string[]): v
   ] as const) {
     const label = given.get(present)?.label
     if (label !== undefined && !given.has(missing))
-      problems.push(`${variableOf(missing)}: is demanded beside ${label}: set both, or neither`)
+      problems.push(`${variableOf(missing)}: is required beside ${label}: set both, or neither`)
   }
   if (tlsCertFile === undefined || tlsKeyFile === undefined) return
-  try {
-    createSecureContext({ cert: readFile(tlsCertFile), key: readFile(tlsKeyFile) })
-  } catch (error) {
-    const reason = error instanceof Error ? error.message : 'unknown error'
-    problems.push(
-      `${given.get('tlsCertFile')?.label}: ${tlsCertFile} and ${tlsKeyFile} are not a certificate and its key (${reason}): give PEM files that belong together, the key without passphrase`,
-    )
-  }
+  const fault = certificateFault(readFile(tlsCertFile), readFile(tlsKeyFile))
+  if (fault !== undefined)
+    problems.push(`${given.get('tlsCertFile')?.label}: ${tlsCertFile} and ${tlsKeyFile}: ${fault}`)
 }
 
 const wildcards: ReadonlySet<string> = new Set(['0.0.0.0', '::'])
@@ -47,10 +49,10 @@ export function checkAdminKey(
   problems: string[],
 ): void {
   if (production && adminKey !== undefined && isWeak(adminKey))
-    reportWeak('TICKETGATE_ADMIN_KEY', schema.adminKey.mending, problems)
+    reportWeak('TICKETGATE_ADMIN_KEY', schema.adminKey.makeOne, problems)
   if (given.has('adminKey') || (!production && isLoopback(adminHost))) return
   const where = production ? 'in production' : `where the admin listener is not on loopback (${adminHost})`
-  problems.push(`TICKETGATE_ADMIN_KEY: is demanded ${where}. Make one: ${schema.adminKey.mending}`)
+  problems.push(`TICKETGATE_ADMIN_KEY: is required ${where}. Make one: ${schema.adminKey.makeOne}`)
 }
 
 export function checkTokenTtl(given: GivenMap, values: Values, problems: string[]): void {
@@ -61,49 +63,46 @@ export function checkTokenTtl(given: GivenMap, values: Values, problems: string[
     )
 }
 
-/** The text of the file, less one newline at its end. Bytes that are no UTF-8 would be lost, and the key weaker. */
-function readSecret(file: string): string {
-  const data = readFile(file)
+function readSecret(path: string, label: string, problems: string[]): string | undefined {
   let text: string
   try {
-    text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(data)
-  } catch {
-    throw new Unfit(`${file} is no UTF-8 text: put the secret there as text, such as base64`)
+    text = readText(path)
+  } catch (error) {
+    reportInvalid(error, label, problems)
+    return undefined
   }
   try {
-    return signingSecret.parse(text.replace(/\r?\n$/, ''))
+    return signingSecret.parse(withoutNewline(text))
   } catch (error) {
-    throw error instanceof Unfit
-      ? new Unfit(`the secret in ${file} ${error.message}. Make one: openssl rand -base64 48 > ${file}`)
-      : error
+    const makeOne = `openssl rand -base64 48 > ${path}`
+    reportInvalid(error, label, problems, { makeOne, subject: `the secret in ${path} ` })
+    return undefined
   }
 }
 
-/** The secret of tokens: as given, from its file, or made now. */
+/** The secret of tokens: as given or from its file; undefined when there is neither. */
 export function resolveSecret(
   given: GivenMap,
   values: Values,
   production: boolean,
   problems: string[],
-): string {
+): string | undefined {
   const file = given.get('jwtSecretFile')
-  if (file !== undefined && values.jwtSecretFile !== undefined) {
-    try {
-      const secret = readSecret(values.jwtSecretFile)
-      if (production && isWeak(secret)) reportWeak(file.label, schema.jwtSecret.mending, problems)
-      return secret
-    } catch (error) {
-      reportUnfit(error, file.label, problems)
-    }
+  const path = values.jwtSecretFile
+  if (file !== undefined && path !== undefined) {
+    const secret = readSecret(path, file.label, problems)
+    if (production && secret !== undefined && isWeak(secret))
+      reportWeak(file.label, schema.jwtSecret.makeOne, problems)
+    if (secret !== undefined) return secret
   } else if (production && file === undefined && !given.has('jwtSecret') && !given.has('jwksUrl'))
-    problems.push(`TICKETGATE_JWT_SECRET: is demanded in production. Make one: ${schema.jwtSecret.mending}`)
+    problems.push(`TICKETGATE_JWT_SECRET: is required in production. Make one: ${schema.jwtSecret.makeOne}`)
   if (production && values.jwtSecret !== undefined && isWeak(values.jwtSecret))
-    reportWeak('TICKETGATE_JWT_SECRET', schema.jwtSecret.mending, problems)
-  return values.jwtSecret ?? randomBytes(48).toString('base64')
+    reportWeak('TICKETGATE_JWT_SECRET', schema.jwtSecret.makeOne, problems)
+  return values.jwtSecret
 }
 
-const reportWeak = (label: string, mending: string, problems: string[]): void => {
-  problems.push(`${label}: the secret is weak: it has few different characters. Make one: ${mending}`)
+const reportWeak = (label: string, makeOne: string, problems: string[]): void => {
+  problems.push(`${label}: the secret is weak: it has few different characters. Make one: ${makeOne}`)
 }
 
 /** A provider signs tokens for many: without its name and ours in them, one for anybody else would do. */
@@ -121,7 +120,7 @@ export function checkProvider(
   ] as const)
     if (!given.has(property))
       problems.push(
-        `${variableOf(property)}: is demanded in production with ${label}: set it to what the provider's tokens have as ${claim}`,
+        `${variableOf(property)}: is required in production with ${label}: set it to what the provider's tokens have as ${claim}`,
       )
 }
 
@@ -151,25 +150,25 @@ export function checkTicketKeys(
   if (label === undefined) {
     if (isStored)
       problems.push(
-        `TICKETGATE_TICKET_KEYS: is demanded with ${given.get('replay')?.label} redis: all gates sign with its first key. Make one: ${schema.ticketKeys.mending}`,
+        `TICKETGATE_TICKET_KEYS: is required with ${given.get('replay')?.label} redis: all gates sign with its first key. Make one: ${schema.ticketKeys.makeOne}`,
       )
     return
   }
   if (!given.has('node') && !isStored)
     problems.push(
-      `TICKETGATE_NODE: is demanded with ${label}: two gates with one key would each accept a ticket once, so a ticket names its gate. Name this one`,
+      `TICKETGATE_NODE: is required with ${label}: two gates with one key would each accept a ticket once, so a ticket names its gate. Name this one`,
     )
   try {
     readTicketKeys({ ...values, jwtSecret })
   } catch (error) {
-    reportUnfit(error, label, problems, schema.ticketKeys.mending)
+    reportInvalid(error, label, problems, { makeOne: schema.ticketKeys.makeOne })
   }
 }
 
 export function checkRedis(given: GivenMap, { replay }: Values, problems: string[]): void {
   if (replay === 'redis' && !given.has('redisUrl'))
     problems.push(
-      `TICKETGATE_REDIS_URL: is demanded with ${given.get('replay')?.label} redis: say where it is`,
+      `TICKETGATE_REDIS_URL: is required with ${given.get('replay')?.label} redis: say where it is`,
     )
 }
 

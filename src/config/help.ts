@@ -54,14 +54,15 @@ function renderTable(rows: readonly OptionRow[]): string {
 
 function rows(): OptionRow[] {
   return properties.map(property => {
-    const { kind, meaning, secret, default: otherwise, computed } = definition(property)
+    const { kind, meaning, secret, default: otherwise, inDevelopment, computed } = definition(property)
     return {
       property,
       variable: variableOf(property),
       flag: secret ? undefined : flagOf(property),
       placeholder: kind.placeholder,
       meaning,
-      defaultText: otherwise || computed || 'none',
+      defaultText:
+        (otherwise || computed || 'none') + (inDevelopment ? `; ${inDevelopment} in development` : ''),
       values: kind.values,
     }
   })

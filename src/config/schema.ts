@@ -26,12 +26,14 @@ export interface Definition {
   readonly meaning: string
   /** The default, as an operator would write it. */
   readonly default?: string
+  /** The default in development, where that is another. */
+  readonly inDevelopment?: string
   /** Says in words what `resolveConfig` works out when nothing is given. */
   readonly computed?: string
   /** Not taken from the command line, since arguments are visible in process lists. */
   readonly secret?: true
-  /** The command that mends a missing or unfit value. */
-  readonly mending?: string
+  /** The command that makes a fitting value. */
+  readonly makeOne?: string
   /** A second variable, which counts where the first is not set. */
   readonly alias?: string
 }
@@ -59,7 +61,8 @@ export const schema = {
   },
   console: {
     kind: choice('on', 'off'),
-    computed: 'on in development, off in production',
+    default: 'off',
+    inDevelopment: 'on',
     meaning: 'The page at / that walks through the flow, and its figures',
   },
   tlsCertFile: { kind: readableFile, meaning: 'TLS certificate chain of the public listener, PEM' },
@@ -69,9 +72,9 @@ export const schema = {
   adminKey: {
     kind: bearerKey,
     secret: true,
-    mending: 'export TICKETGATE_ADMIN_KEY="$(openssl rand -hex 24)"',
+    makeOne: 'export TICKETGATE_ADMIN_KEY="$(openssl rand -hex 24)"',
     meaning:
-      'Bearer token of the admin listener. Demanded in production, where it may not be one of few different characters, and off loopback',
+      'Bearer token of the admin listener. Required in production, where it may not be one of few different characters, and off loopback',
   },
   publicUrl: {
     kind: publicUrl,
@@ -81,8 +84,9 @@ export const schema = {
   jwtSecret: {
     kind: signingSecret,
     secret: true,
-    mending: 'export TICKETGATE_JWT_SECRET="$(openssl rand -base64 48)"',
-    computed: 'random per start in development; demanded in production',
+    makeOne: 'export TICKETGATE_JWT_SECRET="$(openssl rand -base64 48)"',
+    computed:
+      'in development made at the first start and kept in the state directory; required in production',
     meaning: 'Secret that signs tokens (HS256); in production not one of few different characters',
   },
   jwtSecretFile: {
@@ -97,12 +101,12 @@ export const schema = {
   jwtIssuer: {
     kind: line,
     meaning:
-      'Put into tokens as iss, and demanded of tokens presented. Demanded in production with an identity provider',
+      'Put into tokens as iss, and required of tokens presented. Required in production with an identity provider',
   },
   jwtAudience: {
     kind: line,
     meaning:
-      'Put into tokens as aud, and demanded of tokens presented. Demanded in production with an identity provider',
+      'Put into tokens as aud, and required of tokens presented. Required in production with an identity provider',
   },
   defaultPublish: {
     kind: list('channel patterns, as chat.* or user.${user}', patternTemplate),
@@ -133,7 +137,7 @@ export const schema = {
   ticketKeys: {
     kind: ticketKeysText,
     secret: true,
-    mending: 'ticketgate key new',
+    makeOne: 'npx --no-install ticketgate key new',
     meaning:
       'Keys of outside minters, by id; this server signs its own tickets with a key of its own, or with the first of these where the replay cache is in Redis',
   },
@@ -144,7 +148,7 @@ export const schema = {
   node: {
     kind: nodeName,
     meaning:
-      'Name of this gate, which its tickets carry. Demanded with ticket keys, unless the replay cache is in Redis',
+      'Name of this gate, which its tickets carry. Required with ticket keys, unless the replay cache is in Redis',
   },
   clockSkewSeconds: {
     kind: integer(0, 300, 'seconds'),
@@ -221,7 +225,12 @@ export const schema = {
     default: '100/1',
     meaning: 'Messages from one socket; at once, twice the count',
   },
-  loginRate: { kind: rate, default: '10/60', meaning: 'Logins from one address; the count may come at once' },
+  loginRate: {
+    kind: rate,
+    default: '10/60',
+    inDevelopment: '600/60',
+    meaning: 'Logins from one address; the count may come at once',
+  },
   ticketRate: { kind: rate, default: '60/60', meaning: 'Tickets for one user; the count may come at once' },
   maxMessageBytes: { kind: bytes(16_777_216), default: '16384', meaning: 'Largest message from a client' },
   maxBackpressureBytes: {
@@ -249,6 +258,7 @@ export const schema = {
   drainSeconds: {
     kind: integer(1, 3600, 'seconds'),
     default: '30',
+    inDevelopment: '1',
     meaning: 'Time from SIGTERM to exit, in which sockets are closed in batches',
   },
   logLevel: {
@@ -270,13 +280,15 @@ export type Values = {
 }
 
 type Resolved = {
-  readonly [P in Exclude<Property, 'jwtSecretFile'>]: IsComputed<P> extends true ? Parsed<P> : Values[P]
+  readonly [P in Property]: IsComputed<P> extends true ? Parsed<P> : Values[P]
 }
 
 /** Every option, resolved. Rates are undefined when off; a cap of 0 is none. */
 export interface Config extends Resolved {
   /** `NODE_ENV` is `production`. */
   readonly production: boolean
+  /** Whether `jwtSecret` is the operator's; else it was made now. */
+  readonly jwtSecretGiven: boolean
 }
 
 type Textual<T> = T extends string ? T : T | string

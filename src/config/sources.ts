@@ -1,5 +1,4 @@
-import { parseArgs } from 'node:util'
-import { closest } from 'fastest-levenshtein'
+import { type FlagKinds, parseArguments } from './arguments.js'
 import {
   definition,
   flagOf,
@@ -24,6 +23,24 @@ const byFlag = new Map(properties.map(property => [flagOf(property), property]))
 
 const wordsOf = (name: string): Set<string> => new Set(name.split('_'))
 
+/** How many letters have to be put in, taken out or replaced to make one word of another (Levenshtein). */
+function distance(from: string, to: string): number {
+  let row = Array.from({ length: to.length + 1 }, (_, index) => index)
+  for (const [line, letter] of [...from].entries()) {
+    const next = [line + 1]
+    for (const [column, other] of [...to].entries())
+      next.push(
+        Math.min(
+          (row[column + 1] ?? 0) + 1,
+          (next[column] ?? 0) + 1,
+          (row[column] ?? 0) + (letter === other ? 0 : 1),
+        ),
+      )
+    row = next
+  }
+  return row[to.length] ?? 0
+}
+
 /**
  * The name most like `name`, of words joined by `_`. One that only lacks words, or has some too many, comes before one
  * of fewer differing letters: `TICKET_TTL` means `TICKET_TTL_SECONDS`, not `TICKET_RATE`.
@@ -35,7 +52,8 @@ function nearest(name: string, names: readonly string[]): string {
     const shared = [...words].filter(word => otherWords.has(word)).length
     return shared === words.size || shared === otherWords.size
   })
-  return closest(name, related.length > 0 ? related : names)
+  const candidates = related.length > 0 ? related : names
+  return candidates.reduce((best, other) => (distance(name, other) < distance(name, best) ? other : best))
 }
 
 /** The property whose name in upper snake case is most like `name`. */
@@ -83,34 +101,28 @@ export function givenByEnv(env: ConfigSources['env'], problems: string[]): Given
   return given
 }
 
+/** The flag of every option, for whatever command takes them all. */
+export const optionFlags: FlagKinds = Object.fromEntries(
+  properties.map(property => [flagOf(property).slice(2), 'value' as const]),
+)
+
 export function givenByFlags(flags: readonly string[], problems: string[]): GivenMap {
   const given: GivenMap = new Map()
-  const options = Object.fromEntries(
-    properties.map(property => [flagOf(property).slice(2), { type: 'string' as const }]),
-  )
-  const { tokens } = parseArgs({ args: [...flags], options, strict: false, tokens: true })
-  // `-p80` comes as one token a letter: the first will do.
-  const first = tokens.filter((token, index) => token.index !== tokens[index - 1]?.index)
-  for (const token of first) {
-    if (token.kind === 'option-terminator') continue
-    if (token.kind === 'positional') {
-      problems.push(`argument ${token.index + 1}: is no flag: write --name value or --name=value`)
-      continue
-    }
-    const label = token.rawName
+  const read = parseArguments(flags, optionFlags, problems, name => {
+    const near = nearestProperty(upperSnake(name).replaceAll('-', '_'))
+    return `${definition(near).secret ? `set ${variableOf(near)}` : `write ${flagOf(near)}`} if that is what is meant`
+  })
+  for (const { position } of read.operands)
+    problems.push(`argument ${position}: is not a flag: write --name value or --name=value`)
+  for (const [name, [value = '']] of read.flags) {
+    const label = `--${name}`
     const property = byFlag.get(label)
-    if (property === undefined) {
-      const near = nearestProperty(upperSnake(token.name).replaceAll('-', '_'))
-      const right = definition(near).secret ? `set ${variableOf(near)}` : `write ${flagOf(near)}`
-      problems.push(`${label}: there is no such flag: ${right} if that is what is meant`)
-    } else if (definition(property).secret)
+    if (property === undefined) continue
+    if (definition(property).secret)
       problems.push(
         `${label}: arguments are visible to every user of this machine: set ${variableOf(property)} instead`,
       )
-    else if (token.value === undefined || (token.value.startsWith('-') && !token.inlineValue))
-      problems.push(`${label}: has no value: write ${label}=VALUE`)
-    else if (given.has(property)) problems.push(`${label}: is given more than once: leave one`)
-    else if (token.value !== '') given.set(property, { label, value: token.value })
+    else if (value !== '') given.set(property, { label, value })
   }
   return given
 }

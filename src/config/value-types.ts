@@ -7,8 +7,8 @@ import { isPatternTemplate } from '../token/default-rights.js'
 
 /** The kinds of values that options have, and how each is read from text. */
 
-/** What is wrong with a value and how to mend it. The caller puts the option's name before it. */
-export class Unfit extends Error {}
+/** What is wrong with a value and how to fix it. The caller puts the option's name before it. */
+export class InvalidValue extends Error {}
 
 /** `count` per `seconds`, with a burst of `count`. */
 export interface Rate {
@@ -16,10 +16,19 @@ export interface Rate {
   readonly seconds: number
 }
 
-/** Keeps what does not fit as a problem of the option; any other error is a fault of ours and goes on. */
-export function reportUnfit(error: unknown, label: string, problems: string[], mending?: string): void {
-  if (!(error instanceof Unfit)) throw error
-  problems.push(`${label}: ${error.message}${mending === undefined ? '' : `. Make one: ${mending}`}`)
+/** The right value, with something around or in it that does not belong there: no reason to make a new one. */
+class MisspeltValue extends InvalidValue {}
+
+/** Keeps an invalid value as a problem of the option; throws any other error on. */
+export function reportInvalid(
+  error: unknown,
+  label: string,
+  problems: string[],
+  { makeOne, subject = '' }: { readonly makeOne?: string | undefined; readonly subject?: string } = {},
+): void {
+  if (!(error instanceof InvalidValue)) throw error
+  const remedy = makeOne === undefined || error instanceof MisspeltValue ? '' : `. Make one: ${makeOne}`
+  problems.push(`${label}: ${subject}${error.message}${remedy}`)
 }
 
 export interface Kind<T> {
@@ -29,8 +38,35 @@ export interface Kind<T> {
   readonly values: string
   /** The text of a value that `createGate` takes in another form; undefined when it is of a wrong type. */
   readonly textOf?: (value: unknown) => string | undefined
-  /** Throws {@link Unfit}. */
+  /** Throws {@link InvalidValue}. */
   readonly parse: (text: string) => T
+}
+
+/**
+ * A text as it was meant, without one newline at its end, which files and `echo` have. What an editor or a shell may
+ * have put around it unseen is refused, since other programs that read the same file leave it out.
+ * @throws InvalidValue
+ */
+export function withoutNewline(given: string): string {
+  const text = given.replace(/\r?\n$/, '')
+  if (text.startsWith('\uFEFF'))
+    throw new MisspeltValue('begins with a byte order mark (U+FEFF): save it as UTF-8 without one')
+  if (text.endsWith('\r'))
+    throw new MisspeltValue('ends with a carriage return: save the file with the line ends of Unix (LF)')
+  if (/^(['"]).*\1$/s.test(text) && text.length > 1)
+    throw new MisspeltValue(
+      'is in quotes, which would be part of it: leave them out (docker --env-file takes them literally)',
+    )
+  return text
+}
+
+/** Whatever cannot be seen in a secret makes it another one than the same text elsewhere. */
+function visible(text: string): string {
+  if (/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u.test(text))
+    throw new MisspeltValue('has invisible characters, such as a line break: give one line of text')
+  if (text !== text.trim())
+    throw new MisspeltValue('begins or ends with a space, which some programs cut off: leave it out')
+  return text
 }
 
 /** For messages. What stands before an `@` may be a password (`https://user:password@host`), so it is left out. */
@@ -52,9 +88,10 @@ export function integer(min: number, max: number, unitName = ''): Kind<number> {
     textOf: value => (typeof value === 'number' ? String(value) : undefined),
     parse(text) {
       if (!/^(0|-?[1-9]\d*)$/.test(text))
-        throw new Unfit(`${quote(text)} is not a whole number: give ${values}`)
+        throw new InvalidValue(`${quote(text)} is not a whole number: give ${values}`)
       const number = Number(text)
-      if (number < min || number > max) throw new Unfit(`${quote(text)} is out of range: give ${values}`)
+      if (number < min || number > max)
+        throw new InvalidValue(`${quote(text)} is out of range: give ${values}`)
       return number
     },
   }
@@ -65,7 +102,7 @@ export const choice = <const T extends string>(...choices: readonly T[]): Kind<T
   values: choices.join(', '),
   parse(text) {
     const found = choices.find(name => name === text)
-    if (found === undefined) throw new Unfit(`${quote(text)} is none of ${choices.join(', ')}`)
+    if (found === undefined) throw new InvalidValue(`${quote(text)} is none of ${choices.join(', ')}`)
     return found
   },
 })
@@ -97,9 +134,11 @@ export const rate: Kind<Rate | undefined> = {
     if (text === 'off') return undefined
     const [count = '', seconds = '', ...rest] = text.split('/')
     if (![count, seconds].every(part => /^[1-9]\d*$/.test(part)) || rest.length > 0)
-      throw new Unfit(`${quote(text)} is not a rate: give COUNT/SECONDS, such as 10/60, or off`)
+      throw new InvalidValue(`${quote(text)} is not a rate: give COUNT/SECONDS, such as 10/60, or off`)
     if (Number(count) > 1_000_000 || Number(seconds) > 86_400)
-      throw new Unfit(`${quote(text)} is out of range: COUNT is at most 1000000, SECONDS at most 86400`)
+      throw new InvalidValue(
+        `${quote(text)} is out of range: COUNT is at most 1000000, SECONDS at most 86400`,
+      )
     return { count: Number(count), seconds: Number(seconds) }
   },
 }
@@ -126,7 +165,7 @@ export const addressBits: Kind<AddressBits> = {
       .map(part => (/^\s*\d+\s*$/.test(part) ? Number(part) : Number.NaN))
     const fits = v4 >= bitsV4.min && v4 <= bitsV4.max && v6 >= bitsV6.min && v6 <= bitsV6.max
     if (!fits || rest.length > 0)
-      throw new Unfit(
+      throw new InvalidValue(
         `${quote(text)} is not a pair of prefix lengths: give IPv4 bits (${bitsV4.min} to ${bitsV4.max}), a comma, IPv6 bits (${bitsV6.min} to ${bitsV6.max}), such as 32,64`,
       )
     return { v4, v6 }
@@ -139,7 +178,7 @@ export const line: Kind<string> = {
   values: 'text',
   parse(text) {
     if (/\p{Cc}/u.test(text) || text.length > 256)
-      throw new Unfit('is too long or has control characters: give one line of at most 256 characters')
+      throw new InvalidValue('is too long or has control characters: give one line of at most 256 characters')
     return text
   },
 }
@@ -148,18 +187,30 @@ export const path: Kind<string> = {
   placeholder: 'PATH',
   values: 'path',
   parse(text) {
-    if (text.includes('\0')) throw new Unfit('has a zero byte: give a path')
+    if (text.includes('\0')) throw new InvalidValue('has a zero byte: give a path')
     return text
   },
 }
 
-/** The bytes of a file. Throws {@link Unfit} with the path and the system's reason. */
+/** The bytes of a file. Throws {@link InvalidValue} with the path and the system's reason. */
 export function readFile(file: string): Buffer {
   try {
     return readFileSync(file)
   } catch (error) {
     const reason = error instanceof Error ? error.message.replace(/, \w+( '.*')?$/s, '') : 'unknown error'
-    throw new Unfit(`cannot read ${file} (${reason}): give the path of a file that this user may read`)
+    throw new InvalidValue(`cannot read ${file} (${reason}): give the path of a file that this user may read`)
+  }
+}
+
+/** The text of a file. Bytes that are not UTF-8 would be lost, and a key weaker. Throws {@link InvalidValue}. */
+export function readText(file: string): string {
+  const bytes = readFile(file)
+  try {
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
+  } catch {
+    throw new InvalidValue(
+      `${file} is not UTF-8: write it as UTF-8 text, such as base64 (in PowerShell: Out-File -Encoding ascii)`,
+    )
   }
 }
 
@@ -180,8 +231,8 @@ export const host: Kind<string> = {
   values: 'address or host name',
   parse(text) {
     if (isIP(text) === 0 && !hostNamePattern.test(text))
-      throw new Unfit(
-        `${quote(text)} is no address and no host name: give one such as 127.0.0.1, or 0.0.0.0 for all interfaces, without port or brackets`,
+      throw new InvalidValue(
+        `${quote(text)} is neither an address nor a host name: give one such as 127.0.0.1, or 0.0.0.0 for all interfaces, without port or brackets`,
       )
     return text
   },
@@ -193,16 +244,16 @@ export const isLoopback = (name: string): boolean =>
 
 const isHttp = (url: URL): boolean => /^https?:$/.test(url.protocol)
 
-/** Answers the URL without a slash at its end, for paths to be put after it. The value is never quoted: it may hold a password. */
+/** The URL without a slash at its end, so that paths can be appended. Never quoted: it may hold a password. */
 export const publicUrl: Kind<string> = {
   placeholder: 'URL',
   values: 'http or https URL',
   parse(text) {
     const url = URL.canParse(text) ? new URL(text) : undefined
     if (url === undefined || !isHttp(url))
-      throw new Unfit('is no http or https URL: give one such as https://example.com')
+      throw new InvalidValue('is not an http or https URL: give one such as https://example.com')
     if (/[?#]/.test(text) || url.username !== '' || url.password !== '')
-      throw new Unfit('has a query, fragment, user or password: give scheme, host, port and path only')
+      throw new InvalidValue('has a query, fragment, user or password: give scheme, host, port and path only')
     return url.href.replace(/\/+$/, '')
   },
 }
@@ -214,13 +265,24 @@ export const jwksUrl: Kind<string> = {
   parse(text) {
     const url = URL.canParse(text) ? new URL(text) : undefined
     if (url === undefined || !isHttp(url))
-      throw new Unfit('is no https URL: give one such as https://id.example.com/.well-known/jwks.json')
+      throw new InvalidValue(
+        'is not an https URL: give one such as https://id.example.com/.well-known/jwks.json',
+      )
     if (url.username !== '' || url.password !== '' || url.hash !== '')
-      throw new Unfit('has a fragment, user or password: give the URL without')
+      throw new InvalidValue('has a fragment, user or password: give the URL without')
     if (url.protocol === 'http:' && !isLoopback(url.hostname.replace(/^\[|\]$/g, '')))
-      throw new Unfit('is not encrypted, and not on loopback: give an https URL')
+      throw new InvalidValue('is not encrypted, and not on loopback: give an https URL')
     return url.href
   },
+}
+
+const isPercentEncoded = (text: string): boolean => {
+  try {
+    decodeURIComponent(text)
+    return true
+  } catch {
+    return false
+  }
 }
 
 /** Never quoted: it may hold a password. */
@@ -230,11 +292,13 @@ export const redisUrl: Kind<string> = {
   parse(text) {
     const url = URL.canParse(text) ? new URL(text) : undefined
     if (url === undefined || !/^rediss?:$/.test(url.protocol) || url.hostname === '')
-      throw new Unfit('is no redis or rediss URL: give one such as redis://127.0.0.1:6379/0')
+      throw new InvalidValue('is not a redis or rediss URL: give one such as redis://127.0.0.1:6379/0')
     if (!/^(\/\d{0,4})?$/.test(url.pathname) || /[?#]/.test(text))
-      throw new Unfit(
-        'has a path, query or fragment: give host, port and, as the path, the number of the database',
+      throw new InvalidValue(
+        'has a path, query or fragment: give host, port and, as the path, the number of the database. In a password write / as %2F, ? as %3F and # as %23',
       )
+    if (!isPercentEncoded(url.username) || !isPercentEncoded(url.password))
+      throw new InvalidValue('has a % in its user or password that begins no escape: write it as %25')
     return text
   },
 }
@@ -244,25 +308,25 @@ const localHost = /^(?:localhost|127(?:\.\d+){3}|\[::1\])(?::|\/|$)/i
 /** An origin exactly as browsers and apps serialise it, since matching is exact. */
 export function origin(text: string): string {
   if (text.includes('*'))
-    throw new Unfit(`${quote(text)} has a wildcard, and there are none: list each origin`)
+    throw new InvalidValue(`${quote(text)} has a wildcard, and there are none: list each origin`)
   if (/^(?:null$|(?:null|file|data|blob):)/i.test(text))
-    throw new Unfit(
+    throw new InvalidValue(
       `${quote(text)} is shared by pages that have nothing to do with each other, so it cannot be allowed: serve the page under an origin such as https://example.com`,
     )
   const scheme = localHost.test(text) ? 'http' : 'https'
   const url = text.includes('://') ? text.replace(/^ws(s?):/i, 'http$1:') : `${scheme}://${text}`
   const serialized = serializedOrigin(url)
   if (serialized === undefined)
-    throw new Unfit(`${quote(text)} is no origin: write it as https://example.com`)
+    throw new InvalidValue(`${quote(text)} is not an origin: write it as https://example.com`)
   if (serialized !== text)
-    throw new Unfit(`${quote(text)} is not spelt as browsers send it: write ${serialized}`)
+    throw new InvalidValue(`${quote(text)} is not spelt as browsers send it: write ${serialized}`)
   return text
 }
 
 /** A channel pattern, in which `${user}` may stand for the user. */
 export function patternTemplate(text: string): string {
   if (!isPatternTemplate(text))
-    throw new Unfit(
+    throw new InvalidValue(
       `${quote(text)} is not a channel pattern: write a channel name or a prefix and *, such as chat.* or user.\${user}`,
     )
   return text
@@ -272,7 +336,9 @@ export function patternTemplate(text: string): string {
 export function network(text: string): string {
   const [address = '', bits] = text.split('/')
   if (isIP(address) === 0 || (bits !== undefined && !ipaddr.isValidCIDR(text)))
-    throw new Unfit(`${quote(text)} is no network: write it as 10.0.0.0/8, 2001:db8::/32 or a single address`)
+    throw new InvalidValue(
+      `${quote(text)} is not a network: write it as 10.0.0.0/8, 2001:db8::/32 or a single address`,
+    )
   return text
 }
 
@@ -286,8 +352,8 @@ export const signingSecret: Kind<string> = {
   placeholder: 'TEXT',
   values: 'text of 32 bytes or more',
   parse(text) {
-    if (Buffer.byteLength(text) < 32) throw new Unfit('is shorter than 32 bytes')
-    return text
+    if (Buffer.byteLength(text) < 32) throw new InvalidValue('is shorter than 32 bytes')
+    return visible(text)
   },
 }
 
@@ -296,9 +362,9 @@ export const bearerKey: Kind<string> = {
   placeholder: 'TEXT',
   values: 'text of 16 characters or more',
   parse(text) {
-    if (text.length < 16) throw new Unfit('is shorter than 16 characters')
+    if (text.length < 16) throw new InvalidValue('is shorter than 16 characters')
     if (!/^[!-~]+$/.test(text))
-      throw new Unfit('has characters that no header carries: use visible ASCII without spaces')
+      throw new InvalidValue('has characters that no header carries: use visible ASCII without spaces')
     return text
   },
 }
@@ -315,7 +381,8 @@ export const nodeName: Kind<string> = {
   placeholder: 'NAME',
   values: '1 to 32 of a-z 0-9 -',
   parse(text) {
-    if (!isNodeName(text)) throw new Unfit(`${quote(text)} is no node name: give 1 to 32 of a-z 0-9 -`)
+    if (!isNodeName(text))
+      throw new InvalidValue(`${quote(text)} is not a node name: give 1 to 32 of a-z 0-9 -`)
     return text
   },
 }

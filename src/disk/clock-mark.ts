@@ -4,6 +4,7 @@ import { dirname } from 'node:path'
 import type { Clock } from '../clock.js'
 import { StartupError } from '../errors.js'
 import { isJsonObject } from '../protocol.js'
+import { accessFacts } from './access.js'
 import { errnoOf } from './errno.js'
 import { withLock } from './lock.js'
 import { replaceFile, withdrawReplacements } from './replace-file.js'
@@ -76,7 +77,7 @@ export async function openClockMark(
   } catch (error) {
     throw new StartupError(
       'clock_mark_invalid',
-      `cannot keep the clock mark ${path}, which tickets of outside minters need: ${error instanceof Error ? error.message : 'unknown error'}. Make the state directory writable. A broken file may be removed, where the system clock was not set back lately.`,
+      `cannot keep the clock mark ${path}, which tickets of outside minters need: ${error instanceof Error ? error.message : 'unknown error'}. ${accessFacts(path)}: make the state directory writable. A broken file may be removed, where the system clock was not set back lately.`,
       { cause: error },
     )
   }

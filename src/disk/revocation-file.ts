@@ -11,6 +11,7 @@ import {
   type Revocations,
   revocationKey,
 } from '../token/revocation.js'
+import { accessFacts } from './access.js'
 import { errnoOf } from './errno.js'
 import { appendLines, readLines } from './journal.js'
 import { withLock } from './lock.js'
@@ -196,7 +197,7 @@ async function readKept({ journal, former }: Paths, nowSeconds: number): Promise
     for await (const some of readLines(journal))
       for (const line of some) keep(parseLine(line) ?? invalid(journal, `holds no revocation in a line`))
   } catch (error) {
-    throw error instanceof StartupError ? error : invalid(journal, `cannot be read (${errnoOf(error)})`)
+    throw error instanceof StartupError ? error : unreadable(journal, errnoOf(error))
   }
   return { revocations, superfluous: lines - revocations.size, hasFormer: before !== undefined }
 }
@@ -216,7 +217,7 @@ async function readFormer(path: string): Promise<Revocation[] | undefined> {
     text = await readFile(path, 'utf8')
   } catch (error) {
     const code = errnoOf(error)
-    return code === 'ENOENT' ? undefined : invalid(path, `cannot be read (${code})`)
+    return code === 'ENOENT' ? undefined : unreadable(path, code)
   }
   let content: unknown
   try {
@@ -229,6 +230,14 @@ async function readFormer(path: string): Promise<Revocation[] | undefined> {
   for (const [index, entry] of content.revocations.entries())
     if (!isRevocation(entry)) return invalid(path, `holds no revocation as number ${index + 1}`)
   return content.revocations
+}
+
+/** The revocations are there: no reason to throw them away. */
+function unreadable(path: string, code: string): never {
+  throw new StartupError(
+    'revocations_invalid',
+    `The revocations in ${path} cannot be read (${code}): ${accessFacts(path)}. Let this user read the file.`,
+  )
 }
 
 function invalid(path: string, reason: string): never {

@@ -1,6 +1,6 @@
 import { clock } from '../clock.js'
 import type { Config } from '../config/schema.js'
-import { urlOf } from '../http/listener.js'
+import { urlOf } from '../http/url.js'
 import { describeDefaultRights } from '../providers/issuers.js'
 import { RedisBus } from '../redis/bus.js'
 import type { GateHandlers } from '../socket/application.js'

@@ -1,4 +1,4 @@
-import { App, SSLApp, type TemplatedApp } from 'uWebSockets.js'
+import type { TemplatedApp } from 'uWebSockets.js'
 import { setTimeout as delay } from 'node:timers/promises'
 import { createRetryAfter } from '../admission/refusals.js'
 import { TicketAdmission } from '../admission/ticket-admission.js'
@@ -15,7 +15,7 @@ import { ForwardingWarnings } from '../http/forwarding-warnings.js'
 import { type Listener, listen, type PortSharing } from '../http/listener.js'
 import { createOriginPolicy, type OriginPolicy } from '../http/origins.js'
 import { createServer, type Server } from '../http/server.js'
-import { tls12Suites } from '../http/tls.js'
+import { createApp } from '../http/tls.js'
 import type { ConnectionCaps } from '../limits/caps.js'
 import type { RateLimiter } from '../limits/rate.js'
 import type { OpenReplay } from '../redis/open-replay.js'
@@ -82,7 +82,7 @@ export class PublicListener {
     const { config, counters, log } = parts
     this.#parts = parts
     const tls = config.tlsCertFile !== undefined && config.tlsKeyFile !== undefined
-    this.#app = openApp(config)
+    this.#app = createApp(config)
     const clients = createClientView({
       proxies: createTrustedProxies(config.trustedProxies),
       publicUrl: config.publicUrl,
@@ -239,9 +239,4 @@ export class PublicListener {
       clock,
     })
   }
-}
-
-function openApp({ tlsCertFile, tlsKeyFile }: Config): TemplatedApp {
-  if (tlsCertFile === undefined || tlsKeyFile === undefined) return App()
-  return SSLApp({ cert_file_name: tlsCertFile, key_file_name: tlsKeyFile, ssl_ciphers: tls12Suites })
 }

@@ -1,5 +1,6 @@
 import type { Config } from '../config/schema.js'
 import type { ClockMarkView } from '../disk/gate-keys.js'
+import type { StartupErrorCode } from '../errors.js'
 import type { SharedLimits } from '../limits/shared.js'
 import type { Snapshot } from '../telemetry/metrics.js'
 import type { RelayMessage, Revocation } from '../wire/relay.js'
@@ -31,4 +32,4 @@ export type FromWorker =
   | { readonly type: 'snapshot' | 'drained'; readonly snapshot: Snapshot }
   /** How many sockets the messages of that delivery reached. */
   | { readonly type: 'delivered'; readonly id: number; readonly reached: number }
-  | { readonly type: 'failed'; readonly code: string; readonly message: string }
+  | { readonly type: 'failed'; readonly code: StartupErrorCode; readonly message: string }

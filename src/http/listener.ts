@@ -109,7 +109,3 @@ async function refusalOf(port: number, host: string): Promise<string | undefined
   client.destroy()
   return refusal
 }
-
-/** The URL of what listens on a host and port. */
-export const urlOf = (scheme: 'http' | 'https', host: string, port: number): string =>
-  `${scheme}://${host.includes(':') ? `[${host}]` : host}:${port}`

@@ -1,9 +1,12 @@
+import { App, SSLApp, type TemplatedApp } from 'uWebSockets.js'
+import { StartupError } from '../errors.js'
+
 /**
  * The suites of TLS 1.2 at the edge: forward secret and AEAD only (RFC 9325 section 4.2), for
  * certificates on RSA and on ECDSA. Every client of the last ten years has one of them. Those of
  * TLS 1.3 are all of that kind, and the engine offers nothing older than 1.2.
  */
-export const tls12Suites = [
+const tls12Suites = [
   'ECDHE-ECDSA-AES128-GCM-SHA256',
   'ECDHE-RSA-AES128-GCM-SHA256',
   'ECDHE-ECDSA-AES256-GCM-SHA384',
@@ -11,3 +14,26 @@ export const tls12Suites = [
   'ECDHE-ECDSA-CHACHA20-POLY1305',
   'ECDHE-RSA-CHACHA20-POLY1305',
 ].join(':')
+
+/** The certificate chain and key of the public listener; neither without TLS. */
+export interface TlsFiles {
+  readonly tlsCertFile: string | undefined
+  readonly tlsKeyFile: string | undefined
+}
+
+/**
+ * A uWS app that speaks TLS where there is a certificate.
+ * @throws StartupError `tls_invalid`: uWS does not say why it refuses files
+ */
+export function createApp({ tlsCertFile, tlsKeyFile }: TlsFiles): TemplatedApp {
+  if (tlsCertFile === undefined || tlsKeyFile === undefined) return App()
+  try {
+    return SSLApp({ cert_file_name: tlsCertFile, key_file_name: tlsKeyFile, ssl_ciphers: tls12Suites })
+  } catch (error) {
+    throw new StartupError(
+      'tls_invalid',
+      `TLS cannot use ${tlsCertFile} with ${tlsKeyFile}: give a certificate chain and its key in PEM, with a key of RSA, P-256, P-384, P-521 or Ed25519`,
+      { cause: error },
+    )
+  }
+}

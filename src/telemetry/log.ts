@@ -1,7 +1,9 @@
-import { destination, type Logger, pino } from 'pino'
-import pretty from 'pino-pretty'
+import { createRequire } from 'node:module'
+import { type DestinationStream, destination, type Logger, pino } from 'pino'
 
 export type Log = Logger
+
+type PinoPretty = typeof import('pino-pretty')
 
 // Nothing here logs a secret. Should an embedding application hand one to this log, the usual names are blanked.
 const secretNames = ['ticket', 'token', 'pwd', 'password', 'secret', 'key', 'authorization', 'cookie']
@@ -9,7 +11,7 @@ const secretNames = ['ticket', 'token', 'pwd', 'password', 'secret', 'key', 'aut
 // A reader of the log that stalls must not stall the server: lines wait in memory, and beyond this they are dropped.
 const maxBufferedBytes = 8 * 1024 * 1024
 
-/** Structured logs on standard output: pretty on a terminal, one JSON object a line otherwise. */
+/** Structured logs on standard output, one JSON object a line; readable text on the terminal of a developer. */
 export function createLog(level: string): Log {
   const options = {
     level,
@@ -18,9 +20,21 @@ export function createLog(level: string): Log {
     formatters: { level: (label: string) => ({ level: label }) },
     redact: { paths: secretNames.flatMap(name => [name, `*.${name}`]), censor: '[redacted]' },
   }
-  return process.stdout.isTTY
-    ? pino(options, pretty({ sync: true, ignore: 'pid,hostname' }))
-    : pino(options, standardOutput())
+  return pino(options, readableOutput() ?? standardOutput())
+}
+
+/**
+ * The terminal, by pino-pretty. That is a development dependency, so where the package is installed for use it is not
+ * there, and a terminal gets the lines as they are.
+ */
+function readableOutput(): DestinationStream | undefined {
+  if (!process.stdout.isTTY || process.env.NODE_ENV === 'production') return undefined
+  try {
+    const pretty: PinoPretty = createRequire(import.meta.url)('pino-pretty')
+    return pretty({ sync: true, ignore: 'pid,hostname' })
+  } catch {
+    return undefined
+  }
 }
 
 /**

@@ -1,16 +1,17 @@
 import { readFile } from 'node:fs/promises'
+import { accessFacts } from '../disk/access.js'
 import { errnoOf } from '../disk/errno.js'
 import { StartupError } from '../errors.js'
 import { isChannelPattern, isJsonObject, isUserName } from '../protocol.js'
 import { passwordHashFault } from './phc.js'
-import { type ChannelRights, channelPatternRule, type User, userNameRule } from './user.js'
+import { type ChannelRights, channelPatternRule, preparedName, type User, userNameRule } from './user.js'
 
 /** The users of a file, by name. A Map, so that `__proto__` is a name like any other. */
 export type Users = Map<string, User>
 
 /**
  * Reads a user file: a JSON object of name → `{passwordHash, channels?: {publish?, subscribe?}}`. A missing
- * file holds nobody. Rejects with `StartupError('users_file_invalid')` for anything else that is not whole.
+ * file holds nobody. Names come in Unicode's form NFC. Rejects with `StartupError('users_file_invalid')` for anything else that is not whole.
  */
 export async function readUsersFile(path: string): Promise<Users> {
   let bytes: Buffer
@@ -19,11 +20,11 @@ export async function readUsersFile(path: string): Promise<Users> {
   } catch (error) {
     const code = errnoOf(error)
     if (code === 'ENOENT') return new Map()
-    throw invalid(path, `it can not be read (${code})`, 'Let the user that ticketgate runs as read it.')
+    throw invalid(path, `it cannot be read (${code})`, `${accessFacts(path)}.`)
   }
   const parsed = parseUsers(bytes)
   if (typeof parsed !== 'string') return parsed
-  throw invalid(path, parsed, 'Mend it or restore a backup: ticketgate does not overwrite it.')
+  throw invalid(path, parsed, 'Fix it or restore a backup: ticketgate does not overwrite it.')
 }
 
 /** The text of a user file. Throws a TypeError for users that could not be read back. */
@@ -36,7 +37,7 @@ export function formatUsers(users: Users): string {
   // fromEntries defines properties, where an assignment to `__proto__` would be lost.
   const text = `${JSON.stringify(Object.fromEntries(entries), undefined, 2)}\n`
   const parsed = parseUsers(Buffer.from(text))
-  if (typeof parsed === 'string') throw new TypeError(`these users can not be written: ${parsed}`)
+  if (typeof parsed === 'string') throw new TypeError(`these users cannot be written: ${parsed}`)
   return text
 }
 
@@ -54,9 +55,12 @@ function parseUsers(bytes: Uint8Array): Users | string {
   const users: Users = new Map()
   for (const [name, value] of Object.entries(json)) {
     if (!isUserName(name)) return `name ${users.size + 1} is not ${userNameRule}`
-    const user = parseUser(name, value)
+    const prepared = preparedName(name)
+    if (users.has(prepared))
+      return `the name ${JSON.stringify(prepared)} is there twice, in two Unicode forms`
+    const user = parseUser(prepared, value)
     if (typeof user === 'string') return `user ${JSON.stringify(name)}: ${user}`
-    users.set(name, user)
+    users.set(prepared, user)
   }
   return users
 }
@@ -85,6 +89,6 @@ function isChannelRights(value: unknown): value is ChannelRights {
   )
 }
 
-function invalid(path: string, reason: string, mending: string): StartupError {
-  return new StartupError('users_file_invalid', `The user file ${path} is invalid: ${reason}. ${mending}`)
+function invalid(path: string, reason: string, advice: string): StartupError {
+  return new StartupError('users_file_invalid', `The user file ${path} is invalid: ${reason}. ${advice}`)
 }

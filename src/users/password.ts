@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { hash as argon2Hash, verify as argon2Verify } from '@node-rs/argon2'
 import { Refusal } from '../errors.js'
 import { argon2Parameters, passwordHashFault } from './phc.js'
+import { preparedPassword } from './user.js'
 
 /** A longer password is refused before any hashing. */
 export const maxPasswordBytes = 1024
@@ -11,7 +12,7 @@ export interface PasswordHasher {
   /** A PHC string, argon2id. Rejects with a RangeError above `maxPasswordBytes`. */
   hash(password: string): Promise<string>
   /**
-   * Whether the password is the one of `hash`. Without a hash (unknown user), and for one that can not be
+   * Whether the password is the one of `hash`. Without a hash (unknown user), and for one that cannot be
    * read, the same work is done and the answer is false, so that the time tells nothing about who exists.
    * An overlong password is false at once, whoever the user.
    */
@@ -54,12 +55,12 @@ export function createPasswordHasher({ concurrency, queueLimit }: PasswordHasher
   return {
     async hash(password) {
       if (isOverlong(password)) throw new RangeError(`the password exceeds ${maxPasswordBytes} bytes`)
-      return bounded(() => argon2Hash(password, argon2Parameters))
+      return bounded(() => argon2Hash(preparedPassword(password), argon2Parameters))
     },
     async verify(hash, password) {
       if (isOverlong(password)) return false
       const usable = hash !== undefined && passwordHashFault(hash) === undefined
-      const matches = await bounded(() => argon2Verify(usable ? hash : dummy, password))
+      const matches = await bounded(() => argon2Verify(usable ? hash : dummy, preparedPassword(password)))
       return usable && matches
     },
     get pending() {

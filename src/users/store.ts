@@ -4,7 +4,7 @@ import { errnoOf } from '../disk/errno.js'
 import { withLock } from '../disk/lock.js'
 import { replaceFile, withdrawReplacements } from '../disk/replace-file.js'
 import { formatUsers, readUsersFile, type Users } from './file.js'
-import type { User } from './user.js'
+import { preparedName, type User } from './user.js'
 
 /** The users of a file that may change at any time. */
 export interface UserStore {
@@ -51,7 +51,7 @@ export async function openUserStore(path: string, options: UserStoreOptions = {}
   }
 
   return {
-    find: async name => (await current()).get(name),
+    find: async name => (await current()).get(preparedName(name)),
     list: async () => [...(await current()).values()].sort((a, b) => (a.name < b.name ? -1 : 1)),
   }
 }
@@ -72,7 +72,7 @@ export async function updateUsers(path: string, change: (users: Users) => void):
   })
 }
 
-/** What changes whenever the file does; ctime too, so that mended permissions count as a change. */
+/** What changes whenever the file does; ctime too, so that fixed permissions count as a change. */
 async function versionOf(path: string): Promise<string> {
   try {
     const { dev, ino, size, mtimeNs, ctimeNs } = await stat(path, { bigint: true })

@@ -12,6 +12,16 @@ export interface User {
   readonly channels?: ChannelRights
 }
 
+/**
+ * A user name as it is kept and compared: in Unicode's form NFC (RFC 8265 section 3.4), since a keyboard of macOS and
+ * one of Windows may write the same name in different code points.
+ */
+export const preparedName = (name: string): string => name.normalize('NFC')
+
+/** A password as it is hashed and compared (RFC 8265 section 4.2, OpaqueString): every space as U+0020, in form NFC. */
+export const preparedPassword = (password: string): string =>
+  password.replace(/\p{Zs}/gu, ' ').normalize('NFC')
+
 /** The name becomes the `sub` of tokens, so the rules are the same. */
 export const userNameRule = '1 to 256 bytes of UTF-8 without control characters'
 

@@ -3,8 +3,9 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSy
 import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
 import { text } from 'node:stream/consumers'
+import { fileURLToPath } from 'node:url'
 import t from 'tap'
-import { runUserCommand } from '../../src/cli/user.js'
+import { exitCodeOf } from '../../src/cli/run.js'
 import { createPasswordHasher } from '../../src/users/password.js'
 import { openUserStore } from '../../src/users/store.js'
 import { needs, pathOf } from '../support/programs.js'
@@ -17,7 +18,8 @@ async function run(usersFile: string, args: string[], input: string | Buffer = '
   const [stdin, stdout, stderr] = [new PassThrough(), new PassThrough(), new PassThrough()]
   stdin.write(input)
   if (!open) stdin.end()
-  const code = await runUserCommand(args, { usersFile, stdin, stdout, stderr })
+  const env = { TICKETGATE_USERS_FILE: usersFile }
+  const code = await exitCodeOf('user', args, { env, stdin, stdout, stderr })
   stdout.end()
   stderr.end()
   return { code, out: await text(stdout), err: await text(stderr) }
@@ -33,20 +35,26 @@ async function logsIn(usersFile: string, name: string, password: string) {
 
 t.test('a user is added, listed, given another password and removed', async t => {
   const file = join(t.testdir(), 'state', 'users.json')
-  t.strictSame(await run(file, ['list']), { code: 0, out: '', err: '' })
-  t.strictSame(await add(file, 'maggie'), { code: 0, out: 'added maggie\n', err: '' })
+  const none = `there is no user file ${file}\n`
+  t.strictSame(await run(file, ['list']), { code: 0, out: '', err: none })
+  const made = `added maggie to ${file}, a new file\n`
+  t.strictSame(await add(file, 'maggie'), { code: 0, out: made, err: '' })
   t.equal(statSync(file).mode & 0o777, 0o600)
   t.ok(await logsIn(file, 'maggie', password))
   t.notOk(readFileSync(file, 'utf8').includes(password))
 
   const changed = await run(file, ['passwd', '--password-stdin', 'maggie'], 'another password')
-  t.strictSame(changed, { code: 0, out: 'changed the password of maggie\n', err: '' })
+  t.strictSame(changed, { code: 0, out: `changed the password of maggie in ${file}\n`, err: '' })
   t.ok(await logsIn(file, 'maggie', 'another password'))
   t.notOk(await logsIn(file, 'maggie', password))
 
-  await add(file, 'bob')
+  t.strictSame(await add(file, 'bob'), { code: 0, out: `added bob to ${file}\n`, err: '' })
   t.strictSame(await run(file, ['list']), { code: 0, out: 'bob\nmaggie\n', err: '' })
-  t.strictSame(await run(file, ['remove', 'maggie']), { code: 0, out: 'removed maggie\n', err: '' })
+  t.strictSame(await run(file, ['remove', 'maggie']), {
+    code: 0,
+    out: `removed maggie from ${file}\n`,
+    err: '',
+  })
   t.strictSame(await run(file, ['list']), { code: 0, out: 'bob\n', err: '' })
 })
 
@@ -97,7 +105,7 @@ t.test('a weak password is warned about and taken', async t => {
   t.match(same, { code: 0, err: /^warning: .*the user name/ })
 })
 
-t.test('what can not be done: exit code 1, nothing changed', async t => {
+t.test('what cannot be done: exit code 1, nothing changed', async t => {
   const cases = [
     ['add of a user that exists', ['add', 'maggie', '--password-stdin'], 'other\n', /maggie exists/],
     ['passwd of an unknown user', ['passwd', 'bob', '--password-stdin'], 'other\n', /no user bob/],
@@ -129,9 +137,17 @@ t.test('wrong usage: exit code 2, no file made', async t => {
     ['an unknown command', ['delete', 'maggie'], /one of add, passwd, remove, list/],
     ['no name', ['add', '--password-stdin'], /name is needed/],
     ['the password as an operand', ['add', 'maggie', 'hunter2hunter2'], /nothing else/],
-    ['an unknown option', ['add', 'maggie', '--password=hunter2hunter2'], /Unknown option '--password'/],
-    ['rights with passwd', ['passwd', 'maggie', '--publish', 'a'], /Unknown option '--publish'/],
-    ['an option without its value', ['add', 'maggie', '--publish'], /argument missing/],
+    [
+      'an unknown option',
+      ['add', 'maggie', '--password=hunter2hunter2'],
+      /--password: there is no such flag: this command takes --password-stdin, /,
+    ],
+    ['rights with passwd', ['passwd', 'maggie', '--publish', 'a'], /--publish: there is no such flag/],
+    [
+      'an option without its value',
+      ['add', 'maggie', '--publish'],
+      /--publish: has no value: write --publish=VALUE/,
+    ],
     ['a name for list', ['list', 'maggie'], /takes no name/],
     ['an empty name', ['add', '', '--password-stdin'], /a user name is 1 to 256/],
     ['a control character', ['add', 'a\u001b[2J', '--password-stdin'], /a user name is 1 to 256/],
@@ -168,12 +184,12 @@ t.test('a corrupt file is reported by every command and left alone', async t => 
   }
 })
 
-t.test('a file that can not be written is reported', async t => {
+t.test('a file that cannot be written is reported', async t => {
   const directory = t.testdir()
   const file = join(directory, 'users.json')
   mkdirSync(`${file}.lock`)
   const result = await run(file, ['add', 'maggie', '--password-stdin'], `${password}\n`)
-  t.match(result, { code: 1, err: /users\.json can not be changed: EINVAL/ })
+  t.match(result, { code: 1, err: /users\.json cannot be used: EINVAL/ })
 })
 
 t.test('on a terminal the password is asked for twice, unseen', needs('script'), async t => {
@@ -198,12 +214,8 @@ t.test('on a terminal the password is asked for twice, unseen', needs('script'),
 
 /** Runs a command on a pseudo terminal and types one answer at each question. */
 async function onTerminal(usersFile: string, args: string[], answers: readonly string[]) {
-  const program = `
-    import { runUserCommand } from ${JSON.stringify(new URL('../../src/cli/user.ts', import.meta.url))}
-    const [usersFile, ...args] = process.argv.slice(1)
-    process.exitCode = await runUserCommand(args,
-      { usersFile, stdin: process.stdin, stdout: process.stdout, stderr: process.stderr })`
-  const argv = [process.execPath, '--import', 'tsx', '--input-type=module', '-e', program, usersFile, ...args]
+  const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
+  const argv = [process.execPath, '--import', 'tsx', main, 'user', ...args, '--users-file', usersFile]
   const command = argv.map(arg => `'${arg.replaceAll("'", "'\\''")}'`).join(' ')
   const child = spawn(pathOf('script'), ['--quiet', '--return', '--command', command, '/dev/null'])
   const left = [...answers]

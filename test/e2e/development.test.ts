@@ -1,5 +1,7 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { statSync } from 'node:fs'
+import { join } from 'node:path'
 import t from 'tap'
 import { jsonOf, knock, postJson, request } from '../support/http.js'
 import { isProblem } from '../support/problem.js'
@@ -76,8 +78,11 @@ t.test('a restart keeps the user and prints no password', async t => {
   t.notOk(second.output().includes(password ?? ' '), 'the password is printed once only')
 })
 
-t.test('a token of one random secret is worth nothing under the next', async t => {
+t.test('a restart logs nobody out: the token secret is kept, for its owner only', async t => {
+  t.equal(statSync(join(server.stateDir, 'development-secret')).mode & 0o777, 0o600)
+  const ask = (url: string) => request(url, '/ws_ticket', { headers: { authorization: `Bearer ${token}` } })
   const second = await startServer(t, { env: development, stateDir: server.stateDir })
-  const reply = await request(second.url, '/ws_ticket', { headers: { authorization: `Bearer ${token}` } })
-  isProblem(t, reply, '401 token_invalid')
+  t.equal((await ask(second.url)).status, 200)
+  const elsewhere = await startServer(t, { env: development })
+  isProblem(t, await ask(elsewhere.url), '401 token_invalid', 'each state directory has its own')
 })

@@ -64,6 +64,8 @@ export interface ServerOptions {
   readonly env?: Environment
   readonly users?: Readonly<Record<string, string>>
   readonly stateDir?: string
+  /** Flags of `serve`. */
+  readonly flags?: readonly string[]
   /** Told all that it has written so far whenever there is more, also before it listens. */
   readonly onOutput?: (output: string) => void
 }
@@ -144,7 +146,11 @@ export const addUser = async (stateDir: string, name: string, password: string):
 export const startServer = async (t: Test, options: ServerOptions = {}): Promise<TestServer> => {
   const stateDir = options.stateDir ?? temporaryDirectory(t)
   for (const [name, password] of Object.entries(options.users ?? {})) await addUser(stateDir, name, password)
-  const child = launch(['serve'], { ...production, TICKETGATE_STATE_DIR: stateDir, ...options.env })
+  const child = launch(['serve', ...(options.flags ?? [])], {
+    ...production,
+    TICKETGATE_STATE_DIR: stateDir,
+    ...options.env,
+  })
   const exited = exitOf(child)
   let output = ''
   let pending = ''

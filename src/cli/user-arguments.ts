@@ -1,0 +1,98 @@
+import { type Arguments, type FlagKinds, wantsHelp } from '../config/arguments.js'
+import { isChannelPattern, isUserName } from '../protocol.js'
+import { type ChannelRights, channelPatternRule, preparedName, userNameRule } from '../users/user.js'
+import { readArguments } from './arguments.js'
+import { UsageError } from './command.js'
+
+export const userUsage = `Usage:
+  ticketgate user add NAME [--password-stdin] [--publish PATTERN]... [--subscribe PATTERN]...
+  ticketgate user passwd NAME [--password-stdin]
+  ticketgate user remove NAME
+  ticketgate user list
+
+Options:
+  --password-stdin     read the password from standard input, one line, instead of asking on the terminal
+  --publish PATTERN    let the user publish in a channel, or in all that begin so: 'chat.*'; may be repeated
+  --subscribe PATTERN  let the user hear a channel, likewise
+  --users-file PATH    the file with the users; default: TICKETGATE_USERS_FILE, or users.json in the state directory
+  --state-dir PATH     the state directory; default: TICKETGATE_STATE_DIR, or .ticketgate
+  -h, --help           show this
+
+With neither --publish nor --subscribe a user may do both everywhere; with only one of them, not the other.
+A running server sees each change at once. Tokens it has issued stay good until they expire.
+`
+
+const fileFlags = { 'state-dir': 'value', 'users-file': 'value' } as const
+const passwordFlag = { 'password-stdin': 'switch' } as const
+
+/** The actions, and the flags of each. */
+const actions = {
+  add: { ...passwordFlag, publish: 'values', subscribe: 'values', ...fileFlags },
+  passwd: { ...passwordFlag, ...fileFlags },
+  remove: fileFlags,
+  list: fileFlags,
+} as const satisfies Readonly<Record<string, FlagKinds>>
+
+type Action = keyof typeof actions
+
+const isAction = (text: string): text is Action => Object.hasOwn(actions, text)
+
+/** What is to be done, and for whom; `list` has no name. */
+export interface UserArguments {
+  readonly action: Action
+  readonly name: string
+  readonly fromStdin: boolean
+  readonly rights: ChannelRights | undefined
+  /** The flags that say where the users are, as the configuration reads them. */
+  readonly fileFlags: readonly string[]
+}
+
+/**
+ * Reads `user ACTION …`; undefined when help is asked for.
+ * @throws UsageError
+ */
+export function readUserArguments(args: readonly string[]): UserArguments | undefined {
+  const [first = '', ...others] = args
+  if (!isAction(first)) {
+    if (wantsHelp(readArguments(args, actions.add))) return undefined
+    throw new UsageError(`user takes one of ${Object.keys(actions).join(', ')} first`)
+  }
+  const read = readArguments(others, actions[first])
+  if (wantsHelp(read)) return undefined
+  return {
+    action: first,
+    name: first === 'list' ? noName(read) : nameOf(read),
+    fromStdin: read.flags.has('password-stdin'),
+    rights: rightsOf(read.flags.get('publish'), read.flags.get('subscribe')),
+    fileFlags: Object.keys(fileFlags).flatMap(flag =>
+      (read.flags.get(flag) ?? []).map(value => `--${flag}=${value}`),
+    ),
+  }
+}
+
+function noName({ operands }: Arguments): string {
+  if (operands.length > 0) throw new UsageError('list takes no name')
+  return ''
+}
+
+/** The one operand. Never repeated in a message: it may be a password. */
+function nameOf({ operands }: Arguments): string {
+  const [name, ...others] = operands
+  if (name === undefined) throw new UsageError('a user name is needed')
+  if (others.length > 0) throw new UsageError('one user name is needed, and nothing else')
+  if (!isUserName(name.text)) throw new UsageError(`a user name is ${userNameRule}`)
+  return preparedName(name.text)
+}
+
+/** The rights that flags ask for; undefined when they ask for none, which is all. */
+function rightsOf(
+  publish: readonly string[] | undefined,
+  subscribe: readonly string[] | undefined,
+): ChannelRights | undefined {
+  if (publish === undefined && subscribe === undefined) return undefined
+  for (const pattern of [...(publish ?? []), ...(subscribe ?? [])])
+    if (!isChannelPattern(pattern))
+      throw new UsageError(`${JSON.stringify(pattern)} is not ${channelPatternRule}`)
+  // Both in full, so that the file says plainly what is not granted.
+  return { publish: publish ?? [], subscribe: subscribe ?? [] }
+}

@@ -1,0 +1,42 @@
+import { randomBytes } from 'node:crypto'
+import { mkdir, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { errnoOf } from './errno.js'
+import { withLock } from './lock.js'
+import { replaceFile } from './replace-file.js'
+
+const leastBytes = 32
+
+/**
+ * The token secret of development, kept in the state directory (mode 0600), so that a restart logs nobody out.
+ * Undefined where it can be neither read nor kept: then one of this start has to do.
+ */
+export async function keepDevelopmentSecret(stateDir: string): Promise<string | undefined> {
+  const path = join(stateDir, 'development-secret')
+  const kept = await readSecret(path)
+  if (kept !== undefined) return kept
+  try {
+    await mkdir(stateDir, { recursive: true, mode: 0o700 })
+    return await withLock(`${path}.lock`, async check => {
+      // Another process may have been quicker.
+      const found = await readSecret(path)
+      if (found !== undefined) return found
+      const secret = randomBytes(48).toString('base64')
+      await replaceFile(path, `${secret}\n`, check)
+      return secret
+    })
+  } catch (error) {
+    errnoOf(error)
+    return undefined
+  }
+}
+
+async function readSecret(path: string): Promise<string | undefined> {
+  try {
+    const secret = (await readFile(path, 'utf8')).trim()
+    return Buffer.byteLength(secret) >= leastBytes ? secret : undefined
+  } catch (error) {
+    errnoOf(error)
+    return undefined
+  }
+}

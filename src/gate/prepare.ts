@@ -1,0 +1,29 @@
+import { resolve } from 'node:path'
+import type { Config } from '../config/schema.js'
+import { keepDevelopmentSecret } from '../disk/development-secret.js'
+import { looseModes } from '../disk/loose-modes.js'
+import { checkStateDirectory } from '../disk/state-dir.js'
+import type { Log } from '../telemetry/log.js'
+
+/**
+ * Looks at what a gate will find on disk, before anything is opened: says what is wrong, and gives the configuration
+ * with the token secret of development where none is set.
+ * @throws StartupError `state_directory_unavailable`
+ */
+export async function prepareStart(config: Config, log: Log): Promise<Config> {
+  await checkStateDirectory(config.stateDir, log)
+  warnOfLooseModes(config, log)
+  if (config.production || config.jwtSecretGiven || config.jwksUrl !== undefined) return config
+  const jwtSecret = await keepDevelopmentSecret(config.stateDir)
+  return jwtSecret === undefined ? config : Object.freeze({ ...config, jwtSecret })
+}
+
+function warnOfLooseModes(config: Config, log: Log): void {
+  const { jwtSecretFile, ticketKeysFile, tlsKeyFile, usersFile } = config
+  const files = [jwtSecretFile, ticketKeysFile, tlsKeyFile, usersFile].filter(file => file !== undefined)
+  for (const { path, mode } of looseModes(files))
+    log.warn(
+      { path: resolve(path), mode },
+      'this file holds secrets, and others than its owner may use it: chmod 600',
+    )
+}
