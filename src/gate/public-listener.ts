@@ -218,7 +218,8 @@ export class PublicListener {
       server.route(verifyRoute({ admission, retryAfter, origins, clients, isDraining, counters, clock }))
     if (config.console === 'on') {
       const scope = config.threads > 1 ? 'thread' : 'server'
-      for (const route of consoleRoutes({ scope, snapshot: () => this.snapshot(), replay }))
+      const hasLogin = identity.login !== undefined
+      for (const route of consoleRoutes({ hasLogin, scope, snapshot: () => this.snapshot(), replay }))
         server.route(route)
     }
   }

@@ -7,6 +7,8 @@ import type { ReplayCache } from '../replay/contract.js'
 import type { Snapshot } from '../telemetry/metrics.js'
 
 export interface ConsoleParts {
+  /** Whether the server has a login of its own; if not, the page asks for a token. */
+  readonly hasLogin: boolean
   readonly scope: Figures['scope']
   readonly snapshot: () => Snapshot
   readonly replay: Pick<ReplayCache, 'size' | 'highWater' | 'capacity'>
@@ -16,8 +18,8 @@ export interface ConsoleParts {
  * The page at `/` and what it shows of the server.
  * @throws StartupError `console_missing` where the page was not built
  */
-export function consoleRoutes({ scope, snapshot, replay }: ConsoleParts): Route<undefined>[] {
-  const page = readPage()
+export function consoleRoutes({ hasLogin, scope, snapshot, replay }: ConsoleParts): Route<undefined>[] {
+  const page = readPage(hasLogin)
   const get = (path: string, handler: () => Reply): Route<undefined> => ({
     path,
     methods: ['GET', 'HEAD'],
@@ -48,10 +50,11 @@ export function consoleRoutes({ scope, snapshot, replay }: ConsoleParts): Route<
 }
 
 /** One document with its style and its script in it, and a policy that allows these two by their hashes and no other. */
-function readPage(): Reply {
+function readPage(hasLogin: boolean): Reply {
   const style = readPart('page.css')
   const script = readPart('main.js')
   const body = readPart('page.html')
+    .replace('<body data-login="password">', `<body data-login="${hasLogin ? 'password' : 'token'}">`)
     .replace('<style></style>', () => `<style>${style}</style>`)
     .replace('<script type="module"></script>', () => `<script type="module">${script}</script>`)
   const policy = [

@@ -13,102 +13,123 @@ const maxLines = 200
 
 /** Step 5: the client library keeps a connection. */
 export function setUpChat(sessions: SessionStore): void {
-  const join = byId('join', HTMLButtonElement)
-  const channel = byId('channel', HTMLInputElement)
-  const chip = byId('chat-state', HTMLParagraphElement)
-  const log = byId('log', HTMLDivElement)
-  const form = byId('say', HTMLFormElement)
-  const text = byId('text', HTMLInputElement)
-  const send = submitOf(form)
-  const label = make('span', { id: 'join-channel' }, channel.value)
-  let gate: Connection | undefined
-  /** The token of the last time: where that will not do, a person has to log in. */
-  let given: string | undefined
+  const chat = new Chat(sessions)
+  sessions.onChange(session => chat.follow(session !== undefined))
+}
 
-  function write(...children: readonly (Node | string)[]): HTMLParagraphElement {
-    const line = make('p', {}, ...children)
-    log.append(line)
-    while (log.childElementCount > maxLines) log.firstElementChild?.remove()
-    log.scrollTop = log.scrollHeight
-    return line
+class Chat {
+  readonly #sessions: SessionStore
+  readonly #join = byId('join', HTMLButtonElement)
+  readonly #channel = byId('channel', HTMLInputElement)
+  readonly #chip = byId('chat-state', HTMLParagraphElement)
+  readonly #log = byId('log', HTMLDivElement)
+  readonly #text = byId('text', HTMLInputElement)
+  readonly #send: HTMLButtonElement
+  readonly #label: HTMLElement
+  #gate: Connection | undefined
+  /** The last token that was given: if that does not do, a person has to log in. */
+  #given: string | undefined
+
+  constructor(sessions: SessionStore) {
+    this.#sessions = sessions
+    this.#label = make('span', { id: 'join-channel' }, this.#channel.value)
+    const form = byId('say', HTMLFormElement)
+    this.#send = submitOf(form)
+    this.#join.addEventListener('click', () => {
+      if (this.#gate === undefined) this.#listen(this.#connect())
+      else void this.#gate.close()
+    })
+    form.addEventListener('submit', event => {
+      event.preventDefault()
+      void this.#say(this.#text.value.trim())
+    })
+    this.#channel.addEventListener('input', () => {
+      this.#label.textContent = this.#channel.value
+    })
   }
 
-  const note = (words: string): void => void write(make('span', { class: 'event' }, words))
-
-  function show(state: 'open' | 'waiting' | 'closed' | 'refused', words: string): void {
-    chip.dataset.state = state
-    chip.textContent = words
-    text.disabled = send.disabled = state !== 'open'
+  /** A session has begun, or ended. One that is open goes on until the server ends it. */
+  follow(hasSession: boolean): void {
+    if (this.#gate !== undefined) return
+    this.#rest()
+    setStep('chat', hasSession ? 'open' : 'locked')
   }
 
-  function rest(): void {
-    join.disabled = sessions.current === undefined
-    join.replaceChildren('Join ', label)
-  }
-
-  function start(): void {
-    const name = channel.value
-    const opened = connect({
+  #connect(): Connection {
+    const gate = connect({
       url: location.origin,
-      channel: name,
+      channel: this.#channel.value,
       channelOnly: true,
-      getToken({ fresh }) {
-        const token = sessions.current?.token
-        if (token === undefined || (fresh && token === given))
-          throw new GateError('signed_out', 'This token will not do any more. Log in again.')
-        given = token
+      getToken: ({ fresh }) => {
+        const token = this.#sessions.current?.token
+        if (token === undefined || (fresh && token === this.#given))
+          throw new GateError('signed_out', 'This token is no longer accepted. Log in again.')
+        this.#given = token
         return token
       },
     })
-    gate = opened
-    join.replaceChildren('Leave')
-    show('waiting', 'connecting')
-    opened.on('open', ({ user }) => {
-      show('open', `open as ${user}`)
-      note(`you are in ${name === '' ? 'the channel without a name' : name}`)
+    this.#gate = gate
+    this.#join.replaceChildren('Leave')
+    this.#show('waiting', 'connecting')
+    return gate
+  }
+
+  #listen(gate: Connection): void {
+    gate.on('open', ({ user, channel }) => {
+      this.#show('open', `open as ${user}`)
+      this.#note(`you are in ${channel === '' ? 'the channel without a name' : channel}`)
       setStep('chat', 'done')
     })
-    opened.on('message', ({ data, user }) => {
-      write(make('b', {}, user ?? 'operator'), ' ', isSaid(data) ? data.text : JSON.stringify(data))
+    gate.on('message', ({ data, user }) => {
+      this.#write(make('b', {}, user ?? 'operator'), ' ', isSaid(data) ? data.text : JSON.stringify(data))
     })
-    opened.on('renewed', ({ expires }) =>
-      note(`session renewed until ${new Date(expires * 1000).toLocaleTimeString()}`),
+    gate.on('renewed', ({ expires }) =>
+      this.#note(`session renewed until ${new Date(expires * 1000).toLocaleTimeString()}`),
     )
-    opened.on('retry', ({ error, delayMs }) => {
-      show('waiting', 'reconnecting')
-      note(`${error.code}: again in ${(delayMs / 1000).toFixed(1)} s, with a fresh ticket`)
+    gate.on('retry', ({ error, delayMs }) => {
+      this.#show('waiting', 'reconnecting')
+      this.#note(`${error.code}: again in ${(delayMs / 1000).toFixed(1)} s, with a fresh ticket`)
     })
-    opened.on('close', ({ code, message }) => {
-      gate = undefined
-      show(code === 'closed' ? 'closed' : 'refused', code === 'closed' ? 'not connected' : code)
-      note(code === 'closed' ? 'you left' : `closed for good: ${code}. ${message}`)
-      rest()
+    gate.on('close', ({ code, message }) => {
+      this.#gate = undefined
+      if (code === 'closed') this.#show('closed', 'not connected')
+      else this.#show('refused', code)
+      this.#note(code === 'closed' ? 'you left' : `closed for good: ${code}. ${message}`)
+      this.#rest()
     })
   }
 
-  join.addEventListener('click', () => {
-    if (gate === undefined) start()
-    else void gate.close()
-  })
-
-  form.addEventListener('submit', async event => {
-    event.preventDefault()
-    const words = text.value.trim()
-    if (gate === undefined || words === '') return
-    text.value = ''
-    const line = write(make('b', {}, 'you'), ' ', words)
+  async #say(words: string): Promise<void> {
+    if (this.#gate === undefined || words === '') return
+    this.#text.value = ''
+    const line = this.#write(make('b', {}, 'you'), ' ', words)
     try {
-      await gate.publish({ text: words } satisfies Said)
+      await this.#gate.publish({ text: words } satisfies Said)
     } catch (error) {
       line.append(make('span', { class: 'event' }, ` (not sent: ${(error as GateError).code})`))
     }
-  })
+  }
 
-  channel.addEventListener('input', () => {
-    label.textContent = channel.value
-  })
-  sessions.onChange(() => {
-    if (gate === undefined) rest()
-    setStep('chat', 'open')
-  })
+  #write(...children: readonly (Node | string)[]): HTMLParagraphElement {
+    const line = make('p', {}, ...children)
+    this.#log.append(line)
+    while (this.#log.childElementCount > maxLines) this.#log.firstElementChild?.remove()
+    this.#log.scrollTop = this.#log.scrollHeight
+    return line
+  }
+
+  #note(words: string): void {
+    this.#write(make('span', { class: 'event' }, words))
+  }
+
+  #show(state: 'open' | 'waiting' | 'closed' | 'refused', words: string): void {
+    this.#chip.dataset.state = state
+    this.#chip.textContent = words
+    this.#text.disabled = this.#send.disabled = state !== 'open'
+  }
+
+  #rest(): void {
+    this.#join.disabled = this.#sessions.current === undefined
+    this.#join.replaceChildren('Join ', this.#label)
+  }
 }

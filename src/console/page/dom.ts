@@ -19,8 +19,10 @@ export function make<Tag extends keyof HTMLElementTagNameMap>(
   return element
 }
 
+export type WireLine = readonly [label: string, value: Child]
+
 /** What went over the wire, line by line. */
-export function wire(lines: readonly (readonly [label: string, value: Child])[], isRefused = false): Element {
+export function wire(lines: readonly WireLine[], isRefused = false): Element {
   const list = make('dl', { class: 'wire', ...(isRefused ? { 'data-state': 'refused' } : {}) })
   for (const [label, value] of lines) list.append(make('dt', {}, label), make('dd', {}, value))
   return list

@@ -3,7 +3,7 @@ export interface Reply {
   readonly body: Readonly<Record<string, unknown>>
 }
 
-/** Asks the server that this page came from. An answer that is no JSON object counts as an empty one. */
+/** Asks the server that this page came from. A reply that is no JSON object counts as an empty one. */
 export async function ask(
   method: 'GET' | 'POST',
   path: string,
@@ -21,6 +21,11 @@ export async function ask(
   return { status: reply.status, body: typeof body === 'object' && body !== null ? { ...body } : {} }
 }
 
+/** What stands for the reply if there is none. */
+export const noReply = (): Reply => ({ status: 0, body: {} })
+
 /** A refusal in one line: status, code and detail of its problem+json. */
 export const refusalText = ({ status, body }: Reply): string =>
-  `${status} ${String(body.code ?? '')}: ${String(body.detail ?? 'no detail')}`
+  status === 0
+    ? 'no reply: is the server running?'
+    : `${status} ${String(body.code ?? '')}: ${String(body.detail ?? 'no detail')}`

@@ -81,8 +81,11 @@ function createChart({ title, unit, isBad }: Measure): {
 const textOf = (value: number): string =>
   value >= 10 || Number.isInteger(value) ? Math.round(value).toLocaleString('en') : value.toFixed(1)
 
-/** The figures beside the flow, once a second while somebody looks. */
-export function setUpFigures(): void {
+/**
+ * The figures beside the flow, once a second while somebody looks.
+ * @param onRestart called when the server has been started again, or may have been
+ */
+export function setUpFigures(onRestart: () => void): void {
   const charts = measures.map(measure => ({ measure, chart: createChart(measure) }))
   byId('figures', HTMLDivElement).replaceChildren(
     make('div', { class: 'charts' }, ...charts.map(({ chart }) => chart.element)),
@@ -93,6 +96,8 @@ export function setUpFigures(): void {
 
   function draw(figures: Figures | undefined): void {
     const at = performance.now()
+    if (figures !== undefined && (pulse.dataset.state === 'down' || hasRestarted(figures, lastMinute.at(-1))))
+      onRestart()
     for (const { measure, chart } of charts) chart.push(measured(measure, figures, at))
     pulse.dataset.state = figures === undefined ? 'down' : 'up'
     last = figures === undefined ? undefined : { figures, at }
@@ -119,6 +124,13 @@ export function setUpFigures(): void {
 
   void poll()
 }
+
+/** Whether a count that only grows has fallen: between two looks there is time for a restart. */
+const hasRestarted = (now: Figures, before: Figures = now): boolean =>
+  now.scope === 'server' &&
+  (now.tokensIssued < before.tokensIssued ||
+    now.ticketsIssued < before.ticketsIssued ||
+    now.handshakesAccepted < before.handshakesAccepted)
 
 async function takeFigures(): Promise<Figures | undefined> {
   try {

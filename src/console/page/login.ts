@@ -1,88 +1,80 @@
 import { routes } from '../../protocol.js'
-import { byId, make, setStep, status, submitOf, wire } from './dom.js'
-import { ask, refusalText } from './http.js'
+import { byId, setStep, status, submitOf, type WireLine, wire } from './dom.js'
+import { ask, noReply, refusalText } from './http.js'
 import type { Session, SessionStore } from './session.js'
+import { claimsOf, tokenView } from './token-view.js'
 
-/** Step 1: user and password for a token. */
+/** Step 1: a token, by the server's own login or, if an identity provider gives them, pasted here. */
 export function setUpLogin(sessions: SessionStore): void {
-  const form = byId('login', HTMLFormElement)
+  const isPasted = document.body.dataset.login === 'token'
+  for (const element of document.querySelectorAll(isPasted ? '.by-password' : '.by-token')) element.remove()
+  const sentFor = isPasted ? setUpPaste(sessions) : setUpPassword(sessions)
+  sessions.onChange((session, reason) => {
+    if (session === undefined) {
+      show([['←', status(reason)]], true)
+      setStep('login', 'open')
+    } else {
+      show([sentFor(session), ['←', status('200')]])
+      byId('login-result', HTMLDivElement).append(...tokenView(session.token))
+      setStep('login', 'done')
+    }
+  })
+}
+
+/** Returns what was sent for a session. */
+type SentFor = (session: Session) => WireLine
+
+function setUpPassword(sessions: SessionStore): SentFor {
   const user = byId('user', HTMLInputElement)
   const password = byId('password', HTMLInputElement)
-  const result = byId('login-result', HTMLDivElement)
-  const button = submitOf(form)
+  const sent = (name: string): WireLine => [
+    '→',
+    `POST ${routes.auth} {"user":${JSON.stringify(name)},"pwd":"…"}`,
+  ]
+  onSubmit('login', async () => {
+    const json = { user: user.value, pwd: password.value }
+    const reply = await ask('POST', routes.auth, { json }).catch(noReply)
+    if (reply.status !== 200 || typeof reply.body.token !== 'string')
+      return show([sent(user.value), ['←', status(refusalText(reply))]], true)
+    password.value = ''
+    sessions.set({ user: user.value, token: reply.body.token })
+  })
+  sessions.onChange(session => {
+    if (session !== undefined) user.value = session.user
+  })
+  return session => sent(session.user)
+}
 
+function setUpPaste(sessions: SessionStore): SentFor {
+  const text = byId('token', HTMLTextAreaElement)
+  const sent = (token: string): WireLine => [
+    '→',
+    `POST ${routes.ticket} with Authorization: Bearer ${token.slice(0, 12)}…`,
+  ]
+  onSubmit('paste', async () => {
+    // As it comes from a terminal or a header.
+    const token = text.value.replace(/^\s*(Bearer\s+)?|\s+/gi, '')
+    const claims = claimsOf(token)
+    if (claims === undefined) return show([['token', 'This is no JWT: paste all three parts of it.']], true)
+    const reply = await ask('POST', routes.ticket, { token }).catch(noReply)
+    if (reply.status !== 200) return show([sent(token), ['←', status(refusalText(reply))]], true)
+    text.value = ''
+    sessions.set({ user: String(claims.sub), token })
+  })
+  return session => sent(session.token)
+}
+
+/** Runs `act` when a form is sent; its button rests meanwhile. */
+function onSubmit(id: string, act: () => Promise<void>): void {
+  const form = byId(id, HTMLFormElement)
+  const button = submitOf(form)
   form.addEventListener('submit', async event => {
     event.preventDefault()
     button.disabled = true
-    try {
-      const json = { user: user.value, pwd: password.value }
-      const reply = await ask('POST', routes.auth, { json })
-      if (reply.status === 200 && typeof reply.body.token === 'string') {
-        password.value = ''
-        sessions.set({ user: user.value, token: reply.body.token })
-      } else result.replaceChildren(wire([sent(user.value), ['←', status(refusalText(reply))]], true))
-    } catch {
-      result.replaceChildren(
-        wire([sent(user.value), ['←', status('no answer: is the server running?')]], true),
-      )
-    } finally {
-      button.disabled = false
-    }
-  })
-
-  sessions.onChange(session => {
-    user.value = session.user
-    result.replaceChildren(wire([sent(session.user), ['←', status('200')]]), ...tokenView(session))
-    setStep('login', 'done')
+    await act()
+    button.disabled = false
   })
 }
 
-const sent = (user: string): readonly [string, string] => [
-  '→',
-  `POST ${routes.auth} {"user":${JSON.stringify(user)},"pwd":"…"}`,
-]
-
-/** The three parts of a JWT: as they travel, and what they say. */
-function tokenView({ token }: Session): Element[] {
-  const [header = '', payload = '', signature = ''] = token.split('.')
-  const text = make(
-    'p',
-    { class: 'token' },
-    make('span', { 'data-field': 'header' }, header),
-    '.',
-    make('span', { 'data-field': 'payload' }, payload),
-    '.',
-    make('span', { 'data-field': 'signature' }, signature),
-  )
-  const claims = decode(payload)
-  const expiry = new Date(Number(claims.exp) * 1000).toLocaleTimeString()
-  return [
-    text,
-    make(
-      'div',
-      { class: 'parts' },
-      part('header', JSON.stringify(decode(header), null, 2)),
-      part(
-        'payload',
-        JSON.stringify(claims, null, 2),
-        `It expires at ${expiry}, and the sockets opened with it do too.`,
-      ),
-    ),
-  ]
-}
-
-function part(name: 'header' | 'payload', text: string, note = ''): Element {
-  return make(
-    'section',
-    { class: 'part', 'aria-label': `Token, ${name}` },
-    make('h3', { 'data-field': name }, name),
-    make('pre', {}, text),
-    ...(note === '' ? [] : [make('p', {}, note)]),
-  )
-}
-
-function decode(base64url: string): Record<string, unknown> {
-  const binary = atob(base64url.replaceAll('-', '+').replaceAll('_', '/'))
-  const bytes = Uint8Array.from(binary, letter => letter.charCodeAt(0))
-  return JSON.parse(new TextDecoder().decode(bytes))
-}
+const show = (lines: readonly WireLine[], isRefused = false): void =>
+  byId('login-result', HTMLDivElement).replaceChildren(wire(lines, isRefused))

@@ -3,13 +3,13 @@ import { byId } from './dom.js'
 import { setUpKnock } from './knock.js'
 import { setUpFigures } from './live.js'
 import { setUpLogin } from './login.js'
-import { createSessionStore } from './session.js'
+import { SessionStore } from './session.js'
 import { setUpTicket } from './ticket.js'
 
 byId('origin', HTMLElement).textContent = location.host
 
-const sessions = createSessionStore()
+const sessions = new SessionStore()
 setUpLogin(sessions)
 setUpTicket(sessions, setUpKnock().onTicket)
 setUpChat(sessions)
-setUpFigures()
+setUpFigures(() => void sessions.check())

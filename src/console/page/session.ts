@@ -1,38 +1,103 @@
+import { routes } from '../../protocol.js'
+import { ask, refusalText } from './http.js'
+import { claimsOf } from './token-view.js'
+
 /** Who is logged in. In memory only: another tab asks this one for it, and with the last tab it is gone. */
 export interface Session {
   readonly user: string
   readonly token: string
 }
 
-type Word = { readonly type: 'ask' } | { readonly type: 'session'; readonly session: Session }
+/** What tabs say to each other. */
+type Word =
+  | { readonly type: 'ask' }
+  | { readonly type: 'session'; readonly session: Session }
+  | { readonly type: 'ended'; readonly token: string; readonly reason: string }
 
-export interface SessionStore {
-  readonly current: Session | undefined
-  set(session: Session): void
-  onChange(listener: (session: Session) => void): void
-}
+/** Told the session that began; or undefined when one has ended, and why. */
+type Listener = (session: Session | undefined, reason: string) => void
+
+const longestTimerMs = 2 ** 31 - 1
+const recheckMs = 30_000
 
 /** The session, shared by the tabs of this origin. */
-export function createSessionStore(): SessionStore {
-  const tabs = new BroadcastChannel('ticketgate-console')
-  const listeners: ((session: Session) => void)[] = []
-  let current: Session | undefined
-  const take = (session: Session): void => {
-    current = session
-    for (const listener of listeners) listener(session)
+export class SessionStore {
+  readonly #tabs = new BroadcastChannel('ticketgate-console')
+  readonly #listeners: Listener[] = []
+  #current: Session | undefined
+  /** The token that was refused last: another tab may not know yet, and offer it again. */
+  #refused = ''
+  #expiry = 0
+
+  constructor() {
+    this.#tabs.onmessage = ({ data }: MessageEvent<Word>) => this.#hear(data)
+    this.#say({ type: 'ask' })
   }
-  tabs.onmessage = ({ data }: MessageEvent<Word>) => {
-    if (data.type === 'ask' && current !== undefined) tabs.postMessage({ type: 'session', session: current })
-    if (data.type === 'session' && current === undefined) take(data.session)
+
+  get current(): Session | undefined {
+    return this.#current
   }
-  tabs.postMessage({ type: 'ask' } satisfies Word)
-  return {
-    get current() {
-      return current
-    },
-    set: take,
-    onChange(listener) {
-      listeners.push(listener)
-    },
+
+  set(session: Session): void {
+    this.#take(session)
+    this.#say({ type: 'session', session })
+  }
+
+  onChange(listener: Listener): void {
+    this.#listeners.push(listener)
+  }
+
+  /** Asks the server whether the token is still good: after a restart, or past its time, it may not be. */
+  async check(): Promise<void> {
+    const session = this.#current
+    if (session === undefined) return
+    const reply = await ask('POST', routes.ticket, { token: session.token }).catch(() => undefined)
+    if (reply?.status === 401) this.end(session.token, refusalText(reply))
+  }
+
+  /** Ends the session of this token, in all tabs. @param reason for people */
+  end(token: string, reason: string): void {
+    if (this.#current?.token !== token) return
+    this.#finish(token, reason)
+    this.#say({ type: 'ended', token, reason })
+    this.#say({ type: 'ask' })
+  }
+
+  #hear(word: Word): void {
+    if (word.type === 'ask' && this.#current !== undefined)
+      this.#say({ type: 'session', session: this.#current })
+    if (word.type === 'ended' && word.token === this.#current?.token) this.#finish(word.token, word.reason)
+    if (word.type === 'session' && this.#current === undefined && word.session.token !== this.#refused) {
+      this.#take(word.session)
+      // The other tab may have slept through a restart.
+      void this.check()
+    }
+  }
+
+  #take(session: Session): void {
+    this.#current = session
+    this.#watch((claimsOf(session.token)?.exp ?? 0) * 1000 - Date.now())
+    for (const listener of this.#listeners) listener(session, '')
+  }
+
+  #finish(token: string, reason: string): void {
+    clearTimeout(this.#expiry)
+    this.#current = undefined
+    this.#refused = token
+    for (const listener of this.#listeners) listener(undefined, reason)
+  }
+
+  /** Looks again when the token should have expired, by the clock of this page. */
+  #watch(remainingMs: number): void {
+    clearTimeout(this.#expiry)
+    const delayMs = Math.min(Math.max(remainingMs, 0), longestTimerMs)
+    this.#expiry = window.setTimeout(async () => {
+      await this.check()
+      if (this.#current !== undefined) this.#watch(recheckMs)
+    }, delayMs)
+  }
+
+  #say(word: Word): void {
+    this.#tabs.postMessage(word)
   }
 }

@@ -1,7 +1,7 @@
 import { routes } from '../../protocol.js'
 import { hexOf, layoutOf, type TicketLayout } from '../ticket-layout.js'
 import { byId, make, setStep, status, submitOf, wire } from './dom.js'
-import { ask, refusalText } from './http.js'
+import { ask, noReply, refusalText } from './http.js'
 import type { SessionStore } from './session.js'
 
 export interface TakenTicket {
@@ -20,9 +20,9 @@ export function setUpTicket(sessions: SessionStore, onTicket: (ticket: TakenTick
   const button = submitOf(form)
   let stopCountdown = (): void => {}
 
-  sessions.onChange(() => {
-    button.disabled = false
-    setStep('ticket', 'open')
+  sessions.onChange(session => {
+    button.disabled = session === undefined
+    setStep('ticket', session === undefined ? 'locked' : 'open')
   })
 
   form.addEventListener('submit', async event => {
@@ -34,7 +34,7 @@ export function setUpTicket(sessions: SessionStore, onTicket: (ticket: TakenTick
     const path = `${routes.ticket}?channel=${encodeURIComponent(name)}`
     const sent = ['→', `POST ${path} with Authorization: Bearer ${session.token.slice(0, 12)}…`] as const
     try {
-      const reply = await ask('POST', path, { token: session.token })
+      const reply = await ask('POST', path, { token: session.token }).catch(noReply)
       const { ticket } = reply.body
       if (reply.status === 200 && typeof ticket === 'string') {
         stopCountdown()
@@ -51,11 +51,10 @@ export function setUpTicket(sessions: SessionStore, onTicket: (ticket: TakenTick
       } else {
         view.hidden = true
         result.replaceChildren(wire([sent, ['←', status(refusalText(reply))]], true))
+        if (reply.status === 401) sessions.end(session.token, refusalText(reply))
       }
-    } catch {
-      result.replaceChildren(wire([sent, ['←', status('no answer: is the server running?')]], true))
     } finally {
-      button.disabled = false
+      button.disabled = sessions.current === undefined
     }
   })
 }
