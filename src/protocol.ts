@@ -120,6 +120,7 @@ export const messageError = {
   channelInvalid: 'channel_invalid',
   channelForbidden: 'channel_forbidden',
   tooManyChannels: 'too_many_channels',
+  publishQueueFull: 'publish_queue_full',
   userMismatch: 'user_mismatch',
 } as const
 

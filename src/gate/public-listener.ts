@@ -158,6 +158,7 @@ export class PublicListener {
     clearInterval(this.#sweep)
     this.#parts.identity.close()
     this.#listener?.close()
+    this.#channels.close()
     this.#app.close()
   }
 

@@ -21,8 +21,10 @@ import { type Counters, increment } from '../telemetry/metrics.js'
 import type { Revocation } from '../token/revocation.js'
 import type { Publication, Relay } from '../wire/relay.js'
 import { Application, type GateHandlers } from './application.js'
+import { ChannelTopics, shardCapacity } from './channel-topics.js'
 import { ConnectionSlots } from './connection-slots.js'
 import { drainSockets } from './drain.js'
+import { FanOut } from './fan-out.js'
 import { FirstMessageAuth } from './first-message.js'
 import { HandshakeHandler } from './handshake.js'
 import { MessageHandler } from './messages.js'
@@ -53,9 +55,15 @@ export interface ChannelParts {
 // A proxy drops what is idle for a minute; uWS pings when a quarter of this is left.
 const idleTimeoutSeconds = 60
 
-// uWS drops the connection at its own limit, without a close frame. We look at the length ourselves below that, to
-// close with 1009. What is above it is no mistake of a client, and not worth the memory.
-const payloadLimit = (maxMessageBytes: number): number => Math.max(4 * maxMessageBytes, 262_144)
+// A socket may park as much of a message as this, for as long as it likes. uWS drops the connection beyond it, without a close
+// frame: so it is more than a message may have, which we check ourselves and close with 1009.
+const payloadLimit = (maxMessageBytes: number): number => 2 * maxMessageBytes
+
+/** How uWS tells of a message beyond that limit, as it came or unpacked. */
+const tooBig = /^Received too big message/
+
+// What uWS reports of a connection that ends without a close frame.
+const droppedCode = 1006
 
 // A shared compressor costs no memory, and packs every message by itself. A dedicated one remembers what went before.
 // What comes in is unpacked without a memory of its own in either case.
@@ -71,6 +79,7 @@ export class Channels {
   readonly #table = new SocketTable()
   readonly #slots: ConnectionSlots
   readonly #application: Application | undefined
+  readonly #fanOut: FanOut
   readonly #publisher: Publisher
   readonly #messages: MessageHandler
   readonly #handshakes: HandshakeHandler
@@ -85,14 +94,25 @@ export class Channels {
     const table = this.#table
     this.#parts = parts
     this.#slots = new ConnectionSlots(caps, Math.ceil(maxUnidentified / config.threads))
-    this.#publisher = new Publisher({ topics: app, compresses, relay, counters, log })
+    const topics = new ChannelTopics(app, compresses ? shardCapacity.compressed : shardCapacity.plain)
+    this.#fanOut = new FanOut({
+      topics,
+      compresses,
+      maxMessageBytes: config.maxMessageBytes,
+      counters,
+      // From another version, or whoever else writes to Redis. The message of the error would quote it.
+      onMalformed: error =>
+        log.warn({ reason: error instanceof Error ? error.name : 'unknown' }, 'a publication is malformed'),
+    })
+    this.#publisher = new Publisher({ fanOut: this.#fanOut, relay, counters, log })
     this.#application = handlers && new Application({ handlers, publisher: this.#publisher, log })
     const application = this.#application
     this.#messages = new MessageHandler({
       rate: config.messageRate,
       maxMessageBytes: config.maxMessageBytes,
+      topics,
       publisher: this.#publisher,
-      renewal: new SessionRenewal({ admission, table, application, clock, log }),
+      renewal: new SessionRenewal({ admission, table, topics, application, clock, log }),
       firstMessage: new FirstMessageAuth({
         check: parts.tokens,
         slots: this.#slots,
@@ -142,6 +162,11 @@ export class Channels {
     return drainSockets(this.#table, deadlineMs)
   }
 
+  /** Sends nothing more of what was published. */
+  close(): void {
+    this.#fanOut.close()
+  }
+
   #route(app: TemplatedApp): void {
     const { config, server } = this.#parts
     const handshakes = this.#handshakes
@@ -180,13 +205,14 @@ export class Channels {
     this.#slow.add(ws)
   }
 
-  #closed(ws: Socket, code: number, reason: ArrayBuffer): void {
+  #closed(ws: Socket, code: number, bytes: ArrayBuffer): void {
     this.#slow.delete(ws)
     const session = ws.getUserData().session
-    session.closeReason ??= 'other'
+    const reason = this.#decoder.decode(bytes)
+    session.closeReason ??= code === droppedCode && tooBig.test(reason) ? 'message_too_big' : 'other'
     this.#table.delete(ws)
     this.#slots.release(session)
     increment(this.#parts.counters.connectionsClosed, session.closeReason)
-    this.#application?.close(ws, code, this.#decoder.decode(reason))
+    this.#application?.close(ws, code, reason)
   }
 }

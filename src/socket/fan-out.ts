@@ -1,44 +1,206 @@
-import type { EncodingName } from '../protocol.js'
-import { encodings } from '../wire/encoding.js'
+import type { Counters } from '../telemetry/metrics.js'
+import type { Encoding } from '../wire/encoding.js'
 import type { Publication } from '../wire/relay.js'
+import type { ChannelTopics, Shard, Subscriber } from './channel-topics.js'
+import { PublicationQueue, type Queued } from './publication-queue.js'
 
-/** The uWS topic of a channel's subscribers in one encoding: it may not be empty, a channel name may. */
-export const topicOf = (encoding: EncodingName, channel: string): string =>
-  encoding === 'json' ? `j${channel}` : `m${channel}`
-
-/** What channels ask of uWS. */
-export interface Topics {
-  numSubscribers(topic: string): number
-  publish(topic: string, message: Uint8Array, isBinary: boolean, compress: boolean): boolean
+/** A socket that publishes: it does not hear itself, and may be closed before its publication is sent to all. */
+export interface PublishingSocket extends Subscriber {
+  getUserData(): { readonly session: { readonly closeReason?: string } }
 }
 
-/** A socket that must not hear what it publishes. */
-export interface PublishingSocket extends Pick<Topics, 'publish'> {
-  isSubscribed(topic: string): boolean
+export interface FanOutOptions {
+  readonly topics: ChannelTopics
+  /** Whether large messages are compressed for those that can read that. */
+  readonly compresses: boolean
+  /** The largest message of a client, in bytes. */
+  readonly maxMessageBytes: number
+  readonly counters: Pick<Counters, 'publicationsQueued' | 'publicationsRefused'>
+  /** Told of data that cannot be read: it is sent to nobody who would need it in another encoding. */
+  readonly onMalformed: (error: unknown) => void
 }
 
-const all = Object.values(encodings)
+// Below this, the work outweighs what is saved.
+const minCompressedBytes = 512
 
 /**
- * Sends a publication to all who hear its channel here, except its publisher, and returns how many that are. It is put into
- * an envelope once per encoding that anybody listens in, however many they are.
+ * How much is sent in one turn of the event loop, in microseconds of estimated work. uWS sends to the subscribers of a topic
+ * in one go, and as long as it does, nobody else is served: no `/healthz`, no expiry, no revocation.
  */
-export function fanOut(
-  topics: Topics,
-  { channel, encoding, data, user }: Publication,
-  compress: boolean,
-  publisher?: PublishingSocket,
-): number {
-  let subscribers = 0
-  for (const to of all) {
-    const topic = topicOf(to.name, channel)
-    const count = topics.numSubscribers(topic)
-    if (count === 0) continue
-    const message = to.envelope(channel, to.name === encoding ? data : to.convert(data), user)
-    // Only a subscriber can be left out; uWS publishes nothing for one that is none.
-    const from = publisher?.isSubscribed(topic) ? publisher : topics
-    from.publish(topic, message, to.isBinary, compress)
-    subscribers += count
+const turnMicros = 40_000
+
+/** From so much on a turn is watched. The callback for its end is not free, and hardly any turn has that much to send. */
+const watchedMicros = turnMicros / 8
+
+/** What a delivery costs, estimated: one in a batch, the system call included. */
+const micros = { perDelivery: 1, perByte: 0.0005, perCompressedByte: 0.03 } as const
+
+/** What a publication takes beside its data, in bytes. */
+const overheadBytes = 512
+
+/** What may wait on one channel: more than a socket may publish at once by the default rate. */
+const leastChannelBytes = 8 * 1024 * 1024
+
+/** How much of what may wait in all a single channel may have. */
+const channelsAtOnce = 8
+
+/** A publication on its way to its subscribers, shard by shard. */
+class Delivery implements Queued {
+  readonly bytes: number
+  readonly #publication: Publication
+  readonly #publisher: PublishingSocket | undefined
+  readonly #shards: readonly Shard[]
+  readonly #isCompressed: boolean
+  #next = 0
+  /** The message in the encoding of the shard before: it is put together once for each. */
+  #message: Uint8Array | undefined
+  #encoding: Encoding | undefined
+
+  constructor(
+    publication: Publication,
+    publisher: PublishingSocket | undefined,
+    shards: readonly Shard[],
+    isCompressed: boolean,
+  ) {
+    this.bytes = publication.data.length + overheadBytes
+    this.#publication = publication
+    this.#publisher = publisher
+    this.#shards = shards
+    this.#isCompressed = isCompressed
   }
+
+  get channel(): string {
+    return this.#publication.channel
+  }
+
+  get isDone(): boolean {
+    return this.#next === this.#shards.length
+  }
+
+  /** A copy of what is left, for later: what its data is a view of may be gone then. */
+  kept(): Delivery {
+    const { data } = this.#publication
+    const publication = { ...this.#publication, data: Buffer.from(data) }
+    return new Delivery(publication, this.#publisher, this.#shards.slice(this.#next), this.#isCompressed)
+  }
+
+  /** Sends to the next shard, and returns the microseconds that this takes, as estimated. */
+  step(topics: ChannelTopics): number {
+    const shard = this.#shards[this.#next++]
+    if (shard === undefined) return 0
+    const closeReason = this.#publisher?.getUserData().session.closeReason
+    // What a user still has waiting when its authority is revoked is sent to nobody any more.
+    if (closeReason === 'revoked') {
+      this.#next = this.#shards.length
+      return 0
+    }
+    const message = this.#messageIn(shard.encoding)
+    topics.publish(
+      shard,
+      message,
+      this.#isCompressed,
+      closeReason === undefined ? this.#publisher : undefined,
+    )
+    const { perDelivery, perByte, perCompressedByte } = micros
+    const bytes = message.length
+    return shard.subscribers * (perDelivery + bytes * (this.#isCompressed ? perCompressedByte : perByte))
+  }
+
+  #messageIn(encoding: Encoding): Uint8Array {
+    if (this.#message !== undefined && this.#encoding === encoding) return this.#message
+    const { channel, data, user } = this.#publication
+    const own = encoding.name === this.#publication.encoding ? data : encoding.convert(data)
+    this.#encoding = encoding
+    this.#message = encoding.envelope(channel, own, user)
+    return this.#message
+  }
+}
+
+/**
+ * Sends publications to the subscribers of this thread: at once as long as a turn of the event loop is not full, else in the
+ * turns that follow, in order on each channel.
+ */
+export class FanOut {
+  readonly #options: FanOutOptions
+  readonly #queue: PublicationQueue<Delivery>
+  /** What was sent since the turn began, or since turns were last watched. */
+  #spentMicros = 0
+  #isWatched = false
+
+  constructor(options: FanOutOptions) {
+    const channelBytes = Math.max(leastChannelBytes, 2 * (options.maxMessageBytes + overheadBytes))
+    this.#options = options
+    this.#queue = new PublicationQueue({ channelBytes, totalBytes: channelsAtOnce * channelBytes })
+  }
+
+  /**
+   * Sends a publication to all who hear its channel here, except its publisher, and returns how many that are; undefined when
+   * so much waits already that it is sent to nobody. It is put into an envelope once per encoding that anybody listens in,
+   * however many they are.
+   */
+  send(publication: Publication, publisher?: PublishingSocket): number | undefined {
+    const { topics, compresses, counters } = this.#options
+    const { channel, data } = publication
+    const shards = topics.shardsOf(channel)
+    if (shards.length === 0) return 0
+    const delivery = new Delivery(
+      publication,
+      publisher,
+      shards,
+      compresses && data.length >= minCompressedBytes,
+    )
+    const mustWait = this.#spentMicros >= turnMicros || this.#queue.has(channel)
+    if (mustWait && !this.#queue.hasRoom(channel, delivery.bytes)) {
+      counters.publicationsRefused++
+      return undefined
+    }
+    if (!mustWait) this.#run(delivery)
+    if (!delivery.isDone) {
+      counters.publicationsQueued++
+      this.#queue.add(delivery.kept())
+    }
+    return subscribersOf(shards)
+  }
+
+  /** Forgets what waits. */
+  close(): void {
+    this.#queue.clear()
+  }
+
+  #run(delivery: Delivery): void {
+    while (!delivery.isDone && this.#spentMicros < turnMicros) this.#step(delivery)
+    if (this.#spentMicros >= watchedMicros) this.#watch()
+  }
+
+  #step(delivery: Delivery): void {
+    const { topics, onMalformed } = this.#options
+    try {
+      this.#spentMicros += delivery.step(topics)
+    } catch (error) {
+      onMalformed(error)
+    }
+  }
+
+  #watch(): void {
+    if (this.#isWatched) return
+    this.#isWatched = true
+    setImmediate(() => this.#beginTurn())
+  }
+
+  #beginTurn(): void {
+    this.#isWatched = false
+    this.#spentMicros = 0
+    while (!this.#queue.isEmpty && this.#spentMicros < turnMicros)
+      this.#queue.turn(delivery => {
+        this.#step(delivery)
+        return delivery.isDone
+      })
+    if (!this.#queue.isEmpty) this.#watch()
+  }
+}
+
+function subscribersOf(shards: readonly Shard[]): number {
+  let subscribers = 0
+  for (const shard of shards) subscribers += shard.subscribers
   return subscribers
 }

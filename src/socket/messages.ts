@@ -8,8 +8,8 @@ import type { Counters } from '../telemetry/metrics.js'
 import { mayPublish, maySubscribe } from '../ticket/rights.js'
 import type { Incoming } from '../wire/encoding.js'
 import type { Application } from './application.js'
+import type { ChannelTopics } from './channel-topics.js'
 import { closeOutOfTime, endFailed, endWith, isOpen } from './closing.js'
-import { topicOf } from './fan-out.js'
 import type { FirstMessageAuth } from './first-message.js'
 import type { Publisher } from './publisher.js'
 import type { SessionRenewal } from './renewal.js'
@@ -19,6 +19,7 @@ import type { Socket } from './session.js'
 export interface MessageParts {
   readonly rate: Rate | undefined
   readonly maxMessageBytes: number
+  readonly topics: ChannelTopics
   readonly publisher: Publisher
   readonly renewal: SessionRenewal
   readonly firstMessage: FirstMessageAuth | undefined
@@ -107,7 +108,7 @@ export class MessageHandler {
   /** Greets, and joins the channel of the path if the rights allow hearing it. */
   #enter(ws: Socket): void {
     const { channel, rights, encoding } = ws.getUserData().session
-    if (maySubscribe(rights, channel)) ws.subscribe(topicOf(encoding.name, channel))
+    if (maySubscribe(rights, channel)) this.#parts.topics.join(ws, encoding.name, channel)
     welcome(ws)
     this.#parts.application?.open(ws)
   }
@@ -135,7 +136,7 @@ export class MessageHandler {
   #publish(ws: Socket, message: Incoming): void {
     const { application, publisher } = this.#parts
     const { data, id } = message
-    const { rights, encoding, channel: own } = ws.getUserData().session
+    const { rights, channel: own } = ws.getUserData().session
     // Only a publish may leave the channel out, and means the one in the path.
     const { channel = own } = message
     if (!isChannel(channel)) return failChannel(ws, id)
@@ -143,25 +144,26 @@ export class MessageHandler {
     if (!mayPublish(rights, channel))
       return fail(ws, messageError.channelForbidden, 'No right to publish on this channel.', id)
     if (application?.takesMessages) return application.message(ws, channel, message)
-    publisher.publish(ws, channel, data, encoding.name)
+    if (!publisher.publish(ws, channel, data))
+      return fail(ws, messageError.publishQueueFull, 'Too much waits to be sent: try again later.', id)
     done(ws, id)
   }
 
   #subscribe(ws: Socket, { channel, id }: Incoming): void {
+    const { topics } = this.#parts
     const { rights, encoding } = ws.getUserData().session
     if (!isChannel(channel)) return failChannel(ws, id)
     if (!maySubscribe(rights, channel))
       return fail(ws, messageError.channelForbidden, 'No right to subscribe to this channel.', id)
-    const topic = topicOf(encoding.name, channel)
-    if (!ws.isSubscribed(topic) && ws.getTopics().length >= maxSubscriptions)
+    if (topics.countOf(ws) >= maxSubscriptions && !topics.isSubscribed(ws, encoding.name, channel))
       return fail(ws, messageError.tooManyChannels, `A socket may hear ${maxSubscriptions} channels.`, id)
-    ws.subscribe(topic)
+    topics.subscribe(ws, encoding.name, channel)
     done(ws, id)
   }
 
   #unsubscribe(ws: Socket, { channel, id }: Incoming): void {
     if (!isChannel(channel)) return failChannel(ws, id)
-    ws.unsubscribe(topicOf(ws.getUserData().session.encoding.name, channel))
+    this.#parts.topics.unsubscribe(ws, ws.getUserData().session.encoding.name, channel)
     done(ws, id)
   }
 }

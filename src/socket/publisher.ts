@@ -1,55 +1,59 @@
-import type { EncodingName } from '../protocol.js'
 import type { Log } from '../telemetry/log.js'
 import type { Counters } from '../telemetry/metrics.js'
 import type { Publication, Relay } from '../wire/relay.js'
-import { fanOut, type Topics } from './fan-out.js'
+import type { FanOut } from './fan-out.js'
 import type { Socket } from './session.js'
 
 export interface PublisherParts {
-  readonly topics: Topics
-  /** Whether large messages are compressed for those that can read that. */
-  readonly compresses: boolean
+  readonly fanOut: FanOut
   /** Where messages go besides this thread's own sockets. */
   readonly relay: Pick<Relay, 'send'>
   readonly counters: Counters
   readonly log: Log
 }
 
-// Below this, the work outweighs what is saved.
-const minCompressedBytes = 512
+/** How often an operator is told that publications are dropped, at most. */
+const warningIntervalMs = 10_000
 
-/** Sends publications to the sockets of this thread, and what these publish to all other threads and nodes. */
+/** Publishes what sockets say here and elsewhere, and delivers here what was published elsewhere. */
 export class Publisher {
   readonly #parts: PublisherParts
+  #warnedAtMs = Number.NEGATIVE_INFINITY
 
   constructor(parts: PublisherParts) {
     this.#parts = parts
   }
 
-  /** Sends what a socket publishes to all others, here and elsewhere. */
-  publish(ws: Socket, channel: string, data: Uint8Array, encoding: EncodingName): void {
-    const { counters, topics, relay } = this.#parts
-    counters.messagesPublished++
+  /** Publishes what a socket says, to all others. False when so much waits to be sent that it is published nowhere. */
+  publish(
+    ws: Socket,
+    channel: string,
+    data: Uint8Array,
+    encoding: Publication['encoding'] = ws.getUserData().session.encoding.name,
+  ): boolean {
+    const { counters, fanOut, relay } = this.#parts
     const { user } = ws.getUserData().session
     const publication: Publication = { type: 'publish', channel, encoding, data, user }
-    fanOut(topics, publication, this.#isCompressed(publication), ws)
+    if (fanOut.send(publication, ws) === undefined) return false
+    counters.messagesPublished++
     relay.send(publication)
+    return true
   }
 
-  /** Sends what was published elsewhere to all who hear it here, and returns how many. */
+  /**
+   * Delivers what was published elsewhere to all who hear it here, and returns how many those are: none when so much waits to
+   * be sent that it is dropped.
+   */
   deliver(publication: Publication): number {
-    const { topics, log } = this.#parts
-    try {
-      return fanOut(topics, publication, this.#isCompressed(publication))
-    } catch (error) {
-      // From another version, or whoever else writes to Redis. The message of the error would quote it.
-      const reason = error instanceof Error ? error.name : 'unknown'
-      log.warn({ reason }, 'a publication from elsewhere is malformed')
-      return 0
-    }
+    const reached = this.#parts.fanOut.send(publication)
+    if (reached === undefined) this.#warn()
+    return reached ?? 0
   }
 
-  #isCompressed({ data }: Publication): boolean {
-    return this.#parts.compresses && data.length >= minCompressedBytes
+  #warn(): void {
+    const nowMs = performance.now()
+    if (nowMs - this.#warnedAtMs < warningIntervalMs) return
+    this.#warnedAtMs = nowMs
+    this.#parts.log.warn('more is published than can be sent: publications from elsewhere are dropped')
   }
 }

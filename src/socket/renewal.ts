@@ -7,6 +7,7 @@ import { maySubscribe } from '../ticket/rights.js'
 import type { VerifiedTicket } from '../ticket/verifier.js'
 import type { Incoming } from '../wire/encoding.js'
 import type { Application } from './application.js'
+import type { ChannelTopics } from './channel-topics.js'
 import { endFailed, isOpen } from './closing.js'
 import { answer, fail } from './replies.js'
 import { addressOf, rightsOf, type Socket } from './session.js'
@@ -15,6 +16,7 @@ import type { SocketTable } from './socket-table.js'
 export interface SessionRenewalParts {
   readonly admission: TicketAdmission
   readonly table: SocketTable
+  readonly topics: ChannelTopics
   readonly application: Application | undefined
   readonly clock: Clock
   readonly log: Log
@@ -66,9 +68,7 @@ export class SessionRenewal {
     session.rights = rightsOf(claims)
     session.issuedAtSeconds = authorizedAtSeconds
     this.#parts.table.renew(ws, claims.sessionEndsAtSeconds)
-    // A topic is a channel name behind one letter for the encoding.
-    for (const topic of ws.getTopics())
-      if (!maySubscribe(session.rights, topic.slice(1))) ws.unsubscribe(topic)
+    this.#parts.topics.restrict(ws, channel => maySubscribe(session.rights, channel))
     answer(ws, { type: 'renewed', expires: session.expiresAtSeconds }, id)
   }
 }

@@ -35,6 +35,8 @@ export interface Counters {
   messagesReceived: number
   messagesPublished: number
   messagesDropped: number
+  publicationsQueued: number
+  publicationsRefused: number
   connectionsClosed: Partial<Record<CloseReason, number>>
   keyFetches: Partial<Record<'ok' | 'failed', number>>
 }
@@ -50,6 +52,8 @@ export const createCounters = (): Counters => ({
   messagesReceived: 0,
   messagesPublished: 0,
   messagesDropped: 0,
+  publicationsQueued: 0,
+  publicationsRefused: 0,
   connectionsClosed: {},
   keyFetches: {},
 })
@@ -197,6 +201,16 @@ export function createMetrics({ replay, bus, store, snapshot }: MetricsSources):
     'messages_dropped_total',
     'Messages that a slow reader did not get',
     () => current.counters.messagesDropped,
+  )
+  counter(
+    'publications_queued_total',
+    'Publications that waited, because a turn of the event loop had no room for all their deliveries',
+    () => current.counters.publicationsQueued,
+  )
+  counter(
+    'publications_refused_total',
+    'Publications that were sent to nobody, because too many waited',
+    () => current.counters.publicationsRefused,
   )
   counterBy('connections_closed_total', 'reason', 'WebSockets closed, by reason', () => ({
     ...current.counters.connectionsClosed,

@@ -2,6 +2,8 @@ import { App, us_socket_local_port } from 'uWebSockets.js'
 import t, { type Test } from 'tap'
 import { TicketAdmission } from '../../src/admission/ticket-admission.js'
 import { createMemoryReplayCache } from '../../src/replay/memory.js'
+import { ChannelTopics } from '../../src/socket/channel-topics.js'
+import { FanOut } from '../../src/socket/fan-out.js'
 import { MessageHandler } from '../../src/socket/messages.js'
 import { Publisher } from '../../src/socket/publisher.js'
 import { SessionRenewal } from '../../src/socket/renewal.js'
@@ -35,11 +37,14 @@ const start = async (t: Test) => {
     log,
   })
   const app = App()
+  const topics = new ChannelTopics(app)
+  const fanOut = new FanOut({ topics, compresses: false, maxMessageBytes: 1024, counters, onMalformed() {} })
   const messages = new MessageHandler({
     rate: undefined,
     maxMessageBytes: 1024,
-    publisher: new Publisher({ topics: app, compresses: false, relay: { send() {} }, counters, log }),
-    renewal: new SessionRenewal({ admission, table, application: undefined, clock, log }),
+    topics,
+    publisher: new Publisher({ fanOut, relay: { send() {} }, counters, log }),
+    renewal: new SessionRenewal({ admission, table, topics, application: undefined, clock, log }),
     firstMessage: undefined,
     application: undefined,
     counters,

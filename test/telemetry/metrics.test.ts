@@ -71,6 +71,8 @@ const plain = [
   'ticketgate_messages_dropped_total',
   'ticketgate_messages_published_total',
   'ticketgate_messages_received_total',
+  'ticketgate_publications_queued_total',
+  'ticketgate_publications_refused_total',
   'ticketgate_replay_cache_capacity',
   'ticketgate_replay_cache_high_water',
   'ticketgate_replay_cache_size',

@@ -1,6 +1,5 @@
 import { Packr, Unpackr } from 'msgpackr'
 import t from 'tap'
-import { fanOut, type Topics } from '../../src/socket/fan-out.js'
 import { encodings } from '../../src/wire/encoding.js'
 
 const { json, msgpack } = encodings
@@ -217,33 +216,6 @@ t.test('the envelope goes around the data as it is', async t => {
     channel: '',
     data: null,
   })
-})
-
-t.test('a message is put together once per encoding that somebody hears it in', async t => {
-  const counts: Record<string, number> = { jboth: 3, mboth: 2, mbinary: 5 }
-  const sent: unknown[] = []
-  const topics: Topics = {
-    numSubscribers: topic => counts[topic] ?? 0,
-    publish(topic, message, isBinary) {
-      sent.push([
-        topic,
-        isBinary,
-        isBinary ? packr.unpack(message).data : JSON.parse(text(message) ?? '').data,
-      ])
-      return true
-    },
-  }
-  const say = (channel: string): number =>
-    fanOut(topics, { type: 'publish', channel, encoding: 'json', data: Buffer.from('[1]') }, false)
-  t.equal(say('both'), 5)
-  t.strictSame(sent.splice(0), [
-    ['jboth', false, [1]],
-    ['mboth', true, [1]],
-  ])
-  t.equal(say('binary'), 5)
-  t.strictSame(sent.splice(0), [['mbinary', true, [1]]])
-  t.equal(say('nobody'), 0)
-  t.strictSame(sent, [])
 })
 
 t.test('a key is known in every form of its text, and nothing near it', async t => {
