@@ -26,6 +26,7 @@ const refusals = {
   address_mismatch: [403, 'The ticket was issued to another address'],
   not_found: [404, 'There is nothing here'],
   method_not_allowed: [405, 'This method is not allowed here'],
+  length_required: [411, 'The request body needs a Content-Length'],
   body_too_large: [413, 'The request body is too large'],
   unsupported_media_type: [415, 'The media type of the request body is not understood here'],
   wrong_node: [421, 'The ticket is for another gate'],

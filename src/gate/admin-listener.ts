@@ -6,7 +6,7 @@ import { maxAdminBodyBytes } from '../http/body.js'
 import { createClientView } from '../http/client-view.js'
 import { ForwardingWarnings } from '../http/forwarding-warnings.js'
 import { type Listener, listen } from '../http/listener.js'
-import { createServer } from '../http/server.js'
+import { Server } from '../http/server.js'
 import { urlOf } from '../http/url.js'
 import { type AdminParts, adminRoutes } from '../routes/admin.js'
 import type { Log } from '../telemetry/log.js'
@@ -34,7 +34,7 @@ export class AdminListener {
     this.#config = config
     this.#log = log
     this.#parts = parts
-    const server = createServer(this.#app, {
+    const server = new Server(this.#app, {
       origins: { allows: () => false },
       clients: createClientView({
         proxies: createTrustedProxies([]),
@@ -55,7 +55,7 @@ export class AdminListener {
       server.route(route)
     this.#app.any(
       '/*',
-      server.guarded((res, req) => server.refuse(res, req, new Refusal('not_found'))),
+      server.handler(exchange => server.refuse(exchange, new Refusal('not_found'))),
     )
   }
 

@@ -14,7 +14,7 @@ import { type ClientView, createClientView } from '../http/client-view.js'
 import { ForwardingWarnings } from '../http/forwarding-warnings.js'
 import { type Listener, listen, type PortSharing } from '../http/listener.js'
 import { createOriginPolicy, type OriginPolicy } from '../http/origins.js'
-import { createServer, type Server } from '../http/server.js'
+import { Server } from '../http/server.js'
 import { createApp } from '../http/tls.js'
 import type { ConnectionCaps } from '../limits/caps.js'
 import type { RateLimiter } from '../limits/rate.js'
@@ -90,7 +90,7 @@ export class PublicListener {
       warnings: new ForwardingWarnings(log),
     })
     const origins = createOriginPolicy(config)
-    this.#server = createServer(this.#app, {
+    this.#server = new Server(this.#app, {
       origins,
       clients,
       maxBodyBytes,
@@ -118,7 +118,7 @@ export class PublicListener {
     this.#channels = this.#openChannels(common)
     this.#app.any(
       '/*',
-      this.#server.guarded((res, req) => this.#server.refuse(res, req, new Refusal('not_found'))),
+      this.#server.handler(exchange => this.#server.refuse(exchange, new Refusal('not_found'))),
     )
     this.#sweep = setInterval(() => this.#channels.closeExpired(toSeconds(clock())), 1000)
     this.#sweep.unref()

@@ -1,21 +1,20 @@
-import type { HttpRequest, HttpResponse } from 'uWebSockets.js'
 import { Refusal } from '../errors.js'
-import { type Address, normalize } from '../ticket/address.js'
+import type { Address } from '../ticket/address.js'
 import type { TrustedProxies } from './address.js'
+import type { Exchange } from './exchange.js'
 import type { ForwardingWarnings } from './forwarding-warnings.js'
-import { fieldValues } from './request.js'
 
-/** What the connection and trusted proxies say of the client. Call it before the handler returns. */
+/** What the connection and trusted proxies say of the client. To be asked in the handler of the request. */
 export interface ClientView {
   /** @throws Refusal `bad_request` for a PROXY header from a peer that is not trusted */
-  address(res: HttpResponse, req: HttpRequest): Address
+  address(exchange: Exchange): Address
   /**
    * Our scheme, host and port as the client sees them, serialised as an origin; '' when unknown.
    * @throws Refusal `bad_request` as `address`
    */
-  ownOrigin(res: HttpResponse, req: HttpRequest): string
+  ownOrigin(exchange: Exchange): string
   /** Why a request that asks for neither is refused: for the same. Cheaper than these. */
-  proxyRefusal(res: HttpResponse): Refusal | undefined
+  proxyRefusal(exchange: Exchange): Refusal | undefined
 }
 
 export interface ClientViewOptions {
@@ -38,15 +37,15 @@ export function createClientView({ proxies, publicUrl, tls, warnings }: ClientVi
    * the engine takes that before any request, and the last one counts).
    * @throws Refusal for such a header from anybody else, or when the connection is gone
    */
-  function clientAt(res: HttpResponse, req: HttpRequest): Address {
-    const peer = peerOf(res)
+  function clientAt(exchange: Exchange): Address {
+    const peer = exchange.peer()
     if (peer.length === 0) throw new Refusal('bad_request', { detail: 'The connection is gone.' })
     const isTrusted = proxies.has(peer)
-    if (!isTrusted) warnings.ofStranger(req, peer)
-    const named = res.getProxiedRemoteAddress()
-    if (named.byteLength === 0) return peer
+    if (!isTrusted) warnings.ofStranger(exchange.head, peer)
+    const named = exchange.proxied()
+    if (named.length === 0) return peer
     if (!isTrusted) throw refuseProxy(peer)
-    return normalize(new Uint8Array(named).slice())
+    return named
   }
 
   function refuseProxy(peer: Address): Refusal {
@@ -57,44 +56,42 @@ export function createClientView({ proxies, publicUrl, tls, warnings }: ClientVi
   }
 
   return {
-    address(res, req) {
-      const peer = clientAt(res, req)
+    address(exchange) {
+      const peer = clientAt(exchange)
       if (!proxies.has(peer)) return peer
-      const forwardedFor = fieldValues(req, 'x-forwarded-for').join(',')
-      if (forwardedFor === '') warnings.ofSilentProxy(req, peer)
+      const { forwardedFor } = exchange.head
+      if (forwardedFor === '') warnings.ofSilentProxy(exchange.head, peer)
       return proxies.clientOf(peer, forwardedFor)
     },
-    ownOrigin(res, req) {
+    ownOrigin(exchange) {
       if (publicOrigin !== undefined) return publicOrigin
+      const { head } = exchange
       let scheme = tls ? 'https' : 'http'
-      let host = req.getHeader('host')
-      const peer = clientAt(res, req)
+      let { host } = head
+      const peer = clientAt(exchange)
       if (proxies.has(peer)) {
-        const hops = proxies.hopsOf(peer, fieldValues(req, 'x-forwarded-for').join(','))
-        scheme = entryOf(fieldValues(req, 'x-forwarded-proto'), hops).toLowerCase() || scheme
-        host = entryOf(fieldValues(req, 'x-forwarded-host'), hops) || host
+        const hops = proxies.hopsOf(peer, head.forwardedFor)
+        scheme = entryOf(head.forwardedProto, hops).toLowerCase() || scheme
+        host = entryOf(head.forwardedHost, hops) || host
       }
       const known = Object.hasOwn(schemes, scheme) ? schemes[scheme] : undefined
       const url = `${known}://${host}`
       return known !== undefined && hostPattern.test(host) && URL.canParse(url) ? new URL(url).origin : ''
     },
-    proxyRefusal(res) {
-      if (res.getProxiedRemoteAddress().byteLength === 0) return undefined
-      const peer = peerOf(res)
+    proxyRefusal(exchange) {
+      if (exchange.proxied().length === 0) return undefined
+      const peer = exchange.peer()
       return proxies.has(peer) ? undefined : refuseProxy(peer)
     },
   }
 }
-
-/** Empty where the client has reset the connection. */
-const peerOf = (res: HttpResponse): Address => normalize(new Uint8Array(res.getRemoteAddress()).slice())
 
 /**
  * The entry of a list that the outermost of our proxies wrote, `hops` from its end. A proxy that
  * does not append replaces, so a list may be shorter than the way; the client may have written
  * what is further left.
  */
-function entryOf(values: readonly string[], hops: number): string {
-  const entries = values.join(',').split(',')
+function entryOf(list: string, hops: number): string {
+  const entries = list.split(',')
   return (entries[Math.max(0, entries.length - hops)] ?? '').trim()
 }

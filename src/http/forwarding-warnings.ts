@@ -1,9 +1,14 @@
-import type { HttpRequest } from 'uWebSockets.js'
 import type { Log } from '../telemetry/log.js'
 import type { Address } from '../ticket/address.js'
 import { addressText } from './address.js'
+import type { RequestHead } from './request.js'
 
-const fields = ['x-forwarded-for', 'x-forwarded-proto', 'x-forwarded-host', 'forwarded'] as const
+const fields = {
+  'x-forwarded-for': 'forwardedFor',
+  'x-forwarded-proto': 'forwardedProto',
+  'x-forwarded-host': 'forwardedHost',
+  forwarded: 'forwarded',
+} as const
 
 /**
  * Tells the operator, once each, that what proxies say of their clients does not count. Without
@@ -20,9 +25,9 @@ export class ForwardingWarnings {
   }
 
   /** A request of a peer that is no trusted proxy. */
-  ofStranger(req: HttpRequest, peer: Address): void {
+  ofStranger(head: RequestHead, peer: Address): void {
     if (this.#ofStranger) return
-    const field = fields.find(name => req.getHeader(name) !== '')
+    const field = Object.entries(fields).find(([, property]) => head[property] !== '')?.[0]
     if (field === undefined) return
     this.#ofStranger = true
     this.#log.warn(
@@ -42,8 +47,8 @@ export class ForwardingWarnings {
   }
 
   /** A request of a trusted proxy without `X-Forwarded-For`. */
-  ofSilentProxy(req: HttpRequest, peer: Address): void {
-    if (this.#ofSilentProxy || req.getHeader('forwarded') === '') return
+  ofSilentProxy(head: RequestHead, peer: Address): void {
+    if (this.#ofSilentProxy || head.forwarded === '') return
     this.#ofSilentProxy = true
     this.#log.warn(
       { peer: addressText(peer) },

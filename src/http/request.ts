@@ -1,60 +1,140 @@
 import type { HttpRequest } from 'uWebSockets.js'
 
 /**
- * A plain snapshot of a uWS request, taken before the handler returns: after that uWS's own object is dead.
- * What costs something and is not always needed is read on demand, and only until the handler returns.
+ * How a request says where its body ends (RFC 9112 section 6.3). Ambiguous: two readers may see two
+ * different ends, and what is a body to one of them is the next request to the other.
  */
-export interface RequestHead {
-  /** The raw query, without `?`. */
+export type BodyFraming = 'none' | 'length' | 'chunked' | 'ambiguous'
+
+/** The fields of a request that are read, each '' where it is absent. */
+class Fields {
+  host = ''
+  origin = ''
+  authorization = ''
+  contentType = ''
+  contentLength = ''
+  transferEncoding = ''
+  upgrade = ''
+  webSocketKey = ''
+  webSocketVersion = ''
+
+  // Lists (RFC 9110 section 5.3): several lines are one, joined by commas.
+  connection = ''
+  webSocketProtocol = ''
+  webSocketExtensions = ''
+  forwardedFor = ''
+  forwardedProto = ''
+  forwardedHost = ''
+  forwarded = ''
+}
+
+interface Field {
+  readonly name: string
+  readonly property: keyof Fields
+  /** One bit of a number. */
+  readonly bit: number
+  readonly isList: boolean
+}
+
+let fieldCount = 0
+const field = (name: string, property: keyof Fields, isList: boolean): Field => ({
+  name,
+  property,
+  bit: 1 << fieldCount++,
+  isList,
+})
+const single = (name: string, property: keyof Fields): Field => field(name, property, false)
+const list = (name: string, property: keyof Fields): Field => field(name, property, true)
+
+const fields: readonly Field[] = [
+  single('host', 'host'),
+  single('origin', 'origin'),
+  single('authorization', 'authorization'),
+  single('content-type', 'contentType'),
+  single('content-length', 'contentLength'),
+  single('transfer-encoding', 'transferEncoding'),
+  single('upgrade', 'upgrade'),
+  single('sec-websocket-key', 'webSocketKey'),
+  single('sec-websocket-version', 'webSocketVersion'),
+  list('connection', 'connection'),
+  list('sec-websocket-protocol', 'webSocketProtocol'),
+  list('sec-websocket-extensions', 'webSocketExtensions'),
+  list('x-forwarded-for', 'forwardedFor'),
+  list('x-forwarded-proto', 'forwardedProto'),
+  list('x-forwarded-host', 'forwardedHost'),
+  list('forwarded', 'forwarded'),
+]
+
+/** What a proxy says that it was asked for. Each line is a value. */
+const uriFields = ['x-original-uri', 'x-forwarded-uri']
+const noUris: readonly string[] = []
+
+/** Of a name with so many characters, the fields: to compare is cheaper than to look up what no table has seen. */
+const fieldsByLength: readonly (readonly Field[])[] = Array.from({ length: 32 }, (_, length) =>
+  fields.filter(({ name }) => name.length === length),
+)
+
+const bitOf = (property: keyof Fields): number => fields.find(each => each.property === property)?.bit ?? 0
+const lengthBit = bitOf('contentLength')
+const encodingBit = bitOf('transferEncoding')
+
+/** A plain snapshot of the head of a uWS request, which is dead once its handler returns. */
+export class RequestHead extends Fields {
+  readonly method: string
+  readonly path: string
+  /** Raw, without `?`. */
   readonly query: string
-  /** '' where there is none. */
-  readonly origin: string
-  readonly authorization: string
-  readonly contentType: string
-  readonly body: BodyFraming
-}
+  /** Each line of `X-Original-URI` and `X-Forwarded-Uri`. */
+  originalUris: readonly string[] = noUris
+  #seen = 0
+  #repeated = 0
 
-/** How the request says where its body ends. Ambiguous = differently to different readers: request smuggling. */
-export type BodyFraming = 'none' | 'present' | 'ambiguous'
+  static #reading: RequestHead
 
-export const takeHead = (req: HttpRequest): RequestHead => {
-  const body = framingOf(req)
-  return {
-    query: queryOf(req),
-    origin: req.getHeader('origin'),
-    authorization: req.getHeader('authorization'),
-    contentType: body === 'none' ? '' : req.getHeader('content-type'),
-    body,
+  static readonly #read = (name: string, value: string): void => {
+    for (const { name: known, property, bit, isList } of fieldsByLength[name.length] ?? []) {
+      if (name !== known) continue
+      const head = RequestHead.#reading
+      if ((head.#seen & bit) === 0) head[property] = value
+      else if (isList) head[property] += `,${value}`
+      else head.#repeated |= bit
+      head.#seen |= bit
+      return
+    }
+    if (!uriFields.includes(name)) return
+    const head = RequestHead.#reading
+    head.originalUris = [...head.originalUris, value]
   }
-}
 
-/** The raw query. uWS answers undefined where there is none, whatever its types say. */
-export const queryOf = (req: HttpRequest): string => (req.getQuery() as string | undefined) ?? ''
+  /**
+   * @param known what uWS has routed by need not be read again
+   * @param known.method in lower case
+   */
+  constructor(req: HttpRequest, { method, path }: { readonly method?: string; readonly path?: string } = {}) {
+    super()
+    this.method = method ?? req.getMethod()
+    this.path = path ?? req.getUrl()
+    // uWS returns undefined where there is no query, whatever its types say.
+    this.query = (req.getQuery() as string | undefined) ?? ''
+    RequestHead.#reading = this
+    req.forEach(RequestHead.#read)
+  }
 
-/**
- * RFC 9112 section 6.3. uWS itself refuses Content-Length beside Transfer-Encoding, but takes the first of several
- * lengths, where a proxy in front may have taken the last.
- */
-export function framingOf(req: HttpRequest): BodyFraming {
-  const length = req.getHeader('content-length')
-  const encoding = req.getHeader('transfer-encoding')
-  if (length === '' && encoding === '') return 'none'
-  let fields = 0
-  req.forEach(name => {
-    if (name === 'content-length' || name === 'transfer-encoding') fields++
-  })
-  if (fields !== 1 || (length !== '' && !/^\d{1,15}$/.test(length))) return 'ambiguous'
-  if (encoding !== '' && encoding.toLowerCase() !== 'chunked') return 'ambiguous'
-  return encoding !== '' || Number(length) > 0 ? 'present' : 'none'
-}
+  /** A field that came in two lines though it may have one, by its name; undefined where there is none. */
+  get repeated(): string | undefined {
+    return this.#repeated === 0 ? undefined : fields.find(({ bit }) => (this.#repeated & bit) !== 0)?.name
+  }
 
-/** All lines of a field: `getHeader` knows only the first, and some proxies add theirs as a further line. */
-export function fieldValues(req: HttpRequest, field: string): string[] {
-  const values: string[] = []
-  req.forEach((name, value) => {
-    if (name === field) values.push(value)
-  })
-  return values
+  get body(): BodyFraming {
+    const framing = this.#seen & (lengthBit | encodingBit)
+    if (framing === 0) return 'none'
+    // Present and empty counts: uWS reads no body then, where a proxy may have read another line.
+    if ((this.#repeated & framing) !== 0 || framing === (lengthBit | encodingBit)) return 'ambiguous'
+    if (framing === encodingBit)
+      return this.transferEncoding.toLowerCase() === 'chunked' ? 'chunked' : 'ambiguous'
+    if (!/^\d{1,15}$/.test(this.contentLength)) return 'ambiguous'
+    return Number(this.contentLength) > 0 ? 'length' : 'none'
+  }
 }
 
 /**

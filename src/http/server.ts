@@ -1,14 +1,13 @@
-import type { HttpRequest, HttpResponse, TemplatedApp } from 'uWebSockets.js'
+import type { TemplatedApp } from 'uWebSockets.js'
 import { Refusal } from '../errors.js'
 import { createTurnLimit } from '../limits/turn-limit.js'
 import type { Log } from '../telemetry/log.js'
 import { increment, type RefusalCounts } from '../telemetry/metrics.js'
-import { discardBody, readBody } from './body.js'
 import type { ClientView } from './client-view.js'
-import { endAnswer, endBodiless } from './end-answer.js'
+import { type EngineHandler, Exchange, type Routed } from './exchange.js'
 import type { OriginPolicy } from './origins.js'
 import { problemBody, problemType, statusLine } from './problem.js'
-import { framingOf, type RequestHead, takeHead } from './request.js'
+import type { RequestHead } from './request.js'
 
 /** What a handler answers with when it does not refuse. */
 export interface Reply {
@@ -31,7 +30,7 @@ export interface Route<Context> {
   /** Whether to leave out what costs a third of a microsecond: a look for a PROXY header that nobody asked for. */
   readonly isHot?: true
   /** What the handler needs of the connection, read while the request is alive. */
-  readonly context: (res: HttpResponse, req: HttpRequest) => Context
+  readonly context: (exchange: Exchange) => Context
   /** The limit of all routes where it is left out. */
   readonly maxBodyBytes?: number
   readonly handler: Handler<Context>
@@ -45,252 +44,228 @@ export interface ServerParts {
   readonly log: Log
 }
 
-export interface Server {
-  /** Adds a route; its other methods are answered with 405, and OPTIONS as a preflight. */
-  route<Context>(route: Route<Context>): void
-  /** Adds a handler of another kind: what it is given was not too much in one turn. */
-  guarded<Rest extends unknown[]>(
-    handler: (res: HttpResponse, req: HttpRequest, ...rest: Rest) => void,
-  ): (res: HttpResponse, req: HttpRequest, ...rest: Rest) => void
-  /** Refuses a request without a look at its body. */
-  refuse(res: HttpResponse, req: HttpRequest, refusal: Refusal): void
-  /** How many requests wait for their answers to be worked out. */
-  readonly pending: number
-}
-
 const originDetail = 'This origin is not allowed here; the operator can add it to TICKETGATE_ORIGINS.'
+const ambiguousDetail = 'The length of the body is ambiguous.'
+const chunkedDetail = 'Send the body with Content-Length: it is not taken in chunks.'
 const noBody = Buffer.alloc(0)
 const engineMethods = { GET: 'get', HEAD: 'head', POST: 'post' } as const
 const allowedHeaders = 'authorization, content-type'
-const exposedHeaders = 'retry-after, www-authenticate'
 const preflightMaxAgeSeconds = '600'
 
 /** How many requests are answered in a turn of the event loop before a connection is closed for them. */
 const requestsInTurn = 4000
 
-/** Serves routes on a uWS app: the one place that knows how its responses end, abort and are corked. */
-export function createServer(app: TemplatedApp, parts: ServerParts): Server {
-  const { origins, clients, maxBodyBytes, refused, log } = parts
-  const isTooMuch = createTurnLimit(requestsInTurn)
-  let pending = 0
+/** Serves routes on a uWS app. */
+export class Server {
+  readonly #app: TemplatedApp
+  readonly #parts: ServerParts
+  readonly #isTooMuch = createTurnLimit(requestsInTurn)
+  #pending = 0
+
+  constructor(app: TemplatedApp, parts: ServerParts) {
+    this.#app = app
+    this.#parts = parts
+  }
+
+  /** How many requests wait for their answers to be worked out. */
+  get pending(): number {
+    return this.#pending
+  }
+
+  /** Adds a route; its other methods are answered with 405, and OPTIONS as a preflight. */
+  route<Context>(route: Route<Context>): void {
+    const { path } = route
+    const methods = route.methods.join(', ')
+    for (const name of route.methods) {
+      const method = engineMethods[name]
+      this.#app[method](
+        path,
+        this.handler(exchange => this.#serve(route, exchange), { method, path }),
+      )
+    }
+    const allow = `${methods}, OPTIONS`
+    this.#app.options(
+      path,
+      this.handler(exchange => this.#preflight(methods, exchange), { method: 'options', path }),
+    )
+    this.#app.any(
+      path,
+      this.handler(exchange =>
+        this.refuse(exchange, new Refusal('method_not_allowed', { headers: { allow } })),
+      ),
+    )
+  }
+
+  /**
+   * Makes a uWS handler. It is given requests that have one reading, and not too many in one turn.
+   * @param handle answers, or sees to it that there will be an answer
+   */
+  handler(handle: (exchange: Exchange) => void, routed?: Routed): EngineHandler {
+    return Exchange.handler(
+      this.#isTooMuch,
+      exchange => {
+        if (!this.#refusesUnclear(exchange)) handle(exchange)
+      },
+      routed,
+    )
+  }
+
+  /**
+   * Refuses without a look at the body. That is read to its end, within limits: a client that still writes
+   * does not read the answer, and a proxy takes that for a failure of ours. The connection ends all the same.
+   */
+  refuse(exchange: Exchange, refusal: Refusal): void {
+    this.#refuseUnread(exchange, refusal, this.#originOf(exchange))
+  }
+
+  /** Refuses what two readers may read in two ways, and says whether it has. */
+  #refusesUnclear(exchange: Exchange): boolean {
+    const { body, repeated } = exchange.head
+    if (body === 'ambiguous') this.#refuseAmbiguous(exchange)
+    else if (body === 'chunked')
+      this.refuse(exchange, new Refusal('length_required', { detail: chunkedDetail }))
+    else if (repeated !== undefined)
+      this.refuse(exchange, new Refusal('bad_request', { detail: `There may be one ${repeated} only.` }))
+    else return false
+    return true
+  }
+
+  /**
+   * What follows this request may be a smuggled one. The answer comes a turn later: uWS drops a connection
+   * on which more arrives while an answer is due.
+   */
+  #refuseAmbiguous(exchange: Exchange): void {
+    exchange.inOwnTurn(() =>
+      this.#answerRefusal(exchange, new Refusal('bad_request', { detail: ambiguousDetail }), '', true),
+    )
+  }
+
+  #serve<Context>(route: Route<Context>, exchange: Exchange): void {
+    const { head } = exchange
+    let origin = ''
+    let reply: Reply | Promise<Reply>
+    try {
+      const unasked = route.isHot ? undefined : this.#parts.clients.proxyRefusal(exchange)
+      if (unasked !== undefined) throw unasked
+      origin = this.#sharedOrigin(exchange)
+      const context = route.context(exchange)
+      if (head.body !== 'none') return this.#serveBody(route, exchange, context, origin)
+      reply = route.handler(head, context, noBody)
+    } catch (error) {
+      return this.#refuseUnread(exchange, this.#refusalOf(error), origin)
+    }
+    this.#settle(exchange, reply, origin)
+  }
+
+  #serveBody<Context>(route: Route<Context>, exchange: Exchange, context: Context, origin: string): void {
+    exchange.readBody(route.maxBodyBytes ?? this.#parts.maxBodyBytes, body => {
+      let reply: Reply | Promise<Reply>
+      try {
+        if (body instanceof Refusal) throw body
+        reply = route.handler(exchange.head, context, body)
+      } catch (error) {
+        return this.#answerRefusal(exchange, this.#refusalOf(error), origin)
+      }
+      this.#settle(exchange, reply, origin)
+    })
+  }
+
+  #settle(exchange: Exchange, reply: Reply | Promise<Reply>, origin: string): void {
+    if (!(reply instanceof Promise)) return this.#answer(exchange, reply, origin)
+    this.#pending++
+    const settled = (answer: () => void): void => {
+      const end = (): void => {
+        this.#pending--
+      }
+      exchange.inOwnTurn(() => {
+        end()
+        answer()
+      }, end)
+    }
+    reply.then(
+      late => settled(() => this.#answer(exchange, late, origin)),
+      error => {
+        const refusal = this.#refusalOf(error)
+        settled(() => this.#answerRefusal(exchange, refusal, origin))
+      },
+    )
+  }
+
+  #answer(exchange: Exchange, reply: Reply, origin: string): void {
+    const { status = '200 OK', contentType = 'application/json', headers, body } = reply
+    exchange.answer({
+      status,
+      contentType,
+      origin,
+      headers,
+      body: status === '204 No Content' ? undefined : body,
+      closes: false,
+    })
+  }
+
+  #refuseUnread(exchange: Exchange, refusal: Refusal, origin: string): void {
+    if (exchange.head.body === 'none') return this.#answerRefusal(exchange, refusal, origin)
+    exchange.discardBody(refusal, () => this.#answerRefusal(exchange, refusal, origin, true))
+  }
+
+  #answerRefusal(exchange: Exchange, refusal: Refusal, origin: string, closes = false): void {
+    const { refused, log } = this.#parts
+    const { code, detail, retryAfterSeconds, headers } = refusal
+    increment(refused, code)
+    if (log.isLevelEnabled('debug')) log.debug({ code }, 'request refused')
+    exchange.answer({
+      status: statusLine(code),
+      contentType: problemType,
+      origin,
+      headers:
+        retryAfterSeconds === undefined ? headers : { 'retry-after': String(retryAfterSeconds), ...headers },
+      body: problemBody(code, detail),
+      closes: closes || code === 'body_too_large',
+    })
+  }
+
+  /** Everything that is thrown becomes an answer; only what we did not expect is logged as an error. */
+  #refusalOf(error: unknown): Refusal {
+    if (error instanceof Refusal) return error
+    this.#parts.log.error({ err: error }, 'a request failed')
+    return new Refusal('internal_error')
+  }
 
   /** The `Origin` to name in CORS headers, '' for none. */
-  const sharedOrigin = (origin: string, res: HttpResponse, req: HttpRequest): string =>
-    origin !== '' && origins.allows(origin, () => clients.ownOrigin(res, req)) ? origin : ''
+  #sharedOrigin(exchange: Exchange): string {
+    const { origin } = exchange.head
+    const { origins, clients } = this.#parts
+    return origin !== '' && origins.allows(origin, () => clients.ownOrigin(exchange)) ? origin : ''
+  }
 
   /** The same where a refusal is under way already, which no further one may stop. */
-  function originOf(origin: string, res: HttpResponse, req: HttpRequest): string {
+  #originOf(exchange: Exchange): string {
     try {
-      return sharedOrigin(origin, res, req)
+      return this.#sharedOrigin(exchange)
     } catch {
       return ''
     }
   }
 
-  function writeHeaders(res: HttpResponse, contentType: string, origin: string): void {
-    res.writeHeader('content-type', contentType).writeHeader('cache-control', 'no-store')
-    if (origin !== '')
-      res
-        .writeHeader('access-control-allow-origin', origin)
-        .writeHeader('access-control-expose-headers', exposedHeaders)
-        .writeHeader('vary', 'origin')
-  }
-
-  function writeReply(res: HttpResponse, reply: Reply, origin: string, headOnly: boolean): void {
-    res.writeStatus(reply.status ?? '200 OK')
-    writeHeaders(res, reply.contentType ?? 'application/json', origin)
-    if (reply.headers !== undefined)
-      for (const [name, value] of Object.entries(reply.headers)) res.writeHeader(name, value)
-    if (reply.status === '204 No Content') return void res.endWithoutBody()
-    if (headOnly) return endBodiless(res, false, Buffer.byteLength(reply.body))
-    endAnswer(res, reply.body)
-  }
-
-  function writeRefusal(
-    res: HttpResponse,
-    refusal: Refusal,
-    origin: string,
-    { headOnly = false, closes = false } = {},
-  ): void {
-    increment(refused, refusal.code)
-    if (log.isLevelEnabled('debug')) log.debug({ code: refusal.code }, 'request refused')
-    res.writeStatus(statusLine(refusal.code))
-    writeHeaders(res, problemType, origin)
-    if (refusal.retryAfterSeconds !== undefined)
-      res.writeHeader('retry-after', String(refusal.retryAfterSeconds))
-    for (const [name, value] of Object.entries(refusal.headers)) res.writeHeader(name, value)
-    const body = problemBody(refusal.code, refusal.detail)
-    const isLast = closes || refusal.code === 'body_too_large'
-    // The body of an answer to HEAD would be read as the next answer.
-    if (headOnly) return endBodiless(res, isLast, Buffer.byteLength(body))
-    endAnswer(res, body, isLast)
-  }
-
-  /** Everything that is thrown becomes an answer; only what we did not expect is logged as an error. */
-  function refusalOf(error: unknown): Refusal {
-    if (error instanceof Refusal) return error
-    log.error({ err: error }, 'a request failed')
-    return new Refusal('internal_error')
-  }
-
   /**
-   * Two readers may see different ends of this request, so what follows it may be a smuggled one. The answer comes
-   * a turn later: uWS drops a connection on which more arrives while an answer is due.
+   * Answers a CORS preflight (Fetch standard, section 3.3): an origin that is not ours learns nothing. A
+   * client that is no page learns the methods (RFC 9110 section 9.3.7).
    */
-  function refuseAmbiguous(res: HttpResponse): void {
-    let aborted = false
-    res.onAborted(() => {
-      aborted = true
-    })
-    setImmediate(() => {
-      if (aborted) return
-      res.cork(() => {
-        increment(refused, 'bad_request')
-        res.writeStatus(statusLine('bad_request'))
-        writeHeaders(res, problemType, '')
-        endAnswer(res, problemBody('bad_request', 'The length of the body is ambiguous.'), true)
-      })
-    })
-  }
-
-  function refuse(res: HttpResponse, req: HttpRequest, refusal: Refusal): void {
-    const framing = framingOf(req)
-    if (framing === 'ambiguous') return refuseAmbiguous(res)
-    refuseNow(res, framing, refusal, originOf(req.getHeader('origin'), res, req), req.getMethod() === 'head')
-  }
-
-  /**
-   * Refuses without a look at the body. It is read to its end, within limits: who still writes does not read the answer,
-   * and a proxy takes that for a failure of ours. The connection ends all the same.
-   */
-  function refuseNow(
-    res: HttpResponse,
-    framing: RequestHead['body'],
-    refusal: Refusal,
-    origin: string,
-    headOnly = false,
-  ): void {
-    if (framing === 'none') return writeRefusal(res, refusal, origin, { headOnly })
-    discardBody(res, () => res.cork(() => writeRefusal(res, refusal, origin, { headOnly, closes: true })))
-  }
-
-  function serve<Context>(
-    route: Route<Context>,
-    res: HttpResponse,
-    req: HttpRequest,
-    headOnly: boolean,
-  ): void {
-    const head = takeHead(req)
-    if (head.body === 'ambiguous') return refuseAmbiguous(res)
-    let origin = ''
-    let answer: Reply | Promise<Reply>
-    try {
-      const unasked = route.isHot ? undefined : clients.proxyRefusal(res)
-      if (unasked !== undefined) throw unasked
-      origin = sharedOrigin(head.origin, res, req)
-      const context = route.context(res, req)
-      if (head.body === 'present') return serveLater(route, res, head, context, origin, headOnly)
-      answer = route.handler(head, context, noBody)
-    } catch (error) {
-      return refuseNow(res, head.body, refusalOf(error), origin, headOnly)
+  #preflight(methods: string, exchange: Exchange): void {
+    const { head } = exchange
+    const status = '204 No Content'
+    const closes = head.body !== 'none'
+    if (head.origin === '')
+      return exchange.answer({ status, headers: { allow: `${methods}, OPTIONS` }, closes })
+    const origin = this.#originOf(exchange)
+    if (origin === '') return this.refuse(exchange, new Refusal('origin_forbidden', { detail: originDetail }))
+    const headers = {
+      'access-control-allow-origin': origin,
+      'access-control-allow-methods': methods,
+      'access-control-allow-headers': allowedHeaders,
+      'access-control-max-age': preflightMaxAgeSeconds,
+      vary: 'origin',
     }
-    if (answer instanceof Promise) settle(res, answer, origin, headOnly)
-    else writeReply(res, answer, origin, headOnly)
-  }
-
-  function serveLater<Context>(
-    route: Route<Context>,
-    res: HttpResponse,
-    head: RequestHead,
-    context: Context,
-    origin: string,
-    headOnly: boolean,
-  ): void {
-    readBody(res, route.maxBodyBytes ?? maxBodyBytes, body =>
-      settle(
-        res,
-        (async () => {
-          if (body instanceof Refusal) throw body
-          return route.handler(head, context, body)
-        })(),
-        origin,
-        headOnly,
-      ),
-    )
-  }
-
-  function settle(res: HttpResponse, answer: Promise<Reply>, origin: string, headOnly: boolean): void {
-    let aborted = false
-    res.onAborted(() => {
-      aborted = true
-    })
-    pending++
-    answer.then(
-      reply => {
-        pending--
-        if (!aborted) res.cork(() => writeReply(res, reply, origin, headOnly))
-      },
-      error => {
-        pending--
-        const refusal = refusalOf(error)
-        if (!aborted) res.cork(() => writeRefusal(res, refusal, origin, { headOnly }))
-      },
-    )
-  }
-
-  /**
-   * Answers a CORS preflight (Fetch standard, section 3.3): an origin that is not ours learns nothing. Who is no page
-   * learns the methods (RFC 9110 section 9.3.7).
-   */
-  function preflight(methods: string, res: HttpResponse, req: HttpRequest): void {
-    const framing = framingOf(req)
-    if (framing === 'ambiguous') return refuseAmbiguous(res)
-    const named = req.getHeader('origin')
-    if (named === '') {
-      res.writeStatus('204 No Content').writeHeader('allow', `${methods}, OPTIONS`)
-      return endBodiless(res, framing === 'present')
-    }
-    const origin = originOf(named, res, req)
-    if (origin === '') return refuse(res, req, new Refusal('origin_forbidden', { detail: originDetail }))
-    res
-      .writeStatus('204 No Content')
-      .writeHeader('access-control-allow-origin', origin)
-      .writeHeader('access-control-allow-methods', methods)
-      .writeHeader('access-control-allow-headers', allowedHeaders)
-      .writeHeader('access-control-max-age', preflightMaxAgeSeconds)
-      .writeHeader('vary', 'origin')
-    endBodiless(res, framing === 'present')
-  }
-
-  const guarded: Server['guarded'] =
-    handler =>
-    (res, req, ...rest) => {
-      if (isTooMuch()) res.close()
-      else handler(res, req, ...rest)
-    }
-
-  return {
-    route<Context>(route: Route<Context>): void {
-      const methods = route.methods.join(', ')
-      for (const method of route.methods)
-        app[engineMethods[method]](
-          route.path,
-          guarded((res, req) => serve(route, res, req, method === 'HEAD')),
-        )
-      app.options(
-        route.path,
-        guarded((res, req) => preflight(methods, res, req)),
-      )
-      const allow = `${methods}, OPTIONS`
-      app.any(
-        route.path,
-        guarded((res, req) => refuse(res, req, new Refusal('method_not_allowed', { headers: { allow } }))),
-      )
-    },
-    guarded,
-    refuse,
-    get pending() {
-      return pending
-    },
+    exchange.answer({ status, headers, closes })
   }
 }

@@ -1,4 +1,3 @@
-import type { HttpRequest } from 'uWebSockets.js'
 import { createHash, timingSafeEqual } from 'node:crypto'
 import { isIPv4, isIPv6 } from 'node:net'
 import { Refusal } from '../errors.js'
@@ -32,8 +31,8 @@ export function adminRoutes({ key, metrics, connections, control }: AdminParts):
     path,
     methods: method === 'GET' ? ['GET', 'HEAD'] : [method],
     // Before the body is read: who may not send one need not be listened to.
-    context(_res, req) {
-      guard(req)
+    context({ head }) {
+      guard(head)
       return undefined
     },
     handler: (head, _context, body) => answer(head, body),
@@ -59,10 +58,9 @@ export function adminRoutes({ key, metrics, connections, control }: AdminParts):
  * Without a key any page that the developer visits could publish and disconnect: browsers name it with every POST. And it
  * could read the rest, once its own name leads here (DNS rebinding): that name is in `Host` then.
  */
-function refusePages(req: HttpRequest): void {
-  if (req.getHeader('origin') !== '')
-    throw new Refusal('origin_forbidden', { detail: 'This listener is not for web pages.' })
-  if (!isAddressOrLocalhost(req.getHeader('host')))
+function refusePages({ origin, host }: RequestHead): void {
+  if (origin !== '') throw new Refusal('origin_forbidden', { detail: 'This listener is not for web pages.' })
+  if (!isAddressOrLocalhost(host))
     throw new Refusal('origin_forbidden', {
       detail: 'Without an admin key this listener answers by IP address or as localhost only.',
     })
@@ -111,11 +109,11 @@ function readSubject(members: Readonly<Record<string, unknown>>): Subject {
 }
 
 /** Compares digests, so that neither time nor length tells anything of the key. */
-function keyGuard(key: string): (req: HttpRequest) => void {
+function keyGuard(key: string): (head: RequestHead) => void {
   const digest = (text: string): Buffer => createHash('sha256').update(text).digest()
   const expected = digest(`Bearer ${key}`)
-  return req => {
-    const given = digest(req.getHeader('authorization').replace(/^bearer +/i, 'Bearer '))
+  return ({ authorization }) => {
+    const given = digest(authorization.replace(/^bearer +/i, 'Bearer '))
     if (timingSafeEqual(given, expected)) return
     throw new Refusal('admin_key_invalid', {
       detail: 'Send the admin key as Authorization: Bearer.',

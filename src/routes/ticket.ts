@@ -75,9 +75,9 @@ function contextReader({ config, clients }: TicketRouteParts): Route<TicketConte
   const { v4, v6 } = config.bindAddressBits
   const bound = (address: Address): Uint8Array => prefixOf(address, address.length === 4 ? v4 : v6)
   const publicBase = config.publicUrl?.replace(/^http/, 'ws').replace(/\/+$/, '')
-  return (res, req) => ({
-    address: bindsAddress ? bound(clients.address(res, req)) : undefined,
-    baseUrl: publicBase ?? (config.production ? '' : clients.ownOrigin(res, req).replace(/^http/, 'ws')),
+  return exchange => ({
+    address: bindsAddress ? bound(clients.address(exchange)) : undefined,
+    baseUrl: publicBase ?? (config.production ? '' : clients.ownOrigin(exchange).replace(/^http/, 'ws')),
   })
 }
 

@@ -5,7 +5,7 @@ import type { Clock } from '../clock.js'
 import { Refusal, type RefusalCode } from '../errors.js'
 import type { ClientView } from '../http/client-view.js'
 import type { OriginPolicy } from '../http/origins.js'
-import { fieldValues, queryValues, type RequestHead } from '../http/request.js'
+import { queryValues, type RequestHead } from '../http/request.js'
 import type { Reply, Route } from '../http/server.js'
 import { isChannelName, routes, ticketHeader } from '../protocol.js'
 import type { Counters } from '../telemetry/metrics.js'
@@ -85,15 +85,15 @@ export function verifyRoute(parts: VerifyParts): Route<AskedFor> {
   return {
     path: routes.verify,
     methods: ['GET'],
-    context(res, req) {
-      const uris = [...fieldValues(req, 'x-original-uri'), ...fieldValues(req, 'x-forwarded-uri')]
+    context(exchange) {
+      const { originalUris, webSocketProtocol } = exchange.head
       // Several proxies may name the same one. Of two that differ, one may be the client's own.
-      const queries = new Set(uris.map(uri => /\?(.*)$/.exec(uri)?.[1] ?? ''))
+      const queries = new Set(originalUris.map(uri => /\?(.*)$/.exec(uri)?.[1] ?? ''))
       return {
         query: [...queries].join('&'),
-        protocols: fieldValues(req, 'sec-websocket-protocol').join(','),
-        address: clients.address(res, req),
-        ownOrigin: clients.ownOrigin(res, req),
+        protocols: webSocketProtocol,
+        address: clients.address(exchange),
+        ownOrigin: clients.ownOrigin(exchange),
       }
     },
     handler(head, asked) {

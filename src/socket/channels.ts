@@ -177,7 +177,7 @@ export class Channels {
       maxBackpressure: config.maxBackpressureBytes,
       closeOnBackpressureLimit: true,
       compression: compressors[config.compression],
-      upgrade: server.guarded((res, req, context) => handshakes.upgrade(res, req, context)),
+      upgrade: server.handler(exchange => handshakes.upgrade(exchange), { method: 'get' }),
       open: ws => {
         this.#table.add(ws)
         messages.open(ws)
@@ -190,7 +190,7 @@ export class Channels {
     })
     app.any(
       `${routes.channel}*`,
-      server.guarded((res, req) => handshakes.plain(res, req)),
+      server.handler(exchange => handshakes.plain(exchange)),
     )
   }
 

@@ -1,10 +1,7 @@
+import type { RequestHead } from '../http/request.js'
+
 /** The fields of a request by which it asks to become a WebSocket (RFC 6455 section 4.2.1). */
-export interface UpgradeFields {
-  readonly upgrade: string
-  readonly connection: string
-  readonly version: string
-  readonly key: string
-}
+export type UpgradeFields = Pick<RequestHead, 'upgrade' | 'connection' | 'webSocketVersion' | 'webSocketKey'>
 
 const asksToUpgrade = /(?:^|[, \t])upgrade(?:$|[, \t])/i
 
@@ -17,9 +14,9 @@ const keyForm = /^[A-Za-z0-9+/]{21}[AQgw]==$/
  * `bad_request`: the key is missing or malformed.
  */
 export function upgradeFault(fields: UpgradeFields): 'upgrade_required' | 'bad_request' | undefined {
-  const { upgrade, connection, version, key } = fields
-  if (version !== '13' || upgrade.toLowerCase() !== 'websocket') return 'upgrade_required'
+  const { upgrade, connection, webSocketVersion, webSocketKey } = fields
+  if (webSocketVersion !== '13' || upgrade.toLowerCase() !== 'websocket') return 'upgrade_required'
   // A proxy takes a request without it for a plain one, and what follows for more of them.
   if (!asksToUpgrade.test(connection)) return 'upgrade_required'
-  return keyForm.test(key) ? undefined : 'bad_request'
+  return keyForm.test(webSocketKey) ? undefined : 'bad_request'
 }

@@ -1,8 +1,8 @@
 import t, { type Test } from 'tap'
-import { request } from '../support/http.js'
+import { knock, request } from '../support/http.js'
 import { RawConnection, type RawResponse, requestText, serverHasRead, upgradeText } from '../support/raw.js'
-import { startServer } from '../support/server.js'
-import { mint, tokenFor } from '../support/tokens.js'
+import { adminKey, allowedOrigin, startServer } from '../support/server.js'
+import { gatePath, mint, tokenFor } from '../support/tokens.js'
 
 const server = await startServer(t, { users: { maggie: 'secret' } })
 const credentials = '{"user":"maggie","pwd":"secret"}'
@@ -12,12 +12,15 @@ const smuggled = requestText('GET', '/readyz')
 const chunked = (text: string): string => `${text.length.toString(16)}\r\n${text}\r\n0\r\n\r\n`
 
 /** Sends bytes on a connection of their own, and returns all that came back once there was time for all of it. */
-const exchange = async (text: string): Promise<{ answers: RawResponse[]; isOpen: boolean }> => {
-  const connection = await RawConnection.connect(server.url)
+const exchange = async (
+  text: string,
+  base = server.url,
+): Promise<{ answers: RawResponse[]; isOpen: boolean }> => {
+  const connection = await RawConnection.connect(base)
   connection.write(Buffer.from(text, 'latin1'))
-  await serverHasRead(server.url)
+  await serverHasRead(base)
   const answers = connection.arrived()
-  await serverHasRead(server.url)
+  await serverHasRead(base)
   answers.push(...connection.arrived())
   const { isOpen } = connection
   connection.destroy()
@@ -68,6 +71,25 @@ t.test('the length of a body has one reading or none', async t => {
       smuggled,
     ],
     ['two lengths on a GET', ['GET /auth', json, 'Content-Length: 0', `Content-Length: ${long}`], smuggled],
+    ['an empty length', ['POST /auth', json, 'Content-Length:'], smuggled],
+    [
+      'an empty length, then another',
+      ['POST /auth', json, 'Content-Length:', `Content-Length: ${long}`],
+      smuggled,
+    ],
+    ['the same on a GET', ['GET /healthz', 'Content-Length:', `Content-Length: ${long}`], smuggled],
+    ['the same on nothing', ['GET /nothing', 'Content-Length:', `Content-Length: ${long}`], smuggled],
+    ['the same on a preflight', ['OPTIONS /auth', 'Content-Length:', `Content-Length: ${long}`], smuggled],
+    [
+      'an empty coding, then chunks',
+      ['POST /auth', json, 'Transfer-Encoding:', 'Transfer-Encoding: chunked'],
+      `${long}\r\n${smuggled}\r\n0\r\n\r\n`,
+    ],
+    [
+      'an empty coding and a length',
+      ['POST /auth', json, 'Transfer-Encoding:', `Content-Length: ${long}`],
+      smuggled,
+    ],
     ['two lengths in a list', ['POST /auth', json, `Content-Length: 0, ${long}`], smuggled],
     [
       'a length and chunks',
@@ -238,20 +260,163 @@ t.test('a socket opens once though its upgrade is pipelined after others', async
   connection.destroy()
 })
 
-t.test('an honest body in chunks logs in, and the connection is kept', async t => {
-  const connection = await RawConnection.connect(server.url)
-  for (const method of ['POST', 'GET']) {
-    connection.write(
-      request11(
-        [`${method} /auth`, 'Content-Type: application/json', 'Transfer-Encoding: chunked'],
-        chunked(credentials),
-      ),
-    )
-    t.equal((await connection.response())?.status, 200, method)
+/**
+ * uWS takes a bare LF for a line end, any two bytes for the one after a chunk, `g` to `?` for digits, no digit for
+ * the last chunk, a chunk extension for more digits, and a trailer for the next request.
+ */
+t.test('a body in chunks is refused, and nothing that follows is served, wherever it ends', async t => {
+  const bodies = [
+    ['honest', chunked(credentials)],
+    ['honest, in two', `10\r\n${credentials.slice(0, 16)}\r\n12\r\n${credentials.slice(16)}\r\n0\r\n\r\n`],
+    ['empty', chunked('')],
+    ['that never ends', `5\r\nhello\r\n`],
+    ['with an extension', `22;name=value\r\n${credentials}\r\n0\r\n\r\n`],
+    ['with an extension of the last chunk', `22\r\n${credentials}\r\n0;name=value\r\n\r\n`],
+    ['with a trailer', `22\r\n${credentials}\r\n0\r\nX-Trailer: a\r\n\r\n`],
+    ['with a trailer that is a request', `0\r\n${smuggled}\r\n`],
+    ['with bare line feeds', `22\n${credentials}\n0\n\n`],
+    ['with something else for a line end', `22\r\n${credentials}xx0\r\n\r\n`],
+    ['with digits beyond f', `g\r\n${'x'.repeat(16)}\r\n0\r\n\r\n`],
+    ['with no size', `\r\n\r\n`],
+    ['with a size after zeros', `00000000000000022\r\n${credentials}\r\n0\r\n\r\n`],
+    ['with a size in capitals after 0x', `0X22\r\n${credentials}\r\n0\r\n\r\n`],
+  ] as const
+  const heads = [
+    ['POST /auth', 'Content-Type: application/json'],
+    ['GET /ws_ticket'],
+    ['POST /nothing'],
+    ['OPTIONS /auth'],
+    ['GET /channel/'],
+    ['DELETE /auth'],
+  ] as const
+  for (const [name, body] of bodies)
+    for (const head of heads) {
+      const text = request11([...head, 'Transfer-Encoding: chunked'], body)
+      await nothingPasses(t, `${head[0]}, ${name}`, text + smuggled)
+    }
+  const { answers } = await exchange(
+    request11(['POST /auth', 'Content-Type: application/json', 'Transfer-Encoding: chunked'], bodies[0][1]),
+  )
+  t.strictSame(
+    answers.map(({ status, headers, text }) => [status, headers.connection, JSON.parse(text).code]),
+    [[411, 'close', 'length_required']],
+  )
+})
+
+t.test('the admin listener reads bodies in the same way', async t => {
+  const key = `Authorization: Bearer ${adminKey}`
+  const data = '{"channel":"lobby","data":1}'
+  const cases = [
+    ['in chunks', ['Transfer-Encoding: chunked'], chunked(data), 411],
+    ['two lengths', ['Content-Length: 0', `Content-Length: ${data.length}`], data, 400],
+    ['an empty length', ['Content-Length:'], data, 400],
+    ['an empty length and another', ['Content-Length:', `Content-Length: ${data.length}`], data, 400],
+    ['an empty coding and another', ['Transfer-Encoding:', 'Transfer-Encoding: chunked'], chunked(data), 400],
+  ] as const
+  for (const [name, fields, body, status] of cases) {
+    const head = request11(['POST /publish', 'Content-Type: application/json', key, ...fields])
+    const alone = await exchange(head, server.admin)
+    t.match(alone.answers, status === 411 ? [] : [{ status }], `${name}: the head alone`)
+    const { answers } = await exchange(head + body + request11(['GET /connections', key]), server.admin)
+    t.ok(answers.length <= 1 && answers.every(answer => answer.status === status), name)
   }
-  connection.write(requestText('GET', '/ws_ticket', { authorization: `Bearer ${tokenFor('maggie')}` }))
-  t.equal((await connection.response())?.status, 200, 'and a ticket after it')
-  connection.destroy()
+})
+
+t.test('a field that may have one line is refused with two', async t => {
+  const ticket = await mint(server.url)
+  const upgrade = [
+    `GET /channel/?ticket=${ticket}`,
+    'Connection: Upgrade',
+    'Upgrade: websocket',
+    'Sec-WebSocket-Version: 13',
+    'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==',
+  ]
+  const cases = [
+    ['Origin, the allowed one first', upgrade, `Origin: ${allowedOrigin}`, 'Origin: https://evil.test'],
+    ['Origin, the allowed one last', upgrade, 'Origin: https://evil.test', `Origin: ${allowedOrigin}`],
+    ['Origin, the first empty', upgrade, 'Origin:', 'Origin: https://evil.test'],
+    ['the same Origin', upgrade, `Origin: ${allowedOrigin}`, `Origin: ${allowedOrigin}`],
+    ['Upgrade', upgrade.toSpliced(2, 1), 'Upgrade: websocket', 'Upgrade: h2c'],
+    ['the key', upgrade, 'Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA=='],
+    ['the version', upgrade, 'Sec-WebSocket-Version: 8'],
+    [
+      'Authorization',
+      ['GET /ws_ticket'],
+      `Authorization: Bearer ${tokenFor('maggie')}`,
+      'Authorization: Basic eDp4',
+    ],
+    [
+      'Content-Type',
+      ['POST /auth', `Content-Length: ${credentials.length}`],
+      'Content-Type: application/json',
+      'Content-Type: text/plain',
+    ],
+  ] as const
+  for (const [name, head, ...fields] of cases) {
+    const { answers } = await exchange(
+      request11([...head, ...fields], name === 'Content-Type' ? credentials : ''),
+    )
+    t.match(
+      answers.map(({ status, text }) => [status, JSON.parse(text).code]),
+      [[400, 'bad_request']],
+      name,
+    )
+  }
+  t.equal((await knock(server.url, gatePath(ticket))).status, 101, 'none of them spent the ticket')
+})
+
+t.test('a list that comes in several lines is one list', async t => {
+  const ticket = await mint(server.url)
+  const { answers } = await exchange(
+    request11([
+      'GET /channel/',
+      'Connection: keep-alive',
+      'Connection: Upgrade',
+      'Upgrade: websocket',
+      'Sec-WebSocket-Version: 13',
+      'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==',
+      'Sec-WebSocket-Protocol: ticketgate.v1.json',
+      `Sec-WebSocket-Protocol: ticket.${ticket}`,
+    ]),
+  )
+  t.match(answers, [{ status: 101, headers: { 'sec-websocket-protocol': 'ticketgate.v1.json' } }])
+})
+
+/**
+ * What the parser of uWS does not show, or shows as something else. A proxy that passes on such a line would
+ * let a request be smuggled; nginx, HAProxy and Caddy do not (test/proxy/smuggling.test.ts). If one of these
+ * fails, uWS has been mended.
+ */
+t.test('known: what the parser hides from us', async t => {
+  const statuses = async (text: string) => (await exchange(text)).answers.map(({ status }) => status)
+  const length = `Content-Length: ${smuggled.length}`
+  t.strictSame(
+    await statuses(request11(['GET /healthz', ':x', length], smuggled)),
+    [200, 200],
+    'a line without a name hides all lines after it',
+  )
+  const upgrade = [
+    `GET /channel/?ticket=${await mint(server.url)}`,
+    'Connection: Upgrade',
+    'Upgrade: websocket',
+    'Sec-WebSocket-Version: 13',
+    'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==',
+  ]
+  t.strictSame(
+    await statuses(request11([...upgrade, ':x', 'Origin: https://evil.test'])),
+    [101],
+    'an Origin, too, which no browser hides',
+  )
+  t.strictSame(
+    await statuses(request11(['GET /healthz', `\xa0${length}`], smuggled)),
+    [400],
+    'bytes from 0x80 are refused in a name',
+  )
+  t.strictSame(
+    await statuses(request11(['GET /healthz', 'Content-Length: 0\xff'])),
+    [200],
+    'but cut off a value, at both ends',
+  )
 })
 
 t.test('the server is as well as before', async t => {

@@ -9,7 +9,7 @@ import { createTrustedProxies } from '../../src/http/address.js'
 import { createClientView } from '../../src/http/client-view.js'
 import { ForwardingWarnings } from '../../src/http/forwarding-warnings.js'
 import { createOriginPolicy } from '../../src/http/origins.js'
-import { createServer } from '../../src/http/server.js'
+import { Server } from '../../src/http/server.js'
 import { createConnectionCaps } from '../../src/limits/caps.js'
 import type { ClaimOutcome, StoreReplayCache } from '../../src/replay/contract.js'
 import { createMemoryReplayCache } from '../../src/replay/memory.js'
@@ -51,7 +51,7 @@ const start = async (t: Test) => {
   const revocations = createRevocations()
   const channels = new Channels(app, {
     config,
-    server: createServer(app, { origins, clients, maxBodyBytes: 1024, refused: {}, log }),
+    server: new Server(app, { origins, clients, maxBodyBytes: 1024, refused: {}, log }),
     origins,
     clients,
     admission: new TicketAdmission({

@@ -1,0 +1,31 @@
+import type { HttpResponse } from 'uWebSockets.js'
+
+/** A whole answer to a request. */
+export interface Answer {
+  /** Such as `404 Not Found`. */
+  readonly status: string
+  readonly contentType?: string | undefined
+  /** The `Origin` of a page that may read it, '' for none. */
+  readonly origin?: string | undefined
+  readonly headers?: Readonly<Record<string, string>> | undefined
+  /** Absent: an answer without a body. */
+  readonly body?: string | undefined
+  /** Whether the connection ends with it. */
+  readonly closes?: boolean
+}
+
+const exposedHeaders = 'retry-after, www-authenticate'
+
+/** Writes the status line and the headers. Nothing that answers carry may be kept by caches. */
+export function writeHead(res: HttpResponse, { status, contentType, origin, headers }: Answer): void {
+  // Unsaid, uWS says that by itself.
+  if (status !== '200 OK') res.writeStatus(status)
+  if (contentType !== undefined)
+    res.writeHeader('content-type', contentType).writeHeader('cache-control', 'no-store')
+  if (origin !== undefined && origin !== '')
+    res
+      .writeHeader('access-control-allow-origin', origin)
+      .writeHeader('access-control-expose-headers', exposedHeaders)
+      .writeHeader('vary', 'origin')
+  if (headers !== undefined) for (const [name, value] of Object.entries(headers)) res.writeHeader(name, value)
+}

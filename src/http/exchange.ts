@@ -1,0 +1,239 @@
+import type { HttpRequest, HttpResponse, us_socket_context_t } from 'uWebSockets.js'
+import type { Refusal } from '../errors.js'
+import { type Address, normalize } from '../ticket/address.js'
+import { type Answer, writeHead } from './answer.js'
+import { BodyReader } from './body-reader.js'
+import { RequestHead } from './request.js'
+
+const nothing = (): void => {}
+const nowhere: Address = new Uint8Array()
+
+// One in so many, at random: a client that could count them would have the last ones fall where they change nothing.
+const bodilessUntilClose = 64
+
+/** What a uWS handler is given; the last for `upgrade` alone. */
+export type EngineHandler = (res: HttpResponse, req: HttpRequest, context?: us_socket_context_t) => void
+
+/** What uWS has routed a request by, and need not be read again. */
+export interface Routed {
+  readonly method?: string
+  readonly path?: string
+}
+
+/**
+ * One request and its answer. Nothing else has hold of a uWS response.
+ *
+ * uWS calls from within its parser, which goes on in freed memory if the connection is closed there. Only
+ * after the handler of a request does it look; not after a piece of a body, nor after the end of another
+ * connection. And code after an `await` is no way out: Node runs it as the callback ends, with uWS still on
+ * the stack. So an answer is written in one of two places: in the handler of its own request, before that
+ * returns, or in a turn of the event loop of its own.
+ */
+export class Exchange {
+  readonly head: RequestHead
+  readonly #res: HttpResponse
+  readonly #context: us_socket_context_t | undefined
+  /** Where an answer may be written now; undefined: nowhere, it has to wait for a turn of its own. */
+  #place: 'handler' | 'turn' | undefined = 'handler'
+  /** Answered, closed, or hung up on: the response is dead. */
+  #isOver = false
+  #reader: BodyReader | undefined
+
+  private constructor(res: HttpResponse, head: RequestHead, context: us_socket_context_t | undefined) {
+    this.#res = res
+    this.head = head
+    this.#context = context
+  }
+
+  /**
+   * Makes a uWS handler.
+   * @param isRefused asked first, before anything is read: the connection is closed then
+   * @param handle answers, or sees to it that there will be an answer
+   */
+  static handler(
+    isRefused: () => boolean,
+    handle: (exchange: Exchange) => void,
+    routed?: Routed,
+  ): EngineHandler {
+    return (res, req, context) => {
+      if (isRefused()) return void res.close()
+      const exchange = new Exchange(res, new RequestHead(req, routed), context)
+      try {
+        handle(exchange)
+      } finally {
+        exchange.#leave()
+      }
+    }
+  }
+
+  /** The address of the peer, empty where that has reset the connection. To be asked for in the handler. */
+  peer(): Address {
+    return normalize(new Uint8Array(this.#res.getRemoteAddress()).slice())
+  }
+
+  /** The address that a PROXY header has named, empty where there was none. To be asked for in the handler. */
+  proxied(): Address {
+    const named = this.#res.getProxiedRemoteAddress()
+    return named.byteLength === 0 ? nowhere : normalize(new Uint8Array(named).slice())
+  }
+
+  /** Answers: now where that is safe, else in a turn of its own. Does nothing once the connection has ended. */
+  answer(answer: Answer): void {
+    if (this.#isOver) return
+    if (this.#place === 'handler') this.#write(answer)
+    else if (this.#place === 'turn') this.#res.cork(() => this.#write(answer))
+    else this.inOwnTurn(() => this.answer(answer))
+  }
+
+  /**
+   * Accepts the handshake. To be called in the handler or in a turn of its own.
+   * @throws Error elsewhere, and where uWS has not handed the request to the handler for upgrades
+   */
+  upgrade<Data>(data: Data, protocol: string, extensions: string): void {
+    const context = this.#context
+    if (context === undefined || this.#place === undefined || this.#isOver)
+      throw new Error('no handshake can be accepted here')
+    const upgrade = (): void => {
+      this.#isOver = true
+      this.#res.upgrade<Data>(data, this.head.webSocketKey, protocol, extensions, context)
+    }
+    if (this.#place === 'handler') upgrade()
+    else this.#res.cork(upgrade)
+  }
+
+  /**
+   * Runs `act` in a turn of its own, where it may answer or upgrade.
+   * @param gone runs in its place if the connection has ended before
+   */
+  inOwnTurn(act: () => void, gone: () => void = nothing): void {
+    setImmediate(() => {
+      if (this.#isOver) return gone()
+      this.#place = 'turn'
+      try {
+        act()
+      } finally {
+        this.#place = undefined
+      }
+    })
+  }
+
+  /**
+   * Reads the body. To be called in the handler.
+   * @param done called in a turn of its own, unless the connection ends before: with the body; or with a
+   *   refusal where it is too long or comes in too many pieces, after what is left of it was thrown away.
+   *   A body that is too slow closes its connection
+   */
+  readBody(maxBytes: number, done: (body: Buffer | Refusal) => void): void {
+    this.#read(new BodyReader(maxBytes, this.#bodyEnds(done)))
+  }
+
+  /** Throws the body away, within limits of size and time, before the request is refused. */
+  discardBody(refusal: Refusal, done: () => void): void {
+    this.#read(new BodyReader(0, this.#bodyEnds(done), refusal))
+  }
+
+  #bodyEnds(done: (body: Buffer | Refusal) => void) {
+    return {
+      done: (body: Buffer | Refusal) => this.inOwnTurn(() => done(body)),
+      late: () => this.inOwnTurn(() => this.#close()),
+    }
+  }
+
+  #read(reader: BodyReader): void {
+    this.#reader = reader
+    this.#res.onData((piece, isLast) => reader.take(piece, isLast))
+  }
+
+  #close(): void {
+    this.#isOver = true
+    this.#res.close()
+  }
+
+  /** The handler returns. uWS ends the process for one that has neither answered nor listens to an abort. */
+  #leave(): void {
+    this.#place = undefined
+    if (!this.#isOver) this.#listen()
+  }
+
+  #listen(): void {
+    this.#res.onAborted(() => {
+      this.#isOver = true
+      this.#reader?.cancel()
+    })
+  }
+
+  #write(answer: Answer): void {
+    writeHead(this.#res, answer)
+    const { body, closes = false } = answer
+    if (body === undefined) this.#endBodiless(closes)
+    else if (this.head.method === 'head') this.#endHead(Buffer.byteLength(body), closes)
+    else if (closes) this.#endLast(body)
+    else this.#end(body)
+  }
+
+  /**
+   * Ends an answer with its body; and the connection, where what was answered before is not read and would
+   * pile up here.
+   *
+   * A client that sends many requests and reads nothing can bring uWS to drop a body: where its buffer of
+   * 16 KB for one turn overflows at the moment at which the connection takes no more. It then takes the
+   * handler for one that has forgotten to answer. `tryEnd` tells of both.
+   */
+  #end(body: string): void {
+    const res = this.#res
+    const size = Buffer.byteLength(body)
+    this.#isOver = res.tryEnd(body, size)[1]
+    if (this.#isOver) return
+    // Nothing of it could be written: others wait before it.
+    if (res.getWriteOffset() === 0) return this.inOwnTurn(() => this.#close())
+    const bytes = Buffer.from(body)
+    res.onWritable(() => {
+      this.inOwnTurn(() => this.#sendRest(bytes))
+      return true
+    })
+  }
+
+  #sendRest(bytes: Buffer): void {
+    const res = this.#res
+    res.cork(() => {
+      this.#isOver = res.tryEnd(bytes.subarray(res.getWriteOffset()), bytes.length)[1]
+    })
+  }
+
+  /** Ends an answer, and then the connection. */
+  #endLast(body: string): void {
+    this.#prepareLast()
+    this.#res.end(body, true)
+  }
+
+  /** Ends an answer to HEAD: `length` is that of the body which GET would get. */
+  #endHead(length: number, closes: boolean): void {
+    // Told to uWS instead, it would count the body as still to come where the connection takes no more.
+    this.#res.writeHeader('content-length', String(length))
+    this.#endBodiless(closes)
+  }
+
+  /**
+   * Ends an answer that has no body. Whether the answers before are read cannot be told then, so every so
+   * often the connection ends with one: nothing piles up for long.
+   */
+  #endBodiless(closes: boolean): void {
+    if (closes || Math.random() * bodilessUntilClose < 1) {
+      this.#prepareLast()
+      this.#res.endWithoutBody(undefined, true)
+    } else {
+      this.#isOver = true
+      this.#res.endWithoutBody()
+    }
+  }
+
+  /**
+   * uWS forgets that the connection ends where another request is there already, and where the answers
+   * before are not read: then nothing more is read of it, until its time runs out.
+   */
+  #prepareLast(): void {
+    this.#res.pause()
+    if (this.#place === 'handler') this.#res.onAborted(nothing)
+    this.#isOver = true
+  }
+}
