@@ -37,14 +37,8 @@ interface Credentials {
 // A second, where clocks agree, and some more.
 const longestWaitMs = 2000
 
-interface LoginContext {
-  readonly address: Address
-  /** Whether nothing is said of a body: one that has no length is none, but its sender may have meant JSON. */
-  readonly isUntyped: boolean
-}
-
 /** `/auth`: user and password for a token. */
-export function authRoute(parts: AuthParts): Route<LoginContext> {
+export function authRoute(parts: AuthParts): Route<Address> {
   const { users, hasher, tokens, revocations, limiter, clients, counters, log, clock } = parts
 
   /**
@@ -91,12 +85,10 @@ export function authRoute(parts: AuthParts): Route<LoginContext> {
   return {
     path: routes.auth,
     methods: ['GET', 'POST'],
-    context: (res, req) => ({
-      address: clients.address(res, req),
-      isUntyped: req.getHeader('content-type') === '',
-    }),
-    handler(head, { address, isUntyped }, body) {
-      if (isUntyped && body.length === 0 && waitsForChallenge(head))
+    context: clients.address,
+    handler(head, address, body) {
+      // A body that has no length is none, but if it has a type its sender may have meant JSON.
+      if (head.contentType === '' && body.length === 0 && waitsForChallenge(head))
         throw badCredentials('Send user and password, by HTTP Basic or as JSON.', true)
       const waitMs = limiter(addressKey(address), clock())
       if (waitMs > 0)

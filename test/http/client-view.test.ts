@@ -129,4 +129,3 @@ t.test('the address of the client', async t => {
   for (const [name, base, fields, expected] of cases)
     t.equal(((await tell<Seen>(base, get, fields)) as Seen).client, expected, name)
 })
-

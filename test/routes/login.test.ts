@@ -183,29 +183,18 @@ t.test('other media types are refused', async t => {
     )
 })
 
-t.test('a body too large is refused, whether or not it says its size', async t => {
+t.test('a body too large is refused', async t => {
   const body = JSON.stringify({ user: 'maggie', pwd: 'x'.repeat(200_000) })
-  isProblem(t, await postJson(server.url, '/auth', body), '413 body_too_large', 'with a length')
-  const chunked = await request(server.url, '/auth', {
-    method: 'POST',
-    headers: { ...json, 'transfer-encoding': 'chunked', 'content-length': [] },
-    body,
-  })
-  isProblem(t, chunked, '413 body_too_large', 'in chunks')
+  isProblem(t, await postJson(server.url, '/auth', body), '413 body_too_large')
 })
 
-t.test('a body that comes byte by byte is taken, within reason', async t => {
-  const inPieces = (body: string) =>
-    `${requestText('POST', '/auth', { ...json, 'transfer-encoding': 'chunked' })}${[...body].map(byte => `1\r\n${byte}\r\n`).join('')}0\r\n\r\n`
-  for (const [pieces, status] of [
-    [256, 200],
-    [257, 413],
-  ] as const) {
-    const connection = await RawConnection.connect(server.url)
-    connection.write(inPieces(credentials.padEnd(pieces)))
-    t.equal((await connection.response())?.status, status, `${pieces} pieces`)
-    connection.destroy()
-  }
+t.test('a body in chunks is refused', async t => {
+  const reply = await request(server.url, '/auth', {
+    method: 'POST',
+    headers: { ...json, 'transfer-encoding': 'chunked', 'content-length': [] },
+    body: credentials,
+  })
+  isProblem(t, reply, '411 length_required')
 })
 
 t.test('who sends much too much hears of it, and the next request has a new connection', async t => {
@@ -230,19 +219,16 @@ t.test('who sends much too much hears of it, and the next request has a new conn
   }
 })
 
-t.test('and so does who sends it in many pieces', async t => {
+t.test('and so does a client that sends much in chunks', async t => {
   const piece = `400\r\n${'x'.repeat(1024)}\r\n`
-  for (const [path, status] of [
-    ['/auth', 413],
-    ['/nothing', 404],
-  ] as const) {
+  for (const path of ['/auth', '/nothing']) {
     const connection = await RawConnection.connect(server.url)
     connection.write(requestText('POST', path, { ...json, 'transfer-encoding': 'chunked' }))
     for (let n = 0; n < 900; n++) connection.write(piece)
     await serverHasRead(server.url)
     if (connection.arrived().length > 0) t.fail(`${path}: answered while it is written`)
     connection.write('0\r\n\r\n')
-    t.equal((await connection.response())?.status, status, path)
+    t.equal((await connection.response())?.status, 411, path)
   }
 })
 
