@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import t from 'tap'
-import { baseOf } from '../../src/client/server-url.js'
+import { baseOf, socketUrlOf } from '../../src/client/server-url.js'
 import { freePort } from '../support/free-port.js'
 import { startServer } from '../support/server.js'
 import { tokenFor } from '../support/tokens.js'
@@ -101,6 +101,18 @@ t.test('the URL of the server is read without a URL class', async t => {
   for (const url of refused) t.throws(() => baseOf(url), { name: 'TypeError', message: /^url: / }, url)
   for (const url of [undefined, null, 1, {}])
     t.throws(() => baseOf(url as never), { name: 'TypeError', message: /^url: / })
+})
+
+t.test('a socket URL keeps its path and query, and has no default port', async t => {
+  const cases = [
+    ['wss://app.example.com:443/ws/', 'wss://app.example.com/ws/'],
+    ['ws://app.example.com:80?v=1#part', 'ws://app.example.com?v=1'],
+    ['https://App.example.com/a?b=/c', 'wss://app.example.com/a?b=/c'],
+    ['http://localhost:8080/ws', 'ws://localhost:8080/ws'],
+  ] as const
+  for (const [url, expected] of cases) t.equal(socketUrlOf(url), expected, url)
+  for (const url of ['/ws', '', 'ftp://x', 'https://x/a b', 'https://x/?a b'])
+    t.throws(() => socketUrlOf(url), { name: 'TypeError', message: /^socketUrl: / }, url)
 })
 
 t.test('in a page, a URL may be relative to it', async t => {
