@@ -103,6 +103,17 @@ t.test('every room is on the stair or beside it', async t => {
   )
 })
 
+t.test('the first line of one file says what its room is for, and what may not come in', async t => {
+  for (const room of new Set(
+    filesUnder('.')
+      .map(roomOf)
+      .filter(name => !isSource(name)),
+  )) {
+    const headed = filesUnder(room).filter(file => sourceOf(file).startsWith(`// ${room}/: `))
+    t.equal(headed.length, 1, `${room}: ${headed.join(', ')}`)
+  }
+})
+
 t.test('imports go down: no arrow back up, no circle of rooms or of files', async t => {
   t.ok(arrows.length > 300, 'the imports are found')
   const wrong = arrows.filter(leadsUp)

@@ -1,3 +1,5 @@
+// admission/: who gets in: the checks of tokens and tickets, the spending, the issuing. No requests, no sockets.
+
 import type { RefusalCode } from '../errors.js'
 import { claimRefusals, type StoreReplayCache } from '../replay/contract.js'
 import type { Log } from '../telemetry/log.js'

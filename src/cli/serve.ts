@@ -1,3 +1,5 @@
+// cli/: one command a file. Only this one loads the server.
+
 import { parseArguments, wantsHelp } from '../config/arguments.js'
 import { resolveConfig } from '../config/resolve.js'
 import type { Config } from '../config/schema.js'

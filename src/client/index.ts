@@ -1,3 +1,5 @@
+// client/: `ticketgate/client`, for browsers. It imports the words of the wire and nothing else.
+
 export { connect } from './connect.js'
 export type { Connection, ConnectOptions, Events, Retry, ServerOptions, State } from './connection.js'
 export type { Credential, TokenRequest } from './credentials.js'

@@ -1,3 +1,5 @@
+// config/: every option, once: its name, type, default and check. It opens only the files that options name.
+
 import {
   addressBits,
   bearerKey,

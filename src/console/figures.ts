@@ -1,3 +1,5 @@
+// console/: the page at `/`. It is a client like any other, and knows only the client and the wire.
+
 /** What `GET /console/figures` answers: counts since the start, and states. No names, no addresses, no secrets. */
 export interface Figures {
   /** What these figures are of: the whole server, or the one of its threads that answered. */

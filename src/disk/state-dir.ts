@@ -1,3 +1,5 @@
+// disk/: what a gate keeps in files, and how they survive crashes. It decides nothing about a request.
+
 import { constants } from 'node:fs'
 import { access } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'

@@ -1,3 +1,5 @@
+// gate/: what a gate is built of, wired once. It decides nothing about a request.
+
 import { clock } from '../clock.js'
 import type { Config } from '../config/schema.js'
 import { urlOf } from '../http/url.js'
@@ -14,11 +16,6 @@ import { Lifecycle } from './lifecycle.js'
 import { SingleThread } from './single-thread.js'
 import { type GateState, openGateState } from './state.js'
 import { ThreadPool } from './thread-pool.js'
-
-/**
- * The wiring of a gate: everything is opened here, once, from top to bottom. Nothing in this folder
- * decides anything about a request; what does is in routes, socket, admission and below.
- */
 
 /**
  * Builds a gate: in this thread, or over several.

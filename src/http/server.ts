@@ -1,3 +1,5 @@
+// http/: the one place that knows requests and responses of uWebSockets.js. It knows no ticket and no token.
+
 import type { TemplatedApp } from 'uWebSockets.js'
 import { Refusal } from '../errors.js'
 import { createTurnLimit } from '../limits/turn-limit.js'

@@ -1,3 +1,5 @@
+// library/: `ticketgate/ticket`, tickets for any Node server. No uWebSockets.js, no I/O.
+
 /**
  * `ticketgate/ticket`: single-use tickets in any Node server, without uWebSockets.js.
  *

@@ -1,3 +1,5 @@
+// limits/: rates and caps, in one thread or over several. It knows keys, not requests.
+
 import { LRUCache } from 'lru-cache'
 import type { Rate } from '../config/value-types.js'
 

@@ -1,3 +1,5 @@
+// providers/: the keys of identity providers, fetched ahead of requests. No request ever waits here.
+
 import { LRUCache } from 'lru-cache'
 import { clock } from '../clock.js'
 import type { Log } from '../telemetry/log.js'

@@ -1,3 +1,5 @@
+// redis/: everything that talks to Redis: replay cache, bus, revocations. It knows no HTTP and no WebSockets.
+
 import { Redis } from 'ioredis'
 
 /** How long to wait before the next attempt to connect: soon, then less often, and not all gates at once. */

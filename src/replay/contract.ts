@@ -1,3 +1,5 @@
+// replay/: which nonces are spent. No HTTP, no uWebSockets.js, no network; time is an argument.
+
 import type { RefusalCode } from '../errors.js'
 
 /**

@@ -1,3 +1,5 @@
+// routes/: one HTTP route a file: reads the request, asks admission, writes the reply. No state of its own.
+
 import { type IssueRefusal, type TicketIssuer, ticketUrl } from '../admission/ticket-issuer.js'
 import type { TokenCheck, TokenDenial } from '../admission/token-check.js'
 import { tokenDetail } from '../admission/token-refusals.js'

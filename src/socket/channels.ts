@@ -1,3 +1,5 @@
+// socket/: a WebSocket from its handshake to its end. It decides nothing about tickets: admission does.
+
 import {
   DEDICATED_COMPRESSOR_4KB,
   DISABLED,

@@ -1,3 +1,5 @@
+// telemetry/: logs and metrics. It is told what happened, and decides nothing.
+
 import { createRequire } from 'node:module'
 import { type DestinationStream, destination, type Logger, pino } from 'pino'
 

@@ -1,3 +1,5 @@
+// ticket/: the ticket itself: its bytes, keys, issuing and verifying. Pure: no I/O, no HTTP; time is an argument.
+
 import { type TicketClaims, unpackClaims } from './claims.js'
 import {
   fromText,

@@ -1,3 +1,5 @@
+// token/: what a token must be, whose it is, and what revokes it. No HTTP, no network; time is an argument.
+
 import { LRUCache } from 'lru-cache'
 import { verifySignature } from './algorithms.js'
 import { checkTokenClaims, type TokenClaims } from './claims.js'

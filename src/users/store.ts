@@ -1,3 +1,5 @@
+// users/: the user file and its password hashes. It knows no HTTP and no tokens.
+
 import { mkdir, realpath, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { errnoOf } from '../disk/errno.js'

@@ -1,3 +1,5 @@
+// wire/: the encodings of messages, and what gates tell one another. It knows no sockets.
+
 import type { EncodingName } from '../protocol.js'
 import { json } from './json.js'
 import { msgpack } from './msgpack.js'
