@@ -2,6 +2,7 @@
 
 import { clock } from '../clock.js'
 import type { Config } from '../config/schema.js'
+import { warningsOf } from '../config/warnings.js'
 import { urlOf } from '../http/url.js'
 import { describeDefaultRights } from '../providers/issuers.js'
 import { RedisBus } from '../redis/bus.js'
@@ -31,6 +32,7 @@ export async function buildGate(
   if (config.threads > 1 && handlers !== undefined)
     throw new TypeError('threads must be 1 where there are handlers')
   log.info(describeDefaultRights(config))
+  for (const warning of warningsOf(config)) log.warn(warning)
   return openInSteps(closers => openGate(config, log, handlers, closers))
 }
 

@@ -12,8 +12,9 @@ import { createTrustedProxies } from '../http/address.js'
 import { maxBodyBytes } from '../http/body.js'
 import { type ClientView, createClientView } from '../http/client-view.js'
 import { ForwardingWarnings } from '../http/forwarding-warnings.js'
-import { type Listener, listen, type PortSharing } from '../http/listener.js'
+import type { Listener, PortSharing } from '../http/listener.js'
 import { createOriginPolicy, type OriginPolicy } from '../http/origins.js'
+import { listenWithPauses } from '../http/paused-listener.js'
 import { Server } from '../http/server.js'
 import { createApp } from '../http/tls.js'
 import type { ConnectionCaps } from '../limits/caps.js'
@@ -131,7 +132,8 @@ export class PublicListener {
   async listen(port: number, sharing: PortSharing): Promise<number> {
     const { config, log } = this.#parts
     const { host } = config
-    this.#listener = await listen(this.#app, { host, port, sharing, variable: 'TICKETGATE_PORT', log })
+    const options = { host, port, sharing, variable: 'TICKETGATE_PORT', log }
+    this.#listener = await listenWithPauses(this.#app, options, config.threads)
     return this.#listener.port
   }
 

@@ -66,6 +66,8 @@ export interface ServerOptions {
   readonly stateDir?: string
   /** Flags of `serve`. */
   readonly flags?: readonly string[]
+  /** How many files it may open. */
+  readonly openFiles?: number
   /** Told all that it has written so far whenever there is more, also before it listens. */
   readonly onOutput?: (output: string) => void
 }
@@ -91,10 +93,11 @@ t.teardown(() => {
 })
 
 /** Nothing of the surroundings but the search path: what a test sets is all the product sees. */
-const launch = (args: readonly string[], env: Environment): ChildProcess => {
+const launch = (args: readonly string[], env: Environment, openFiles?: number): ChildProcess => {
   const all: Environment = { PATH: process.env.PATH, HOME: '/nonexistent', ...env }
   const defined = Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined))
-  const child = spawn(...plain(process.execPath, [mainFile, ...args]), {
+  const [file, words] = plain(process.execPath, [mainFile, ...args])
+  const child = spawn(...limited(file, words, openFiles), {
     env: defined,
     stdio: 'pipe',
     cwd: tmpdir(),
@@ -103,6 +106,16 @@ const launch = (args: readonly string[], env: Environment): ChildProcess => {
   child.once('exit', () => children.delete(child))
   return child
 }
+
+/** The same command where a process may open so many files, if that is limited. */
+const limited = (
+  file: string,
+  args: readonly string[],
+  openFiles: number | undefined,
+): [string, readonly string[]] =>
+  openFiles === undefined
+    ? [file, args]
+    : ['/bin/sh', ['-c', `ulimit -n ${openFiles} && exec "$0" "$@"`, file, ...args]]
 
 const exitOf = (child: ChildProcess): Promise<Exit> =>
   new Promise((resolve, reject) => {
@@ -146,11 +159,8 @@ export const addUser = async (stateDir: string, name: string, password: string):
 export const startServer = async (t: Test, options: ServerOptions = {}): Promise<TestServer> => {
   const stateDir = options.stateDir ?? temporaryDirectory(t)
   for (const [name, password] of Object.entries(options.users ?? {})) await addUser(stateDir, name, password)
-  const child = launch(['serve', ...(options.flags ?? [])], {
-    ...production,
-    TICKETGATE_STATE_DIR: stateDir,
-    ...options.env,
-  })
+  const env = { ...production, TICKETGATE_STATE_DIR: stateDir, ...options.env }
+  const child = launch(['serve', ...(options.flags ?? [])], env, options.openFiles)
   const exited = exitOf(child)
   let output = ''
   let pending = ''

@@ -1,0 +1,51 @@
+import { createConnection, type Socket } from 'node:net'
+import { setTimeout as delay } from 'node:timers/promises'
+import t from 'tap'
+import { freePort } from '../support/free-port.js'
+import { bearer, request } from '../support/http.js'
+import { adminKey, startServer, type TestServer } from '../support/server.js'
+import { enter, socketUrl } from '../support/tclient.js'
+import { gatePath, mint } from '../support/tokens.js'
+
+const isRefused = async (server: TestServer): Promise<boolean> => {
+  const reply = await request(server.url, '/healthz').catch(error => error.code)
+  return reply === 'ECONNREFUSED'
+}
+
+for (const threads of [1, 2])
+  t.test(`strangers that hold every descriptor do not stop the gate, with ${threads} threads`, async t => {
+    const server = await startServer(t, {
+      openFiles: 200,
+      env: { TICKETGATE_PORT: String(await freePort()), TICKETGATE_THREADS: String(threads) },
+    })
+    const { client } = await enter(socketUrl(server.url, gatePath(await mint(server.url))))
+    const held = new Set<Socket>()
+    let isHolding = true
+    const hold = (): void => {
+      const socket = createConnection(server.port, '127.0.0.1').on('error', () => {})
+      held.add(socket)
+      socket.once('close', () => {
+        held.delete(socket)
+        // The gate closes what stays silent.
+        if (isHolding) setTimeout(hold, 20)
+      })
+    }
+    for (let n = 0; n < 250; n++) hold()
+    while (!(await isRefused(server))) await delay(20)
+    t.pass('new clients are refused at once')
+    for (let n = 0; n < 10; n++) {
+      const metrics = await request(server.admin, '/metrics', { headers: bearer(adminKey) })
+      t.equal(metrics.status, 200, 'an operator is served')
+    }
+    t.match(await client.ask({ type: 'ping', id: 1 }), { type: 'pong', id: 1 }, 'sockets stay open')
+
+    isHolding = false
+    for (const socket of held) socket.destroy()
+    while (await isRefused(server)) await delay(20)
+    t.equal((await request(server.url, '/healthz')).status, 200, 'and then clients are taken again')
+    t.match(await client.ask({ type: 'ping', id: 2 }), { type: 'pong', id: 2 })
+    await client.close()
+    const warnings = server.output().match(/no file descriptor is left/g) ?? []
+    t.ok(warnings.length >= 1 && warnings.length <= threads, 'the log says it once')
+    t.equal((await server.stop()).code, 0)
+  })
