@@ -87,6 +87,18 @@ export interface OkMessage extends Reply {
   readonly type: 'ok' | 'pong'
 }
 
+/** The session ends in `withinSeconds` unless the client renews it with a ticket of a fresh token. */
+export interface RenewRequiredMessage {
+  readonly type: 'renew_required'
+  readonly withinSeconds: number
+}
+
+/** The operator took a channel away from the socket. */
+export interface UnsubscribedMessage {
+  readonly type: 'unsubscribed'
+  readonly channel: string
+}
+
 export type ReplyMessage = RenewedMessage | ErrorMessage | OkMessage
 
 /** The reply of `/ws_ticket`. */

@@ -35,13 +35,17 @@ export function connect<Data = unknown>(options: ConnectOptions): Connection<Dat
     emitter.emit('message', message as Message<Data>)
     readers.push(message as Message<Data>)
   }
+  const lose = (name: string, error: GateError): void => emitter.emit('lost', { channel: name, error })
   const keeper = new Keeper({
     takeTicket: ticketTaker(options, api),
     open: ticket => attempt({ WebSocket, url, ticket, timeoutMs, onMessage }, api),
     retry: new RetryPolicy({ minDelayMs, maxDelayMs }),
     emitter,
-    onLink: link =>
-      subscriptions.restore(link, (name, error) => emitter.emit('lost', { channel: name, error })),
+    onLink: link => subscriptions.restore(link, lose),
+    onUnsubscribed(name) {
+      subscriptions.delete(name)
+      lose(name, new GateError('unsubscribed', 'The operator took this channel away.'))
+    },
     onClosed: error => readers.end(error.code === 'closed' ? undefined : error),
   })
 

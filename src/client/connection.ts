@@ -55,7 +55,7 @@ export interface Events<Data> {
   readonly renewed: { readonly expires: number }
   /** An attempt failed, or the connection ended; it will be tried again. */
   readonly retry: Retry
-  /** After a reconnect, a channel could not be subscribed to again. */
+  /** A channel was taken away, or could not be subscribed to again after a reconnect. */
   readonly lost: { readonly channel: string; readonly error: GateError }
   /** The end: `close()` was called, or no further attempt can help. The error says which. */
   readonly close: GateError

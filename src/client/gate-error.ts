@@ -8,7 +8,7 @@ export type Remedy = 'nothing' | 'token' | 'time'
  * Why something did not work. `code` is one of the server's (the README lists them), or one of the client's own:
  * `bad_reply`, `closed`, `connection_lost`, `handshake_failed`, `http_STATUS`, `message_too_big`, `not_open`,
  * `reader_too_slow`, `renewal_failed`, `revoked`, `session_expired`, `socket_unavailable`, `ticket_unavailable`,
- * `timeout`, `token_unavailable`, `unreachable`.
+ * `timeout`, `token_unavailable`, `unreachable`, `unsubscribed`.
  *
  * Thrown by `getToken` or `getTicket` with the remedy `nothing`, the default, it ends the connection for good.
  */

@@ -3,6 +3,7 @@ import type { TakeTicket } from './credentials.js'
 import type { Emitter } from './events.js'
 import { GateError } from './gate-error.js'
 import type { Link } from './link.js'
+import type { Fields } from './messages.js'
 import { later, platform } from './platform.js'
 import { Renewal } from './renewal.js'
 import type { RetryPolicy } from './retry.js'
@@ -17,6 +18,8 @@ export interface KeeperOptions<Data> {
   readonly emitter: Emitter<Events<Data>>
   /** Called with every link that opens, before the event `open`. */
   readonly onLink: (link: Link) => void
+  /** Called when the server has taken a channel away. */
+  readonly onUnsubscribed: (channel: string) => void
   /** Called once, before the event `close`. */
   readonly onClosed: (error: GateError) => void
 }
@@ -104,10 +107,16 @@ export class Keeper<Data> {
     if (this.closed === undefined) this.#greet(link)
     else link.close()
     const renewal = new Renewal(link, takeTicket, expires => emitter.emit('renewed', { expires }))
+    link.onNotice = message => this.#notice(message, renewal)
     const error = await link.ended
     renewal.stop()
     this.link = undefined
     return { error, lastedMs: Date.now() - openedAt }
+  }
+
+  #notice({ type, channel, withinSeconds }: Fields, renewal: Renewal): void {
+    if (type === 'renew_required') renewal.require(Number(withinSeconds) * 1000)
+    if (type === 'unsubscribed') this.#options.onUnsubscribed(String(channel))
   }
 
   #greet(link: Link): void {

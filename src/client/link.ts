@@ -53,6 +53,8 @@ export class HandshakeError extends GateError {
 export class Link {
   /** Why it ended. */
   readonly ended: Promise<GateError>
+  /** Told messages that are neither published by others nor replies. */
+  onNotice = (_: Fields): void => {}
   readonly #socket: Socket
   readonly #timeoutMs: number
   readonly #onMessage: (message: Message) => void
@@ -155,7 +157,7 @@ export class Link {
       return this.#onWelcome()
     }
     const request = this.#pending.get(id)
-    if (request === undefined) return
+    if (request === undefined) return this.onNotice(message)
     this.#pending.delete(id)
     request.cancel()
     if (type === 'error') request.reject(new GateError(String(message.code), String(message.detail)))

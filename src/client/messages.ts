@@ -28,16 +28,19 @@ export function readMessage(data: unknown): Fields | undefined {
   }
 }
 
-function isWhole({ type, session, user, channel, expires, code, detail }: Fields): boolean {
+function isWhole({ type, session, user, channel, expires, code, detail, withinSeconds }: Fields): boolean {
   switch (type) {
     case 'welcome':
       return areStrings(session, user, channel) && Number.isFinite(expires)
     case 'message':
+    case 'unsubscribed':
       return areStrings(channel)
     case 'error':
       return areStrings(code, detail)
     case 'renewed':
       return Number.isFinite(expires)
+    case 'renew_required':
+      return Number.isFinite(withinSeconds)
     default:
       return areStrings(type)
   }

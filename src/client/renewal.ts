@@ -20,6 +20,13 @@ export class Renewal {
     this.#schedule(link.welcome.expires)
   }
 
+  /** Renews soon, because the session ends in `withinMs` otherwise: not at once, as others were told the same. */
+  require(withinMs: number): void {
+    this.#cancel()
+    const ends = (Date.now() + withinMs) / 1000
+    this.#cancel = later((Math.random() * withinMs) / 2, () => void this.#renew(ends))
+  }
+
   stop(): void {
     this.#isOver = true
     this.#cancel()

@@ -61,6 +61,8 @@ const frames: readonly (readonly [name: string, frame: string | Buffer])[] = [
   ['a message from a thorny channel', JSON.stringify({ type: 'message', channel: thorny, data: 1 })],
   ['an error without a code', JSON.stringify({ type: 'error', id: 1 })],
   ['an error with a thorny detail', JSON.stringify({ type: 'error', code: 'x', detail: thorny, id: 1 })],
+  ['a demand without a time', JSON.stringify({ type: 'renew_required', withinSeconds: thorny })],
+  ['a channel taken away without its name', JSON.stringify({ type: 'unsubscribed', channel: thorny })],
   ['a renewal without an end', JSON.stringify({ type: 'renewed', expires: thorny })],
 ]
 

@@ -1,0 +1,83 @@
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import t, { type Test } from 'tap'
+import { type WebSocket as Peer, WebSocketServer } from 'ws'
+import { connectTo } from '../support/gate-client.js'
+import type { Json } from '../support/http.js'
+
+const expires = Math.ceil(Date.now() / 1000) + 900
+
+/** A server that gives tickets, renews, and says on its sockets what a test lets it say. */
+async function serve(t: Test): Promise<{ url: string; said: Json[]; peer: () => Promise<Peer> }> {
+  const http = createServer((_, response) => {
+    response.setHeader('content-type', 'application/json').end('{"ticket":"AAAA"}')
+  }).listen(0, '127.0.0.1')
+  await once(http, 'listening')
+  const sockets = new WebSocketServer({ server: http, handleProtocols: () => 'ticketgate.v1.json' })
+  const said: Json[] = []
+  let announce: (peer: Peer) => void = () => {}
+  const first = new Promise<Peer>(resolve => {
+    announce = resolve
+  })
+  sockets.on('connection', peer => {
+    peer.send(JSON.stringify({ type: 'welcome', session: 's', user: 'maggie', channel: '', expires }))
+    peer.on('message', data => {
+      const message = JSON.parse(String(data)) as Json
+      said.push(message)
+      const type = message.type === 'renew' ? 'renewed' : 'ok'
+      peer.send(JSON.stringify({ type, id: message.id, expires: expires + 900 }))
+    })
+    announce(peer)
+  })
+  t.teardown(() => {
+    for (const peer of sockets.clients) peer.terminate()
+    http.closeAllConnections()
+    http.close()
+  })
+  return { url: `http://127.0.0.1:${(http.address() as AddressInfo).port}`, said, peer: () => first }
+}
+
+t.test('a renewal that the server requires is made with a fresh token, on the same socket', async t => {
+  const { url, said, peer } = await serve(t)
+  const gate = connectTo(t, url)
+  await gate.next('open')
+  const server = await peer()
+  server.send(JSON.stringify({ type: 'renew_required', withinSeconds: 1 }))
+  t.match(await gate.next('renewed'), { expires: expires + 900 })
+  t.match(said, [{ type: 'renew', ticket: 'AAAA' }])
+  t.strictSame(gate.asked, [false, true])
+  t.equal(gate.urls.length, 1)
+})
+
+t.test('a renewal that fails is made again while there is time', async t => {
+  const { url, said, peer } = await serve(t)
+  let times = 0
+  const gate = connectTo(t, url, {
+    getToken({ fresh }) {
+      if (fresh && ++times === 1) throw new Error('the login server is down')
+      return 'token'
+    },
+  })
+  await gate.next('open')
+  ;(await peer()).send(JSON.stringify({ type: 'renew_required', withinSeconds: 10 }))
+  await gate.next('renewed')
+  t.strictSame(gate.asked, [false, true, true])
+  t.equal(said.length, 1)
+})
+
+t.test('a channel that was taken away is reported as lost, and not subscribed to again', async t => {
+  const { url, said, peer } = await serve(t)
+  const gate = connectTo(t, url)
+  await gate.subscribe('news')
+  await gate.subscribe('sport')
+  const server = await peer()
+  server.send(JSON.stringify({ type: 'unsubscribed', channel: 'news' }))
+  t.match(await gate.next('lost'), { channel: 'news', error: { code: 'unsubscribed' } })
+  said.length = 0
+  server.terminate()
+  await gate.next('open')
+  await gate.next('open')
+  await gate.publish('behind')
+  t.match(said, [{ type: 'subscribe', channel: 'sport' }, { type: 'publish' }])
+})
