@@ -71,8 +71,19 @@ const sources = {
     debian: ['bsdutils'],
     suits: path => runs(path, '--quiet', '--return', '--command', 'true', '/dev/null'),
   },
-  setpriv: { names: ['setpriv'], debian: ['util-linux'] },
+  /** As root only: it runs a command as another user. */
+  setpriv: {
+    names: ['setpriv'],
+    debian: ['util-linux'],
+    suits: path => runs(path, '--reuid=12345', '--regid=0', '--clear-groups', 'true'),
+  },
   tar: { names: ['tar'], debian: ['tar'], brew: ['gnu-tar'] },
+  /** As root only: it runs a command as process 1, as a container does. */
+  unshare: {
+    names: ['unshare'],
+    debian: ['util-linux'],
+    suits: path => runs(path, '--pid', '--fork', 'true'),
+  },
 } as const satisfies Record<string, Source>
 
 export type ProgramName = keyof typeof sources
