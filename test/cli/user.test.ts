@@ -83,6 +83,8 @@ t.test('one line of standard input is the password', async t => {
     ['a newline of Windows', 'pass phrase\r\n', 'pass phrase'],
     ['no newline', 'pass phrase', 'pass phrase'],
     ['further lines', 'pass phrase\nsecond\n', 'pass phrase'],
+    ['the byte order mark of PowerShell', '\uFEFFpass phrase\r\n', 'pass phrase'],
+    ['the longest, with that', `\uFEFF${'p'.repeat(1024)}\r\n`, 'p'.repeat(1024)],
     ['beyond ASCII', 'pâss фраза 🔑\n', 'pâss фраза 🔑'],
     ['the longest', `${'p'.repeat(1024)}\r\n`, 'p'.repeat(1024)],
   ] as const
@@ -105,6 +107,14 @@ t.test('a weak password is warned about and taken', async t => {
   t.match(same, { code: 0, err: /^warning: .*the user name/ })
 })
 
+t.test('a name with a colon is taken, with a warning: HTTP Basic cannot carry it', async t => {
+  const file = join(t.testdir(), 'users.json')
+  const { code, out, err } = await add(file, 'acme:maggie')
+  t.match({ code, out }, { code: 0, out: /^added acme:maggie to / })
+  t.match(err, /^warning: HTTP Basic cannot carry a user name with a colon \(RFC 7617\)/)
+  t.equal((await add(file, 'maggie')).err, '')
+})
+
 t.test('what cannot be done: exit code 1, nothing changed', async t => {
   const cases = [
     ['add of a user that exists', ['add', 'maggie', '--password-stdin'], 'other\n', /maggie exists/],
@@ -115,6 +125,28 @@ t.test('what cannot be done: exit code 1, nothing changed', async t => {
     ['no password at all', ['add', 'bob', '--password-stdin'], '', /password is empty/],
     ['an overlong password', ['add', 'bob', '--password-stdin'], 'p'.repeat(1025), /longer than 1024/],
     ['a password without end', ['add', 'bob', '--password-stdin'], 'p'.repeat(100_000), /longer than 1024/],
+    ['a control character', ['passwd', 'maggie', '--password-stdin'], 'pass\tphrase\n', /control character/],
+    ['a carriage return', ['passwd', 'maggie', '--password-stdin'], 'pass\rphrase\n', /control character/],
+    ['a second mark', ['passwd', 'maggie', '--password-stdin'], '\uFEFF\uFEFFp\n', /byte order mark in it/],
+    ['nothing but a mark', ['passwd', 'maggie', '--password-stdin'], '\uFEFF\n', /password is empty/],
+    [
+      'UTF-16',
+      ['passwd', 'maggie', '--password-stdin'],
+      Buffer.from('\uFEFFpass', 'utf16le'),
+      /not UTF-8 \(PowerShell/,
+    ],
+    [
+      'UTF-16 without a mark',
+      ['passwd', 'maggie', '--password-stdin'],
+      Buffer.from('pass', 'utf16le'),
+      /control/,
+    ],
+    [
+      'overlong, cut in a character',
+      ['passwd', 'maggie', '--password-stdin'],
+      'é'.repeat(2000),
+      /longer than 1024/,
+    ],
     [
       'a password not UTF-8',
       ['passwd', 'maggie', '--password-stdin'],
