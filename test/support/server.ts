@@ -96,7 +96,7 @@ t.teardown(() => {
 const launch = (args: readonly string[], env: Environment, openFiles?: number): ChildProcess => {
   const all: Environment = { PATH: process.env.PATH, HOME: '/nonexistent', ...env }
   const defined = Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined))
-  const [file, words] = plain(process.execPath, [mainFile, ...args])
+  const [file, words] = plain(process.execPath, [mainFile, ...args], env.NODE_OPTIONS)
   const child = spawn(...limited(file, words, openFiles), {
     env: defined,
     stdio: 'pipe',
