@@ -30,7 +30,12 @@ const crowd = async (server: TestServer, channel: string, count: number): Promis
 const join = async (server: TestServer, user: string, channel: string): Promise<Client> =>
   (await enter(socketUrl(server.url, gatePath(await mint(server.url, user), channel)))).client
 
-const env = { TICKETGATE_MESSAGE_RATE: 'off', TICKETGATE_TICKET_RATE: 'off' }
+const env = {
+  TICKETGATE_MESSAGE_RATE: 'off',
+  TICKETGATE_TICKET_RATE: 'off',
+  // The listeners are all in this process, which reads when it comes to that.
+  TICKETGATE_MAX_BACKPRESSURE_BYTES: '100000000',
+}
 
 for (const [compression, publications] of [
   ['off', 100],
