@@ -1,12 +1,6 @@
 // socket/: a WebSocket from its handshake to its end. It decides nothing about tickets: admission does.
 
-import {
-  DEDICATED_COMPRESSOR_4KB,
-  DISABLED,
-  SHARED_COMPRESSOR,
-  SHARED_DECOMPRESSOR,
-  type TemplatedApp,
-} from 'uWebSockets.js'
+import type { TemplatedApp } from 'uWebSockets.js'
 import type { RetryAfter } from '../admission/refusals.js'
 import type { TicketAdmission } from '../admission/ticket-admission.js'
 import type { TokenCheck } from '../admission/token-check.js'
@@ -24,6 +18,7 @@ import type { Revocation } from '../token/revocation.js'
 import type { Publication, Relay } from '../wire/relay.js'
 import { Application, type GateHandlers } from './application.js'
 import { ChannelTopics, shardCapacity } from './channel-topics.js'
+import { compressors } from './compression.js'
 import { ConnectionSlots } from './connection-slots.js'
 import { drainSockets } from './drain.js'
 import { FanOut } from './fan-out.js'
@@ -66,14 +61,6 @@ const tooBig = /^Received too big message/
 
 // What uWS reports of a connection that ends without a close frame.
 const droppedCode = 1006
-
-// A shared compressor costs no memory, and packs every message by itself. A dedicated one remembers what went before.
-// What comes in is unpacked without a memory of its own in either case.
-const compressors = {
-  off: DISABLED,
-  shared: SHARED_COMPRESSOR | SHARED_DECOMPRESSOR,
-  dedicated: DEDICATED_COMPRESSOR_4KB | SHARED_DECOMPRESSOR,
-}
 
 /** `/channel/NAME` on a uWS app: what happens to its sockets from their handshake to their end. */
 export class Channels {
@@ -134,7 +121,7 @@ export class Channels {
       keepsAddress: config.maxConnectionsPerAddress > 0 || config.trustedProxies.length > 0,
       firstMessageSeconds: config.firstMessageSeconds,
       application,
-      compresses,
+      compression: config.compression,
     })
     this.#route(app)
   }

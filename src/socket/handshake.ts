@@ -15,6 +15,7 @@ import { type Counters, increment } from '../telemetry/metrics.js'
 import type { VerifiedTicket } from '../ticket/verifier.js'
 import { type Encoding, encodings } from '../wire/encoding.js'
 import type { Application } from './application.js'
+import { acceptedExtensions, type Compression } from './compression.js'
 import type { ConnectionSlots } from './connection-slots.js'
 import { noRights, packAddress, rightsOf, Session, type SocketData } from './session.js'
 import { newSessionId } from './session-id.js'
@@ -32,8 +33,7 @@ export interface HandshakeParts {
   /** How long a socket without a ticket may take to authenticate by its first message, in seconds; 0 = there is none. */
   readonly firstMessageSeconds: number
   readonly application: Application | undefined
-  /** Whether compression is negotiated. */
-  readonly compresses: boolean
+  readonly compression: Compression
   readonly isDraining: () => boolean
   readonly counters: Counters
   readonly log: Log
@@ -52,6 +52,8 @@ interface Candidate {
   readonly session: Session
   /** The subprotocol to echo, '' for none. */
   readonly protocol: string
+  /** What uWS is to negotiate, '' for nothing. */
+  readonly extensions: string
   /** Undefined for a socket that has yet to authenticate by its first message. */
   readonly ticket: VerifiedTicket | undefined
   readonly nowMs: number
@@ -165,7 +167,7 @@ export class HandshakeHandler {
       address: this.#keptAddress(exchange),
     })
     if (data !== undefined) session.data = data
-    return { session, protocol, ticket, nowMs }
+    return { session, protocol, extensions: this.#extensions(exchange), ticket, nowMs }
   }
 
   /** A socket without a ticket, which can do nothing but authenticate by its first message. */
@@ -181,12 +183,17 @@ export class HandshakeHandler {
       expiresAtSeconds: Math.ceil(nowMs / 1000) + firstMessageSeconds,
       address: this.#keptAddress(exchange),
     })
-    return { session, protocol, ticket: undefined, nowMs }
+    return { session, protocol, extensions: this.#extensions(exchange), ticket: undefined, nowMs }
   }
 
   #keptAddress(exchange: Exchange): string {
     const { keepsAddress, clients } = this.#parts
     return keepsAddress ? packAddress(clients.address(exchange)) : ''
+  }
+
+  #extensions({ head }: Exchange): string {
+    const { compression } = this.#parts
+    return compression === 'off' ? '' : acceptedExtensions(head.webSocketExtensions, compression)
   }
 
   /**
@@ -202,8 +209,9 @@ export class HandshakeHandler {
     else this.#conclude(exchange, spent, candidate)
   }
 
-  #conclude(exchange: Exchange, refused: SpendResult, { session, protocol }: Candidate): void {
-    const { slots, compresses, counters, log } = this.#parts
+  #conclude(exchange: Exchange, refused: SpendResult, candidate: Candidate): void {
+    const { session, protocol, extensions } = candidate
+    const { slots, counters, log } = this.#parts
     if (refused !== undefined) {
       slots.release(session)
       return this.#refuse(exchange, refused)
@@ -211,8 +219,6 @@ export class HandshakeHandler {
     counters.handshakesAccepted++
     if (log.isLevelEnabled('debug'))
       log.debug({ user: session.user, channel: session.channel, session: session.id }, 'handshake accepted')
-    // Compression is the only extension there is.
-    const extensions = compresses ? exchange.head.webSocketExtensions : ''
     try {
       exchange.upgrade<SocketData>({ session }, protocol, extensions)
     } catch (error) {

@@ -1,6 +1,6 @@
 /** Programs from outside npm that tests start or connect with: whether they are here, and how to install them. */
 import { execFileSync } from 'node:child_process'
-import { accessSync, constants, statSync, writeFileSync } from 'node:fs'
+import { accessSync, constants, existsSync, statSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { delimiter, isAbsolute, join } from 'node:path'
 
@@ -52,6 +52,12 @@ const sources = {
   /** For libraries that the dynamic linker of Linux preloads. */
   gcc: { names: ['gcc'], debian: ['gcc', 'libc6-dev'], suits: () => process.platform === 'linux' },
   go: { names: ['go'], debian: ['golang-go'], brew: ['go'] },
+  /** With gorilla/websocket as Debian packages it. */
+  'go-gorilla': {
+    names: ['go'],
+    debian: ['golang-go', 'golang-github-gorilla-websocket-dev'],
+    suits: () => existsSync('/usr/share/gocode/src/github.com/gorilla/websocket'),
+  },
   haproxy: { names: ['haproxy'], debian: ['haproxy'], brew: ['haproxy'] },
   nginx: { names: ['nginx'], debian: ['nginx'], brew: ['nginx'] },
   openssl: { names: ['openssl'], debian: ['openssl'], brew: ['openssl'] },

@@ -1,0 +1,89 @@
+import { DEDICATED_COMPRESSOR_4KB, DISABLED, SHARED_COMPRESSOR, SHARED_DECOMPRESSOR } from 'uWebSockets.js'
+import type { Config } from '../config/schema.js'
+
+/** How sockets are compressed; off by default. */
+export type Compression = Config['compression']
+
+/**
+ * What uWS is told. A shared compressor takes no memory for a socket, and compresses every message by itself. A dedicated one
+ * remembers what went before. What comes in is decompressed without a memory of its own in either case.
+ */
+export const compressors = {
+  off: DISABLED,
+  shared: SHARED_COMPRESSOR | SHARED_DECOMPRESSOR,
+  dedicated: DEDICATED_COMPRESSOR_4KB | SHARED_DECOMPRESSOR,
+} as const satisfies Record<Compression, number>
+
+const extension = 'permessage-deflate'
+
+/** The window of a dedicated compressor, in bits. zlib makes none of 8. */
+const dedicatedWindowBits = 9
+
+/** One extension of an offer, with its parameters; `true` is one without a value. */
+interface Offer {
+  readonly name: string
+  readonly parameters: readonly (readonly [name: string, value: string | true])[]
+}
+
+/**
+ * What uWS is to be told of the extensions that a client offers: `permessage-deflate` if the first offer of it that uWS can keep
+ * is acceptable to the client, else ''.
+ *
+ * uWS reads the first offer only, and where that asks for what it cannot do, it accepts it on other terms (RFC 7692 section 7.1
+ * forbids that, and clients fail the connection, or worse, cannot decompress). It answers `server_no_context_takeover` with a
+ * shared compressor and `server_max_window_bits=9` with a dedicated one, and `client_no_context_takeover` with either.
+ *
+ * @param field the value of `Sec-WebSocket-Extensions`, all its lines
+ */
+export function acceptedExtensions(field: string, compression: Compression): string {
+  if (compression === 'off' || field === '') return ''
+  return offersIn(field).some(offer => offer.name === extension && canKeep(offer, compression))
+    ? extension
+    : ''
+}
+
+function canKeep({ parameters }: Offer, compression: Compression): boolean {
+  const seen = new Set<string>()
+  return parameters.every(([name, value]) => {
+    if (seen.has(name)) return false
+    seen.add(name)
+    switch (name) {
+      case 'client_no_context_takeover':
+        return value === true
+      case 'client_max_window_bits':
+        return value === true || windowBits(value) !== undefined
+      case 'server_no_context_takeover':
+        return value === true && compression === 'shared'
+      case 'server_max_window_bits':
+        return compression === 'dedicated' && (windowBits(value) ?? 0) >= dedicatedWindowBits
+      default:
+        return false
+    }
+  })
+}
+
+/** 8 to 15, without leading zeros (RFC 7692 section 7.1.2). */
+const windowBits = (value: string | true): number | undefined =>
+  value !== true && /^(?:[89]|1[0-5])$/.test(value) ? Number(value) : undefined
+
+const token = "[!#$%&'*+\\-.^_`|~0-9A-Za-z]+"
+const parameter = `[ \\t]*;[ \\t]*(${token})(?:[ \\t]*=[ \\t]*(?:(${token})|"(${token})"))?`
+const element = new RegExp(`^[ \\t]*(${token})((?:${parameter})*)[ \\t]*$`)
+const parameters = new RegExp(parameter, 'g')
+
+/** All offers in order (RFC 6455 section 9.1); none if one of them is malformed. No token has a comma in it. */
+function offersIn(field: string): readonly Offer[] {
+  const offers: Offer[] = []
+  for (const text of field.split(',')) {
+    if (text.trim() === '') continue
+    const [, name, rest = ''] = element.exec(text) ?? []
+    if (name === undefined) return []
+    offers.push({
+      name: name.toLowerCase(),
+      parameters: [...rest.matchAll(parameters)].map(
+        ([, key = '', value, quoted]) => [key.toLowerCase(), value ?? quoted ?? true] as const,
+      ),
+    })
+  }
+  return offers
+}
