@@ -80,6 +80,9 @@ export function resolveConfig({ env, flags = [], options = {}, handlerNames }: C
     jwtSecret,
     jwtSecretGiven: givenSecret !== undefined,
     replay: values.replay ?? (values.threads > 1 ? 'shared' : 'memory'),
+    // Fewer than 100 in any hour (OWASP ASVS 2.2.1).
+    loginFailureRate:
+      given.has('loginFailureRate') || values.loginRate !== undefined ? values.loginFailureRate : undefined,
     tokenTtlSeconds: values.tokenTtlSeconds ?? Math.min(900, values.tokenMaxTtlSeconds),
     usersFile: values.usersFile ?? join(values.stateDir, 'users.json'),
     maxConnections:

@@ -231,7 +231,14 @@ export const schema = {
     kind: rate,
     default: '10/60',
     inDevelopment: '600/60',
-    meaning: 'Logins from one address; the count may come at once',
+    meaning: 'Logins from one address; the count may come at once. One that succeeds counts a tenth',
+  },
+  loginFailureRate: {
+    kind: rate,
+    default: '20/1200',
+    inDevelopment: '600/60',
+    meaning:
+      'Failed logins of one user, from all addresses that it has not logged in from before, and from each that it has; the count may come at once. Off where the login rate is off and this is not given',
   },
   ticketRate: { kind: rate, default: '60/60', meaning: 'Tickets for one user; the count may come at once' },
   maxMessageBytes: { kind: bytes(16_777_216), default: '16384', meaning: 'Largest message from a client' },

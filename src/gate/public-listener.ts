@@ -18,6 +18,7 @@ import { listenWithPauses } from '../http/paused-listener.js'
 import { Server } from '../http/server.js'
 import { createApp } from '../http/tls.js'
 import type { ConnectionCaps } from '../limits/caps.js'
+import type { LoginLimits } from '../limits/login-limits.js'
 import type { RateLimiter } from '../limits/rate.js'
 import type { OpenReplay } from '../redis/open-replay.js'
 import { consoleRoutes } from '../routes/console.js'
@@ -45,7 +46,7 @@ export interface PublicListenerParts {
   readonly keys: Keys
   readonly replay: Pick<OpenReplay, 'replay' | 'store'>
   readonly caps: ConnectionCaps
-  readonly logins: RateLimiter
+  readonly logins: LoginLimits
   readonly tickets: RateLimiter
   readonly hasher: PasswordHasher
   readonly revocations: Revocations
@@ -198,7 +199,7 @@ export class PublicListener {
           ...identity.login,
           hasher: this.#parts.hasher,
           revocations: this.#parts.revocations,
-          limiter: this.#parts.logins,
+          limits: this.#parts.logins,
           clients,
           counters,
           log,

@@ -1,6 +1,7 @@
 import type { Config } from '../config/schema.js'
 import { openKeys } from '../disk/gate-keys.js'
 import { connectionLimits, createConnectionCaps } from '../limits/caps.js'
+import { createLoginLimitsMemory, LoginLimits, loginRates } from '../limits/login-limits.js'
 import { createRateLimiter } from '../limits/rate.js'
 import type { GateHandlers } from '../socket/application.js'
 import type { Log } from '../telemetry/log.js'
@@ -50,7 +51,7 @@ export class SingleThread implements Engine {
         keys,
         replay: state.replay,
         caps: createConnectionCaps(connectionLimits(config)),
-        logins: createRateLimiter(config.loginRate),
+        logins: new LoginLimits(loginRates(config), createLoginLimitsMemory()),
         tickets: createRateLimiter(config.ticketRate),
         hasher: createPasswordHasher(hashing(1)),
         revocations: state.revocationFile.revocations,

@@ -3,6 +3,7 @@ import { clock, toSeconds } from '../clock.js'
 import { openKeys } from '../disk/gate-keys.js'
 import { StartupError } from '../errors.js'
 import { connectionLimits } from '../limits/caps.js'
+import { LoginLimits, loginRates } from '../limits/login-limits.js'
 import { openSharedCaps, openSharedRate } from '../limits/shared.js'
 import { createLog, type Log } from '../telemetry/log.js'
 import { createCounters } from '../telemetry/metrics.js'
@@ -95,7 +96,7 @@ async function open(start: WorkerStart, port: MessagePort, log: Log, closers: Cl
     keys,
     replay,
     caps: openSharedCaps(connectionLimits(config), limits, thread),
-    logins: openSharedRate(config.loginRate, limits.logins, limits.secret),
+    logins: new LoginLimits(loginRates(config), limits.logins),
     tickets: openSharedRate(config.ticketRate, limits.tickets, limits.secret),
     hasher: createPasswordHasher(hashing(config.threads)),
     revocations,

@@ -17,6 +17,10 @@ export const addressText = (address: Address): string => ipaddr.fromByteArray(Ar
 export const addressKey = (address: Address): string =>
   String.fromCharCode(...(address.length === 16 ? address.subarray(0, 8) : address))
 
+/** How addresses that one network may have are told from others: an IPv4 /24, or an IPv6 /48, which is what one site is given. */
+export const networkKey = (address: Address): string =>
+  String.fromCharCode(...address.subarray(0, address.length === 16 ? 6 : 3))
+
 export interface TrustedProxies {
   /** Whether what this peer says of its clients counts. */
   has(peer: Address): boolean

@@ -1,6 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto'
 import type { Rate } from '../config/value-types.js'
 import type { ConnectionCaps, ConnectionLimits } from './caps.js'
+import { createLoginLimitsMemory, type LoginLimitsMemory } from './login-limits.js'
 import { nextArrival, type RateLimiter } from './rate.js'
 
 /**
@@ -10,8 +11,8 @@ import { nextArrival, type RateLimiter } from './rate.js'
  */
 export interface SharedLimits {
   readonly secret: Uint8Array
+  readonly logins: LoginLimitsMemory
   /** Theoretical arrival times, Unix microseconds, one 64-bit word a bucket. */
-  readonly logins: SharedArrayBuffer
   readonly tickets: SharedArrayBuffer
   /** Open connections, one 32-bit word a thread. */
   readonly open: SharedArrayBuffer
@@ -41,7 +42,7 @@ export function createSharedLimits(threads: number, limits: ConnectionLimits): S
     new SharedArrayBuffer(limit === 0 ? 0 : capRows * buckets * threads * 4)
   return {
     secret: randomBytes(32),
-    logins: new SharedArrayBuffer(rateBuckets * 8),
+    logins: createLoginLimitsMemory(),
     tickets: new SharedArrayBuffer(rateBuckets * 8),
     open: new SharedArrayBuffer(threads * 4),
     users: counts(limits.perUser),

@@ -19,6 +19,15 @@ export type CloseReason =
   | 'slow_reader'
   | 'other'
 
+/** Why a login was refused. What the client is told does not tell the first two apart. */
+export type LoginRefusalReason =
+  | 'unknown_user'
+  | 'wrong_password'
+  | 'address_rate'
+  | 'user_rate'
+  | 'busy'
+  | 'revoked'
+
 /**
  * What the server counts while it works: plain numbers, because a labelled counter of a metrics library costs more
  * than a ticket check. They become Prometheus metrics when somebody asks.
@@ -26,6 +35,7 @@ export type CloseReason =
 export interface Counters {
   tokensIssued: number
   ticketsIssued: number
+  loginsRefused: Partial<Record<LoginRefusalReason, number>>
   handshakesAccepted: number
   ticketsVerified: number
   handshakesRefused: RefusalCounts
@@ -44,6 +54,7 @@ export interface Counters {
 export const createCounters = (): Counters => ({
   tokensIssued: 0,
   ticketsIssued: 0,
+  loginsRefused: {},
   handshakesAccepted: 0,
   ticketsVerified: 0,
   handshakesRefused: {},
@@ -171,6 +182,9 @@ export function createMetrics({ replay, bus, store, snapshot }: MetricsSources):
     )
 
   counter('tokens_issued_total', 'Tokens issued by logins', () => current.counters.tokensIssued)
+  counterBy('logins_refused_total', 'reason', 'Logins refused, by reason', () => ({
+    ...current.counters.loginsRefused,
+  }))
   counter('tickets_issued_total', 'Tickets issued', () => current.counters.ticketsIssued)
   counter('handshakes_accepted_total', 'WebSockets opened', () => current.counters.handshakesAccepted)
   counter(

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { hash as argon2Hash, verify as argon2Verify } from '@node-rs/argon2'
 import { Refusal } from '../errors.js'
+import { FairQueue, QueueFullError } from '../limits/fair-queue.js'
 import { argon2Parameters, passwordHashFault } from './phc.js'
 import { preparedPassword } from './user.js'
 
@@ -15,8 +16,9 @@ export interface PasswordHasher {
    * Whether the password is the one of `hash`. Without a hash (unknown user), and for one that cannot be
    * read, the same work is done and the answer is false, so that the time tells nothing about who exists.
    * An overlong password is false at once, whoever the user.
+   * @param group of those that share one turn in the queue
    */
-  verify(hash: string | undefined, password: string): Promise<boolean>
+  verify(hash: string | undefined, password: string, group?: string): Promise<boolean>
   /** Running and waiting. */
   readonly pending: number
 }
@@ -30,23 +32,13 @@ export interface PasswordHasherOptions {
 
 /** Its methods reject with `Refusal('login_busy')` when `queueLimit` are waiting already. */
 export function createPasswordHasher({ concurrency, queueLimit }: PasswordHasherOptions): PasswordHasher {
-  let running = 0
-  const waiting: (() => void)[] = []
+  const queue = new FairQueue({ concurrency, limit: queueLimit })
 
-  async function bounded<T>(work: () => Promise<T>): Promise<T> {
-    if (running < concurrency) {
-      running++
-    } else {
-      if (waiting.length >= queueLimit) throw new Refusal('login_busy', { retryAfterSeconds: 1 })
-      // Whoever ends hands its place over, so that no newcomer overtakes the queue.
-      await new Promise<void>(resolve => waiting.push(resolve))
-    }
+  async function bounded<T>(work: () => Promise<T>, group = ''): Promise<T> {
     try {
-      return await work()
-    } finally {
-      const next = waiting.shift()
-      if (next) next()
-      else running--
+      return await queue.run(group, work)
+    } catch (error) {
+      throw error instanceof QueueFullError ? new Refusal('login_busy', { retryAfterSeconds: 1 }) : error
     }
   }
 
@@ -57,14 +49,17 @@ export function createPasswordHasher({ concurrency, queueLimit }: PasswordHasher
       if (isOverlong(password)) throw new RangeError(`the password exceeds ${maxPasswordBytes} bytes`)
       return bounded(() => argon2Hash(preparedPassword(password), argon2Parameters))
     },
-    async verify(hash, password) {
+    async verify(hash, password, group) {
       if (isOverlong(password)) return false
       const usable = hash !== undefined && passwordHashFault(hash) === undefined
-      const matches = await bounded(() => argon2Verify(usable ? hash : dummy, preparedPassword(password)))
+      const matches = await bounded(
+        () => argon2Verify(usable ? hash : dummy, preparedPassword(password)),
+        group,
+      )
       return usable && matches
     },
     get pending() {
-      return running + waiting.length
+      return queue.pending
     },
   }
 }

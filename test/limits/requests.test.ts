@@ -1,5 +1,6 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
-import { bearer, jsonOf, postJson, type Reply, request } from '../support/http.js'
+import { bearer, jsonOf, metric, postJson, type Reply, request } from '../support/http.js'
 import { hasRetryAfter, isProblem } from '../support/problem.js'
 import { development, startServer, type TestServer } from '../support/server.js'
 import { tally } from '../support/tally.js'
@@ -135,4 +136,87 @@ t.test('what a trusted proxy forwards of scheme and host makes the URL; others m
     )
   t.match(await take('127.0.0.1'), /^wss:\/\/edge\.example\/channel\/\?ticket=/)
   t.match(await take('127.0.0.2'), new RegExp(`^ws://127\\.0\\.0\\.1:${server.port}/`))
+})
+
+/** The limits of logins that a gate has by default. */
+const asShipped = { TICKETGATE_LOGIN_RATE: undefined }
+
+const metricOf = (server: TestServer, reason: string): Promise<number> =>
+  metric(server, `ticketgate_logins_refused_total{reason="${reason}"}`)
+
+/** What 60 addresses are answered that guess at one user, in their order. */
+const guess = async (server: TestServer, user: string): Promise<string[]> => {
+  const outcomes: string[] = []
+  for (let n = 1; n <= 60; n++) {
+    const reply = await login(server, `127.0.3.${n}`, undefined, { user, pwd: `guess ${n}` })
+    outcomes.push(`${reply.status} ${jsonOf(reply).code}`)
+  }
+  return outcomes
+}
+
+for (const threads of ['1', '2'])
+  t.test(`guessing at one user from many addresses is slowed and visible, on ${threads} threads`, async t => {
+    const users = { maggie: 'secret' }
+    const server = await startServer(t, { users, env: { ...asShipped, TICKETGATE_THREADS: threads } })
+    const home = '127.0.0.2'
+    t.equal((await login(server, home, undefined, right)).status, 200)
+    const outcomes = await guess(server, 'maggie')
+    t.equal(outcomes[19], '401 bad_credentials')
+    // A minute between them from here on; a slow machine may see one more.
+    t.ok(outcomes.slice(20).filter(outcome => outcome === '429 rate_limited').length >= 39)
+    const strange = await login(server, '127.0.0.9', undefined, right)
+    isProblem(t, strange, '429 rate_limited', 'the right password, from an address that is new')
+    hasRetryAfter(t, strange, 'a user', 60)
+    for (let n = 0; n < 3; n++)
+      t.equal((await login(server, home, undefined, right)).status, 200, 'and from where the user was before')
+
+    t.strictSame(await guess(server, 'nobody'), outcomes, 'a user that does not exist is no different')
+
+    t.ok((await metricOf(server, 'wrong_password')) >= 20)
+    t.ok((await metricOf(server, 'unknown_user')) >= 20)
+    t.ok((await metricOf(server, 'user_rate')) >= 79)
+    t.match(server.output(), /"level":"warn",[^\n]*"user":"maggie",[^\n]*logins of this user have failed/)
+    t.match(server.output(), /"user":"maggie","reason":"wrong_password","msg":"login refused"/)
+    t.match(server.output(), /"reason":"unknown_user","msg":"login refused"/)
+    t.notMatch(server.output(), /nobody/, 'a name that is nobody’s may be a password')
+  })
+
+t.test(
+  'a login that succeeds counts a tenth, so a proxy that is not trusted shuts nobody out at once',
+  async t => {
+    const server = await startServer(t, {
+      users: { maggie: 'secret' },
+      env: { TICKETGATE_LOGIN_RATE: '10/3600' },
+    })
+    for (let n = 1; n <= 25; n++)
+      t.equal((await login(server, '127.0.0.2', undefined, right)).status, 200, `login ${n}`)
+    for (let n = 1; n <= 7; n++)
+      isProblem(t, await login(server, '127.0.0.2'), '401 bad_credentials', `wrong ${n}`)
+    isProblem(t, await login(server, '127.0.0.2'), '429 rate_limited', 'and what fails counts whole')
+    t.equal(await metricOf(server, 'address_rate'), 1)
+  },
+)
+
+t.test('a flood from one IPv6 /48 shuts nobody out', async t => {
+  const server = await startServer(t, {
+    users: { maggie: 'secret' },
+    env: { ...asShipped, TICKETGATE_TRUSTED_PROXIES: '127.0.0.0/8' },
+  })
+  let isOver = false
+  let busy = 0
+  const flood = async (lane: number): Promise<void> => {
+    for (let n = 0; !isOver; n++) {
+      const client = `2001:db8:7:${(lane * 500 + n).toString(16)}::1`
+      const reply = await login(server, '127.0.0.1', client, { user: `nobody-${lane}-${n}`, pwd: 'x' })
+      if (reply.status === 503) busy++
+    }
+  }
+  const lanes = Array.from({ length: 100 }, (_, lane) => flood(lane))
+  while (busy === 0) await delay(5)
+  const rightful = Array.from({ length: 30 }, (_, n) => login(server, '127.0.0.1', `198.51.${n}.7`, right))
+  const outcomes = tally((await Promise.all(rightful)).map(({ status }) => status))
+  isOver = true
+  await Promise.all(lanes)
+  t.strictSame(outcomes, { '200': 30 })
+  t.ok((await metricOf(server, 'busy')) > 0, 'while the flood was told to come back')
 })

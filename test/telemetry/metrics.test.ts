@@ -82,6 +82,7 @@ const plain = [
 ]
 
 const labelled = [
+  ['ticketgate_logins_refused_total', 'reason'],
   ['ticketgate_handshakes_refused_total', 'code'],
   ['ticketgate_requests_refused_total', 'code'],
   ['ticketgate_connections_closed_total', 'reason'],
@@ -180,9 +181,10 @@ t.test('labels are codes and reasons, so the number of series is bounded', async
       increment(counters.requestsRefused, code)
     }
     for (const reason of reasons) increment(counters.connectionsClosed, reason)
+    increment(counters.loginsRefused, 'unknown_user')
   }
   const { samples } = await scrape()
-  t.equal(samples.length, before + 2 * refusalCodes.length + reasons.length)
+  t.equal(samples.length, before + 2 * refusalCodes.length + reasons.length + 1)
   for (const [name, label] of labelled) {
     const series = samples.filter(sample => sample.name === name)
     t.ok(

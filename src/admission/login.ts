@@ -1,0 +1,171 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Clock } from '../clock.js'
+import { Refusal, type RefusalCode, retryAfterSeconds } from '../errors.js'
+import { addressKey, addressText, networkKey } from '../http/address.js'
+import type { LoginLimits } from '../limits/login-limits.js'
+import { createRateLimiter } from '../limits/rate.js'
+import { isUserName } from '../protocol.js'
+import type { Log } from '../telemetry/log.js'
+import { LogSampler } from '../telemetry/log-sampler.js'
+import { type Counters, increment, type LoginRefusalReason } from '../telemetry/metrics.js'
+import type { Address } from '../ticket/address.js'
+import type { Revocations } from '../token/revocation.js'
+import { maxPasswordBytes, type PasswordHasher } from '../users/password.js'
+import type { UserStore } from '../users/store.js'
+import { preparedName, type User } from '../users/user.js'
+
+export interface LoginParts {
+  readonly users: UserStore
+  readonly hasher: PasswordHasher
+  readonly limits: LoginLimits
+  readonly revocations: Revocations
+  readonly counters: Pick<Counters, 'loginsRefused'>
+  readonly log: Log
+  readonly clock: Clock
+}
+
+export interface Credentials {
+  readonly user: string
+  readonly password: string
+}
+
+export interface LoggedIn {
+  readonly user: User
+  /** What its token is dated. */
+  readonly nowMs: number
+}
+
+export interface LoginRefused {
+  readonly code: Extract<RefusalCode, 'bad_credentials' | 'rate_limited' | 'login_busy'>
+  readonly detail?: string
+  readonly retryAfterSeconds?: number
+}
+
+/** An attempt to log in. */
+interface Attempt {
+  readonly address: Address
+  /** What the client says; as it counts, in Unicode's form NFC. */
+  readonly name: string
+  /** Who that is, if anybody. */
+  readonly known: User | undefined
+}
+
+// A second, where clocks agree, and some more.
+const longestWaitMs = 2000
+
+/** Decides who logs in. The answer, and the work for it, are the same whether the user or the password is wrong. */
+export class LoginAdmission {
+  readonly #parts: LoginParts
+  readonly #sampler = new LogSampler()
+  /** A warning a minute for each user that is guessed at. */
+  readonly #warnings = createRateLimiter({ count: 1, seconds: 60 })
+
+  constructor(parts: LoginParts) {
+    this.#parts = parts
+  }
+
+  /** Counts an attempt of an address, before anything of it is read; returns why it is refused, if it is. */
+  refuseAddress(address: Address): LoginRefused | undefined {
+    const waitMs = this.#parts.limits.takeAddress(addressKey(address), this.#parts.clock())
+    if (waitMs === 0) return undefined
+    increment(this.#parts.counters.loginsRefused, 'address_rate')
+    return {
+      code: 'rate_limited',
+      detail: 'Too many logins from this address.',
+      retryAfterSeconds: retryAfterSeconds(waitMs),
+    }
+  }
+
+  /** @throws what the user file cannot be read for */
+  async logIn(address: Address, { user, password }: Credentials): Promise<LoggedIn | LoginRefused> {
+    const { users, limits, clock } = this.#parts
+    const name = preparedName(user)
+    const known = isUserName(user) ? await users.find(user) : undefined
+    const attempt: Attempt = { address, name, known }
+    const waitMs = limits.waitOfUser(name, addressKey(address), clock())
+    if (waitMs > 0) return this.#refuseUser(attempt, waitMs)
+    const holds = await this.#verify(attempt, password)
+    if (holds === undefined) {
+      limits.abandon(addressKey(address))
+      this.#tell(attempt, 'busy')
+      return { code: 'login_busy', retryAfterSeconds: 1 }
+    }
+    if (known === undefined || !holds) return this.#refuseCredentials(attempt)
+    const nowMs = await this.#timeOfLogin(known.name)
+    if (typeof nowMs !== 'number') {
+      limits.succeed(name, addressKey(address), clock())
+      this.#tell(attempt, 'revoked')
+      return nowMs
+    }
+    // A user that was removed, or got another password, while this one waited and was hashed, is not let in by the old
+    // one. The time comes first: whoever is removed after this look, and then disconnected, has a token of before that.
+    const current = await users.find(known.name)
+    if (current?.passwordHash !== known.passwordHash) return this.#refuseCredentials(attempt)
+    limits.succeed(name, addressKey(address), clock())
+    this.#parts.log.info({ user: current.name, address: addressText(address) }, 'login')
+    return { user: current, nowMs }
+  }
+
+  /** Whether the password is right; undefined where too many are being checked. */
+  async #verify({ address, known }: Attempt, password: string): Promise<boolean | undefined> {
+    if (password === '' || Buffer.byteLength(password) > maxPasswordBytes) return false
+    try {
+      return await this.#parts.hasher.verify(known?.passwordHash, password, networkKey(address))
+    } catch (error) {
+      if (error instanceof Refusal && error.code === 'login_busy') return undefined
+      throw error
+    }
+  }
+
+  /**
+   * Waits until a token of this instant is not revoked: a revocation covers the second that it was made in. It reaches
+   * further where the clocks of other nodes may be ahead, or one was set back; a user that would have to wait for so long
+   * is told to come back. To date a token ahead instead would not do: a node whose clock is behind takes none of the
+   * future, and its next revocation might not reach that date.
+   */
+  async #timeOfLogin(user: string): Promise<number | LoginRefused> {
+    const { revocations, clock } = this.#parts
+    for (let rounds = 0; ; rounds++) {
+      const nowMs = clock()
+      const waitMs = revocations.firstGoodSecond(user) * 1000 - nowMs
+      if (waitMs <= 0) return nowMs
+      if (waitMs > longestWaitMs || rounds === 2)
+        return {
+          code: 'login_busy',
+          detail: 'This user was logged out everywhere just now. Try again.',
+          retryAfterSeconds: retryAfterSeconds(waitMs),
+        }
+      await delay(waitMs)
+    }
+  }
+
+  #refuseCredentials(attempt: Attempt): LoginRefused {
+    this.#parts.limits.fail(attempt.name, addressKey(attempt.address), this.#parts.clock())
+    this.#tell(attempt, attempt.known === undefined ? 'unknown_user' : 'wrong_password')
+    return { code: 'bad_credentials' }
+  }
+
+  #refuseUser(attempt: Attempt, waitMs: number): LoginRefused {
+    this.#tell(attempt, 'user_rate')
+    const { log, clock } = this.#parts
+    if (attempt.known !== undefined && this.#warnings(attempt.name, clock()) === 0)
+      log.warn(
+        { user: attempt.known.name, address: addressText(attempt.address) },
+        'so many logins of this user have failed that it can log in only from where it did before, or slowly',
+      )
+    return {
+      code: 'rate_limited',
+      detail: 'Too many logins of this user have failed. Try again later, or where it has logged in before.',
+      retryAfterSeconds: retryAfterSeconds(waitMs),
+    }
+  }
+
+  /** A name that is nobody's is not logged: it may be a password, in the wrong field. */
+  #tell({ address, known }: Attempt, reason: LoginRefusalReason): void {
+    const { counters, log, clock } = this.#parts
+    increment(counters.loginsRefused, reason)
+    const fields = this.#sampler.take(reason, clock())
+    if (fields === undefined) return
+    log.info({ address: addressText(address), user: known?.name, reason, ...fields }, 'login refused')
+  }
+}

@@ -1,0 +1,89 @@
+export interface FairQueueOptions {
+  /** How many run at once. */
+  readonly concurrency: number
+  /** How many may wait beyond those, of all groups together. */
+  readonly limit: number
+}
+
+/** There is no room in the queue. */
+export class QueueFullError extends Error {
+  override readonly name = 'QueueFullError'
+}
+
+interface Waiting {
+  start(): void
+  giveUp(): void
+}
+
+/**
+ * A bounded queue that groups share fairly: they take turns, and where it is full, the newest of the group that has most in
+ * it makes room for another group. So a group that floods it waits behind itself.
+ */
+export class FairQueue {
+  readonly #options: FairQueueOptions
+  /** Those that wait, by group, in the order of the groups' turns. */
+  readonly #groups = new Map<string, Waiting[]>()
+  #running = 0
+  #waiting = 0
+
+  constructor(options: FairQueueOptions) {
+    this.#options = options
+  }
+
+  /** Running and waiting. */
+  get pending(): number {
+    return this.#running + this.#waiting
+  }
+
+  /**
+   * Runs `work` when it is its turn.
+   * @throws QueueFullError where it does not come to that; and what `work` throws
+   */
+  async run<T>(group: string, work: () => Promise<T>): Promise<T> {
+    if (this.#running < this.#options.concurrency) this.#running++
+    else await this.#wait(group)
+    try {
+      return await work()
+    } finally {
+      const next = this.#next()
+      // The place is handed over, so that no newcomer overtakes the queue.
+      if (next === undefined) this.#running--
+      else next.start()
+    }
+  }
+
+  async #wait(group: string): Promise<void> {
+    if (this.#waiting >= this.#options.limit && !this.#makeRoom(group))
+      throw new QueueFullError('the queue is full')
+    await new Promise<void>((start, reject) => {
+      const waiting: Waiting = { start, giveUp: () => reject(new QueueFullError('others took the place')) }
+      const line = this.#groups.get(group)
+      if (line === undefined) this.#groups.set(group, [waiting])
+      else line.push(waiting)
+      this.#waiting++
+    })
+  }
+
+  /** Sends the newest of the longest line away, where that is longer than the one of `group` would be. */
+  #makeRoom(group: string): boolean {
+    let longest: Waiting[] = []
+    for (const line of this.#groups.values()) if (line.length > longest.length) longest = line
+    const own = this.#groups.get(group)?.length ?? 0
+    if (longest.length <= own + 1) return false
+    longest.pop()?.giveUp()
+    this.#waiting--
+    return true
+  }
+
+  #next(): Waiting | undefined {
+    const [first] = this.#groups
+    if (first === undefined) return undefined
+    const [group, line] = first
+    const next = line.shift()
+    this.#groups.delete(group)
+    // Behind the other groups.
+    if (line.length > 0) this.#groups.set(group, line)
+    this.#waiting--
+    return next
+  }
+}

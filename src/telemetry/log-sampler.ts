@@ -1,0 +1,42 @@
+/** How many lines of one kind are written in a second. */
+const mostPerSecond = 10
+
+interface Window {
+  endsMs: number
+  written: number
+  omitted: number
+}
+
+/** Bounds the log lines of each kind, so that a flood of refusals does not fill a disk. */
+export class LogSampler {
+  readonly #windows = new Map<string, Window>()
+
+  /**
+   * Whether to write a line: undefined where it is left out, else the fields to add to it, which say how many of its kind
+   * were left out before it.
+   * @param kind one of few: each is remembered
+   */
+  take(kind: string, nowMs: number): { readonly omitted?: number } | undefined {
+    const window = this.#windowOf(kind, nowMs)
+    if (window.written === mostPerSecond) {
+      window.omitted++
+      return undefined
+    }
+    window.written++
+    const { omitted } = window
+    window.omitted = 0
+    return omitted === 0 ? {} : { omitted }
+  }
+
+  #windowOf(kind: string, nowMs: number): Window {
+    let window = this.#windows.get(kind)
+    if (window === undefined) {
+      window = { endsMs: nowMs + 1000, written: 0, omitted: 0 }
+      this.#windows.set(kind, window)
+    } else if (nowMs >= window.endsMs) {
+      window.endsMs = nowMs + 1000
+      window.written = 0
+    }
+    return window
+  }
+}

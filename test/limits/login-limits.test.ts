@@ -1,0 +1,158 @@
+import t from 'tap'
+import { createLoginLimitsMemory, LoginLimits } from '../../src/limits/login-limits.js'
+
+const nowMs = 1_764_000_000_123.25
+const hourMs = 3_600_000
+const rates = {
+  perAddress: { count: 10, seconds: 60 },
+  failuresPerUser: { count: 20, seconds: 1200 },
+}
+
+const create = (memory = createLoginLimitsMemory()) => new LoginLimits(rates, memory)
+
+/** Whether an attempt with a wrong password gets as far as the hash. */
+const fails = (limits: LoginLimits, user: string, address: string, atMs = nowMs): boolean => {
+  if (limits.waitOfUser(user, address, atMs) > 0) return false
+  limits.fail(user, address, atMs)
+  return true
+}
+
+/** How many of 150 do, one after another. */
+const failing = (limits: LoginLimits, user: string, addressOf: (n: number) => string, atMs = nowMs): number =>
+  Array.from({ length: 150 }, (_, n) => fails(limits, user, addressOf(n), atMs)).filter(Boolean).length
+
+t.test('guesses at one user from anywhere share one bucket, whether the user exists or not', async t => {
+  const limits = create()
+  t.equal(
+    failing(limits, 'maggie', n => `address ${n}`),
+    20,
+  )
+  t.equal(limits.waitOfUser('maggie', 'address 200', nowMs), 60_000, 'the next in a minute')
+  t.equal(
+    failing(limits, 'theo', n => `address ${n}`),
+    20,
+    'another user has a bucket of its own',
+  )
+})
+
+t.test('those that are checked at once all count, and the next waits for longer', async t => {
+  const limits = create()
+  const checked = Array.from({ length: 67 }, (_, n) => limits.waitOfUser('maggie', `address ${n}`, nowMs))
+  t.strictSame(new Set(checked), new Set([0]))
+  for (let n = 0; n < 67; n++) limits.fail('maggie', `address ${n}`, nowMs)
+  t.equal(limits.waitOfUser('maggie', 'address', nowMs), (67 - 20 + 1) * 60_000)
+})
+
+t.test('fewer than a hundred in any hour', async t => {
+  const limits = create()
+  let checked = 0
+  for (let at = 0; at < hourMs; at += 1000)
+    if (fails(limits, 'maggie', `address ${at}`, nowMs + at)) checked++
+  t.ok(checked < 100, String(checked))
+})
+
+t.test('who guesses from elsewhere locks nobody out of where they have logged in', async t => {
+  const limits = create()
+  t.equal(limits.waitOfUser('maggie', 'home', nowMs), 0)
+  limits.succeed('maggie', 'home', nowMs)
+  t.equal(
+    failing(limits, 'maggie', n => `address ${n}`),
+    20,
+  )
+  for (let n = 0; n < 50; n++) {
+    t.equal(limits.waitOfUser('maggie', 'home', nowMs + n), 0)
+    limits.succeed('maggie', 'home', nowMs + n)
+  }
+  t.ok(limits.waitOfUser('maggie', 'elsewhere', nowMs) > 0)
+  t.ok(limits.waitOfUser('theo', 'home', nowMs) === 0, 'and that is so for this user alone')
+  t.equal(
+    failing(limits, 'theo', () => 'home'),
+    20,
+  )
+})
+
+t.test('there, too, guesses are slowed', async t => {
+  const limits = create()
+  limits.succeed('maggie', 'home', nowMs)
+  t.equal(
+    failing(limits, 'maggie', () => 'home'),
+    20,
+  )
+  t.equal(
+    failing(limits, 'maggie', n => `address ${n}`),
+    20,
+    'and cost nothing elsewhere',
+  )
+})
+
+t.test('one that succeeds gives back nine tenths of what it took of its address', async t => {
+  const limits = create()
+  let admitted = 0
+  for (let n = 0; n < 1000; n++) {
+    if (limits.takeAddress('proxy', nowMs) > 0) break
+    limits.succeed(`user ${n}`, 'proxy', nowMs)
+    admitted++
+  }
+  t.equal(admitted, 91, 'ten whole ones in flight at the end')
+  t.equal(limits.takeAddress('other', nowMs), 0)
+  const strict = create()
+  let failed = 0
+  while (strict.takeAddress('proxy', nowMs) === 0) failed++
+  t.equal(failed, 10)
+})
+
+t.test('one that came to no decision gives all back', async t => {
+  const limits = create()
+  for (let n = 0; n < 500; n++) {
+    t.equal(limits.takeAddress('home', nowMs), 0)
+    limits.abandon('home')
+  }
+})
+
+t.test('threads share all of it', async t => {
+  const memory = createLoginLimitsMemory()
+  const [one, two] = [create(memory), create(memory)]
+  one.succeed('maggie', 'home', nowMs)
+  t.equal(
+    failing(one, 'maggie', n => `address ${n}`),
+    20,
+  )
+  t.ok(two.waitOfUser('maggie', 'elsewhere', nowMs) > 0)
+  t.equal(two.waitOfUser('maggie', 'home', nowMs), 0)
+})
+
+t.test('what is remembered is bounded, and the oldest goes first', async t => {
+  const limits = create()
+  const later = nowMs + 2 * hourMs
+  for (let n = 0; n < 100; n++) limits.succeed('maggie', `old ${n}`, nowMs)
+  for (let n = 0; n < 300_000; n++) limits.succeed(`user ${n}`, 'x', nowMs + hourMs)
+  for (let n = 0; n < 100; n++) limits.succeed('maggie', `new ${n}`, later)
+  failing(limits, 'maggie', n => `address ${n}`, later)
+  const known = (name: string): number => {
+    let count = 0
+    for (let n = 0; n < 100; n++) if (limits.waitOfUser('maggie', `${name} ${n}`, later) === 0) count++
+    return count
+  }
+  t.equal(known('new'), 100, 'lately')
+  const old = known('old')
+  t.ok(old < 70, `of those long before many others ${old} are known`)
+})
+
+t.test('no key is another, wherever it is cut', async t => {
+  const limits = create()
+  limits.succeed('ab', 'c', nowMs)
+  failing(limits, 'a', n => `address ${n}`)
+  t.ok(limits.waitOfUser('a', 'bc', nowMs) > 0)
+})
+
+t.test('no rate is no limit', async t => {
+  const limits = new LoginLimits(
+    { perAddress: undefined, failuresPerUser: undefined },
+    createLoginLimitsMemory(),
+  )
+  for (let n = 0; n < 1000; n++)
+    if (limits.takeAddress('a', nowMs) + limits.waitOfUser('maggie', 'a', nowMs) > 0) t.fail(`${n}`)
+  limits.succeed('maggie', 'a', nowMs)
+  limits.abandon('a')
+  t.equal(limits.waitOfUser('maggie', 'a', nowMs), 0)
+})
