@@ -67,8 +67,9 @@ class PausedListener implements Listener {
 
   #look(): void {
     const free = takeDescriptors(1)
+    const isRoom = free.length > 0
     giveBack(free)
-    if (free.length > 0) this.#timer = this.#after(lookMs, () => this.#look())
+    if (isRoom) this.#timer = this.#after(lookMs, () => this.#look())
     else this.#pause()
   }
 
