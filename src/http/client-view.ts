@@ -26,6 +26,8 @@ export interface ClientViewOptions {
 
 const hostPattern = /^(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?$/
 
+const gone = (): Refusal => new Refusal('bad_request', { detail: 'The connection is gone.' })
+
 /** Traefik names the scheme of a handshake as that of WebSockets. */
 const schemes: Readonly<Record<string, string>> = { http: 'http', https: 'https', ws: 'http', wss: 'https' }
 
@@ -39,7 +41,7 @@ export function createClientView({ proxies, publicUrl, tls, warnings }: ClientVi
    */
   function clientAt(exchange: Exchange): Address {
     const peer = exchange.peer()
-    if (peer.length === 0) throw new Refusal('bad_request', { detail: 'The connection is gone.' })
+    if (peer.length === 0) throw gone()
     const isTrusted = proxies.has(peer)
     if (!isTrusted) warnings.ofStranger(exchange.head, peer)
     const named = exchange.proxied()
@@ -81,6 +83,7 @@ export function createClientView({ proxies, publicUrl, tls, warnings }: ClientVi
     proxyRefusal(exchange) {
       if (exchange.proxied().length === 0) return undefined
       const peer = exchange.peer()
+      if (peer.length === 0) return gone()
       return proxies.has(peer) ? undefined : refuseProxy(peer)
     },
   }

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { type Agent, type IncomingHttpHeaders, type IncomingMessage, request as nodeRequest } from 'node:http'
+import { request as secureRequest } from 'node:https'
 import { adminKey } from './fixtures.js'
 
 export type Json = Record<string, unknown>
@@ -29,9 +30,10 @@ const textOf = async (response: IncomingMessage): Promise<string> => {
 
 const send = (base: string, path: string, options: RequestOptions): Promise<Reply> =>
   new Promise((resolve, reject) => {
-    const { hostname, port } = new URL(base)
+    const { protocol, hostname, port } = new URL(base)
     const body = options.body === undefined ? undefined : Buffer.from(options.body)
-    const outgoing = nodeRequest({
+    const outgoing = (protocol === 'https:' ? secureRequest : nodeRequest)({
+      rejectUnauthorized: false,
       hostname,
       port,
       path,
@@ -58,7 +60,7 @@ const send = (base: string, path: string, options: RequestOptions): Promise<Repl
     outgoing.end(body)
   })
 
-/** One HTTP request, its whole reply. A body is sent with any method, GET too. */
+/** One HTTP request, its whole reply; to an `https:` base by TLS, with any certificate. A body is sent with any method. */
 export const request = (base: string, path: string, options: RequestOptions = {}): Promise<Reply> =>
   send(base, path, options)
 

@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { createConnection, type Socket } from 'node:net'
-import { connect as connectTls } from 'node:tls'
+import { connect as connectTls, TLSSocket } from 'node:tls'
 import { request, upgradeHeaders } from './http.js'
 
 export interface RawResponse {
@@ -41,7 +41,8 @@ export class RawConnection {
       ? connectTls({ ...to, rejectUnauthorized: false })
       : createConnection({ ...to, noDelay: true })
     const connection = new RawConnection(socket)
-    await once(socket, isTls ? 'secureConnect' : 'connect')
+    await Promise.race([once(socket, isTls ? 'secureConnect' : 'connect'), connection.closed])
+    if (!connection.isOpen) throw new Error(`no connection to ${base}`)
     return connection
   }
 
@@ -65,6 +66,18 @@ export class RawConnection {
     }
   }
 
+  /** Waits until something arrives or the connection ends, but no longer than this. */
+  async hears(milliseconds: number): Promise<void> {
+    if (!this.#open) return
+    await new Promise<void>(resolve => {
+      const timer = setTimeout(resolve, milliseconds)
+      this.#wake = () => {
+        clearTimeout(timer)
+        resolve()
+      }
+    })
+  }
+
   /** All whole responses that have arrived. */
   arrived(): RawResponse[] {
     const responses: RawResponse[] = []
@@ -81,9 +94,10 @@ export class RawConnection {
     this.socket.destroy()
   }
 
-  /** Hangs up with RST. */
+  /** Hangs up with RST, where there is no TLS: Node cannot do that, and its attempt ends the process. */
   reset(): void {
-    this.socket.resetAndDestroy()
+    if (this.socket instanceof TLSSocket) this.socket.destroy()
+    else this.socket.resetAndDestroy()
   }
 
   #take(): RawResponse | undefined {

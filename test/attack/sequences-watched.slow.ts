@@ -1,0 +1,4 @@
+import t from 'tap'
+import { sequences } from '../support/sequence-modes.js'
+
+sequences(t, { seconds: 60, isWatched: true })
