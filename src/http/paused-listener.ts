@@ -66,11 +66,8 @@ class PausedListener implements Listener {
   }
 
   #look(): void {
-    const free = takeDescriptors(1)
-    const isRoom = free.length > 0
-    giveBack(free)
-    if (isRoom) this.#timer = this.#after(lookMs, () => this.#look())
-    else this.#pause()
+    if (isExhausted()) this.#pause()
+    else this.#timer = this.#after(lookMs, () => this.#look())
   }
 
   #pause(): void {
@@ -90,7 +87,7 @@ class PausedListener implements Listener {
 
   async #resume(): Promise<void> {
     const taken = takeDescriptors(this.#keeps + roomToResume)
-    const isRoom = taken.length === this.#keeps + roomToResume
+    const isRoom = taken.length === this.#keeps + roomToResume || !isExhausted()
     if (isRoom) this.#reserve.push(...taken.splice(0, this.#keeps))
     giveBack(taken)
     if (isRoom) await this.#listenAgain()
@@ -112,6 +109,20 @@ class PausedListener implements Listener {
     }
   }
 }
+
+/** Whether the process, or the system, has no descriptor left. */
+function isExhausted(): boolean {
+  try {
+    closeSync(openSync(devNull, 'r'))
+    return false
+  } catch (error) {
+    return meansExhausted(error)
+  }
+}
+
+/** A device that is missing or forbidden, as in some sandboxes, says nothing about descriptors. */
+const meansExhausted = (error: unknown): boolean =>
+  isSystemError(error) && (error.code === 'EMFILE' || error.code === 'ENFILE')
 
 /** Takes so many descriptors, or as many as there are. */
 function takeDescriptors(count: number): number[] {

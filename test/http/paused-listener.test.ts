@@ -49,3 +49,13 @@ for (const threads of [1, 2])
     t.ok(warnings.length >= 1 && warnings.length <= threads, 'the log says it once')
     t.equal((await server.stop()).code, 0)
   })
+
+t.test('a gate with descriptors to spare takes every connection, look after look', async t => {
+  const server = await startServer(t, { env: { TICKETGATE_PORT: String(await freePort()) } })
+  // It looks ten times a second.
+  for (let n = 0; n < 30; n++) {
+    t.equal((await request(server.url, '/healthz')).status, 200)
+    await delay(50)
+  }
+  t.notMatch(server.output(), /no file descriptor/)
+})
