@@ -3,7 +3,7 @@ import type { Log } from '../telemetry/log.js'
 import { type Counters, increment } from '../telemetry/metrics.js'
 import { mayOpen } from '../ticket/rights.js'
 import type { TokenClaims } from '../token/claims.js'
-import { codeOf, type TokenCode, type TokenReason } from '../token/refusal.js'
+import { codeOf, refuse, type TokenCode, type TokenReason, type TokenRefusal } from '../token/refusal.js'
 import type { Revocations } from '../token/revocation.js'
 import type { TokenVerifier } from '../token/verifier.js'
 
@@ -29,7 +29,7 @@ export interface TokenCheckParts {
 /** What a token must pass before it opens anything: at `/ws_ticket`, or as the first message on a socket. */
 export class TokenCheck {
   readonly #parts: TokenCheckParts
-  #hasWarned = false
+  readonly #warned = new Set<TokenReason>()
 
   constructor(parts: TokenCheckParts) {
     this.#parts = parts
@@ -39,8 +39,8 @@ export class TokenCheck {
   identify(text: string, nowMs: number): TokenClaims | TokenDenial {
     const { tokens, revocations } = this.#parts
     const token = tokens.verify(text, nowMs)
-    if ('reason' in token) return this.#refused(codeOf(token.reason), token.reason, token.waitMs)
-    return revocations.covers(token) ? this.#refused('token_revoked', 'revoked', 0) : token
+    if ('reason' in token) return this.#refused(codeOf(token.reason), token)
+    return revocations.covers(token) ? this.#refused('token_revoked', refuse('revoked')) : token
   }
 
   /** Whether its bearer may go on, to one channel or to none in particular. Counts against the user's rate. */
@@ -50,19 +50,23 @@ export class TokenCheck {
     return waitMs > 0 ? { code: 'rate_limited', waitMs } : undefined
   }
 
-  /** For what locks users out until the operator acts: visible, and no flood. */
-  #warnOnce(): boolean {
-    const isFirst = !this.#hasWarned
-    this.#hasWarned = true
-    return isFirst
-  }
-
-  #refused(code: TokenDenial['code'], reason: TokenReason, waitMs: number): TokenDenial {
+  #refused(code: TokenDenial['code'], { reason, waitMs, hint }: TokenRefusal): TokenDenial {
     const { counters, log, refusalLevel } = this.#parts
     increment(counters.tokensRefused, reason)
-    if (reason === 'too_large' && this.#warnOnce())
-      log.warn({ code, reason }, 'a token is larger than TICKETGATE_MAX_TOKEN_BYTES')
-    else if (log.isLevelEnabled(refusalLevel)) log[refusalLevel]({ code, reason }, 'token refused')
+    const isFault = reason === 'too_large' || hint !== undefined
+    const level = isFault && this.#warnOnce(reason) ? 'warn' : refusalLevel
+    if (log.isLevelEnabled(level)) log[level]({ code, reason, hint: hint ?? hints[reason] }, 'token refused')
     return { code, reason, waitMs }
   }
+
+  /** For what locks users out until the operator acts: visible, and no flood. */
+  #warnOnce(reason: TokenReason): boolean {
+    const isFirst = !this.#warned.has(reason)
+    this.#warned.add(reason)
+    return isFirst
+  }
+}
+
+const hints: Partial<Record<TokenReason, string>> = {
+  too_large: 'the token is larger than TICKETGATE_MAX_TOKEN_BYTES',
 }

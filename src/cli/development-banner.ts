@@ -1,12 +1,14 @@
 import { resolve } from 'node:path'
+import type { IssuerConfig } from '../config/issuers.js'
 import type { Config } from '../config/schema.js'
+import { nameText } from '../token/issuer-name.js'
 import type { ExampleUser } from './demo-user.js'
 import { program, shellWord } from './program.js'
 
 export interface BannerFacts {
   readonly url: string
   readonly adminUrl: string
-  readonly config: Pick<Config, 'usersFile' | 'jwksUrl' | 'console'>
+  readonly config: Pick<Config, 'usersFile' | 'issuers' | 'console'>
   /** Undefined where an identity provider does the logins. */
   readonly user: ExampleUser | undefined
 }
@@ -31,15 +33,21 @@ The whole flow, to paste (the 101 in the third line is the open socket; a second
 `
 }
 
-function whoMayLogIn(user: ExampleUser | undefined, { usersFile, jwksUrl }: BannerFacts['config']): string {
-  if (user === undefined)
-    return `tokens by the identity provider with the keys under ${withoutQuery(jwksUrl ?? '')}`
+function whoMayLogIn(user: ExampleUser | undefined, { usersFile, issuers }: BannerFacts['config']): string {
+  if (user === undefined) return `tokens by ${issuers.map(issuerText).join(', ')}`
   const file = resolve(usersFile)
   if (user.password !== undefined)
     return `user ${user.name}, password ${user.password} (shown only this once; its hash is in ${file})`
   const command = `${program()} user passwd ${shellWord(user.name)} --users-file ${shellWord(file)}`
   return `users in ${file}; a password is shown only when it is made. To set another one for ${user.name}:\n  ${command}`
 }
+
+const issuerText = ({ name, keys }: IssuerConfig): string =>
+  keys.from === 'jwks'
+    ? `the identity provider with the keys under ${withoutQuery(keys.url)}`
+    : name === undefined
+      ? 'any issuer'
+      : nameText(name)
 
 function loginCommand(url: string, { name, password = 'PASSWORD' }: ExampleUser): string {
   const body = JSON.stringify({ user: name, pwd: password })

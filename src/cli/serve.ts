@@ -4,6 +4,7 @@ import { parseArguments, wantsHelp } from '../config/arguments.js'
 import { resolveConfig } from '../config/resolve.js'
 import type { Config } from '../config/schema.js'
 import { optionFlags } from '../config/sources.js'
+import { watchedFiles } from '../config/watched-files.js'
 import { noteAddress } from '../disk/served-address.js'
 import type { Gate } from '../gate/gate.js'
 import { prepareStart } from '../gate/prepare.js'
@@ -32,7 +33,7 @@ export const serve: Command = async (args, context) => {
   const gate = await buildGate(config, log)
   const urls = await gate.listen()
   stopOnSignal(gate, log)
-  if (config.ticketKeysFile === undefined) surviveHangups(log)
+  if (watchedFiles(config).length === 0) surviveHangups(log)
   const instead = urlByEnvironment(env)
   if (instead !== undefined) noteAddress(config.stateDir, { instead, url: urls.url })
   if (!config.production) stdout.write(await bannerFor(gate, urls, config))
@@ -49,7 +50,7 @@ async function bannerFor(
   config: Config,
 ): Promise<string> {
   try {
-    const user = config.jwksUrl === undefined ? await exampleUser(config.usersFile) : undefined
+    const user = config.login === 'on' ? await exampleUser(config.usersFile) : undefined
     return developmentBanner({ ...urls, config, user })
   } catch (error) {
     await gate.close()
@@ -60,7 +61,7 @@ async function bannerFor(
 /** SIGHUP asks a server to read its files again. It would end this one, which has none; of a terminal that is what is meant. */
 function surviveHangups(log: Log): void {
   if (process.stdin.isTTY) return
-  process.on('SIGHUP', () => log.info('SIGHUP: there is no file of ticket keys to read again'))
+  process.on('SIGHUP', () => log.info('SIGHUP: there is no file to read again'))
 }
 
 /** The first signal drains; a second one ends all at once, and a third does not even wait for the threads to end. */

@@ -1,17 +1,8 @@
 import { certificateFault } from './certificate.js'
-import { proxyVariables } from './egress-proxy.js'
 import { schema, type Values, variableOf } from './schema.js'
 import type { GivenMap } from './sources.js'
 import { readTicketKeys } from './ticket-keys.js'
-import {
-  isLoopback,
-  isWeak,
-  readFile,
-  readText,
-  reportInvalid,
-  signingSecret,
-  withoutNewline,
-} from './value-types.js'
+import { isLoopback, isWeak, readFile, reportInvalid } from './value-types.js'
 
 /** What can only be judged of several options together, or of the files they name. Each adds its problems to the list. */
 
@@ -63,80 +54,8 @@ export function checkTokenTtl(given: GivenMap, values: Values, problems: string[
     )
 }
 
-function readSecret(path: string, label: string, problems: string[]): string | undefined {
-  let text: string
-  try {
-    text = readText(path)
-  } catch (error) {
-    reportInvalid(error, label, problems)
-    return undefined
-  }
-  try {
-    return signingSecret.parse(withoutNewline(text))
-  } catch (error) {
-    const makeOne = `openssl rand -base64 48 > ${path}`
-    reportInvalid(error, label, problems, { makeOne, subject: `the secret in ${path} ` })
-    return undefined
-  }
-}
-
-/** The secret of tokens: as given or from its file; undefined when there is neither. */
-export function resolveSecret(
-  given: GivenMap,
-  values: Values,
-  production: boolean,
-  problems: string[],
-): string | undefined {
-  const file = given.get('jwtSecretFile')
-  const path = values.jwtSecretFile
-  if (file !== undefined && path !== undefined) {
-    const secret = readSecret(path, file.label, problems)
-    if (production && secret !== undefined && isWeak(secret))
-      reportWeak(file.label, schema.jwtSecret.makeOne, problems)
-    if (secret !== undefined) return secret
-  } else if (production && file === undefined && !given.has('jwtSecret') && !given.has('jwksUrl'))
-    problems.push(`TICKETGATE_JWT_SECRET: is required in production. Make one: ${schema.jwtSecret.makeOne}`)
-  if (production && values.jwtSecret !== undefined && isWeak(values.jwtSecret))
-    reportWeak('TICKETGATE_JWT_SECRET', schema.jwtSecret.makeOne, problems)
-  return values.jwtSecret
-}
-
 const reportWeak = (label: string, makeOne: string, problems: string[]): void => {
   problems.push(`${label}: the secret is weak: it has few different characters. Make one: ${makeOne}`)
-}
-
-/** A provider signs tokens for many: without its name and ours in them, one for anybody else would do. */
-export function checkProvider(
-  given: GivenMap,
-  { jwksUrl }: Values,
-  production: boolean,
-  problems: string[],
-): void {
-  const label = given.get('jwksUrl')?.label
-  if (label === undefined || jwksUrl === undefined || !production) return
-  for (const [property, claim] of [
-    ['jwtIssuer', 'iss'],
-    ['jwtAudience', 'aud'],
-  ] as const)
-    if (!given.has(property))
-      problems.push(
-        `${variableOf(property)}: is required in production with ${label}: set it to what the provider's tokens have as ${claim}`,
-      )
-}
-
-/** The key fetch goes through the proxy that these variables name; any other form would fail much later. */
-export function checkEgressProxy(
-  given: GivenMap,
-  env: Readonly<Record<string, string | undefined>>,
-  problems: string[],
-): void {
-  if (!given.has('jwksUrl')) return
-  for (const name of proxyVariables) {
-    const value = env[name] ?? ''
-    const url = URL.canParse(value) ? new URL(value) : undefined
-    if (value !== '' && !/^https?:$/.test(url?.protocol ?? ''))
-      problems.push(`${name}: is not an http or https URL: write http://proxy.example.com:3128, or unset it`)
-  }
 }
 
 export function checkTicketKeys(

@@ -1,19 +1,16 @@
-import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import { StartupError } from '../errors.js'
 import {
   checkAdminKey,
-  checkEgressProxy,
   checkPorts,
-  checkProvider,
   checkRedis,
   checkThreads,
   checkTicketKeys,
   checkTls,
   checkTokenTtl,
-  resolveSecret,
 } from './checks.js'
 import { connectionsWithin, descriptorLimit, maxUnidentified } from './descriptors.js'
+import { resolveIdentity } from './identity.js'
 import { parseOption } from './parse-option.js'
 import { type Config, properties, type Values } from './schema.js'
 import {
@@ -54,6 +51,7 @@ export function resolveConfig({ env, flags = [], options = {}, handlerNames }: C
     givenByEnv(env, problems),
   ] as const
   settleSecret('jwtSecret', 'jwtSecretFile', sources, problems)
+  settleSecret('jwtSecretPrevious', 'jwtSecretPreviousFile', sources, problems)
   settleSecret('ticketKeys', 'ticketKeysFile', sources, problems)
   const [byOptions, byFlags, byEnv] = sources
   const given: GivenMap = new Map([...byEnv, ...byFlags, ...byOptions])
@@ -65,20 +63,16 @@ export function resolveConfig({ env, flags = [], options = {}, handlerNames }: C
   checkPorts(values, problems)
   checkAdminKey(given, values, production, problems)
   checkTokenTtl(given, values, problems)
-  checkProvider(given, values, production, problems)
-  checkEgressProxy(given, env, problems)
-  const givenSecret = resolveSecret(given, values, production, problems)
-  const jwtSecret = givenSecret ?? randomBytes(48).toString('base64')
-  checkTicketKeys(given, values, jwtSecret, problems)
+  const identity = resolveIdentity({ given, values, env, production, problems })
+  checkTicketKeys(given, values, identity.jwtSecret, problems)
   checkRedis(given, values, problems)
   checkThreads(given, values, problems)
   if (problems.length > 0) throw new StartupError('config_invalid', problems.join('\n'))
 
   return Object.freeze({
     ...values,
+    ...identity,
     production,
-    jwtSecret,
-    jwtSecretGiven: givenSecret !== undefined,
     replay: values.replay ?? (values.threads > 1 ? 'shared' : 'memory'),
     // Fewer than 100 in any hour (OWASP ASVS 2.2.1).
     loginFailureRate:

@@ -1,11 +1,13 @@
 // config/: every option, once: its name, type, default and check. It opens only the files that options name.
 
+import type { IdentityConfig } from './issuers.js'
 import {
   addressBits,
   bearerKey,
   choice,
   host,
   integer,
+  issuerUrl,
   jwksUrl,
   type Kind,
   line,
@@ -95,15 +97,33 @@ export const schema = {
     kind: path,
     meaning: 'File that holds that secret instead; a newline at its end does not count',
   },
+  jwtSecretPrevious: {
+    kind: signingSecret,
+    secret: true,
+    meaning: 'The secret before: tokens that it signed are accepted as well, until they expire',
+  },
+  jwtSecretPreviousFile: { kind: path, meaning: 'File that holds the secret before instead' },
+  login: {
+    kind: choice('on', 'off'),
+    computed: 'on; off with an identity provider',
+    meaning: 'Whether the users of the user file may log in, at /auth',
+  },
+  oidcIssuer: {
+    kind: issuerUrl,
+    meaning: 'Identity provider, by its name (iss): its keys are found by OpenID Connect Discovery',
+  },
   jwksUrl: {
     kind: jwksUrl,
-    meaning:
-      'Keys of an identity provider (a JWK set). Its tokens are then the only good ones: no login here, no token secret',
+    meaning: 'Keys of an identity provider (a JWK set), for one without discovery',
+  },
+  issuersFile: {
+    kind: path,
+    meaning: 'File of several identity providers and other issuers, YAML or JSON; read again when it changes',
   },
   jwtIssuer: {
     kind: line,
     meaning:
-      'Put into tokens as iss, and required of tokens presented. Required in production with an identity provider',
+      'Put into tokens as iss, and required of tokens presented. With TICKETGATE_JWKS_URL, the iss of the provider, required in production',
   },
   jwtAudience: {
     kind: line,
@@ -293,11 +313,9 @@ type Resolved = {
 }
 
 /** Every option, resolved. Rates are undefined when off; a cap of 0 is none. */
-export interface Config extends Resolved {
+export interface Config extends Resolved, Omit<IdentityConfig, 'jwtSecretPrevious'> {
   /** `NODE_ENV` is `production`. */
   readonly production: boolean
-  /** Whether `jwtSecret` is the operator's; else it was made now. */
-  readonly jwtSecretGiven: boolean
 }
 
 type Textual<T> = T extends string ? T : T | string

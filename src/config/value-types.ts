@@ -17,7 +17,7 @@ export interface Rate {
 }
 
 /** The right value, with something around or in it that does not belong there: no reason to make a new one. */
-class MisspeltValue extends InvalidValue {}
+export class MisspeltValue extends InvalidValue {}
 
 /** Keeps an invalid value as a problem of the option; throws any other error on. */
 export function reportInvalid(
@@ -242,6 +242,8 @@ export const host: Kind<string> = {
 export const isLoopback = (name: string): boolean =>
   name === 'localhost' || (isIP(name) !== 0 && ipaddr.process(name).range() === 'loopback')
 
+export const isLoopbackUrl = (url: URL): boolean => isLoopback(url.hostname.replace(/^\[|\]$/g, ''))
+
 const isHttp = (url: URL): boolean => /^https?:$/.test(url.protocol)
 
 /** The URL without a slash at its end, so that paths can be appended. Never quoted: it may hold a password. */
@@ -270,9 +272,21 @@ export const jwksUrl: Kind<string> = {
       )
     if (url.username !== '' || url.password !== '' || url.hash !== '')
       throw new InvalidValue('has a fragment, user or password: give the URL without')
-    if (url.protocol === 'http:' && !isLoopback(url.hostname.replace(/^\[|\]$/g, '')))
+    if (url.protocol === 'http:' && !isLoopbackUrl(url))
       throw new InvalidValue('is not encrypted, and not on loopback: give an https URL')
     return url.href
+  },
+}
+
+/** An identity provider by its name, a URL that counts as it is written, a slash at its end included. */
+export const issuerUrl: Kind<string> = {
+  placeholder: 'URL',
+  values: 'https URL; http on loopback',
+  parse(text) {
+    jwksUrl.parse(text)
+    if (/[?#]/.test(text))
+      throw new InvalidValue('has a query or fragment: give the issuer as its tokens name it')
+    return text
   },
 }
 

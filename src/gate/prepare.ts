@@ -13,14 +13,17 @@ import type { Log } from '../telemetry/log.js'
 export async function prepareStart(config: Config, log: Log): Promise<Config> {
   await checkStateDirectory(config.stateDir, log)
   warnOfLooseModes(config, log)
-  if (config.production || config.jwtSecretGiven || config.jwksUrl !== undefined) return config
+  if (config.production || config.jwtSecretGiven || config.login === 'off') return config
   const jwtSecret = await keepDevelopmentSecret(config.stateDir)
   return jwtSecret === undefined ? config : Object.freeze({ ...config, jwtSecret })
 }
 
 function warnOfLooseModes(config: Config, log: Log): void {
-  const { jwtSecretFile, ticketKeysFile, tlsKeyFile, usersFile } = config
-  const files = [jwtSecretFile, ticketKeysFile, tlsKeyFile, usersFile].filter(file => file !== undefined)
+  const { jwtSecretFile, jwtSecretPreviousFile, ticketKeysFile, tlsKeyFile, usersFile } = config
+  const secretsOfIssuers = config.issuers.flatMap(({ keys }) => (keys.from === 'secrets' ? keys.files : []))
+  const files = [jwtSecretFile, jwtSecretPreviousFile, ticketKeysFile, tlsKeyFile, usersFile]
+    .filter(file => file !== undefined)
+    .concat(secretsOfIssuers)
   for (const { path, mode } of looseModes(files))
     log.warn(
       { path: resolve(path), mode },

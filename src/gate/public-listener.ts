@@ -106,7 +106,7 @@ export class PublicListener {
       origins,
       server: this.#server,
       tokens: new TokenCheck({
-        tokens: parts.identity.tokens,
+        tokens: parts.identity.issuers.tokens,
         revocations: parts.revocations,
         limiter: parts.tickets,
         counters,
@@ -159,7 +159,7 @@ export class PublicListener {
     if (this.#isClosed) return
     this.#closing.abort()
     clearInterval(this.#sweep)
-    this.#parts.identity.close()
+    this.#parts.identity.issuers.close()
     this.#listener?.close()
     this.#channels.close()
     this.#app.close()
@@ -213,7 +213,7 @@ export class PublicListener {
     server.route(
       readyRoute({
         isDraining,
-        hasKeys: identity.isReady,
+        withoutKeys: () => identity.issuers.withoutKeys(),
         isStoreReady: () => store === undefined || store.state.is === 'ready',
         isBusUp: uplink.isBusUp,
       }),

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { clock, toSeconds } from '../clock.js'
 import type { Config } from '../config/schema.js'
+import { watchedFiles } from '../config/watched-files.js'
 import { connectionLimits } from '../limits/caps.js'
 import { createSharedLimits, forgetThread } from '../limits/shared.js'
 import type { Log } from '../telemetry/log.js'
@@ -60,7 +61,7 @@ export class ThreadPool implements Engine {
       relay: `ticketgate-${randomBytes(8).toString('hex')}`,
     }
     if (uplink.isBusUp !== undefined) this.#connect(uplink.send, uplink.isBusUp)
-    if (config.ticketKeysFile !== undefined) this.#passHangups()
+    if (watchedFiles(config).length > 0) this.#passHangups()
   }
 
   async listen(): Promise<number> {

@@ -12,7 +12,6 @@ class Fields {
   origin = ''
   authorization = ''
   contentType = ''
-  contentEncoding = ''
   contentLength = ''
   transferEncoding = ''
   upgrade = ''
@@ -27,7 +26,6 @@ class Fields {
   forwardedProto = ''
   forwardedHost = ''
   forwarded = ''
-  requestHeaders = ''
 }
 
 interface Field {
@@ -53,7 +51,6 @@ const fields: readonly Field[] = [
   single('origin', 'origin'),
   single('authorization', 'authorization'),
   single('content-type', 'contentType'),
-  list('content-encoding', 'contentEncoding'),
   single('content-length', 'contentLength'),
   single('transfer-encoding', 'transferEncoding'),
   single('upgrade', 'upgrade'),
@@ -66,11 +63,10 @@ const fields: readonly Field[] = [
   list('x-forwarded-proto', 'forwardedProto'),
   list('x-forwarded-host', 'forwardedHost'),
   list('forwarded', 'forwarded'),
-  list('access-control-request-headers', 'requestHeaders'),
 ]
 
-/** What a proxy says that it was asked for, as a path or as a URL (ingress-nginx). Each line is a value. */
-const uriFields = ['x-original-uri', 'x-forwarded-uri', 'x-original-url', 'x-auth-request-redirect']
+/** What a proxy says that it was asked for. Each line is a value. */
+const uriFields = ['x-original-uri', 'x-forwarded-uri']
 const noUris: readonly string[] = []
 
 /** Of a name with so many characters, the fields: to compare is cheaper than to look up what no table has seen. */
@@ -88,7 +84,7 @@ export class RequestHead extends Fields {
   readonly path: string
   /** Raw, without `?`. */
   readonly query: string
-  /** Each line of these. */
+  /** Each line of `X-Original-URI` and `X-Forwarded-Uri`. */
   originalUris: readonly string[] = noUris
   #seen = 0
   #repeated = 0

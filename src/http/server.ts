@@ -5,7 +5,6 @@ import { Refusal } from '../errors.js'
 import { createTurnLimit } from '../limits/turn-limit.js'
 import type { Log } from '../telemetry/log.js'
 import { increment, type RefusalCounts } from '../telemetry/metrics.js'
-import { allowedHeaders } from './allowed-headers.js'
 import type { ClientView } from './client-view.js'
 import { type EngineHandler, Exchange, type Routed } from './exchange.js'
 import type { OriginPolicy } from './origins.js'
@@ -51,15 +50,8 @@ const originDetail = 'This origin is not allowed here; the operator can add it t
 const ambiguousDetail = 'The length of the body is ambiguous.'
 const chunkedDetail = 'Send the body with Content-Length: it is not taken in chunks.'
 const noBody = Buffer.alloc(0)
-
-/** What is accepted instead is said in the field that RFC 9110 section 12.5.3 has for it. */
-const encoded = (): Refusal =>
-  new Refusal('unsupported_media_type', {
-    detail: 'Send the body without Content-Encoding.',
-    headers: { 'accept-encoding': 'identity' },
-  })
-
 const engineMethods = { GET: 'get', HEAD: 'head', POST: 'post' } as const
+const allowedHeaders = 'authorization, content-type'
 const preflightMaxAgeSeconds = '600'
 
 /** How many requests are answered in a turn of the event loop before a connection is closed for them. */
@@ -159,7 +151,6 @@ export class Server {
       if (unasked !== undefined) throw unasked
       origin = this.#sharedOrigin(exchange)
       const context = route.context(exchange)
-      if (head.body !== 'none' && !/^(?:identity)?$/i.test(head.contentEncoding)) throw encoded()
       if (head.body !== 'none') return this.#serveBody(route, exchange, context, origin)
       reply = route.handler(head, context, noBody)
     } catch (error) {
@@ -273,9 +264,9 @@ export class Server {
     const headers = {
       'access-control-allow-origin': origin,
       'access-control-allow-methods': methods,
-      'access-control-allow-headers': allowedHeaders(head.requestHeaders),
+      'access-control-allow-headers': allowedHeaders,
       'access-control-max-age': preflightMaxAgeSeconds,
-      vary: 'origin, access-control-request-headers',
+      vary: 'origin',
     }
     exchange.answer({ status, headers, closes })
   }

@@ -14,19 +14,20 @@ export interface Downloader {
   close(): void
 }
 
-export interface DownloadLimits {
+export interface DownloadOptions {
+  /** Of each download, from the call to the last byte. */
   readonly timeoutMs: number
   readonly maxBytes: number
+  /** Certificates that are trusted in place of those of the system, as PEM. */
+  readonly ca?: string | undefined
 }
 
-/**
- * @param limits of each download; the time counts from the call to the last byte
- */
-export async function openDownloader({ timeoutMs, maxBytes }: DownloadLimits): Promise<Downloader> {
+export async function openDownloader({ timeoutMs, maxBytes, ca }: DownloadOptions): Promise<Downloader> {
   // Loaded when it is needed: most of its code is for what a gate never does.
   const { Agent, EnvHttpProxyAgent, fetch } = await import('undici')
-  const direct = new Agent()
-  const byProxy = isProxySet() ? new EnvHttpProxyAgent() : undefined
+  const tls = ca === undefined ? {} : { ca }
+  const direct = new Agent({ connect: tls })
+  const byProxy = isProxySet() ? new EnvHttpProxyAgent({ connect: tls, requestTls: tls }) : undefined
   const closing = new AbortController()
 
   // A proxy cannot reach the loopback of this machine.
@@ -38,7 +39,7 @@ export async function openDownloader({ timeoutMs, maxBytes }: DownloadLimits): P
       signal,
       redirect: 'error',
       dispatcher: dispatcherFor(url),
-      headers: { accept: 'application/jwk-set+json, application/json' },
+      headers: { accept: 'application/json, application/jwk-set+json' },
     })
     if (response.status !== 200 || response.body === null) {
       await response.body?.cancel()

@@ -1,67 +1,222 @@
+import { issuerDefaults } from '../config/identity.js'
+import { type IssuerConfig, readIssuersFile } from '../config/issuers.js'
 import { nodesAheadSeconds } from '../config/node-clocks.js'
 import type { Config } from '../config/schema.js'
+import { readSecretFile } from '../config/secret-file.js'
+import { watchFile } from '../disk/watch-file.js'
 import type { Log } from '../telemetry/log.js'
 import type { Counters } from '../telemetry/metrics.js'
-import { type Algorithm, algorithmNames } from '../token/algorithms.js'
+import type { DefaultRights } from '../token/claims.js'
 import { defaultRightsOf } from '../token/default-rights.js'
-import { IssuerClock } from '../token/issuer.js'
+import { IssuerClock, type TrustedIssuer } from '../token/issuer.js'
+import { chooseByName } from '../token/issuer-table.js'
 import { secretIssuers } from '../token/login-token.js'
-import { TokenVerifier } from '../token/verifier.js'
-import { ProviderKeys } from './provider-keys.js'
+import { type IssuerChooser, TokenVerifier } from '../token/verifier.js'
+import { algorithmsOf, identityOf, nameOf, type OpenKeys, openKeys } from './key-sources.js'
 
-/** Whose tokens are accepted. */
-export interface Issuers {
-  readonly tokens: TokenVerifier
-  /** Whether tokens can be verified: the keys of an identity provider have been fetched. */
-  hasKeys(): boolean
-  close(): void
+interface OpenIssuer {
+  readonly config: IssuerConfig
+  readonly keys: OpenKeys
 }
 
-const publicKeyAlgorithms: readonly Algorithm[] = algorithmNames.filter(name => !name.startsWith('HS'))
+/** The secrets that our own tokens are signed and verified with. */
+export interface TokenSecrets {
+  readonly current: string
+  readonly previous: string | undefined
+}
 
-/** Accepts tokens of the identity provider if there is one, otherwise those signed with our secret: never both. */
-export async function openIssuers(
-  config: Config,
-  parts: { readonly log: Log; readonly counters: Pick<Counters, 'keyFetches'> },
-): Promise<Issuers> {
-  const skewSeconds = config.clockSkewSeconds
-  const policy = {
-    issuer: config.jwtIssuer,
-    audience: config.jwtAudience,
-    maxTtlSeconds: config.tokenMaxTtlSeconds,
-    skewSeconds,
+export interface IssuersOptions {
+  readonly log: Log
+  readonly counters: Pick<Counters, 'keyFetches'>
+}
+
+/**
+ * Whose tokens are accepted: identity providers, others that are configured, and our own logins. The
+ * files that say so are read again when they change and on SIGHUP; a broken one changes nothing and is
+ * logged.
+ */
+export class Issuers {
+  readonly tokens: TokenVerifier
+  readonly #config: Config
+  readonly #options: IssuersOptions
+  /** By what tells keys apart. */
+  #open: ReadonlyMap<string, OpenIssuer>
+  #secrets: TokenSecrets
+  #watches: (() => void)[] = []
+  #reloading = Promise.resolve()
+  #isClosed = false
+
+  private constructor(config: Config, options: IssuersOptions, open: ReadonlyMap<string, OpenIssuer>) {
+    this.#config = config
+    this.#options = options
+    this.#open = open
+    this.#secrets = { current: config.jwtSecret, previous: config.jwtSecretPrevious }
+    this.tokens = new TokenVerifier(this.#chooser(), config.maxTokenBytes)
   }
-  if (config.jwksUrl === undefined) {
-    const issuerOf = secretIssuers({
-      secrets: [config.jwtSecret],
-      policy,
-      nodesAheadSeconds: nodesAheadSeconds(config),
+
+  /** Resolves after the first fetch of all keys, whatever its outcome. */
+  static async open(config: Config, options: IssuersOptions): Promise<Issuers> {
+    const issuers = new Issuers(config, options, await openAll(config.issuers, new Map(), options))
+    issuers.#watch()
+    return issuers
+  }
+
+  /** As they are now. */
+  get secrets(): TokenSecrets {
+    return this.#secrets
+  }
+
+  /** The issuers whose keys have not been fetched since the start. */
+  withoutKeys(): readonly string[] {
+    return [...this.#open.values()]
+      .filter(({ keys }) => keys.source.current() === undefined)
+      .map(({ config }) => nameOf(config))
+  }
+
+  close(): void {
+    this.#isClosed = true
+    for (const end of this.#watches.splice(0)) end()
+    for (const { keys } of this.#open.values()) keys.close()
+  }
+
+  #chooser(): IssuerChooser {
+    const { jwtAudience, jwtIssuer, tokenMaxTtlSeconds, clockSkewSeconds, login } = this.#config
+    const { current, previous } = this.#secrets
+    const open = [...this.#open.values()]
+    const own = secretIssuers({
+      secrets: previous === undefined ? [current] : [current, previous],
+      policy: {
+        issuer: jwtIssuer === undefined ? undefined : { exactly: jwtIssuer },
+        audiences: jwtAudience === undefined ? [] : [jwtAudience],
+        maxTtlSeconds: tokenMaxTtlSeconds,
+        skewSeconds: clockSkewSeconds,
+      },
+      nodesAheadSeconds: nodesAheadSeconds(this.#config),
     })
-    return { tokens: new TokenVerifier(issuerOf, config.maxTokenBytes), hasKeys: () => true, close() {} }
+    const [single] = open
+    if (single === undefined) return own
+    if (login === 'off' && open.length === 1) {
+      const issuer = this.#trusted(single)
+      return () => issuer
+    }
+    const named = open.flatMap(each =>
+      each.config.name === undefined ? [] : [{ name: each.config.name, issuer: this.#trusted(each) }],
+    )
+    return chooseByName(named, login === 'on' ? { name: jwtIssuer, issuerOf: own } : undefined)
   }
-  const keys = await ProviderKeys.open(config.jwksUrl, parts)
-  const issuer = {
-    keys,
-    algorithms: publicKeyAlgorithms,
-    policy: {
-      ...policy,
-      graceSeconds: skewSeconds,
-      defaultRights: defaultRightsOf(config.defaultPublish, config.defaultSubscribe),
-    },
-    clock: IssuerClock.skewed(skewSeconds),
+
+  #trusted({ config, keys }: OpenIssuer): TrustedIssuer {
+    const {
+      name,
+      audiences,
+      audienceClaim,
+      userClaim,
+      sessionClaim,
+      skewSeconds,
+      maxTtlSeconds,
+      requireTyp,
+    } = config
+    return {
+      keys: keys.source,
+      algorithms: algorithmsOf(config),
+      policy: {
+        issuer: name,
+        audiences,
+        audienceClaim,
+        userClaim,
+        sessionClaim,
+        requireTyp,
+        maxTtlSeconds,
+        skewSeconds,
+        graceSeconds: skewSeconds,
+        defaultRights: this.#defaultRights(),
+      },
+      clock: IssuerClock.skewed(skewSeconds),
+    }
   }
-  return {
-    tokens: new TokenVerifier(() => issuer, config.maxTokenBytes),
-    hasKeys: () => keys.current() !== undefined,
-    close: () => keys.close(),
+
+  #defaultRights(): DefaultRights {
+    return defaultRightsOf(this.#config.defaultPublish, this.#config.defaultSubscribe)
   }
+
+  #watch(): void {
+    const { issuersFile, jwtSecretFile, jwtSecretPreviousFile } = this.#config
+    const files = new Set([issuersFile, jwtSecretFile, jwtSecretPreviousFile])
+    for (const { config } of this.#open.values())
+      for (const file of 'files' in config.keys ? config.keys.files : [config.keys.caFile]) files.add(file)
+    for (const end of this.#watches.splice(0)) end()
+    for (const file of files)
+      if (file !== undefined) this.#watches.push(watchFile(file, () => this.#reload()))
+  }
+
+  /** One after another: a change that comes while another is carried out waits for it. */
+  #reload(): void {
+    this.#reloading = this.#reloading.then(() => this.#readAgain())
+  }
+
+  async #readAgain(): Promise<void> {
+    const { log } = this.#options
+    if (this.#isClosed) return
+    try {
+      const { issuersFile, jwtSecretFile, jwtSecretPreviousFile } = this.#config
+      const configs =
+        issuersFile === undefined
+          ? this.#config.issuers
+          : readIssuersFile(issuersFile, issuerDefaults(this.#config))
+      const secrets = {
+        current: jwtSecretFile === undefined ? this.#secrets.current : readSecretFile(jwtSecretFile),
+        previous:
+          jwtSecretPreviousFile === undefined
+            ? this.#secrets.previous
+            : readSecretFile(jwtSecretPreviousFile),
+      }
+      const before = this.#open
+      const after = await openAll(configs, before, this.#options)
+      if (this.#isClosed) return closeAll(after, before)
+      this.#open = after
+      this.#secrets = secrets
+      this.tokens.trust(this.#chooser())
+      closeAll(before, after)
+      this.#watch()
+      log.info({ issuers: configs.map(nameOf) }, 'issuers and token secrets read again')
+    } catch (error) {
+      log.error(
+        { err: error },
+        'the files of issuers or token secrets are broken; what was read before stays',
+      )
+    }
+  }
+}
+
+/** Opens the keys of all issuers, save those that are open already. */
+async function openAll(
+  configs: readonly IssuerConfig[],
+  open: ReadonlyMap<string, OpenIssuer>,
+  options: IssuersOptions,
+): Promise<ReadonlyMap<string, OpenIssuer>> {
+  const entries = await Promise.all(
+    configs.map(async (config): Promise<readonly [string, OpenIssuer]> => {
+      const identity = `${nameOf(config)} ${identityOf(config)}`
+      const keys = open.get(identity)?.keys ?? (await openKeys(config, options))
+      return [identity, { config, keys }]
+    }),
+  )
+  return new Map(entries)
+}
+
+/** Closes those that are not among `kept`. */
+function closeAll(open: ReadonlyMap<string, OpenIssuer>, kept: ReadonlyMap<string, OpenIssuer>): void {
+  for (const [identity, { keys }] of open) if (!kept.has(identity)) keys.close()
 }
 
 /** One line for the start of the log: what a token without the claim `channels` permits. */
-export function describeDefaultRights({ jwksUrl, defaultPublish, defaultSubscribe }: Config): string {
+export function describeDefaultRights({ issuers, login, defaultPublish, defaultSubscribe }: Config): string {
   const rights = (patterns: readonly string[]): string =>
     patterns.length === 0 ? 'nothing' : patterns.join(' ')
-  return jwksUrl === undefined
-    ? 'tokens without the claim channels may publish and subscribe on every channel'
-    : `tokens without the claim channels may publish on ${rights(defaultPublish)} and subscribe to ${rights(defaultSubscribe)} (TICKETGATE_DEFAULT_PUBLISH, TICKETGATE_DEFAULT_SUBSCRIBE)`
+  const ofIssuers = `may publish on ${rights(defaultPublish)} and subscribe to ${rights(defaultSubscribe)} (TICKETGATE_DEFAULT_PUBLISH, TICKETGATE_DEFAULT_SUBSCRIBE)`
+  const everything = 'may publish and subscribe on every channel'
+  if (issuers.length === 0) return `tokens without the claim channels ${everything}`
+  return login === 'on'
+    ? `tokens without the claim channels ${ofIssuers}; those of logins here ${everything}`
+    : `tokens without the claim channels ${ofIssuers}`
 }

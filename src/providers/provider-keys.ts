@@ -6,6 +6,7 @@ import type { Log } from '../telemetry/log.js'
 import { type Counters, increment } from '../telemetry/metrics.js'
 import type { KeySource } from '../token/issuer.js'
 import { type KeySet, readKeySet } from '../token/key-set.js'
+import { discoverKeys } from './discovery.js'
 import { type Downloader, failureOf, openDownloader } from './download.js'
 
 const maxBytes = 262_144
@@ -24,7 +25,15 @@ const missBurst = 6
 const missingForMs = 10_000
 const maxMissing = 1_000
 
+/** Where the keys are: under a URL, or where the metadata of the issuer says. */
+export type KeyLocation = { readonly ca?: string | undefined } & (
+  | { readonly url: string }
+  | { readonly issuer: string; readonly allowHttp: boolean }
+)
+
 export interface ProviderKeysOptions {
+  /** What the provider is called in the log. */
+  readonly name: string
   readonly log: Log
   readonly counters: Pick<Counters, 'keyFetches'>
   /** @default 300_000 */
@@ -34,12 +43,12 @@ export interface ProviderKeysOptions {
 }
 
 /**
- * The keys of an identity provider as it publishes them under a URL: fetched at the start, then every
+ * The keys of an identity provider as it publishes them: fetched at the start, then every
  * few minutes, when a token names an unknown one, and soon after a failure. When a fetch fails, the keys
  * that were read last stay. No request waits for a fetch.
  */
 export class ProviderKeys implements KeySource {
-  readonly #url: string
+  readonly #location: KeyLocation
   readonly #options: ProviderKeysOptions
   readonly #downloader: Downloader
   /** When each name that is not in the set was first asked for. */
@@ -59,16 +68,17 @@ export class ProviderKeys implements KeySource {
   /** The schedule of fetches for unknown names, as a leaky bucket. */
   #missArrivalMs = 0
 
-  private constructor(url: string, options: ProviderKeysOptions, downloader: Downloader) {
-    this.#url = url
+  private constructor(location: KeyLocation, options: ProviderKeysOptions, downloader: Downloader) {
+    this.#location = location
     this.#options = options
     this.#downloader = downloader
   }
 
   /** Resolves after the first fetch, whatever its outcome. */
-  static async open(url: string, options: ProviderKeysOptions): Promise<ProviderKeys> {
-    const downloader = await openDownloader({ timeoutMs: options.timeoutMs ?? timeoutMs, maxBytes })
-    const keys = new ProviderKeys(url, options, downloader)
+  static async open(location: KeyLocation, options: ProviderKeysOptions): Promise<ProviderKeys> {
+    const { ca } = location
+    const downloader = await openDownloader({ timeoutMs: options.timeoutMs ?? timeoutMs, maxBytes, ca })
+    const keys = new ProviderKeys(location, options, downloader)
     await keys.#refresh()
     return keys
   }
@@ -116,7 +126,7 @@ export class ProviderKeys implements KeySource {
     this.#isFetching = true
     this.#begunAtMs = clock()
     try {
-      this.#read(await this.#downloader.download(this.#url))
+      this.#read(await this.#downloader.download(await this.#url()))
       this.#asOfMs = this.#begunAtMs
       this.#failures = 0
       increment(counters.keyFetches, 'ok')
@@ -134,21 +144,31 @@ export class ProviderKeys implements KeySource {
     this.#isWanted = false
   }
 
+  /** Asks the metadata every time, so that keys that move are followed. */
+  async #url(): Promise<string> {
+    const location = this.#location
+    return 'url' in location
+      ? location.url
+      : discoverKeys(location.issuer, location.allowHttp, this.#downloader)
+  }
+
   #read(text: string): void {
     if (text === this.#lastText) return
     const { set, size, ignored, repeated } = readKeySet(text)
-    const { log } = this.#options
+    const { log, name: issuer } = this.#options
     this.#set = set
     this.#lastText = text
     log.info(
-      { keys: size, ...(ignored.length === 0 ? {} : { ignored }) },
+      { issuer, keys: size, ...(ignored.length === 0 ? {} : { ignored }) },
       'keys of the identity provider read',
     )
-    if (repeated.length > 0) log.warn({ repeated }, 'the identity provider has several keys of one name')
+    if (repeated.length > 0)
+      log.warn({ issuer, repeated }, 'the identity provider has several keys of one name')
   }
 
   #logFailure(error: unknown): void {
     const consequence = this.#set === undefined ? 'no token can be verified' : 'those read before stay'
-    this.#options.log.error(failureOf(error), `no keys from the identity provider; ${consequence}`)
+    const { log, name: issuer } = this.#options
+    log.error({ issuer, ...failureOf(error) }, `no keys from the identity provider; ${consequence}`)
   }
 }

@@ -14,8 +14,8 @@ export const healthRoute: Route<undefined> = {
 
 export interface Readiness {
   readonly isDraining: () => boolean
-  /** Whether tokens can be verified. */
-  readonly hasKeys: () => boolean
+  /** The issuers whose keys have not been fetched yet, so that their tokens cannot be verified. */
+  readonly withoutKeys: () => readonly string[]
   /** Whether what was spent can be asked for: without it nobody gets in. */
   readonly isStoreReady: () => boolean
   /** Undefined where there are no other nodes. Without a way to them, what concerns this one goes on. */
@@ -23,16 +23,22 @@ export interface Readiness {
 }
 
 /** `/readyz`: new work is welcome here. */
-export const readyRoute = ({ isDraining, hasKeys, isStoreReady, isBusUp }: Readiness): Route<undefined> => ({
+export const readyRoute = ({
+  isDraining,
+  withoutKeys,
+  isStoreReady,
+  isBusUp,
+}: Readiness): Route<undefined> => ({
   path: routes.ready,
   methods: ['GET', 'HEAD'],
   context: nothing,
   handler() {
     if (isDraining())
       throw new Refusal('draining', { detail: 'This server is shutting down.', retryAfterSeconds: 1 })
-    if (!hasKeys())
+    const missing = withoutKeys()
+    if (missing.length > 0)
       throw new Refusal('keys_unavailable', {
-        detail: 'The identity provider has not been reached yet.',
+        detail: `The keys of ${missing.join(', ')} have not been fetched yet; the log says why.`,
         retryAfterSeconds: 1,
       })
     if (!isStoreReady())

@@ -87,8 +87,7 @@ export class Control {
  * issued until now is covered. Tokens of an identity provider are taken as issued that much earlier
  * when they are verified.
  */
-const reachSeconds = (config: Config): number =>
-  config.jwksUrl !== undefined ? 0 : nodesAheadSeconds(config)
+const reachSeconds = (config: Config): number => (config.login === 'off' ? 0 : nodesAheadSeconds(config))
 
 /**
  * How long a revocation is kept: a token may be as old as allowed, and a ticket that names none as old
@@ -97,9 +96,10 @@ const reachSeconds = (config: Config): number =>
  * and a new one that is behind must not miss it.
  */
 function keepSeconds(config: Config): number {
-  const { clockSkewSeconds } = config
+  const { clockSkewSeconds, issuers } = config
   const longestSeconds = Math.max(
     config.tokenMaxTtlSeconds + 2 * clockSkewSeconds,
+    ...issuers.map(({ maxTtlSeconds, skewSeconds }) => maxTtlSeconds + 2 * skewSeconds),
     Math.ceil((longestOutsideMs(config) ?? 0) / 1000),
     config.ticketTtlSeconds,
   )

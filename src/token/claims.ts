@@ -1,5 +1,7 @@
 import { isJsonObject, isSessionId, isUserName } from '../protocol.js'
 import { type ChannelPatterns, isChannelPatterns } from '../ticket/rights.js'
+import { type ClaimPath, claimAt, type Payload, pathText } from './claim-path.js'
+import { differsBySlash, type IssuerName, isNamed } from './issuer-name.js'
 import { refuse, type TokenRefusal } from './refusal.js'
 
 /** What a token says, once it is verified. */
@@ -21,9 +23,17 @@ export interface TokenPolicy {
   /** The longest life of a token, `exp` - `iat`. */
   readonly maxTtlSeconds: number
   /** Required as `iss`, if set. */
-  readonly issuer?: string | undefined
-  /** Required among `aud`, if set. */
-  readonly audience?: string | undefined
+  readonly issuer?: IssuerName | undefined
+  /** One of them is required among `aud`, if there are any. */
+  readonly audiences?: readonly string[] | undefined
+  /** @default 'aud' */
+  readonly audienceClaim?: ClaimPath | undefined
+  /** @default 'sub' */
+  readonly userClaim?: ClaimPath | undefined
+  /** @default 'sid' */
+  readonly sessionClaim?: ClaimPath | undefined
+  /** Required as `typ`, if set. Without it, `JWT`, `at+jwt` and none are accepted. */
+  readonly requireTyp?: string | undefined
   /** How far ahead of ours the issuer's clock may be: how much of the future `iat` and `nbf` may lie in. */
   readonly skewSeconds?: number | undefined
   /** How far behind ours the issuer's clock may be: how long after its `exp` a token is accepted. */
@@ -38,17 +48,17 @@ export interface TokenPolicy {
  * never expires. A fraction of a second is dropped (RFC 7519 section 2 allows it).
  */
 export function checkTokenClaims(
-  payload: Readonly<Record<string, unknown>>,
+  payload: Payload,
   policy: TokenPolicy,
   nowMs: number,
 ): TokenClaims | TokenRefusal {
-  const user = readUser(payload.sub)
+  const user = readUser(payload, policy.userClaim ?? 'sub')
   if (typeof user !== 'string') return user
   const times = readTimes(payload)
   if ('reason' in times) return times
   const refusal = timesRefusal(times, policy, nowMs) ?? addressRefusal(payload, policy)
   if (refusal !== undefined) return refusal
-  const session = readSession(payload.sid)
+  const session = readSession(payload, policy.sessionClaim ?? 'sid')
   if (typeof session === 'object') return session
   const rights = payload.channels === undefined ? policy.defaultRights?.(user) : readRights(payload.channels)
   if (rights !== undefined && 'reason' in rights) return rights
@@ -62,10 +72,11 @@ export function checkTokenClaims(
   }
 }
 
-function readUser(sub: unknown): string | TokenRefusal {
-  if (sub === undefined || sub === null) return refuse('subject_missing')
-  if (typeof sub !== 'string') return refuse('claim_type:sub')
-  return isUserName(sub) ? sub : refuse('subject_invalid')
+function readUser(payload: Payload, path: ClaimPath): string | TokenRefusal {
+  const user = claimAt(payload, path)
+  if (user === undefined || user === null) return refuse('subject_missing')
+  if (typeof user !== 'string') return refuse(`claim_type:${pathText(path)}`)
+  return isUserName(user) ? user : refuse('subject_invalid')
 }
 
 interface Times {
@@ -76,7 +87,7 @@ interface Times {
   readonly lifeSeconds: number
 }
 
-function readTimes({ exp, iat, nbf }: Readonly<Record<string, unknown>>): Times | TokenRefusal {
+function readTimes({ exp, iat, nbf }: Payload): Times | TokenRefusal {
   if (exp === undefined) return refuse('claim_missing:exp')
   if (!isSeconds(exp)) return refuse('claim_type:exp')
   if (iat === undefined) return refuse('claim_missing:iat')
@@ -97,22 +108,41 @@ function timesRefusal({ iat, nbf, lifeSeconds }: Times, policy: TokenPolicy, now
 }
 
 /** Who issued it, and for whom. */
-function addressRefusal(
-  { iss, aud }: Readonly<Record<string, unknown>>,
-  { issuer, audience }: TokenPolicy,
-): TokenRefusal | undefined {
-  if (issuer !== undefined && iss !== issuer) return refuse('issuer')
-  const audiences = typeof aud === 'string' ? [aud] : (aud ?? [])
-  if (aud === null || !isTexts(audiences)) return refuse('claim_type:aud')
-  return audience === undefined || audiences.includes(audience) ? undefined : refuse('audience')
+function addressRefusal(payload: Payload, policy: TokenPolicy): TokenRefusal | undefined {
+  const { issuer, audiences = [], audienceClaim = 'aud' } = policy
+  if (issuer !== undefined && !isNamed(payload, issuer)) return issuerRefusal(payload.iss, [issuer])
+  if (!isAudience(payload.aud)) return refuse('claim_type:aud')
+  if (audiences.length === 0) return undefined
+  const named = claimAt(payload, audienceClaim)
+  if (!isAudience(named)) return refuse(`claim_type:${pathText(audienceClaim)}`)
+  const isAmong =
+    typeof named === 'string' ? audiences.includes(named) : named?.some(each => audiences.includes(each))
+  return isAmong ? undefined : refuse('audience')
+}
+
+/** A string or a list of strings (RFC 7519 section 4.1.3), or absent. */
+const isAudience = (value: unknown): value is string | readonly string[] | undefined =>
+  value === undefined || typeof value === 'string' || isTexts(value)
+
+/** A refusal of what `iss` says, with a hint for the log if only the slash at the end is wrong. */
+export function issuerRefusal(iss: unknown, names: readonly IssuerName[]): TokenRefusal {
+  return names.some(name => differsBySlash(iss, name))
+    ? {
+        ...refuse('issuer'),
+        hint: 'iss and the configured issuer differ by a slash at the end, which counts',
+      }
+    : refuse('issuer')
 }
 
 const isTexts = (value: unknown): value is readonly string[] =>
   Array.isArray(value) && value.every(each => typeof each === 'string')
 
-function readSession(sid: unknown): string | undefined | TokenRefusal {
-  if (sid === undefined || sid === null) return undefined
-  return typeof sid === 'string' && isSessionId(sid) ? sid : refuse('claim_type:sid')
+function readSession(payload: Payload, path: ClaimPath): string | undefined | TokenRefusal {
+  const session = claimAt(payload, path)
+  if (session === undefined || session === null) return undefined
+  return typeof session === 'string' && isSessionId(session)
+    ? session
+    : refuse(`claim_type:${pathText(path)}`)
 }
 
 /** The claim `channels: {publish, subscribe}`. A list left out grants nothing. */

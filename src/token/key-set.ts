@@ -122,6 +122,11 @@ export function secretKeySet(
       algorithms: algorithms.filter(algorithm => bytes.length >= secretBytesFor(algorithm)),
     }
   })
+  return unnamedKeySet(keys)
+}
+
+/** Keys that have no names, as PEM files have none: each that is for the algorithm is tried, whatever the kid. */
+export function unnamedKeySet(keys: readonly VerificationKey[]): KeySet {
   const fitting = (algorithm: Algorithm) => keys.filter(key => key.algorithms.includes(algorithm))
   return {
     has: () => true,

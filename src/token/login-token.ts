@@ -1,4 +1,4 @@
-import { createHmac, createSecretKey, type KeyObject, randomBytes } from 'node:crypto'
+import { createHmac, randomBytes } from 'node:crypto'
 import { toSeconds } from '../clock.js'
 import type { ChannelPatterns } from '../ticket/rights.js'
 import type { TokenPolicy } from './claims.js'
@@ -13,7 +13,8 @@ export interface TokenSubject {
 }
 
 export interface LoginTokenOptions {
-  readonly secret: string
+  /** The secret to sign with now. */
+  readonly secret: () => string
   readonly ttlSeconds: number
   readonly issuer?: string | undefined
   readonly audience?: string | undefined
@@ -28,11 +29,9 @@ const header = Buffer.from(JSON.stringify({ alg: 'HS256', typ: 'JWT', kid: login
 /** Issues the tokens of logins (JWT, HS256). */
 export class LoginTokens {
   readonly #options: LoginTokenOptions
-  readonly #key: KeyObject
 
   constructor(options: LoginTokenOptions) {
     this.#options = options
-    this.#key = createSecretKey(Buffer.from(options.secret, 'utf8'))
   }
 
   /** A signed token, and when it expires, in Unix seconds. Each is a session of its own. */
@@ -40,13 +39,13 @@ export class LoginTokens {
     { user, channels }: TokenSubject,
     nowMs: number,
   ): { readonly token: string; readonly expires: number } {
-    const { ttlSeconds, issuer, audience } = this.#options
+    const { secret, ttlSeconds, issuer, audience } = this.#options
     const iat = toSeconds(nowMs)
     const exp = iat + ttlSeconds
     const sid = randomBytes(12).toString('base64url')
     const payload = JSON.stringify({ sub: user, iat, exp, sid, iss: issuer, aud: audience, channels })
     const input = `${header}.${Buffer.from(payload).toString('base64url')}`
-    const signature = createHmac('sha256', this.#key).update(input).digest('base64url')
+    const signature = createHmac('sha256', secret()).update(input).digest('base64url')
     return { token: `${input}.${signature}`, expires: exp }
   }
 }

@@ -38,6 +38,8 @@ export interface TokenRefusal {
   readonly reason: TokenReason
   /** When to try again, in milliseconds from now; 0 when that does not help. */
   readonly waitMs: number
+  /** What the operator may have got wrong, for the log. */
+  readonly hint?: string
 }
 
 export const refuse = (reason: TokenReason, waitMs = 0): TokenRefusal => ({ reason, waitMs })

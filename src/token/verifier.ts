@@ -2,6 +2,7 @@
 
 import { LRUCache } from 'lru-cache'
 import { verifySignature } from './algorithms.js'
+import type { Payload } from './claim-path.js'
 import { checkTokenClaims, type TokenClaims } from './claims.js'
 import type { TrustedIssuer } from './issuer.js'
 import { type Jws, type JwsHeader, readJws } from './jws.js'
@@ -11,6 +12,15 @@ import { parseStrictObject } from './strict-json.js'
 import { SeenTokens } from './token-cache.js'
 
 const maxVerifiedTokens = 10_000
+
+/**
+ * Whose token it is, by what it says of itself: nothing is verified yet.
+ * @param payload parses the payload; undefined if it is malformed
+ */
+export type IssuerChooser = (
+  header: JwsHeader,
+  payload: () => Payload | undefined,
+) => TrustedIssuer | TokenRefusal
 
 /** A token whose signature held, and the keys that it was verified with. */
 interface VerifiedToken {
@@ -27,17 +37,20 @@ interface VerifiedToken {
  */
 export class TokenVerifier {
   readonly #maxTokenBytes: number
-  readonly #issuerOf: (header: JwsHeader) => TrustedIssuer
+  #chooseIssuer: IssuerChooser
   readonly #verified = new LRUCache<string, VerifiedToken>({ max: maxVerifiedTokens })
   readonly #seen = new SeenTokens()
 
-  /**
-   * @param issuerOf whose token it is, by its header
-   * @param maxTokenBytes the largest token that is looked at
-   */
-  constructor(issuerOf: (header: JwsHeader) => TrustedIssuer, maxTokenBytes: number) {
-    this.#issuerOf = issuerOf
+  /** @param maxTokenBytes the largest token that is looked at */
+  constructor(chooseIssuer: IssuerChooser, maxTokenBytes: number) {
+    this.#chooseIssuer = chooseIssuer
     this.#maxTokenBytes = maxTokenBytes
+  }
+
+  /** Trusts others from now on: what was verified before is verified again. */
+  trust(chooseIssuer: IssuerChooser): void {
+    this.#chooseIssuer = chooseIssuer
+    this.#verified.clear()
   }
 
   /** The claims of a token that is good at `nowMs`, or why it is refused. */
@@ -49,11 +62,14 @@ export class TokenVerifier {
     const jws = readJws(token)
     if (typeof jws === 'string') return refuse(jws)
     const { algorithm } = jws.header
-    const issuer = this.#issuerOf(jws.header)
+    const payload = lazily(() => parseStrictObject(jws.payload))
+    const issuer = this.#chooseIssuer(jws.header, payload)
+    if ('reason' in issuer) return issuer
     if (!issuer.algorithms.includes(algorithm)) return refuse('algorithm')
     const set = issuer.keys.current()
     if (set === undefined) return refuse('keys_unavailable', keysUnavailableWaitMs)
-    const claims = signatureRefusal(jws, set, issuer, nowMs) ?? readClaims(jws, issuer, nowMs)
+    const claims =
+      signatureRefusal(jws, set, issuer, nowMs) ?? readClaims(jws.header.typ, payload(), issuer, nowMs)
     if ('reason' in claims) return claims
     issuer.clock.observe(claims.issuedAtSeconds, nowMs)
     if (!algorithm.startsWith('HS') || this.#seen.see(token))
@@ -96,15 +112,32 @@ function signatureRefusal(
   return reason && refuse(reason)
 }
 
-function readClaims(jws: Jws, { policy }: TrustedIssuer, nowMs: number): TokenClaims | TokenRefusal {
-  if (!isTokenType(jws.header.typ)) return refuse('typ')
-  const payload = parseStrictObject(jws.payload)
+function readClaims(
+  typ: unknown,
+  payload: Payload | undefined,
+  { policy }: TrustedIssuer,
+  nowMs: number,
+): TokenClaims | TokenRefusal {
+  if (!isTokenType(typ, policy.requireTyp)) return refuse('typ')
   return payload === undefined ? refuse('malformed') : checkTokenClaims(payload, policy, nowMs)
 }
 
-/** `typ` tells kinds of tokens apart (RFC 8725 section 3.11). */
-const isTokenType = (typ: unknown): boolean =>
-  typ === undefined || (typeof typ === 'string' && /^(application\/)?(at\+)?jwt$/i.test(typ))
+/** `typ` tells kinds of tokens apart (RFC 8725 section 3.11). It is a media type (RFC 7515 section 4.1.9). */
+function isTokenType(typ: unknown, required: string | undefined): boolean {
+  if (typ === undefined) return required === undefined
+  if (typeof typ !== 'string') return false
+  const type = typ.toLowerCase().replace(/^application\//, '')
+  return required === undefined ? type === 'jwt' || type === 'at+jwt' : type === required.toLowerCase()
+}
+
+/** Calls `make` once, and not before its result is needed. */
+function lazily<T>(make: () => T): () => T {
+  let made: { readonly value: T } | undefined
+  return () => {
+    made ??= { value: make() }
+    return made.value
+  }
+}
 
 /**
  * The claims as they count at `nowMs`. By our clock a token ends at its `exp`; one that is presented

@@ -167,7 +167,7 @@ t.test(
     client.send({ type: 'auth', payload: token })
     t.match(
       await client.closed,
-      { code: 1012, reason: /^retry_after_ms=\d+$/ },
+      { code: 4503, reason: /^retry_after_ms=\d+$/ },
       'a token as the first message',
     )
     late.answer = jwks(first)
@@ -291,7 +291,7 @@ t.test('production refuses a provider whose tokens could be for anybody', async 
     TICKETGATE_JWT_SECRET: undefined,
   })
   t.equal(code, 1)
-  t.match(stderr, /TICKETGATE_JWT_ISSUER: is demanded in production with TICKETGATE_JWKS_URL/)
-  t.match(stderr, /TICKETGATE_JWT_AUDIENCE: is demanded in production with TICKETGATE_JWKS_URL/)
+  t.match(stderr, /TICKETGATE_JWT_ISSUER: is required in production with TICKETGATE_JWKS_URL/)
+  t.match(stderr, /TICKETGATE_JWT_AUDIENCE: is required in production with TICKETGATE_JWKS_URL/)
   t.notMatch(stderr, /JWT_SECRET/)
 })

@@ -60,42 +60,6 @@ t.test('a preflight from a listed origin is answered', async t => {
     }
 })
 
-t.test('a page may send what its scripts add, such as those that trace requests', async t => {
-  const ask = (fields: string, origin: string = allowedOrigin) =>
-    request(server.url, '/ws_ticket', {
-      method: 'OPTIONS',
-      headers: {
-        origin,
-        'access-control-request-method': 'POST',
-        'access-control-request-headers': fields,
-      },
-    })
-  const namesOf = (reply: Reply) => String(reply.headers['access-control-allow-headers']).split(', ')
-  for (const fields of [
-    ['traceparent', 'tracestate', 'baggage'],
-    ['sentry-trace'],
-    ['x-datadog-trace-id', 'x-datadog-parent-id', 'x-datadog-origin', 'x-datadog-sampling-priority'],
-    ['b3', 'x-b3-traceid', 'uber-trace-id', 'x-amzn-trace-id', 'x-cloud-trace-context'],
-    ['newrelic', 'elastic-apm-traceparent', 'request-id', 'request-context'],
-    ['X-Request-ID', 'X-Requested-With', 'Cache-Control'],
-  ]) {
-    const reply = await ask(fields.join(','))
-    t.equal(reply.status, 204)
-    const names = namesOf(reply)
-    for (const name of ['authorization', 'content-type', ...fields])
-      t.ok(names.includes(name.toLowerCase()), name)
-    t.match(reply.headers.vary, 'access-control-request-headers')
-  }
-  const reserved = ['x-forwarded-for', 'forwarded', 'x-real-ip', 'x-original-url', 'x-ticket-subject']
-  t.strictSame(
-    namesOf(await ask(reserved.join(', '))),
-    ['authorization', 'content-type'],
-    'but not what proxies tell us by',
-  )
-  t.strictSame(namesOf(await ask('a b, "x", é, , authorization')), ['authorization', 'content-type'])
-  t.equal((await ask('traceparent', 'https://evil.test')).headers['access-control-allow-headers'], undefined)
-})
-
 t.test('a preflight from anywhere else opens nothing', async t => {
   for (const [name, origin] of strangers)
     for (const path of ['/auth', '/ws_ticket'])

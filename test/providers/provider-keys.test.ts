@@ -41,7 +41,15 @@ const open = async (
     },
   )
   const counts: Opened['counts'] = {}
-  const keys = await ProviderKeys.open(provider.url, { log, counters: { keyFetches: counts }, ...timing })
+  const keys = await ProviderKeys.open(
+    { url: provider.url },
+    {
+      name: 'https://id.test',
+      log,
+      counters: { keyFetches: counts },
+      ...timing,
+    },
+  )
   t.teardown(() => keys.close())
   return {
     provider,

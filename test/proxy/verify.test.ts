@@ -48,13 +48,6 @@ t.test('a good ticket, wherever it is, once', async t => {
     'in the URI of nginx': ticket => ask(server, '', { 'x-original-uri': `/socket?a=b&ticket=${ticket}` }),
     'in the URI of Traefik and Caddy': ticket =>
       ask(server, '', { 'x-forwarded-uri': `/socket?ticket=${ticket}` }),
-    'in the URL of ingress-nginx': ticket =>
-      ask(server, '', {
-        'x-original-url': `https://app.example.com/socket?a=b&ticket=${ticket}`,
-        'x-original-method': 'GET',
-        'x-auth-request-redirect': `/socket?a=b&ticket=${ticket}`,
-      }),
-    'in its path alone': ticket => ask(server, '', { 'x-auth-request-redirect': `/socket?ticket=${ticket}` }),
     'among the subprotocols': ticket =>
       ask(server, '', { 'sec-websocket-protocol': `chat, ticket.${ticket}` }),
     'in two subprotocol fields': ticket =>
@@ -81,7 +74,7 @@ t.test('a good ticket, wherever it is, once', async t => {
       `${name}: at the gate`,
     )
   }
-  t.equal(await metric(server, 'ticketgate_tickets_verified_total'), Object.keys(forms).length)
+  t.equal(await metric(server, 'ticketgate_tickets_verified_total'), 7)
 })
 
 t.test(
@@ -141,12 +134,6 @@ t.test('refusals, none of which spends', async t => {
       'one in a URI that the client claims',
       '',
       { 'x-original-uri': `/?ticket=${one}`, 'x-forwarded-uri': `/?ticket=${two}` },
-      '400 ticket_ambiguous',
-    ],
-    [
-      'one in a URL that the client claims',
-      '',
-      { 'x-original-uri': `/?ticket=${one}`, 'x-original-url': `https://a.test/?ticket=${two}` },
       '400 ticket_ambiguous',
     ],
     [
@@ -352,14 +339,7 @@ for (const [proxyName, { needed, start, isRefusal, gateAway, elsewhere }] of Obj
     })
 
     await t.test('the URI is the one that was asked for, whatever the client says', async t => {
-      for (const name of [
-        'X-Original-URI',
-        'x-original-uri',
-        'X-Forwarded-Uri',
-        'X-FORWARDED-URI',
-        'X-Original-Url',
-        'X-Auth-Request-Redirect',
-      ]) {
+      for (const name of ['X-Original-URI', 'x-original-uri', 'X-Forwarded-Uri', 'X-FORWARDED-URI']) {
         const [own, other] = [await mintFor('maggie'), await mintFor('theo')]
         const claim = { [name]: [`/sockets/1?ticket=${other}`, `/?ticket=${other}`] }
         isRefusal(t, await knock(proxy, path(), { headers: claim }), '401 ticket_missing', `${name} alone`)

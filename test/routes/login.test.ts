@@ -1,13 +1,12 @@
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
-import { gzipSync } from 'node:zlib'
 import t from 'tap'
 import { bearer, jsonOf, postJson, type Reply, request } from '../support/http.js'
 import { isProblem } from '../support/problem.js'
 import { needs } from '../support/programs.js'
 import { RawConnection, requestText, serverHasRead } from '../support/raw.js'
 import { allowedOrigin, startServer } from '../support/server.js'
-import { nowSeconds, tokenFor } from '../support/tokens.js'
+import { nowSeconds } from '../support/tokens.js'
 
 const json = { 'content-type': 'application/json' }
 const credentials = '{"user":"maggie","pwd":"secret"}'
@@ -182,25 +181,6 @@ t.test('other media types are refused', async t => {
       '415 unsupported_media_type',
       type,
     )
-})
-
-t.test('compressed bodies are refused, and told what is taken (RFC 9110 section 15.5.16)', async t => {
-  const compressed = gzipSync(credentials).toString('latin1')
-  for (const encoding of ['gzip', 'br', 'deflate', 'zstd', 'gzip, identity', 'x']) {
-    const reply = await request(server.url, '/auth', {
-      method: 'POST',
-      headers: { ...json, 'content-encoding': encoding },
-      body: compressed,
-    })
-    isProblem(t, reply, '415 unsupported_media_type', encoding)
-    t.equal(reply.headers['accept-encoding'], 'identity', encoding)
-  }
-  for (const encoding of ['identity', 'Identity', '']) {
-    const headers = { ...json, 'content-encoding': encoding }
-    t.equal((await request(server.url, '/auth', { method: 'POST', headers, body: credentials })).status, 200)
-  }
-  const lines = { ...bearer(tokenFor('maggie')), 'content-encoding': 'gzip' }
-  t.equal((await request(server.url, '/ws_ticket', { headers: lines })).status, 200, 'without a body')
 })
 
 t.test('a body too large is refused', async t => {

@@ -160,7 +160,11 @@ t.test('subjects', async t => {
 })
 
 t.test('issuer and audience, where they are demanded', async t => {
-  const strict: TokenPolicy = { ...policy, issuer: 'https://id.test', audience: 'gate' }
+  const strict: TokenPolicy = {
+    ...policy,
+    issuer: { exactly: 'https://id.test' },
+    audiences: ['gate'],
+  }
   const both = { iss: 'https://id.test', aud: 'gate' }
   const cases: readonly (readonly [name: string, changes: Payload, expected: string])[] = [
     ['both right', both, 'good'],

@@ -286,7 +286,12 @@ t.test('claims: the policy is that of every token, with the skew on top', async 
   const key = keyOf('EdDSA')
   const now = nowSeconds()
   const nowMs = now * 1000
-  const strict = { issuer: 'https://id.test', audience: 'gate', skewSeconds: 5, graceSeconds: 5 }
+  const strict = {
+    issuer: { exactly: 'https://id.test' },
+    audiences: ['gate'],
+    skewSeconds: 5,
+    graceSeconds: 5,
+  }
   const good: Json = { iss: 'https://id.test', aud: ['other', 'gate'], iat: now, exp: now + 600 }
   const cases: [name: string, claims: Json, header: Json, outcome: string][] = [
     ['good', {}, {}, 'maggie'],

@@ -24,17 +24,22 @@ const outcome = (token: string, at = nowMs, verify = verifier()): string => {
 }
 
 t.test('an issued token says who, until when, and verifies', async t => {
-  const issuer = new LoginTokens({ secret, ttlSeconds: 900, issuer: 'https://id.test', audience: 'gate' })
+  const issuer = new LoginTokens({
+    secret: () => secret,
+    ttlSeconds: 900,
+    issuer: 'https://id.test',
+    audience: 'gate',
+  })
   const channels = { publish: ['chat.*'], subscribe: ['*'] }
   const { token, expires } = issuer.issue({ user: 'maggie', channels }, nowMs + 999.9)
   t.equal(expires, issuedAt + 900, 'counted from the second of issue, rounded down')
-  const verify = verifier({ issuer: 'https://id.test', audience: 'gate' })
+  const verify = verifier({ issuer: { exactly: 'https://id.test' }, audiences: ['gate'] })
   const claims = verify.verify(token, nowMs)
   t.match(claims, { user: 'maggie', issuedAtSeconds: issuedAt, expiresAtSeconds: expires, ...channels })
   t.match(claims, { session: /^[\w-]{16}$/ })
   const again = issuer.issue({ user: 'maggie' }, nowMs)
   t.not(again.token, token, 'every login is a session of its own')
-  t.equal(outcome(token, nowMs, verifier({ audience: 'other' })), 'audience')
+  t.equal(outcome(token, nowMs, verifier({ audiences: ['other'] })), 'audience')
 })
 
 t.test('a token by another hand is good', async t => {
@@ -236,7 +241,10 @@ t.test('the clock of another holder of the secret may be ahead by the skew, ours
   t.equal(outcome(tokenOf({}, { nbf: issuedAt + 5 }), nowMs, skewed()), 'maggie')
   t.equal(outcome(tokenOf({}, { nbf: issuedAt + 6 }), nowMs, skewed()), 'not_yet_valid')
   t.equal(outcome(tokenOf({}, { exp: issuedAt + 1 }), nowMs + 1000, skewed()), 'expired', 'exp is exact')
-  const ours = new LoginTokens({ secret, ttlSeconds: 900 }).issue({ user: 'maggie' }, nowMs + 1000).token
+  const ours = new LoginTokens({ secret: () => secret, ttlSeconds: 900 }).issue(
+    { user: 'maggie' },
+    nowMs + 1000,
+  ).token
   t.equal(outcome(ours, nowMs, skewed()), 'not_yet_valid')
   t.equal(outcome(ours, nowMs, verifier({ skewSeconds: 5 }, [secret], 1)), 'maggie', 'by another node')
 })
@@ -255,7 +263,10 @@ t.test(
     t.equal(issuedAtOf(ahead, nowMs), issuedAt - 2)
     t.equal(issuedAtOf(ahead, nowMs + 10_000), issuedAt - 2, 'also once its time has come')
     t.equal(issuedAtOf(before, nowMs + 10_000), issuedAt - 5, 'and so do others by that clock')
-    const ours = new LoginTokens({ secret, ttlSeconds: 900 }).issue({ user: 'maggie' }, nowMs).token
+    const ours = new LoginTokens({ secret: () => secret, ttlSeconds: 900 }).issue(
+      { user: 'maggie' },
+      nowMs,
+    ).token
     t.equal(issuedAtOf(ours, nowMs), issuedAt, 'but not those of our own')
   },
 )

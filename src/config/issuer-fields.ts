@@ -1,0 +1,208 @@
+import { createPublicKey, X509Certificate } from 'node:crypto'
+import { type Algorithm, algorithmNames, algorithmsFor, isAlgorithm } from '../token/algorithms.js'
+import type { ClaimPath } from '../token/claim-path.js'
+import { weaknessOf } from '../token/weak-keys.js'
+import { InvalidValue, line, path, readFile } from './value-types.js'
+
+/** The fields of one entry of the issuers file: how each is read, and what the published schema says of it. */
+
+export interface Field<T> {
+  /** @throws InvalidValue */
+  readonly parse: (value: unknown) => T
+  /** JSON Schema of the field, with its description. */
+  readonly schema: Readonly<Record<string, unknown>>
+}
+
+const text = (parse: (text: string) => string, schema: object): Field<string> => ({
+  parse(value) {
+    if (typeof value !== 'string' || value === '') throw new InvalidValue('is not text: write a string')
+    return parse(value)
+  },
+  schema: { type: 'string', minLength: 1, ...schema },
+})
+
+/** One text, or a list of them. */
+const texts = <T extends string>(
+  parse: (text: string) => T,
+  schema: object,
+  each: object = {},
+): Field<readonly T[]> => ({
+  parse(value) {
+    const list: unknown = typeof value === 'string' ? [value] : value
+    if (
+      !Array.isArray(list) ||
+      list.length === 0 ||
+      !list.every(entry => typeof entry === 'string' && entry !== '')
+    )
+      throw new InvalidValue('is not a list of texts: write one string, or a list of strings')
+    return [...new Set((list as string[]).map(parse))]
+  },
+  schema: {
+    anyOf: [
+      { type: 'string', minLength: 1, ...each },
+      { type: 'array', minItems: 1, items: { type: 'string', minLength: 1, ...each } },
+    ],
+    ...schema,
+  },
+})
+
+const flag = (schema: object): Field<boolean> => ({
+  parse(value) {
+    if (typeof value !== 'boolean') throw new InvalidValue('is neither true nor false: write one of them')
+    return value
+  },
+  schema: { type: 'boolean', ...schema },
+})
+
+const whole = (minimum: number, maximum: number, schema: object): Field<number> => ({
+  parse(value) {
+    if (!Number.isInteger(value) || Number(value) < minimum || Number(value) > maximum)
+      throw new InvalidValue(`is out of range: give a whole number from ${minimum} to ${maximum}`)
+    return Number(value)
+  },
+  schema: { type: 'integer', minimum, maximum, ...schema },
+})
+
+const claimPath = (schema: object): Field<ClaimPath> => ({
+  parse(value) {
+    const names: unknown = typeof value === 'string' ? [value] : value
+    if (!Array.isArray(names) || names.length === 0 || !names.every(isClaimName))
+      throw new InvalidValue(
+        'is not the name of a claim: write one such as sub or realm_access.roles, or a list of names',
+      )
+    return typeof value === 'string' ? value : (names as string[])
+  },
+  schema: {
+    anyOf: [
+      { type: 'string', minLength: 1, maxLength: 256 },
+      { type: 'array', minItems: 1, items: { type: 'string', minLength: 1, maxLength: 256 } },
+    ],
+    ...schema,
+  },
+})
+
+const isClaimName = (name: unknown): name is string =>
+  typeof name === 'string' && name !== '' && name.length <= 256
+
+/** PEM that this field needs, read now so that a wrong file stops the start. */
+const pemFile = (check: (pem: Buffer) => void, schema: object): Field<string> =>
+  text(file => {
+    const pem = readFile(path.parse(file))
+    try {
+      check(pem)
+    } catch (error) {
+      throw error instanceof InvalidValue
+        ? error
+        : new InvalidValue(`${file} is not a PEM file of the right kind`)
+    }
+    return file
+  }, schema)
+
+function algorithm(name: string): Algorithm {
+  if (!isAlgorithm(name))
+    throw new InvalidValue(`names ${JSON.stringify(name)}: use some of ${algorithmNames.join(', ')}`)
+  return name
+}
+
+function issuerPattern(pattern: string): string {
+  if (pattern.split('{tid}').length !== 2)
+    throw new InvalidValue(
+      'does not have {tid} once: write it where the tenant is, as https://login.microsoftonline.com/{tid}/v2.0',
+    )
+  return line.parse(pattern)
+}
+
+/** @throws InvalidValue for a file that holds no public key that can be used */
+export function checkPublicKey(pem: Buffer): void {
+  const key = createPublicKey(pem)
+  const weakness = weaknessOf(key)
+  if (weakness !== undefined) throw new InvalidValue(`holds a key that cannot be used: ${weakness}`)
+  if (algorithmsFor(key).length === 0)
+    throw new InvalidValue('holds a key that cannot be used: its curve is not supported')
+}
+
+export const issuerFields = {
+  issuer: text(line.parse, { description: 'What its tokens have as iss, exactly' }),
+  issuerPattern: text(issuerPattern, {
+    description: 'The same with {tid} in the place of the tenant, which the claim tid of the token names',
+    pattern: '\\{tid\\}',
+  }),
+  jwksUrl: text(line.parse, { description: 'Where it publishes its keys (a JWK set)', format: 'uri' }),
+  discover: flag({
+    description:
+      'Find the keys by its metadata (OpenID Connect Discovery, RFC 8414), which must name the same issuer',
+  }),
+  secretFile: texts(path.parse, {
+    description:
+      'Files that each hold a secret shared with it, as text. All verify, so a secret can be rotated',
+  }),
+  publicKeyFile: texts(file => pemFile(checkPublicKey, {}).parse(file), {
+    description: 'Files that each hold a public key of it, as PEM',
+  }),
+  caFile: pemFile(pem => void new X509Certificate(pem), {
+    description: 'Certificates, as PEM, that are trusted for its server in place of those of the system',
+  }),
+  allowHttp: flag({ description: 'Fetch its keys without TLS, on a network that nobody else can write to' }),
+  audiences: texts(line.parse, { description: 'One of these is required as audience' }),
+  audienceClaim: claimPath({
+    description: 'The claim that names the audience',
+    default: 'aud',
+  }),
+  algorithms: texts(
+    algorithm,
+    { description: 'The algorithms it may use; by default all that its keys allow' },
+    { enum: algorithmNames },
+  ),
+  userClaim: claimPath({ description: 'The claim that names the user', default: 'sub' }),
+  sessionClaim: claimPath({ description: 'The claim that names the login session', default: 'sid' }),
+  skewSeconds: whole(0, 300, {
+    description: 'How far its clock may be off; by default TICKETGATE_CLOCK_SKEW_SECONDS',
+  }),
+  maxTtlSeconds: whole(1, 31_536_000, {
+    description: 'The longest life of its tokens; by default TICKETGATE_TOKEN_MAX_TTL_SECONDS',
+  }),
+  requireTyp: text(line.parse, {
+    description: 'Required as typ, such as at+jwt. By default JWT, at+jwt or none',
+  }),
+} as const satisfies Readonly<Record<string, Field<unknown>>>
+
+export type IssuerFieldName = keyof typeof issuerFields
+
+/** An entry as it is written, each field read by itself. */
+export type IssuerEntry = { readonly [F in IssuerFieldName]?: ReturnType<(typeof issuerFields)[F]['parse']> }
+
+/** The JSON Schema of the file, as it is published. */
+export const issuersSchema = {
+  $schema: 'https://json-schema.org/draft/2020-12/schema',
+  title: 'The issuers file of ticketgate',
+  anyOf: [
+    { $ref: '#/$defs/issuers' },
+    {
+      type: 'object',
+      required: ['issuers'],
+      additionalProperties: false,
+      properties: { issuers: { $ref: '#/$defs/issuers' } },
+    },
+  ],
+  $defs: {
+    issuers: { type: 'array', minItems: 1, maxItems: 64, items: { $ref: '#/$defs/issuer' } },
+    issuer: {
+      type: 'object',
+      additionalProperties: false,
+      properties: Object.fromEntries(
+        Object.entries(issuerFields).map(([name, { schema }]) => [name, schema]),
+      ),
+      allOf: [
+        { oneOf: [{ required: ['issuer'] }, { required: ['issuerPattern'] }] },
+        {
+          oneOf: [
+            { required: ['jwksUrl'] },
+            { required: ['discover'] },
+            { required: ['secretFile'] },
+            { required: ['publicKeyFile'] },
+          ],
+        },
+      ],
+    },
+  },
+} as const

@@ -1,0 +1,16 @@
+import { InvalidValue, MisspeltValue, readText, signingSecret, withoutNewline } from './value-types.js'
+
+/**
+ * The secret in a file, without one newline at its end.
+ * @throws InvalidValue with the path
+ */
+export function readSecretFile(file: string): string {
+  const text = readText(file)
+  try {
+    return signingSecret.parse(withoutNewline(text))
+  } catch (error) {
+    if (!(error instanceof InvalidValue)) throw error
+    const remedy = error instanceof MisspeltValue ? '' : `. Make one: openssl rand -base64 48 > ${file}`
+    throw new InvalidValue(`the secret in ${file} ${error.message}${remedy}`)
+  }
+}
