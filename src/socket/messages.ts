@@ -13,7 +13,7 @@ import { closeOutOfTime, endFailed, endWith, isOpen } from './closing.js'
 import type { FirstMessageAuth } from './first-message.js'
 import type { Publisher } from './publisher.js'
 import type { SessionRenewal } from './renewal.js'
-import { answer, done, fail, welcome } from './replies.js'
+import { answer, done, fail, type RequestId, welcome } from './replies.js'
 import type { Socket } from './session.js'
 
 export interface MessageParts {
@@ -171,7 +171,7 @@ export class MessageHandler {
 const isChannel = (channel: unknown): channel is string =>
   typeof channel === 'string' && isChannelName(channel)
 
-const failChannel = (ws: Socket, id: unknown): void =>
+const failChannel = (ws: Socket, id: RequestId): void =>
   fail(ws, messageError.channelInvalid, 'A channel name is needed here.', id)
 
 function slowDown(ws: Socket, seconds: number): false {

@@ -9,7 +9,7 @@ import type { Incoming } from '../wire/encoding.js'
 import type { Application } from './application.js'
 import type { ChannelTopics } from './channel-topics.js'
 import { endFailed, isOpen } from './closing.js'
-import { answer, fail } from './replies.js'
+import { answer, fail, type RequestId } from './replies.js'
 import { addressOf, rightsOf, type Socket } from './session.js'
 import type { SocketTable } from './socket-table.js'
 
@@ -62,7 +62,7 @@ export class SessionRenewal {
       .catch(error => endFailed(ws, error, log))
   }
 
-  #accept(ws: Socket, { claims, authorizedAtSeconds }: VerifiedTicket, id: unknown): void {
+  #accept(ws: Socket, { claims, authorizedAtSeconds }: VerifiedTicket, id: RequestId): void {
     const { session } = ws.getUserData()
     session.id = claims.session ?? session.id
     session.rights = rightsOf(claims)
@@ -73,4 +73,4 @@ export class SessionRenewal {
   }
 }
 
-const refuse = (ws: Socket, code: RefusalCode, id: unknown): void => fail(ws, code, titleOf(code), id)
+const refuse = (ws: Socket, code: RefusalCode, id: RequestId): void => fail(ws, code, titleOf(code), id)

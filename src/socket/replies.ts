@@ -1,27 +1,25 @@
 import type { ReplyMessage, WelcomeMessage } from '../protocol.js'
 import type { Session, Socket } from './session.js'
 
-/** An `id` is the client's own: it comes back with the answer, so it has to be small. */
-const isId = (id: unknown): id is string | number =>
-  (typeof id === 'string' && id.length <= 64) || (typeof id === 'number' && Number.isFinite(id))
+/** The id of a request as it was written, if it has one. */
+export type RequestId = Uint8Array | undefined
 
 /** Says something to one socket, in its encoding. uWS closes one that reads too slowly (`dropped`). */
-export function send(ws: Socket, message: WelcomeMessage | ReplyMessage): void {
+export function send(ws: Socket, message: WelcomeMessage | ReplyMessage, id?: Uint8Array): void {
   const { encoding }: Session = ws.getUserData().session
-  ws.send(encoding.write(message), encoding.isBinary)
+  ws.send(encoding.write(message, id), encoding.isBinary)
 }
 
 /** An answer, with the id of the request where it had one. */
-export const answer = (ws: Socket, message: ReplyMessage, id: unknown): void =>
-  send(ws, isId(id) ? { ...message, id } : message)
+export const answer = (ws: Socket, message: ReplyMessage, id: RequestId): void => send(ws, message, id)
 
 /** Says that a request was done, if it can be told which. */
-export function done(ws: Socket, id: unknown): void {
-  if (isId(id)) send(ws, { type: 'ok', id })
+export function done(ws: Socket, id: RequestId): void {
+  if (id !== undefined) send(ws, { type: 'ok' }, id)
 }
 
 /** Says why a request was not done. */
-export const fail = (ws: Socket, code: string, detail: string, id: unknown): void =>
+export const fail = (ws: Socket, code: string, detail: string, id: RequestId): void =>
   answer(ws, { type: 'error', code, detail }, id)
 
 /** The first message to a socket whose user is known. */

@@ -1,8 +1,5 @@
 import { isJsonObject } from '../protocol.js'
-import type { Encoding, Incoming } from './encoding.js'
-
-/** How deep data may be nested, in either encoding: what reads it at the other end often recurses. */
-export const maxDepth = 128
+import { type Encoding, type Incoming, maxDepth, maxIdLength } from './format.js'
 
 const quote = 0x22
 const backslash = 0x5c
@@ -68,37 +65,49 @@ function endOfValue(bytes: Uint8Array, from: number): number | undefined {
   return bytes.length
 }
 
-/** Whether the key between two quotes says `data`, in whatever way it is escaped. */
-function isDataKey(bytes: Buffer, from: number, to: number): boolean {
+/** What the key between two quotes says, in whatever way it is escaped. */
+function keyIn(bytes: Buffer, from: number, to: number): string {
   const text = bytes.toString('utf8', from, to)
-  return text === '"data"' || (text.includes('\\') && JSON.parse(text) === 'data')
+  return text.includes('\\') ? String(JSON.parse(text)) : text.slice(1, -1)
 }
 
 interface Located {
   readonly data: Uint8Array | undefined
+  /** Of several the last, as JSON.parse has it. */
+  readonly id: Uint8Array | undefined
   readonly end: number
 }
 
-/** The bytes of `data` in the object at `from`. Undefined when there are two: readers differ on which one counts. */
-function locateData(bytes: Buffer, from: number): Located | undefined {
+/** The bytes of `data` and `id` in the object at `from`. Undefined when `data` is there twice: readers differ on which counts. */
+function locate(bytes: Buffer, from: number): Located | undefined {
   let data: Uint8Array | undefined
+  let id: Uint8Array | undefined
   let at = skipSpace(bytes, from + 1)
   while (bytes[at] === quote) {
     const keyEnd = endOfString(bytes, at)
-    const isData = isDataKey(bytes, at, keyEnd)
+    const key = keyIn(bytes, at, keyEnd)
     const start = skipSpace(bytes, skipSpace(bytes, keyEnd) + 1)
     const end = endOfValue(bytes, start)
-    if (end === undefined || (isData && data !== undefined)) return undefined
-    if (isData) data = bytes.subarray(start, end)
+    if (end === undefined || (key === 'data' && data !== undefined)) return undefined
+    if (key === 'data') data = bytes.subarray(start, end)
+    else if (key === 'id') id = bytes.subarray(start, end)
     at = skipSpace(bytes, end)
     if (bytes[at] === comma) at = skipSpace(bytes, at + 1)
   }
-  return { data, end: at + 1 }
+  return { data, id, end: at + 1 }
 }
 
-function incoming(value: Readonly<Record<string, unknown>>, data: Uint8Array | undefined): Incoming {
-  const { type, channel, id, ticket, payload } = value
-  return { type, channel, id, ticket, payload, data }
+/** An id as it was written, or undefined for what is no id. */
+function idOf(value: unknown, written: Uint8Array | undefined): Uint8Array | undefined {
+  if (typeof value === 'string')
+    return value.length <= maxIdLength ? Buffer.from(JSON.stringify(value)) : undefined
+  if (typeof value !== 'number' || !Number.isFinite(value) || written === undefined) return undefined
+  return written.length <= maxIdLength ? Buffer.from(written) : undefined
+}
+
+function incoming(value: Readonly<Record<string, unknown>>, located: Located | undefined): Incoming {
+  const { type, channel, ticket, payload } = value
+  return { type, channel, id: idOf(value.id, located?.id), ticket, payload, data: located?.data }
 }
 
 /** JSON (RFC 8259) in text frames. */
@@ -110,9 +119,9 @@ export const json = {
     const value = parse(bytes)
     if (!isJsonObject(value)) return undefined
     // Most messages without data are tiny, but for those of clients that we owe nothing.
-    if (!Object.hasOwn(value, 'data')) return incoming(value, undefined)
-    const located = locateData(bytes, skipSpace(bytes, 0))
-    return located === undefined ? undefined : incoming(value, located.data)
+    if (!Object.hasOwn(value, 'data') && typeof value.id !== 'number') return incoming(value, undefined)
+    const located = locate(bytes, skipSpace(bytes, 0))
+    return located === undefined ? undefined : incoming(value, located)
   },
 
   readAll(bytes: Buffer): readonly Incoming[] | undefined {
@@ -125,15 +134,18 @@ export const json = {
     let at = skipSpace(bytes, skipSpace(bytes, 0) + 1)
     for (const value of values) {
       if (!isJsonObject(value)) return undefined
-      const located = locateData(bytes, at)
+      const located = locate(bytes, at)
       if (located === undefined) return undefined
-      messages.push(incoming(value, located.data))
+      messages.push(incoming(value, located))
       at = skipSpace(bytes, skipSpace(bytes, located.end) + 1)
     }
     return messages
   },
 
-  write: (message: object): string => JSON.stringify(message),
+  write(message: object, id?: Uint8Array): string {
+    const text = JSON.stringify(message)
+    return id === undefined ? text : `${text.slice(0, -1)},"id":${asBuffer(id).toString()}}`
+  },
 
   envelope(channel: string, data: Uint8Array, user: string | undefined): Uint8Array {
     // Nothing in a channel name needs escaping.

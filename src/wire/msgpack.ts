@@ -1,10 +1,15 @@
 import { isUtf8 } from 'node:buffer'
 import { Packr } from 'msgpackr'
-import type { Encoding, Incoming } from './encoding.js'
-import { maxDepth } from './json.js'
+import { type Encoding, type Incoming, maxDepth, maxIdLength } from './format.js'
 
 // Plain maps, smallest encodings; no records, no extensions. What is decoded has passed `endOfValue` before.
-const options = { useRecords: false, variableMapSize: true, copyBuffers: true } as const
+// An integer of 64 bits is a bigint only if a number would lose digits: `auto`, which the types do not know.
+const options = {
+  useRecords: false,
+  variableMapSize: true,
+  copyBuffers: true,
+  int64AsType: 'auto' as 'bigint',
+} as const
 const packr = new Packr({ ...options, mapsAsObjects: true })
 const exactly = new Packr({ ...options, mapsAsObjects: false })
 
@@ -130,6 +135,20 @@ function isAt(bytes: Buffer, from: number, wanted: Buffer): boolean {
   return true
 }
 
+/** A copy of an id as it was written, or undefined for what is no id. */
+function idIn(value: Buffer): Uint8Array | undefined {
+  const type = value[0] ?? 0
+  const isInteger = type <= 0x7f || type >= 0xe0 || (type >= 0xcc && type <= 0xd3)
+  const isId = isInteger || (isText(type) ? isShort(value) : isFiniteFloat(value))
+  return isId ? Buffer.from(value) : undefined
+}
+
+const isShort = (text: Buffer): boolean => (packr.unpack(text) as string).length <= maxIdLength
+
+const isFiniteFloat = (value: Buffer): boolean =>
+  (value[0] === 0xca && Number.isFinite(value.readFloatBE(1))) ||
+  (value[0] === 0xcb && Number.isFinite(value.readDoubleBE(1)))
+
 /** The message at `from` and where it ends; undefined when it is none, or says one thing twice. */
 function readAt(bytes: Buffer, from: number): { message: Incoming; end: number } | undefined {
   const items = itemsOf(bytes, from, 'map')
@@ -145,7 +164,8 @@ function readAt(bytes: Buffer, from: number): { message: Incoming; end: number }
     if (key !== undefined) {
       if (Object.hasOwn(message, key)) return undefined
       const value = bytes.subarray(keyEnd, end)
-      message[key] = key === 'data' ? value : packr.unpack(value)
+      if (key === 'data') message.data = value
+      else message[key] = key === 'id' ? idIn(value) : packr.unpack(value)
     }
     at = end
   }
@@ -154,6 +174,7 @@ function readAt(bytes: Buffer, from: number): { message: Incoming; end: number }
 
 const userKey = packr.pack('user')
 const dataKey = packr.pack('data')
+const idKey = packr.pack('id')
 
 /** MessagePack in binary frames, by msgpackr. */
 export const msgpack = {
@@ -182,7 +203,13 @@ export const msgpack = {
     return at === bytes.length ? messages : undefined
   },
 
-  write: (message: object): Uint8Array => packr.pack(message),
+  write(message: object, id?: Uint8Array): Uint8Array {
+    const packed = packr.pack(message)
+    if (id === undefined) return packed
+    // A small map, to have one entry more.
+    packed[0] = (packed[0] ?? 0) + 1
+    return Buffer.concat([packed, idKey, id])
+  },
 
   envelope(channel: string, data: Uint8Array, user: string | undefined): Uint8Array {
     const head = packr.pack({ type: 'message', channel })

@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import t from 'tap'
 import { startServer } from '../support/server.js'
 import { type Client, enter, socketUrl } from '../support/tclient.js'
@@ -260,4 +261,40 @@ t.test('a message of the largest size passes, a byte more closes with 1009', asy
   const huge = await join('huge')
   huge.send('a'.repeat(1_000_000))
   t.match(String((await huge.closed).code), /^(1009|1006)$/, 'a million bytes')
+})
+
+t.test('ids and numbers of 64 bits come through as they were written', async t => {
+  const url = async (user: string): Promise<string> =>
+    socketUrl(server.url, gatePath(await mint(server.url, user)))
+  const protocols = ['ticketgate.v1.msgpack']
+  const [json, packed] = [
+    (await enter(await url('j'))).client,
+    (await enter(await url('m'), { protocols })).client,
+  ]
+  const next = async (client: Client): Promise<Buffer> => (await once(client.socket, 'message'))[0] as Buffer
+
+  for (const id of ['9007199254740993', '1.0', '1e2', '-0', '18446744073709551615']) {
+    const pong = next(json)
+    json.send(`{"type":"ping","id":${id}}`)
+    t.equal(String(await pong), `{"type":"pong","id":${id}}`)
+    const error = next(json)
+    json.send(`{"type":"publish","channel":"a b","data":1,"id":${id}}`)
+    t.ok(String(await error).endsWith(`,"id":${id}}`), `${id}: in an error`)
+  }
+
+  const bytes = (hex: string): Buffer => Buffer.from(hex.replaceAll(' ', ''), 'hex')
+  const [type, publish, data, id] = ['a474797065', 'a77075626c697368', 'a464617461', 'a26964']
+  for (const number of [
+    'cf0000000000000005',
+    'd30000000000000005',
+    'cfffffffffffffffff',
+    'd38000000000000000',
+  ]) {
+    const replies = [next(packed), next(json)] as const
+    packed.send(bytes(`83 ${type} ${publish} ${data} 91 ${number} ${id} ${number}`))
+    t.ok((await replies[0]).equals(bytes(`82 ${type} a26f6b ${id} ${number}`)), `${number}: ok`)
+    const value = number.startsWith('cf') ? bytes(number).readBigUInt64BE(1) : bytes(number).readBigInt64BE(1)
+    t.match(String(await replies[1]), `"data":[${value}]`, `${number}: in JSON`)
+  }
+  await Promise.all([json.close(), packed.close()])
 })

@@ -75,7 +75,7 @@ t.test('the data of a MessagePack message is found as it was packed', async t =>
   t.match(msgpack.read(pack({ type: 'publish', channel: 'a', id: 7, more: [1] })), {
     type: 'publish',
     channel: 'a',
-    id: 7,
+    id: hex('07'),
     data: undefined,
   })
 })
@@ -236,7 +236,8 @@ t.test('a key is known in every form of its text, and nothing near it', async t 
   const names = ['type', 'channel', 'id', 'ticket', 'payload']
   for (const name of names)
     for (const [form, key] of formsOf(name).entries()) {
-      t.strictSame(msgpack.read(map([key, 'x'])), { [name]: 'x' }, `${name}, form ${form}`)
+      const value = name === 'id' ? pack('x') : 'x'
+      t.strictSame(msgpack.read(map([key, 'x'])), { [name]: value }, `${name}, form ${form}`)
       for (const again of formsOf(name)) t.equal(msgpack.read(map([key, 'x'], [again, 'y'])), undefined)
     }
   for (const key of formsOf('data')) t.equal(text(msgpack.read(map([key, 'x']))?.data), '\u{fffd}x')
@@ -269,6 +270,102 @@ t.test('keys that are no members are not unpacked: there may be thousands in a m
   const unpack = t.capture(Unpackr.prototype, 'unpack', Unpackr.prototype.unpack)
   t.strictSame(msgpack.read(message), {})
   t.equal(unpack().length, 0)
-  t.match(msgpack.read(pack({ type: 'publish', data: 1, id: 2, x: 3 })), { type: 'publish', id: 2 })
-  t.equal(unpack().length, 2, 'the values of members are, save for data')
+  t.match(msgpack.read(pack({ type: 'publish', data: 1, id: 2, x: 3 })), { type: 'publish', id: hex('02') })
+  t.equal(unpack().length, 1, 'the values of members are, except data and an id that is a number')
+})
+
+t.test('an id of JSON comes back as it was written', async t => {
+  const cases: readonly (readonly [written: string, back?: string])[] = [
+    ['7'],
+    ['-0'],
+    ['1.0'],
+    ['1e2'],
+    ['1E+2'],
+    ['0.10'],
+    ['9007199254740993'],
+    ['18446744073709551615'],
+    ['123456789012345678901234567890'],
+    ['1e308'],
+    ['"a"'],
+    ['""'],
+    ['"\\u0061\\n"', '"a\\n"'],
+    ['"\\ud800"', '"\\ud800"'],
+    [`"${'x'.repeat(64)}"`],
+    [`"${'😀'.repeat(32)}"`],
+  ]
+  for (const [written, back = written] of cases)
+    for (const message of [
+      `{"type":"ping","id":${written}}`,
+      ` { "id" : ${written} , "type" : "ping" , "data" : [ { "id" : 1 } ] } `,
+      `{"type":"ping","i\\u0064":${written}}`,
+    ]) {
+      const id = json.read(Buffer.from(message))?.id
+      t.equal(json.write({ type: 'pong' }, id), `{"type":"pong","id":${back}}`, message)
+    }
+  t.equal(text(json.read(Buffer.from('{"id":1,"id":2}'))?.id), '2', 'the last of several, as in JSON.parse')
+  t.equal(text(json.read(Buffer.from('{"id":1,"id":"a"}'))?.id), '"a"')
+  const none = ['null', 'true', '[]', '{}', '1e400', `"${'x'.repeat(65)}"`, `0.${'1'.repeat(63)}`]
+  for (const written of none)
+    t.equal(json.read(Buffer.from(`{"type":"ping","id":${written}}`))?.id, undefined, written)
+})
+
+t.test('an id of MessagePack comes back byte for byte', async t => {
+  const written = [
+    '07',
+    'e0',
+    'ff',
+    'cc 07',
+    'cd 0007',
+    'ce 00000007',
+    'cf 0000000000000007',
+    'cf ffffffffffffffff',
+    'd0 80',
+    'd1 8000',
+    'd2 80000000',
+    'd3 0000000000000007',
+    'd3 8000000000000000',
+    'ca 3fc00000',
+    'cb 3ff0000000000000',
+    'a0',
+    'a1 61',
+    'd9 01 61',
+    'db 00000001 61',
+  ]
+  const ping = pack('type').toString('hex') + pack('ping').toString('hex')
+  const read = (id: string) => msgpack.read(hex(`82 ${ping} a2 6964 ${id}`))
+  for (const id of written) {
+    t.strictSame(Buffer.from(read(id)?.id ?? []), hex(id), id)
+    const pong = `${pack('type').toString('hex')}${pack('pong').toString('hex')}`
+    t.strictSame(msgpack.write({ type: 'pong' }, read(id)?.id), hex(`82 ${pong} a2 6964 ${id}`), id)
+  }
+  const none = [
+    'c0',
+    'c2',
+    'c3',
+    '90',
+    '80',
+    'c4 01 00',
+    'ca 7f800000',
+    'cb 7ff8000000000000',
+    `d9 41 ${'61'.repeat(65)}`,
+  ]
+  for (const id of none) {
+    t.match(read(id), { type: 'ping' })
+    t.equal(read(id)?.id, undefined, id)
+  }
+})
+
+t.test('integers of 64 bits keep their digits: to applications, and in JSON', async t => {
+  for (const [bytes, value] of [
+    ['cf 0000000000000005', 5],
+    ['d3 0000000000000005', 5],
+    ['d3 fffffffffffffffb', -5],
+    ['cf 001fffffffffffff', 2 ** 53 - 1],
+    ['cf 0020000000000001', 2n ** 53n + 1n],
+    ['cf ffffffffffffffff', 2n ** 64n - 1n],
+    ['d3 8000000000000000', -(2n ** 63n)],
+  ] as const) {
+    t.equal(msgpack.unpack(hex(bytes)), value, bytes)
+    t.equal(text(json.convert(hex(bytes))), String(value), bytes)
+  }
 })
