@@ -19,22 +19,26 @@ const importsOf = (file: string): string[] => {
   )
 }
 
-/** Whether a test file can start a process: it imports what does, directly or through others. */
-const startsProcesses = (test: string): boolean => {
+/** What starts processes or threads, or a whole gate. */
+const heavy =
+  /^(node:child_process|esbuild|playwright-core)$|\/test\/support\/thread\.ts$|\/src\/gate\/build\.ts$/
+
+/** Whether a test file imports anything heavy, directly or through others. */
+const isHeavy = (test: string): boolean => {
   const seen = new Set([test])
   for (const file of seen) {
-    if (/^(node:child_process|esbuild|playwright-core)$/.test(file)) return true
+    if (heavy.test(file)) return true
     if (existsSync(file)) for (const name of importsOf(file)) seen.add(name)
   }
   return false
 }
 
-/** The unit tier: all test files that start no process. */
+/** The unit tier: all test files that are not heavy. */
 const unitTests = (): string[] =>
   readdirSync(join(root, 'test'), { recursive: true, encoding: 'utf8' })
     .filter(name => name.endsWith('.test.ts'))
     .map(name => join(root, 'test', name))
-    .filter(test => !startsProcesses(test))
+    .filter(test => !isHeavy(test))
     .map(test => relative(root, test))
 
 const [tier, ...others] = process.argv.slice(2)
