@@ -151,6 +151,15 @@ t.test('the core is pure: no server, no files, no network', async t => {
   t.ok(reach('index.ts').has('uWebSockets.js'), 'the walk finds the server elsewhere')
 })
 
+t.test('only an exchange has hold of a uWS response: it knows where an answer is safe', async t => {
+  const holders = filesUnder('.').filter(file => /\bHttpResponse\b|\(res\b|\bres\.\w+\(/.test(sourceOf(file)))
+  t.strictSame(holders.sort(), ['http/answer.ts', 'http/exchange.ts'])
+  t.strictSame(
+    filesUnder('.').filter(file => importsOf(file).includes('http/answer.ts')),
+    ['http/exchange.ts'],
+  )
+})
+
 t.test('what a browser loads brings nothing from npm or Node along', async t => {
   t.strictSame(importsOf('protocol.ts'), [])
   const loaded = ['client', 'console/page'].flatMap(filesUnder)
