@@ -80,9 +80,13 @@ export class AdminListener {
     this.#app.close()
   }
 
-  /** What the gate has counted, and what was refused here. */
+  /** What the gate has counted, and what was refused and published here. */
   async #snapshot(): Promise<Snapshot> {
-    const own = { ...createCounters(), requestsRefused: this.#refused }
+    const own = {
+      ...createCounters(),
+      requestsRefused: this.#refused,
+      messagesPublished: this.#parts.control.published,
+    }
     return sumSnapshots([await this.#parts.snapshot(), { counters: own, connections: 0, loginsPending: 0 }])
   }
 }

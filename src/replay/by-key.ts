@@ -12,14 +12,21 @@ export function splitByKey(
   outside: SharedReplayCache,
 ): StoreReplayCache & Pick<SharedReplayCache, 'turnOver'> {
   const cacheOf = (keyId: number): SharedReplayCache => (keyId === bootKeyId ? own : outside)
+  /** The one that refused last: whoever was refused asks it, in the same turn, how long that lasts. */
+  let full = own
   return {
-    claim: (nonce, expiresAtMs, nowMs, _epoch, keyId) => cacheOf(keyId).claim(nonce, expiresAtMs, nowMs),
+    claim(nonce, expiresAtMs, nowMs, _epoch, keyId) {
+      const cache = cacheOf(keyId)
+      const result = cache.claim(nonce, expiresAtMs, nowMs)
+      if (result === 'full') full = cache
+      return result
+    },
     has: (nonce, expiresAtMs, nowMs, _epoch, keyId) => cacheOf(keyId).has(nonce, expiresAtMs, nowMs),
     turnOver(nowMs) {
       own.turnOver(nowMs)
       outside.turnOver(nowMs)
     },
-    roomInMs: nowMs => Math.max(own.roomInMs(nowMs), outside.roomInMs(nowMs)),
+    roomInMs: nowMs => full.roomInMs(nowMs),
     // Each has the whole capacity, so the fuller one shows how much is left.
     get size() {
       return Math.max(own.size, outside.size)

@@ -23,7 +23,7 @@ export interface ReplayCache {
   claim(nonce: string, expiresAtMs: number, nowMs: number): ClaimResult
   /** Whether a nonce was claimed, as far as is remembered at `nowMs`. Claims nothing. */
   has(nonce: string, expiresAtMs: number, nowMs: number): boolean
-  /** How long until a full cache has room again, estimated, in milliseconds. */
+  /** How long until a cache that has just refused a claim as `full` has room again, estimated, in milliseconds. */
   roomInMs(nowMs: number): number
   /** Nonces remembered now, including expired ones that have not been swept yet. */
   readonly size: number

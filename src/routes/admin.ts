@@ -17,7 +17,7 @@ export interface AdminParts {
   readonly key: string | undefined
   readonly metrics: Metrics
   readonly connections: () => Promise<Readonly<Record<string, number>>>
-  readonly control: Pick<Control, 'publish' | 'disconnect'>
+  readonly control: Pick<Control, 'disconnect' | 'publish' | 'published'>
 }
 
 /** The routes of the admin listener. */

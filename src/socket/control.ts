@@ -30,6 +30,7 @@ export class Control {
   readonly #deliver: ControlParts['deliver']
   readonly #send: ControlParts['send']
   readonly #clock: Clock
+  #published = 0
   /** How far a revocation reaches into the future, for tokens of nodes whose clocks are ahead. */
   readonly #reachSeconds: number
   readonly #keepSeconds: number
@@ -43,8 +44,14 @@ export class Control {
     this.#keepSeconds = keepSeconds(config)
   }
 
+  /** How many publications there were so far. */
+  get published(): number {
+    return this.#published
+  }
+
   /** Sends publications to all subscribers, on this node and the others; returns how many copies here. */
   publish(publications: readonly Publication[]): Promise<number> {
+    this.#published += publications.length
     for (const publication of publications) this.#send(publication)
     return this.#deliver(publications)
   }

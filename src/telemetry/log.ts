@@ -1,6 +1,7 @@
 // telemetry/: logs and metrics. It is told what happened, and decides nothing.
 
 import { createRequire } from 'node:module'
+import { getEnvironmentData, setEnvironmentData } from 'node:worker_threads'
 import { type DestinationStream, destination, type Logger, pino } from 'pino'
 
 export type Log = Logger
@@ -13,6 +14,22 @@ const secretNames = ['ticket', 'token', 'pwd', 'password', 'secret', 'key', 'aut
 // A reader of the log that stalls must not stall the server: lines wait in memory, and beyond this they are dropped.
 const maxBufferedBytes = 8 * 1024 * 1024
 
+const stateName = 'ticketgate.log'
+
+/** How many lines all threads of this process have dropped: the first thread begins to count, the others join. */
+function countOfProcess(): Int32Array {
+  const known = getEnvironmentData(stateName) as Int32Array | undefined
+  if (known !== undefined) return known
+  const count = new Int32Array(new SharedArrayBuffer(4))
+  setEnvironmentData(stateName, count)
+  return count
+}
+
+const dropped = countOfProcess()
+
+/** How many log lines could not be written, because their reader is too slow, over all threads. */
+export const droppedLogLines = (): number => Atomics.load(dropped, 0)
+
 /** Structured logs on standard output, one JSON object a line; readable text on the terminal of a developer. */
 export function createLog(level: string): Log {
   const options = {
@@ -22,7 +39,27 @@ export function createLog(level: string): Log {
     formatters: { level: (label: string) => ({ level: label }) },
     redact: { paths: secretNames.flatMap(name => [name, `*.${name}`]), censor: '[redacted]' },
   }
-  return pino(options, readableOutput() ?? standardOutput())
+  const readable = readableOutput()
+  if (readable !== undefined) return pino(options, readable)
+  const output = standardOutput()
+  const log = pino(options, output)
+  tellOfDrops(output, log)
+  return log
+}
+
+/** Counts the lines that are dropped, and says how many they were once the others have been written. */
+function tellOfDrops(output: ReturnType<typeof destination>, log: Log): void {
+  let untold = 0
+  output.on('drop', () => {
+    untold++
+    Atomics.add(dropped, 0, 1)
+  })
+  output.on('drain', () => {
+    if (untold === 0) return
+    const lines = untold
+    untold = 0
+    log.warn({ lines }, 'log lines were dropped: what reads the log is too slow')
+  })
 }
 
 /**

@@ -1,6 +1,7 @@
 import { Counter, Gauge, Registry } from 'prom-client'
 import type { RefusalCode } from '../errors.js'
 import type { StoreReplayCache } from '../replay/contract.js'
+import { droppedLogLines } from './log.js'
 
 /** Counts of refusals by code. */
 export type RefusalCounts = Partial<Record<RefusalCode, number>>
@@ -258,6 +259,11 @@ export function createMetrics({ replay, bus, store, snapshot }: MetricsSources):
         },
       }),
     )
+  counter(
+    'log_lines_dropped_total',
+    'Log lines that were not written, because their reader is too slow',
+    droppedLogLines,
+  )
   gauge('process_resident_memory_bytes', 'Resident memory', residentBytes)
   gauge('process_start_time_seconds', 'Start of the process, Unix time', () => performance.timeOrigin / 1000)
   registry.registerMetric(

@@ -1,6 +1,6 @@
 import { Packr } from 'msgpackr'
 import t, { type Test } from 'tap'
-import { bearer, jsonOf, postJson, type Reply } from '../support/http.js'
+import { bearer, jsonOf, metric, postJson, type Reply } from '../support/http.js'
 import { isProblem } from '../support/problem.js'
 import { adminKey, type Environment, startServer } from '../support/server.js'
 import { type Client, enter, socketUrl } from '../support/tclient.js'
@@ -23,7 +23,7 @@ async function startWith(t: Test, env: Environment, copies: number) {
 }
 
 async function story(t: Test, env: Environment, copies: number): Promise<void> {
-  const { clients, publish } = await startWith(t, env, copies)
+  const { server, clients, publish } = await startWith(t, env, copies)
   const all = clients.length
   const one = await publish({ channel: 'lobby', data: { text: 'hello' } })
   t.strictSame([one.status, jsonOf(one)], [200, { delivered: all }])
@@ -40,6 +40,7 @@ async function story(t: Test, env: Environment, copies: number): Promise<void> {
   t.strictSame(jsonOf(await publish([])), { delivered: 0 })
   await Promise.all(clients.map(client => client.close()))
   t.strictSame(jsonOf(await publish({ channel: 'lobby', data: 1 })), { delivered: 0 })
+  t.equal(await metric(server, 'ticketgate_messages_published_total'), 22, 'each counts once')
 }
 
 t.test('a message, or a batch, reaches all who hear its channel', t => story(t, {}, 2))

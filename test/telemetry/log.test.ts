@@ -1,4 +1,5 @@
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
 import t from 'tap'
 
 const module = new URL('../../src/telemetry/log.ts', import.meta.url).href
@@ -62,4 +63,26 @@ t.test('what goes by the name of a secret is blanked', async t => {
     t.match(lines[1]?.headers, { [name]: '[redacted]' }, `${name} in an object`)
   }
   t.equal(lines[1]?.user, 'maggie', 'what is no secret stays')
+})
+
+t.test('lines that a stalled reader makes it drop are counted, and said once it reads on', async t => {
+  const script = `import { createLog, droppedLogLines } from '${module}'
+    const log = createLog('info')
+    for (let n = 0; n < 3000; n++) log.info({ text: 'x'.repeat(10000) }, 'flood')
+    process.send(droppedLogLines())
+    process.once('message', () => process.disconnect())`
+  const child = spawn(process.execPath, ['--import=tsx', '--input-type=module', '-e', script], {
+    stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
+  })
+  const [dropped] = (await once(child, 'message')) as [number]
+  t.ok(dropped > 0, `${dropped} of 3000`)
+  child.send('read on')
+  let text = ''
+  for await (const chunk of child.stdout?.setEncoding('utf8') ?? []) text += chunk
+  const lines = text
+    .split('\n')
+    .filter(line => line !== '')
+    .map(line => JSON.parse(line) as Line)
+  t.match(lines.at(-1), { level: 'warn', lines: dropped, msg: /^log lines were dropped/ })
+  t.equal(lines.length - 1 + dropped, 3000, 'written and dropped are all')
 })

@@ -67,6 +67,7 @@ const plain = [
   'ticketgate_bus_up',
   'ticketgate_connections',
   'ticketgate_handshakes_accepted_total',
+  'ticketgate_log_lines_dropped_total',
   'ticketgate_logins_pending',
   'ticketgate_messages_dropped_total',
   'ticketgate_messages_published_total',
