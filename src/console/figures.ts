@@ -1,8 +1,8 @@
 // console/: the page at `/`. It is a client like any other, and knows only the client and the wire.
 
-/** What `GET /console/figures` answers: counts since the start, and states. No names, no addresses, no secrets. */
+/** The reply of `GET /console/figures`: counts since the start, and states. No names, addresses or secrets. */
 export interface Figures {
-  /** What these figures are of: the whole server, or the one of its threads that answered. */
+  /** What these figures are of: the whole server, or the one of its threads that replied. */
   readonly scope: 'server' | 'thread'
   readonly connections: number
   readonly tokensIssued: number

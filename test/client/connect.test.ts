@@ -122,10 +122,10 @@ t.test('a reader that does not read is told, and costs no more than its limit', 
   await peer.close()
 })
 
-t.test('what JSON can not hold is refused, and costs nothing else', async t => {
+t.test('data that JSON cannot hold is refused, and costs nothing else', async t => {
   const gate = connectTo(t, server.url, { channel: 'lobby' })
   await gate.opened()
-  // An answer that is waited for has a time limit, after which the connection would end.
+  // A reply that is waited for has a time limit, after which the connection would end.
   const { setTimeout } = globalThis
   const timers = t.capture(globalThis, 'setTimeout', setTimeout)
   const refused = gate.publish(1n)
@@ -181,7 +181,7 @@ t.test('close() before it is open opens nothing', async t => {
   t.strictSame(gate.tickets, [])
 })
 
-t.test('close() does not wait for a getToken that never answers', async t => {
+t.test('close() does not wait for a getToken that never returns', async t => {
   const gate = connectTo(t, server.url, { getToken: () => new Promise(() => {}) })
   await gate.close()
   t.equal(gate.state, 'closed')
@@ -232,7 +232,7 @@ t.test('a handshake that is refused for another reason than the ticket is tried 
   await gate.opened()
 })
 
-t.test('gives up on what no attempt can heal, and says what', async t => {
+t.test('gives up on a refusal that no attempt can change, and says which', async t => {
   const nothing = { channels: { publish: [], subscribe: [] } }
   const cases = [
     [
@@ -347,7 +347,7 @@ t.test('a session that ends unrenewed is followed by one with a fresh token', as
   t.ok(gate.asked.length > 2, 'it has tried to renew')
 })
 
-t.test('options that can not work are refused at once', async t => {
+t.test('options that cannot work are refused at once', async t => {
   const getToken = (): string => ''
   const cases: [ConnectOptions, RegExp][] = [
     [{ url: 'nowhere', getToken }, /^url: /],

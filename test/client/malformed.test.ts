@@ -83,7 +83,7 @@ t.test('a frame that is no message ends the connection, and it is tried again', 
     }
 })
 
-t.test('who waits for an answer is told that there is none', async t => {
+t.test('a request that waits for a reply is told that there will be none', async t => {
   const { url } = await serveOnce(t, peer => {
     peer.send(welcome)
     peer.on('message', () => peer.send(JSON.stringify({ type: 'error', id: 1, code: thorny, detail: [] })))
@@ -93,7 +93,7 @@ t.test('who waits for an answer is told that there is none', async t => {
   await t.rejects(gate.publish('x'), { name: 'GateError', code: 'connection_lost' })
 })
 
-t.test('a type that is not known is passed over, and so are members', async t => {
+t.test('unknown types and unknown members are ignored', async t => {
   const { url } = await serveOnce(t, peer => {
     peer.send(welcome)
     peer.send(JSON.stringify({ type: 'later version', id: thorny, code: thorny }))

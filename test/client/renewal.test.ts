@@ -44,7 +44,7 @@ t.test('a renewal that fails is tried again in the time that is left', { buffere
   t.equal(gate.urls.length, 1)
 })
 
-t.test('who is revoked is out, and the client does not come back', async t => {
+t.test('a user who is revoked is out, and the client does not come back', async t => {
   const gate = connectTo(t, server.url, { user: 'mallory' })
   await gate.opened()
   t.equal((await disconnect('mallory')).status, 200)

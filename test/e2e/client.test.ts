@@ -144,7 +144,7 @@ t.test('outlives its session by a fresh token, on the same socket', async t => {
   await page.close()
 })
 
-t.test('gives up where nothing heals, and says what', async t => {
+t.test('gives up on a refusal that no attempt can change, and says which', async t => {
   const server = await startServer(t, { env })
   const nothing = { channels: { publish: [], subscribe: [] } }
   const cases = [

@@ -9,7 +9,7 @@ fileNeeds(t, 'chromium')
 const browser = await openBrowser(t)
 const server = await startServer(t, { env: { ...consoleOn, TICKETGATE_TICKET_TTL_SECONDS: '600' }, users })
 
-/** What Chromium itself says of an answer that is no success; the page can not keep it from that. */
+/** What Chromium itself reports for a reply that is no success; the page cannot prevent it. */
 const itsOwnWords =
   /^Failed to load resource: the server responded with a status of 401|^WebSocket connection to .* failed: HTTP Authentication failed; no valid credentials available$/
 

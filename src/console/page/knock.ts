@@ -80,12 +80,12 @@ export function setUpKnock(): { onTicket(ticket: TakenTicket): void } {
 }
 
 const reasons: Readonly<Record<string, string>> = {
-  used: 'ticket_used: it worked once, and that was it',
-  expired: 'ticket_expired: its seconds were over',
+  used: 'ticket_used: it works once',
+  expired: 'ticket_expired: it lives for seconds',
   invalid: 'ticket_invalid: this server did not issue it, or not since its last start',
 }
 
-/** A page sees a close code and nothing else, so it asks what became of its ticket. */
+/** A page sees a close code and nothing else, so it asks for the reason. */
 async function refusalLines(
   { text }: TakenTicket,
   closeCode: number,
@@ -97,14 +97,15 @@ async function refusalLines(
   const reply = await ask('POST', routes.ticketStatus, { json: { ticket: text } }).catch(() => undefined)
   const state = reply?.status === 200 ? String(reply.body.state) : undefined
   if (state === undefined) return lines
-  const reason = reasons[state]
+  const { refused } = reply?.body ?? {}
+  const reason = typeof refused === 'string' ? refused : reasons[state]
   return [
     ...lines,
     ['asked', `POST ${routes.ticketStatus}: ${state}`],
     [
       'reason',
       reason === undefined
-        ? 'not the ticket, which is still good: the server is full or stopping, or does not allow this page'
+        ? 'not the ticket, which is still good: the server is full or shutting down, or does not allow this page'
         : make('strong', {}, reason),
     ],
   ]

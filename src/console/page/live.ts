@@ -150,7 +150,7 @@ function drawCache({ replay, scope }: Figures): void {
     `of ${words(capacity)}; at most ${words(highWater)} so far`
   if (scope === 'thread')
     byId('scope', HTMLParagraphElement).textContent =
-      'Of the thread that answers this page, the last minute. The replay cache is of all threads.'
+      'Of the thread that serves this page, the last minute. The replay cache is that of all threads.'
 }
 
 /** Every refusal by its code: how many in the last minute, and in all. */
