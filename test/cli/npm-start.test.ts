@@ -1,0 +1,74 @@
+import { spawn } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import t from 'tap'
+import { mainFile } from '../support/built.js'
+import { plain } from '../support/plain.js'
+import { needs, pathOf } from '../support/programs.js'
+import { temporaryDirectory } from '../support/server.js'
+
+const root = fileURLToPath(new URL('../..', import.meta.url))
+
+/** `npm start` without the build before it, in an environment that has nothing of ours. */
+function start(...words: readonly string[]) {
+  const [program = '', ...args] = words
+  const env = {
+    PATH: process.env.PATH,
+    HOME: temporaryDirectory(t),
+    TICKETGATE_PORT: '0',
+    TICKETGATE_ADMIN_PORT: '0',
+    TICKETGATE_STATE_DIR: temporaryDirectory(t),
+  }
+  const child = spawn(...plain(program, args), { cwd: root, env, stdio: ['pipe', 'pipe', 'inherit'] })
+  t.teardown(() => child.kill('SIGKILL'))
+  let shown = ''
+  const said = (pattern: RegExp): Promise<RegExpExecArray> =>
+    new Promise(resolve => {
+      const look = (): void => {
+        const found = pattern.exec(shown)
+        if (found !== null) resolve(found)
+      }
+      child.stdout.on('data', look)
+      look()
+    })
+  child.stdout.setEncoding('utf8').on('data', text => {
+    shown += text
+  })
+  // All that holds the output has ended: npm, its shell and the server.
+  const ended = new Promise(resolve => child.once('close', resolve)).then(() => shown)
+  return { child, said, ended }
+}
+
+const npm = ['npm', 'start', '--ignore-scripts']
+
+t.test('npm start runs in any shell, so it has no words of one', async t => {
+  const { scripts } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
+  t.equal(scripts.start, 'node dist/main.js serve')
+  t.ok(mainFile.endsWith('dist/main.js'))
+})
+
+t.test('the server ends with npm, which stops only the shell in between', async t => {
+  const { child, said, ended } = start(...npm)
+  await said(/listening/)
+  child.kill('SIGTERM')
+  t.match(await ended, /stopped/, 'drained')
+})
+
+t.test(
+  'Ctrl-C drains once: the terminal, npm and the shell make one signal of it',
+  needs('script'),
+  async t => {
+    const { child, said, ended } = start(
+      pathOf('script'),
+      '--quiet',
+      '--return',
+      '--command',
+      npm.join(' '),
+      '/dev/null',
+    )
+    await said(/listening/)
+    child.stdin.write('\u0003')
+    t.match(await ended, /draining[\s\S]*stopped/)
+  },
+)

@@ -1,0 +1,47 @@
+import { chmodSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { looseModes } from '../../src/disk/loose-modes.js'
+import { certificate, certificateKey } from '../support/certificate.js'
+import { ticketKeys } from '../support/nodes.js'
+import { jwtSecret, startServer, temporaryDirectory } from '../support/server.js'
+
+t.test('a file with secrets that others may use is warned about at the start', async t => {
+  const directory = temporaryDirectory(t)
+  const write = (name: string, text: string, mode: number): string => {
+    writeFileSync(join(directory, name), text)
+    chmodSync(join(directory, name), mode)
+    return join(directory, name)
+  }
+  const files = {
+    TICKETGATE_JWT_SECRET_FILE: write('secret', jwtSecret, 0o644),
+    TICKETGATE_TICKET_KEYS_FILE: write('keys', ticketKeys, 0o604),
+    TICKETGATE_TLS_KEY_FILE: write('key.pem', certificateKey, 0o620),
+    TICKETGATE_USERS_FILE: write('users.json', '{}', 0o666),
+  }
+  const env = {
+    ...files,
+    TICKETGATE_JWT_SECRET: undefined,
+    TICKETGATE_NODE: 'one',
+    TICKETGATE_TLS_CERT_FILE: write('cert.pem', certificate, 0o644),
+  }
+  const warned = async (): Promise<unknown[]> =>
+    (await startServer(t, { env }))
+      .output()
+      .split('\n')
+      .filter(line => line.includes('this file holds secrets'))
+      .map(line => JSON.parse(line))
+      .map(({ level, path, mode }) => [level, path, mode])
+  t.strictSame(await warned(), [
+    ['warn', files.TICKETGATE_JWT_SECRET_FILE, '0644'],
+    ['warn', files.TICKETGATE_TICKET_KEYS_FILE, '0604'],
+    ['warn', files.TICKETGATE_TLS_KEY_FILE, '0620'],
+    ['warn', files.TICKETGATE_USERS_FILE, '0666'],
+  ])
+  for (const file of Object.values(files)) chmodSync(file, 0o440)
+  t.strictSame(await warned(), [], 'a group may read, as in the secrets of Kubernetes')
+})
+
+t.test('a file that is not there is left to its reader', async t => {
+  t.strictSame(looseModes([join(t.testdir(), 'none'), '/proc/1/nothing/here']), [])
+})
