@@ -32,7 +32,7 @@ export const publish = async (results: Results): Promise<string> => {
 
 const page = (results: Results, charts: readonly string[], core = ''): string => `# Results
 
-Written by \`npm run bench -- --publish\`; what the figures mean is in [the bench](../README.md).
+Written by \`npm run bench -- --publish\`; what the figures mean is in \`bench/README.md\`.
 
 ${Object.entries(results.run)
   .map(([name, value]) => `- ${name}: ${value}`)

@@ -2,7 +2,7 @@ import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { dirname, join, relative, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
@@ -26,28 +26,38 @@ const [packed] = JSON.parse(
   }),
 ) as [{ readonly filename: string; readonly files: readonly { readonly path: string }[] }]
 
-t.test('the package has what is built and what is documented, and nothing else', async t => {
-  const paths = packed.files.map(({ path }) => path)
+const paths = packed.files.map(({ path }) => path)
+const documents = paths.filter(path => path.endsWith('.md'))
+
+/** Where the relative links of a document lead, as paths from the root, without anchors. */
+const targetsOf = (document: string): string[] =>
+  [...readFileSync(join(root, document), 'utf8').matchAll(/\]\(([^)\s]+)\)/g)]
+    .map(([, target = '']) => target.replace(/#.*/, ''))
+    .filter(target => target !== '' && !/^[a-z]+:/.test(target))
+    .map(target => relative(root, resolve(root, dirname(document), target)))
+
+t.test('every link of a document in the package leads to a file in it', async t => {
+  t.ok(documents.includes('README.md'))
+  for (const document of documents)
+    t.strictSame(
+      targetsOf(document).filter(target => !paths.includes(target)),
+      [],
+      document,
+    )
+})
+
+t.test('the package has what is built and what its documents show, and nothing else', async t => {
   for (const path of [
     'dist/main.js',
     'dist/index.d.ts',
     'dist/library/index.js',
     'dist/gate/worker.js',
-    'src/ticket/FORMAT.md',
-    'src/ticket/vectors.json',
-    'src/replay/EXACTNESS.md',
-    'src/socket/PROTOCOL.md',
-    'README.md',
     'LICENSE',
   ])
     t.ok(paths.includes(path), path)
+  const shown = new Set(documents.flatMap(targetsOf))
   t.strictSame(
-    paths.filter(
-      path =>
-        !/^(dist\/|src\/.*\.(md|json|yaml)$|test\/interop\/mint\.|test\/proxy\/[\w-]+\.(conf|cfg|caddyfile)$|[A-Z]+(\.md)?$|package\.json$)/.test(
-          path,
-        ),
-    ),
+    paths.filter(path => !shown.has(path) && !/^(dist\/.*|package\.json|LICENSE|README\.md)$/.test(path)),
     [],
   )
 })
