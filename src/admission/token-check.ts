@@ -22,7 +22,7 @@ export interface TokenCheckParts {
   readonly limiter: RateLimiter
   readonly counters: Pick<Counters, 'tokensRefused'>
   readonly log: Log
-  /** The level at which refusals are logged: in development, whoever sets it up wants to see them. */
+  /** The level at which refusals are logged. */
   readonly refusalLevel: 'info' | 'debug'
 }
 
