@@ -8,6 +8,7 @@ const readme = read('README.md')
 t.test('the configurations of proxies are those which the tests run', async t => {
   for (const [file, language] of [
     ['nginx-nodes.conf', 'nginx'],
+    ['nginx-unrouted.conf', 'nginx'],
     ['haproxy-nodes.cfg', 'haproxy'],
     ['nginx-verify.conf', 'nginx'],
     ['caddy-verify.caddyfile', 'caddyfile'],

@@ -69,6 +69,15 @@ for (const [name, startProxy] of Object.entries(proxies) as [keyof typeof proxie
       t.equal((await request(proxy, '/healthz')).status, 200)
     })
 
+    await t.test('6 KB of cookies shut nobody out: the gate does not get them', async t => {
+      const cookies = { cookie: `session=${'x'.repeat(6000)}` }
+      const headers = { authorization: `Bearer ${tokenFor('maggie')}`, ...cookies }
+      const taken = await request(proxy, '/ws_ticket', { headers })
+      t.equal(taken.status, 200)
+      const path = gatePath(String(jsonOf(taken).ticket))
+      t.equal((await knock(proxy, path, { headers: cookies })).status, 101)
+    })
+
     await t.test('tickets come from both gates, and whoever minted one opens it', async t => {
       const seen = new Set<string>()
       for (let round = 0; round < 20; round++) {
