@@ -14,28 +14,27 @@ const bodilessUntilClose = 64
 /** What a uWS handler is given; the last for `upgrade` alone. */
 export type EngineHandler = (res: HttpResponse, req: HttpRequest, context?: us_socket_context_t) => void
 
-/** What uWS has routed a request by, and need not be read again. */
+/** What uWS has matched to route a request: it need not be read again. */
 export interface Routed {
   readonly method?: string
   readonly path?: string
 }
 
 /**
- * One request and its answer. Nothing else has hold of a uWS response.
+ * One request and its answer. Nothing else holds a uWS response.
  *
- * uWS calls from within its parser, which goes on in freed memory if the connection is closed there. Only
- * after the handler of a request does it look; not after a piece of a body, nor after the end of another
- * connection. And code after an `await` is no way out: Node runs it as the callback ends, with uWS still on
- * the stack. So an answer is written in one of two places: in the handler of its own request, before that
- * returns, or in a turn of the event loop of its own.
+ * uWS calls us from within its parser, which continues in freed memory if the connection was closed. It
+ * checks for that only after the handler of a request, not after a piece of a body. Code after an `await`
+ * does not escape: Node runs it when the callback ends, with uWS still on the stack. So an answer is written
+ * in one of two places: in the handler of its own request, or in an event loop turn of its own.
  */
 export class Exchange {
   readonly head: RequestHead
   readonly #res: HttpResponse
   readonly #context: us_socket_context_t | undefined
-  /** Where an answer may be written now; undefined: nowhere, it has to wait for a turn of its own. */
+  /** Where we are, if an answer may be written here; undefined: it has to wait for a turn of its own. */
   #place: 'handler' | 'turn' | undefined = 'handler'
-  /** Answered, closed, or hung up on: the response is dead. */
+  /** Answered, closed, or aborted by the client: the response must not be used any more. */
   #isOver = false
   #reader: BodyReader | undefined
 
@@ -77,7 +76,7 @@ export class Exchange {
     return named.byteLength === 0 ? nowhere : normalize(new Uint8Array(named).slice())
   }
 
-  /** Answers: now where that is safe, else in a turn of its own. Does nothing once the connection has ended. */
+  /** Answers at once if that is safe, else in a turn of its own. Does nothing once the connection has ended. */
   answer(answer: Answer): void {
     if (this.#isOver) return
     if (this.#place === 'handler') this.#write(answer)

@@ -99,7 +99,7 @@ export class Server {
   }
 
   /**
-   * Makes a uWS handler. It is given requests that have one reading, and not too many in one turn.
+   * Makes a uWS handler. Requests that are ambiguous, and those beyond the limit of a turn, do not reach it.
    * @param handle answers, or sees to it that there will be an answer
    */
   handler(handle: (exchange: Exchange) => void, routed?: Routed): EngineHandler {
@@ -120,7 +120,7 @@ export class Server {
     this.#refuseUnread(exchange, refusal, this.#originOf(exchange))
   }
 
-  /** Refuses what two readers may read in two ways, and says whether it has. */
+  /** Refuses a request that two readers may read differently. Returns whether it has. */
   #refusesUnclear(exchange: Exchange): boolean {
     const { body, repeated } = exchange.head
     if (body === 'ambiguous') this.#refuseAmbiguous(exchange)

@@ -385,7 +385,7 @@ t.test('a list that comes in several lines is one list', async t => {
 /**
  * What the parser of uWS does not show, or shows as something else. A proxy that passes on such a line would
  * let a request be smuggled; nginx, HAProxy and Caddy do not (test/proxy/smuggling.test.ts). If one of these
- * fails, uWS has been mended.
+ * fails, uWS has been fixed.
  */
 t.test('known: what the parser hides from us', async t => {
   const statuses = async (text: string) => (await exchange(text)).answers.map(({ status }) => status)
