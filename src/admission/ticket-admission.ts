@@ -1,4 +1,5 @@
-// admission/: who gets in: the checks of tokens and tickets, the spending, the issuing. No requests, no sockets.
+// admission/: who gets in: the checks of tokens and tickets, the spending, the issuing. No
+// requests, no sockets.
 
 import type { RefusalCode } from '../errors.js'
 import { claimRefusals, type StoreReplayCache } from '../replay/contract.js'
@@ -26,8 +27,8 @@ export interface TicketAdmissionParts {
 export type SpendResult = RefusalCode | undefined
 
 /**
- * Decides whether a ticket lets its holder in: first everything that it says of itself, then, as the last step before the
- * socket opens, its one use.
+ * Decides whether a ticket lets its holder in: first everything that it says of itself, then, as
+ * the last step before the socket opens, its one use.
  */
 export class TicketAdmission {
   readonly #parts: TicketAdmissionParts
@@ -51,7 +52,10 @@ export class TicketAdmission {
     })
   }
 
-  /** Whether a ticket was spent; undefined when that is unknown. A promise where a store elsewhere is asked. */
+  /**
+   * Whether a ticket was spent; undefined when that is unknown. A promise where a store elsewhere
+   * is asked.
+   */
   isSpent(
     { nonce, expiresAtMs, claims, keyId }: VerifiedTicket,
     nowMs: number,
@@ -69,8 +73,9 @@ export class TicketAdmission {
   }
 
   /**
-   * Spends a ticket that was checked at the same instant. A promise only where a store elsewhere is asked. Neither throws
-   * nor rejects: a replay cache that fails is logged, and lets nobody in (`internal_error`).
+   * Spends a ticket that was checked at the same instant. A promise only where a store elsewhere is
+   * asked. Neither throws nor rejects: a replay cache that fails is logged, and lets nobody in
+   * (`internal_error`).
    */
   spend(
     { nonce, expiresAtMs, claims, keyId }: VerifiedTicket,

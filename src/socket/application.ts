@@ -26,7 +26,8 @@ export interface Connection<Data = undefined> {
    */
   send(data: unknown, channel?: string): void
   /**
-   * Publishes in the name of this user to all who hear the channel, except this socket. Checks no rights.
+   * Publishes in the name of this user to all who hear the channel, except this socket. Checks no
+   * rights.
    * @throws TypeError for an invalid channel, or data that JSON cannot represent
    */
   publish(channel: string, data: unknown): void
@@ -57,28 +58,32 @@ export interface ApplicationMessage {
   readonly data: unknown
 }
 
-/** `Data`, unless it is something to wait for: then nothing can be returned, and the handler does not compile. */
+/**
+ * `Data`, unless it is something to wait for: then nothing can be returned, and the handler does
+ * not compile.
+ */
 type Immediate<Data> = Data extends PromiseLike<unknown> ? never : Data
 
 /**
- * How an application takes part. All but `authorize` may be async. An error that one of them throws closes its socket with
- * 1011 and is logged; no other socket is affected.
+ * How an application takes part. All but `authorize` may be async. An error that one of them throws
+ * closes its socket with 1011 and is logged; no other socket is affected.
  */
 export interface GateHandlers<Data = undefined> {
   /**
-   * Decides, when all else about a ticket is good, whether it may open a socket: returns the data of the connection, or
-   * `false` to refuse with `channel_forbidden`. The ticket is not spent then. Called again at every `renew`, whose data is
-   * ignored.
+   * Decides, when all else about a ticket is good, whether it may open a socket: returns the data
+   * of the connection, or `false` to refuse with `channel_forbidden`. The ticket is not spent then.
+   * Called again at every `renew`, whose data is ignored.
    *
-   * It cannot be async, since nothing waits between the checks of a ticket and its use: a promise refuses the handshake and
-   * is logged. Async work belongs before the ticket is issued, where its result goes into the `channels` claim of the token,
-   * or into `onConnect`, which may wait and then close the connection.
+   * It cannot be async, since nothing waits between the checks of a ticket and its use: a promise
+   * refuses the handshake and is logged. Async work belongs before the ticket is issued, where its
+   * result goes into the `channels` claim of the token, or into `onConnect`, which may wait and
+   * then close the connection.
    */
   authorize?(request: AuthorizationRequest): Immediate<Data> | false
   onConnect?(connection: Connection<Data>): void | Promise<void>
   /**
-   * Receives what clients publish, if their rights allow it; nothing is passed on then except what the application
-   * publishes itself. `ok` is sent when it is done.
+   * Receives what clients publish, if their rights allow it; nothing is passed on then except what
+   * the application publishes itself. `ok` is sent when it is done.
    */
   onMessage?(connection: Connection<Data>, message: ApplicationMessage): void | Promise<void>
   onClose?(connection: Connection<Data>, code: number, reason: string): void | Promise<void>

@@ -24,8 +24,9 @@ export interface Shard {
 }
 
 /**
- * How many subscribers a uWS topic has at most. uWS publishes to a topic in one go: to so many the largest message of the
- * default takes some milliseconds. Compressed anew for each it takes many times that.
+ * How many subscribers a uWS topic has at most. uWS publishes to a topic in one go: to so many the
+ * largest message of the default takes some milliseconds. Compressed anew for each it takes many
+ * times that.
  */
 export const shardCapacity = { plain: 256, compressed: 64 } as const
 
@@ -49,8 +50,8 @@ const topicAt = (first: string, index: number): string =>
 export const channelOfTopic = (topic: string): string => topic.slice(Math.max(1, topic.indexOf('/') + 1))
 
 /**
- * The subscribers of channels, as uWS topics: one for each encoding, and further ones where a channel has more subscribers
- * than one topic should have.
+ * The subscribers of channels, as uWS topics: one for each encoding, and further ones where a
+ * channel has more subscribers than one topic should have.
  */
 export class ChannelTopics {
   readonly #topics: Topics
@@ -142,7 +143,10 @@ export class ChannelTopics {
     return topicAt(first, sharding.joining)
   }
 
-  /** Newcomers join the smallest shard, or a new one if no shard is half empty: so the next search is far away. */
+  /**
+   * Newcomers join the smallest shard, or a new one if no shard is half empty: so the next search
+   * is far away.
+   */
   #moveOn(first: string, sharding: Sharding): void {
     let least = this.#capacity / 2
     let smallest: number | undefined
@@ -159,7 +163,10 @@ export class ChannelTopics {
     return this.#topics.numSubscribers(topicAt(first, index))
   }
 
-  /** Forgets the shardings of channels that nobody hears any more, when there are twice as many as the last time. */
+  /**
+   * Forgets the shardings of channels that nobody hears any more, when there are twice as many as
+   * the last time.
+   */
   #prune(): void {
     if (this.#shardings.size < this.#pruneAt) return
     for (const [first, { count }] of this.#shardings) {

@@ -1,4 +1,5 @@
-// socket/: a WebSocket from its handshake to its end. It decides nothing about tickets: admission does.
+// socket/: a WebSocket from its handshake to its end. It decides nothing about tickets: admission
+// does.
 
 import type { TemplatedApp } from 'uWebSockets.js'
 import type { RetryAfter } from '../admission/refusals.js'
@@ -52,8 +53,9 @@ export interface ChannelParts {
 // A proxy drops what is idle for a minute; uWS pings when a quarter of this is left.
 const idleTimeoutSeconds = 60
 
-// A socket may park as much of a message as this, for as long as it likes. uWS drops the connection beyond it, without a close
-// frame: so it is more than a message may have, which we check ourselves and close with 1009.
+// A socket may park as much of a message as this, for as long as it likes. uWS drops the connection
+// beyond it, without a close frame: so it is more than a message may have, which we check ourselves
+// and close with 1009.
 const payloadLimit = (maxMessageBytes: number): number => 2 * maxMessageBytes
 
 /** How uWS tells of a message beyond that limit, as it came or unpacked. */
@@ -89,7 +91,8 @@ export class Channels {
       compresses,
       maxMessageBytes: config.maxMessageBytes,
       counters,
-      // From another version, or whoever else writes to Redis. The message of the error would quote it.
+      // From another version, or whoever else writes to Redis. The message of the error would quote
+      // it.
       onMalformed: error =>
         log.warn({ reason: error instanceof Error ? error.name : 'unknown' }, 'a publication is malformed'),
     })
@@ -117,7 +120,8 @@ export class Channels {
     this.#handshakes = new HandshakeHandler({
       ...parts,
       slots: this.#slots,
-      // A later ticket may be bound to an address, and what a proxy said of that is gone after the handshake.
+      // A later ticket may be bound to an address, and what a proxy said of that is gone after the
+      // handshake.
       keepsAddress: config.maxConnectionsPerAddress > 0 || config.trustedProxies.length > 0,
       firstMessageSeconds: config.firstMessageSeconds,
       application,
@@ -186,7 +190,8 @@ export class Channels {
   #dropped(ws: Socket): void {
     this.#parts.counters.messagesDropped++
     ws.getUserData().session.closeReason = 'slow_reader'
-    // uWS stops reading and leaves it at that: what the kernel has of it still arrives, however much it is.
+    // uWS stops reading and leaves it at that: what the kernel has of it still arrives, however
+    // much it is.
     if (this.#slow.size === 0)
       setImmediate(() => {
         for (const each of this.#slow) each.close()

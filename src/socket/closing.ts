@@ -3,12 +3,15 @@ import type { Log } from '../telemetry/log.js'
 import type { CloseReason } from '../telemetry/metrics.js'
 import type { Socket } from './session.js'
 
-/** Whether a socket is open and nothing closes it. uWS throws when a closed one is touched, except for its data. */
+/**
+ * Whether a socket is open and nothing closes it. uWS throws when a closed one is touched, except
+ * for its data.
+ */
 export const isOpen = (ws: Socket): boolean => ws.getUserData().session.closeReason === undefined
 
 /**
- * Closes a socket, and keeps why. A socket may be closed before its turn comes among many: by an application that ends it
- * when it learns of the end of another.
+ * Closes a socket, and keeps why. A socket may be closed before its turn comes among many: by an
+ * application that ends it when it learns of the end of another.
  */
 export function endWith(ws: Socket, reason: CloseReason, code: number, text: string): void {
   if (!isOpen(ws)) return
@@ -16,7 +19,10 @@ export function endWith(ws: Socket, reason: CloseReason, code: number, text: str
   ws.end(code, text)
 }
 
-/** Closes a socket on whose message something failed, here or in the application: other sockets go on. */
+/**
+ * Closes a socket on whose message something failed, here or in the application: other sockets go
+ * on.
+ */
 export function endFailed(ws: Socket, error: unknown, log: Log): void {
   log.error({ err: error }, 'a message failed')
   endWith(ws, 'handler_failed', closeCode.internalError, 'internal_error')

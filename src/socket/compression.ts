@@ -5,8 +5,9 @@ import type { Config } from '../config/schema.js'
 export type Compression = Config['compression']
 
 /**
- * What uWS is told. A shared compressor takes no memory for a socket, and compresses every message by itself. A dedicated one
- * remembers what went before. What comes in is decompressed without a memory of its own in either case.
+ * What uWS is told. A shared compressor takes no memory for a socket, and compresses every message
+ * by itself. A dedicated one remembers what went before. What comes in is decompressed without a
+ * memory of its own in either case.
  */
 export const compressors = {
   off: DISABLED,
@@ -26,12 +27,13 @@ interface Offer {
 }
 
 /**
- * What uWS is to be told of the extensions that a client offers: `permessage-deflate` if the first offer of it that uWS can keep
- * is acceptable to the client, else ''.
+ * What uWS is to be told of the extensions that a client offers: `permessage-deflate` if the first
+ * offer of it that uWS can keep is acceptable to the client, else ''.
  *
- * uWS reads the first offer only, and where that asks for what it cannot do, it accepts it on other terms (RFC 7692 section 7.1
- * forbids that, and clients fail the connection, or worse, cannot decompress). It answers `server_no_context_takeover` with a
- * shared compressor and `server_max_window_bits=9` with a dedicated one, and `client_no_context_takeover` with either.
+ * uWS reads the first offer only, and where that asks for what it cannot do, it accepts it on other
+ * terms (RFC 7692 section 7.1 forbids that, and clients fail the connection, or worse, cannot
+ * decompress). It answers `server_no_context_takeover` with a shared compressor and
+ * `server_max_window_bits=9` with a dedicated one, and `client_no_context_takeover` with either.
  *
  * @param field the value of `Sec-WebSocket-Extensions`, all its lines
  */
@@ -71,7 +73,10 @@ const parameter = `[ \\t]*;[ \\t]*(${token})(?:[ \\t]*=[ \\t]*(?:(${token})|"(${
 const element = new RegExp(`^[ \\t]*(${token})((?:${parameter})*)[ \\t]*$`)
 const parameters = new RegExp(parameter, 'g')
 
-/** All offers in order (RFC 6455 section 9.1); none if one of them is malformed. No token has a comma in it. */
+/**
+ * All offers in order (RFC 6455 section 9.1); none if one of them is malformed. No token has a
+ * comma in it.
+ */
 function offersIn(field: string): readonly Offer[] {
   const offers: Offer[] = []
   for (const text of field.split(',')) {

@@ -2,11 +2,12 @@ import type { ConnectionCaps } from '../limits/caps.js'
 import { addressKeyOf, type Session } from './session.js'
 
 /**
- * Counts the sockets of one thread against the caps. A socket takes a slot before its ticket is spent, and whoever took it
- * releases it: the handshake when no socket opens, else the end of the socket.
+ * Counts the sockets of one thread against the caps. A socket takes a slot before its ticket is
+ * spent, and whoever took it releases it: the handshake when no socket opens, else the end of the
+ * socket.
  *
- * A socket that has yet to authenticate by its first message counts apart from all others, except by its address, so such
- * sockets crowd nobody out.
+ * A socket that has yet to authenticate by its first message counts apart from all others, except
+ * by its address, so such sockets crowd nobody out.
  */
 export class ConnectionSlots {
   readonly #caps: ConnectionCaps
@@ -28,7 +29,10 @@ export class ConnectionSlots {
     return true
   }
 
-  /** Counts a socket that has authenticated among those of its user. False when a cap is reached: nothing changes then. */
+  /**
+   * Counts a socket that has authenticated among those of its user. False when a cap is reached:
+   * nothing changes then.
+   */
   authenticate(session: Session, user: string): boolean {
     if (!this.#caps.identify(user)) return false
     this.#unauthenticated--

@@ -10,9 +10,10 @@ const minSpreadMs = 1000
 const maxSpreadMs = 30_000
 
 /**
- * Closes all sockets with 1012 in paced batches, and tells each when to come back (`retry_after_ms=N` in the reason).
- * The first tenth of the time is left for balancers to see that the server is not ready; by six tenths all are told.
- * Resolves when none is left, or at the deadline.
+ * Closes all sockets with 1012 in paced batches, and tells each when to come back
+ * (`retry_after_ms=N` in the reason). The first tenth of the time is left for balancers to see that
+ * the server is not ready; by six tenths all are told. Resolves when none is left, or at the
+ * deadline.
  */
 export function drainSockets(table: SocketTable, deadlineMs: number): Promise<void> {
   const batches = Math.max(1, Math.floor(deadlineMs / 2 / batchIntervalMs))

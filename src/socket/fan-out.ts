@@ -4,7 +4,10 @@ import type { Publication } from '../wire/relay.js'
 import type { ChannelTopics, Shard, Subscriber } from './channel-topics.js'
 import { PublicationQueue, type Queued } from './publication-queue.js'
 
-/** A socket that publishes: it does not hear itself, and may be closed before its publication is sent to all. */
+/**
+ * A socket that publishes: it does not hear itself, and may be closed before its publication is
+ * sent to all.
+ */
 export interface PublishingSocket extends Subscriber {
   getUserData(): { readonly session: { readonly closeReason?: string } }
 }
@@ -16,7 +19,9 @@ export interface FanOutOptions {
   /** The largest message of a client, in bytes. */
   readonly maxMessageBytes: number
   readonly counters: Pick<Counters, 'publicationsQueued' | 'publicationsRefused'>
-  /** Told of data that cannot be read: it is sent to nobody who would need it in another encoding. */
+  /**
+   * Told of data that cannot be read: it is sent to nobody who would need it in another encoding.
+   */
   readonly onMalformed: (error: unknown) => void
 }
 
@@ -24,12 +29,16 @@ export interface FanOutOptions {
 const minCompressedBytes = 512
 
 /**
- * How much is sent in one turn of the event loop, in microseconds of estimated work. uWS sends to the subscribers of a topic
- * in one go, and as long as it does, nobody else is served: no `/healthz`, no expiry, no revocation.
+ * How much is sent in one turn of the event loop, in microseconds of estimated work. uWS sends to
+ * the subscribers of a topic in one go, and as long as it does, nobody else is served: no
+ * `/healthz`, no expiry, no revocation.
  */
 const turnMicros = 40_000
 
-/** From so much on a turn is watched. The callback for its end is not free, and hardly any turn has that much to send. */
+/**
+ * From so much on a turn is watched. The callback for its end is not free, and hardly any turn has
+ * that much to send.
+ */
 const watchedMicros = turnMicros / 8
 
 /** What a delivery costs, estimated: one in a batch, the system call included. */
@@ -117,8 +126,8 @@ class Delivery implements Queued {
 }
 
 /**
- * Sends publications to the subscribers of this thread: at once as long as a turn of the event loop is not full, else in the
- * turns that follow, in order on each channel.
+ * Sends publications to the subscribers of this thread: at once as long as a turn of the event loop
+ * is not full, else in the turns that follow, in order on each channel.
  */
 export class FanOut {
   readonly #options: FanOutOptions
@@ -134,9 +143,9 @@ export class FanOut {
   }
 
   /**
-   * Sends a publication to all who hear its channel here, except its publisher, and returns how many that are; undefined when
-   * so much waits already that it is sent to nobody. It is put into an envelope once per encoding that anybody listens in,
-   * however many they are.
+   * Sends a publication to all who hear its channel here, except its publisher, and returns how
+   * many that are; undefined when so much waits already that it is sent to nobody. It is put into
+   * an envelope once per encoding that anybody listens in, however many they are.
    */
   send(publication: Publication, publisher?: PublishingSocket): number | undefined {
     const { topics, compresses, counters } = this.#options

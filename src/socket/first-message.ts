@@ -17,14 +17,17 @@ export interface FirstMessageParts {
   readonly isDraining: () => boolean
 }
 
-/** How long a client waits that is refused for a reason that passes by itself, in milliseconds: up to twice as long. */
+/**
+ * How long a client waits that is refused for a reason that passes by itself, in milliseconds: up
+ * to twice as long.
+ */
 const waitMs = { capReached: 5000, keysUnavailable: 1000, draining: 1000 } as const
 
 const spread = (ms: number): string => retryAfterReason(ms * (1 + Math.random()))
 
 /**
- * Authenticates a socket that was opened without a ticket by its first message, `{type: "auth", payload: TOKEN}`. The
- * token is checked as at `/ws_ticket`. Anything else closes the socket.
+ * Authenticates a socket that was opened without a ticket by its first message, `{type: "auth",
+ * payload: TOKEN}`. The token is checked as at `/ws_ticket`. Anything else closes the socket.
  */
 export class FirstMessageAuth {
   readonly #parts: FirstMessageParts

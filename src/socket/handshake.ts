@@ -30,7 +30,10 @@ export interface HandshakeParts {
   readonly server: Server
   /** Whether sockets keep the address of their client: asking for it is not free. */
   readonly keepsAddress: boolean
-  /** How long a socket without a ticket may take to authenticate by its first message, in seconds; 0 = there is none. */
+  /**
+   * How long a socket without a ticket may take to authenticate by its first message, in seconds; 0
+   * = there is none.
+   */
   readonly firstMessageSeconds: number
   readonly application: Application | undefined
   readonly compression: Compression
@@ -75,7 +78,10 @@ const bodies = new Map(
   ]),
 )
 
-/** Decides on WebSocket handshakes before the 101, and waits for nothing but a replay cache that is elsewhere. */
+/**
+ * Decides on WebSocket handshakes before the 101, and waits for nothing but a replay cache that is
+ * elsewhere.
+ */
 export class HandshakeHandler {
   readonly #parts: HandshakeParts
 
@@ -99,7 +105,10 @@ export class HandshakeHandler {
     else this.#enter(exchange, decision)
   }
 
-  /** For a request to the same path without an upgrade, which to uWS is one without a key of 24 characters. */
+  /**
+   * For a request to the same path without an upgrade, which to uWS is one without a key of 24
+   * characters.
+   */
   plain(exchange: Exchange): void {
     this.#parts.server.refuse(exchange, plainRefusal(exchange.head))
   }
@@ -197,8 +206,9 @@ export class HandshakeHandler {
   }
 
   /**
-   * Takes a slot, spends the ticket and opens the socket. After the slot is taken nothing can throw but `res.upgrade`, and
-   * every way that ends without a socket goes through {@link #conclude}, which releases the slot.
+   * Takes a slot, spends the ticket and opens the socket. After the slot is taken nothing can throw
+   * but `res.upgrade`, and every way that ends without a socket goes through {@link #conclude},
+   * which releases the slot.
    */
   #enter(exchange: Exchange, candidate: Candidate): void {
     const { admission, slots } = this.#parts
@@ -227,7 +237,10 @@ export class HandshakeHandler {
     }
   }
 
-  /** After the one wait that there may be: the request is dead, its client may be gone, and the gate may be closing. */
+  /**
+   * After the one wait that there may be: the request is dead, its client may be gone, and the gate
+   * may be closing.
+   */
   #concludeLater(exchange: Exchange, spent: Promise<SpendResult>, candidate: Candidate): void {
     void spent.then(refused =>
       exchange.inOwnTurn(
@@ -262,8 +275,8 @@ export class HandshakeHandler {
             ? undefined
             : { 'retry-after': String(seconds) },
       body: bodies.get(code),
-      // A client that is refused fails the connection (RFC 6455 section 4.1). Not waiting for that saves a
-      // tenth of a refusal.
+      // A client that is refused fails the connection (RFC 6455 section 4.1). Not waiting for that
+      // saves a tenth of a refusal.
       closes: true,
     })
   }

@@ -31,7 +31,8 @@ export interface MessageParts {
 
 const maxSubscriptions = 128
 
-// Where no rate is set, one socket could keep all others waiting: so many are a tenth of a second's work.
+// Where no rate is set, one socket could keep all others waiting: so many are a tenth of a second's
+// work.
 const messagesInTurn = 20_000
 
 const malformed = {
@@ -39,7 +40,10 @@ const malformed = {
   msgpack: 'A message is one MessagePack map in a binary frame, with plain data, 128 deep at most.',
 }
 
-/** What a socket says and hears once it is open (PROTOCOL.md). Channels are uWS topics, so fan-out is native. */
+/**
+ * What a socket says and hears once it is open (PROTOCOL.md). Channels are uWS topics, so fan-out
+ * is native.
+ */
 export class MessageHandler {
   readonly #parts: MessageParts
   readonly #burst: number

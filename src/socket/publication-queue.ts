@@ -8,7 +8,10 @@ export interface Queued {
 export interface QueueLimits {
   /** What may wait on one channel, in bytes. */
   readonly channelBytes: number
-  /** What may wait on all channels, in bytes. A channel on which nothing waits may go past it, by as much again in all. */
+  /**
+   * What may wait on all channels, in bytes. A channel on which nothing waits may go past it, by as
+   * much again in all.
+   */
   readonly totalBytes: number
 }
 
@@ -24,8 +27,8 @@ interface Line<Item> {
 }
 
 /**
- * A bounded queue with a line for each channel. Each line keeps its order, and the lines take turns, so that a channel on
- * which much is published does not hold up the others.
+ * A bounded queue with a line for each channel. Each line keeps its order, and the lines take
+ * turns, so that a channel on which much is published does not hold up the others.
  */
 export class PublicationQueue<Item extends Queued> {
   readonly #limits: QueueLimits
@@ -73,8 +76,8 @@ export class PublicationQueue<Item extends Queued> {
   }
 
   /**
-   * Lets the channel whose turn it is take one step with its first item; `step` returns whether that is done. Does nothing
-   * when nothing waits.
+   * Lets the channel whose turn it is take one step with its first item; `step` returns whether
+   * that is done. Does nothing when nothing waits.
    */
   turn(step: (item: Item) => boolean): void {
     const entry = this.#lines.entries().next()

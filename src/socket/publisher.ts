@@ -15,7 +15,9 @@ export interface PublisherParts {
 /** How often an operator is told that publications are dropped, at most. */
 const warningIntervalMs = 10_000
 
-/** Publishes what sockets say here and elsewhere, and delivers here what was published elsewhere. */
+/**
+ * Publishes what sockets say here and elsewhere, and delivers here what was published elsewhere.
+ */
 export class Publisher {
   readonly #parts: PublisherParts
   #warnedAtMs = Number.NEGATIVE_INFINITY
@@ -24,7 +26,10 @@ export class Publisher {
     this.#parts = parts
   }
 
-  /** Publishes what a socket says, to all others. False when so much waits to be sent that it is published nowhere. */
+  /**
+   * Publishes what a socket says, to all others. False when so much waits to be sent that it is
+   * published nowhere.
+   */
   publish(
     ws: Socket,
     channel: string,
@@ -41,8 +46,8 @@ export class Publisher {
   }
 
   /**
-   * Delivers what was published elsewhere to all who hear it here, and returns how many those are: none when so much waits to
-   * be sent that it is dropped.
+   * Delivers what was published elsewhere to all who hear it here, and returns how many those are:
+   * none when so much waits to be sent that it is dropped.
    */
   deliver(publication: Publication): number {
     const reached = this.#parts.fanOut.send(publication)

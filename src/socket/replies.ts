@@ -4,7 +4,9 @@ import type { Session, Socket } from './session.js'
 /** The id of a request as it was written, if it has one. */
 export type RequestId = Uint8Array | undefined
 
-/** Says something to one socket, in its encoding. uWS closes one that reads too slowly (`dropped`). */
+/**
+ * Says something to one socket, in its encoding. uWS closes one that reads too slowly (`dropped`).
+ */
 export function send(ws: Socket, message: WelcomeMessage | ReplyMessage, id?: Uint8Array): void {
   const { encoding }: Session = ws.getUserData().session
   ws.send(encoding.write(message, id), encoding.isBinary)
@@ -25,7 +27,8 @@ export const fail = (ws: Socket, code: string, detail: string, id: RequestId): v
 /** The first message to a socket whose user is known. */
 export function welcome(ws: Socket): void {
   const { id, user, channel, expiresAtSeconds, encoding } = ws.getUserData().session
-  // Every handshake sends it. Nothing in it but the user's name can need escaping: the rest is checked characters.
+  // Every handshake sends it. Nothing in it but the user's name can need escaping: the rest is
+  // checked characters.
   if (encoding.name === 'json')
     ws.send(
       `{"type":"welcome","session":${JSON.stringify(id)},"user":${JSON.stringify(user)},"channel":"${channel}","expires":${expiresAtSeconds}}`,

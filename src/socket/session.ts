@@ -30,8 +30,8 @@ export interface NewSession extends Entrance {
 }
 
 /**
- * What the server knows of an open WebSocket. Small: there may be a million, and each member here is eight bytes. What
- * many have in common is kept once, by {@link rightsOf} and as their entrance.
+ * What the server knows of an open WebSocket. Small: there may be a million, and each member here
+ * is eight bytes. What many have in common is kept once, by {@link rightsOf} and as their entrance.
  */
 export class Session {
   id: string
@@ -42,8 +42,8 @@ export class Session {
   readonly address: string
   readonly #entrance: Entrance
   /**
-   * Theoretical arrival time of its next message, for the message rate. Undefined before the first: a number in its
-   * place would be a fraction in a box of its own, for the silent ones too.
+   * Theoretical arrival time of its next message, for the message rate. Undefined before the first:
+   * a number in its place would be a fraction in a box of its own, for the silent ones too.
    */
   arrivalMs: number | undefined
   /** Why we closed it, if we did. */
@@ -77,9 +77,9 @@ export class Session {
 }
 
 /**
- * The user data of a uWS socket, and that is the socket object itself. At the handshake it has one property, because
- * uWS copies each onto the socket object when that opens, which costs about 0.3 µs apiece. V8 makes room for three when
- * the first is added: two more cost no memory.
+ * The user data of a uWS socket, and that is the socket object itself. At the handshake it has one
+ * property, because uWS copies each onto the socket object when that opens, which costs about 0.3
+ * µs apiece. V8 makes room for three when the first is added: two more cost no memory.
  */
 export interface SocketData {
   readonly session: Session
@@ -99,7 +99,10 @@ const rightsByText = new LRUCache<string, Rights>({ max: maxShared })
 
 let latest: Entrance | undefined
 
-/** The one copy of this entrance. Most come in as the one before did: to look that up takes ten times as long. */
+/**
+ * The one copy of this entrance. Most come in as the one before did: to look that up takes ten
+ * times as long.
+ */
 function entranceOf({ channel, encoding, origin }: Entrance): Entrance {
   if (latest?.channel === channel && latest.encoding === encoding && latest.origin === origin) return latest
   // Neither the name of an encoding nor that of a channel has a space in it.

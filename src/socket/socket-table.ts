@@ -4,9 +4,9 @@ import { closeOutOfTime, endWith } from './closing.js'
 import type { Socket } from './session.js'
 
 /**
- * All open sockets, by the second in which their session ends: one structure serves expiry, revocation and draining, without
- * a timer for each socket. Each second has a list that runs through the sockets themselves, so a socket costs two
- * references.
+ * All open sockets, by the second in which their session ends: one structure serves expiry,
+ * revocation and draining, without a timer for each socket. Each second has a list that runs
+ * through the sockets themselves, so a socket costs two references.
  */
 export class SocketTable {
   readonly #heads = new Map<number, Socket>()
@@ -50,7 +50,8 @@ export class SocketTable {
   }
 
   /**
-   * Closes every socket whose time has run out at `nowSeconds`: with 4401, or with 4408 if it has not authenticated.
+   * Closes every socket whose time has run out at `nowSeconds`: with 4401, or with 4408 if it has
+   * not authenticated.
    */
   closeExpired(nowSeconds: number): void {
     // Closing takes a socket out of its list, so the list is read first.
@@ -58,7 +59,9 @@ export class SocketTable {
       if (second <= nowSeconds) for (const ws of [...listFrom(head)]) closeOutOfTime(ws)
   }
 
-  /** Closes with 4403 all whose authority was revoked, and returns how many. Looks at every socket. */
+  /**
+   * Closes with 4403 all whose authority was revoked, and returns how many. Looks at every socket.
+   */
   closeRevoked({ subject, name, atSeconds }: Revocation): number {
     const member = subject === 'user' ? 'user' : 'id'
     const revoked: Socket[] = []

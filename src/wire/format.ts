@@ -3,7 +3,9 @@ import type { EncodingName } from '../protocol.js'
 /** How deep data may be nested, in either encoding: readers at the other end often recurse. */
 export const maxDepth = 128
 
-/** An id is the client's own: it comes back with every reply, so it has to be small. In characters. */
+/**
+ * An id is the client's own: it comes back with every reply, so it has to be small. In characters.
+ */
 export const maxIdLength = 64
 
 /** What a message to the server says; only `id` and the form of `data` are checked. */
@@ -11,8 +13,9 @@ export interface Incoming {
   readonly type?: unknown
   readonly channel?: unknown
   /**
-   * As it is written in the message, so that it comes back unchanged: a number keeps all its digits, and the format of its
-   * type. A copy. Undefined where there is none, or something that is no id.
+   * As it is written in the message, so that it comes back unchanged: a number keeps all its
+   * digits, and the format of its type. A copy. Undefined where there is none, or something that is
+   * no id.
    */
   readonly id?: Uint8Array | undefined
   readonly ticket?: unknown
@@ -21,12 +24,17 @@ export interface Incoming {
   readonly data?: Uint8Array | undefined
 }
 
-/** One way to write messages down. The server takes a publication's data from one envelope to the next as it is. */
+/**
+ * One way to write messages down. The server takes a publication's data from one envelope to the
+ * next as it is.
+ */
 export interface Encoding {
   readonly name: EncodingName
   /** Whether its messages go in binary frames. */
   readonly isBinary: boolean
-  /** The message in `bytes`, or undefined when they are no message. The bytes may come from anybody. */
+  /**
+   * The message in `bytes`, or undefined when they are no message. The bytes may come from anybody.
+   */
   read(bytes: Buffer): Incoming | undefined
   /** A message, or a list of them. */
   readAll(bytes: Buffer): readonly Incoming[] | undefined

@@ -78,7 +78,10 @@ interface Located {
   readonly end: number
 }
 
-/** The bytes of `data` and `id` in the object at `from`. Undefined when `data` is there twice: readers differ on which counts. */
+/**
+ * The bytes of `data` and `id` in the object at `from`. Undefined when `data` is there twice:
+ * readers differ on which counts.
+ */
 function locate(bytes: Buffer, from: number): Located | undefined {
   let data: Uint8Array | undefined
   let id: Uint8Array | undefined
@@ -168,9 +171,9 @@ export const json = {
   unpack: (data: Uint8Array): unknown => JSON.parse(decoder.decode(data)),
 
   /**
-   * As msgpackr can pack it, whatever it is. Half a surrogate pair, which JSON can write as an escape, is no text in
-   * UTF-8: it becomes U+FFFD. A member `constructor` would be taken for the class of its object, and one `toJSON` then
-   * be called: such an object becomes a Map.
+   * As msgpackr can pack it, whatever it is. Half a surrogate pair, which JSON can write as an
+   * escape, is no text in UTF-8: it becomes U+FFFD. A member `constructor` would be taken for the
+   * class of its object, and one `toJSON` then be called: such an object becomes a Map.
    */
   unpackPackable(data: Uint8Array): unknown {
     const value = json.unpack(data)
@@ -178,8 +181,8 @@ export const json = {
   },
 
   /**
-   * Data of MessagePack, decoded with maps as Map and large integers as bigint: those keep all their digits, bytes
-   * become base64, and what JSON has no number for becomes null.
+   * Data of MessagePack, decoded with maps as Map and large integers as bigint: those keep all
+   * their digits, bytes become base64, and what JSON has no number for becomes null.
    */
   fromMsgpack: (value: unknown): Uint8Array => Buffer.from(textOf(value)),
 } as const satisfies Omit<Encoding, 'convert'> & {

@@ -2,8 +2,9 @@ import { isUtf8 } from 'node:buffer'
 import { Packr } from 'msgpackr'
 import { type Encoding, type Incoming, maxDepth, maxIdLength } from './format.js'
 
-// Plain maps, smallest encodings; no records, no extensions. What is decoded has passed `endOfValue` before.
-// An integer of 64 bits is a bigint only if a number would lose digits: `auto`, which the types do not know.
+// Plain maps, smallest encodings; no records, no extensions. What is decoded has passed
+// `endOfValue` before. An integer of 64 bits is a bigint only if a number would lose digits:
+// `auto`, which the types do not know.
 const options = {
   useRecords: false,
   variableMapSize: true,
@@ -14,9 +15,9 @@ const packr = new Packr({ ...options, mapsAsObjects: true })
 const exactly = new Packr({ ...options, mapsAsObjects: false })
 
 /**
- * Where the value at `from` ends, or undefined when it is cut off, nested too deep, or holds anything but nil,
- * booleans, numbers, text in UTF-8, bytes, arrays, and maps with text for keys. Reads no further than `bytes` go,
- * and every element it is told of costs its sender a byte.
+ * Where the value at `from` ends, or undefined when it is cut off, nested too deep, or holds
+ * anything but nil, booleans, numbers, text in UTF-8, bytes, arrays, and maps with text for keys.
+ * Reads no further than `bytes` go, and every element it is told of costs its sender a byte.
  */
 function endOfValue(bytes: Buffer, from: number, depth = 0): number | undefined {
   const type = bytes[from]
@@ -119,8 +120,8 @@ const members = ['type', 'channel', 'id', 'ticket', 'payload', 'data'].map(name 
 }))
 
 /**
- * Which member the text at `at` to `end` names, if any. By its bytes: to unpack a text takes ten times as long, and what
- * is no member may be keys of one letter by the thousand.
+ * Which member the text at `at` to `end` names, if any. By its bytes: to unpack a text takes ten
+ * times as long, and what is no member may be keys of one letter by the thousand.
  */
 function memberAt(bytes: Buffer, at: number, end: number): string | undefined {
   const type = bytes[at] ?? 0

@@ -10,7 +10,10 @@ export interface Publication {
   readonly channel: string
   /** How `data` is encoded: as its publisher sent it. */
   readonly encoding: EncodingName
-  /** The encoded data, exactly as published. A view of memory that may be gone when the call that hands it over returns. */
+  /**
+   * The encoded data, exactly as published. A view of memory that may be gone when the call that
+   * hands it over returns.
+   */
   readonly data: Uint8Array
   /** Who published it; absent when the server did. */
   readonly user?: string
@@ -32,7 +35,8 @@ export interface Relay {
 export function createRelay(name: string): Relay {
   const channel = new BroadcastChannel(name)
   return {
-    // What is cloned is all of the memory that a view is of, such as what was read from a socket at once.
+    // What is cloned is all of the memory that a view is of, such as what was read from a socket at
+    // once.
     send: message =>
       channel.postMessage(
         message.type === 'publish' ? { ...message, data: new Uint8Array(message.data) } : message,
