@@ -77,3 +77,24 @@ for (const [name, [command, ...args], [mend, ...mendArgs]] of readOnly)
     await until(async () => (await redis.client.hlen('ticketgate:revocations')) === 2)
     t.pass('which is kept when there is room again')
   })
+
+t.test('a revocation costs Redis the same, however many it keeps', soon, async t => {
+  const redis = await startRedis(t)
+  const node = await startBusNode(t, redis.port)
+  const atSeconds = nowSeconds()
+  const fields = Array.from({ length: 2000 }, (_, n) => {
+    const revocation = {
+      type: 'revoke',
+      subject: 'user',
+      name: `u${n}`,
+      atSeconds,
+      untilSeconds: atSeconds + 80_000,
+    }
+    return [`user:u${n}`, JSON.stringify(revocation)]
+  })
+  await redis.client.hset('ticketgate:revocations', Object.fromEntries(fields))
+  await redis.client.config('RESETSTAT')
+  await disconnect(node, { user: 'maggie' })
+  await until(async () => (await redis.client.hexists('ticketgate:revocations', 'user:maggie')) === 1)
+  t.notMatch(await redis.client.info('commandstats'), /cmdstat_(hgetall|hscan)/, 'the others are not read')
+})
