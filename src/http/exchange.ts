@@ -219,7 +219,9 @@ export class Exchange {
   #endBodiless(closes: boolean): void {
     if (closes || Math.random() * bodilessUntilClose < 1) {
       this.#prepareLast()
-      this.#res.endWithoutBody(undefined, true)
+      // uWS would close it, too, but takes its first argument for a length, even undefined, and waits for a
+      // body. Nothing more is read of the connection, so it ends with its client, or by the idle time-out.
+      this.#res.writeHeader('connection', 'close').endWithoutBody()
     } else {
       this.#isOver = true
       this.#res.endWithoutBody()
