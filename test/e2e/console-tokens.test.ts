@@ -51,7 +51,7 @@ t.test('with an identity provider, the walk begins with a token that is pasted',
   await page.close()
 })
 
-t.test('after a restart in development, a token of before is not shown as good', async t => {
+t.test('after a restart with another secret, a token of before is not shown as good', async t => {
   const env = { ...development, TICKETGATE_PORT: String(await freePort()) }
   const first = await startServer(t, { env, users })
   const { page } = await openPage(browser, first.url)
@@ -59,7 +59,8 @@ t.test('after a restart in development, a token of before is not shown as good',
   const { page: other } = await openPage(browser, first.url)
   await other.waitForSelector('#login-result .parts')
   await first.stop()
-  const second = await startServer(t, { env, stateDir: first.stateDir })
+  const rotated = { ...env, TICKETGATE_JWT_SECRET: 'another secret, of more than 32 bytes' }
+  const second = await startServer(t, { env: rotated, stateDir: first.stateDir })
   for (const tab of [page, other]) {
     await tab.bringToFront()
     await step(tab, 'login', 'open')

@@ -93,6 +93,7 @@ export function setUpFigures(onRestart: () => void): void {
   const pulse = byId('pulse', HTMLSpanElement)
   let last: { figures: Figures; at: number } | undefined
   const lastMinute: Figures[] = []
+  let wasHidden = false
 
   function draw(figures: Figures | undefined): void {
     const at = performance.now()
@@ -118,7 +119,14 @@ export function setUpFigures(onRestart: () => void): void {
   }
 
   async function poll(): Promise<void> {
-    if (!document.hidden) draw(await takeFigures())
+    if (document.hidden) {
+      wasHidden = true
+    } else {
+      draw(await takeFigures())
+      // Nobody looked meanwhile, so it may have been started again.
+      if (wasHidden) onRestart()
+      wasHidden = false
+    }
     setTimeout(poll, everyMs)
   }
 
