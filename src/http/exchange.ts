@@ -11,6 +11,12 @@ const nowhere: Address = new Uint8Array()
 // One in so many, at random: a client that could count them would have the last ones fall where they change nothing.
 const bodilessUntilClose = 64
 
+/**
+ * Whether an answer without a body ends the connection, though nothing asks for it. Whether the client reads
+ * its answers cannot be told from these, so every so often one is the last: nothing piles up for long.
+ */
+const isLastBodiless = (): boolean => Math.random() * bodilessUntilClose < 1
+
 /** What a uWS handler is given; the last for `upgrade` alone. */
 export type EngineHandler = (res: HttpResponse, req: HttpRequest, context?: us_socket_context_t) => void
 
@@ -207,25 +213,22 @@ export class Exchange {
 
   /** Ends an answer to HEAD: `length` is that of the body which GET would get. */
   #endHead(length: number, closes: boolean): void {
+    const res = this.#res
+    if (closes || isLastBodiless()) {
+      res.pause()
+      // uWS waits for the body now, so the connection is closed by us.
+      res.writeHeader('connection', 'close').tryEnd('', length)
+      return this.inOwnTurn(() => this.#close())
+    }
+    this.#isOver = true
     // Told to uWS instead, it would count the body as still to come where the connection takes no more.
-    this.#res.writeHeader('content-length', String(length))
-    this.#endBodiless(closes)
+    res.writeHeader('content-length', String(length)).endWithoutBody()
   }
 
-  /**
-   * Ends an answer that has no body. Whether the answers before are read cannot be told then, so every so
-   * often the connection ends with one: nothing piles up for long.
-   */
   #endBodiless(closes: boolean): void {
-    if (closes || Math.random() * bodilessUntilClose < 1) {
-      this.#prepareLast()
-      // uWS would close it, too, but takes its first argument for a length, even undefined, and waits for a
-      // body. Nothing more is read of the connection, so it ends with its client, or by the idle time-out.
-      this.#res.writeHeader('connection', 'close').endWithoutBody()
-    } else {
-      this.#isOver = true
-      this.#res.endWithoutBody()
-    }
+    if (closes || isLastBodiless()) return this.#endLast('')
+    this.#isOver = true
+    this.#res.endWithoutBody()
   }
 
   /**
