@@ -23,7 +23,8 @@ export class Thread {
 
   constructor(file: URL, start: WorkerStart, log: Log) {
     this.index = start.thread
-    this.#worker = new Worker(file, { workerData: start })
+    // Without the loaders of an application that runs from TypeScript: the file is built.
+    this.#worker = new Worker(file, { workerData: start, execArgv: [] })
     this.#worker.on('message', (message: FromWorker) => this.#receive(message))
     this.#worker.on('error', error => log.fatal({ err: error, thread: this.index }, 'a thread failed'))
     this.ended = new Promise(resolve => this.#worker.once('exit', () => resolve()))
