@@ -29,7 +29,7 @@ export function drainSockets(table: SocketTable, deadlineMs: number): Promise<vo
     const timer = setInterval(() => {
       if (performance.now() >= startsAtMs)
         for (const ws of table.take(batchSize))
-          endWith(ws, 'draining', closeCode.draining, retryAfterReason(Math.random() * spreadMs))
+          endWith(ws, 'draining', closeCode.draining, retryAfterReason(Math.floor(Math.random() * spreadMs)))
       if (table.size === 0) finish()
     }, batchIntervalMs)
     const deadline = setTimeout(finish, deadlineMs)
