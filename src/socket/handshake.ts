@@ -166,8 +166,11 @@ export class HandshakeHandler {
       expires: sessionEndsAtSeconds,
     })
     if (data === false) return 'channel_forbidden'
+    // Member by member: a spread takes longer here than the MAC of the ticket.
     const session = new Session({
-      ...entrance,
+      channel,
+      origin,
+      encoding: entrance.encoding,
       id: login ?? newSessionId(),
       user,
       rights: rightsOf(ticket.claims),
