@@ -60,6 +60,7 @@ static enum { SHAKE, OPEN, HTTP, EXCHANGE, FANOUT, AWAIT, CLOSE } job;
 static uint64_t count, at_once, per_second, started, ended, in_flight, operations;
 static uint64_t begin_ns, end_ns, moved_ns, received, wanted;
 static uint32_t frames_wanted, rounds;
+static int is_answer_due;              // of fanout, where the publisher is no WebSocket
 static uint64_t *times;
 static size_t times_size;
 static struct { char text[64]; uint64_t count; } answers[max_answers];  // as `101`, `401 ticket_used`, an error
@@ -204,7 +205,16 @@ static void send_publication(void) {
   begin_ns = begin_ns ? begin_ns : now_ns();
   publisher->due_ns = now_ns();
   wanted = received + frames_wanted;
+  is_answer_due = publisher->state == ANSWER;
   write_all(publisher, sent_bytes, sent_size);
+}
+
+// The next one waits for the answer too: uWS closes a connection that sends a request before its last is answered.
+static void publication_came(void) {
+  if (received != wanted || is_answer_due) return;
+  took(publisher->due_ns);
+  operations += frames_wanted;
+  if (++started < rounds) send_publication();
 }
 
 static void frame_came(struct conn *c) {
@@ -222,11 +232,7 @@ static void frame_came(struct conn *c) {
     return opened(c);
   }
   received++;
-  if (job == FANOUT && received == wanted) {
-    took(publisher->due_ns);
-    operations += frames_wanted;
-    if (++started < rounds) send_publication();
-  }
+  if (job == FANOUT) publication_came();
   if (job == EXCHANGE && c->frames == frames_wanted) {
     took(c->due_ns);
     operations += frames_wanted;
@@ -270,7 +276,10 @@ static void answer_came(struct conn *c, const char *head, size_t head_size, cons
   const char *code = memmem(body, body_size, "\"code\":\"", 8);
   if (code) snprintf(text, sizeof text, "%s %.*s", status, (int)strcspn(code + 8, "\""), code + 8);
   tally(code ? text : status);
-  if (job == FANOUT) return;
+  if (job == FANOUT) {
+    is_answer_due = 0;
+    return publication_came();
+  }
   took(c->due_ns);
   operations++;
   if (!c->is_http) return finish_writing(c);
