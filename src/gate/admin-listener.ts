@@ -8,7 +8,7 @@ import { ForwardingWarnings } from '../http/forwarding-warnings.js'
 import { type Listener, listen } from '../http/listener.js'
 import { Server } from '../http/server.js'
 import { urlOf } from '../http/url.js'
-import { type AdminParts, adminRoutes } from '../routes/admin.js'
+import { type AdminParts, adminRoutes } from '../routes/admin/routes.js'
 import type { Log } from '../telemetry/log.js'
 import {
   createCounters,

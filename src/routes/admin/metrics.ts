@@ -1,0 +1,10 @@
+import { routes } from '../../protocol.js'
+import type { Metrics } from '../../telemetry/metrics.js'
+import type { AdminRoute } from './admin-route.js'
+
+/** `GET /metrics`: for Prometheus. */
+export const metricsRoute = (metrics: Metrics): AdminRoute => ({
+  path: routes.metrics,
+  method: 'GET',
+  handler: async () => ({ contentType: metrics.contentType, body: await metrics.render() }),
+})

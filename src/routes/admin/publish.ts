@@ -1,0 +1,46 @@
+import { Refusal } from '../../errors.js'
+import { mediaTypeOf } from '../../http/body.js'
+import { channelDetail } from '../../http/problem.js'
+import type { RequestHead } from '../../http/request.js'
+import { type EncodingName, isChannelName, routes } from '../../protocol.js'
+import type { Control } from '../../socket/control.js'
+import { encodings } from '../../wire/encoding.js'
+import type { Publication } from '../../wire/relay.js'
+import type { AdminRoute } from './admin-route.js'
+
+/** `POST /publish`: to all subscribers of a channel. */
+export const publishRoute = (control: Pick<Control, 'publish'>): AdminRoute => ({
+  path: routes.publish,
+  method: 'POST',
+  async handler(head, body) {
+    const delivered = await control.publish(readPublications(head, body))
+    return { body: JSON.stringify({ delivered }) }
+  },
+})
+
+const encodingOfType: Readonly<Record<string, EncodingName>> = {
+  '': 'json',
+  'application/json': 'json',
+  'application/msgpack': 'msgpack',
+  'application/vnd.msgpack': 'msgpack',
+}
+
+/** One `{channel, data}`, or a list of them. All are looked at before any is sent. */
+function readPublications(head: RequestHead, body: Buffer): readonly Publication[] {
+  const type = mediaTypeOf(head.contentType)
+  const encoding = Object.hasOwn(encodingOfType, type) ? encodingOfType[type] : undefined
+  if (encoding === undefined)
+    throw new Refusal('unsupported_media_type', {
+      detail: 'Send the body as Content-Type: application/json or application/msgpack.',
+    })
+  const messages = encodings[encoding].readAll(body)
+  if (messages === undefined)
+    throw new Refusal('bad_request', { detail: 'The body must be {channel, data}, or a list of these.' })
+  return messages.map(({ channel, data }) => {
+    if (typeof channel !== 'string' || data === undefined)
+      throw new Refusal('bad_request', { detail: 'A message needs a channel and data.' })
+    if (!isChannelName(channel)) throw new Refusal('channel_invalid', { detail: channelDetail })
+    // Its own bytes: a view would take the whole body along to other threads.
+    return { type: 'publish', channel, encoding, data: new Uint8Array(data) }
+  })
+}

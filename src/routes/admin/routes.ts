@@ -1,0 +1,28 @@
+import type { Route } from '../../http/server.js'
+import type { Control } from '../../socket/control.js'
+import type { Metrics } from '../../telemetry/metrics.js'
+import { guarded } from './admin-route.js'
+import { type ConnectionCounts, connectionsRoute } from './connections.js'
+import { disconnectRoute } from './disconnect.js'
+import { createGuard } from './guard.js'
+import { metricsRoute } from './metrics.js'
+import { publishRoute } from './publish.js'
+
+export interface AdminParts {
+  /** Required as `Authorization: Bearer`; undefined = none, on loopback in development. */
+  readonly key: string | undefined
+  readonly metrics: Metrics
+  readonly connections: ConnectionCounts
+  readonly control: Pick<Control, 'disconnect' | 'publish' | 'published'>
+}
+
+/** The routes of the admin listener. */
+export function adminRoutes({ key, metrics, connections, control }: AdminParts): Route<undefined>[] {
+  const guard = createGuard(key)
+  return [
+    metricsRoute(metrics),
+    connectionsRoute(connections),
+    publishRoute(control),
+    disconnectRoute(control),
+  ].map(route => guarded(guard, route))
+}
