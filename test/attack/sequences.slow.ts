@@ -1,4 +1,4 @@
 import t from 'tap'
 import { sequences } from '../support/sequence-modes.js'
 
-sequences(t, { seconds: 60 })
+sequences(t, { seconds: 10 })
