@@ -17,7 +17,7 @@ export const publishConnections = (text: string, run: Results['run']): void => {
   writeFileSync(`${directory}connections.txt`, `${text.trim()}\n\n${lines.join('\n')}\n`)
 }
 
-/** Writes the results as JSON, as tables and as charts into bench/results, which the README shows. */
+/** Writes the results as JSON, as tables and as charts into bench/results, which the documents show. */
 export const publish = async (results: Results): Promise<string> => {
   const { drawCharts } = await import('./charts.js')
   const core = results.core && (await import('./core.js')).coreTable(results.core)

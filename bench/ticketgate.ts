@@ -109,7 +109,7 @@ export interface GateOptions {
   readonly tokenSeconds?: number
 }
 
-/** ticketgate in production shape; rates and the ticket lifetime differ from the defaults (README.md says why). */
+/** ticketgate in production shape; rates and the ticket lifetime differ from the defaults (bench/README.md says why). */
 export const startTicketgate = async (
   directory: string,
   users: Users,

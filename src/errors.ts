@@ -2,7 +2,7 @@ import { problemType } from './protocol.js'
 
 /**
  * Every refusal, once: its code, status and title. Clients rely on codes, so a code is never renamed, and
- * the README lists them all (a test compares the two).
+ * docs/errors.md lists them all (a test compares the two).
  */
 const refusals = {
   bad_request: [400, 'The request is malformed'],
@@ -46,7 +46,7 @@ const refusals = {
 /** The stable name of one reason for a refusal. */
 export type RefusalCode = keyof typeof refusals
 
-/** All codes, for tables (README, metrics). */
+/** All codes, for tables (docs/errors.md, metrics). */
 export const refusalCodes = Object.keys(refusals) as readonly RefusalCode[]
 
 export const statusOf = (code: RefusalCode): number => refusals[code][0]

@@ -78,5 +78,5 @@ export function helpText(): string {
   return `${note.join('\n')}\n\n${renderHelp(rows())}\n`
 }
 
-/** The options as a Markdown table, for the README. */
+/** The options as a Markdown table, for docs/configuration.md. */
 export const optionsTable = (): string => renderTable(rows())

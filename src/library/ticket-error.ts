@@ -2,7 +2,7 @@ import { problemOf, type RefusalCode, statusOf, titleOf } from '../errors.js'
 import type { BindingRefusal } from '../ticket/bindings.js'
 import type { TicketRefusal } from '../ticket/verifier.js'
 
-/** Why a verifier refuses a ticket. The codes are stable; the README explains each. */
+/** Why a verifier refuses a ticket. The codes are stable; docs/errors.md explains each. */
 export type TicketErrorCode =
   | TicketRefusal
   | BindingRefusal

@@ -21,7 +21,7 @@ export class Reasons {
 const hints: readonly (readonly [pattern: RegExp, hint: string])[] = [
   [
     /NOPERM|ACL failure|no permissions|can't run this command|can't access/i,
-    'the user of TICKETGATE_REDIS_URL lacks a permission: the README lists the commands, keys and channels',
+    'the user of TICKETGATE_REDIS_URL lacks a permission: docs/redis.md lists the commands, keys and channels',
   ],
   [/WRONGPASS|NOAUTH|invalid password/i, 'TICKETGATE_REDIS_URL has no user and password, or wrong ones'],
   [/unknown (redis )?command/i, 'this server forbids a command that is needed, or calls it by another name'],

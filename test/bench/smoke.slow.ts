@@ -19,7 +19,7 @@ const program = fileURLToPath(new URL('../../bench/main.ts', import.meta.url))
 /** Rows that a floor can not have, which checks nothing and has neither an admin listener nor MessagePack. */
 const checked = /^refused|admin|MessagePack/
 
-/** Runs the bench and gives all that it printed. It needs gcc, as the README says. */
+/** Runs the bench and gives all that it printed. It needs gcc, as bench/README.md says. */
 const bench = async (...args: string[]): Promise<{ code: number; output: string }> => {
   const child = spawn(process.execPath, ['--import=tsx', program, ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],

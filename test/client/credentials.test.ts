@@ -90,7 +90,7 @@ t.test('a session of tickets of the own back end is renewed by another of them',
   t.strictSame(asked, [false, true])
 })
 
-t.test('a back end that answers its token route with HTML 401 ends it, as the README does it', async t => {
+t.test('a back end that answers its token route with HTML 401 ends it, as the documents do it', async t => {
   let asked = 0
   const backEnd = createServer((_, response) => {
     asked++

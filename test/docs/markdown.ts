@@ -1,3 +1,22 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const root = fileURLToPath(new URL('../../', import.meta.url))
+
+/** A document by its path from the root of the repository. */
+export const readPage = (path: string): string => readFileSync(join(root, path), 'utf8')
+
+/** The paths of all documents for people: those at the top, under docs, and beside the sources. */
+export const pages: readonly string[] = [
+  ...readdirSync(root).filter(name => name.endsWith('.md')),
+  ...['docs', 'src'].flatMap(directory =>
+    readdirSync(join(root, directory), { recursive: true, encoding: 'utf8' })
+      .filter(name => name.endsWith('.md') && !name.includes('node_modules'))
+      .map(name => `${directory}/${name}`),
+  ),
+]
+
 /** The contents of the fenced code blocks of a language, in order. */
 export const codeBlocks = (markdown: string, language: string): string[] =>
   [...markdown.matchAll(/^```(\S*)\n([\s\S]*?)\n```$/gm)].flatMap(([, name, content = '']) =>

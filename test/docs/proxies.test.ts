@@ -1,17 +1,19 @@
 import { readFileSync } from 'node:fs'
 import t from 'tap'
-import { codeBlocks } from './markdown.js'
+import { codeBlocks, readPage } from './markdown.js'
 
 const read = (path: string): string => readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8')
-const readme = read('README.md')
 
 t.test('the configurations of proxies are those which the tests run', async t => {
-  for (const [file, language] of [
-    ['nginx-nodes.conf', 'nginx'],
-    ['nginx-unrouted.conf', 'nginx'],
-    ['haproxy-nodes.cfg', 'haproxy'],
-    ['nginx-verify.conf', 'nginx'],
-    ['caddy-verify.caddyfile', 'caddyfile'],
+  for (const [page, file, language] of [
+    ['many-nodes', 'nginx-nodes.conf', 'nginx'],
+    ['many-nodes', 'nginx-unrouted.conf', 'nginx'],
+    ['many-nodes', 'haproxy-nodes.cfg', 'haproxy'],
+    ['in-front-of', 'nginx-verify.conf', 'nginx'],
+    ['in-front-of', 'caddy-verify.caddyfile', 'caddyfile'],
   ] as const)
-    t.ok(codeBlocks(readme, language).includes(read(`test/proxy/${file}`).trimEnd()), file)
+    t.ok(
+      codeBlocks(readPage(`docs/${page}.md`), language).includes(read(`test/proxy/${file}`).trimEnd()),
+      file,
+    )
 })

@@ -1,24 +1,18 @@
 import { spawn } from 'node:child_process'
-import { readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import { readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { mainFile } from '../support/built.js'
 import { request } from '../support/http.js'
 import { plain } from '../support/plain.js'
 import { fileNeeds } from '../support/programs.js'
 import { temporaryDirectory } from '../support/server.js'
-import { codeBlocks } from './markdown.js'
+import { codeBlocks, pages, readPage } from './markdown.js'
 
 fileNeeds(t, 'bash', 'openssl')
 
-const root = fileURLToPath(new URL('../../', import.meta.url))
-
-/** All documents for people: those at the top, and those under docs. */
-const documents = readdirSync(root, { recursive: true, encoding: 'utf8' })
-  .filter(name => /^(docs\/.*|[^/]+)\.md$/.test(name))
-  .map(name => readFileSync(join(root, name), 'utf8'))
+const documents = pages.map(readPage)
 
 /** The one block of shell that has this in it. */
 function blockWith(text: string): string {

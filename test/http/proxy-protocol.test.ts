@@ -93,7 +93,7 @@ t.test('tickets that are bound to an address go by the named one', async t => {
 })
 
 // The engine takes the header that came last, so a client behind a balancer that passes its bytes on can name any
-// address. Once it keeps the first, what the README says of this goes.
+// address. Once it keeps the first, what docs/deployment.md says of this goes.
 t.test('known: of two PROXY headers the last one counts', async t => {
   const { url } = await startServer(t, {
     env: { TICKETGATE_TRUSTED_PROXIES: '127.0.0.1', TICKETGATE_LOGIN_RATE: '1/600' },

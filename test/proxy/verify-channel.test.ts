@@ -1,6 +1,5 @@
-import { readFileSync } from 'node:fs'
 import t, { type Test } from 'tap'
-import { codeBlocks } from '../docs/markdown.js'
+import { codeBlocks, readPage } from '../docs/markdown.js'
 import { knock } from '../support/http.js'
 import { needs, type ProgramName } from '../support/programs.js'
 import { startCaddy, startNginx } from '../support/proxy.js'
@@ -8,11 +7,11 @@ import { startServer } from '../support/server.js'
 import { mint, mintWith, tokenFor } from '../support/tokens.js'
 import { startUpstream } from './upstream.js'
 
-const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8')
+const page = readPage('docs/in-front-of.md')
 
-/** The lines of README that make a recipe of test/proxy ask for the channel in the path. */
+/** The lines of the page that make a recipe of test/proxy ask for the channel in the path. */
 const linesOf = (language: string): readonly string[] =>
-  codeBlocks(readme, language)
+  codeBlocks(page, language)
     .filter(block => block.includes('/verify?channel='))
     .flatMap(block => block.split('\n').map(line => line.trim()))
     .filter(line => line !== '' && !line.startsWith('#'))

@@ -12,7 +12,7 @@ fileNeeds(t, 'redis-server')
 
 const password = 'canary-Jt6Wq2Zp'
 
-/** What the README names, as an operator would grant it. */
+/** What docs/redis.md names, as an operator would grant it. */
 const keys = ['~ticketgate:*']
 const channels = ['&ticketgate:bus:*']
 const forReplay = '+eval +evalsha +info +time +get +set +unlink +sadd +sismember +scard +pexpireat'.split(' ')
@@ -54,7 +54,7 @@ const linesOf = (node: TestServer, message: RegExp): Line[] =>
 const isUnusable = /^Redis is (unusable|unreachable): no ticket is accepted/
 const isNoBus = /^Redis is unusable as a bus/
 
-t.test('a user who may do what the README names, and no more, is enough', async t => {
+t.test('a user who may do what the documents name, and no more, is enough', async t => {
   const redis = await redisFor(t, [...keys, ...channels, forNames, ...forReplay, ...forBus])
   const node = await startNode(t, redis.port, redis.env)
   const other = await startBusNode(t, redis.port, redis.env)

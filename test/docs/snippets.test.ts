@@ -1,99 +1,47 @@
 import { spawn } from 'node:child_process'
-import { existsSync, readFileSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import WebSocket from 'ws'
 import { type ConnectOptions, connect, GateError } from '../../src/client/index.js'
-import { optionsTable } from '../../src/config/help.js'
-import { refusalCodes, statusOf } from '../../src/errors.js'
-import { createCounters, createMetrics } from '../../src/telemetry/metrics.js'
 import { first, htmlPage, startFront } from '../support/front.js'
-import { type Json, knock, request } from '../support/http.js'
+import { type Json, knock } from '../support/http.js'
 import { development, jwtSecret, startServer, temporaryDirectory } from '../support/server.js'
 import { enter, socketUrl } from '../support/tclient.js'
 import { gatePath, mint, mintWith, tokenFor } from '../support/tokens.js'
-import { between, codeBlocks, rowsOf, tableUnder } from './markdown.js'
+import { codeBlocks, readPage } from './markdown.js'
 
 const root = new URL('../../', import.meta.url)
-const read = (path: string): string => readFileSync(new URL(path, root), 'utf8')
-const readme = read('README.md')
-const [browserSnippet = '', clientSnippet = '', embedSnippet = ''] = codeBlocks(readme, 'js')
+const firstBlock = (page: string): string => codeBlocks(readPage(page), 'js')[0] ?? ''
+const browserSnippet = firstBlock('README.md')
+const clientSnippet = firstBlock('docs/browser-client.md')
+const embedSnippet = firstBlock('docs/embedding.md')
 
-t.equal(between(readme, 'options'), optionsTable(), 'the table of options is the one that the schema gives')
-
-t.test('every error code is in the table, in order, with its status and what it means', async t => {
-  const rows = rowsOf(between(readme, 'errors'))
-  t.strictSame(
-    rows.map(([code, status]) => `${code} ${status}`),
-    refusalCodes.map(code => `\`${code}\` ${statusOf(code)}`),
-  )
-  t.strictSame(
-    rows.filter(cells => cells.length !== 3 || (cells[2] ?? '').length < 10),
-    [],
-  )
-})
-
-t.test('every metric is in the table', async t => {
-  // Of a gate that has all that there is to measure.
-  const text = await createMetrics({
-    replay: { size: 0, highWater: 0, capacity: 1 },
-    bus: { isUp: true, dropped: 0, lost: 0 },
-    store: { state: { is: 'ready' } },
-    snapshot: async () => ({ counters: createCounters(), connections: 0, loginsPending: 0 }),
-  }).render()
-  const served = [...text.matchAll(/^# TYPE (\S+)/gm)].map(([, name]) => name)
-  const listed = tableUnder(readme, '### Metrics').flatMap(([names = '']) =>
-    [...names.matchAll(/`(\w+)/g)].map(([, name]) => name),
-  )
-  t.strictSame(listed.sort(), served.sort())
-})
-
-t.test('links within the repository lead somewhere', async t => {
-  for (const page of [
-    'README.md',
-    'CHANGELOG.md',
-    'docs/redis.md',
-    'src/ticket/FORMAT.md',
-    'src/socket/PROTOCOL.md',
-    'src/replay/EXACTNESS.md',
-  ]) {
-    const text = read(page)
-    for (const [, target = ''] of text.matchAll(/\]\(([^)\s]+)\)/g)) {
-      if (target.startsWith('https://')) continue
-      const url = new URL(target, new URL(page, root))
-      const anchor = url.hash.slice(1)
-      url.hash = ''
-      t.ok(existsSync(url), `${page}: ${target}`)
-      if (anchor !== '') t.ok(anchorsOf(readFileSync(url, 'utf8')).has(anchor), `${page}: ${target}`)
-    }
-  }
-})
-
-/** The anchors of headings, as GitHub makes them. */
-const anchorsOf = (markdown: string): Set<string> =>
-  new Set(
-    [...markdown.matchAll(/^#+ (.+)$/gm)].map(([, heading = '']) =>
-      heading
-        .toLowerCase()
-        .replace(/[^\w\- ]/g, '')
-        .replaceAll(' ', '-'),
-    ),
-  )
-
-t.test('the snippet for pages works', async t => {
+t.test('the snippet for pages works, in two tabs', async t => {
   const password = 'of the demo user'
   const server = await startServer(t, { env: development, users: { maggie: password } })
-  const code = browserSnippet
-    .replace('http://127.0.0.1:8080', server.url)
-    .replace('the password that npm start printed', password)
-  t.equal(browserSnippet.split('\n').length, 10, 'in ten lines')
-  const heard: Json[] = []
-  let wake = (): void => {}
+  t.match(browserSnippet, 'http://127.0.0.1:8080')
+  const code = browserSnippet.replace('http://127.0.0.1:8080', server.url)
+  const right = code.replace('the password that npm start printed', password)
+  const first = await runPage(t, right)
+  t.match(await first.next(), { type: 'welcome', user: 'maggie', channel: 'lobby' })
+  const second = await runPage(t, right)
+  t.match(await second.next(), { type: 'welcome' })
+  t.strictSame(await first.next(), { type: 'message', channel: 'lobby', data: 'hello', user: 'maggie' })
+  second.socket.close(1000, 'enough')
+  t.equal(await second.next(), 'closed: 1000 enough')
+  await t.rejects(runPage(t, code), { message: /^bad_credentials: / })
+})
+
+/** Runs the snippet as a page would; what it logs comes from `next`. */
+async function runPage(t: Test, code: string) {
+  const logged: unknown[] = []
+  const waiting: ((message: unknown) => void)[] = []
   const console = {
-    log(message: Json) {
-      heard.push(message)
-      wake()
+    log(message: unknown) {
+      const wake = waiting.shift()
+      if (wake === undefined) logged.push(message)
+      else wake(message)
     },
   }
   const run = new Function(
@@ -103,26 +51,11 @@ t.test('the snippet for pages works', async t => {
     `return (async () => { ${code}; return socket })()`,
   )
   const socket: WebSocket = await run(fetch, WebSocket, console)
-  const until = async (count: number): Promise<void> => {
-    while (heard.length < count)
-      await new Promise<void>(resolve => {
-        wake = resolve
-      })
-  }
-  await until(1)
-  t.match(heard[0], { type: 'welcome', user: 'maggie', channel: 'lobby' })
-  // In development the secret is random, so the other user logs in as well.
-  const login = await request(server.url, '/auth', {
-    headers: { authorization: `Basic ${Buffer.from(`maggie:${password}`).toString('base64')}` },
-  })
-  const { ticket } = await mintWith(server.url, (JSON.parse(login.text) as { token: string }).token)
-  const { client } = await enter(socketUrl(server.url, gatePath(ticket, 'lobby')))
-  client.send({ type: 'publish', data: 'hello page' })
-  await until(2)
-  t.strictSame(heard[1], { type: 'message', channel: 'lobby', data: 'hello page', user: 'maggie' })
-  await client.close()
-  socket.terminate()
-})
+  t.teardown(() => socket.terminate())
+  const next = async (): Promise<unknown> =>
+    logged.length > 0 ? logged.shift() : new Promise(resolve => waiting.push(resolve))
+  return { socket, next }
+}
 
 t.test('the snippet for the client works', async t => {
   const server = await startServer(t)

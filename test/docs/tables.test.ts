@@ -1,0 +1,38 @@
+import t from 'tap'
+import { optionsTable } from '../../src/config/help.js'
+import { refusalCodes, statusOf } from '../../src/errors.js'
+import { createCounters, createMetrics } from '../../src/telemetry/metrics.js'
+import { between, readPage, rowsOf, tableUnder } from './markdown.js'
+
+t.equal(
+  between(readPage('docs/configuration.md'), 'options'),
+  optionsTable(),
+  'the table of options is the one that the schema gives',
+)
+
+t.test('every error code is in the table, in order, with its status and what it means', async t => {
+  const rows = rowsOf(between(readPage('docs/errors.md'), 'errors'))
+  t.strictSame(
+    rows.map(([code, status]) => `${code} ${status}`),
+    refusalCodes.map(code => `\`${code}\` ${statusOf(code)}`),
+  )
+  t.strictSame(
+    rows.filter(cells => cells.length !== 3 || (cells[2] ?? '').length < 10),
+    [],
+  )
+})
+
+t.test('every metric is in the table', async t => {
+  // Of a gate that has all that there is to measure.
+  const text = await createMetrics({
+    replay: { size: 0, highWater: 0, capacity: 1 },
+    bus: { isUp: true, dropped: 0, lost: 0 },
+    store: { state: { is: 'ready' } },
+    snapshot: async () => ({ counters: createCounters(), connections: 0, loginsPending: 0 }),
+  }).render()
+  const served = [...text.matchAll(/^# TYPE (\S+)/gm)].map(([, name]) => name)
+  const listed = tableUnder(readPage('docs/operation.md'), '## Metrics').flatMap(([names = '']) =>
+    [...names.matchAll(/`(\w+)/g)].map(([, name]) => name),
+  )
+  t.strictSame(listed.sort(), served.sort())
+})
