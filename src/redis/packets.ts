@@ -1,4 +1,5 @@
 import { Packr } from 'msgpackr'
+import { MessagePackWriter } from '../message-pack/writer.js'
 import { isChannelName, isUserName } from '../protocol.js'
 import { isRevocation } from '../token/revocation.js'
 import type { RelayMessage } from '../wire/relay.js'
@@ -20,11 +21,12 @@ export interface Packet {
 export const packMessage = (message: RelayMessage): Buffer => packr.pack(message)
 
 /** @param messages at most 65,533 of {@link packMessage} */
-export const packetOf = (from: string, sent: number, messages: readonly Buffer[]): Buffer =>
-  Buffer.concat([arrayHead(2 + messages.length), packr.pack(from), packr.pack(sent), ...messages])
-
-const arrayHead = (length: number): Buffer =>
-  length < 16 ? Buffer.of(0x90 | length) : Buffer.of(0xdc, length >> 8, length & 0xff)
+export function packetOf(from: string, sent: number, messages: readonly Buffer[]): Buffer {
+  const head = Buffer.alloc(3)
+  const writer = new MessagePackWriter(head, 0, head.length)
+  writer.array(2 + messages.length)
+  return Buffer.concat([head.subarray(0, writer.at), packr.pack(from), packr.pack(sent), ...messages])
+}
 
 /** Reads a packet; undefined where it is none, whatever else it is. */
 export function readPacket(bytes: Buffer): Packet | undefined {

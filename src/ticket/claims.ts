@@ -1,5 +1,7 @@
+import { MessagePackError } from '../message-pack/error.js'
+import { MessagePackReader } from '../message-pack/reader.js'
+import { MessagePackWriter } from '../message-pack/writer.js'
 import { isChannelName, isChannelPattern, isSessionId, isUserName } from '../protocol.js'
-import { MessagePackError, MessagePackReader, MessagePackWriter } from './message-pack.js'
 
 /**
  * What a ticket says, under its MAC. An absent or undefined member means: no such restriction.
@@ -146,10 +148,10 @@ function readClaims(reader: MessagePackReader): TicketClaims | undefined {
         if (!isUserName(claims.user)) return undefined
         break
       case key.sessionEndsAtSeconds:
-        claims.sessionEndsAtSeconds = reader.number()
+        claims.sessionEndsAtSeconds = reader.count()
         break
       case key.tokenIssuedAtSeconds:
-        claims.tokenIssuedAtSeconds = reader.number()
+        claims.tokenIssuedAtSeconds = reader.count()
         break
       case key.session:
         claims.session = reader.text()

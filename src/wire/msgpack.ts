@@ -1,10 +1,11 @@
-import { isUtf8 } from 'node:buffer'
 import { Packr } from 'msgpackr'
+import { MessagePackError } from '../message-pack/error.js'
+import { MessagePackReader } from '../message-pack/reader.js'
 import { type Encoding, type Incoming, maxDepth, maxIdLength } from './format.js'
 
-// Plain maps, smallest encodings; no records, no extensions. What is decoded has passed
-// `endOfValue` before. An integer of 64 bits is a bigint only if a number would lose digits:
-// `auto`, which the types do not know.
+// Plain maps, smallest encodings; no records, no extensions. All that is unpacked here has passed
+// MessagePackReader.skip. With `auto`, which the types lack, an integer of 64 bits becomes a bigint
+// only if a number would lose digits.
 const options = {
   useRecords: false,
   variableMapSize: true,
@@ -14,163 +15,81 @@ const options = {
 const packr = new Packr({ ...options, mapsAsObjects: true })
 const exactly = new Packr({ ...options, mapsAsObjects: false })
 
+const members = ['type', 'channel', 'id', 'ticket', 'payload', 'data'].map(name => Buffer.from(name))
+
 /**
- * Where the value at `from` ends, or undefined when it is cut off, nested too deep, or holds
- * anything but nil, booleans, numbers, text in UTF-8, bytes, arrays, and maps with text for keys.
- * Reads no further than `bytes` go, and every element it is told of costs its sender a byte.
+ * The message that comes next. Undefined if it says one thing twice.
+ *
+ * @throws MessagePackError if it is malformed
  */
-function endOfValue(bytes: Buffer, from: number, depth = 0): number | undefined {
-  const type = bytes[from]
-  if (type === undefined) return undefined
-  const at = from + 1
-  if (type <= 0x7f || type >= 0xe0) return at
-  if (type <= 0x8f) return endOfItems(bytes, at, type & 0x0f, true, depth)
-  if (type <= 0x9f) return endOfItems(bytes, at, type & 0x0f, false, depth)
-  if (type <= 0xbf) return endOfText(bytes, at, type & 0x1f)
-  const width = widths[type]
-  if (width !== undefined) return within(bytes, at + width)
-  const sized = sizes[type]
-  if (sized === undefined || at + sized.bytes > bytes.length) return undefined
-  const size = bytes.readUIntBE(at, sized.bytes)
-  const start = at + sized.bytes
-  if (sized.of === 'bytes') return within(bytes, start + size)
-  if (sized.of === 'text') return endOfText(bytes, start, size)
-  return endOfItems(bytes, start, size, sized.of === 'map', depth)
+function readMessage(bytes: Buffer, reader: MessagePackReader): Incoming | undefined {
+  let type: string | null | undefined
+  let channel: string | null | undefined
+  let id: Uint8Array | undefined
+  let ticket: string | null | undefined
+  let payload: string | null | undefined
+  let data: Uint8Array | undefined
+  let seen = 0
+  for (let left = reader.mapSize(); left > 0; left--) {
+    const member = reader.indexIn(members)
+    // 0 for any that is not a member: those may be there twice.
+    const bit = (1 << (member + 1)) & ~1
+    if ((seen & bit) !== 0) return undefined
+    seen |= bit
+    const from = reader.at
+    if (member === 0) type = readText(reader)
+    else if (member === 1) channel = readText(reader)
+    else if (member === 2) id = readId(reader) ? Buffer.from(bytes.subarray(from, reader.at)) : undefined
+    else if (member === 3) ticket = readText(reader)
+    else if (member === 4) payload = readText(reader)
+    else {
+      reader.skip(maxDepth)
+      if (member === 5) data = bytes.subarray(from, reader.at)
+    }
+  }
+  return { type, channel, id, ticket, payload, data }
 }
 
-/** What follows the type byte, in bytes: nil, false, true, floats, unsigned and signed integers. */
-const widths: Readonly<Record<number, number>> = {
-  192: 0,
-  194: 0,
-  195: 0,
-  202: 4,
-  203: 8,
-  204: 1,
-  205: 2,
-  206: 4,
-  207: 8,
-  208: 1,
-  209: 2,
-  210: 4,
-  211: 8,
+/** The text that comes next. Null if the value is of another type. */
+function readText(reader: MessagePackReader): string | null {
+  if (reader.type === 'text') return reader.text()
+  reader.skip(maxDepth)
+  return null
 }
 
-type Sized = { readonly bytes: 1 | 2 | 4; readonly of: 'bytes' | 'text' | 'array' | 'map' }
-
-/** What says its own size, in how many bytes. */
-const sizes: Readonly<Record<number, Sized>> = {
-  196: { bytes: 1, of: 'bytes' },
-  197: { bytes: 2, of: 'bytes' },
-  198: { bytes: 4, of: 'bytes' },
-  217: { bytes: 1, of: 'text' },
-  218: { bytes: 2, of: 'text' },
-  219: { bytes: 4, of: 'text' },
-  220: { bytes: 2, of: 'array' },
-  221: { bytes: 4, of: 'array' },
-  222: { bytes: 2, of: 'map' },
-  223: { bytes: 4, of: 'map' },
+/** Reads the value that comes next. Returns whether it can be an id. */
+function readId(reader: MessagePackReader): boolean {
+  const { type } = reader
+  if (type === 'text') return reader.text().length <= maxIdLength
+  if (type === 'integer' || type === 'float') return Number.isFinite(reader.number())
+  reader.skip(maxDepth)
+  return false
 }
 
-const within = (bytes: Buffer, end: number): number | undefined => (end <= bytes.length ? end : undefined)
-
-function endOfText(bytes: Buffer, from: number, size: number): number | undefined {
-  const end = from + size
-  if (end > bytes.length) return undefined
-  for (let at = from; at < end; at++)
-    if ((bytes[at] ?? 0) > 0x7f) return isUtf8(bytes.subarray(at, end)) ? end : undefined
-  return end
-}
-
-const isText = (type: number | undefined): boolean =>
-  type !== undefined && ((type >= 0xa0 && type <= 0xbf) || (type >= 0xd9 && type <= 0xdb))
-
-function endOfItems(
+/** What `read` makes of `bytes`, of which it must leave nothing. */
+function readWhole<T>(
   bytes: Buffer,
-  from: number,
-  count: number,
-  isMap: boolean,
-  depth: number,
-): number | undefined {
-  if (depth === maxDepth) return undefined
-  let at: number | undefined = from
-  for (let item = 0; item < count; item++) {
-    if (isMap) {
-      if (!isText(bytes[at])) return undefined
-      at = endOfValue(bytes, at)
-      if (at === undefined) return undefined
-    }
-    at = endOfValue(bytes, at, depth + 1)
-    if (at === undefined) return undefined
+  read: (bytes: Buffer, reader: MessagePackReader) => T | undefined,
+): T | undefined {
+  try {
+    const reader = new MessagePackReader(bytes)
+    const value = read(bytes, reader)
+    return reader.isAtEnd ? value : undefined
+  } catch (error) {
+    if (error instanceof MessagePackError) return undefined
+    throw error
   }
-  return at
 }
 
-/** A map or array at `at`: how many items it says it has, and where they begin. */
-function itemsOf(bytes: Buffer, at: number, of: 'map' | 'array'): [count: number, start: number] | undefined {
-  const type = bytes[at] ?? 0
-  if (type >> 4 === (of === 'map' ? 0x8 : 0x9)) return [type & 0x0f, at + 1]
-  const sized = sizes[type]
-  if (sized?.of !== of || at + 1 + sized.bytes > bytes.length) return undefined
-  return [bytes.readUIntBE(at + 1, sized.bytes), at + 1 + sized.bytes]
-}
-
-const members = ['type', 'channel', 'id', 'ticket', 'payload', 'data'].map(name => ({
-  name,
-  bytes: Buffer.from(name),
-}))
-
-/**
- * Which member the text at `at` to `end` names, if any. By its bytes: to unpack a text takes ten
- * times as long, and what is no member may be keys of one letter by the thousand.
- */
-function memberAt(bytes: Buffer, at: number, end: number): string | undefined {
-  const type = bytes[at] ?? 0
-  const from = type <= 0xbf ? at + 1 : at + 1 + (sizes[type]?.bytes ?? 0)
-  for (const member of members)
-    if (member.bytes.length === end - from && isAt(bytes, from, member.bytes)) return member.name
-  return undefined
-}
-
-function isAt(bytes: Buffer, from: number, wanted: Buffer): boolean {
-  for (let n = 0; n < wanted.length; n++) if (bytes[from + n] !== wanted[n]) return false
-  return true
-}
-
-/** A copy of an id as it was written, or undefined for what is no id. */
-function idIn(value: Buffer): Uint8Array | undefined {
-  const type = value[0] ?? 0
-  const isInteger = type <= 0x7f || type >= 0xe0 || (type >= 0xcc && type <= 0xd3)
-  const isId = isInteger || (isText(type) ? isShort(value) : isFiniteFloat(value))
-  return isId ? Buffer.from(value) : undefined
-}
-
-const isShort = (text: Buffer): boolean => (packr.unpack(text) as string).length <= maxIdLength
-
-const isFiniteFloat = (value: Buffer): boolean =>
-  (value[0] === 0xca && Number.isFinite(value.readFloatBE(1))) ||
-  (value[0] === 0xcb && Number.isFinite(value.readDoubleBE(1)))
-
-/** The message at `from` and where it ends; undefined when it is none, or says one thing twice. */
-function readAt(bytes: Buffer, from: number): { message: Incoming; end: number } | undefined {
-  const items = itemsOf(bytes, from, 'map')
-  if (items === undefined) return undefined
-  const message: Record<string, unknown> = {}
-  let [count, at] = items
-  for (; count > 0; count--) {
-    if (!isText(bytes[at])) return undefined
-    const keyEnd = endOfValue(bytes, at)
-    const end = keyEnd === undefined ? undefined : endOfValue(bytes, keyEnd)
-    if (keyEnd === undefined || end === undefined) return undefined
-    const key = memberAt(bytes, at, keyEnd)
-    if (key !== undefined) {
-      if (Object.hasOwn(message, key)) return undefined
-      const value = bytes.subarray(keyEnd, end)
-      if (key === 'data') message.data = value
-      else message[key] = key === 'id' ? idIn(value) : packr.unpack(value)
-    }
-    at = end
+function readMessages(bytes: Buffer, reader: MessagePackReader): readonly Incoming[] | undefined {
+  const messages: Incoming[] = []
+  const isList = reader.type === 'array'
+  for (let left = isList ? reader.arraySize() : 1; left > 0; left--) {
+    const message = readMessage(bytes, reader)
+    if (message === undefined) return undefined
+    messages.push(message)
   }
-  return { message, end: at }
+  return messages
 }
 
 const userKey = packr.pack('user')
@@ -182,27 +101,9 @@ export const msgpack = {
   name: 'msgpack',
   isBinary: true,
 
-  read(bytes: Buffer): Incoming | undefined {
-    const read = readAt(bytes, 0)
-    return read?.end === bytes.length ? read.message : undefined
-  },
+  read: (bytes: Buffer): Incoming | undefined => readWhole(bytes, readMessage),
 
-  readAll(bytes: Buffer): readonly Incoming[] | undefined {
-    const items = itemsOf(bytes, 0, 'array')
-    if (items === undefined) {
-      const one = msgpack.read(bytes)
-      return one === undefined ? undefined : [one]
-    }
-    const messages: Incoming[] = []
-    let [count, at] = items
-    for (; count > 0; count--) {
-      const read = readAt(bytes, at)
-      if (read === undefined) return undefined
-      messages.push(read.message)
-      at = read.end
-    }
-    return at === bytes.length ? messages : undefined
-  },
+  readAll: (bytes: Buffer): readonly Incoming[] | undefined => readWhole(bytes, readMessages),
 
   write(message: object, id?: Uint8Array): Uint8Array {
     const packed = packr.pack(message)

@@ -31,6 +31,7 @@ t.test('numbers and texts in other encodings than the smallest, as other languag
     ['int32', '82 a175 a16d a178 d2 00000005'],
     ['float64', '82 a175 a16d a178 cb 4014000000000000'],
     ['map16', 'de 0002 a175 a16d a178 05'],
+    ['map32', 'df 00000002 a175 a16d a178 05'],
     ['str8', '82 a175 d9 01 6d a178 05'],
     ['str16', '82 a175 da 0001 6d a178 05'],
   ] as const
