@@ -29,6 +29,7 @@ import { ticketStatusRoute } from '../routes/ticket-status.js'
 import { verifyRoute } from '../routes/verify.js'
 import type { GateHandlers } from '../socket/application.js'
 import { Channels } from '../socket/channels.js'
+import { Sockets } from '../socket/sockets.js'
 import type { Log } from '../telemetry/log.js'
 import type { Counters, Snapshot } from '../telemetry/metrics.js'
 import type { Revocations } from '../token/revocation.js'
@@ -73,6 +74,7 @@ export class PublicListener {
   readonly #parts: PublicListenerParts
   readonly #app: TemplatedApp
   readonly #server: Server
+  readonly #sockets: Sockets
   readonly #channels: Channels
   readonly #sweep: NodeJS.Timeout
   readonly #closing = new AbortController()
@@ -117,12 +119,13 @@ export class PublicListener {
       retryAfter: createRetryAfter(replay, parts.keys.policy.earliestOutsideMs, clock),
     }
     this.#openRoutes(common)
+    this.#sockets = this.#openSockets(common)
     this.#channels = this.#openChannels(common)
     this.#app.any(
       '/*',
       this.#server.handler(exchange => this.#server.refuse(exchange, new Refusal('not_found'))),
     )
-    this.#sweep = setInterval(() => this.#channels.closeExpired(toSeconds(clock())), 1000)
+    this.#sweep = setInterval(() => this.#sockets.closeExpired(toSeconds(clock())), 1000)
     this.#sweep.unref()
   }
 
@@ -144,10 +147,10 @@ export class PublicListener {
     this.#isDraining = true
     const deadlineMs = config.drainSeconds * 1000
     const startedMs = performance.now()
-    log.info({ connections: this.#channels.size, seconds: config.drainSeconds }, 'draining')
+    log.info({ connections: this.#sockets.size, seconds: config.drainSeconds }, 'draining')
     // A proxy that asks `/verify` holds no socket here, and has to see that this server is not ready.
     const isSeen = config.verify === 'on' ? this.#pause(deadlineMs / 10) : undefined
-    await Promise.all([this.#channels.drain(deadlineMs), isSeen])
+    await Promise.all([this.#sockets.drain(deadlineMs), isSeen])
     while (this.#server.pending > 0 && !this.#isClosed && performance.now() - startedMs < deadlineMs)
       await this.#pause(drainPollMs)
     this.close()
@@ -172,7 +175,7 @@ export class PublicListener {
 
   snapshot(): Snapshot {
     const { counters, hasher } = this.#parts
-    return { counters, connections: this.#channels.size, loginsPending: hasher.pending }
+    return { counters, connections: this.#sockets.size, loginsPending: hasher.pending }
   }
 
   get #isClosed(): boolean {
@@ -182,7 +185,7 @@ export class PublicListener {
   #deliverOne(message: RelayMessage): number {
     if (message.type === 'publish') return this.#channels.deliver(message)
     this.#parts.revocations.add(message, toSeconds(clock()))
-    return this.#channels.closeRevoked(message)
+    return this.#sockets.closeRevoked(message)
   }
 
   #pause(ms: number): Promise<void> {
@@ -228,14 +231,30 @@ export class PublicListener {
     }
   }
 
-  #openChannels({ app, admission, tokens, ...common }: Common): Channels {
-    const { caps, config, counters, handlers, log, uplink } = this.#parts
+  #openSockets({ admission, clients, origins, retryAfter, server }: Common): Sockets {
+    const { caps, config, counters, log } = this.#parts
+    return new Sockets({
+      config,
+      server,
+      origins,
+      clients,
+      admission,
+      retryAfter,
+      caps,
+      isDraining: () => this.#isDraining,
+      counters,
+      log,
+      clock,
+    })
+  }
+
+  #openChannels({ app, admission, tokens }: Common): Channels {
+    const { config, counters, handlers, log, uplink } = this.#parts
     return new Channels(app, {
-      ...common,
+      config,
+      sockets: this.#sockets,
       admission,
       tokens,
-      config,
-      caps,
       handlers,
       relay: uplink,
       isDraining: () => this.#isDraining,

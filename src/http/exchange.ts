@@ -20,10 +20,13 @@ const isLastBodiless = (): boolean => Math.random() * bodilessUntilClose < 1
 /** What a uWS handler is given; the last for `upgrade` alone. */
 export type EngineHandler = (res: HttpResponse, req: HttpRequest, context?: us_socket_context_t) => void
 
-/** What uWS has matched to route a request: it need not be read again. */
+/** What is known of a request by its route. */
 export interface Routed {
+  /** What uWS has matched need not be read again. */
   readonly method?: string
   readonly path?: string
+  /** Further fields that are read, in lower case. */
+  readonly headers?: ReadonlySet<string>
 }
 
 /**

@@ -68,6 +68,7 @@ const fields: readonly Field[] = [
 /** What a proxy says that it was asked for. Each line is a value. */
 const uriFields = ['x-original-uri', 'x-forwarded-uri']
 const noUris: readonly string[] = []
+const noHeaders: ReadonlyMap<string, string> = new Map()
 
 /** Of a name with so many characters, the fields: to compare is cheaper than to look up what no table has seen. */
 const fieldsByLength: readonly (readonly Field[])[] = Array.from({ length: 32 }, (_, length) =>
@@ -86,6 +87,8 @@ export class RequestHead extends Fields {
   readonly query: string
   /** Each line of `X-Original-URI` and `X-Forwarded-Uri`. */
   originalUris: readonly string[] = noUris
+  /** Further fields, for a route that reads them; several lines are one. */
+  headers: ReadonlyMap<string, string> = noHeaders
   #seen = 0
   #repeated = 0
 
@@ -109,8 +112,16 @@ export class RequestHead extends Fields {
   /**
    * @param known what uWS has routed by need not be read again
    * @param known.method in lower case
+   * @param known.headers further fields to read
    */
-  constructor(req: HttpRequest, { method, path }: { readonly method?: string; readonly path?: string } = {}) {
+  constructor(
+    req: HttpRequest,
+    {
+      method,
+      path,
+      headers,
+    }: { readonly method?: string; readonly path?: string; readonly headers?: ReadonlySet<string> } = {},
+  ) {
     super()
     this.method = method ?? req.getMethod()
     this.path = path ?? req.getUrl()
@@ -118,6 +129,7 @@ export class RequestHead extends Fields {
     this.query = (req.getQuery() as string | undefined) ?? ''
     RequestHead.#reading = this
     req.forEach(RequestHead.#read)
+    if (headers !== undefined) this.headers = fieldsOf(req, headers)
   }
 
   /** A field that came in two lines though it may have one, by its name; undefined where there is none. */
@@ -135,6 +147,18 @@ export class RequestHead extends Fields {
     if (!/^\d{1,15}$/.test(this.contentLength)) return 'ambiguous'
     return Number(this.contentLength) > 0 ? 'length' : 'none'
   }
+}
+
+/** Fields by their names, several lines as one: cookies in the way of RFC 6265 section 5.4. */
+function fieldsOf(req: HttpRequest, names: ReadonlySet<string>): ReadonlyMap<string, string> {
+  const found = new Map<string, string>()
+  req.forEach((name, value) => {
+    if (!names.has(name)) return
+    const before = found.get(name)
+    const separator = name === 'cookie' ? '; ' : ', '
+    found.set(name, before === undefined ? value : before + separator + value)
+  })
+  return found
 }
 
 /**

@@ -9,11 +9,10 @@ import type { OriginPolicy } from '../http/origins.js'
 import { problemBody, problemType, statusLine } from '../http/problem.js'
 import type { RequestHead } from '../http/request.js'
 import type { Server } from '../http/server.js'
-import { isChannelName, routes, subprotocol } from '../protocol.js'
 import type { Log } from '../telemetry/log.js'
 import { type Counters, increment } from '../telemetry/metrics.js'
 import type { VerifiedTicket } from '../ticket/verifier.js'
-import { type Encoding, encodings } from '../wire/encoding.js'
+import type { Encoding } from '../wire/encoding.js'
 import type { Application } from './application.js'
 import { acceptedExtensions, type Compression } from './compression.js'
 import type { ConnectionSlots } from './connection-slots.js'
@@ -21,7 +20,32 @@ import { noRights, packAddress, rightsOf, Session, type SocketData } from './ses
 import { newSessionId } from './session-id.js'
 import { upgradeFault } from './upgrade-request.js'
 
+/** What the handshakes of one kind of route ask for, and how. */
+export interface Entry {
+  /** Why nothing can be opened at a path, undefined if something can. */
+  pathRefusal(path: string): RefusalCode | undefined
+  /** The channel that such a path asks for. */
+  channelOf(path: string): string
+  /** Which of the subprotocols offered beside the ticket to echo, '' for none; undefined: none fits. */
+  protocolOf(offered: readonly string[]): string | undefined
+  /** What is spoken when that one is echoed. */
+  encodingOf(protocol: string): Encoding
+  /**
+   * Prepares what the session needs of the request. The last that is asked before the ticket is
+   * spent: what it returns refuses the handshake.
+   */
+  prepare?(
+    exchange: Exchange,
+    session: Session,
+    ticket: VerifiedTicket,
+    offered: string,
+  ): RefusalCode | undefined
+  /** What to do about a refusal, where that differs from what holds elsewhere. */
+  readonly details?: Partial<Record<RefusalCode, string>>
+}
+
 export interface HandshakeParts {
+  readonly entry: Entry
   readonly admission: TicketAdmission
   readonly slots: ConnectionSlots
   readonly retryAfter: RetryAfter
@@ -62,21 +86,17 @@ interface Candidate {
   readonly nowMs: number
 }
 
-/** What is spoken on a socket, by its subprotocol. */
-const encodingOf: ReadonlyMap<string, Encoding> = new Map([
-  [subprotocol.json, encodings.json],
-  [subprotocol.msgpack, encodings.msgpack],
-])
-
 // `Connection` has to name `Upgrade` (RFC 9110 section 7.8), or a proxy would not pass it on.
 const upgradeHeaders = { connection: 'upgrade', upgrade: 'websocket', 'sec-websocket-version': '13' }
 
-const bodies = new Map(
-  refusalCodes.map(code => [
-    code,
-    problemBody(code, code === 'bad_request' ? keyDetail : ticketDetails[code]),
-  ]),
-)
+/** The bodies of all refusals. */
+const bodiesOf = ({ details = {} }: Entry): ReadonlyMap<RefusalCode, string> =>
+  new Map(
+    refusalCodes.map(code => [
+      code,
+      problemBody(code, details[code] ?? (code === 'bad_request' ? keyDetail : ticketDetails[code])),
+    ]),
+  )
 
 /**
  * Decides on WebSocket handshakes before the 101, and waits for nothing but a replay cache that is
@@ -84,9 +104,11 @@ const bodies = new Map(
  */
 export class HandshakeHandler {
   readonly #parts: HandshakeParts
+  readonly #bodies: ReadonlyMap<RefusalCode, string>
 
   constructor(parts: HandshakeParts) {
     this.#parts = parts
+    this.#bodies = bodiesOf(parts.entry)
   }
 
   /** For `app.ws`: a request that asks to become a WebSocket. */
@@ -126,32 +148,32 @@ export class HandshakeHandler {
 
   /** All checks but the caps and the one use of the ticket, cheapest first. Changes nothing. */
   #decide(exchange: Exchange): Candidate | RefusalCode {
-    const { isDraining, firstMessageSeconds, origins, clients } = this.#parts
+    const { entry, isDraining, firstMessageSeconds, origins, clients } = this.#parts
     if (isDraining()) return 'draining'
     const { head } = exchange
     const fault = upgradeFault(head)
     if (fault !== undefined) return fault
-    const channel = head.path.slice(routes.channel.length)
-    if (!isChannelName(channel)) return 'channel_invalid'
+    const unopened = entry.pathRefusal(head.path)
+    if (unopened !== undefined) return unopened
 
     const { tickets, protocols } = readCarriage(head.query, head.webSocketProtocol)
     if (tickets.length > 1) return 'ticket_ambiguous'
     const [text] = tickets
     if (!text && hasTokenInQuery(head.query)) return 'token_in_url'
     if (text === '' || (text === undefined && firstMessageSeconds === 0)) return 'ticket_missing'
-    const protocol = protocols.find(name => encodingOf.has(name)) ?? ''
-    if (protocol === '' && head.webSocketProtocol !== '') return 'subprotocol_missing'
+    const protocol = head.webSocketProtocol === '' ? '' : entry.protocolOf(protocols)
+    if (protocol === undefined) return 'subprotocol_missing'
     const { origin } = head
     if (origin !== '' && !origins.allows(origin, () => clients.ownOrigin(exchange))) return 'origin_forbidden'
 
-    const entrance = { channel, origin, encoding: encodingOf.get(protocol) ?? encodings.json }
+    const entrance = { channel: entry.channelOf(head.path), origin, encoding: entry.encodingOf(protocol) }
     return text === undefined
       ? this.#unauthenticated(exchange, entrance, protocol)
       : this.#ticketed(exchange, entrance, protocol, text)
   }
 
   #ticketed(exchange: Exchange, entrance: Entrance, protocol: string, text: string): Candidate | RefusalCode {
-    const { admission, application, clients, clock } = this.#parts
+    const { admission, application, clients, clock, entry } = this.#parts
     const { channel, origin } = entrance
     const nowMs = clock()
     const presented = { channel, origin, address: () => clients.address(exchange) }
@@ -179,6 +201,8 @@ export class HandshakeHandler {
       address: this.#keptAddress(exchange),
     })
     if (data !== undefined) session.data = data
+    const unready = entry.prepare?.(exchange, session, ticket, protocol)
+    if (unready !== undefined) return unready
     return { session, protocol, extensions: this.#extensions(exchange), ticket, nowMs }
   }
 
@@ -277,7 +301,7 @@ export class HandshakeHandler {
           : seconds === undefined
             ? undefined
             : { 'retry-after': String(seconds) },
-      body: bodies.get(code),
+      body: this.#bodies.get(code),
       // A client that is refused fails the connection (RFC 6455 section 4.1). Not waiting for that
       // saves a tenth of a refusal.
       closes: true,

@@ -1,39 +1,29 @@
-import type { Clock } from '../clock.js'
-import type { Rate } from '../config/value-types.js'
-import { nextArrival } from '../limits/rate.js'
-import { createTurnLimit } from '../limits/turn-limit.js'
-import { closeCode, isChannelName, messageError, type RequestType, retryAfterReason } from '../protocol.js'
+import { isChannelName, messageError, type RequestType } from '../protocol.js'
 import type { Log } from '../telemetry/log.js'
-import type { Counters } from '../telemetry/metrics.js'
 import { mayPublish, maySubscribe } from '../ticket/rights.js'
 import type { Incoming } from '../wire/encoding.js'
 import type { Application } from './application.js'
 import type { ChannelTopics } from './channel-topics.js'
-import { closeOutOfTime, endFailed, endWith, isOpen } from './closing.js'
+import { endFailed } from './closing.js'
 import type { FirstMessageAuth } from './first-message.js'
+import type { MessageLimits } from './message-limits.js'
 import type { Publisher } from './publisher.js'
 import type { SessionRenewal } from './renewal.js'
 import { answer, done, fail, type RequestId, welcome } from './replies.js'
 import type { Socket } from './session.js'
+import type { Conversation } from './sockets.js'
 
 export interface MessageParts {
-  readonly rate: Rate | undefined
-  readonly maxMessageBytes: number
+  readonly limits: MessageLimits
   readonly topics: ChannelTopics
   readonly publisher: Publisher
   readonly renewal: SessionRenewal
   readonly firstMessage: FirstMessageAuth | undefined
   readonly application: Application | undefined
-  readonly counters: Counters
-  readonly clock: Clock
   readonly log: Log
 }
 
 const maxSubscriptions = 128
-
-// Where no rate is set, one socket could keep all others waiting: so many are a tenth of a second's
-// work.
-const messagesInTurn = 20_000
 
 const malformed = {
   json: 'A message is one JSON object in a text frame, with data at most once and 128 deep.',
@@ -44,14 +34,11 @@ const malformed = {
  * What a socket says and hears once it is open (PROTOCOL.md). Channels are uWS topics, so fan-out
  * is native.
  */
-export class MessageHandler {
+export class MessageHandler implements Conversation {
   readonly #parts: MessageParts
-  readonly #burst: number
-  readonly #isTooMuch = createTurnLimit(messagesInTurn)
 
   constructor(parts: MessageParts) {
     this.#parts = parts
-    this.#burst = parts.rate === undefined ? 0 : parts.rate.count * 2
   }
 
   /** For uWS `open`: greets a socket whose user is known. */
@@ -64,45 +51,29 @@ export class MessageHandler {
     }
   }
 
+  /** For uWS `close`. */
+  closed(ws: Socket, code: number, reason: string): void {
+    this.#parts.application?.close(ws, code, reason)
+  }
+
   /** For uWS `ping` and `pong`: they count as messages do. */
   control(ws: Socket): void {
-    if (isOpen(ws)) this.#isInRate(ws, this.#parts.clock())
-    else ws.close()
+    this.#parts.limits.control(ws)
   }
 
   /** For uWS `message`. */
   message(ws: Socket, bytes: ArrayBuffer, isBinary: boolean): void {
-    const { counters, maxMessageBytes, clock, log } = this.#parts
-    // A socket that does not read what it is sent may not go on sending.
-    if (!isOpen(ws)) return void ws.close()
-    counters.messagesReceived++
-    if (bytes.byteLength > maxMessageBytes)
-      return endWith(ws, 'message_too_big', closeCode.messageTooBig, `at most ${maxMessageBytes} bytes`)
-    const nowMs = clock()
-    const { encoding, expiresAtSeconds, user } = ws.getUserData().session
-    // Sockets are looked at once a second; nothing is done for one in the time between.
-    if (nowMs >= expiresAtSeconds * 1000) return closeOutOfTime(ws)
-    if (!this.#isInRate(ws, nowMs)) return
+    const nowMs = this.#parts.limits.admit(ws, bytes.byteLength)
+    if (nowMs === 0) return
+    const { encoding, user } = ws.getUserData().session
     try {
       const message = isBinary === encoding.isBinary ? encoding.read(Buffer.from(bytes)) : undefined
       if (user === '') this.#authenticate(ws, message, nowMs)
       else if (message !== undefined) this.#act(ws, message, nowMs)
       else fail(ws, messageError.malformed, malformed[encoding.name], undefined)
     } catch (error) {
-      endFailed(ws, error, log)
+      endFailed(ws, error, this.#parts.log)
     }
-  }
-
-  /** False when the message came too early, and the socket is closed. */
-  #isInRate(ws: Socket, nowMs: number): boolean {
-    const { rate } = this.#parts
-    if (this.#isTooMuch()) return slowDown(ws, 1)
-    if (rate === undefined) return true
-    const session = ws.getUserData().session
-    const next = nextArrival(session.arrivalMs ?? 0, nowMs, rate, this.#burst)
-    if (next < 0) return slowDown(ws, rate.seconds)
-    session.arrivalMs = next
-    return true
   }
 
   #authenticate(ws: Socket, message: Incoming | undefined, nowMs: number): void {
@@ -177,9 +148,3 @@ const isChannel = (channel: unknown): channel is string =>
 
 const failChannel = (ws: Socket, id: RequestId): void =>
   fail(ws, messageError.channelInvalid, 'A channel name is needed here.', id)
-
-function slowDown(ws: Socket, seconds: number): false {
-  const retryAfterMs = seconds * 1000 * (1 + Math.random())
-  endWith(ws, 'rate_limited', closeCode.rateLimited, retryAfterReason(retryAfterMs))
-  return false
-}

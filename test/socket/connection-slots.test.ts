@@ -14,6 +14,7 @@ import { createConnectionCaps } from '../../src/limits/caps.js'
 import type { ClaimOutcome, StoreReplayCache } from '../../src/replay/contract.js'
 import { createMemoryReplayCache } from '../../src/replay/memory.js'
 import { Channels } from '../../src/socket/channels.js'
+import { Sockets } from '../../src/socket/sockets.js'
 import { createLog } from '../../src/telemetry/log.js'
 import { createCounters } from '../../src/telemetry/metrics.js'
 import { issueTicket } from '../../src/ticket/issuer.js'
@@ -49,17 +50,29 @@ const start = async (t: Test) => {
   })
   const origins = createOriginPolicy(config)
   const revocations = createRevocations()
-  const channels = new Channels(app, {
+  const admission = new TicketAdmission({
+    keys: { ring: () => new Map([[0, key]]), policy: ownTicketsOnly },
+    revocations,
+    replay: { claim: (...args) => claim(...args), has: () => undefined },
+    log,
+  })
+  const sockets = new Sockets({
     config,
     server: new Server(app, { origins, clients, maxBodyBytes: 1024, refused: {}, log }),
     origins,
     clients,
-    admission: new TicketAdmission({
-      keys: { ring: () => new Map([[0, key]]), policy: ownTicketsOnly },
-      revocations,
-      replay: { claim: (...args) => claim(...args), has: () => undefined },
-      log,
-    }),
+    admission,
+    retryAfter: createRetryAfter(replay, 0, clock),
+    caps: createConnectionCaps({ total: 1, perUser: 0, perAddress: 0 }),
+    isDraining: () => draining,
+    counters,
+    log,
+    clock,
+  })
+  new Channels(app, {
+    config,
+    sockets,
+    admission,
     tokens: new TokenCheck({
       tokens: new TokenVerifier(
         secretIssuers({ secrets: [jwtSecret], policy: { maxTtlSeconds: 3600 }, nodesAheadSeconds: 0 }),
@@ -71,8 +84,6 @@ const start = async (t: Test) => {
       log,
       refusalLevel: 'debug',
     }),
-    retryAfter: createRetryAfter(replay, 0, clock),
-    caps: createConnectionCaps({ total: 1, perUser: 0, perAddress: 0 }),
     handlers: undefined,
     relay: { send() {} },
     isDraining: () => draining,
@@ -86,7 +97,7 @@ const start = async (t: Test) => {
   t.teardown(() => app.close())
   return {
     url: `http://127.0.0.1:${port}`,
-    channels,
+    sockets,
     claims(by: Claim) {
       claim = by
     },
@@ -175,7 +186,7 @@ t.test('a gate that begins to drain while a ticket is spent lets nobody in', asy
     return Promise.resolve('fresh')
   })
   isProblem(t, await knock(gate.url, gate.path()), '503 draining')
-  t.equal(gate.channels.size, 0)
+  t.equal(gate.sockets.size, 0)
 })
 
 t.test('a socket that waits to authenticate is not let in while the gate drains', async t => {

@@ -4,6 +4,7 @@ import { TicketAdmission } from '../../src/admission/ticket-admission.js'
 import { createMemoryReplayCache } from '../../src/replay/memory.js'
 import { ChannelTopics } from '../../src/socket/channel-topics.js'
 import { FanOut } from '../../src/socket/fan-out.js'
+import { MessageLimits } from '../../src/socket/message-limits.js'
 import { MessageHandler } from '../../src/socket/messages.js'
 import { Publisher } from '../../src/socket/publisher.js'
 import { SessionRenewal } from '../../src/socket/renewal.js'
@@ -40,15 +41,12 @@ const start = async (t: Test) => {
   const topics = new ChannelTopics(app)
   const fanOut = new FanOut({ topics, compresses: false, maxMessageBytes: 1024, counters, onMalformed() {} })
   const messages = new MessageHandler({
-    rate: undefined,
-    maxMessageBytes: 1024,
+    limits: new MessageLimits({ rate: undefined, maxMessageBytes: 1024, counters, clock }),
     topics,
     publisher: new Publisher({ fanOut, relay: { send() {} }, counters, log }),
     renewal: new SessionRenewal({ admission, table, topics, application: undefined, clock, log }),
     firstMessage: undefined,
     application: undefined,
-    counters,
-    clock,
     log,
   })
   app.ws<SocketData>('/*', {

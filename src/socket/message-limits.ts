@@ -1,0 +1,82 @@
+import type { Clock } from '../clock.js'
+import type { Rate } from '../config/value-types.js'
+import { nextArrival } from '../limits/rate.js'
+import { createTurnLimit } from '../limits/turn-limit.js'
+import { closeCode, retryAfterReason } from '../protocol.js'
+import type { Counters } from '../telemetry/metrics.js'
+import { closeOutOfTime, endWith, isOpen } from './closing.js'
+import type { Socket } from './session.js'
+
+export interface MessageLimitsParts {
+  readonly rate: Rate | undefined
+  readonly maxMessageBytes: number
+  readonly counters: Pick<Counters, 'messagesReceived'>
+  readonly clock: Clock
+}
+
+// Where no rate is set, one socket could keep all others waiting: so many are a tenth of a second's
+// work.
+const messagesInTurn = 20_000
+
+/** What a message is measured by before it is looked at, whatever is spoken on its socket. */
+export class MessageLimits {
+  readonly #parts: MessageLimitsParts
+  readonly #burst: number
+  readonly #isTooMuch = createTurnLimit(messagesInTurn)
+
+  constructor(parts: MessageLimitsParts) {
+    this.#parts = parts
+    this.#burst = parts.rate === undefined ? 0 : parts.rate.count * 2
+  }
+
+  /**
+   * Counts a message. Returns the time at which it came, or 0 when it must not be looked at: then
+   * its socket is closed.
+   */
+  admit(ws: Socket, bytes: number): number {
+    const { counters, maxMessageBytes, clock } = this.#parts
+    // A socket that does not read what it is sent may not go on sending.
+    if (!isOpen(ws)) return dropped(ws)
+    counters.messagesReceived++
+    if (bytes > maxMessageBytes) {
+      endWith(ws, 'message_too_big', closeCode.messageTooBig, `at most ${maxMessageBytes} bytes`)
+      return 0
+    }
+    const nowMs = clock()
+    // Sockets are looked at once a second; nothing is done for one in the time between.
+    if (nowMs >= ws.getUserData().session.expiresAtSeconds * 1000) {
+      closeOutOfTime(ws)
+      return 0
+    }
+    return this.#isInRate(ws, nowMs) ? nowMs : 0
+  }
+
+  /** For uWS `ping` and `pong`: they count as messages do. */
+  control(ws: Socket): void {
+    if (isOpen(ws)) this.#isInRate(ws, this.#parts.clock())
+    else ws.close()
+  }
+
+  /** False when the message came too early, and the socket is closed. */
+  #isInRate(ws: Socket, nowMs: number): boolean {
+    const { rate } = this.#parts
+    if (this.#isTooMuch()) return slowDown(ws, 1)
+    if (rate === undefined) return true
+    const session = ws.getUserData().session
+    const next = nextArrival(session.arrivalMs ?? 0, nowMs, rate, this.#burst)
+    if (next < 0) return slowDown(ws, rate.seconds)
+    session.arrivalMs = next
+    return true
+  }
+}
+
+function dropped(ws: Socket): 0 {
+  ws.close()
+  return 0
+}
+
+function slowDown(ws: Socket, seconds: number): false {
+  const retryAfterMs = seconds * 1000 * (1 + Math.random())
+  endWith(ws, 'rate_limited', closeCode.rateLimited, retryAfterReason(retryAfterMs))
+  return false
+}

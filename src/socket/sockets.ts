@@ -1,0 +1,181 @@
+import type { TemplatedApp } from 'uWebSockets.js'
+import type { RetryAfter } from '../admission/refusals.js'
+import type { TicketAdmission } from '../admission/ticket-admission.js'
+import type { Clock } from '../clock.js'
+import { maxUnidentified } from '../config/descriptors.js'
+import type { Config } from '../config/schema.js'
+import type { ClientView } from '../http/client-view.js'
+import type { OriginPolicy } from '../http/origins.js'
+import type { Server } from '../http/server.js'
+import type { ConnectionCaps } from '../limits/caps.js'
+import type { Log } from '../telemetry/log.js'
+import { type Counters, increment } from '../telemetry/metrics.js'
+import type { Revocation } from '../token/revocation.js'
+import type { Application } from './application.js'
+import { compressors } from './compression.js'
+import { ConnectionSlots } from './connection-slots.js'
+import { drainSockets } from './drain.js'
+import { type Entry, HandshakeHandler } from './handshake.js'
+import type { Socket, SocketData } from './session.js'
+import { SocketTable } from './socket-table.js'
+
+export interface SocketsParts {
+  readonly config: Config
+  readonly server: Server
+  readonly origins: OriginPolicy
+  readonly clients: ClientView
+  readonly admission: TicketAdmission
+  readonly retryAfter: RetryAfter
+  readonly caps: ConnectionCaps
+  readonly isDraining: () => boolean
+  readonly counters: Counters
+  readonly log: Log
+  readonly clock: Clock
+}
+
+/** What is spoken on the sockets of a route. */
+export interface Conversation {
+  open(ws: Socket): void
+  message(ws: Socket, bytes: ArrayBuffer, isBinary: boolean): void
+  /** A ping or a pong has come; uWS has answered it. */
+  control(ws: Socket): void
+  /** Some of what waited for a slow reader was sent. */
+  drained?(ws: Socket): void
+  /** It is closed, and out of the table; nothing may be sent on it. */
+  closed(ws: Socket, code: number, reason: string): void
+}
+
+export interface SocketRoute {
+  /** As uWS matches it: a path, or the start of one and `/*`. */
+  readonly path: string
+  readonly entry: Entry
+  readonly conversation: Conversation
+  /** The application in which the gate runs, to be asked about handshakes. */
+  readonly application: Application | undefined
+  readonly maxMessageBytes: number
+  /** How much may wait for a slow reader; beyond that it is dropped. */
+  readonly maxBackpressureBytes: number
+  /** First-message auth: 0 = there is none. */
+  readonly firstMessageSeconds: number
+  /** Further header fields that `entry` reads, in lower case. */
+  readonly headers?: ReadonlySet<string>
+}
+
+// A proxy drops what is idle for a minute; uWS pings when a quarter of this is left.
+const idleTimeoutSeconds = 60
+
+// A socket may park as much of a message as this, for as long as it likes. uWS drops the connection
+// beyond it, without a close frame: so it is more than a message may have, which we check ourselves
+// and close with 1009.
+const payloadLimit = (maxMessageBytes: number): number => 2 * maxMessageBytes
+
+/** How uWS tells of a message beyond that limit, as it came or unpacked. */
+const tooBig = /^Received too big message/
+
+// What uWS reports of a connection that ends without a close frame.
+const droppedCode = 1006
+
+/** All sockets of one thread, whatever is spoken on them, from their handshake to their end. */
+export class Sockets {
+  readonly table = new SocketTable()
+  readonly slots: ConnectionSlots
+  readonly #parts: SocketsParts
+  /** Sockets that uWS has dropped for reading too slowly, to be closed. */
+  readonly #slow = new Set<Socket>()
+  readonly #decoder = new TextDecoder()
+
+  constructor(parts: SocketsParts) {
+    this.#parts = parts
+    this.slots = new ConnectionSlots(parts.caps, Math.ceil(maxUnidentified / parts.config.threads))
+  }
+
+  /** How many are open. */
+  get size(): number {
+    return this.table.size
+  }
+
+  /** Closes with 4403 all whose authority was revoked, and returns how many. */
+  closeRevoked(revocation: Revocation): number {
+    return this.table.closeRevoked(revocation)
+  }
+
+  /** Closes every socket whose session has ended at `nowSeconds`. */
+  closeExpired(nowSeconds: number): void {
+    this.table.closeExpired(nowSeconds)
+  }
+
+  /** Closes all in paced batches. Resolves when none is left, or at the deadline. */
+  drain(deadlineMs: number): Promise<void> {
+    return drainSockets(this.table, deadlineMs)
+  }
+
+  /** Adds a route on which sockets open. */
+  route(app: TemplatedApp, route: SocketRoute): void {
+    const { config, server } = this.#parts
+    const { path, conversation, headers } = route
+    const handshakes = this.#handshakesOf(route)
+    app.ws<SocketData>(path, {
+      idleTimeout: idleTimeoutSeconds,
+      maxPayloadLength: payloadLimit(route.maxMessageBytes),
+      maxBackpressure: route.maxBackpressureBytes,
+      closeOnBackpressureLimit: true,
+      compression: compressors[config.compression],
+      upgrade: server.handler(exchange => handshakes.upgrade(exchange), {
+        method: 'get',
+        ...(headers === undefined ? {} : { headers }),
+      }),
+      open: ws => {
+        this.table.add(ws)
+        conversation.open(ws)
+      },
+      message: (ws, bytes, isBinary) => conversation.message(ws, bytes, isBinary),
+      ping: ws => conversation.control(ws),
+      pong: ws => conversation.control(ws),
+      dropped: ws => this.#dropped(ws),
+      ...(conversation.drained === undefined ? {} : { drain: ws => conversation.drained?.(ws) }),
+      close: (ws, code, reason) => this.#closed(ws, code, reason, conversation),
+    })
+    app.any(
+      path,
+      server.handler(exchange => handshakes.plain(exchange)),
+    )
+  }
+
+  #handshakesOf({ entry, application, firstMessageSeconds }: SocketRoute): HandshakeHandler {
+    const { config } = this.#parts
+    return new HandshakeHandler({
+      ...this.#parts,
+      entry,
+      application,
+      firstMessageSeconds,
+      slots: this.slots,
+      // A later ticket may be bound to an address, and what a proxy said of that is gone after the
+      // handshake.
+      keepsAddress: config.maxConnectionsPerAddress > 0 || config.trustedProxies.length > 0,
+      compression: config.compression,
+    })
+  }
+
+  #dropped(ws: Socket): void {
+    this.#parts.counters.messagesDropped++
+    ws.getUserData().session.closeReason = 'slow_reader'
+    // uWS stops reading and leaves it at that: what the kernel has of it still arrives, however
+    // much it is.
+    if (this.#slow.size === 0)
+      setImmediate(() => {
+        for (const each of this.#slow) each.close()
+      })
+    this.#slow.add(ws)
+  }
+
+  #closed(ws: Socket, code: number, bytes: ArrayBuffer, conversation: Conversation): void {
+    this.#slow.delete(ws)
+    const session = ws.getUserData().session
+    const reason = this.#decoder.decode(bytes)
+    session.closeReason ??= code === droppedCode && tooBig.test(reason) ? 'message_too_big' : 'other'
+    this.table.delete(ws)
+    this.slots.release(session)
+    increment(this.#parts.counters.connectionsClosed, session.closeReason)
+    conversation.closed(ws, code, reason)
+  }
+}
