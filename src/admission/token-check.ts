@@ -9,7 +9,7 @@ import type { TokenVerifier } from '../token/verifier.js'
 
 /** Why a token cannot be traded for a ticket, or opens no socket. */
 export interface TokenDenial {
-  readonly code: TokenCode | 'token_revoked' | 'channel_forbidden' | 'rate_limited'
+  readonly code: TokenCode | 'token_revoked' | 'rate_limited'
   /** Why the token itself is refused. */
   readonly reason?: TokenReason
   /** When to try again, in milliseconds from now; 0 when that does not help. */

@@ -19,11 +19,15 @@ export function tokenDetail(reason: TokenReason): string {
   if (reason === 'revoked') return 'What this token was given has ended. Log in again.'
   if (reason === 'too_large') return 'The token is larger than is accepted here (TICKETGATE_MAX_TOKEN_BYTES).'
   if (reason === 'keys_unavailable') return 'The identity provider has not been reached yet; try again.'
+  if (reason === 'no_rights')
+    return 'The token gives no right on any channel (no_rights): none of the rules for its issuer matches.'
   if (reason === 'key_pending') return 'The key of this token is not known yet; try again.'
   const [kind, claim] = reason.split(':')
   if (kind === 'claim_missing') return `The token is refused (${reason}): it lacks the claim ${claim}.`
   if (kind === 'claim_type')
     return `The token is refused (${reason}): its claim ${claim} has a wrong type or form.`
+  if (kind === 'no_rights')
+    return `The token gives no right on any channel (${reason}): the rules for its issuer need the claim ${claim}, as a name without dots.`
   const detail = signed[reason]
   return detail === undefined
     ? 'This is not a token of this server.'

@@ -114,6 +114,7 @@ function singleIssuer(
       skewSeconds: values.clockSkewSeconds,
       maxTtlSeconds: values.tokenMaxTtlSeconds,
       requireTyp: undefined,
+      rights: undefined,
     },
   ]
 }

@@ -1,88 +1,11 @@
 import { createPublicKey, X509Certificate } from 'node:crypto'
 import { type Algorithm, algorithmNames, algorithmsFor, isAlgorithm } from '../token/algorithms.js'
-import type { ClaimPath } from '../token/claim-path.js'
 import { weaknessOf } from '../token/weak-keys.js'
+import { claimPath, type Field, flag, text, texts, whole } from './field-kinds.js'
+import { rightsRules } from './rights-field.js'
 import { InvalidValue, line, path, readFile } from './value-types.js'
 
 /** The fields of one entry of the issuers file: how each is read, and what the published schema says of it. */
-
-export interface Field<T> {
-  /** @throws InvalidValue */
-  readonly parse: (value: unknown) => T
-  /** JSON Schema of the field, with its description. */
-  readonly schema: Readonly<Record<string, unknown>>
-}
-
-const text = (parse: (text: string) => string, schema: object): Field<string> => ({
-  parse(value) {
-    if (typeof value !== 'string' || value === '') throw new InvalidValue('is not text: write a string')
-    return parse(value)
-  },
-  schema: { type: 'string', minLength: 1, ...schema },
-})
-
-/** One text, or a list of them. */
-const texts = <T extends string>(
-  parse: (text: string) => T,
-  schema: object,
-  each: object = {},
-): Field<readonly T[]> => ({
-  parse(value) {
-    const list: unknown = typeof value === 'string' ? [value] : value
-    if (
-      !Array.isArray(list) ||
-      list.length === 0 ||
-      !list.every(entry => typeof entry === 'string' && entry !== '')
-    )
-      throw new InvalidValue('is not a list of texts: write one string, or a list of strings')
-    return [...new Set((list as string[]).map(parse))]
-  },
-  schema: {
-    anyOf: [
-      { type: 'string', minLength: 1, ...each },
-      { type: 'array', minItems: 1, items: { type: 'string', minLength: 1, ...each } },
-    ],
-    ...schema,
-  },
-})
-
-const flag = (schema: object): Field<boolean> => ({
-  parse(value) {
-    if (typeof value !== 'boolean') throw new InvalidValue('is neither true nor false: write one of them')
-    return value
-  },
-  schema: { type: 'boolean', ...schema },
-})
-
-const whole = (minimum: number, maximum: number, schema: object): Field<number> => ({
-  parse(value) {
-    if (!Number.isInteger(value) || Number(value) < minimum || Number(value) > maximum)
-      throw new InvalidValue(`is out of range: give a whole number from ${minimum} to ${maximum}`)
-    return Number(value)
-  },
-  schema: { type: 'integer', minimum, maximum, ...schema },
-})
-
-const claimPath = (schema: object): Field<ClaimPath> => ({
-  parse(value) {
-    const names: unknown = typeof value === 'string' ? [value] : value
-    if (!Array.isArray(names) || names.length === 0 || !names.every(isClaimName))
-      throw new InvalidValue(
-        'is not the name of a claim: write one such as sub or realm_access.roles, or a list of names',
-      )
-    return typeof value === 'string' ? value : (names as string[])
-  },
-  schema: {
-    anyOf: [
-      { type: 'string', minLength: 1, maxLength: 256 },
-      { type: 'array', minItems: 1, items: { type: 'string', minLength: 1, maxLength: 256 } },
-    ],
-    ...schema,
-  },
-})
-
-const isClaimName = (name: unknown): name is string =>
-  typeof name === 'string' && name !== '' && name.length <= 256
 
 /** PEM that this field needs, read now so that a wrong file stops the start. */
 const pemFile = (check: (pem: Buffer) => void, schema: object): Field<string> =>
@@ -163,6 +86,10 @@ export const issuerFields = {
   }),
   requireTyp: text(line.parse, {
     description: 'Required as typ, such as at+jwt. By default JWT, at+jwt or none',
+  }),
+  rights: rightsRules({
+    description:
+      'Which claims give which rights: all that match count together. Without it, TICKETGATE_DEFAULT_PUBLISH and TICKETGATE_DEFAULT_SUBSCRIBE do',
   }),
 } as const satisfies Readonly<Record<string, Field<unknown>>>
 

@@ -3,9 +3,10 @@ import { isJsonObject } from '../protocol.js'
 import type { Algorithm } from '../token/algorithms.js'
 import type { ClaimPath } from '../token/claim-path.js'
 import { type IssuerName, nameText } from '../token/issuer-name.js'
+import type { RightsRule } from '../token/rights-rules.js'
 import { type IssuerEntry, type IssuerFieldName, issuerFields } from './issuer-fields.js'
 import { readSecretFile } from './secret-file.js'
-import { InvalidValue, isLoopbackUrl, isWeak, readFile } from './value-types.js'
+import { InvalidPart, InvalidValue, isLoopbackUrl, isWeak, readFile } from './value-types.js'
 
 /** Where the keys of an issuer come from. */
 export type KeysConfig =
@@ -32,6 +33,8 @@ export interface IssuerConfig {
   readonly skewSeconds: number
   readonly maxTtlSeconds: number
   readonly requireTyp: string | undefined
+  /** Undefined: the default rights count. */
+  readonly rights: readonly RightsRule[] | undefined
 }
 
 /** Whose tokens are accepted, and who may log in here: what several options say together. */
@@ -113,7 +116,7 @@ function readFields(entry: unknown, report: Report): IssuerEntry | undefined {
       fields[name] = issuerFields[name].parse(value)
     } catch (error) {
       if (!(error instanceof InvalidValue)) throw error
-      report(error.message, name)
+      report(error.message, error instanceof InvalidPart ? name + error.path : name)
       isRight = false
     }
   }
@@ -145,6 +148,7 @@ function completed(entry: IssuerEntry, defaults: IssuerDefaults, report: Report)
       skewSeconds: entry.skewSeconds ?? defaults.skewSeconds,
       maxTtlSeconds: entry.maxTtlSeconds ?? defaults.maxTtlSeconds,
       requireTyp: entry.requireTyp,
+      rights: entry.rights,
     }
   } catch (error) {
     if (!(error instanceof InvalidValue)) throw error

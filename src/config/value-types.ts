@@ -10,6 +10,21 @@ import { isPatternTemplate } from '../token/default-rights.js'
 /** What is wrong with a value and how to fix it. The caller puts the option's name before it. */
 export class InvalidValue extends Error {}
 
+/** What is wrong within a value that has parts, and where: `[1].publish`. */
+export class InvalidPart extends InvalidValue {
+  readonly path: string
+
+  private constructor(path: string, message: string) {
+    super(message)
+    this.path = path
+  }
+
+  /** What is wrong within the part that is at `path`. */
+  static of(path: string, error: InvalidValue): InvalidPart {
+    return new InvalidPart(error instanceof InvalidPart ? path + error.path : path, error.message)
+  }
+}
+
 /** `count` per `seconds`, with a burst of `count`. */
 export interface Rate {
   readonly count: number

@@ -6,11 +6,11 @@ import { readSecretFile } from '../config/secret-file.js'
 import { watchFile } from '../disk/watch-file.js'
 import type { Log } from '../telemetry/log.js'
 import type { Counters } from '../telemetry/metrics.js'
-import type { DefaultRights } from '../token/claims.js'
 import { defaultRightsOf } from '../token/default-rights.js'
 import { IssuerClock, type TrustedIssuer } from '../token/issuer.js'
 import { chooseByName } from '../token/issuer-table.js'
 import { secretIssuers } from '../token/login-token.js'
+import type { DefaultRights } from '../token/token-rights.js'
 import { type IssuerChooser, TokenVerifier } from '../token/verifier.js'
 import { algorithmsOf, identityOf, nameOf, type OpenKeys, openKeys } from './key-sources.js'
 
@@ -115,6 +115,7 @@ export class Issuers {
       skewSeconds,
       maxTtlSeconds,
       requireTyp,
+      rights,
     } = config
     return {
       keys: keys.source,
@@ -129,6 +130,7 @@ export class Issuers {
         maxTtlSeconds,
         skewSeconds,
         graceSeconds: skewSeconds,
+        rightsRules: rights,
         defaultRights: this.#defaultRights(),
       },
       clock: IssuerClock.skewed(skewSeconds),
@@ -213,7 +215,14 @@ function closeAll(open: ReadonlyMap<string, OpenIssuer>, kept: ReadonlyMap<strin
 export function describeDefaultRights({ issuers, login, defaultPublish, defaultSubscribe }: Config): string {
   const rights = (patterns: readonly string[]): string =>
     patterns.length === 0 ? 'nothing' : patterns.join(' ')
-  const ofIssuers = `may publish on ${rights(defaultPublish)} and subscribe to ${rights(defaultSubscribe)} (TICKETGATE_DEFAULT_PUBLISH, TICKETGATE_DEFAULT_SUBSCRIBE)`
+  const byRules = 'what the rules of their issuer give'
+  const byDefault = `may publish on ${rights(defaultPublish)} and subscribe to ${rights(defaultSubscribe)} (TICKETGATE_DEFAULT_PUBLISH, TICKETGATE_DEFAULT_SUBSCRIBE)`
+  const isRuled = ({ rights }: IssuerConfig): boolean => rights !== undefined
+  const ofIssuers = issuers.every(isRuled)
+    ? `may do ${byRules}`
+    : issuers.some(isRuled)
+      ? `${byDefault}, or do ${byRules}`
+      : byDefault
   const everything = 'may publish and subscribe on every channel'
   if (issuers.length === 0) return `tokens without the claim channels ${everything}`
   return login === 'on'

@@ -115,7 +115,7 @@ function readToken(authorization: string, inBody: unknown): string {
 const challenge = 'Bearer realm="ticketgate"'
 
 function denied({ code, reason, waitMs }: TokenDenial): Refusal {
-  if (code === 'channel_forbidden')
+  if (code === 'channel_forbidden' && reason === undefined)
     return new Refusal(code, { detail: 'The token gives no right on this channel.' })
   if (code === 'rate_limited')
     return new Refusal(code, {
@@ -125,7 +125,9 @@ function denied({ code, reason, waitMs }: TokenDenial): Refusal {
   const detail = tokenDetail(reason ?? 'malformed')
   if (code === 'keys_unavailable')
     return new Refusal(code, { detail, retryAfterSeconds: retryAfterSeconds(waitMs) })
-  return code === 'token_too_large' ? new Refusal(code, { detail }) : unauthorized(code, detail)
+  return code === 'token_too_large' || code === 'channel_forbidden'
+    ? new Refusal(code, { detail })
+    : unauthorized(code, detail)
 }
 
 /** A 401 with the challenge of RFC 6750 section 3. */

@@ -45,7 +45,10 @@ export class FirstMessageAuth {
     const session = ws.getUserData().session
     const token = check.identify(message.payload, nowMs)
     if (isKeysUnavailable(token)) return refuse(ws, closeCode.keysUnavailable, spread(waitMs.keysUnavailable))
-    if ('code' in token) return refuse(ws, closeCode.sessionExpired, token.code)
+    if ('code' in token) {
+      const isForbidden = token.code === 'channel_forbidden'
+      return refuse(ws, isForbidden ? closeCode.channelForbidden : closeCode.sessionExpired, token.code)
+    }
     const denial = check.permit(token, session.channel, nowMs)
     if (denial?.code === 'rate_limited')
       return refuse(ws, closeCode.rateLimited, retryAfterReason(denial.waitMs))

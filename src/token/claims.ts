@@ -1,8 +1,9 @@
-import { isJsonObject, isSessionId, isUserName } from '../protocol.js'
-import { type ChannelPatterns, isChannelPatterns } from '../ticket/rights.js'
+import { isSessionId, isUserName } from '../protocol.js'
+import type { ChannelPatterns } from '../ticket/rights.js'
 import { type ClaimPath, claimAt, type Payload, pathText } from './claim-path.js'
 import { differsBySlash, type IssuerName, isNamed } from './issuer-name.js'
 import { refuse, type TokenRefusal } from './refusal.js'
+import { type RightsPolicy, readRights } from './token-rights.js'
 
 /** What a token says, once it is verified. */
 export interface TokenClaims {
@@ -16,10 +17,7 @@ export interface TokenClaims {
   readonly subscribe?: ChannelPatterns
 }
 
-/** What the user of a token without the claim `channels` may do. */
-export type DefaultRights = (user: string) => Required<Pick<TokenClaims, 'publish' | 'subscribe'>>
-
-export interface TokenPolicy {
+export interface TokenPolicy extends RightsPolicy {
   /** The longest life of a token, `exp` - `iat`. */
   readonly maxTtlSeconds: number
   /** Required as `iss`, if set. */
@@ -38,8 +36,6 @@ export interface TokenPolicy {
   readonly skewSeconds?: number | undefined
   /** How far behind ours the issuer's clock may be: how long after its `exp` a token is accepted. */
   readonly graceSeconds?: number | undefined
-  /** Without it: every right on every channel. */
-  readonly defaultRights?: DefaultRights | undefined
 }
 
 /**
@@ -60,15 +56,15 @@ export function checkTokenClaims(
   if (refusal !== undefined) return refusal
   const session = readSession(payload, policy.sessionClaim ?? 'sid')
   if (typeof session === 'object') return session
-  const rights = payload.channels === undefined ? policy.defaultRights?.(user) : readRights(payload.channels)
-  if (rights !== undefined && 'reason' in rights) return rights
   if (nowMs >= (times.exp + (policy.graceSeconds ?? 0)) * 1000) return refuse('expired')
+  const rights = readRights(payload, user, policy)
+  if (rights !== undefined && 'reason' in rights) return rights
   return {
     user,
     issuedAtSeconds: times.iat,
     expiresAtSeconds: times.exp,
     ...(session === undefined ? {} : { session }),
-    ...rights,
+    ...(rights === undefined ? {} : { publish: rights.publish, subscribe: rights.subscribe }),
   }
 }
 
@@ -143,13 +139,4 @@ function readSession(payload: Payload, path: ClaimPath): string | undefined | To
   return typeof session === 'string' && isSessionId(session)
     ? session
     : refuse(`claim_type:${pathText(path)}`)
-}
-
-/** The claim `channels: {publish, subscribe}`. A list left out grants nothing. */
-function readRights(channels: unknown): Pick<TokenClaims, 'publish' | 'subscribe'> | TokenRefusal {
-  if (!isJsonObject(channels)) return refuse('claim_type:channels')
-  const { publish = [], subscribe = [] } = channels
-  return isChannelPatterns(publish) && isChannelPatterns(subscribe)
-    ? { publish, subscribe }
-    : refuse('claim_type:channels')
 }

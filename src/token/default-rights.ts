@@ -1,5 +1,5 @@
 import { isChannelName, isChannelPattern } from '../protocol.js'
-import type { DefaultRights } from './claims.js'
+import type { DefaultRights } from './token-rights.js'
 
 const userPlaceholder = '${user}'
 

@@ -1,6 +1,7 @@
 /**
- * Why a token is refused, for logs and metrics. A client gets one of the three codes that
- * {@link codeOf} returns. `claim_missing:` and `claim_type:` end in the name of the claim.
+ * Why a token is refused, for logs and metrics. A client gets one of the codes that
+ * {@link codeOf} returns. `claim_missing:`, `claim_type:` and `no_rights:` end in
+ * the name of a claim.
  */
 export type TokenReason =
   /** Not three base64url parts, or not JSON objects in valid UTF-8 with distinct members. */
@@ -30,6 +31,10 @@ export type TokenReason =
   | 'not_yet_valid'
   /** It is valid for longer than is allowed here. */
   | 'lifetime'
+  /** No rule of its issuer gives it a right. */
+  | 'no_rights'
+  /** Rules match, but need this claim, which is not a name without dots. */
+  | `no_rights:${string}`
   /** Its user or session was disconnected since. */
   | 'revoked'
 
@@ -44,11 +49,17 @@ export interface TokenRefusal {
 
 export const refuse = (reason: TokenReason, waitMs = 0): TokenRefusal => ({ reason, waitMs })
 
-export type TokenCode = 'token_invalid' | 'token_expired' | 'token_too_large' | 'keys_unavailable'
+export type TokenCode =
+  | 'token_invalid'
+  | 'token_expired'
+  | 'token_too_large'
+  | 'keys_unavailable'
+  | 'channel_forbidden'
 
 /** The error code of a reason. */
 export function codeOf(reason: TokenReason): TokenCode {
   if (reason === 'expired') return 'token_expired'
   if (reason === 'too_large') return 'token_too_large'
+  if (reason.startsWith('no_rights')) return 'channel_forbidden'
   return reason === 'key_pending' || reason === 'keys_unavailable' ? 'keys_unavailable' : 'token_invalid'
 }

@@ -27,6 +27,8 @@ const publicKeyFile = fileOf('public.pem', publicKey.export({ type: 'spki', form
 
 const jwks = { issuer: 'https://id.example/', jwksUrl: 'https://id.example/keys', audiences: ['gate'] }
 
+const rights = (rules: unknown): Json => ({ ...jwks, rights: rules })
+
 const readText = (text: string, changes: Partial<typeof defaults> = {}): readonly IssuerConfig[] =>
   readIssuersFile(fileOf('issuers.yaml', text), { ...defaults, ...changes })
 
@@ -40,6 +42,7 @@ const complete = {
   maxTtlSeconds: 86_400,
   algorithms: undefined,
   requireTyp: undefined,
+  rights: undefined,
 }
 
 t.test('YAML and JSON, a list or an object with one', async t => {
@@ -77,6 +80,11 @@ t.test('all fields', async t => {
         maxTtlSeconds: 3600,
         requireTyp: 'at+jwt',
         allowHttp: true,
+        rights: [
+          { when: { claim: 'realm_access.roles', has: 'trader' }, publish: ['orders.${sub}'] },
+          { when: { claim: ['a.b', 'c'], has: ['x', 'y'] }, subscribe: 'prices.*' },
+          { subscribe: ['news', 'user:${https://example.com/name}:*'] },
+        ],
       },
     ]),
   )
@@ -91,6 +99,15 @@ t.test('all fields', async t => {
     skewSeconds: 0,
     maxTtlSeconds: 3600,
     requireTyp: 'at+jwt',
+    rights: [
+      {
+        when: { claim: 'realm_access.roles', has: ['trader'] },
+        publish: ['orders.${sub}'],
+        subscribe: [],
+      },
+      { when: { claim: ['a.b', 'c'], has: ['x', 'y'] }, publish: [], subscribe: ['prices.*'] },
+      { when: undefined, publish: [], subscribe: ['news', 'user:${https://example.com/name}:*'] },
+    ],
   })
 })
 
@@ -230,6 +247,68 @@ t.test('problems, each with its path', async t => {
       { issuer: 'a', secretFile, allowHttp: true },
       /its keys are not fetched/,
     ],
+    [
+      'rights that are no list',
+      rights({ publish: 'a' }),
+      /issuers\[0\]\.rights is not a list of 1 to 64 rules/,
+    ],
+    ['no rule', rights([]), /issuers\[0\]\.rights is not a list of 1 to 64 rules/],
+    [
+      '65 rules',
+      rights(Array.from({ length: 65 }, () => ({ publish: 'a' }))),
+      /issuers\[0\]\.rights is not a list of 1 to 64 rules/,
+    ],
+    ['a rule that is none', rights([{ publish: 'a' }, 5]), /issuers\[0\]\.rights\[1\] is not an object/],
+    [
+      'a rule for nothing',
+      rights([{ when: { claim: 'a', has: 'b' } }]),
+      /issuers\[0\]\.rights\[0\] gives no right/,
+    ],
+    [
+      'an unknown member of a rule',
+      rights([{ publsh: 'a' }]),
+      /issuers\[0\]\.rights\[0\]\.publsh is unknown: use some of when, publish, subscribe/,
+    ],
+    [
+      'an unknown member of a condition',
+      rights([{ publish: 'a', when: { claim: 'a', is: 'b' } }]),
+      /issuers\[0\]\.rights\[0\]\.when\.is is unknown: use some of claim, has/,
+    ],
+    [
+      'half a condition',
+      rights([{ publish: 'a', when: { claim: 'a' } }]),
+      /issuers\[0\]\.rights\[0\]\.when lacks claim or has/,
+    ],
+    [
+      'a condition that is none',
+      rights([{ publish: 'a', when: null }]),
+      /issuers\[0\]\.rights\[0\]\.when is not an object/,
+    ],
+    [
+      'a claim that is a number',
+      rights([{ publish: 'a', when: { claim: 5, has: 'b' } }]),
+      /issuers\[0\]\.rights\[0\]\.when\.claim is not the name of a claim/,
+    ],
+    [
+      'an empty list of patterns',
+      rights([{ publish: [] }]),
+      /issuers\[0\]\.rights\[0\]\.publish is not a list of texts/,
+    ],
+    [
+      'what is no pattern',
+      rights([{ publish: ['ok', 'a/b'] }]),
+      /issuers\[0\]\.rights\[0\]\.publish has "a\/b", which is not a channel name/,
+    ],
+    [
+      'a star in the middle',
+      rights([{ subscribe: 'a*b' }]),
+      /subscribe has "a\*b", which is not a channel name/,
+    ],
+    ['a place without a claim', rights([{ subscribe: 'a.${}' }]), /which names no claim/],
+    ['half a place', rights([{ subscribe: 'a.${sub' }]), /which is not a channel name/],
+    ['a star behind a place', rights([{ subscribe: 'a.${sub}*' }]), /which has something other than a dot/],
+    ['two places side by side', rights([{ publish: '${a}${b}' }]), /which has something other than a dot/],
+    ['a dash behind a place', rights([{ publish: '${a}-${b}' }]), /which has something other than a dot/],
   ]
   for (const [name, entry, problem] of cases) {
     t.throws(() => readText(stringify([entry])), { message: problem }, name)
@@ -284,6 +363,7 @@ t.test('the published schema is that of the code, and says the same of files', a
     { issuers: [jwks] },
     [{ issuer: 'a', secretFile }],
     [{ ...jwks, userClaim: ['a', 'b'] }],
+    [rights([{ publish: 'a' }, { when: { claim: 'roles', has: ['a', 'b'] }, subscribe: ['c', 'd.*'] }])],
   ]
   for (const file of good) t.ok(validate(file), JSON.stringify([file, validate.errors]))
   const bad: unknown[] = [
@@ -296,6 +376,11 @@ t.test('the published schema is that of the code, and says the same of files', a
     [{ ...jwks, skewSeconds: 301 }],
     [{ ...jwks, algorithms: ['none'] }],
     [{ ...jwks, audiences: [] }],
+    [rights([])],
+    [rights([{ when: { claim: 'a', has: 'b' } }])],
+    [rights([{ publish: 'a', when: { claim: 'a' } }])],
+    [rights([{ publish: 'a', when: { claim: 'a', has: 'b', or: 'c' } }])],
+    [rights([{ publish: 'a', other: 'b' }])],
   ]
   for (const file of bad) {
     t.notOk(validate(file), JSON.stringify(file))
