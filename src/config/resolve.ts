@@ -73,7 +73,7 @@ export function resolveConfig({ env, flags = [], options = {}, handlerNames }: C
     ...values,
     ...identity,
     production,
-    replay: values.replay ?? (values.threads > 1 ? 'shared' : 'memory'),
+    replay: values.replay ?? defaultReplay(values),
     // Fewer than 100 in any hour (OWASP ASVS 2.2.1).
     loginFailureRate:
       given.has('loginFailureRate') || values.loginRate !== undefined ? values.loginFailureRate : undefined,
@@ -87,3 +87,10 @@ export function resolveConfig({ env, flags = [], options = {}, handlerNames }: C
     maxBackpressureBytes: values.maxBackpressureBytes ?? Math.max(65_536, values.maxMessageBytes),
   })
 }
+
+/**
+ * `shared` is the fastest for one thread too, and its memory is what is stated. But there every ticket of an outside
+ * minter keeps its place for an hour or two, so where a single thread serves such tickets, `memory` holds more of them.
+ */
+const defaultReplay = ({ threads, ticketKeys, ticketKeysFile }: Values): Config['replay'] =>
+  threads === 1 && (ticketKeys ?? ticketKeysFile) !== undefined ? 'memory' : 'shared'

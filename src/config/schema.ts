@@ -207,9 +207,9 @@ export const schema = {
   },
   replay: {
     kind: choice('memory', 'shared', 'redis'),
-    computed: 'memory; shared with more than one thread',
+    computed: 'shared; memory for one thread with ticket keys',
     meaning:
-      'Where spent tickets are remembered: by one thread, by all threads of the process, or in Redis, for all gates',
+      'Where spent tickets are remembered: in memory that all threads share, in the memory of one thread, or in Redis, for all gates',
   },
   replayCapacity: {
     kind: integer(100, 16_000_000, 'tickets'),

@@ -126,7 +126,7 @@ t.test('every default', async t => {
     bindAddressBits: { v4: 32, v6: 64 },
     trustedProxies: [],
     usersFile: join('.ticketgate', 'users.json'),
-    replay: 'memory',
+    replay: 'shared',
     replayCapacity: 1_000_000,
     redisUrl: undefined,
     redisEviction: 'checked',
@@ -156,6 +156,9 @@ t.test('defaults that follow another option', async t => {
   t.equal(fromEnv({ TICKETGATE_STATE_DIR: '/var/lib/x' }).usersFile, '/var/lib/x/users.json')
   t.equal(fromEnv({ TICKETGATE_TOKEN_MAX_TTL_SECONDS: '60' }).tokenTtlSeconds, 60)
   t.equal(fromEnv({ TICKETGATE_MAX_MESSAGE_BYTES: '1000000' }).maxBackpressureBytes, 1_000_000)
+  const ticketKeys = { TICKETGATE_TICKET_KEYS: `1:${'k'.repeat(43)}`, TICKETGATE_NODE: 'one' }
+  t.equal(fromEnv(ticketKeys).replay, 'memory')
+  t.equal(fromEnv({ ...ticketKeys, TICKETGATE_THREADS: '2' }).replay, 'shared')
 })
 
 t.test('a limit of backpressure below the largest message is allowed', async t => {
