@@ -24,7 +24,7 @@ process.on('exit', () => {
 })
 
 /** The caller's environment without what would change a server's behaviour. */
-export const cleanEnvironment = (own: Readonly<Record<string, string>>): Record<string, string> => ({
+const cleanEnvironment = (own: Readonly<Record<string, string>>): Record<string, string> => ({
   PATH: process.env.PATH ?? '',
   HOME: process.env.HOME ?? '/',
   ...own,

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { WebSocket } from 'ws'
 import { residentBytes } from './cpu.js'
-import { demand, type Opener, type Outcome, startOpener } from './driver/opener.js'
+import { expectAnswers, type Opener, type Outcome, startOpener } from './driver/opener.js'
 import { digits } from './report.js'
 import { say } from './run.js'
 import type { Target } from './target.js'
@@ -31,29 +31,34 @@ const descriptorLimit = (): number => {
 /** What has to be there for `count` sockets, beside what is. */
 const checkLimits = (count: number, gates: number): void => {
   const short: string[] = []
-  const demandOf = (what: string, have: number, need: number, mend: string): void => {
+  const requireLimit = (what: string, have: number, need: number, mend: string): void => {
     const line = `${what}: ${have.toLocaleString('en')}, needed ${need.toLocaleString('en')}`
     say(`  ${have >= need ? 'enough' : 'SHORT '}  ${line}`)
     if (have < need) short.push(`${line} (${mend})`)
   }
   const limit = descriptorLimit()
-  demandOf('ulimit -n', limit, Math.min(20_000, Math.ceil(count / 0.95) + 100), 'ulimit -n 20000, or more')
-  demandOf('fs.nr_open', numberIn('/proc/sys/fs/nr_open'), limit, `sysctl fs.nr_open=${limit}`)
+  requireLimit(
+    'ulimit -n',
+    limit,
+    Math.min(20_000, Math.ceil(count / 0.95) + 100),
+    'ulimit -n 20000, or more',
+  )
+  requireLimit('fs.nr_open', numberIn('/proc/sys/fs/nr_open'), limit, `sysctl fs.nr_open=${limit}`)
   const open = numberIn('/proc/sys/fs/file-max')
-  demandOf('fs.file-max', open, 2 * count + 200 * gates, `sysctl fs.file-max=${2 * count + 200 * gates}`)
+  requireLimit('fs.file-max', open, 2 * count + 200 * gates, `sysctl fs.file-max=${2 * count + 200 * gates}`)
   const [first = 0, last = 0] = readFileSync('/proc/sys/net/ipv4/ip_local_port_range', 'utf8')
     .split(/\s+/)
     .map(Number)
   // Sixteen source addresses go to each gate, every port of them once for the sockets and once to show tickets again.
   const ports = (last - first + 1) * 16
-  demandOf(
+  requireLimit(
     'ports to each gate',
     ports,
     3 * Math.ceil(count / gates),
     "sysctl net.ipv4.ip_local_port_range='1024 65535'",
   )
-  demandOf('kernel.pid_max', numberIn('/proc/sys/kernel/pid_max'), 40 * gates, 'sysctl kernel.pid_max')
-  demandOf(
+  requireLimit('kernel.pid_max', numberIn('/proc/sys/kernel/pid_max'), 40 * gates, 'sysctl kernel.pid_max')
+  requireLimit(
     'memory, MB',
     Math.floor(memory('MemAvailable') / 1e6),
     Math.ceil((gates * gateBytes + count * connectionBytes) / 1e6),
@@ -159,7 +164,7 @@ export const holdConnections = async (total: number, directory: string, users: U
   let held = 0
   await eachOf(cells, 2, async ({ target, opener, count }) => {
     const lines = await ticketWire.lines(target, count)
-    demand(await opener.run(`open ${count} 64 0 1`, lines), '101', count)
+    expectAnswers(await opener.run(`open ${count} 64 0 1`, lines), '101', count)
     held += count
     checkTracking(total)
     say(`  ${held.toLocaleString('en').padStart(9)} held after ${seconds(time)}`)
@@ -181,7 +186,7 @@ export const holdConnections = async (total: number, directory: string, users: U
   let refused = 0
   const outcomes: Outcome[] = await eachOf(cells, 2, async ({ opener, count }) => {
     const outcome = await opener.run('again 32')
-    demand(outcome, '401 ticket_used', count)
+    expectAnswers(outcome, '401 ticket_used', count)
     refused += count
     say(`  ${refused.toLocaleString('en').padStart(9)} refused after ${seconds(time)}`)
     return outcome

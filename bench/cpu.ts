@@ -53,7 +53,7 @@ const findSource = (): CpuSource => {
 export const cpuSource: CpuSource = findSource()
 
 /** CPU time a process has used so far, user and kernel, in nanoseconds. */
-export const processCpuNs = (pid: number): number =>
+const processCpuNs = (pid: number): number =>
   cpuSource === 'schedstat' ? schedstatNs(pid) : statNs(`/proc/${pid}/stat`)
 
 /** The same of a process's first thread alone: in Node, the one that runs JavaScript. */

@@ -2,7 +2,7 @@ import { measure } from './cpu.js'
 import type { Curve } from './report.js'
 import { spread } from './report.js'
 import { say } from './run.js'
-import { shakeAll } from './scenarios/handshake.js'
+import { handshakeAll } from './scenarios/handshake.js'
 import type { Target } from './target.js'
 
 const counts = [1, 2, 4]
@@ -21,7 +21,7 @@ const shakeOn = async (nodes: readonly Target[], size: number): Promise<number> 
   const lines = await Promise.all(nodes.map(node => node.wire.lines(node, each)))
   const pids = [...new Set(nodes.flatMap(node => node.pids))]
   const load = await measure(pids, async () => {
-    const runs = await Promise.all(nodes.map((node, n) => shakeAll(node, lines[n] ?? [], '101')))
+    const runs = await Promise.all(nodes.map((node, n) => handshakeAll(node, lines[n] ?? [], '101')))
     return {
       operations: runs.reduce((sum, run) => sum + run.operations, 0),
       driverCpuNs: runs.reduce((sum, run) => sum + run.driverCpuNs, 0),

@@ -1,11 +1,11 @@
 import { mkdirSync, readdirSync, readFileSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { demand, frameHex, type Opener, withOpener } from './driver/opener.js'
+import { expectAnswers, frameHex, type Opener, withOpener } from './driver/opener.js'
 import { digits } from './report.js'
 import { say } from './run.js'
 import { loginHex } from './scenarios/auth.js'
-import { forge, shakeAll } from './scenarios/handshake.js'
+import { forge, handshakeAll } from './scenarios/handshake.js'
 import { ticketHex } from './scenarios/latency.js'
 import type { Target } from './target.js'
 import { startTicketgate, type Users } from './ticketgate.js'
@@ -19,7 +19,7 @@ type Load = () => Promise<unknown>
 
 const openSockets = async (target: Target, opener: Opener, count: number): Promise<void> => {
   const lines = await ticketWire.lines(target, count)
-  demand(await opener.run(`open ${count} 32 0 ${ticketWire.greetingFrames}`, lines), '101', count)
+  expectAnswers(await opener.run(`open ${count} 32 0 ${ticketWire.greetingFrames}`, lines), '101', count)
 }
 
 const loads: Readonly<Record<string, Prepare>> = {
@@ -28,11 +28,11 @@ const loads: Readonly<Record<string, Prepare>> = {
   mint: async (target, opener, count) => () => opener.run(`http ${count(200_000)} 32 0 ${ticketHex(target)}`),
   handshake: async (target, _opener, count) => {
     const lines = await ticketWire.lines(target, count(50_000))
-    return () => shakeAll(target, lines, '101')
+    return () => handshakeAll(target, lines, '101')
   },
   refusal: async (target, _opener, count) => {
     const lines = (await ticketWire.lines(target, count(50_000))).map(forge)
-    return () => shakeAll(target, lines, '401 ticket_invalid')
+    return () => handshakeAll(target, lines, '401 ticket_invalid')
   },
   'fan-out': async (target, opener, count) => {
     await openSockets(target, opener, 1_001)
@@ -62,7 +62,7 @@ interface CpuProfile {
 const root = fileURLToPath(new URL('..', import.meta.url))
 
 /** Self time by function from `begin` on, in microseconds, the longest first; without what V8 counts as idle. */
-export const selfTimes = (
+const selfTimes = (
   { nodes, startTime, samples, timeDeltas }: CpuProfile,
   begin: number,
 ): [string, number][] => {

@@ -8,7 +8,7 @@ export const say = (text: string): void =>
   void process.stderr.write(`${(performance.now() / 1000).toFixed(0).padStart(4)} s  ${text}\n`)
 
 /** Awaits work against a target; a failure says what was being done, and the server's last words if it has ended. */
-export const blaming = async <T>(target: Target, what: string, work: Promise<T>): Promise<T> => {
+const blaming = async <T>(target: Target, what: string, work: Promise<T>): Promise<T> => {
   try {
     return await work
   } catch (error) {

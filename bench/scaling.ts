@@ -1,8 +1,8 @@
 import { measure, residentBytes } from './cpu.js'
-import { demand, frameHex, type Opener, withOpener } from './driver/opener.js'
+import { expectAnswers, frameHex, type Opener, withOpener } from './driver/opener.js'
 import type { Curve } from './report.js'
 import { say } from './run.js'
-import { shakeAll } from './scenarios/handshake.js'
+import { handshakeAll } from './scenarios/handshake.js'
 import type { Target } from './target.js'
 import { payload } from './wires.js'
 
@@ -48,10 +48,10 @@ const climb = (target: Target, sizes: readonly number[], scale: number): Promise
     let held = 0
     const hold = async (count: number): Promise<void> => {
       const lines = await wire.lines(target, count)
-      demand(await opener.run(`open ${count} 32 0 ${wire.greetingFrames}`, lines), '101', count)
+      expectAnswers(await opener.run(`open ${count} 32 0 ${wire.greetingFrames}`, lines), '101', count)
       held += count
     }
-    await shakeAll(target, await wire.lines(target, warmUp(scale)), '101')
+    await handshakeAll(target, await wire.lines(target, warmUp(scale)), '101')
     await hold(1) // the one that publishes
     for (const size of sizes) {
       if (size + 1 > held) await hold(size + 1 - held)
@@ -60,7 +60,7 @@ const climb = (target: Target, sizes: readonly number[], scale: number): Promise
       const residentMiB = residentBytes(child.pid) / 2 ** 20
       // On the empty channel the others would hear nothing of them anyway, but uWS would walk through its topics.
       const lines = await wire.lines(target, Math.max(50, Math.round(handshakes * scale)), 'others')
-      const load = await measure(target.pids, () => shakeAll(target, lines, '101'))
+      const load = await measure(target.pids, () => handshakeAll(target, lines, '101'))
       points.push({
         handshakeMicros: load.serverCpuNs / 1000 / load.operations,
         residentMiB,
@@ -76,7 +76,7 @@ const spend = async (target: Target, sizes: readonly number[], scale: number): P
   let spent = 0
   const shakeNext = async (count: number): Promise<number> => {
     const lines = await target.wire.lines(target, count)
-    const load = await measure(target.pids, () => shakeAll(target, lines, '101'))
+    const load = await measure(target.pids, () => handshakeAll(target, lines, '101'))
     spent += count
     return load.serverCpuNs / 1000 / load.operations
   }

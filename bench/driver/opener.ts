@@ -119,7 +119,7 @@ export const withOpener = async <T>(
 }
 
 /** Throws unless all answers are `expected`. */
-export const demand = (outcome: Pick<Outcome, 'answers'>, expected: string, count: number): void => {
+export const expectAnswers = (outcome: Pick<Outcome, 'answers'>, expected: string, count: number): void => {
   if (outcome.answers[expected] === count) return
   const got = Object.entries(outcome.answers).map(([answer, times]) => `${answer} ×${times}`)
   throw new Error(`expected ${count} answers of ${expected}, got ${got.join(', ') || 'none'}`)

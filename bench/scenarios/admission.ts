@@ -2,7 +2,7 @@ import { measure, startRun } from '../cpu.js'
 import { takeTickets } from '../driver/tickets.js'
 import { cpuSample, type Row, type Scenario } from '../scenario.js'
 import type { Target } from '../target.js'
-import { shakeAll } from './handshake.js'
+import { handshakeAll } from './handshake.js'
 
 const admissions = 6_000
 const atOnce = 64
@@ -14,7 +14,7 @@ const admit = async (target: Target, count: number) => {
   const finish = startRun()
   const tickets = await takeTickets(target, count, 1, atOnce)
   const taken = finish(count)
-  const shaken = await shakeAll(
+  const outcome = await handshakeAll(
     target,
     tickets.map(ticket => `/channel/?ticket=${ticket}`),
     '101',
@@ -22,8 +22,8 @@ const admit = async (target: Target, count: number) => {
   )
   return {
     operations: count,
-    driverCpuNs: taken.driverCpuNs + shaken.driverCpuNs,
-    wallNs: taken.wallNs + shaken.wallNs,
+    driverCpuNs: taken.driverCpuNs + outcome.driverCpuNs,
+    wallNs: taken.wallNs + outcome.wallNs,
   }
 }
 

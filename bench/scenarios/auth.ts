@@ -1,5 +1,5 @@
 import { mainThreadCpuNs, measure } from '../cpu.js'
-import { demand, requestHex, withOpener } from '../driver/opener.js'
+import { expectAnswers, requestHex, withOpener } from '../driver/opener.js'
 import { cpuSample, type Row, type Scenario } from '../scenario.js'
 import type { Login, Target } from '../target.js'
 
@@ -24,7 +24,7 @@ export const authScenario: Scenario = {
     const drive = () =>
       withOpener(target, async opener => {
         const outcome = await opener.run(`http ${size} ${atOnce} 0 ${loginHex(target, target.logins.cheap)}`)
-        demand(outcome, '200', size)
+        expectAnswers(outcome, '200', size)
         return outcome.run
       })
     return new Map([

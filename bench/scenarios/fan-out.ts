@@ -1,7 +1,7 @@
 import { pack } from 'msgpackr'
 import { subprotocol } from '../../src/protocol.js'
 import { measure } from '../cpu.js'
-import { demand, frameHex, type Opener, requestHex, startOpener } from '../driver/opener.js'
+import { expectAnswers, frameHex, type Opener, requestHex, startOpener } from '../driver/opener.js'
 import { cpuSample, type Row, type Scenario, type Step } from '../scenario.js'
 import type { Target } from '../target.js'
 import { payload } from '../wires.js'
@@ -18,7 +18,7 @@ const rows: readonly Row[] = [
 ]
 
 /** A message to the channel of the subscribers, as `POST /publish` of the admin listener has it. */
-export const adminPublishHex = (target: Target, port: number, key: string): string =>
+const adminPublishHex = (target: Target, port: number, key: string): string =>
   requestHex(
     { host: target.host, port },
     'POST',
@@ -28,7 +28,7 @@ export const adminPublishHex = (target: Target, port: number, key: string): stri
   )
 
 /** Whether this build has `POST /publish`. */
-export const publishesByAdmin = async ({ host, admin }: Target): Promise<boolean> => {
+const publishesByAdmin = async ({ host, admin }: Target): Promise<boolean> => {
   if (admin === undefined) return false
   const response = await fetch(`http://${host}:${admin.port}/publish`, { method: 'POST' })
   return response.status !== 404
@@ -47,7 +47,11 @@ export const fanOutScenario: Scenario = {
     openers.set(target, opener)
     const openAll = async (protocol = ''): Promise<void> => {
       const lines = (await wire.lines(target, hearing + 1)).map(line => line + protocol)
-      demand(await opener.run(`open ${lines.length} 32 0 ${wire.greetingFrames}`, lines), '101', lines.length)
+      expectAnswers(
+        await opener.run(`open ${lines.length} 32 0 ${wire.greetingFrames}`, lines),
+        '101',
+        lines.length,
+      )
     }
     await openAll()
 

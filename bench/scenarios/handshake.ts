@@ -1,6 +1,6 @@
 import { type DriverRun, measure } from '../cpu.js'
-import { nodeShake } from '../driver/node-shake.js'
-import { demand, hasOpener, withOpener } from '../driver/opener.js'
+import { handshakeByNode } from '../driver/node-handshake.js'
+import { expectAnswers, hasOpener, withOpener } from '../driver/opener.js'
 import { cpuSample, type Row, type Scenario, type Step } from '../scenario.js'
 import type { Target } from '../target.js'
 
@@ -8,7 +8,7 @@ const handshakes = 4_000
 const atOnce = 32
 
 /** Connects, shows a ticket, reads the answer and closes, for each line. Throws unless all answers are `expected`. */
-export const shakeAll = async (
+export const handshakeAll = async (
   target: Target,
   lines: readonly string[],
   expected: string,
@@ -18,8 +18,8 @@ export const shakeAll = async (
     ? await withOpener(target, opener =>
         opener.run(`shake ${lines.length} ${together} 0 ${target.wire.greetingFrames}`, lines),
       )
-    : await nodeShake(target, lines)
-  demand(outcome, expected, lines.length)
+    : await handshakeByNode(target, lines)
+  expectAnswers(outcome, expected, lines.length)
   return outcome.run
 }
 
@@ -49,7 +49,7 @@ export const handshakeScenario: Scenario = {
     const step =
       (shown: readonly string[], expected: string): Step =>
       async () =>
-        cpuSample(await measure(target.pids, () => shakeAll(target, shown, expected)))
+        cpuSample(await measure(target.pids, () => handshakeAll(target, shown, expected)))
     const steps = new Map<string, Step | string>([['handshake', step(lines, '101')]])
     if (refusals !== undefined) {
       // The forgeries are of tickets nobody spent, so that only the MAC can give them away.

@@ -1,5 +1,5 @@
 import { measure } from '../cpu.js'
-import { demand, frameHex, withOpener } from '../driver/opener.js'
+import { expectAnswers, frameHex, withOpener } from '../driver/opener.js'
 import { cpuSample, type Row, type Scenario } from '../scenario.js'
 import { payload } from '../wires.js'
 
@@ -22,7 +22,7 @@ export const inboundScenario: Scenario = {
     const step = () =>
       withOpener(target, async opener => {
         const opened = await opener.run(`open ${connections} 32 0 ${wire.greetingFrames}`, lines.flat())
-        demand(opened, '101', connections)
+        expectAnswers(opened, '101', connections)
         const command = `exchange ${Math.max(2, count(exchanges))} ${inFlight} ${publication}`
         return cpuSample(await measure(target.pids, async () => (await opener.run(command)).run))
       })

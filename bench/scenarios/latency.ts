@@ -1,5 +1,5 @@
 import { measure } from '../cpu.js'
-import { demand, type Outcome, requestHex, withOpener } from '../driver/opener.js'
+import { expectAnswers, type Outcome, requestHex, withOpener } from '../driver/opener.js'
 import type { Row, Sample, Scenario, Step } from '../scenario.js'
 import type { Target } from '../target.js'
 
@@ -41,7 +41,7 @@ export const latencyScenario: Scenario = {
       withOpener(target, opener =>
         timedSample(target, async () => {
           const outcome = await opener.run(`http ${tickets} 64 2000 ${ticketHex(target)}`)
-          demand(outcome, '200', tickets)
+          expectAnswers(outcome, '200', tickets)
           return outcome
         }),
       )
@@ -52,7 +52,7 @@ export const latencyScenario: Scenario = {
         timedSample(target, async () => {
           const command = `shake ${handshakes} 4096 1000 ${target.wire.greetingFrames}`
           const outcome = await opener.run(command, lines)
-          demand(outcome, '101', handshakes)
+          expectAnswers(outcome, '101', handshakes)
           return outcome
         }),
       )

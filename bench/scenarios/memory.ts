@@ -2,7 +2,7 @@ import { readlinkSync, realpathSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { residentBytes } from '../cpu.js'
-import { demand, withOpener } from '../driver/opener.js'
+import { expectAnswers, withOpener } from '../driver/opener.js'
 import type { Row, Scenario } from '../scenario.js'
 import type { Target } from '../target.js'
 
@@ -61,7 +61,7 @@ const measureMemory = ({ target, seconds, count }: Idleness): Promise<number> =>
       for (let left = size; left > 0; left -= batch) {
         const lines = await wire.lines(target, Math.min(left, batch))
         const outcome = await opener.run(`${command} ${lines.length} 32 0 ${wire.greetingFrames}`, lines)
-        demand(outcome, '101', lines.length)
+        expectAnswers(outcome, '101', lines.length)
       }
       return size
     }

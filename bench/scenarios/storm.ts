@@ -1,4 +1,4 @@
-import { demand, type Opener, withOpener } from '../driver/opener.js'
+import { expectAnswers, type Opener, withOpener } from '../driver/opener.js'
 import type { Row, Sample, Scenario } from '../scenario.js'
 import type { Target } from '../target.js'
 import { loginHex } from './auth.js'
@@ -16,7 +16,7 @@ const rows: readonly Row[] = [
 const tickets = (target: Target, opener: Opener, size: number): Promise<Sample> =>
   timedSample(target, async () => {
     const outcome = await opener.run(`http ${size} 64 ${ticketsPerSecond} ${ticketHex(target)}`)
-    demand(outcome, '200', size)
+    expectAnswers(outcome, '200', size)
     return outcome
   })
 

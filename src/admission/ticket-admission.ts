@@ -13,7 +13,7 @@ import {
   verifyTicket,
 } from '../ticket/verifier.js'
 import type { Revocations } from '../token/revocation.js'
-import { looksLikeJwt } from './ticket-carriage.js'
+import { looksLikeJwt } from './presented-tickets.js'
 
 export interface TicketAdmissionParts {
   /** The keys that verify now, and what is required of a ticket besides its MAC. */

@@ -8,7 +8,7 @@ import type { Revocations } from '../token/revocation.js'
 import type { TokenVerifier } from '../token/verifier.js'
 
 /** Why a token cannot be traded for a ticket, or opens no socket. */
-export interface TokenDenial {
+export interface TokenCheckRefusal {
   readonly code: TokenCode | 'token_revoked' | 'rate_limited'
   /** Why the token itself is refused. */
   readonly reason?: TokenReason
@@ -36,7 +36,7 @@ export class TokenCheck {
   }
 
   /** Whose token it is, if it is good. */
-  identify(text: string, nowMs: number): TokenClaims | TokenDenial {
+  identify(text: string, nowMs: number): TokenClaims | TokenCheckRefusal {
     const { tokens, revocations } = this.#parts
     const token = tokens.verify(text, nowMs)
     if ('reason' in token) return this.#refused(codeOf(token.reason), token)
@@ -44,13 +44,13 @@ export class TokenCheck {
   }
 
   /** Whether its bearer may go on, to one channel or to none in particular. Counts against the user's rate. */
-  permit(token: TokenClaims, channel: string | undefined, nowMs: number): TokenDenial | undefined {
+  permit(token: TokenClaims, channel: string | undefined, nowMs: number): TokenCheckRefusal | undefined {
     if (channel !== undefined && !mayOpen(token, channel)) return { code: 'channel_forbidden', waitMs: 0 }
     const waitMs = this.#parts.limiter(token.user, nowMs)
     return waitMs > 0 ? { code: 'rate_limited', waitMs } : undefined
   }
 
-  #refused(code: TokenDenial['code'], { reason, waitMs, hint }: TokenRefusal): TokenDenial {
+  #refused(code: TokenCheckRefusal['code'], { reason, waitMs, hint }: TokenRefusal): TokenCheckRefusal {
     const { counters, log, refusalLevel } = this.#parts
     increment(counters.tokensRefused, reason)
     const isFault = reason === 'too_large' || hint !== undefined

@@ -1,5 +1,5 @@
 import { get } from 'node:http'
-import { notedAddress } from '../disk/served-address.js'
+import { recordedAddress } from '../disk/served-address.js'
 import { urlOf } from '../http/url.js'
 import { routes } from '../protocol.js'
 import { type Command, CommandError } from './command.js'
@@ -30,7 +30,7 @@ export const health: Command = async (args, { env, stdout }) => {
     return 0
   }
   const { url, stateDir, isByFlag } = configuredAddress(env, args)
-  const problem = await problemAt((isByFlag ? undefined : notedAddress(stateDir, url)) ?? url)
+  const problem = await problemAt((isByFlag ? undefined : recordedAddress(stateDir, url)) ?? url)
   if (problem !== undefined) throw new CommandError(`not healthy: ${problem}`)
   return 0
 }
@@ -42,7 +42,7 @@ export function plainUrl(env: Environment): string {
     env.TICKETGATE_HOST || '127.0.0.1',
     Number(env.TICKETGATE_PORT || env.PORT || 8080),
   )
-  return notedAddress(env.TICKETGATE_STATE_DIR || '.ticketgate', url) ?? url
+  return recordedAddress(env.TICKETGATE_STATE_DIR || '.ticketgate', url) ?? url
 }
 
 /** A server that listens on all interfaces is asked on loopback. */

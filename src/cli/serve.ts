@@ -5,7 +5,7 @@ import { resolveConfig } from '../config/resolve.js'
 import type { Config } from '../config/schema.js'
 import { optionFlags } from '../config/sources.js'
 import { watchedFiles } from '../config/watched-files.js'
-import { noteAddress } from '../disk/served-address.js'
+import { recordAddress } from '../disk/served-address.js'
 import type { Gate } from '../gate/gate.js'
 import { prepareStart } from '../gate/prepare.js'
 import { requireUWebSockets } from '../http/uwebsockets.js'
@@ -35,7 +35,7 @@ export const serve: Command = async (args, context) => {
   stopOnSignal(gate, log)
   if (watchedFiles(config).length === 0) surviveHangups(log)
   const instead = urlByEnvironment(env)
-  if (instead !== undefined) noteAddress(config.stateDir, { instead, url: urls.url })
+  if (instead !== undefined) recordAddress(config.stateDir, { instead, url: urls.url })
   if (!config.production) stdout.write(await bannerFor(gate, urls, config))
   // A port that the system chose is nowhere else, whatever the level of the log.
   const announcer = log.isLevelEnabled('info') ? log : log.child({}, { level: 'info' })

@@ -4,10 +4,10 @@ import type { Connection, ConnectOptions, Events } from './connection.js'
 import { ticketTaker } from './credentials.js'
 import { Emitter } from './events.js'
 import { GateError } from './gate-error.js'
-import { Keeper } from './keeper.js'
 import type { Message } from './messages.js'
-import { given, platform } from './platform.js'
+import { platform, requireDefined } from './platform.js'
 import { Readers } from './readers.js'
+import { Reconnector } from './reconnector.js'
 import { RetryPolicy } from './retry.js'
 import { baseOf } from './server-url.js'
 import { Subscriptions } from './subscriptions.js'
@@ -24,8 +24,8 @@ export function connect<Data = unknown>(options: ConnectOptions): Connection<Dat
   if (!isChannelName(channel)) throw new TypeError('channel: must be a channel name')
   const base = baseOf(options.url)
   const url = base.replace(/^http/, 'ws') + routes.channel + channel
-  const WebSocket = given('WebSocket', options.WebSocket ?? platform.WebSocket)
-  const fetch = given('fetch', options.fetch ?? platform.fetch)
+  const WebSocket = requireDefined('WebSocket', options.WebSocket ?? platform.WebSocket)
+  const fetch = requireDefined('fetch', options.fetch ?? platform.fetch)
   const api = new TicketApi({ fetch, base, channel: channelOnly ? channel : undefined, timeoutMs })
 
   const emitter = new Emitter<Events<Data>>()
@@ -36,7 +36,7 @@ export function connect<Data = unknown>(options: ConnectOptions): Connection<Dat
     readers.push(message as Message<Data>)
   }
   const lose = (name: string, error: GateError): void => emitter.emit('lost', { channel: name, error })
-  const keeper = new Keeper({
+  const reconnector = new Reconnector({
     takeTicket: ticketTaker(options, api),
     open: ticket => attempt({ WebSocket, url, ticket, timeoutMs, onMessage }, api),
     retry: new RetryPolicy({ minDelayMs, maxDelayMs }),
@@ -51,7 +51,7 @@ export function connect<Data = unknown>(options: ConnectOptions): Connection<Dat
 
   async function subscribe(name: string): Promise<void> {
     for (;;) {
-      const link = await keeper.opened()
+      const link = await reconnector.opened()
       try {
         await link.request({ type: 'subscribe', channel: name })
         return subscriptions.add(name)
@@ -63,25 +63,25 @@ export function connect<Data = unknown>(options: ConnectOptions): Connection<Dat
 
   return {
     get state() {
-      return keeper.state
+      return reconnector.state
     },
     on: (name, listener) => emitter.on(name, listener),
     messages: limit => readers.add(limit),
     [Symbol.asyncIterator]: () => readers.add(),
     async opened() {
-      await keeper.opened()
+      await reconnector.opened()
     },
     async publish(data, to) {
-      const { link } = keeper
-      if (link === undefined || keeper.state !== 'open')
+      const { link } = reconnector
+      if (link === undefined || reconnector.state !== 'open')
         throw new GateError('not_open', 'There is no open connection.', 'time')
       await link.request({ type: 'publish', data, ...(to === undefined ? {} : { channel: to }) })
     },
     subscribe,
     async unsubscribe(name) {
       subscriptions.delete(name)
-      await keeper.link?.request({ type: 'unsubscribe', channel: name })
+      await reconnector.link?.request({ type: 'unsubscribe', channel: name })
     },
-    close: () => keeper.close(),
+    close: () => reconnector.close(),
   }
 }

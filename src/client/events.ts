@@ -1,5 +1,5 @@
 import { GateError } from './gate-error.js'
-import { later } from './platform.js'
+import { schedule } from './platform.js'
 
 export type Listener<Event> = (event: Event) => void
 
@@ -21,7 +21,7 @@ export class Emitter<Events> {
         listener(event)
       } catch (error) {
         // A fault of the listener must be seen, but must neither end the connection nor keep others from hearing.
-        later(0, () => {
+        schedule(0, () => {
           throw error
         })
       }

@@ -1,7 +1,7 @@
 import { closeCode, type RequestType, retryAfterIn, subprotocol } from '../protocol.js'
 import { GateError } from './gate-error.js'
 import { type Fields, type Message, readMessage, type Welcome } from './messages.js'
-import { later, type Socket, type SocketClass } from './platform.js'
+import { type Socket, type SocketClass, schedule } from './platform.js'
 
 export interface Request {
   readonly type: RequestType
@@ -76,7 +76,7 @@ export class Link {
     })
     const socket = new WebSocket(url, [subprotocol.json, subprotocol.ticketPrefix + ticket])
     this.#socket = socket
-    this.#cancelTimer = later(timeoutMs, () => this.#abandon(new HandshakeError(false)))
+    this.#cancelTimer = schedule(timeoutMs, () => this.#abandon(new HandshakeError(false)))
     socket.onopen = () => {
       this.#isOpen = true
     }
@@ -102,7 +102,7 @@ export class Link {
       const id = ++this.#lastId
       // First: this throws for data that JSON cannot hold, and then nothing waits for a reply.
       const text = JSON.stringify({ ...request, id })
-      const cancel = later(this.#timeoutMs, () =>
+      const cancel = schedule(this.#timeoutMs, () =>
         this.#abandon(new GateError('timeout', 'The server did not reply in time.', 'time')),
       )
       this.#pending.set(id, { resolve, reject, cancel })
@@ -122,7 +122,7 @@ export class Link {
 
   #abandonAfter(ms: number, error: GateError): void {
     this.#cancelTimer()
-    this.#cancelTimer = later(ms, () => this.#abandon(error))
+    this.#cancelTimer = schedule(ms, () => this.#abandon(error))
   }
 
   #abandon(error: GateError): void {

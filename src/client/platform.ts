@@ -52,7 +52,7 @@ export interface Platform {
 export const platform = globalThis as unknown as Platform
 
 /** @throws TypeError if an option is not given and the platform has no default for it */
-export function given<Value>(name: string, value: Value | undefined): Value {
+export function requireDefined<Value>(name: string, value: Value | undefined): Value {
   if (value === undefined) throw new TypeError(`${name}: this platform has none, so pass one`)
   return value
 }
@@ -61,7 +61,7 @@ export function given<Value>(name: string, value: Value | undefined): Value {
 const longestTimerMs = 2 ** 31 - 1
 
 /** Runs something after `ms` milliseconds. Returns a function that cancels it. */
-export function later(ms: number, run: () => void): () => void {
+export function schedule(ms: number, run: () => void): () => void {
   const timer = platform.setTimeout(run, Math.min(Math.max(0, ms), longestTimerMs))
   return () => platform.clearTimeout(timer)
 }

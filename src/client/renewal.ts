@@ -2,7 +2,7 @@ import { renewalDelayMs } from './backoff.js'
 import type { TakeTicket } from './credentials.js'
 import { GateError } from './gate-error.js'
 import type { Link } from './link.js'
-import { later } from './platform.js'
+import { schedule } from './platform.js'
 
 /** Renews the session of a link before it ends, again and again. */
 export class Renewal {
@@ -24,7 +24,7 @@ export class Renewal {
   require(withinMs: number): void {
     this.#cancel()
     const ends = (Date.now() + withinMs) / 1000
-    this.#cancel = later((Math.random() * withinMs) / 2, () => void this.#renew(ends))
+    this.#cancel = schedule((Math.random() * withinMs) / 2, () => void this.#renew(ends))
   }
 
   stop(): void {
@@ -36,7 +36,7 @@ export class Renewal {
     const remainingMs = expires * 1000 - Date.now()
     // Too late, or the clocks differ: the server will close the socket, and the next one gets a new token.
     if (this.#isOver || !(remainingMs >= 1000)) return
-    this.#cancel = later(renewalDelayMs(remainingMs), () => void this.#renew(expires))
+    this.#cancel = schedule(renewalDelayMs(remainingMs), () => void this.#renew(expires))
   }
 
   async #renew(expires: number): Promise<void> {

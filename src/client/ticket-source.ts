@@ -2,7 +2,7 @@ import { isChannelName, routes, subprotocol, ticketParameter } from '../protocol
 import type { ServerOptions } from './connection.js'
 import { ticketTaker } from './credentials.js'
 import { GateError } from './gate-error.js'
-import { given, platform } from './platform.js'
+import { platform, requireDefined } from './platform.js'
 import { baseOf, socketUrlOf } from './server-url.js'
 import { TicketApi } from './tickets.js'
 
@@ -40,7 +40,7 @@ export function createTicketSource(options: TicketSourceOptions): TicketSource {
   if (channel !== undefined && !isChannelName(channel)) throw new TypeError('channel: must be a channel name')
   const base = baseOf(options.url)
   const target = socketUrlOf(socketUrl ?? base + routes.channel + (channel ?? ''))
-  const fetch = given('fetch', options.fetch ?? platform.fetch)
+  const fetch = requireDefined('fetch', options.fetch ?? platform.fetch)
   const take = ticketTaker(options, new TicketApi({ fetch, base, channel, timeoutMs }))
   let fresh = false
 

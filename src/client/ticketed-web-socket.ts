@@ -1,5 +1,5 @@
 import { ticketParameter } from '../protocol.js'
-import { given, platform } from './platform.js'
+import { platform, requireDefined } from './platform.js'
 import type { TicketSource } from './ticket-source.js'
 
 /** A function that hears an event, or none. */
@@ -37,7 +37,7 @@ export function ticketedWebSocket(
   source: Pick<TicketSource, 'ticket'>,
   WebSocket = platform.WebSocket as HandledSocketClass | undefined,
 ): HandledSocketClass {
-  const Socket = given('WebSocket', WebSocket)
+  const Socket = requireDefined('WebSocket', WebSocket)
   return class extends TicketedSocket {
     constructor(url: string, protocols?: string | string[]) {
       super(source, ticket => {

@@ -1,7 +1,7 @@
 import { isJsonObject, problemType, routes, type TicketReply, type TicketState } from '../protocol.js'
 import { GateError } from './gate-error.js'
 import type { Fields } from './messages.js'
-import { type Fetch, type FetchReply, later, platform } from './platform.js'
+import { type Fetch, type FetchReply, platform, schedule } from './platform.js'
 import { remedyOf } from './refusals.js'
 
 export interface TicketApiOptions {
@@ -64,7 +64,7 @@ export class TicketApi {
   async #post(path: string, headers: Record<string, string>, sent?: string): Promise<Reply> {
     const { fetch, base, timeoutMs } = this.#options
     const abort = new platform.AbortController()
-    const cancel = later(timeoutMs, () => abort.abort())
+    const cancel = schedule(timeoutMs, () => abort.abort())
     try {
       const reply = await fetch(base + path, {
         method: 'POST',

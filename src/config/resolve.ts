@@ -19,7 +19,7 @@ import {
   givenByEnv,
   givenByFlags,
   givenByOptions,
-  settleSecret,
+  resolveSecret,
 } from './sources.js'
 
 const parseAll = (given: GivenMap, production: boolean, problems: string[]): Values => {
@@ -50,9 +50,9 @@ export function resolveConfig({ env, flags = [], options = {}, handlerNames }: C
     givenByFlags(flags, problems),
     givenByEnv(env, problems),
   ] as const
-  settleSecret('jwtSecret', 'jwtSecretFile', sources, problems)
-  settleSecret('jwtSecretPrevious', 'jwtSecretPreviousFile', sources, problems)
-  settleSecret('ticketKeys', 'ticketKeysFile', sources, problems)
+  resolveSecret('jwtSecret', 'jwtSecretFile', sources, problems)
+  resolveSecret('jwtSecretPrevious', 'jwtSecretPreviousFile', sources, problems)
+  resolveSecret('ticketKeys', 'ticketKeysFile', sources, problems)
   const [byOptions, byFlags, byEnv] = sources
   const given: GivenMap = new Map([...byEnv, ...byFlags, ...byOptions])
   const production = env.NODE_ENV === 'production'

@@ -146,7 +146,7 @@ export function givenByOptions(
 }
 
 /** Two names for one setting: the nearer source wins, but one source must not give both. */
-export function settleSecret(
+export function resolveSecret(
   property: Property,
   fileProperty: Property,
   sources: readonly GivenMap[],

@@ -7,7 +7,7 @@ import { isJsonObject } from '../protocol.js'
 import { accessFacts } from './access.js'
 import { errnoOf } from './errno.js'
 import { withLock } from './lock.js'
-import { replaceFile, withdrawReplacements } from './replace-file.js'
+import { cancelReplacements, replaceFile } from './replace-file.js'
 
 /**
  * A mark of the gate's clock on disk, always ahead of every outside ticket it has accepted. It never goes back.
@@ -53,7 +53,7 @@ export async function openClockMark(
 
   // What another gate began before its lock was broken must not come after what is read here.
   const take = async (): Promise<Mark | undefined> => {
-    await withdrawReplacements(path)
+    await cancelReplacements(path)
     return readMark(path)
   }
 

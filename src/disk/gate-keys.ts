@@ -57,7 +57,7 @@ const ringOf = (keys: readonly TicketKey[]): KeyRing => new Map(keys.map(key => 
  * Opens the keys of a gate: its own, and beside it the configured ones. With a store that all gates share there are only
  * those, and the first signs.
  */
-export function openKeys(
+export function openTicketKeys(
   config: Config,
   bootKey: TicketKey,
   log: Log,

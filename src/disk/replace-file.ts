@@ -53,7 +53,7 @@ export async function syncDirectory(path: string): Promise<void> {
  * under the lock that they are made under, before the file is read: a process whose lock was broken may hang right after
  * its check, and its last step would come late.
  */
-export async function withdrawReplacements(path: string): Promise<void> {
+export async function cancelReplacements(path: string): Promise<void> {
   const directory = dirname(path)
   const prefix = `${basename(path)}.`
   for (const name of await readdir(directory))

@@ -15,7 +15,7 @@ import { accessFacts } from './access.js'
 import { errnoOf } from './errno.js'
 import { appendLines, readLines } from './journal.js'
 import { withLock } from './lock.js'
-import { replaceFile, syncDirectory, withdrawReplacements } from './replace-file.js'
+import { cancelReplacements, replaceFile, syncDirectory } from './replace-file.js'
 
 /** Below this the file is never written anew, whatever is over in it. */
 const leastCompactedBytes = 1024 * 1024
@@ -134,7 +134,7 @@ export class RevocationFile {
   async #append(lines: readonly string[], check: () => Promise<void>): Promise<number> {
     const { journal, directory } = this.#paths
     // A process that hung while it wrote the journal anew must not undo what is added here.
-    await withdrawReplacements(journal)
+    await cancelReplacements(journal)
     const size = await appendLines(journal, lines)
     if (!this.#isNamed) await syncDirectory(directory)
     this.#isNamed = true
@@ -148,7 +148,7 @@ export class RevocationFile {
     const { journal, former, lock } = this.#paths
     try {
       await withLock(lock, async check => {
-        await withdrawReplacements(journal)
+        await cancelReplacements(journal)
         const kept = await readKept(this.#paths, this.#options.nowSeconds())
         await replaceFile(journal, textOf([...kept.revocations.values()]), check)
         if (kept.hasFormer) await rm(former, { force: true })

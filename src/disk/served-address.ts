@@ -15,7 +15,7 @@ interface ServedAddress {
 const fileIn = (stateDir: string): string => join(stateDir, 'listening.json')
 
 /** Notes that a server listens at `url`, and not at `instead`. Nothing depends on it but health checks: no error. */
-export function noteAddress(stateDir: string, { instead, url }: ServedAddress): void {
+export function recordAddress(stateDir: string, { instead, url }: ServedAddress): void {
   try {
     if (instead === url) return rmSync(fileIn(stateDir), { force: true })
     mkdirSync(stateDir, { recursive: true, mode: 0o700 })
@@ -26,7 +26,7 @@ export function noteAddress(stateDir: string, { instead, url }: ServedAddress): 
 }
 
 /** Where a server listens that the environment alone would have at `instead`; undefined when none has said so. */
-export function notedAddress(stateDir: string, instead: string): string | undefined {
+export function recordedAddress(stateDir: string, instead: string): string | undefined {
   try {
     const note: unknown = JSON.parse(readFileSync(fileIn(stateDir), 'utf8'))
     if (isJsonObject(note) && note.instead === instead && typeof note.url === 'string') return note.url

@@ -7,7 +7,9 @@ const maxWaitingLogins = 64
 const maxConcurrency = Math.max(1, Math.min(3, availableParallelism()))
 
 /** How a thread hashes passwords, so that all threads together do not hash too many. */
-export const hashing = (threads: number): { readonly concurrency: number; readonly queueLimit: number } => ({
+export const hashingLimits = (
+  threads: number,
+): { readonly concurrency: number; readonly queueLimit: number } => ({
   concurrency: Math.max(1, Math.floor(maxConcurrency / threads)),
   queueLimit: Math.ceil(maxWaitingLogins / threads),
 })

@@ -1,5 +1,5 @@
 import type { Config } from '../config/schema.js'
-import { openKeys } from '../disk/gate-keys.js'
+import { openTicketKeys } from '../disk/gate-keys.js'
 import { connectionLimits, createConnectionCaps } from '../limits/caps.js'
 import { createLoginLimitsMemory, LoginLimits, loginRates } from '../limits/login-limits.js'
 import { createRateLimiter } from '../limits/rate.js'
@@ -11,7 +11,7 @@ import { createPasswordHasher } from '../users/password.js'
 import type { RelayMessage } from '../wire/relay.js'
 import { type Closers, openInSteps } from './closers.js'
 import type { Engine, Uplink } from './engine.js'
-import { hashing } from './hashing.js'
+import { hashingLimits } from './hashing.js'
 import { openIdentity } from './identity.js'
 import { PublicListener } from './public-listener.js'
 import type { GateState } from './state.js'
@@ -41,7 +41,7 @@ export class SingleThread implements Engine {
     return openInSteps(async closers => {
       const counters = createCounters()
       const bootKey = ticketKey(bootKeyId, state.bootSecret, config.node)
-      const keys = closers.add(openKeys(config, bootKey, log, state.clockMark))
+      const keys = closers.add(openTicketKeys(config, bootKey, log, state.clockMark))
       const identity = await openIdentity(config, log, counters)
       const listener = new PublicListener({
         config,
@@ -53,7 +53,7 @@ export class SingleThread implements Engine {
         caps: createConnectionCaps(connectionLimits(config)),
         logins: new LoginLimits(loginRates(config), createLoginLimitsMemory()),
         tickets: createRateLimiter(config.ticketRate),
-        hasher: createPasswordHasher(hashing(1)),
+        hasher: createPasswordHasher(hashingLimits(1)),
         revocations: state.revocationFile.revocations,
         handlers,
         uplink,

@@ -1,6 +1,6 @@
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads'
 import { clock, toSeconds } from '../clock.js'
-import { openKeys } from '../disk/gate-keys.js'
+import { openTicketKeys } from '../disk/gate-keys.js'
 import { StartupError } from '../errors.js'
 import { connectionLimits } from '../limits/caps.js'
 import { LoginLimits, loginRates } from '../limits/login-limits.js'
@@ -12,7 +12,7 @@ import { createRevocations, type Revocations } from '../token/revocation.js'
 import { createPasswordHasher } from '../users/password.js'
 import { createRelay } from '../wire/relay.js'
 import { type Closers, createClosers } from './closers.js'
-import { hashing } from './hashing.js'
+import { hashingLimits } from './hashing.js'
 import { openIdentity } from './identity.js'
 import { PublicListener } from './public-listener.js'
 import { openThreadReplay } from './replay.js'
@@ -84,7 +84,7 @@ async function open(start: WorkerStart, port: MessagePort, log: Log, closers: Cl
   const counters = createCounters()
   const replay = closers.add(await openThreadReplay(config, log, start.memory))
   const bootKey = ticketKey(bootKeyId, start.bootSecret, config.node)
-  const keys = closers.add(openKeys(config, bootKey, log, start.clockMark))
+  const keys = closers.add(openTicketKeys(config, bootKey, log, start.clockMark))
   const revocations = createRevocations()
   const busState = new Int32Array(start.busState)
   const relay = closers.add(createRelay(start.relay))
@@ -98,7 +98,7 @@ async function open(start: WorkerStart, port: MessagePort, log: Log, closers: Cl
     caps: openSharedCaps(connectionLimits(config), limits, thread),
     logins: new LoginLimits(loginRates(config), limits.logins),
     tickets: openSharedRate(config.ticketRate, limits.tickets, limits.secret),
-    hasher: createPasswordHasher(hashing(config.threads)),
+    hasher: createPasswordHasher(hashingLimits(config.threads)),
     revocations,
     handlers: undefined,
     uplink: {

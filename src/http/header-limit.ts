@@ -8,7 +8,7 @@ export const otherHeaderBytes = 8192
  * binary is loaded, once for all threads of the process, so this comes before the first import of it. A
  * larger limit that the operator has set stays.
  */
-export function admitTokensInHeaders(maxTokenBytes: number): void {
+export function raiseHeaderLimit(maxTokenBytes: number): void {
   const bytes = Math.max(Number(process.env[variable]) || 0, maxTokenBytes + otherHeaderBytes)
   process.env[variable] = String(bytes)
 }

@@ -24,7 +24,7 @@ export const statusLine = (code: RefusalCode): string => {
   return `${status} ${reasonPhrases[status] ?? 'Error'}`
 }
 
-export const problemType = 'application/problem+json'
+export const problemMediaType = 'application/problem+json'
 
 /** The body of a refusal, as text. */
 export const problemBody = (code: RefusalCode, detail?: string): string =>

@@ -8,7 +8,7 @@ import { increment, type RefusalCounts } from '../telemetry/metrics.js'
 import type { ClientView } from './client-view.js'
 import { type EngineHandler, Exchange, type Routed } from './exchange.js'
 import type { OriginPolicy } from './origins.js'
-import { problemBody, problemType, statusLine } from './problem.js'
+import { problemBody, problemMediaType, statusLine } from './problem.js'
 import type { RequestHead } from './request.js'
 
 /** What a handler answers with when it does not refuse. */
@@ -217,7 +217,7 @@ export class Server {
     if (log.isLevelEnabled('debug')) log.debug({ code }, 'request refused')
     exchange.answer({
       status: statusLine(code),
-      contentType: problemType,
+      contentType: problemMediaType,
       origin,
       headers:
         retryAfterSeconds === undefined ? headers : { 'retry-after': String(retryAfterSeconds), ...headers },

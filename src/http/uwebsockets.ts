@@ -2,7 +2,7 @@ import { readdirSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname } from 'node:path'
 import { StartupError } from '../errors.js'
-import { admitTokensInHeaders } from './header-limit.js'
+import { raiseHeaderLimit } from './header-limit.js'
 
 const require = createRequire(import.meta.url)
 
@@ -15,7 +15,7 @@ const nodeOf: Readonly<Record<string, number>> = { 115: 20, 127: 22, 131: 23, 13
  * @throws StartupError `uwebsockets_unavailable`, one line that says what is missing and what to install
  */
 export function requireUWebSockets(maxTokenBytes: number): void {
-  admitTokensInHeaders(maxTokenBytes)
+  raiseHeaderLimit(maxTokenBytes)
   try {
     require('uWebSockets.js')
   } catch (error) {

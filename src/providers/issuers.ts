@@ -12,7 +12,7 @@ import { chooseByName } from '../token/issuer-table.js'
 import { secretIssuers } from '../token/login-token.js'
 import type { DefaultRights } from '../token/token-rights.js'
 import { type IssuerChooser, TokenVerifier } from '../token/verifier.js'
-import { algorithmsOf, identityOf, nameOf, type OpenKeys, openKeys } from './key-sources.js'
+import { algorithmsOf, identityOf, nameOf, type OpenKeys, openIssuerKeys } from './key-sources.js'
 
 interface OpenIssuer {
   readonly config: IssuerConfig
@@ -199,7 +199,7 @@ async function openAll(
   const entries = await Promise.all(
     configs.map(async (config): Promise<readonly [string, OpenIssuer]> => {
       const identity = `${nameOf(config)} ${identityOf(config)}`
-      const keys = open.get(identity)?.keys ?? (await openKeys(config, options))
+      const keys = open.get(identity)?.keys ?? (await openIssuerKeys(config, options))
       return [identity, { config, keys }]
     }),
   )

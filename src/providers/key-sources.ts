@@ -35,7 +35,7 @@ export function identityOf(issuer: IssuerConfig): string {
 }
 
 /** Opens the keys of an issuer. Resolves after the first fetch, whatever its outcome. */
-export async function openKeys(
+export async function openIssuerKeys(
   issuer: IssuerConfig,
   options: Omit<ProviderKeysOptions, 'name'>,
 ): Promise<OpenKeys> {

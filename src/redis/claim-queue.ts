@@ -1,7 +1,7 @@
 import type { ClaimOutcome } from '../replay/contract.js'
 import { claimScript, recordKey, setOf } from './replay-scripts.js'
 import type { RedisStore } from './store.js'
-import { within } from './within.js'
+import { withTimeout } from './with-timeout.js'
 
 /** How long a handshake waits for the store. */
 export const claimTimeoutMs = 500
@@ -70,7 +70,7 @@ export class ClaimQueue {
     const timeoutMs = Math.max(1, claimTimeoutMs - (performance.now() - this.#batchSinceMs))
     let letters = ''
     try {
-      letters = this.#lettersOf(await within(runClaims(this.#options.store, claims), timeoutMs), claims)
+      letters = this.#lettersOf(await withTimeout(runClaims(this.#options.store, claims), timeoutMs), claims)
     } catch (error) {
       this.#options.onFailure(error)
     }

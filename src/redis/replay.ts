@@ -5,7 +5,7 @@ import { ClaimQueue, claimTimeoutMs } from './claim-queue.js'
 import { explain } from './reasons.js'
 import { hasScript, lookScript, periodMs, probeKey, recordKey, setOf, setPrefix } from './replay-scripts.js'
 import type { RedisStore } from './store.js'
-import { within } from './within.js'
+import { withTimeout } from './with-timeout.js'
 
 export interface RedisReplayOptions {
   /**
@@ -148,7 +148,7 @@ export class RedisReplayCache implements StoreReplayCache {
     const period = this.#periodOf(expiresAtMs)
     this.#asked++
     try {
-      const answer = await within(
+      const answer = await withTimeout(
         this.#store.run(
           hasScript,
           [recordKey, setOf(period)],
@@ -226,7 +226,7 @@ export class RedisReplayCache implements StoreReplayCache {
       this.#options.trustsEviction === true ? 'trusted' : '',
     ]
     try {
-      const answer = await within(
+      const answer = await withTimeout(
         this.#store.run(lookScript, [recordKey, probeKey], args),
         claimTimeoutMs,
         () => this.#store.reconnect(),

@@ -1,7 +1,7 @@
 // routes/: one HTTP route a file: reads the request, asks admission, writes the reply. No state of its own.
 
 import { type IssueRefusal, type TicketIssuer, ticketUrl } from '../admission/ticket-issuer.js'
-import type { TokenCheck, TokenDenial } from '../admission/token-check.js'
+import type { TokenCheck, TokenCheckRefusal } from '../admission/token-check.js'
 import { tokenDetail } from '../admission/token-refusals.js'
 import type { Clock } from '../clock.js'
 import type { Config } from '../config/schema.js'
@@ -57,8 +57,8 @@ export function ticketRoute(parts: TicketRouteParts): Route<TicketContext> {
       if ('code' in token) throw denied(token)
       if (body.length > 0) refuseUnknown('member', Object.keys(asked), ['channel', 'token'])
       const channel = readChannel(head, asked.channel)
-      const denial = check.permit(token, channel, nowMs)
-      if (denial !== undefined) throw denied(denial)
+      const refusal = check.permit(token, channel, nowMs)
+      if (refusal !== undefined) throw denied(refusal)
       const origin = bindsOrigin && head.origin !== '' ? head.origin : undefined
       const issued = issuer.issue(token, { channel, origin, address }, nowMs)
       if (typeof issued === 'string') throw notIssued(issued)
@@ -114,7 +114,7 @@ function readToken(authorization: string, inBody: unknown): string {
 
 const challenge = 'Bearer realm="ticketgate"'
 
-function denied({ code, reason, waitMs }: TokenDenial): Refusal {
+function denied({ code, reason, waitMs }: TokenCheckRefusal): Refusal {
   if (code === 'channel_forbidden' && reason === undefined)
     return new Refusal(code, { detail: 'The token gives no right on this channel.' })
   if (code === 'rate_limited')

@@ -1,6 +1,6 @@
+import { hasTokenInQuery, readPresentedTickets } from '../admission/presented-tickets.js'
 import { type RetryAfter, ticketDetails } from '../admission/refusals.js'
 import type { TicketAdmission } from '../admission/ticket-admission.js'
-import { hasTokenInQuery, readCarriage } from '../admission/ticket-carriage.js'
 import type { Clock } from '../clock.js'
 import { Refusal, type RefusalCode } from '../errors.js'
 import type { ClientView } from '../http/client-view.js'
@@ -13,7 +13,7 @@ import type { Address } from '../ticket/address.js'
 import type { VerifiedTicket } from '../ticket/verifier.js'
 
 /** The handshake that a proxy asks about, as it passed it on. */
-export interface AskedFor {
+export interface VerifyRequest {
   /** Its query, without `?`; several where proxies disagree. */
   readonly query: string
   /** The subprotocols it offered. */
@@ -36,7 +36,7 @@ export interface VerifyParts {
  * `/verify`: a proxy in front of another WebSocket server asks whether a handshake may pass. All is checked as at the
  * gate, and the ticket is spent; who gets a 204 is to be let through, once.
  */
-export function verifyRoute(parts: VerifyParts): Route<AskedFor> {
+export function verifyRoute(parts: VerifyParts): Route<VerifyRequest> {
   const { admission, retryAfter, origins, clients, counters, clock } = parts
 
   function refuse(code: RefusalCode): Refusal {
@@ -49,14 +49,14 @@ export function verifyRoute(parts: VerifyParts): Route<AskedFor> {
   }
 
   /** A good ticket that is not spent yet. */
-  function check(head: RequestHead, asked: AskedFor, nowMs: number): VerifiedTicket {
+  function check(head: RequestHead, asked: VerifyRequest, nowMs: number): VerifiedTicket {
     if (parts.isDraining()) throw refuse('draining')
     const [channel, ...others] = queryValues(head.query, 'channel')
     if (others.length > 0) throw new Refusal('bad_request', { detail: 'Ask for one channel.' })
     if (channel !== undefined && !isChannelName(channel)) throw refuse('channel_invalid')
     const tickets = [
-      ...readCarriage(head.query, '').tickets,
-      ...readCarriage(asked.query, asked.protocols).tickets,
+      ...readPresentedTickets(head.query, '').tickets,
+      ...readPresentedTickets(asked.query, asked.protocols).tickets,
     ]
     if (tickets.length > 1) throw refuse('ticket_ambiguous')
     const [text = ''] = tickets

@@ -3,7 +3,7 @@ import { channelNameForm, closeCode, isChannelName, maxCloseReasonBytes } from '
 import type { Log } from '../telemetry/log.js'
 import type { Incoming } from '../wire/encoding.js'
 import { json } from '../wire/json.js'
-import { endWith } from './closing.js'
+import { closeWith } from './closing.js'
 import type { Publisher } from './publisher.js'
 import { done } from './replies.js'
 import type { Session, Socket } from './session.js'
@@ -235,7 +235,7 @@ class SocketConnection implements Connection<unknown> {
   close(code = 1000, reason = ''): void {
     if (code !== 1000 && !(Number.isInteger(code) && code >= 3000 && code <= 4999))
       throw new TypeError('code must be 1000, or 3000 to 4999')
-    if (this.#socket !== undefined) endWith(this.#socket, 'application', code, boundedReason(reason))
+    if (this.#socket !== undefined) closeWith(this.#socket, 'application', code, boundedReason(reason))
   }
 
   detach(): void {
@@ -245,7 +245,7 @@ class SocketConnection implements Connection<unknown> {
 
   fail(): void {
     if (this.#socket !== undefined)
-      endWith(this.#socket, 'handler_failed', closeCode.internalError, 'internal_error')
+      closeWith(this.#socket, 'handler_failed', closeCode.internalError, 'internal_error')
   }
 }
 

@@ -13,7 +13,7 @@ export const isOpen = (ws: Socket): boolean => ws.getUserData().session.closeRea
  * Closes a socket, and keeps why. A socket may be closed before its turn comes among many: by an
  * application that ends it when it learns of the end of another.
  */
-export function endWith(ws: Socket, reason: CloseReason, code: number, text: string): void {
+export function closeWith(ws: Socket, reason: CloseReason, code: number, text: string): void {
   if (!isOpen(ws)) return
   ws.getUserData().session.closeReason = reason
   ws.end(code, text)
@@ -23,13 +23,14 @@ export function endWith(ws: Socket, reason: CloseReason, code: number, text: str
  * Closes a socket on whose message something failed, here or in the application: other sockets go
  * on.
  */
-export function endFailed(ws: Socket, error: unknown, log: Log): void {
+export function closeFailed(ws: Socket, error: unknown, log: Log): void {
   log.error({ err: error }, 'a message failed')
-  endWith(ws, 'handler_failed', closeCode.internalError, 'internal_error')
+  closeWith(ws, 'handler_failed', closeCode.internalError, 'internal_error')
 }
 
 /** Closes a socket whose session has ended, or whose time to authenticate has. */
-export function closeOutOfTime(ws: Socket): void {
-  if (ws.getUserData().session.user === '') endWith(ws, 'auth_timeout', closeCode.authTimeout, 'auth_timeout')
-  else endWith(ws, 'session_expired', closeCode.sessionExpired, 'session_expired')
+export function closeExpired(ws: Socket): void {
+  if (ws.getUserData().session.user === '')
+    closeWith(ws, 'auth_timeout', closeCode.authTimeout, 'auth_timeout')
+  else closeWith(ws, 'session_expired', closeCode.sessionExpired, 'session_expired')
 }

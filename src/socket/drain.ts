@@ -1,5 +1,5 @@
 import { closeCode, retryAfterReason } from '../protocol.js'
-import { endWith } from './closing.js'
+import { closeWith } from './closing.js'
 import type { SocketTable } from './socket-table.js'
 
 const batchIntervalMs = 50
@@ -29,7 +29,12 @@ export function drainSockets(table: SocketTable, deadlineMs: number): Promise<vo
     const timer = setInterval(() => {
       if (performance.now() >= startsAtMs)
         for (const ws of table.take(batchSize))
-          endWith(ws, 'draining', closeCode.draining, retryAfterReason(Math.floor(Math.random() * spreadMs)))
+          closeWith(
+            ws,
+            'draining',
+            closeCode.draining,
+            retryAfterReason(Math.floor(Math.random() * spreadMs)),
+          )
       if (table.size === 0) finish()
     }, batchIntervalMs)
     const deadline = setTimeout(finish, deadlineMs)

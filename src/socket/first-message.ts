@@ -3,7 +3,7 @@ import { closeCode, retryAfterReason } from '../protocol.js'
 import type { TokenClaims } from '../token/claims.js'
 import type { Incoming } from '../wire/encoding.js'
 import type { Application } from './application.js'
-import { endWith } from './closing.js'
+import { closeWith } from './closing.js'
 import type { ConnectionSlots } from './connection-slots.js'
 import { rightsOf, type Socket } from './session.js'
 import { newSessionId } from './session-id.js'
@@ -49,10 +49,10 @@ export class FirstMessageAuth {
       const isForbidden = token.code === 'channel_forbidden'
       return refuse(ws, isForbidden ? closeCode.channelForbidden : closeCode.sessionExpired, token.code)
     }
-    const denial = check.permit(token, session.channel, nowMs)
-    if (denial?.code === 'rate_limited')
-      return refuse(ws, closeCode.rateLimited, retryAfterReason(denial.waitMs))
-    if (denial !== undefined) return refuse(ws, closeCode.channelForbidden, denial.code)
+    const refusal = check.permit(token, session.channel, nowMs)
+    if (refusal?.code === 'rate_limited')
+      return refuse(ws, closeCode.rateLimited, retryAfterReason(refusal.waitMs))
+    if (refusal !== undefined) return refuse(ws, closeCode.channelForbidden, refusal.code)
 
     const { user, session: login, expiresAtSeconds } = token
     const { channel, origin } = session
@@ -78,6 +78,6 @@ function refuse(
   reason: string,
   counted: 'auth_refused' | 'draining' = 'auth_refused',
 ): false {
-  endWith(ws, counted, code, reason)
+  closeWith(ws, counted, code, reason)
   return false
 }

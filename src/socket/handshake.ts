@@ -1,12 +1,12 @@
+import { hasTokenInQuery, readPresentedTickets } from '../admission/presented-tickets.js'
 import { keyDetail, type RetryAfter, ticketDetails, upgradeDetail } from '../admission/refusals.js'
 import type { SpendResult, TicketAdmission } from '../admission/ticket-admission.js'
-import { hasTokenInQuery, readCarriage } from '../admission/ticket-carriage.js'
 import type { Clock } from '../clock.js'
 import { Refusal, type RefusalCode, refusalCodes } from '../errors.js'
 import type { ClientView } from '../http/client-view.js'
 import type { Exchange } from '../http/exchange.js'
 import type { OriginPolicy } from '../http/origins.js'
-import { problemBody, problemType, statusLine } from '../http/problem.js'
+import { problemBody, problemMediaType, statusLine } from '../http/problem.js'
 import type { RequestHead } from '../http/request.js'
 import type { Server } from '../http/server.js'
 import type { Log } from '../telemetry/log.js'
@@ -16,7 +16,7 @@ import type { Encoding } from '../wire/encoding.js'
 import type { Application } from './application.js'
 import { acceptedExtensions, type Compression } from './compression.js'
 import type { ConnectionSlots } from './connection-slots.js'
-import { noRights, packAddress, rightsOf, Session, type SocketData } from './session.js'
+import { noRights, packAddress, rightsOf, Session, type SharedFields, type SocketData } from './session.js'
 import { newSessionId } from './session-id.js'
 import { upgradeFault } from './upgrade-request.js'
 
@@ -65,13 +65,6 @@ export interface HandshakeParts {
   readonly counters: Counters
   readonly log: Log
   readonly clock: Clock
-}
-
-/** How a socket comes in, once that is known to be well formed. */
-interface Entrance {
-  readonly channel: string
-  readonly encoding: Encoding
-  readonly origin: string
 }
 
 /** A socket that may open as soon as its ticket is spent. */
@@ -156,7 +149,7 @@ export class HandshakeHandler {
     const unopened = entry.pathRefusal(head.path)
     if (unopened !== undefined) return unopened
 
-    const { tickets, protocols } = readCarriage(head.query, head.webSocketProtocol)
+    const { tickets, protocols } = readPresentedTickets(head.query, head.webSocketProtocol)
     if (tickets.length > 1) return 'ticket_ambiguous'
     const [text] = tickets
     if (!text && hasTokenInQuery(head.query)) return 'token_in_url'
@@ -166,15 +159,20 @@ export class HandshakeHandler {
     const { origin } = head
     if (origin !== '' && !origins.allows(origin, () => clients.ownOrigin(exchange))) return 'origin_forbidden'
 
-    const entrance = { channel: entry.channelOf(head.path), origin, encoding: entry.encodingOf(protocol) }
+    const shared = { channel: entry.channelOf(head.path), origin, encoding: entry.encodingOf(protocol) }
     return text === undefined
-      ? this.#unauthenticated(exchange, entrance, protocol)
-      : this.#ticketed(exchange, entrance, protocol, text)
+      ? this.#unauthenticated(exchange, shared, protocol)
+      : this.#ticketed(exchange, shared, protocol, text)
   }
 
-  #ticketed(exchange: Exchange, entrance: Entrance, protocol: string, text: string): Candidate | RefusalCode {
+  #ticketed(
+    exchange: Exchange,
+    shared: SharedFields,
+    protocol: string,
+    text: string,
+  ): Candidate | RefusalCode {
     const { admission, application, clients, clock, entry } = this.#parts
-    const { channel, origin } = entrance
+    const { channel, origin } = shared
     const nowMs = clock()
     const presented = { channel, origin, address: () => clients.address(exchange) }
     const ticket = admission.check(text, presented, nowMs)
@@ -192,7 +190,7 @@ export class HandshakeHandler {
     const session = new Session({
       channel,
       origin,
-      encoding: entrance.encoding,
+      encoding: shared.encoding,
       id: login ?? newSessionId(),
       user,
       rights: rightsOf(ticket.claims),
@@ -207,11 +205,11 @@ export class HandshakeHandler {
   }
 
   /** A socket without a ticket, which can do nothing but authenticate by its first message. */
-  #unauthenticated(exchange: Exchange, entrance: Entrance, protocol: string): Candidate {
+  #unauthenticated(exchange: Exchange, shared: SharedFields, protocol: string): Candidate {
     const { clock, firstMessageSeconds } = this.#parts
     const nowMs = clock()
     const session = new Session({
-      ...entrance,
+      ...shared,
       id: '',
       user: '',
       rights: noRights,
@@ -294,7 +292,7 @@ export class HandshakeHandler {
     const seconds = retryAfter(code)
     exchange.answer({
       status: statusLine(code),
-      contentType: problemType,
+      contentType: problemMediaType,
       headers:
         code === 'upgrade_required'
           ? upgradeHeaders

@@ -4,7 +4,7 @@ import { nextArrival } from '../limits/rate.js'
 import { createTurnLimit } from '../limits/turn-limit.js'
 import { closeCode, retryAfterReason } from '../protocol.js'
 import type { Counters } from '../telemetry/metrics.js'
-import { closeOutOfTime, endWith, isOpen } from './closing.js'
+import { closeExpired, closeWith, isOpen } from './closing.js'
 import type { Socket } from './session.js'
 
 export interface MessageLimitsParts {
@@ -39,13 +39,13 @@ export class MessageLimits {
     if (!isOpen(ws)) return dropped(ws)
     counters.messagesReceived++
     if (bytes > maxMessageBytes) {
-      endWith(ws, 'message_too_big', closeCode.messageTooBig, `at most ${maxMessageBytes} bytes`)
+      closeWith(ws, 'message_too_big', closeCode.messageTooBig, `at most ${maxMessageBytes} bytes`)
       return 0
     }
     const nowMs = clock()
     // Sockets are looked at once a second; nothing is done for one in the time between.
     if (nowMs >= ws.getUserData().session.expiresAtSeconds * 1000) {
-      closeOutOfTime(ws)
+      closeExpired(ws)
       return 0
     }
     return this.#isInRate(ws, nowMs) ? nowMs : 0
@@ -77,6 +77,6 @@ function dropped(ws: Socket): 0 {
 
 function slowDown(ws: Socket, seconds: number): false {
   const retryAfterMs = seconds * 1000 * (1 + Math.random())
-  endWith(ws, 'rate_limited', closeCode.rateLimited, retryAfterReason(retryAfterMs))
+  closeWith(ws, 'rate_limited', closeCode.rateLimited, retryAfterReason(retryAfterMs))
   return false
 }

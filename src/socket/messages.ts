@@ -4,7 +4,7 @@ import { mayPublish, maySubscribe } from '../ticket/rights.js'
 import type { Incoming } from '../wire/encoding.js'
 import type { Application } from './application.js'
 import type { ChannelTopics } from './channel-topics.js'
-import { endFailed } from './closing.js'
+import { closeFailed } from './closing.js'
 import type { FirstMessageAuth } from './first-message.js'
 import type { MessageLimits } from './message-limits.js'
 import type { Publisher } from './publisher.js'
@@ -47,7 +47,7 @@ export class MessageHandler implements Conversation {
     try {
       if (user !== '') this.#enter(ws)
     } catch (error) {
-      endFailed(ws, error, this.#parts.log)
+      closeFailed(ws, error, this.#parts.log)
     }
   }
 
@@ -72,7 +72,7 @@ export class MessageHandler implements Conversation {
       else if (message !== undefined) this.#act(ws, message, nowMs)
       else fail(ws, messageError.malformed, malformed[encoding.name], undefined)
     } catch (error) {
-      endFailed(ws, error, this.#parts.log)
+      closeFailed(ws, error, this.#parts.log)
     }
   }
 

@@ -8,7 +8,7 @@ import type { VerifiedTicket } from '../ticket/verifier.js'
 import type { Incoming } from '../wire/encoding.js'
 import type { Application } from './application.js'
 import type { ChannelTopics } from './channel-topics.js'
-import { endFailed, isOpen } from './closing.js'
+import { closeFailed, isOpen } from './closing.js'
 import { answer, fail, type RequestId } from './replies.js'
 import { addressOf, rightsOf, type Socket } from './session.js'
 import type { SocketTable } from './socket-table.js'
@@ -60,7 +60,7 @@ export class SessionRenewal {
       .then(late => {
         if (isOpen(ws)) finish(late ?? admission.recheck(ticket, clock()))
       })
-      .catch(error => endFailed(ws, error, log))
+      .catch(error => closeFailed(ws, error, log))
   }
 
   #accept(ws: Socket, { claims, authorizedAtSeconds }: VerifiedTicket, id: RequestId): void {

@@ -6,8 +6,8 @@ import { type Address, normalize } from '../ticket/address.js'
 import type { Rights } from '../ticket/rights.js'
 import type { Encoding } from '../wire/encoding.js'
 
-/** Where and how a socket came in. Many have it in common, and it never changes. */
-interface Entrance {
+/** Fields of a session that many sockets have in common, and that never change. */
+export interface SharedFields {
   /** The channel in the path. */
   readonly channel: string
   readonly encoding: Encoding
@@ -16,7 +16,7 @@ interface Entrance {
 }
 
 /** What is known of a socket when it opens; `''` for what is not known yet. */
-export interface NewSession extends Entrance {
+export interface NewSession extends SharedFields {
   readonly id: string
   /** '' until it is known, which is so only with first-message auth. */
   readonly user: string
@@ -31,7 +31,7 @@ export interface NewSession extends Entrance {
 
 /**
  * What the server knows of an open WebSocket. Small: there may be a million, and each member here
- * is eight bytes. What many have in common is kept once, by {@link rightsOf} and as their entrance.
+ * is eight bytes. What many have in common is kept once: their rights, and their shared fields.
  */
 export class Session {
   id: string
@@ -40,7 +40,7 @@ export class Session {
   issuedAtSeconds: number
   expiresAtSeconds: number
   readonly address: string
-  readonly #entrance: Entrance
+  readonly #shared: SharedFields
   /**
    * Theoretical arrival time of its next message, for the message rate. Undefined before the first:
    * a number in its place would be a fraction in a box of its own, for the silent ones too.
@@ -59,20 +59,20 @@ export class Session {
     this.issuedAtSeconds = known.issuedAtSeconds
     this.expiresAtSeconds = known.expiresAtSeconds
     this.address = known.address
-    this.#entrance = entranceOf(known)
+    this.#shared = sharedFieldsOf(known)
     this.arrivalMs = undefined
   }
 
   get channel(): string {
-    return this.#entrance.channel
+    return this.#shared.channel
   }
 
   get encoding(): Encoding {
-    return this.#entrance.encoding
+    return this.#shared.encoding
   }
 
   get origin(): string {
-    return this.#entrance.origin
+    return this.#shared.origin
   }
 }
 
@@ -94,23 +94,23 @@ const allRights: Rights = Object.freeze({})
 export const noRights: Rights = Object.freeze({ publish: [], subscribe: [] })
 
 const maxShared = 1000
-const entrances = new LRUCache<string, Entrance>({ max: maxShared })
+const sharedFields = new LRUCache<string, SharedFields>({ max: maxShared })
 const rightsByText = new LRUCache<string, Rights>({ max: maxShared })
 
-let latest: Entrance | undefined
+let latest: SharedFields | undefined
 
 /**
- * The one copy of this entrance. Most come in as the one before did: to look that up takes ten
- * times as long.
+ * Returns the one copy of these fields. Most sockets have those of the one before: a lookup takes ten
+ * times as long as the comparison.
  */
-function entranceOf({ channel, encoding, origin }: Entrance): Entrance {
+function sharedFieldsOf({ channel, encoding, origin }: SharedFields): SharedFields {
   if (latest?.channel === channel && latest.encoding === encoding && latest.origin === origin) return latest
   // Neither the name of an encoding nor that of a channel has a space in it.
   const text = `${encoding.name} ${channel} ${origin}`
-  latest = entrances.get(text)
+  latest = sharedFields.get(text)
   if (latest === undefined) {
     latest = { channel, encoding, origin }
-    entrances.set(text, latest)
+    sharedFields.set(text, latest)
   }
   return latest
 }

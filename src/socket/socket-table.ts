@@ -1,6 +1,6 @@
 import { closeCode } from '../protocol.js'
 import type { Revocation } from '../token/revocation.js'
-import { closeOutOfTime, endWith } from './closing.js'
+import { closeExpired, closeWith } from './closing.js'
 import type { Socket } from './session.js'
 
 /**
@@ -56,7 +56,7 @@ export class SocketTable {
   closeExpired(nowSeconds: number): void {
     // Closing takes a socket out of its list, so the list is read first.
     for (const [second, head] of [...this.#heads])
-      if (second <= nowSeconds) for (const ws of [...listFrom(head)]) closeOutOfTime(ws)
+      if (second <= nowSeconds) for (const ws of [...listFrom(head)]) closeExpired(ws)
   }
 
   /**
@@ -70,7 +70,7 @@ export class SocketTable {
         const session = ws.getUserData().session
         if (session[member] === name && session.issuedAtSeconds <= atSeconds) revoked.push(ws)
       }
-    for (const ws of revoked) endWith(ws, 'revoked', closeCode.revoked, 'revoked')
+    for (const ws of revoked) closeWith(ws, 'revoked', closeCode.revoked, 'revoked')
     return revoked.length
   }
 

@@ -12,9 +12,9 @@ export const minTtlSeconds = 1
 export const maxTtlSeconds = 3600
 
 /** The most bytes of a ticket without its MAC. */
-export const maxBodyBytes = headerBytes + maxClaimsBytes
+export const maxUnsignedBytes = headerBytes + maxClaimsBytes
 
-const maxEncodedLength = Math.ceil(((maxBodyBytes + macBytes) * 4) / 3)
+const maxEncodedLength = Math.ceil(((maxUnsignedBytes + macBytes) * 4) / 3)
 const minBytes = headerBytes + macBytes
 
 const nodePattern = /^[a-z0-9-]{1,32}$/
@@ -60,7 +60,7 @@ export const nodeOf = (text: string): string => {
 }
 
 // One ticket is decoded at a time and nothing is awaited meanwhile, so one buffer serves them all.
-const scratch = Buffer.allocUnsafe(maxBodyBytes + macBytes + 3)
+const scratch = Buffer.allocUnsafe(maxUnsignedBytes + macBytes + 3)
 
 /**
  * Decodes the text of a ticket. Returns undefined if the length is impossible, or if the text is not the

@@ -1,5 +1,5 @@
 import { packClaims, type TicketClaims } from './claims.js'
-import { headerBytes, macBytes, maxBodyBytes, nonceAt, toText, writeHeader } from './codec.js'
+import { headerBytes, macBytes, maxUnsignedBytes, nonceAt, toText, writeHeader } from './codec.js'
 import { type TicketKey, writeMac } from './key-ring.js'
 import { writeNonce } from './nonce.js'
 
@@ -14,7 +14,7 @@ export interface IssueOptions {
 }
 
 // One ticket is written at a time and nothing is awaited meanwhile, so one buffer serves them all.
-const scratch = Buffer.alloc(maxBodyBytes + macBytes)
+const scratch = Buffer.alloc(maxUnsignedBytes + macBytes)
 
 /**
  * Issues a fresh ticket and returns its text, or undefined if the claims take more than 512 bytes packed.

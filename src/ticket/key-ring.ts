@@ -1,5 +1,5 @@
 import { hash, timingSafeEqual } from 'node:crypto'
-import { macBytes, maxBodyBytes } from './codec.js'
+import { macBytes, maxUnsignedBytes } from './codec.js'
 
 /** The id of the boot key, with which a gate signs its own tickets. It lives only in its process. */
 export const bootKeyId = 0
@@ -30,7 +30,7 @@ export function ticketKey(id: number, secret: Uint8Array, node = ''): TicketKey 
   if (secret.length < minKeyBytes) throw new TypeError(`secret must be ${minKeyBytes} bytes or more`)
   const block = secret.length > blockBytes ? hash('sha256', secret, 'buffer') : secret
   const label = Buffer.from(`ticketgate.ticket.v1\0${node}\0`, 'latin1')
-  const inner = Buffer.alloc(blockBytes + label.length + maxBodyBytes)
+  const inner = Buffer.alloc(blockBytes + label.length + maxUnsignedBytes)
   const outer = Buffer.alloc(blockBytes + macBytes)
   for (let at = 0; at < blockBytes; at++) {
     inner[at] = (block[at] ?? 0) ^ 0x36

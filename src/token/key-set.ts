@@ -49,7 +49,7 @@ export function readKeySet(text: string): KeySetReport {
 }
 
 /** How long a secret must be: as long as the hash. */
-export const secretBytesFor = (algorithm: Algorithm): number => Number(algorithm.slice(2)) / 8
+const secretBytesFor = (algorithm: Algorithm): number => Number(algorithm.slice(2)) / 8
 
 function entriesOf(text: string): readonly unknown[] {
   let set: unknown

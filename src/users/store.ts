@@ -4,7 +4,7 @@ import { mkdir, realpath, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { errnoOf } from '../disk/errno.js'
 import { withLock } from '../disk/lock.js'
-import { replaceFile, withdrawReplacements } from '../disk/replace-file.js'
+import { cancelReplacements, replaceFile } from '../disk/replace-file.js'
 import { formatUsers, readUsersFile, type Users } from './file.js'
 import { preparedName, type User } from './user.js'
 
@@ -67,7 +67,7 @@ export async function updateUsers(path: string, change: (users: Users) => void):
   const file = await resolve(path)
   await mkdir(dirname(file), { recursive: true, mode: 0o700 })
   await withLock(`${file}.lock`, async check => {
-    await withdrawReplacements(file)
+    await cancelReplacements(file)
     const users = await readUsersFile(file)
     change(users)
     await replaceFile(file, formatUsers(users), check)

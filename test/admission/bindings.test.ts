@@ -1,8 +1,8 @@
 import t, { type Test } from 'tap'
-import { bearer, jsonOf, knock, type RequestOptions, request } from '../support/http.js'
+import { bearer, jsonOf, type RequestOptions, request, requestUpgrade } from '../support/http.js'
 import { isProblem } from '../support/problem.js'
 import { startServer, type TestServer } from '../support/server.js'
-import { enter, socketUrl } from '../support/tclient.js'
+import { openSession, socketUrl } from '../support/socket-client.js'
 import { gatePath, nowSeconds, tokenFor } from '../support/tokens.js'
 
 const [home, app] = ['https://example.com', 'https://app.example.com:8443']
@@ -38,12 +38,12 @@ type Case = readonly [name: string, taker: Client, presenter: Client, expected: 
 const check = async (test: Test, server: TestServer, cases: readonly Case[]): Promise<void> => {
   for (const [name, taker, presenter, expected] of cases) {
     const ticket = await take(server, taker)
-    const reply = await knock(server.url, gatePath(ticket), optionsOf(presenter))
+    const reply = await requestUpgrade(server.url, gatePath(ticket), optionsOf(presenter))
     if (expected === '101') test.equal(reply.status, 101, name)
     else {
       isProblem(test, reply, expected, name)
       test.equal(
-        (await knock(server.url, gatePath(ticket), optionsOf(taker))).status,
+        (await requestUpgrade(server.url, gatePath(ticket), optionsOf(taker))).status,
         101,
         `${name}: not spent`,
       )
@@ -163,7 +163,7 @@ t.test('session, its end and the rights are those of the token, under the MAC', 
   const exp = nowSeconds() + 77
   const claims = { sid: 'session-1', exp, channels: { publish: ['chat.*'], subscribe: ['news'] } }
   const ticket = await take(server, {}, claims)
-  const { client, welcome } = await enter(socketUrl(server.url, gatePath(ticket, 'news')))
+  const { client, welcome } = await openSession(socketUrl(server.url, gatePath(ticket, 'news')))
   t.match(welcome, { session: 'session-1', user: 'maggie', expires: exp })
   t.match(await client.ask({ type: 'publish', channel: 'news', data: 1, id: 'a' }), {
     code: 'channel_forbidden',
@@ -175,12 +175,12 @@ t.test('session, its end and the rights are those of the token, under the MAC', 
   await client.close()
   isProblem(
     t,
-    await knock(server.url, gatePath(await take(server, {}, claims), 'blue')),
+    await requestUpgrade(server.url, gatePath(await take(server, {}, claims), 'blue')),
     '403 channel_forbidden',
   )
   const bound = await take(server, {}, claims, 'chat.red')
-  isProblem(t, await knock(server.url, gatePath(bound, 'chat.blue')), '403 channel_forbidden')
-  t.equal((await knock(server.url, gatePath(bound, 'chat.red'))).status, 101)
+  isProblem(t, await requestUpgrade(server.url, gatePath(bound, 'chat.blue')), '403 channel_forbidden')
+  t.equal((await requestUpgrade(server.url, gatePath(bound, 'chat.red'))).status, 101)
   const bytes = Buffer.from(await take(server, {}, claims), 'base64url')
   for (const word of ['session-1', 'chat.*', 'news', 'maggie']) {
     const at = bytes.indexOf(word)
@@ -189,7 +189,7 @@ t.test('session, its end and the rights are those of the token, under the MAC', 
     changed[at] = (changed[at] ?? 0) ^ 1
     isProblem(
       t,
-      await knock(server.url, gatePath(changed.toString('base64url'), 'news')),
+      await requestUpgrade(server.url, gatePath(changed.toString('base64url'), 'news')),
       '401 ticket_invalid',
     )
   }

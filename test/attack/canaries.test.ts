@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs'
 import t from 'tap'
-import { bearer, jsonOf, knock, postJson, type Reply, request } from '../support/http.js'
+import { bearer, jsonOf, postJson, type Reply, request, requestUpgrade } from '../support/http.js'
 import { RawConnection, requestText, serverHasRead } from '../support/raw.js'
 import { startServer } from '../support/server.js'
-import { enter, socketUrl } from '../support/tclient.js'
+import { openSession, socketUrl } from '../support/socket-client.js'
 import { gatePath, mintWith, signText, tokenFor } from '../support/tokens.js'
 
 const password = 'canary-password-Kf8Wq2Zx'
@@ -62,7 +62,7 @@ t.test('all that can happen to a secret happens', async t => {
     return ticket
   }
   const used = await take()
-  const { client } = await enter(socketUrl(server.url, gatePath(used)))
+  const { client } = await openSession(socketUrl(server.url, gatePath(used)))
   client.send({ type: 'publish', data: password, id: 'a' })
   await client.nextWith({ id: 'a' })
   client.send(`{"type": "publish", "data": "${unparsable}`)
@@ -70,7 +70,7 @@ t.test('all that can happen to a secret happens', async t => {
   bodies.push(['the answer to a broken message', JSON.stringify(malformed)])
   const bySubprotocol = await take()
   const protocols = ['ticketgate.v1.json', `ticket.${bySubprotocol}`]
-  await (await enter(socketUrl(server.url, '/channel/'), { protocols })).client.close()
+  await (await openSession(socketUrl(server.url, '/channel/'), { protocols })).client.close()
   const refused = await take()
   const bound = await take('red')
 
@@ -111,26 +111,26 @@ t.test('all that can happen to a secret happens', async t => {
       'a token as a channel',
       request(server.url, `/ws_ticket?channel=${token}%20`, { headers: bearer(token) }),
     ],
-    ['a token as a ticket', knock(server.url, gatePath(token))],
+    ['a token as a ticket', requestUpgrade(server.url, gatePath(token))],
     ['a ticket as a token', request(server.url, '/ws_ticket', { headers: bearer(refused) })],
     ['a ticket in a path', request(server.url, `/nothing/${refused}`)],
     ['a ticket on a plain GET', request(server.url, gatePath(refused))],
-    ['a used ticket', knock(server.url, gatePath(used))],
-    ['a ticket for another channel', knock(server.url, gatePath(bound, 'blue'))],
-    ['a ticket for a channel that is none', knock(server.url, gatePath(bound, 'a%20b'))],
+    ['a used ticket', requestUpgrade(server.url, gatePath(used))],
+    ['a ticket for another channel', requestUpgrade(server.url, gatePath(bound, 'blue'))],
+    ['a ticket for a channel that is none', requestUpgrade(server.url, gatePath(bound, 'a%20b'))],
     [
       'a ticket with an origin not allowed',
-      knock(server.url, gatePath(refused), { headers: { origin: 'https://evil.test' } }),
+      requestUpgrade(server.url, gatePath(refused), { headers: { origin: 'https://evil.test' } }),
     ],
-    ['a ticket with something behind it', knock(server.url, gatePath(`${refused}=`))],
+    ['a ticket with something behind it', requestUpgrade(server.url, gatePath(`${refused}=`))],
     [
       'a ticket percent-encoded',
-      knock(server.url, gatePath(`%${refused.charCodeAt(0).toString(16)}${refused.slice(1)}`)),
+      requestUpgrade(server.url, gatePath(`%${refused.charCodeAt(0).toString(16)}${refused.slice(1)}`)),
     ],
-    ['two tickets', knock(server.url, `${gatePath(refused)}&ticket=${bound}`)],
+    ['two tickets', requestUpgrade(server.url, `${gatePath(refused)}&ticket=${bound}`)],
     [
       'a ticket as the only subprotocol',
-      knock(server.url, '/channel/', { headers: { 'sec-websocket-protocol': `ticket.${refused}` } }),
+      requestUpgrade(server.url, '/channel/', { headers: { 'sec-websocket-protocol': `ticket.${refused}` } }),
     ],
     ['a wrong method', request(server.url, gatePath(refused), { method: 'DELETE' })],
     [

@@ -6,7 +6,7 @@ import WebSocket from 'ws'
 import { bearer, metric, postJson } from '../support/http.js'
 import { RawConnection, upgradeText } from '../support/raw.js'
 import { adminKey, startServer, type TestServer } from '../support/server.js'
-import { Client, enter, socketUrl } from '../support/tclient.js'
+import { Client, openSession, socketUrl } from '../support/socket-client.js'
 import { gatePath, mint } from '../support/tokens.js'
 
 const maxMessageBytes = 4096
@@ -62,7 +62,7 @@ async function openRaw(
 
 /** The server is well: somebody else is served at once. */
 async function servesOthers(t: Test, server: TestServer, name: string): Promise<void> {
-  const { client } = await enter(socketUrl(server.url, gatePath(await mint(server.url, 'other'))))
+  const { client } = await openSession(socketUrl(server.url, gatePath(await mint(server.url, 'other'))))
   t.match(
     await client.ask({ type: 'ping', id: name }),
     { type: 'pong', id: name },
@@ -151,8 +151,8 @@ t.test('a message in pieces is one message', async t => {
 
 t.test('ten thousand tiny messages in one write', async t => {
   const server = await startServer(t, { env: { TICKETGATE_MESSAGE_RATE: 'off' } })
-  const { client } = await enter(socketUrl(server.url, gatePath(await mint(server.url), 'x')))
-  const listener = (await enter(socketUrl(server.url, gatePath(await mint(server.url), 'x')))).client
+  const { client } = await openSession(socketUrl(server.url, gatePath(await mint(server.url), 'x')))
+  const listener = (await openSession(socketUrl(server.url, gatePath(await mint(server.url), 'x')))).client
   for (let n = 0; n < 10_000; n++) client.send(`{"type":"publish","data":${n}}`)
   for (let n = 0; n < 10_000; n++) {
     const { data } = await listener.next()
@@ -165,7 +165,7 @@ t.test('ten thousand tiny messages in one write', async t => {
 t.test('a reader that never reads costs little, is closed and counted, and delays nobody', async t => {
   const limit = 65_536
   const server = await startServer(t, { env: { TICKETGATE_MAX_BACKPRESSURE_BYTES: String(limit) } })
-  const reader = (await enter(socketUrl(server.url, gatePath(await mint(server.url), 'ticker')))).client
+  const reader = (await openSession(socketUrl(server.url, gatePath(await mint(server.url), 'ticker')))).client
   const stuck: RawConnection[] = []
   for (let n = 0; n < 20; n++) {
     const connection = await RawConnection.connect(server.url)

@@ -1,10 +1,10 @@
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import t, { type Test } from 'tap'
-import { jsonOf, knock, postJson, request } from '../support/http.js'
+import { jsonOf, postJson, request, requestUpgrade } from '../support/http.js'
 import { RawConnection, requestText, serverHasRead, upgradeText } from '../support/raw.js'
 import { adminKey, startServer } from '../support/server.js'
-import { enter, socketUrl } from '../support/tclient.js'
+import { openSession, socketUrl } from '../support/socket-client.js'
 import { gatePath, mint, tokenFor } from '../support/tokens.js'
 
 /** With everything on that asks where a client comes from: one who has reset the connection has no address any more. */
@@ -42,7 +42,7 @@ const halfOpen = await Promise.all(
 const serves = async (t: Test): Promise<void> => {
   t.equal((await request(server.url, '/healthz')).status, 200, 'the server is up')
   t.equal((await postJson(server.url, '/auth', credentials)).status, 200, 'logs in')
-  t.equal((await knock(server.url, gatePath(await mint(server.url)))).status, 101, 'and lets in')
+  t.equal((await requestUpgrade(server.url, gatePath(await mint(server.url)))).status, 101, 'and lets in')
 }
 
 /** An attack, and after it the server works as before. */
@@ -117,7 +117,7 @@ for (const [how, hangUp] of Object.entries(hangUps)) {
       })
       await serverHasRead(server.url)
       const outcomes = await Promise.all(
-        tickets.map(async ticket => (await knock(server.url, gatePath(ticket))).status),
+        tickets.map(async ticket => (await requestUpgrade(server.url, gatePath(ticket))).status),
       )
       t.ok(
         outcomes.every(status => status === 401 || status === 101),
@@ -216,7 +216,7 @@ attack('a socket that vanishes without a close is counted out', async t => {
   const before = await request(server.admin, '/connections', {
     headers: { authorization: `Bearer ${adminKey}` },
   })
-  const { client } = await enter(socketUrl(server.url, gatePath(await mint(server.url))))
+  const { client } = await openSession(socketUrl(server.url, gatePath(await mint(server.url))))
   client.socket.terminate()
   await client.closed
   await serverHasRead(server.url)

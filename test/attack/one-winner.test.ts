@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import t from 'tap'
-import { knock, metric, outcomeOf } from '../support/http.js'
+import { metric, outcomeOf, requestUpgrade } from '../support/http.js'
 import { hasRetryAfter, isProblem } from '../support/problem.js'
 import { RawConnection, upgradeText } from '../support/raw.js'
 import { startServer } from '../support/server.js'
@@ -45,7 +45,7 @@ t.test('a ticket stays spent after its winner is gone, however it went', async t
     await once(socket.socket, 'data')
     go(socket)
     await socket.closed
-    isProblem(t, await knock(server.url, gatePath(ticket)), '401 ticket_used', name)
+    isProblem(t, await requestUpgrade(server.url, gatePath(ticket)), '401 ticket_used', name)
   }
 })
 
@@ -60,16 +60,16 @@ t.test('a full cache refuses the fresh, and never forgets the used', async t => 
   for (let n = 0; n < capacity; n++) {
     const ticket = await fresh()
     used.push(ticket)
-    const { status } = await knock(server.url, gatePath(ticket))
+    const { status } = await requestUpgrade(server.url, gatePath(ticket))
     if (status !== 101) t.fail(`ticket ${n}: ${status}`)
   }
-  const refused = await knock(server.url, gatePath(await fresh()))
+  const refused = await requestUpgrade(server.url, gatePath(await fresh()))
   isProblem(t, refused, '503 replay_cache_full', 'a fresh ticket')
   hasRetryAfter(t, refused, 'a fresh ticket', 600)
   for (const index of [0, 1, capacity - 1])
     isProblem(
       t,
-      await knock(server.url, gatePath(used[index] ?? '')),
+      await requestUpgrade(server.url, gatePath(used[index] ?? '')),
       '401 ticket_used',
       `used ticket ${index}`,
     )

@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap'
-import { knock, request } from '../support/http.js'
+import { request, requestUpgrade } from '../support/http.js'
 import { RawConnection, type RawResponse, requestText, serverHasRead, upgradeText } from '../support/raw.js'
 import { adminKey, allowedOrigin, startServer } from '../support/server.js'
 import { gatePath, mint, tokenFor } from '../support/tokens.js'
@@ -362,7 +362,7 @@ t.test('a field that may have one line is refused with two', async t => {
       name,
     )
   }
-  t.equal((await knock(server.url, gatePath(ticket))).status, 101, 'none of them spent the ticket')
+  t.equal((await requestUpgrade(server.url, gatePath(ticket))).status, 101, 'none of them spent the ticket')
 })
 
 t.test('a list that comes in several lines is one list', async t => {

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { Agent } from 'node:http'
 import t, { type Test } from 'tap'
-import { knock } from '../support/http.js'
+import { requestUpgrade } from '../support/http.js'
 import { isProblem } from '../support/problem.js'
 import { RawConnection, upgradeText } from '../support/raw.js'
 import { startServer } from '../support/server.js'
@@ -17,7 +17,7 @@ const outcomes = async (forged: ReadonlyMap<string, string>): Promise<Record<str
   const found: Record<string, string[]> = {}
   await Promise.all(
     [...forged].map(async ([name, ticket]) => {
-      const reply = await knock(server.url, gatePath(ticket), { agent })
+      const reply = await requestUpgrade(server.url, gatePath(ticket), { agent })
       const outcome = reply.status === 101 ? '101' : `${reply.status} ${JSON.parse(reply.text).code}`
       found[outcome] = [...(found[outcome] ?? []), name]
     }),
@@ -30,7 +30,7 @@ const allInvalid = async (t: Test, ticket: string, forged: ReadonlyMap<string, s
   const { '401 ticket_invalid': refused = [], ...others } = await outcomes(forged)
   t.strictSame(others, {}, 'all are 401 ticket_invalid')
   t.equal(refused.length, forged.size, `${forged.size} forms`)
-  t.equal((await knock(server.url, gatePath(ticket))).status, 101, 'the ticket itself is still good')
+  t.equal((await requestUpgrade(server.url, gatePath(ticket))).status, 101, 'the ticket itself is still good')
 }
 
 t.test('every single bit flipped, in every byte', async t => {
@@ -113,9 +113,9 @@ t.test('extensions, repetitions, foreign alphabets and names of nodes', async t 
 
 t.test('a ticket sent to another node by its name alone is refused, and not spent', async t => {
   const ticket = await mint(server.url)
-  const reply = await knock(server.url, gatePath(`a.${ticket}`))
+  const reply = await requestUpgrade(server.url, gatePath(`a.${ticket}`))
   t.match(`${reply.status} ${reply.text}`, /^(401 .*"ticket_invalid"|421 .*"wrong_node")/)
-  t.equal((await knock(server.url, gatePath(ticket))).status, 101)
+  t.equal((await requestUpgrade(server.url, gatePath(ticket))).status, 101)
 })
 
 t.test('the spare bits of the last character may only be zero', async t => {
@@ -156,7 +156,7 @@ t.test('parts of two good tickets do not make one', async t => {
     ],
   ])
   await allInvalid(t, one, forged)
-  t.equal((await knock(server.url, gatePath(other, 'red'))).status, 101)
+  t.equal((await requestUpgrade(server.url, gatePath(other, 'red'))).status, 101)
 })
 
 t.test('characters no client would send, on the bare wire', async t => {
@@ -176,7 +176,7 @@ t.test('characters no client would send, on the bare wire', async t => {
     t.ok(response === undefined || response.status >= 400, `${name}: ${response?.status ?? 'hung up'}`)
     connection.destroy()
   }
-  t.equal((await knock(server.url, gatePath(ticket))).status, 101, 'the ticket itself is still good')
+  t.equal((await requestUpgrade(server.url, gatePath(ticket))).status, 101, 'the ticket itself is still good')
 })
 
 t.test('in the subprotocols the same holds', async t => {
@@ -191,6 +191,6 @@ t.test('in the subprotocols the same holds', async t => {
     ['encoded', `%41${ticket.slice(1)}`],
     ['cut', ticket.slice(0, -1)],
   ] as const)
-    isProblem(t, await knock(server.url, '/channel/', headers(text)), '401 ticket_invalid', name)
-  t.equal((await knock(server.url, '/channel/', headers(ticket))).status, 101)
+    isProblem(t, await requestUpgrade(server.url, '/channel/', headers(text)), '401 ticket_invalid', name)
+  t.equal((await requestUpgrade(server.url, '/channel/', headers(ticket))).status, 101)
 })

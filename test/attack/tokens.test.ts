@@ -1,9 +1,9 @@
 import { createHmac, generateKeyPairSync, sign as signWith } from 'node:crypto'
 import t, { type Test } from 'tap'
-import { bearer, type Json, knock, postJson, type Reply, request } from '../support/http.js'
+import { bearer, type Json, postJson, type Reply, request, requestUpgrade } from '../support/http.js'
 import { isProblem } from '../support/problem.js'
 import { jwtSecret, startServer } from '../support/server.js'
-import { enter, socketUrl } from '../support/tclient.js'
+import { openSession, socketUrl } from '../support/socket-client.js'
 import {
   base64url,
   claimsFor,
@@ -194,17 +194,21 @@ t.test('the edges that are inside', async t => {
 
 t.test('a token is no ticket and a ticket no token', async t => {
   const token = tokenFor('maggie')
-  isProblem(t, await knock(server.url, gatePath(token)), '401 token_in_url', 'a token in the query')
-  t.match((await knock(server.url, gatePath(token))).text, /ws_ticket/, 'the detail says where tickets are')
+  isProblem(t, await requestUpgrade(server.url, gatePath(token)), '401 token_in_url', 'a token in the query')
+  t.match(
+    (await requestUpgrade(server.url, gatePath(token))).text,
+    /ws_ticket/,
+    'the detail says where tickets are',
+  )
   isProblem(
     t,
-    await knock(server.url, gatePath(tokenFor('x', { exp: 1 }))),
+    await requestUpgrade(server.url, gatePath(tokenFor('x', { exp: 1 }))),
     '401 token_in_url',
     'an expired one',
   )
   isProblem(
     t,
-    await knock(server.url, '/channel/', {
+    await requestUpgrade(server.url, '/channel/', {
       headers: { 'sec-websocket-protocol': `ticketgate.v1.json, ticket.${token}` },
     }),
     '401 token_in_url',
@@ -212,10 +216,10 @@ t.test('a token is no ticket and a ticket no token', async t => {
   )
   const ticket = await mint(server.url)
   await isRefused(t, 'a ticket as bearer', ticket)
-  t.equal((await knock(server.url, gatePath(ticket))).status, 101, 'which does not spend it')
+  t.equal((await requestUpgrade(server.url, gatePath(ticket))).status, 101, 'which does not spend it')
   isProblem(
     t,
-    await knock(server.url, '/channel/', { headers: bearer(token) }),
+    await requestUpgrade(server.url, '/channel/', { headers: bearer(token) }),
     '401 ticket_missing',
     'a bearer at the gate',
   )
@@ -246,13 +250,13 @@ t.test('a token seen before gets nothing for a forged copy, nor after its end', 
   await isRefused(t, 'the same with another signature', swap(short, 2, 'A'.repeat(43)))
   const early = (await mintWith(server.url, short)).ticket
   const late = (await mintWith(server.url, short)).ticket
-  const { client, welcome } = await enter(socketUrl(server.url, gatePath(early)))
+  const { client, welcome } = await openSession(socketUrl(server.url, gatePath(early)))
   t.type(welcome.expires, 'number')
   t.match(await client.closed, { code: 4401, reason: /session_expired/ }, 'its socket ends with it')
   await isRefused(t, 'the token after its end', short, 'token_expired')
-  const knocked = await knock(server.url, gatePath(late))
-  t.equal(knocked.status, 401, 'its ticket does not outlive it')
-  t.match(knocked.text, /"code":\s*"(ticket|token)_expired"/)
+  const upgraded = await requestUpgrade(server.url, gatePath(late))
+  t.equal(upgraded.status, 401, 'its ticket does not outlive it')
+  t.match(upgraded.text, /"code":\s*"(ticket|token)_expired"/)
 })
 
 t.test('issuer and audience count where they are configured', async t => {

@@ -6,8 +6,8 @@ import { randomInt } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import t from 'tap'
-import { bearer, jsonOf, knock, request } from '../support/http.js'
-import { knockUntilTold, storeEnv, untilReady } from '../support/nodes.js'
+import { bearer, jsonOf, request, requestUpgrade } from '../support/http.js'
+import { requestUpgradeUntilAnswered, storeEnv, untilReady } from '../support/nodes.js'
 import { fileNeeds } from '../support/programs.js'
 import { startRedis } from '../support/redis.js'
 import { startServer, type TestServer } from '../support/server.js'
@@ -67,7 +67,7 @@ t.test(`${seconds} s of chaos, seed ${seed}`, { timeout: seconds * 1000 + 110_00
   /** Presents a ticket somewhere. A gate that is dying may not answer. */
   const present = async (ticket: string): Promise<void> => {
     try {
-      const reply = await knock(anyNode(), gatePath(ticket))
+      const reply = await requestUpgrade(anyNode(), gatePath(ticket))
       if (reply.status === 101) accepted.set(ticket, (accepted.get(ticket) ?? 0) + 1)
       count(reply.status === 101 ? '101' : `${reply.status} ${jsonOf(reply).code}`)
     } catch {
@@ -197,7 +197,11 @@ t.test(`${seconds} s of chaos, seed ${seed}`, { timeout: seconds * 1000 + 110_00
   for (const node of nodes) {
     await untilReady(node)
     const ticket = await mint(node.url)
-    t.equal((await knockUntilTold(node.url, gatePath(ticket))).status, 101, 'all is well in the end')
-    t.equal((await knockUntilTold(node.url, gatePath(ticket))).status, 401)
+    t.equal(
+      (await requestUpgradeUntilAnswered(node.url, gatePath(ticket))).status,
+      101,
+      'all is well in the end',
+    )
+    t.equal((await requestUpgradeUntilAnswered(node.url, gatePath(ticket))).status, 401)
   }
 })

@@ -6,14 +6,14 @@ import { type ConnectOptions, connect, GateError } from '../../src/client/index.
 import { connectTo } from '../support/gate-client.js'
 import { jsonOf, request } from '../support/http.js'
 import { adminKey, startServer, type TestServer } from '../support/server.js'
-import { enter, socketUrl } from '../support/tclient.js'
+import { openSession, socketUrl } from '../support/socket-client.js'
 import { gatePath, mint, nowSeconds, tokenFor } from '../support/tokens.js'
 
 const server = await startServer(t)
 const expired = { iat: nowSeconds() - 10, exp: nowSeconds() - 1 }
 
 const peerOn = async (at: TestServer, channel: string, user = 'theo') =>
-  (await enter(socketUrl(at.url, gatePath(await mint(at.url, user), channel)))).client
+  (await openSession(socketUrl(at.url, gatePath(await mint(at.url, user), channel)))).client
 
 const openSockets = async (at: TestServer): Promise<unknown> =>
   jsonOf(await request(at.admin, '/connections', { headers: { authorization: `Bearer ${adminKey}` } }))

@@ -2,7 +2,7 @@ import t from 'tap'
 import { connectTo } from '../support/gate-client.js'
 import { postJson } from '../support/http.js'
 import { adminKey, startServer } from '../support/server.js'
-import { enter, socketUrl } from '../support/tclient.js'
+import { openSession, socketUrl } from '../support/socket-client.js'
 import { gatePath, nowSeconds, tokenFor } from '../support/tokens.js'
 
 const server = await startServer(t)
@@ -67,7 +67,7 @@ t.test('a ticket that somebody else used is reported as such, and another one ta
       const reply = await fetch(url, options)
       if (!url.endsWith('/ws_ticket') || ++thefts > 1) return reply
       const { ticket } = (await reply.clone().json()) as { ticket: string }
-      await (await enter(socketUrl(server.url, gatePath(ticket)))).client.close()
+      await (await openSession(socketUrl(server.url, gatePath(ticket)))).client.close()
       return reply
     },
   })

@@ -2,7 +2,7 @@ import t from 'tap'
 import { freePort } from '../support/free-port.js'
 import { connectTo } from '../support/gate-client.js'
 import { startServer } from '../support/server.js'
-import { enter, socketUrl } from '../support/tclient.js'
+import { openSession, socketUrl } from '../support/socket-client.js'
 import { gatePath, mint, tokenFor } from '../support/tokens.js'
 
 t.test('comes back after a restart, with a new ticket and its subscriptions', async t => {
@@ -21,7 +21,9 @@ t.test('comes back after a restart, with a new ticket and its subscriptions', as
   const second = await startServer(t, { env, stateDir: first.stateDir })
   await gate.next('open')
   await gate.next('open')
-  const { client } = await enter(socketUrl(second.url, gatePath(await mint(second.url, 'theo'), 'peer')))
+  const { client } = await openSession(
+    socketUrl(second.url, gatePath(await mint(second.url, 'theo'), 'peer')),
+  )
   // Everything the client says after the welcome is worked off before this is answered.
   await gate.publish('marker', 'peer')
   await client.nextWith({ data: 'marker' })

@@ -7,9 +7,9 @@ import {
   ticketedWebSocket,
 } from '../../src/client/index.js'
 import { first, htmlPage, problem, startFront } from '../support/front.js'
-import { knock, outcomeOf } from '../support/http.js'
+import { outcomeOf, requestUpgrade } from '../support/http.js'
 import { startServer } from '../support/server.js'
-import { enter } from '../support/tclient.js'
+import { openSession } from '../support/socket-client.js'
 import { mint, nowSeconds, tokenFor } from '../support/tokens.js'
 
 const server = await startServer(t)
@@ -22,24 +22,24 @@ t.test('every call takes a fresh ticket, which opens a socket once', async t => 
   t.equal(new Set(urls).size, 2)
   for (const url of urls) {
     t.match(url, /^ws:\/\/127\.0\.0\.1:\d+\/channel\/lobby\?ticket=[\w-]+$/)
-    const { welcome, client } = await enter(url)
+    const { welcome, client } = await openSession(url)
     t.match(welcome, { user: 'maggie', channel: 'lobby' })
     await client.close()
-    t.equal(outcomeOf(await knock(server.url, url.slice(socketBase.length))), '401 ticket_used')
+    t.equal(outcomeOf(await requestUpgrade(server.url, url.slice(socketBase.length))), '401 ticket_used')
   }
   const protocols = await source.protocols()
   t.match(protocols, ['ticketgate.v1.json', /^ticket\.[\w-]+$/])
-  const { client } = await enter(`${socketBase}/channel/lobby`, { protocols })
+  const { client } = await openSession(`${socketBase}/channel/lobby`, { protocols })
   await client.close()
 })
 
 t.test('tickets are bound to the channel that is named, and to none if none is', async t => {
   const bound = createTicketSource({ url: server.url, getToken, channel: 'lobby' })
   const other = `/channel/other?ticket=${await bound.ticket()}`
-  t.equal(outcomeOf(await knock(server.url, other)), '403 channel_forbidden')
+  t.equal(outcomeOf(await requestUpgrade(server.url, other)), '403 channel_forbidden')
   const free = createTicketSource({ url: server.url, getToken })
   t.match(await free.url(), `${socketBase}/channel/?ticket=`)
-  t.equal(outcomeOf(await knock(server.url, `/channel/any?ticket=${await free.ticket()}`)), '101')
+  t.equal(outcomeOf(await requestUpgrade(server.url, `/channel/any?ticket=${await free.ticket()}`)), '101')
 })
 
 t.test('the socket may be elsewhere, and speak what it likes', async t => {
@@ -55,7 +55,7 @@ t.test('the socket may be elsewhere, and speak what it likes', async t => {
 
 t.test('tickets may come from the own back end', async t => {
   const source = createTicketSource({ url: server.url, getTicket: () => mint(server.url) })
-  const { client, welcome } = await enter(await source.url())
+  const { client, welcome } = await openSession(await source.url())
   t.match(welcome, { user: 'maggie' })
   await client.close()
 })

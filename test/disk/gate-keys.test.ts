@@ -5,7 +5,7 @@ import pino from 'pino'
 import t, { type Test } from 'tap'
 import { resolveConfig } from '../../src/config/resolve.js'
 import type { GateOptions } from '../../src/config/schema.js'
-import { keepClockMark, longestOutsideMs, openKeys } from '../../src/disk/gate-keys.js'
+import { keepClockMark, longestOutsideMs, openTicketKeys } from '../../src/disk/gate-keys.js'
 import { ownTicketsOnly } from '../../src/ticket/verifier.js'
 import { newBootKey } from '../support/boot-key.js'
 
@@ -53,7 +53,7 @@ t.test(
     t.equal(await keepClockMark(config, log), undefined)
     t.equal(longestOutsideMs(config), undefined)
     const bootKey = newBootKey()
-    const keys = openKeys(config, bootKey, log, undefined)
+    const keys = openTicketKeys(config, bootKey, log, undefined)
     t.strictSame([...keys.ring().keys()], [0])
     t.strictSame(keys.policy, { ...ownTicketsOnly, node: '' })
     keys.close()
@@ -72,7 +72,7 @@ t.test('with them, the policy follows the mark that all threads see', async t =>
     'minters choose lifetimes up to the format’s, clocks may be off twice',
   )
   const mark = view(1000, 2000)
-  const keys = openKeys(config, newBootKey('gate-1'), createTestLog().log, mark)
+  const keys = openTicketKeys(config, newBootKey('gate-1'), createTestLog().log, mark)
   t.strictSame([...keys.ring().keys()], [0, 1, 9])
   const { node, skewMs, earliestOutsideMs, outsideUntilMs } = keys.policy
   t.strictSame([node, skewMs, earliestOutsideMs, outsideUntilMs], ['gate-1', 5000, 6000, 2000])
@@ -89,7 +89,7 @@ const watched = (t: Test, first: string) => {
   writeFileSync(file, first)
   const config = configOf({ ticketKeysFile: file, node: 'gate-1' })
   const testLog = createTestLog()
-  const keys = openKeys(config, newBootKey('gate-1'), testLog.log, view(0, 0))
+  const keys = openTicketKeys(config, newBootKey('gate-1'), testLog.log, view(0, 0))
   t.teardown(() => keys.close())
   return { file, keys, ...testLog, ids: () => [...keys.ring().keys()] }
 }

@@ -4,7 +4,7 @@ import t, { type Test } from 'tap'
 import { closeCode, messageError } from '../../src/protocol.js'
 import type { Json } from '../support/http.js'
 import { startServer } from '../support/server.js'
-import { type Client, enter, open, socketUrl } from '../support/tclient.js'
+import { type Client, open, openSession, socketUrl } from '../support/socket-client.js'
 import { gatePath, mintWith, tokenFor } from '../support/tokens.js'
 import { codeBlocks, tableUnder } from './markdown.js'
 
@@ -16,7 +16,7 @@ const channels = { publish: ['lobby'], subscribe: ['lobby', 'news'] }
 
 const openAs = async (user: string, claims: Json): Promise<{ client: Client; welcome: Json }> => {
   const { ticket } = await mintWith(server.url, tokenFor(user, claims))
-  return enter(socketUrl(server.url, gatePath(ticket, 'lobby')))
+  return openSession(socketUrl(server.url, gatePath(ticket, 'lobby')))
 }
 
 /** What differs from run to run counts by its type. */
@@ -110,7 +110,7 @@ t.test('messages of MessagePack are as they are written out', async t => {
     return packed
   })
   const { ticket } = await mintWith(server.url, tokenFor('maggie'))
-  const { client } = await enter(socketUrl(server.url, gatePath(ticket)), {
+  const { client } = await openSession(socketUrl(server.url, gatePath(ticket)), {
     protocols: ['ticketgate.v1.msgpack'],
   })
   const answered = new Promise(resolve => client.socket.once('message', resolve))

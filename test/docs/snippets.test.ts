@@ -5,9 +5,9 @@ import t, { type Test } from 'tap'
 import WebSocket from 'ws'
 import { type ConnectOptions, connect, GateError } from '../../src/client/index.js'
 import { first, htmlPage, startFront } from '../support/front.js'
-import { type Json, knock } from '../support/http.js'
+import { type Json, requestUpgrade } from '../support/http.js'
 import { development, jwtSecret, startServer, temporaryDirectory } from '../support/server.js'
-import { enter, socketUrl } from '../support/tclient.js'
+import { openSession, socketUrl } from '../support/socket-client.js'
 import { gatePath, mint, mintWith, tokenFor } from '../support/tokens.js'
 import { codeBlocks, readPage } from './markdown.js'
 
@@ -63,7 +63,8 @@ t.test('the snippet for the client works', async t => {
     .replace(/^import .*\n/, '')
     .replace('https://gate.example.com', server.url)
     .replace('/my/own/token', `data:application/json,${JSON.stringify({ token: tokenFor('maggie') })}`)
-  const peer = (await enter(socketUrl(server.url, gatePath(await mint(server.url, 'theo'), 'lobby')))).client
+  const peer = (await openSession(socketUrl(server.url, gatePath(await mint(server.url, 'theo'), 'lobby'))))
+    .client
   const heard = new Promise<unknown[]>(resolve => {
     const console = { log: (...words: unknown[]) => resolve(words) }
     const opened = (options: ConnectOptions) => {
@@ -74,7 +75,8 @@ t.test('the snippet for the client works', async t => {
     runSnippet(code, { connect: opened, console })
   })
   t.match(await peer.next(), { channel: 'lobby', data: { text: 'hello' }, user: 'maggie' })
-  const other = (await enter(socketUrl(server.url, gatePath(await mint(server.url, 'theo'), 'other')))).client
+  const other = (await openSession(socketUrl(server.url, gatePath(await mint(server.url, 'theo'), 'other'))))
+    .client
   await other.ask({ type: 'publish', channel: 'news', data: 1, id: 1 })
   t.strictSame(await heard, ['news', 'theo', 1])
   await peer.close()
@@ -136,7 +138,7 @@ t.test('the snippet for embedding works: it listens, serves, and ends on SIGTERM
   const join = async (user: string) => {
     const { ticket } = await mintWith(url, tokenFor(user))
     const origin = 'https://app.example.com'
-    const { client, welcome } = await enter(socketUrl(url, gatePath(ticket, 'game')), { origin })
+    const { client, welcome } = await openSession(socketUrl(url, gatePath(ticket, 'game')), { origin })
     t.equal(welcome.user, user, 'the origin it was given may connect')
     t.strictSame((await client.next()).data, { hello: user }, 'onConnect and authorize')
     return client
@@ -152,7 +154,7 @@ t.test('the snippet for embedding works: it listens, serves, and ends on SIGTERM
   await other.close()
   t.strictSame(await client.next(), { type: 'message', channel: 'game', data: { gone: 'theo' } })
   const { ticket } = await mintWith(url, tokenFor('maggie'))
-  t.equal((await knock(url, gatePath(ticket, 'closed'))).status, 403)
+  t.equal((await requestUpgrade(url, gatePath(ticket, 'closed'))).status, 403)
   child.kill('SIGTERM')
   t.equal((await client.closed).code, 1012)
   t.strictSame(await exited, { code: 0, signal: null })

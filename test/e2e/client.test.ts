@@ -10,7 +10,7 @@ import { openBrowser, openPage } from '../support/browser.js'
 import { freePort } from '../support/free-port.js'
 import { fileNeeds } from '../support/programs.js'
 import { startServer, type TestServer } from '../support/server.js'
-import { enter, socketUrl } from '../support/tclient.js'
+import { openSession, socketUrl } from '../support/socket-client.js'
 import { gatePath, mint, nowSeconds, tokenFor } from '../support/tokens.js'
 
 fileNeeds(t, 'chromium')
@@ -99,7 +99,9 @@ t.test('opens across origins, hears and is heard', async t => {
   const server = await startServer(t, { env })
   const { page, errors, until } = await visit(server, {})
   await until('open')
-  const { client } = await enter(socketUrl(server.url, gatePath(await mint(server.url, 'theo'), 'lobby')))
+  const { client } = await openSession(
+    socketUrl(server.url, gatePath(await mint(server.url, 'theo'), 'lobby')),
+  )
   client.send({ type: 'publish', data: 'hello page' })
   t.match(await until('message'), { data: 'hello page' })
   await page.evaluate(() => (window as unknown as Scope).gate.publish('hello all'))
@@ -122,7 +124,9 @@ t.test('comes back after a restart and hears its channels again', async t => {
   await until('open', 2)
   // A request behind the resubscription: when it is answered, that has been.
   await page.evaluate(() => (window as unknown as Scope).gate.publish('behind'))
-  const { client } = await enter(socketUrl(second.url, gatePath(await mint(second.url, 'theo'), 'other')))
+  const { client } = await openSession(
+    socketUrl(second.url, gatePath(await mint(second.url, 'theo'), 'other')),
+  )
   client.send({ type: 'publish', channel: 'news', data: 'again' })
   t.match(await until('message'), { data: 'again' })
   await client.close()

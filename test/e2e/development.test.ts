@@ -3,11 +3,11 @@ import { once } from 'node:events'
 import { statSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { jsonOf, knock, postJson, request } from '../support/http.js'
+import { jsonOf, postJson, request, requestUpgrade } from '../support/http.js'
 import { isProblem } from '../support/problem.js'
 import { needs, pathOf } from '../support/programs.js'
 import { development, startServer } from '../support/server.js'
-import { enter } from '../support/tclient.js'
+import { openSession } from '../support/socket-client.js'
 import { gatePath, mintWith } from '../support/tokens.js'
 
 const server = await startServer(t, { env: development })
@@ -42,11 +42,11 @@ t.test('the printed recipe works when pasted', needs('bash', 'curl'), async t =>
 t.test('the ticket reply tells the whole URL to open', async t => {
   const { url } = await mintWith(server.url, token)
   t.match(url, new RegExp(`^ws://127\\.0\\.0\\.1:${server.port}/channel/\\?ticket=`))
-  const { client } = await enter(url ?? '')
+  const { client } = await openSession(url ?? '')
   await client.close()
   const bound = await mintWith(server.url, token, 'red')
   t.match(bound.url, /\/channel\/red\?ticket=/)
-  t.match((await enter(bound.url ?? '')).welcome, { channel: 'red' })
+  t.match((await openSession(bound.url ?? '')).welcome, { channel: 'red' })
 })
 
 t.test('the same origin and localhost may connect, others not', async t => {
@@ -62,7 +62,7 @@ t.test('the same origin and localhost may connect, others not', async t => {
   ] as const
   for (const [origin, status] of cases) {
     const { ticket } = await mintWith(server.url, token)
-    const reply = await knock(server.url, gatePath(ticket), { headers: { origin } })
+    const reply = await requestUpgrade(server.url, gatePath(ticket), { headers: { origin } })
     if (status === 101) t.equal(reply.status, 101, origin)
     else isProblem(t, reply, '403 origin_forbidden', origin)
   }

@@ -3,7 +3,7 @@ import { bearer, request } from '../support/http.js'
 import { hasRetryAfter, isProblem } from '../support/problem.js'
 import { RawConnection, requestText, serverHasRead, upgradeText } from '../support/raw.js'
 import { adminKey, startServer, type TestServer } from '../support/server.js'
-import { type Client, enter, socketUrl } from '../support/tclient.js'
+import { type Client, openSession, socketUrl } from '../support/socket-client.js'
 import { gatePath, mint, tokenFor } from '../support/tokens.js'
 
 const sockets = 300
@@ -11,7 +11,7 @@ const sockets = 300
 const openMany = async (server: TestServer, count = sockets): Promise<Client[]> => {
   const clients: Client[] = []
   for (let n = 0; n < count; n++) {
-    const { client } = await enter(socketUrl(server.url, gatePath(await mint(server.url))))
+    const { client } = await openSession(socketUrl(server.url, gatePath(await mint(server.url))))
     clients.push(client)
   }
   return clients
@@ -57,11 +57,11 @@ t.test('on SIGTERM it refuses newcomers, closes all sockets with 1012 and leaves
   mintConnection.write(requestText('GET', '/ws_ticket', { authorization: `Bearer ${tokenFor('maggie')}` }))
   gate.write(upgradeText(gatePath(ticket)))
   health.write(requestText('GET', '/healthz'))
-  const [minted, knocked] = await Promise.all([mintConnection.response(), gate.response()])
+  const [minted, upgraded] = await Promise.all([mintConnection.response(), gate.response()])
   t.equal(notReady?.status, 503, '/readyz says 503')
   for (const [name, response] of [
     ['mint', minted],
-    ['gate', knocked],
+    ['gate', upgraded],
   ] as const) {
     if (response === undefined) t.fail(`${name}: no answer while draining`)
     else {

@@ -7,7 +7,7 @@ import { bearer, type Json, jsonOf, request, upgradeHeaders } from '../support/h
 import { isProblem } from '../support/problem.js'
 import { needs, pathOf } from '../support/programs.js'
 import { startServer } from '../support/server.js'
-import { attempt, Client, enter, socketUrl } from '../support/tclient.js'
+import { attempt, Client, openSession, socketUrl } from '../support/socket-client.js'
 import { gatePath, mint, nowSeconds } from '../support/tokens.js'
 
 const credentials = '{"user":"maggie","pwd":"secret"}'
@@ -53,7 +53,7 @@ t.test('the founding flow works as its author wrote it', async t => {
     'it lives for ten seconds, and the clocks are alike',
   )
 
-  const { client, welcome } = await enter(`${socketBase}/channel/?ticket=${ticket}`)
+  const { client, welcome } = await openSession(`${socketBase}/channel/?ticket=${ticket}`)
   t.match(welcome, { type: 'welcome', user: 'maggie', channel: '' })
   const second = await attempt(`${socketBase}/channel/?ticket=${ticket}`)
   if (second instanceof Client) t.fail('the second use was let in')
@@ -107,7 +107,7 @@ t.test('a ticket in the subprotocols opens, and only the protocol is echoed', as
     ['ticketgate.v1.json', `ticket.${await mint(server.url)}`],
     [`ticket.${ticket}`, 'ticketgate.v1.json'],
   ]) {
-    const { client } = await enter(`${socketBase}/channel/`, { protocols })
+    const { client } = await openSession(`${socketBase}/channel/`, { protocols })
     t.equal(client.socket.protocol, 'ticketgate.v1.json')
     await client.close()
   }
@@ -120,7 +120,7 @@ t.test('a ticket in the subprotocols opens, and only the protocol is echoed', as
 
 t.test('a ticket spent by query is spent by subprotocol too, and the other way round', async t => {
   const byQuery = await mint(server.url)
-  const { client } = await enter(socketUrl(server.url, gatePath(byQuery)), {
+  const { client } = await openSession(socketUrl(server.url, gatePath(byQuery)), {
     protocols: ['ticketgate.v1.json'],
   })
   t.equal(client.socket.protocol, 'ticketgate.v1.json', 'the protocol is echoed for a ticket in the query')
@@ -133,7 +133,7 @@ t.test('a ticket spent by query is spent by subprotocol too, and the other way r
 
   const bySubprotocol = await mint(server.url)
   const protocols = ['ticketgate.v1.json', `ticket.${bySubprotocol}`]
-  await (await enter(`${socketBase}/channel/`, { protocols })).client.close()
+  await (await openSession(`${socketBase}/channel/`, { protocols })).client.close()
   const back = await attempt(socketUrl(server.url, gatePath(bySubprotocol)))
   if (back instanceof Client) t.fail('let in twice')
   else isProblem(t, back, '401 ticket_used')

@@ -1,7 +1,7 @@
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { knock, outcomeOf, request } from '../support/http.js'
+import { outcomeOf, request, requestUpgrade } from '../support/http.js'
 import { createMinter, type Minter } from '../support/minter.js'
 import { isProblem } from '../support/problem.js'
 import { startServer, type TestServer, temporaryDirectory } from '../support/server.js'
@@ -26,7 +26,7 @@ const envOf = (key: string, node = 'gate-1') => ({
 /** The clock of a gate may be behind ours: then a ticket that is ahead as far as allowed is of the future, at first. */
 const present = async (server: TestServer, ticket: string): Promise<string> => {
   let outcome: string
-  do outcome = outcomeOf(await knock(server.url, gatePath(ticket)))
+  do outcome = outcomeOf(await requestUpgrade(server.url, gatePath(ticket)))
   while (outcome === '401 ticket_invalid')
   return outcome
 }
@@ -42,10 +42,18 @@ t.test('two gates that share a key, each with its own memory, never both accept 
       startServer(t, { env: { ...envOf(minter.key, 'gate-2'), TICKETGATE_THREADS: threadsOfTwo } }),
     ])
     const ticket = minter.mint('gate-1', ahead())
-    isProblem(t, await knock(two.url, gatePath(ticket)), '421 wrong_node', 'before it is spent')
-    isProblem(t, await knock(two.url, gatePath(ticket.replace('gate-1', 'gate-2'))), '401 ticket_invalid')
-    isProblem(t, await knock(two.url, gatePath(ticket.replace('gate-1.', ''))), '401 ticket_invalid')
-    isProblem(t, await knock(one.url, gatePath(ticket.replace('gate-1', 'gate-2'))), '421 wrong_node')
+    isProblem(t, await requestUpgrade(two.url, gatePath(ticket)), '421 wrong_node', 'before it is spent')
+    isProblem(
+      t,
+      await requestUpgrade(two.url, gatePath(ticket.replace('gate-1', 'gate-2'))),
+      '401 ticket_invalid',
+    )
+    isProblem(t, await requestUpgrade(two.url, gatePath(ticket.replace('gate-1.', ''))), '401 ticket_invalid')
+    isProblem(
+      t,
+      await requestUpgrade(one.url, gatePath(ticket.replace('gate-1', 'gate-2'))),
+      '421 wrong_node',
+    )
     t.equal(await present(one, ticket), '101', 'the refusals have not spent it')
     t.equal(await present(one, ticket), '401 ticket_used')
     t.equal(await present(two, ticket), '421 wrong_node')
@@ -94,7 +102,10 @@ t.test(
       'the gate was born between its start and its listening',
     )
     for (let n = 0; n < 3; n++) {
-      const refused = await knock(server.url, gatePath(minter.mint('gate-1', { issuedAtMs: earliestMs - 1 })))
+      const refused = await requestUpgrade(
+        server.url,
+        gatePath(minter.mint('gate-1', { issuedAtMs: earliestMs - 1 })),
+      )
       isProblem(t, refused, '401 ticket_predates_gate', 'a millisecond before the edge')
       const wait = Number(refused.headers['retry-after'])
       t.ok(
@@ -113,7 +124,7 @@ t.test('minters whose clocks are ahead or behind', async t => {
     present(server, minter.mint('gate-1', { issuedAtMs: Date.now() + offsetMs, ttlSeconds }))
   t.equal(await at(skewMs), '101', 'ahead as far as allowed')
   const further = minter.mint('gate-1', { issuedAtMs: Date.now() + skewMs + 60_000 })
-  isProblem(t, await knock(server.url, gatePath(further)), '401 ticket_invalid', 'further')
+  isProblem(t, await requestUpgrade(server.url, gatePath(further)), '401 ticket_invalid', 'further')
   t.equal(await at(-skewMs - 10_000, 1), '401 ticket_expired', 'behind by more than allowed: it has expired')
   t.equal(await at(-skewMs, 3600), '401 ticket_predates_gate', 'behind, and too young a gate')
   t.equal(

@@ -7,7 +7,7 @@ import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import '../support/built.js'
-import { knock, request } from '../support/http.js'
+import { request, requestUpgrade } from '../support/http.js'
 import { isProblem } from '../support/problem.js'
 import { needs, pathOf } from '../support/programs.js'
 import { gatePath } from '../support/tokens.js'
@@ -95,14 +95,14 @@ t.test(
     const base = `http://127.0.0.1:${port}`
     const { text: ticket } = await request(base, '/')
     const path = gatePath(ticket)
-    const outcomes = await Promise.all(Array.from({ length: 20 }, () => knock(base, path)))
+    const outcomes = await Promise.all(Array.from({ length: 20 }, () => requestUpgrade(base, path)))
     t.equal(
       outcomes.filter(({ status }) => status === 101).length,
       1,
       'of twenty sockets with one ticket one opens',
     )
-    isProblem(t, await knock(base, path), '401 ticket_used')
+    isProblem(t, await requestUpgrade(base, path), '401 ticket_used')
     for (const wrong of ['/', '/?ticket=x', `${path}A`])
-      isProblem(t, await knock(base, wrong), '401 ticket_invalid', wrong)
+      isProblem(t, await requestUpgrade(base, wrong), '401 ticket_invalid', wrong)
   },
 )

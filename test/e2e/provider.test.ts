@@ -1,9 +1,18 @@
 import t, { type Test } from 'tap'
-import { bearer, type Json, jsonOf, knock, metric, postJson, type Reply, request } from '../support/http.js'
+import {
+  bearer,
+  type Json,
+  jsonOf,
+  metric,
+  postJson,
+  type Reply,
+  request,
+  requestUpgrade,
+} from '../support/http.js'
 import { hasRetryAfter, isProblem } from '../support/problem.js'
 import { jwks, newKey, type Provider, signedBy, startProvider, text } from '../support/provider.js'
 import { adminKey, development, runServe, startServer } from '../support/server.js'
-import { enter, open, socketUrl } from '../support/tclient.js'
+import { open, openSession, socketUrl } from '../support/socket-client.js'
 import { gatePath, mintWith, nowSeconds, tokenFor } from '../support/tokens.js'
 
 const issuer = 'https://id.example'
@@ -39,7 +48,7 @@ t.test('a token of the provider opens a socket, under its rights and until its e
   const channels = { publish: ['red'], subscribe: ['red', 'blue'] }
   const { ticket, expires } = await mintWith(server.url, signedBy(first, claims({ exp, channels })))
   t.ok(expires <= exp)
-  const { client, welcome } = await enter(socketUrl(server.url, gatePath(ticket, 'blue')))
+  const { client, welcome } = await openSession(socketUrl(server.url, gatePath(ticket, 'blue')))
   t.match(welcome, { user: 'maggie', channel: 'blue', expires: exp })
   t.match(await client.ask({ type: 'publish', data: 1 }), { type: 'error', code: 'channel_forbidden' })
   await client.close()
@@ -76,7 +85,11 @@ t.test('clocks may differ by the skew', async t => {
   const late = await present(signedBy(first, claims({ iat: now - 60, exp: now - 2 })))
   t.equal(late.status, 200, 'a token that was over two seconds ago')
   const { ticket } = jsonOf(late) as { ticket: string }
-  t.equal((await knock(server.url, gatePath(ticket))).status, 101, 'its ticket is good for what is left')
+  t.equal(
+    (await requestUpgrade(server.url, gatePath(ticket))).status,
+    101,
+    'its ticket is good for what is left',
+  )
   t.equal((await present(signedBy(first, claims({ iat: now + 3 })))).status, 200, 'one issued ahead')
   isProblem(
     t,
@@ -87,7 +100,9 @@ t.test('clocks may differ by the skew', async t => {
 
 t.test('a revocation covers what a clock ahead of ours dated after it', async t => {
   const ahead = signedBy(first, claims({ sub: 'theo', iat: nowSeconds() + 3 }))
-  const { client } = await enter(socketUrl(server.url, gatePath((await mintWith(server.url, ahead)).ticket)))
+  const { client } = await openSession(
+    socketUrl(server.url, gatePath((await mintWith(server.url, ahead)).ticket)),
+  )
   const reply = await postJson(server.admin, '/disconnect', { user: 'theo' }, { headers: bearer(adminKey) })
   t.equal(reply.status, 200)
   t.match(await client.closed, { code: 4403 })
@@ -201,7 +216,7 @@ t.test('without the claim channels a token permits what the settings grant, by d
   const nothing = await start()
   isProblem(t, await take(nothing.url, 'lobby'), '403 channel_forbidden')
   const everywhere = (await mintWith(nothing.url, signedBy(second, claims()))).ticket
-  isProblem(t, await knock(nothing.url, gatePath(everywhere, 'lobby')), '403 channel_forbidden')
+  isProblem(t, await requestUpgrade(nothing.url, gatePath(everywhere, 'lobby')), '403 channel_forbidden')
   t.equal(
     (await take(nothing.url, 'lobby', { channels: { subscribe: ['lobby'] } })).status,
     200,
@@ -227,7 +242,7 @@ t.test('without the claim channels a token permits what the settings grant, by d
   for (const [channel, changes, status] of granted)
     t.equal((await take(some.url, channel, changes)).status, status, `${channel} ${JSON.stringify(changes)}`)
   const { ticket } = await mintWith(some.url, signedBy(second, claims()))
-  const { client } = await enter(socketUrl(some.url, gatePath(ticket, 'news')))
+  const { client } = await openSession(socketUrl(some.url, gatePath(ticket, 'news')))
   t.match(await client.ask({ type: 'publish', data: 1 }), { type: 'error', code: 'channel_forbidden' })
   await client.close()
   t.match(some.output(), /may publish on chat\.\* and subscribe to user\.\$\{user\} news/)

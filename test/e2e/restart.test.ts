@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { createConnection } from 'node:net'
 import t from 'tap'
-import { knock, request } from '../support/http.js'
+import { request, requestUpgrade } from '../support/http.js'
 import { isProblem } from '../support/problem.js'
 import { requestText } from '../support/raw.js'
 import { startServer } from '../support/server.js'
@@ -14,32 +14,42 @@ t.test('tickets, used or not, die with the process; tokens do not', async t => {
   const token = tokenFor('maggie')
   const { ticket: used } = await mintWith(first.url, token)
   const { ticket: unused } = await mintWith(first.url, token)
-  t.equal((await knock(first.url, gatePath(used))).status, 101)
+  t.equal((await requestUpgrade(first.url, gatePath(used))).status, 101)
   t.strictSame(await first.stop(), { code: 0, signal: null })
 
   const second = await startServer(t, { env, stateDir: first.stateDir })
-  isProblem(t, await knock(second.url, gatePath(used)), '401 ticket_invalid', 'used before the restart')
-  isProblem(t, await knock(second.url, gatePath(unused)), '401 ticket_invalid', 'unused before the restart')
+  isProblem(
+    t,
+    await requestUpgrade(second.url, gatePath(used)),
+    '401 ticket_invalid',
+    'used before the restart',
+  )
+  isProblem(
+    t,
+    await requestUpgrade(second.url, gatePath(unused)),
+    '401 ticket_invalid',
+    'unused before the restart',
+  )
   const { ticket } = await mintWith(second.url, token)
-  t.equal((await knock(second.url, gatePath(ticket))).status, 101, 'the token still gets a ticket')
+  t.equal((await requestUpgrade(second.url, gatePath(ticket))).status, 101, 'the token still gets a ticket')
 })
 
 t.test('a killed process forgets its tickets as well', async t => {
   const first = await startServer(t, { env })
   const used = await mint(first.url)
-  t.equal((await knock(first.url, gatePath(used))).status, 101)
+  t.equal((await requestUpgrade(first.url, gatePath(used))).status, 101)
   first.signal('SIGKILL')
   await first.exited
   const second = await startServer(t, { env, stateDir: first.stateDir })
-  isProblem(t, await knock(second.url, gatePath(used)), '401 ticket_invalid')
+  isProblem(t, await requestUpgrade(second.url, gatePath(used)), '401 ticket_invalid')
 })
 
 t.test('two gates side by side do not take each other’s tickets', async t => {
   const one = await startServer(t, { env })
   const other = await startServer(t, { env })
   const ticket = await mint(one.url)
-  isProblem(t, await knock(other.url, gatePath(ticket)), '401 ticket_invalid')
-  t.equal((await knock(one.url, gatePath(ticket))).status, 101, 'and the refusal did not spend it')
+  isProblem(t, await requestUpgrade(other.url, gatePath(ticket)), '401 ticket_invalid')
+  t.equal((await requestUpgrade(one.url, gatePath(ticket))).status, 101, 'and the refusal did not spend it')
 })
 
 t.test('it comes back on its port, once the kernel has released it', async t => {

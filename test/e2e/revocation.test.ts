@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { bearer, type Json, jsonOf, knock, postJson, type Reply, request } from '../support/http.js'
+import { bearer, type Json, jsonOf, postJson, type Reply, request, requestUpgrade } from '../support/http.js'
 import { isProblem } from '../support/problem.js'
 import {
   adminKey,
@@ -11,7 +11,7 @@ import {
   type TestServer,
   temporaryDirectory,
 } from '../support/server.js'
-import { type Client, enter, socketUrl } from '../support/tclient.js'
+import { type Client, openSession, socketUrl } from '../support/socket-client.js'
 import { gatePath, mintWith, nowSeconds, tokenFor } from '../support/tokens.js'
 
 const password = 'of those who may log in'
@@ -20,7 +20,7 @@ const disconnect = (server: TestServer, subject: Json): Promise<Reply> =>
   postJson(server.admin, '/disconnect', subject, { headers: bearer(adminKey) })
 
 const join_ = async (server: TestServer, token: string): Promise<Client> =>
-  (await enter(socketUrl(server.url, gatePath((await mintWith(server.url, token)).ticket)))).client
+  (await openSession(socketUrl(server.url, gatePath((await mintWith(server.url, token)).ticket)))).client
 
 const isRevoked = async (t: Test, server: TestServer, token: string, name: string): Promise<void> => {
   const reply = await request(server.url, '/ws_ticket', { headers: bearer(token) })
@@ -45,7 +45,7 @@ async function story(t: Test, env: Environment): Promise<void> {
   t.strictSame([reply.status, jsonOf(reply)], [200, { disconnected: 6 }])
   // The reply came when it held everywhere: nothing is waited for here.
   await isRevoked(t, server, old, 'the token of before')
-  isProblem(t, await knock(server.url, gatePath(ticket)), '401 token_revoked', 'a ticket of before')
+  isProblem(t, await requestUpgrade(server.url, gatePath(ticket)), '401 token_revoked', 'a ticket of before')
   t.strictSame(
     jsonOf(await postJson(server.url, '/ws_ticket/status', { ticket })),
     { state: 'invalid' },
@@ -128,12 +128,12 @@ t.test('a ticket of an outside minter that names no token is dated by itself', a
   const before = outside()
   await disconnect(server, { user: 'maggie' })
   const revokedAt = nowSeconds()
-  isProblem(t, await knock(server.url, gatePath(before)), '401 token_revoked')
+  isProblem(t, await requestUpgrade(server.url, gatePath(before)), '401 token_revoked')
   // A gate with a name may have others beside it, whose clocks are a second ahead.
   while (nowSeconds() <= revokedAt + 1) await new Promise(resolve => setTimeout(resolve, 20))
   let reply: Reply
   // The clock of the gate may be behind ours: then a ticket of now is of the future, at first.
-  do reply = await knock(server.url, gatePath(outside()))
+  do reply = await requestUpgrade(server.url, gatePath(outside()))
   while (reply.status === 401 && jsonOf(reply).code === 'ticket_invalid')
   t.equal(reply.status, 101)
 })

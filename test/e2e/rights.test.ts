@@ -6,7 +6,7 @@ import { temporaryDirectory } from '../support/fixtures.js'
 import { bearer, type Json, jsonOf, metric, type Reply, request } from '../support/http.js'
 import { isProblem } from '../support/problem.js'
 import { startServer, type TestServer } from '../support/server.js'
-import { enter, open, socketUrl } from '../support/tclient.js'
+import { open, openSession, socketUrl } from '../support/socket-client.js'
 import { claimsFor, gatePath, mintWith, signText } from '../support/tokens.js'
 
 const secret = 'rights-tests-share-Vq3n8Zt1Lw6Xc9Rb2Md5Kf7'
@@ -58,7 +58,7 @@ const take = ({ url }: TestServer, by: string, channel?: string): Promise<Reply>
 t.test('what a rule gives opens channels, and nothing else does', async t => {
   const { server } = await start(t)
   const { ticket } = await mintWith(server.url, token(trader))
-  const { client } = await enter(socketUrl(server.url, gatePath(ticket, 'prices.gold')))
+  const { client } = await openSession(socketUrl(server.url, gatePath(ticket, 'prices.gold')))
   t.match(await client.ask({ type: 'publish', data: 1, id: 1 }), { code: 'channel_forbidden' })
   t.match(await client.ask({ type: 'publish', channel: 'orders.maggie', data: 1, id: 2 }), { type: 'ok' })
   t.match(await client.ask({ type: 'subscribe', channel: 'orders.theo', id: 3 }), {

@@ -1,10 +1,10 @@
 import { renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { knock } from '../support/http.js'
+import { requestUpgrade } from '../support/http.js'
 import { createMinter, type Minter } from '../support/minter.js'
 import { run, startServer, type TestServer, temporaryDirectory } from '../support/server.js'
-import { enter, socketUrl } from '../support/tclient.js'
+import { openSession, socketUrl } from '../support/socket-client.js'
 import { gatePath, mint } from '../support/tokens.js'
 
 const skewSeconds = 60
@@ -13,7 +13,7 @@ const skewSeconds = 60
 const ahead = () => ({ issuedAtMs: Date.now() + skewSeconds * 1000 })
 
 async function present(server: TestServer, ticket: string): Promise<string> {
-  const { status, text } = await knock(server.url, gatePath(ticket))
+  const { status, text } = await requestUpgrade(server.url, gatePath(ticket))
   return status === 101 ? '101' : `${status} ${JSON.parse(text).code}`
 }
 
@@ -75,7 +75,7 @@ for (const threads of ['1', '2'])
     replace(`${old.key}\n`)
     const server = await startServer(t, { env: fileEnv(file, threads) })
     const path = gatePath(old.mint('gate-1', ahead()))
-    const { client } = await enter(socketUrl(server.url, path))
+    const { client } = await openSession(socketUrl(server.url, path))
     t.equal(
       await present(server, next.mint('gate-1', ahead())),
       '401 ticket_invalid',

@@ -1,9 +1,9 @@
 import t from 'tap'
-import { bearer, jsonOf, knock, request } from '../support/http.js'
+import { bearer, jsonOf, request, requestUpgrade } from '../support/http.js'
 import { isProblem } from '../support/problem.js'
 import { serverHasRead } from '../support/raw.js'
 import { adminKey, development, startServer } from '../support/server.js'
-import { type Client, enter, socketUrl } from '../support/tclient.js'
+import { type Client, openSession, socketUrl } from '../support/socket-client.js'
 import { gatePath, mint } from '../support/tokens.js'
 
 const server = await startServer(t)
@@ -94,10 +94,10 @@ t.test('its routes are its own', async t => {
 })
 
 t.test('/metrics is Prometheus text, with refusals by their code', async t => {
-  await knock(server.url, '/channel/?ticket=AAAA')
+  await requestUpgrade(server.url, '/channel/?ticket=AAAA')
   const ticket = await mint(server.url)
-  await knock(server.url, gatePath(ticket))
-  await knock(server.url, gatePath(ticket))
+  await requestUpgrade(server.url, gatePath(ticket))
+  await requestUpgrade(server.url, gatePath(ticket))
   await request(server.url, '/ws_ticket')
   const reply = await admin('/metrics')
   t.equal(reply.status, 200)
@@ -124,7 +124,7 @@ const numbers = (value: unknown): number[] =>
 t.test('/connections counts the sockets that are open', async t => {
   const clients: Client[] = []
   for (let n = 0; n < 7; n++)
-    clients.push((await enter(socketUrl(server.url, gatePath(await mint(server.url))))).client)
+    clients.push((await openSession(socketUrl(server.url, gatePath(await mint(server.url))))).client)
   const full = await admin('/connections')
   t.equal(full.status, 200)
   t.ok(numbers(jsonOf(full)).includes(7), full.text)

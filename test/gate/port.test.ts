@@ -1,6 +1,6 @@
 import t from 'tap'
 import { freePort } from '../support/free-port.js'
-import { knock } from '../support/http.js'
+import { requestUpgrade } from '../support/http.js'
 import { runServe, startServer } from '../support/server.js'
 import { gatePath, mint } from '../support/tokens.js'
 
@@ -24,7 +24,11 @@ t.test('of two processes on one port the second does not start, whatever their t
       new RegExp(`port ${server.port}: .*TICKETGATE_PORT`),
       'it names the port, and what to set',
     )
-    t.equal((await knock(server.url, gatePath(await mint(server.url)))).status, 101, 'the first goes on')
+    t.equal(
+      (await requestUpgrade(server.url, gatePath(await mint(server.url)))).status,
+      101,
+      'the first goes on',
+    )
     await server.stop()
   }
 })
@@ -58,11 +62,15 @@ t.test('two processes that start on one port at once: one of them has it', async
     if (outcome.status === 'rejected')
       t.match(String(outcome.reason), new RegExp(`port ${port}: .*TICKETGATE_PORT`), 'who may not says why')
   for (const { value } of started) {
-    t.equal((await knock(value.url, gatePath(await mint(value.url)))).status, 101)
+    t.equal((await requestUpgrade(value.url, gatePath(await mint(value.url)))).status, 101)
     await value.stop()
   }
   const next = await startServer(t, { env })
-  t.equal((await knock(next.url, gatePath(await mint(next.url)))).status, 101, 'it was but for each other')
+  t.equal(
+    (await requestUpgrade(next.url, gatePath(await mint(next.url)))).status,
+    101,
+    'it was but for each other',
+  )
 })
 
 t.test('the memory of one thread is none for two: it does not start', async t => {

@@ -1,11 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import t from 'tap'
-import { jsonOf, knock, metric, outcomeOf, postJson, request } from '../support/http.js'
+import { jsonOf, metric, outcomeOf, postJson, request, requestUpgrade } from '../support/http.js'
 import { isProblem } from '../support/problem.js'
 import { RawConnection, upgradeText } from '../support/raw.js'
 import { adminKey, startServer, type TestServer } from '../support/server.js'
+import { type Client, openSession, socketUrl } from '../support/socket-client.js'
 import { tally } from '../support/tally.js'
-import { type Client, enter, socketUrl } from '../support/tclient.js'
 import { gatePath, mint, mintWith, tokenFor } from '../support/tokens.js'
 
 const two = { TICKETGATE_THREADS: '2' }
@@ -22,7 +22,7 @@ const joinBoth = async (server: TestServer, count: number, channel: string): Pro
   const clients: Client[] = []
   for (let n = 0; n < count; n++) {
     const path = gatePath(await mint(server.url, `user-${n}`), channel)
-    clients.push((await enter(socketUrl(server.url, path))).client)
+    clients.push((await openSession(socketUrl(server.url, path))).client)
   }
   return clients
 }
@@ -59,8 +59,8 @@ t.test('a ticket of one thread opens a socket on the other, and a login holds on
   const results: string[] = []
   for (let n = 0; n < 40; n++) {
     const { ticket } = await mintWith(server.url, String(token))
-    results.push(outcomeOf(await knock(server.url, gatePath(ticket))))
-    results.push(outcomeOf(await knock(server.url, gatePath(ticket))))
+    results.push(outcomeOf(await requestUpgrade(server.url, gatePath(ticket))))
+    results.push(outcomeOf(await requestUpgrade(server.url, gatePath(ticket))))
   }
   t.strictSame(tally(results), { '101': 40, '401 ticket_used': 40 })
   await bothSay(server, accepted)
@@ -105,21 +105,27 @@ t.test('caps count over both threads, and a socket that goes makes room', async 
   ] as const
   for (const [name, cap] of cases) {
     const server = await startServer(t, { env: { ...two, ...cap } })
-    const enterOne = async () => (await enter(socketUrl(server.url, gatePath(await mint(server.url))))).client
+    const enterOne = async () =>
+      (await openSession(socketUrl(server.url, gatePath(await mint(server.url))))).client
     const clients: Client[] = []
     for (let n = 0; n < 7; n++) clients.push(await enterOne())
     t.equal(await connectionsOf(server), 7)
     for (let n = 0; n < 10; n++)
       isProblem(
         t,
-        await knock(server.url, gatePath(await mint(server.url))),
+        await requestUpgrade(server.url, gatePath(await mint(server.url))),
         '429 too_many_connections',
         name,
       )
     await clients.pop()?.close()
     while ((await connectionsOf(server)) > 6);
     clients.push(await enterOne())
-    isProblem(t, await knock(server.url, gatePath(await mint(server.url))), '429 too_many_connections', name)
+    isProblem(
+      t,
+      await requestUpgrade(server.url, gatePath(await mint(server.url))),
+      '429 too_many_connections',
+      name,
+    )
     for (const client of clients) client.socket.terminate()
     await server.stop()
   }

@@ -3,10 +3,10 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { openGate } from '../support/gate.js'
-import { bearer, jsonOf, knock, metric, request } from '../support/http.js'
+import { bearer, jsonOf, metric, request, requestUpgrade } from '../support/http.js'
 import { isProblem } from '../support/problem.js'
 import { adminKey, startServer, temporaryDirectory } from '../support/server.js'
-import { type Client, enter, socketUrl } from '../support/tclient.js'
+import { type Client, openSession, socketUrl } from '../support/socket-client.js'
 import { gatePath, mint } from '../support/tokens.js'
 
 const preload = new URL('mortal-thread.mjs', import.meta.url).href
@@ -56,7 +56,7 @@ t.test('a thread that dies is replaced, and what was spent stays spent', async t
   const clients: Client[] = []
   for (let n = 0; n < 16; n++) {
     const ticket = await mint(gate.url)
-    clients.push((await enter(socketUrl(gate.url, gatePath(ticket)))).client)
+    clients.push((await openSession(socketUrl(gate.url, gatePath(ticket)))).client)
     spent.push(ticket)
   }
   const unused: string[] = []
@@ -68,7 +68,7 @@ t.test('a thread that dies is replaced, and what was spent stays spent', async t
     gate.kill(thread)
     await gate.logged('starting another thread in its place', thread)
     for (const [index, ticket] of spent.entries()) {
-      const reply = await knock(gate.url, gatePath(ticket))
+      const reply = await requestUpgrade(gate.url, gatePath(ticket))
       isProblem(t, reply, '401 ticket_used', `ticket ${index} after the death of thread ${thread}`)
     }
     await gate.logged('another thread serves in its place', thread)
@@ -77,8 +77,13 @@ t.test('a thread that dies is replaced, and what was spent stays spent', async t
   t.pass('the sockets of a thread go with it')
 
   for (const [index, ticket] of unused.entries()) {
-    const { client } = await enter(socketUrl(gate.url, gatePath(ticket)))
-    isProblem(t, await knock(gate.url, gatePath(ticket)), '401 ticket_used', `unused ticket ${index}, again`)
+    const { client } = await openSession(socketUrl(gate.url, gatePath(ticket)))
+    isProblem(
+      t,
+      await requestUpgrade(gate.url, gatePath(ticket)),
+      '401 ticket_used',
+      `unused ticket ${index}, again`,
+    )
     clients.push(client)
   }
   t.pass('tickets not used yet are good, whichever thread issued them')
@@ -89,8 +94,8 @@ t.test('a thread that dies is replaced, and what was spent stays spent', async t
   // 16 died, and the cap is 20: the dead take no place.
   const more: Client[] = []
   for (let n = unused.length; n < 20; n++)
-    more.push((await enter(socketUrl(gate.url, gatePath(await mint(gate.url))))).client)
-  isProblem(t, await knock(gate.url, gatePath(await mint(gate.url))), '429 too_many_connections')
+    more.push((await openSession(socketUrl(gate.url, gatePath(await mint(gate.url))))).client)
+  isProblem(t, await requestUpgrade(gate.url, gatePath(await mint(gate.url))), '429 too_many_connections')
   t.equal(jsonOf(await request(gate.admin, '/connections', { headers: bearer(adminKey) })).connections, 20)
   await gate.drain()
   await Promise.all([...clients, ...more].map(client => client.closed))

@@ -3,7 +3,7 @@ import { createTrustedProxies } from '../../src/http/address.js'
 import { type ClientViewOptions, createClientView } from '../../src/http/client-view.js'
 import { ForwardingWarnings } from '../../src/http/forwarding-warnings.js'
 import { createLog } from '../../src/telemetry/log.js'
-import { startEcho, tell } from '../support/heads.js'
+import { echoOf, startEcho } from '../support/echo-server.js'
 
 /** A server that answers with what it takes its client for. */
 const echo = (t: Test, options: Partial<ClientViewOptions> = {}): Promise<string> => {
@@ -106,7 +106,7 @@ t.test('our own origin, as the client sees it', async t => {
     ['an empty host', direct, ['Host:'], ''],
   ] as const
   for (const [name, base, fields, expected] of cases) {
-    const seen = await tell<Seen>(base, get, fields)
+    const seen = await echoOf<Seen>(base, get, fields)
     // uWS refuses a request without a host itself.
     if (typeof seen === 'number') t.ok(seen === 400 && expected === '', `${name}: refused by uWS`)
     else t.equal(seen.own, expected, name)
@@ -127,5 +127,5 @@ t.test('the address of the client', async t => {
     ['the last of several lines', behind, forwarded('1.1.1.1', '203.0.113.9'), '203.0.113.9'],
   ] as const
   for (const [name, base, fields, expected] of cases)
-    t.equal(((await tell<Seen>(base, get, fields)) as Seen).client, expected, name)
+    t.equal(((await echoOf<Seen>(base, get, fields)) as Seen).client, expected, name)
 })

@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap'
-import { jsonOf, knock, postJson, type Reply, request } from '../support/http.js'
+import { jsonOf, postJson, type Reply, request, requestUpgrade } from '../support/http.js'
 import { isProblem } from '../support/problem.js'
 import { allowedOrigin, startServer } from '../support/server.js'
 import { gatePath, mint, tokenFor } from '../support/tokens.js'
@@ -112,7 +112,7 @@ t.test('nothing can be read from anywhere else', async t => {
 t.test('a socket from a listed origin, or from no browser, may open', async t => {
   for (const origin of [...listed, undefined]) {
     const headers = origin === undefined ? {} : { origin }
-    const reply = await knock(server.url, gatePath(await mint(server.url)), { headers })
+    const reply = await requestUpgrade(server.url, gatePath(await mint(server.url)), { headers })
     t.equal(reply.status, 101, origin ?? 'no origin')
   }
 })
@@ -122,11 +122,11 @@ t.test('a socket from anywhere else is refused, and its ticket is still good', a
     const ticket = await mint(server.url)
     isProblem(
       t,
-      await knock(server.url, gatePath(ticket), { headers: { origin } }),
+      await requestUpgrade(server.url, gatePath(ticket), { headers: { origin } }),
       '403 origin_forbidden',
       name,
     )
-    t.equal((await knock(server.url, gatePath(ticket))).status, 101, `${name}: not spent`)
+    t.equal((await requestUpgrade(server.url, gatePath(ticket))).status, 101, `${name}: not spent`)
   }
 })
 
@@ -143,7 +143,7 @@ t.test('without a list, the public URL is the one origin', async t => {
     ['null', 403],
   ] as const
   for (const [origin, status] of cases) {
-    const reply = await knock(alone.url, gatePath(await mint(alone.url)), { headers: { origin } })
+    const reply = await requestUpgrade(alone.url, gatePath(await mint(alone.url)), { headers: { origin } })
     if (status === 101) t.equal(reply.status, 101, origin)
     else isProblem(t, reply, '403 origin_forbidden', origin)
   }
@@ -169,7 +169,12 @@ t.test('apps and browser extensions by their very origin, with tickets bound to 
       'chrome-extension://nkbihfbeogaeaoehlefnkodbefgpgkno',
       origin === app ? extension : app,
     ])
-      isProblem(t, await knock(url, path, { headers: { origin: other } }), '403 origin_forbidden', other)
-    t.equal((await knock(url, path, { headers: { origin } })).status, 101, origin)
+      isProblem(
+        t,
+        await requestUpgrade(url, path, { headers: { origin: other } }),
+        '403 origin_forbidden',
+        other,
+      )
+    t.equal((await requestUpgrade(url, path, { headers: { origin } })).status, 101, origin)
   }
 })

@@ -4,7 +4,7 @@ import t from 'tap'
 import { freePort } from '../support/free-port.js'
 import { bearer, request } from '../support/http.js'
 import { adminKey, startServer, type TestServer } from '../support/server.js'
-import { enter, socketUrl } from '../support/tclient.js'
+import { openSession, socketUrl } from '../support/socket-client.js'
 import { gatePath, mint } from '../support/tokens.js'
 
 const isRefused = async (server: TestServer): Promise<boolean> => {
@@ -18,7 +18,7 @@ for (const threads of [1, 2])
       openFiles: 200,
       env: { TICKETGATE_PORT: String(await freePort()), TICKETGATE_THREADS: String(threads) },
     })
-    const { client } = await enter(socketUrl(server.url, gatePath(await mint(server.url))))
+    const { client } = await openSession(socketUrl(server.url, gatePath(await mint(server.url))))
     const held = new Set<Socket>()
     let isHolding = true
     const hold = (): void => {

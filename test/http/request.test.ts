@@ -1,6 +1,6 @@
 import t from 'tap'
 import { queryValues, type RequestHead } from '../../src/http/request.js'
-import { startEcho, tell } from '../support/heads.js'
+import { echoOf, startEcho } from '../support/echo-server.js'
 
 type Seen = Partial<RequestHead>
 
@@ -10,7 +10,7 @@ const base = await startEcho(t, ({ head }) => ({ ...head, body: head.body, repea
 
 t.test('the head of a request', async t => {
   const fields = [host, 'ORIGIN: https://a.test', 'Authorization: Bearer x', 'Content-Type: application/json']
-  t.match(await tell<Seen>(base, 'GET /path?a=%41&a=2 HTTP/1.1', fields), {
+  t.match(await echoOf<Seen>(base, 'GET /path?a=%41&a=2 HTTP/1.1', fields), {
     method: 'get',
     path: '/path',
     query: 'a=%41&a=2',
@@ -20,8 +20,13 @@ t.test('the head of a request', async t => {
     contentType: 'application/json',
     body: 'none',
   })
-  t.match(await tell<Seen>(base, get, [host]), { query: '', origin: '', authorization: '', contentType: '' })
-  t.match(await tell<Seen>(base, 'GET /path? HTTP/1.1', [host]), { query: '' })
+  t.match(await echoOf<Seen>(base, get, [host]), {
+    query: '',
+    origin: '',
+    authorization: '',
+    contentType: '',
+  })
+  t.match(await echoOf<Seen>(base, 'GET /path? HTTP/1.1', [host]), { query: '' })
 })
 
 t.test('how a request says where its body ends', async t => {
@@ -62,7 +67,7 @@ t.test('how a request says where its body ends', async t => {
     ],
   ] as const
   for (const [name, fields, body, expected] of cases) {
-    const seen = await tell<Seen>(base, 'POST /path HTTP/1.1', [host, ...fields], body)
+    const seen = await echoOf<Seen>(base, 'POST /path HTTP/1.1', [host, ...fields], body)
     // uWS refuses some of these shapes itself, which is as good.
     if (typeof seen === 'number')
       t.ok(seen === 400 && expected === 'ambiguous', `${name}: refused by uWS (${seen})`)
@@ -80,14 +85,14 @@ t.test('a field that may have one line is told when it has two', async t => {
     'sec-websocket-version',
   ]
   for (const name of names) {
-    const seen = (await tell<Seen>(base, get, [host, `${name}: a`, 'X-Other: b', `${name}: a`])) as Seen
+    const seen = (await echoOf<Seen>(base, get, [host, `${name}: a`, 'X-Other: b', `${name}: a`])) as Seen
     t.equal(seen.repeated, name, name)
-    const empty = (await tell<Seen>(base, get, [host, `${name}:`, `${name}: b`])) as Seen
+    const empty = (await echoOf<Seen>(base, get, [host, `${name}:`, `${name}: b`])) as Seen
     t.equal(empty.repeated, name, `${name}, the first empty`)
-    const once = (await tell<Seen>(base, get, [host, `${name}: a`])) as Seen
+    const once = (await echoOf<Seen>(base, get, [host, `${name}: a`])) as Seen
     t.equal(once.repeated, undefined, `${name}, once`)
   }
-  t.equal(await tell(base, get, [host, host]), 400, 'Host is refused by uWS')
+  t.equal(await echoOf(base, get, [host, host]), 400, 'Host is refused by uWS')
 })
 
 t.test('a list in several lines is one list', async t => {
@@ -99,7 +104,7 @@ t.test('a list in several lines is one list', async t => {
     'Sec-WebSocket-Protocol: c',
     'X-Forwarded-For: 192.0.2.2',
   ]
-  t.match(await tell<Seen>(base, get, [host, ...fields]), {
+  t.match(await echoOf<Seen>(base, get, [host, ...fields]), {
     connection: 'keep-alive,Upgrade',
     webSocketProtocol: 'a, b,c',
     forwardedFor: '192.0.2.1,192.0.2.2',
@@ -109,7 +114,7 @@ t.test('a list in several lines is one list', async t => {
 
 t.test('the URIs that proxies were asked for, each as it came', async t => {
   const fields = ['X-Original-URI: /a?x=1,2', 'X-Forwarded-Uri: /b', 'X-Original-URI: /c']
-  t.match(await tell<Seen>(base, get, [host, ...fields]), { originalUris: ['/a?x=1,2', '/b', '/c'] })
+  t.match(await echoOf<Seen>(base, get, [host, ...fields]), { originalUris: ['/a?x=1,2', '/b', '/c'] })
 })
 
 t.test('raw values of a query', async t => {

@@ -7,13 +7,13 @@ import t from 'tap'
 import { clock, toSeconds } from '../../src/clock.js'
 import { ticketKey } from '../../src/ticket/key-ring.js'
 import { type VerifiedTicket, verifyTicket } from '../../src/ticket/verifier.js'
-import { knock, type Reply } from '../support/http.js'
+import { type Reply, requestUpgrade } from '../support/http.js'
 import { startNode } from '../support/nodes.js'
 import { isProblem } from '../support/problem.js'
 import { fileNeeds, needs, pathOf } from '../support/programs.js'
 import { startRedis } from '../support/redis.js'
 import { startServer } from '../support/server.js'
-import { enter, socketUrl } from '../support/tclient.js'
+import { openSession, socketUrl } from '../support/socket-client.js'
 import { gatePath } from '../support/tokens.js'
 
 fileNeeds(t, 'go', 'python3')
@@ -102,14 +102,21 @@ t.test('a running gate takes them, once', async t => {
   for (const [language, mint] of minters) {
     const fresh = (): Promise<string> => mint(flagsOf({ user: language, node: 'gate-1', channel: 'lobby' }))
     // For a second after its start the gate takes none: they might be older than it is.
-    while (codeOf(await knock(server.url, gatePath(await fresh(), 'lobby'))) === 'ticket_predates_gate');
+    while (
+      codeOf(await requestUpgrade(server.url, gatePath(await fresh(), 'lobby'))) === 'ticket_predates_gate'
+    );
     const ticket = await fresh()
-    const { client, welcome } = await enter(socketUrl(server.url, gatePath(ticket, 'lobby')))
+    const { client, welcome } = await openSession(socketUrl(server.url, gatePath(ticket, 'lobby')))
     t.match(welcome, { user: language, channel: 'lobby', expires: sessionEndsAtSeconds })
-    isProblem(t, await knock(server.url, gatePath(ticket, 'lobby')), '401 ticket_used', `${language}, again`)
-    isProblem(t, await knock(server.url, gatePath(await fresh(), 'red')), '403 channel_forbidden')
+    isProblem(
+      t,
+      await requestUpgrade(server.url, gatePath(ticket, 'lobby')),
+      '401 ticket_used',
+      `${language}, again`,
+    )
+    isProblem(t, await requestUpgrade(server.url, gatePath(await fresh(), 'red')), '403 channel_forbidden')
     const foreign = await mint(flagsOf({ user: language, node: 'gate-2' }))
-    isProblem(t, await knock(server.url, gatePath(foreign)), '421 wrong_node')
+    isProblem(t, await requestUpgrade(server.url, gatePath(foreign)), '421 wrong_node')
     await client.close()
   }
 })
@@ -122,16 +129,21 @@ t.test('gates that share a store take them, with its epoch, once at one of them'
   const epoch = await redis.client.getrange('ticketgate:epoch', 0, 31)
   for (const [language, mint] of minters) {
     const ticket = await mint(flagsOf({ user: language, channel: 'lobby', epoch }))
-    const { client, welcome } = await enter(socketUrl(nodes[1].url, gatePath(ticket, 'lobby')))
+    const { client, welcome } = await openSession(socketUrl(nodes[1].url, gatePath(ticket, 'lobby')))
     t.match(welcome, { user: language, channel: 'lobby', expires: sessionEndsAtSeconds })
     for (const { url } of nodes)
-      isProblem(t, await knock(url, gatePath(ticket, 'lobby')), '401 ticket_used', language)
+      isProblem(t, await requestUpgrade(url, gatePath(ticket, 'lobby')), '401 ticket_used', language)
     const without = await mint(flagsOf({ user: language }))
-    isProblem(t, await knock(nodes[0].url, gatePath(without)), '401 ticket_invalid', `${language}, without`)
+    isProblem(
+      t,
+      await requestUpgrade(nodes[0].url, gatePath(without)),
+      '401 ticket_invalid',
+      `${language}, without`,
+    )
     const former = await mint(flagsOf({ user: language, epoch: '0'.repeat(32) }))
     isProblem(
       t,
-      await knock(nodes[0].url, gatePath(former)),
+      await requestUpgrade(nodes[0].url, gatePath(former)),
       '401 ticket_predates_gate',
       `${language}, former`,
     )

@@ -5,7 +5,7 @@ import { inspect } from 'node:util'
 import t from 'tap'
 import { clock as processClock } from '../../src/clock.js'
 import { parseAddress } from '../../src/http/address.js'
-import { problemBody, problemType } from '../../src/http/problem.js'
+import { problemBody, problemMediaType } from '../../src/http/problem.js'
 import {
   createBootKey,
   createIssuer,
@@ -404,7 +404,11 @@ t.test('the error is a whole HTTP answer, the one of the server', async t => {
       if (!(error instanceof TicketError)) throw error
       t.match(error, { name: 'TicketError', code, status })
       t.equal(JSON.stringify(error), problemBody(code))
-      t.strictSame(error.headers, { 'Content-Type': problemType, 'Cache-Control': 'no-store', ...headers })
+      t.strictSame(error.headers, {
+        'Content-Type': problemMediaType,
+        'Cache-Control': 'no-store',
+        ...headers,
+      })
       t.notOk(inspect(error, { depth: 9 }).includes(ticket), 'the ticket is not in it')
     }
   }

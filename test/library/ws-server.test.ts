@@ -3,9 +3,9 @@ import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
-import { jsonOf, knock, type Reply, request } from '../support/http.js'
+import { jsonOf, type Reply, request, requestUpgrade } from '../support/http.js'
 import { isProblem } from '../support/problem.js'
-import { attempt, Client, open, socketUrl } from '../support/tclient.js'
+import { attempt, Client, open, socketUrl } from '../support/socket-client.js'
 
 const example = fileURLToPath(new URL('ws-server.ts', import.meta.url))
 const root = fileURLToPath(new URL('../..', import.meta.url))
@@ -41,7 +41,7 @@ t.test('a plain ws server accepts a ticket once, and refuses before the handshak
   isProblem(t, again, '401 ticket_used')
   t.equal(again.headers['cache-control'], 'no-store')
   for (const path of ['/', '/?ticket=', '//', '/?ticket=%', `/?ticket=${ticket}A`])
-    isProblem(t, await knock(base, path), '401 ticket_invalid', path)
+    isProblem(t, await requestUpgrade(base, path), '401 ticket_invalid', path)
   t.equal((await client.close()).code, 1005, 'the first stayed open')
 })
 
@@ -65,13 +65,13 @@ t.test('a handshake that ws refuses spends no ticket', async t => {
   const path = `/?ticket=${await take(base)}`
   const wrongs = [{ 'sec-websocket-version': '12' }, { 'sec-websocket-key': 'short' }, { upgrade: 'h2c' }]
   for (const headers of wrongs)
-    t.equal((await knock(base, path, { headers })).status, 400, JSON.stringify(headers))
-  t.equal((await knock(base, path)).status, 101)
+    t.equal((await requestUpgrade(base, path, { headers })).status, 400, JSON.stringify(headers))
+  t.equal((await requestUpgrade(base, path)).status, 101)
 })
 
 t.test('a ticket of another life of the server is refused', async t => {
   const [one, other] = await Promise.all([startExample(t), startExample(t)])
   const path = `/?ticket=${await take(one)}`
-  isProblem(t, await knock(other, path), '401 ticket_invalid')
-  t.equal((await knock(one, path)).status, 101)
+  isProblem(t, await requestUpgrade(other, path), '401 ticket_invalid')
+  t.equal((await requestUpgrade(one, path)).status, 101)
 })

@@ -1,9 +1,9 @@
 import t from 'tap'
-import { bearer, jsonOf, knock, postJson, request } from '../support/http.js'
+import { bearer, jsonOf, postJson, request, requestUpgrade } from '../support/http.js'
 import { isProblem } from '../support/problem.js'
 import { RawConnection, upgradeText } from '../support/raw.js'
 import { adminKey, startServer, type TestServer } from '../support/server.js'
-import { attempt, Client, open, socketUrl } from '../support/tclient.js'
+import { attempt, Client, open, socketUrl } from '../support/socket-client.js'
 import { gatePath, mint, nowSeconds, tokenFor } from '../support/tokens.js'
 
 const cap = 3
@@ -124,15 +124,15 @@ const ways: readonly (readonly [name: string, go: (server: TestServer) => Promis
     'is one too many of its address',
     async server => {
       const clients = [await silent(server), await identified(server), await ticketed(server)]
-      await knock(server.url, path)
-      await knock(server.url, gatePath(await mint(server.url, 'lisa'), 'lobby'))
+      await requestUpgrade(server.url, path)
+      await requestUpgrade(server.url, gatePath(await mint(server.url, 'lisa'), 'lobby'))
       await Promise.all(clients.map(client => client.close()))
     },
   ],
-  ['has a bad ticket', server => knock(server.url, `${path}?ticket=no`)],
+  ['has a bad ticket', server => requestUpgrade(server.url, `${path}?ticket=no`)],
   [
     'is of a strange origin',
-    server => knock(server.url, path, { headers: { origin: 'https://evil.example' } }),
+    server => requestUpgrade(server.url, path, { headers: { origin: 'https://evil.example' } }),
   ],
   [
     'hangs up in its handshake',
@@ -172,7 +172,7 @@ t.test('a socket on which nothing was said in time gives its place back', async 
 t.test('a socket that says who it is keeps its place, and needs no second one', async t => {
   const server = await startServer(t, { env: { ...env, TICKETGATE_MAX_CONNECTIONS_PER_ADDRESS: '1' } })
   const client = await identified(server)
-  isProblem(t, await knock(server.url, path), '429 too_many_connections')
+  isProblem(t, await requestUpgrade(server.url, path), '429 too_many_connections')
   t.ok(await client.hearsNothing())
   await client.close()
 })

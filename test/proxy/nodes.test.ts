@@ -1,11 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
-import { jsonOf, knock, request } from '../support/http.js'
+import { jsonOf, request, requestUpgrade } from '../support/http.js'
 import { isProblem } from '../support/problem.js'
 import { needs } from '../support/programs.js'
 import { startHaproxy, startNginx } from '../support/proxy.js'
 import { startServer, type TestServer } from '../support/server.js'
-import { enter, socketUrl } from '../support/tclient.js'
+import { openSession, socketUrl } from '../support/socket-client.js'
 import { gatePath, mint, tokenFor } from '../support/tokens.js'
 
 const inProtocols = (ticket: string) => ({
@@ -28,9 +28,9 @@ t.test('a gate does not spend the ticket of another', async t => {
   const [one, two] = await startNodes(t)
   const ticket = await mint(one.url)
   t.match(ticket, /^gate-1\./)
-  isProblem(t, await knock(two.url, gatePath(ticket)), '421 wrong_node')
-  isProblem(t, await knock(two.url, '/channel/', inProtocols(ticket)), '421 wrong_node')
-  t.equal((await knock(one.url, gatePath(ticket))).status, 101)
+  isProblem(t, await requestUpgrade(two.url, gatePath(ticket)), '421 wrong_node')
+  isProblem(t, await requestUpgrade(two.url, '/channel/', inProtocols(ticket)), '421 wrong_node')
+  t.equal((await requestUpgrade(one.url, gatePath(ticket))).status, 101)
 })
 
 for (const [name, startProxy] of Object.entries(proxies) as [keyof typeof proxies, Start][])
@@ -49,12 +49,12 @@ for (const [name, startProxy] of Object.entries(proxies) as [keyof typeof proxie
           for (const [node, { url }] of Object.entries(nodes)) {
             const [first, second] = [await mint(url), await mint(url)]
             t.ok(first.startsWith(`${node}.`))
-            t.equal((await knock(proxy, gatePath(first, 'red'))).status, 101)
-            isProblem(t, await knock(proxy, gatePath(first)), '401 ticket_used')
-            const opened = await knock(proxy, '/channel/red', inProtocols(second))
+            t.equal((await requestUpgrade(proxy, gatePath(first, 'red'))).status, 101)
+            isProblem(t, await requestUpgrade(proxy, gatePath(first)), '401 ticket_used')
+            const opened = await requestUpgrade(proxy, '/channel/red', inProtocols(second))
             t.equal(opened.status, 101)
             t.equal(opened.headers['sec-websocket-protocol'], 'ticketgate.v1.json')
-            isProblem(t, await knock(proxy, '/channel/', inProtocols(second)), '401 ticket_used')
+            isProblem(t, await requestUpgrade(proxy, '/channel/', inProtocols(second)), '401 ticket_used')
           }
       },
     )
@@ -75,7 +75,7 @@ for (const [name, startProxy] of Object.entries(proxies) as [keyof typeof proxie
       const taken = await request(proxy, '/ws_ticket', { headers })
       t.equal(taken.status, 200)
       const path = gatePath(String(jsonOf(taken).ticket))
-      t.equal((await knock(proxy, path, { headers: cookies })).status, 101)
+      t.equal((await requestUpgrade(proxy, path, { headers: cookies })).status, 101)
     })
 
     await t.test('tickets come from both gates, and whoever minted one opens it', async t => {
@@ -83,7 +83,7 @@ for (const [name, startProxy] of Object.entries(proxies) as [keyof typeof proxie
       for (let round = 0; round < 20; round++) {
         const ticket = await mint(proxy)
         seen.add(ticket.slice(0, ticket.indexOf('.')))
-        const { client, welcome } = await enter(socketUrl(proxy, gatePath(ticket, 'red')))
+        const { client, welcome } = await openSession(socketUrl(proxy, gatePath(ticket, 'red')))
         t.match(welcome, { type: 'welcome', user: 'maggie', channel: 'red' })
         t.match(await client.ask({ type: 'ping', id: round }), { type: 'pong', id: round })
         await client.close()
@@ -95,33 +95,38 @@ for (const [name, startProxy] of Object.entries(proxies) as [keyof typeof proxie
       const forms = ['', 'x', 'gate-3.AAAA', 'any-gate.AAAA', '.AAAA', 'GATE-1.AAAA', tokenFor('maggie')]
       for (const form of forms)
         for (const reply of [
-          await knock(proxy, gatePath(form)),
-          await knock(proxy, '/channel/', inProtocols(form)),
+          await requestUpgrade(proxy, gatePath(form)),
+          await requestUpgrade(proxy, '/channel/', inProtocols(form)),
         ])
           t.ok(
             [401, 421].includes(reply.status) && jsonOf(reply).code !== undefined,
             `${form}: ${reply.status}`,
           )
       const [own, other] = [await mint(one.url), await mint(two.url)]
-      isProblem(t, await knock(proxy, `${gatePath(own)}&ticket=${other}`), '400 ticket_ambiguous')
-      isProblem(t, await knock(proxy, gatePath(own), inProtocols(other)), '400 ticket_ambiguous')
-      t.equal((await knock(proxy, gatePath(own))).status, 101, 'and they were not spent')
-      t.equal((await knock(proxy, gatePath(other))).status, 101)
+      isProblem(t, await requestUpgrade(proxy, `${gatePath(own)}&ticket=${other}`), '400 ticket_ambiguous')
+      isProblem(t, await requestUpgrade(proxy, gatePath(own), inProtocols(other)), '400 ticket_ambiguous')
+      t.equal((await requestUpgrade(proxy, gatePath(own))).status, 101, 'and they were not spent')
+      t.equal((await requestUpgrade(proxy, gatePath(other))).status, 101)
     })
 
     await t.test('a gate that dies takes its tickets with it, and nobody is in twice', async t => {
       const [spent, kept] = [await mint(two.url), await mint(two.url)]
-      t.equal((await knock(proxy, gatePath(spent))).status, 101)
+      t.equal((await requestUpgrade(proxy, gatePath(spent))).status, 101)
       two.signal('SIGKILL')
       await two.exited
       for (const ticket of [spent, kept])
         for (const reply of [
-          await knock(proxy, gatePath(ticket)),
-          await knock(proxy, '/channel/', inProtocols(ticket)),
+          await requestUpgrade(proxy, gatePath(ticket)),
+          await requestUpgrade(proxy, '/channel/', inProtocols(ticket)),
         ])
           t.ok([502, 503].includes(reply.status), `${reply.status}`)
       for (const ticket of [spent, kept])
-        isProblem(t, await knock(one.url, gatePath(ticket)), '421 wrong_node', 'nor does the other take it')
+        isProblem(
+          t,
+          await requestUpgrade(one.url, gatePath(ticket)),
+          '421 wrong_node',
+          'nor does the other take it',
+        )
 
       let minted = await request(proxy, '/ws_ticket', {
         headers: { authorization: `Bearer ${tokenFor('maggie')}` },
@@ -134,10 +139,15 @@ for (const [name, startProxy] of Object.entries(proxies) as [keyof typeof proxie
       }
       const ticket = String(jsonOf(minted).ticket)
       t.match(ticket, /^gate-1\./, 'clients take new ones')
-      t.equal((await knock(proxy, gatePath(ticket))).status, 101)
+      t.equal((await requestUpgrade(proxy, gatePath(ticket))).status, 101)
 
       const again = await startServer(t, { env: { TICKETGATE_NODE: 'gate-2' } })
       for (const late of [spent, kept])
-        isProblem(t, await knock(again.url, gatePath(late)), '401 ticket_invalid', 'nor its next life')
+        isProblem(
+          t,
+          await requestUpgrade(again.url, gatePath(late)),
+          '401 ticket_invalid',
+          'nor its next life',
+        )
     })
   })

@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap'
 import { codeBlocks, readPage } from '../docs/markdown.js'
-import { knock } from '../support/http.js'
+import { requestUpgrade } from '../support/http.js'
 import { needs, type ProgramName } from '../support/programs.js'
 import { startCaddy, startNginx } from '../support/proxy.js'
 import { startServer } from '../support/server.js'
@@ -67,7 +67,7 @@ for (const [name, { program, start, channels }] of Object.entries(proxies))
       '127.0.0.1:9000': `127.0.0.1:${upstream.port}`,
     })
     const status = async (path: string, ticket: string): Promise<number> =>
-      (await knock(proxy, `/sockets/${path}ticket=${ticket}`)).status
+      (await requestUpgrade(proxy, `/sockets/${path}ticket=${ticket}`)).status
     const enters = async (channel: string, ticket: string): Promise<void> => {
       const got = await status(`${channel}?`, ticket)
       if (got !== 101) throw new Error(`${channel}: ${got}`)

@@ -4,11 +4,11 @@ import { freePort } from '../support/free-port.js'
 import {
   bearer,
   jsonOf,
-  knock,
   metric,
   type Reply,
   type RequestOptions,
   request,
+  requestUpgrade,
   upgradeHeaders,
 } from '../support/http.js'
 import { startNode, untilReady } from '../support/nodes.js'
@@ -17,7 +17,7 @@ import { needs } from '../support/programs.js'
 import { startCaddy, startNginx } from '../support/proxy.js'
 import { startRedis } from '../support/redis.js'
 import { allowedOrigin, startServer, type TestServer } from '../support/server.js'
-import { attempt, Client, type OpenOptions, open, socketUrl } from '../support/tclient.js'
+import { attempt, Client, type OpenOptions, open, socketUrl } from '../support/socket-client.js'
 import { mint, mintWith, nowSeconds, signText, tokenFor } from '../support/tokens.js'
 import { type Arrival, startUpstream } from './upstream.js'
 
@@ -38,7 +38,7 @@ t.test('it is not there unless it is asked for', async t => {
   const server = await startServer(t)
   const ticket = await mint(server.url)
   isProblem(t, await ask(server, `?ticket=${ticket}`), '404 not_found')
-  t.equal((await knock(server.url, `/channel/?ticket=${ticket}`)).status, 101, 'nothing was spent')
+  t.equal((await requestUpgrade(server.url, `/channel/?ticket=${ticket}`)).status, 101, 'nothing was spent')
 })
 
 t.test('a good ticket, wherever it is, once', async t => {
@@ -69,7 +69,7 @@ t.test('a good ticket, wherever it is, once', async t => {
     isProblem(t, await present(ticket), '401 ticket_used', name)
     isProblem(
       t,
-      await knock(server.url, `/channel/?ticket=${ticket}`),
+      await requestUpgrade(server.url, `/channel/?ticket=${ticket}`),
       '401 ticket_used',
       `${name}: at the gate`,
     )
@@ -270,7 +270,7 @@ for (const [proxyName, { needed, start, isRefusal, gateAway, elsewhere }] of Obj
     const proxy = await behind(server.port)
     const path = (ticket?: string): string => `/sockets/1${ticket === undefined ? '' : `?ticket=${ticket}`}`
     const enters = async (t: Test, target: string, headers: Headers, name: string): Promise<Arrival> => {
-      const { status, text } = await knock(proxy, target, { headers })
+      const { status, text } = await requestUpgrade(proxy, target, { headers })
       if (status !== 101) throw new Error(`${name}: ${status} ${text}`)
       const arrival = await upstream.next()
       t.equal(arrival.path, target, name)
@@ -342,9 +342,19 @@ for (const [proxyName, { needed, start, isRefusal, gateAway, elsewhere }] of Obj
       for (const name of ['X-Original-URI', 'x-original-uri', 'X-Forwarded-Uri', 'X-FORWARDED-URI']) {
         const [own, other] = [await mintFor('maggie'), await mintFor('theo')]
         const claim = { [name]: [`/sockets/1?ticket=${other}`, `/?ticket=${other}`] }
-        isRefusal(t, await knock(proxy, path(), { headers: claim }), '401 ticket_missing', `${name} alone`)
+        isRefusal(
+          t,
+          await requestUpgrade(proxy, path(), { headers: claim }),
+          '401 ticket_missing',
+          `${name} alone`,
+        )
         t.strictSame(toldOf(await enters(t, path(own), claim, name)), holds('maggie'), name)
-        isRefusal(t, await knock(proxy, path(own), { headers: claim }), '401 ticket_used', `${name}, spent`)
+        isRefusal(
+          t,
+          await requestUpgrade(proxy, path(own), { headers: claim }),
+          '401 ticket_used',
+          `${name}, spent`,
+        )
         t.strictSame(
           toldOf(await enters(t, path(other), {}, name)),
           holds('theo'),
@@ -397,11 +407,15 @@ for (const [proxyName, { needed, start, isRefusal, gateAway, elsewhere }] of Obj
         ['no handshake', path(spent), { headers: { connection: 'close', upgrade: '' } }, '401 ticket_used'],
       ]
       for (const [name, target, options, expected] of cases)
-        isRefusal(t, await knock(proxy, target, options), expected, name)
+        isRefusal(t, await requestUpgrade(proxy, target, options), expected, name)
       const headless = await behind(await freePort())
-      t.equal((await knock(headless, path(other))).status, gateAway, 'a gate that is away lets nobody in')
+      t.equal(
+        (await requestUpgrade(headless, path(other))).status,
+        gateAway,
+        'a gate that is away lets nobody in',
+      )
       for (const asked of ['/verify', '/ticketgate-verify']) {
-        const { status, headers } = await knock(proxy, `${asked}?ticket=${other}`)
+        const { status, headers } = await requestUpgrade(proxy, `${asked}?ticket=${other}`)
         t.equal(status, elsewhere, `${asked} can not be asked from outside`)
         t.notOk('x-ticket-subject' in headers, `${asked} tells nothing`)
       }
@@ -410,7 +424,7 @@ for (const [proxyName, { needed, start, isRefusal, gateAway, elsewhere }] of Obj
 
     await t.test('of many at once, one', async t => {
       const ticket = await mint(server.url)
-      const replies = await Promise.all(Array.from({ length: 10 }, () => knock(proxy, path(ticket))))
+      const replies = await Promise.all(Array.from({ length: 10 }, () => requestUpgrade(proxy, path(ticket))))
       t.strictSame(replies.map(({ status }) => status).sort(), [101, ...Array(9).fill(401)])
       t.equal((await upstream.next()).path, path(ticket))
       await enters(t, path(await mint(server.url)), {}, 'the next to reach it')

@@ -1,7 +1,7 @@
 import { pack } from 'msgpackr'
 import t from 'tap'
 import { busMetric, disconnect, join, publish, say, startBusNode, until, untilBus } from '../support/bus.js'
-import { bearer, knock, request } from '../support/http.js'
+import { bearer, request, requestUpgrade } from '../support/http.js'
 import { fileNeeds } from '../support/programs.js'
 import { startRedis } from '../support/redis.js'
 import { startServer, type TestServer } from '../support/server.js'
@@ -28,7 +28,11 @@ t.test('while Redis is away all goes on here, and what others miss is counted', 
     for (const data of [1, 2, 3]) t.match(await say(speaker, data), { type: 'ok' })
     for (const data of [1, 2, 3]) t.match(await near.next(), { data }, 'its own subscribers hear it')
     t.equal(await busMetric(one, 'messages_dropped_total'), 3)
-    t.equal((await knock(one.url, gatePath(await mint(one.url)))).status, 101, 'and newcomers get in')
+    t.equal(
+      (await requestUpgrade(one.url, gatePath(await mint(one.url)))).status,
+      101,
+      'and newcomers get in',
+    )
     const token = tokenFor('vera', { iat: nowSeconds() - 1 })
     await disconnect(one, { user: 'vera' })
     ways[0].heal()

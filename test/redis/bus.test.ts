@@ -16,7 +16,7 @@ import { isProblem } from '../support/problem.js'
 import { fileNeeds } from '../support/programs.js'
 import { startRedis } from '../support/redis.js'
 import { startServer } from '../support/server.js'
-import type { Client } from '../support/tclient.js'
+import type { Client } from '../support/socket-client.js'
 import { nowSeconds, tokenFor } from '../support/tokens.js'
 
 fileNeeds(t, 'redis-server')

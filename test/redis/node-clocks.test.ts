@@ -9,7 +9,7 @@ import { isProblem } from '../support/problem.js'
 import { fileNeeds, pathOf } from '../support/programs.js'
 import { startRedis } from '../support/redis.js'
 import { type Environment, startServer, type TestServer, temporaryDirectory } from '../support/server.js'
-import { enter, socketUrl } from '../support/tclient.js'
+import { openSession, socketUrl } from '../support/socket-client.js'
 import { gatePath, mintWith, nowSeconds } from '../support/tokens.js'
 
 fileNeeds(t, 'redis-server', 'gcc')
@@ -37,7 +37,7 @@ const logIn = (node: TestServer, user: string): Promise<Reply> =>
   postJson(node.url, '/auth', { user, pwd: password })
 
 const join = async (node: TestServer, token: string) =>
-  (await enter(socketUrl(node.url, gatePath((await mintWith(node.url, token)).ticket)))).client
+  (await openSession(socketUrl(node.url, gatePath((await mintWith(node.url, token)).ticket)))).client
 
 t.test('who is disconnected is out on a node whose clock is ahead, and may come back', async t => {
   const redis = await startRedis(t)

@@ -1,10 +1,10 @@
 import t from 'tap'
-import { jsonOf, knock, metric, postJson } from '../support/http.js'
+import { jsonOf, metric, postJson, requestUpgrade } from '../support/http.js'
 import { startNode, untilReady } from '../support/nodes.js'
 import { isProblem } from '../support/problem.js'
 import { fileNeeds } from '../support/programs.js'
 import { startRedis } from '../support/redis.js'
-import { enter, socketUrl } from '../support/tclient.js'
+import { openSession, socketUrl } from '../support/socket-client.js'
 import { gatePath, mint, mintWith, nowSeconds, tokenFor } from '../support/tokens.js'
 
 fileNeeds(t, 'redis-server')
@@ -17,7 +17,7 @@ t.test('a socket is renewed by a ticket that is spent in the store, once', async
     await startNode(t, redis.port, longLived),
     await startNode(t, redis.port, longLived),
   ] as const
-  const { client } = await enter(socketUrl(nodes[0].url, gatePath(await mint(nodes[0].url))))
+  const { client } = await openSession(socketUrl(nodes[0].url, gatePath(await mint(nodes[0].url))))
   const expires = nowSeconds() + 500
   const { ticket } = await mintWith(nodes[1].url, tokenFor('maggie', { exp: expires }))
   t.match(await client.ask({ type: 'renew', ticket, id: 1 }), { type: 'renewed', expires, id: 1 })
@@ -29,7 +29,7 @@ t.test('a socket is renewed by a ticket that is spent in the store, once', async
     code: 'replay_cache_unavailable',
     id: 3,
   })
-  const other = await enter(socketUrl(nodes[1].url, gatePath(gone))).catch(error => String(error))
+  const other = await openSession(socketUrl(nodes[1].url, gatePath(gone))).catch(error => String(error))
   t.match(other, /503/, 'nor does anybody come in')
 })
 
@@ -38,7 +38,7 @@ t.test('a client that is gone when the store answers takes nobody along', async 
   const node = await startNode(t, redis.port, longLived)
   const spent = Array.from({ length: 20 }, async () => {
     const [first, second] = [await mint(node.url), await mint(node.url)]
-    const { client } = await enter(socketUrl(node.url, gatePath(first)))
+    const { client } = await openSession(socketUrl(node.url, gatePath(first)))
     return { client, second }
   })
   const clients = await Promise.all(spent)
@@ -49,7 +49,11 @@ t.test('a client that is gone when the store answers takes nobody along', async 
   }
   await Promise.all(clients.map(({ client }) => client.closed))
   // All of them have run into the time limit of the store when this one has, which was asked last.
-  isProblem(t, await knock(node.url, gatePath(clients[0]?.second ?? '')), '503 replay_cache_unavailable')
+  isProblem(
+    t,
+    await requestUpgrade(node.url, gatePath(clients[0]?.second ?? '')),
+    '503 replay_cache_unavailable',
+  )
   redis.signal('SIGCONT')
   await untilReady(node)
   t.equal(await metric(node, 'ticketgate_connections'), 0)
@@ -61,7 +65,7 @@ t.test('what has become of a ticket, as far as the store can tell', async t => {
   const ask = (ticket: string) => postJson(node.url, '/ws_ticket/status', { ticket })
   const ticket = await mint(node.url)
   t.match(jsonOf(await ask(ticket)), { state: 'live' })
-  const { client } = await enter(socketUrl(node.url, gatePath(ticket)))
+  const { client } = await openSession(socketUrl(node.url, gatePath(ticket)))
   t.match(jsonOf(await ask(ticket)), { state: 'used' })
   await client.close()
   const kept = await mint(node.url)

@@ -1,14 +1,20 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
-import { bearer, jsonOf, knock, outcomeOf, type Reply, request } from '../support/http.js'
-import { knockUntilTold, startNode, storeEnv, untilNotReady, untilReady } from '../support/nodes.js'
+import { bearer, jsonOf, outcomeOf, type Reply, request, requestUpgrade } from '../support/http.js'
+import {
+  requestUpgradeUntilAnswered,
+  startNode,
+  storeEnv,
+  untilNotReady,
+  untilReady,
+} from '../support/nodes.js'
 import { hasRetryAfter, isProblem } from '../support/problem.js'
 import { fileNeeds } from '../support/programs.js'
 import { RawConnection, upgradeText } from '../support/raw.js'
 import { type RedisServer, startRedis } from '../support/redis.js'
 import { runServe, startServer } from '../support/server.js'
+import { attempt, Client, socketUrl } from '../support/socket-client.js'
 import { tally } from '../support/tally.js'
-import { attempt, Client, socketUrl } from '../support/tclient.js'
 import { startRelay, type TcpRelay } from '../support/tcp-relay.js'
 import { gatePath, mint, tokenFor } from '../support/tokens.js'
 
@@ -79,10 +85,12 @@ t.test('whatever becomes of the store, nobody is let in twice, and all is well w
       const relay = await startRelay(t, redis.port)
       const node = await startNode(t, relay.port, longLived)
       const [spent, kept] = [await mint(node.url), await mint(node.url)]
-      t.equal((await knock(node.url, gatePath(spent))).status, 101)
+      t.equal((await requestUpgrade(node.url, gatePath(spent))).status, 101)
 
       await happen({ redis, relay }, t)
-      const early = await Promise.all(Array.from({ length: 5 }, () => knock(node.url, gatePath(spent))))
+      const early = await Promise.all(
+        Array.from({ length: 5 }, () => requestUpgrade(node.url, gatePath(spent))),
+      )
       t.strictSame(
         early.filter(({ status }) => status === 101),
         [],
@@ -90,7 +98,7 @@ t.test('whatever becomes of the store, nobody is let in twice, and all is well w
       )
       await untilNotReady(node)
       for (const ticket of [spent, kept]) {
-        const refused = await knock(node.url, gatePath(ticket))
+        const refused = await requestUpgrade(node.url, gatePath(ticket))
         isProblem(t, refused, '503 replay_cache_unavailable')
         hasRetryAfter(t, refused, name)
       }
@@ -102,11 +110,11 @@ t.test('whatever becomes of the store, nobody is let in twice, and all is well w
 
       await mend({ redis, relay }, t)
       await untilReady(node)
-      const again = await knock(node.url, gatePath(spent))
+      const again = await requestUpgrade(node.url, gatePath(spent))
       t.equal(again.status, 401, `the ticket spent before: ${again.text}`)
       const fresh = await mint(node.url)
-      t.equal((await knock(node.url, gatePath(fresh))).status, 101, 'a new one')
-      isProblem(t, await knock(node.url, gatePath(fresh)), '401 ticket_used', 'and once')
+      t.equal((await requestUpgrade(node.url, gatePath(fresh))).status, 101, 'a new one')
+      isProblem(t, await requestUpgrade(node.url, gatePath(fresh)), '401 ticket_used', 'and once')
     })
 })
 
@@ -116,7 +124,11 @@ t.test(
     const redis = await startRedis(t)
     const relay = await startRelay(t, redis.port)
     const node = await startNode(t, relay.port, longLived)
-    t.equal((await knock(node.url, gatePath(await mint(node.url)))).status, 101, 'the store has the script')
+    t.equal(
+      (await requestUpgrade(node.url, gatePath(await mint(node.url)))).status,
+      101,
+      'the store has the script',
+    )
     const spent = async (): Promise<number> => {
       const sets = await redis.client.keys('ticketgate:spent:*')
       return (await Promise.all(sets.map(set => redis.client.scard(set)))).reduce(
@@ -130,11 +142,11 @@ t.test(
     do {
       ticket = await mint(node.url)
       relay.dropAnswers()
-      isProblem(t, await knock(node.url, gatePath(ticket)), '503 replay_cache_unavailable')
+      isProblem(t, await requestUpgrade(node.url, gatePath(ticket)), '503 replay_cache_unavailable')
       relay.heal()
       await untilReady(node)
     } while ((await spent()) === before)
-    isProblem(t, await knockUntilTold(node.url, gatePath(ticket)), '401 ticket_used')
+    isProblem(t, await requestUpgradeUntilAnswered(node.url, gatePath(ticket)), '401 ticket_used')
   },
 )
 
@@ -142,10 +154,10 @@ t.test('emptied: tickets of before are refused, new ones are good', async t => {
   const redis = await startRedis(t)
   const node = await startNode(t, redis.port, longLived)
   const [spent, kept] = [await mint(node.url), await mint(node.url)]
-  t.equal((await knock(node.url, gatePath(spent))).status, 101)
+  t.equal((await requestUpgrade(node.url, gatePath(spent))).status, 101)
   await redis.client.flushall()
   for (const ticket of [spent, kept]) {
-    const refused = await knock(node.url, gatePath(ticket))
+    const refused = await requestUpgrade(node.url, gatePath(ticket))
     isProblem(t, refused, '401 ticket_predates_gate')
     hasRetryAfter(t, refused, 'try again')
   }
@@ -157,7 +169,8 @@ const entersInTheEnd = async (t: Test, base: string): Promise<void> => {
   let last: Reply
   do {
     const minted = await request(base, '/ws_ticket', { headers: bearer(tokenFor('maggie')) })
-    last = minted.status === 200 ? await knock(base, gatePath(String(jsonOf(minted).ticket))) : minted
+    last =
+      minted.status === 200 ? await requestUpgrade(base, gatePath(String(jsonOf(minted).ticket))) : minted
     if (last.status !== 101) await delay(20)
   } while (last.status !== 101)
   t.equal(last.status, 101, 'a new ticket is good')
@@ -179,7 +192,7 @@ t.test('failed over to a replica that lags: what only the old one knew is not fo
 
   link.drop()
   const late = await mint(nodes[0].url)
-  t.equal((await knock(nodes[1].url, gatePath(late))).status, 101)
+  t.equal((await requestUpgrade(nodes[1].url, gatePath(late))).status, 101)
   const known = await primary.client.get('ticketgate:epoch')
   t.equal(await replica.client.get('ticketgate:epoch'), known, 'the replica has the record')
   t.equal((await replica.client.keys('ticketgate:spent:*')).length, 0, 'and not what was spent')
@@ -190,7 +203,12 @@ t.test('failed over to a replica that lags: what only the old one knew is not fo
   for (const node of nodes) await untilReady(node)
   for (const [name, ticket] of Object.entries({ late, early }))
     for (const node of nodes)
-      isProblem(t, await knockUntilTold(node.url, gatePath(ticket)), '401 ticket_predates_gate', name)
+      isProblem(
+        t,
+        await requestUpgradeUntilAnswered(node.url, gatePath(ticket)),
+        '401 ticket_predates_gate',
+        name,
+      )
   for (const node of nodes) await entersInTheEnd(t, node.url)
 })
 
@@ -207,9 +225,9 @@ t.test('two that both think they are the primary: a ticket is good at one of the
   await two.client.replicaof('NO', 'ONE')
   relay.lead(two.port)
   await untilReady(right)
-  isProblem(t, await knockUntilTold(right.url, gatePath(ticket)), '401 ticket_predates_gate')
-  t.equal((await knock(left.url, gatePath(ticket))).status, 101)
-  isProblem(t, await knockUntilTold(right.url, gatePath(ticket)), '401 ticket_predates_gate')
+  isProblem(t, await requestUpgradeUntilAnswered(right.url, gatePath(ticket)), '401 ticket_predates_gate')
+  t.equal((await requestUpgrade(left.url, gatePath(ticket))).status, 101)
+  isProblem(t, await requestUpgradeUntilAnswered(right.url, gatePath(ticket)), '401 ticket_predates_gate')
   await entersInTheEnd(t, right.url)
   await entersInTheEnd(t, left.url)
 })
@@ -286,7 +304,7 @@ t.test('start: a store that may forget is refused, one that is not there yet is 
   isProblem(t, await request(node.url, '/readyz'), '503 replay_cache_unavailable', 'there, and unfit')
   await redis.client.config('SET', 'maxmemory-policy', 'noeviction')
   await untilReady(node)
-  t.equal((await knock(node.url, gatePath(await mint(node.url)))).status, 101)
+  t.equal((await requestUpgrade(node.url, gatePath(await mint(node.url)))).status, 101)
 })
 
 t.test('start: what has to be given with it', async t => {

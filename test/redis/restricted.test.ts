@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap'
 import { busMetric, disconnect, join, publish, startBusNode, until, untilBus } from '../support/bus.js'
-import { jsonOf, knock, metric, request } from '../support/http.js'
+import { jsonOf, metric, request, requestUpgrade } from '../support/http.js'
 import { startNode, storeEnv, untilReady } from '../support/nodes.js'
 import { isProblem } from '../support/problem.js'
 import { fileNeeds } from '../support/programs.js'
@@ -58,7 +58,7 @@ t.test('a user who may do what the documents name, and no more, is enough', asyn
   const redis = await redisFor(t, [...keys, ...channels, forNames, ...forReplay, ...forBus])
   const node = await startNode(t, redis.port, redis.env)
   const other = await startBusNode(t, redis.port, redis.env)
-  t.equal((await knock(node.url, gatePath(await mint(node.url)))).status, 101)
+  t.equal((await requestUpgrade(node.url, gatePath(await mint(node.url)))).status, 101)
   t.ok(await stateOf(node, 'ready'))
   t.equal(await busMetric(other, 'up'), 1)
   const client = await join(other, 'maggie')
@@ -180,7 +180,7 @@ t.test('every new reason is logged, and none twice', async t => {
 t.test('a Redis that does not let CONFIG through is good', async t => {
   const redis = await startRedis(t, ['--rename-command', 'CONFIG', ''])
   const node = await startNode(t, redis.port)
-  t.equal((await knock(node.url, gatePath(await mint(node.url)))).status, 101)
+  t.equal((await requestUpgrade(node.url, gatePath(await mint(node.url)))).status, 101)
 })
 
 t.test('where it does not say whether it evicts, an operator can vouch for it', async t => {
@@ -194,8 +194,8 @@ t.test('where it does not say whether it evicts, an operator can vouch for it', 
   const trusting = { ...redis.env, TICKETGATE_REDIS_EVICTION: 'trusted' }
   const node = await startNode(t, redis.port, trusting)
   const ticket = await mint(node.url)
-  t.equal((await knock(node.url, gatePath(ticket))).status, 101)
-  isProblem(t, await knock(node.url, gatePath(ticket)), '401 ticket_used')
+  t.equal((await requestUpgrade(node.url, gatePath(ticket))).status, 101)
+  isProblem(t, await requestUpgrade(node.url, gatePath(ticket)), '401 ticket_used')
 
   await redis.client.acl('SETUSER', 'gate', '+info')
   await redis.client.config('SET', 'maxmemory-policy', 'allkeys-lru')

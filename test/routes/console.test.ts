@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto'
 import t from 'tap'
-import { jsonOf, knock, request } from '../support/http.js'
+import { jsonOf, request, requestUpgrade } from '../support/http.js'
 import { isProblem } from '../support/problem.js'
 import { development, startServer } from '../support/server.js'
-import { enter, socketUrl } from '../support/tclient.js'
+import { openSession, socketUrl } from '../support/socket-client.js'
 import { gatePath, mint } from '../support/tokens.js'
 
 const password = 'canary of the demo user'
@@ -69,8 +69,8 @@ t.test('the figures are counts, and right', async t => {
     replay: { size: 0, highWater: 0, capacity: 1_000_000 },
   })
   const ticket = await mint(server.url)
-  const { client } = await enter(socketUrl(server.url, gatePath(ticket)))
-  await knock(server.url, gatePath(ticket))
+  const { client } = await openSession(socketUrl(server.url, gatePath(ticket)))
+  await requestUpgrade(server.url, gatePath(ticket))
   await request(server.url, '/nothing')
   await client.ask({ type: 'publish', data: 1, id: 1 })
   t.match(await figures(), {

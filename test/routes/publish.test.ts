@@ -3,7 +3,7 @@ import t, { type Test } from 'tap'
 import { bearer, jsonOf, metric, postJson, type Reply } from '../support/http.js'
 import { isProblem } from '../support/problem.js'
 import { adminKey, type Environment, startServer } from '../support/server.js'
-import { type Client, enter, socketUrl } from '../support/tclient.js'
+import { type Client, openSession, socketUrl } from '../support/socket-client.js'
 import { gatePath, mint } from '../support/tokens.js'
 
 const packr = new Packr({ useRecords: false, variableMapSize: true })
@@ -15,7 +15,7 @@ async function startWith(t: Test, env: Environment, copies: number) {
   for (let n = 0; n < copies; n++)
     for (const protocol of protocols) {
       const url = socketUrl(server.url, gatePath(await mint(server.url), 'lobby'))
-      clients.push((await enter(url, { protocols: [protocol] })).client)
+      clients.push((await openSession(url, { protocols: [protocol] })).client)
     }
   const publish = (body: unknown, headers: Readonly<Record<string, string>> = {}): Promise<Reply> =>
     postJson(server.admin, '/publish', body, { headers: { ...bearer(adminKey), ...headers } })

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { jsonOf, knock, postJson, type Reply, request } from '../support/http.js'
+import { jsonOf, postJson, type Reply, request, requestUpgrade } from '../support/http.js'
 import { hasRetryAfter, isProblem } from '../support/problem.js'
 import { allowedOrigin, startServer, type TestServer } from '../support/server.js'
 import { gatePath, mint, mintWith, tokenFor } from '../support/tokens.js'
@@ -20,7 +20,7 @@ for (const replay of ['memory', 'shared'])
     const ticket = await mint(server.url)
     t.strictSame(await stateOf(server, ticket), { state: 'live' })
     t.strictSame(await stateOf(server, ticket), { state: 'live' }, 'to ask spends nothing')
-    t.equal((await knock(server.url, gatePath(ticket))).status, 101)
+    t.equal((await requestUpgrade(server.url, gatePath(ticket))).status, 101)
     t.strictSame(await stateOf(server, ticket), { state: 'used' })
     for (const [name, text] of [
       ['empty', ''],
@@ -41,7 +41,7 @@ for (const replay of ['memory', 'shared'])
     let used: string
     // Until one was used in time.
     do used = await mint(server.url)
-    while ((await knock(server.url, gatePath(used))).status !== 101)
+    while ((await requestUpgrade(server.url, gatePath(used))).status !== 101)
     for (const ticket of [unused, used]) {
       let state: unknown
       do state = await stateOf(server, ticket)

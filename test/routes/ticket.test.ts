@@ -1,5 +1,5 @@
 import t from 'tap'
-import { bearer, jsonOf, knock, postJson, request } from '../support/http.js'
+import { bearer, jsonOf, postJson, request, requestUpgrade } from '../support/http.js'
 import { isProblem } from '../support/problem.js'
 import { startServer } from '../support/server.js'
 import { gatePath, mintWith, nowSeconds, tokenFor } from '../support/tokens.js'
@@ -52,9 +52,13 @@ t.test('a ticket by GET and by POST, for any channel or for one', async t => {
     const issued = Number(expires) - 70
     t.ok(issued >= before - 1 && issued <= after + 1, `${name}: the configured life`)
     t.equal(url, `wss://gate.example/channel/${channel}?ticket=${ticket}`, `${name}: the URL to open`)
-    const other = channel === '' ? '' : await knock(server.url, gatePath(String(ticket), 'blue'))
+    const other = channel === '' ? '' : await requestUpgrade(server.url, gatePath(String(ticket), 'blue'))
     if (other !== '') isProblem(t, other, '403 channel_forbidden', `${name}: no other channel`)
-    t.equal((await knock(server.url, gatePath(String(ticket), channel))).status, 101, `${name}: opens`)
+    t.equal(
+      (await requestUpgrade(server.url, gatePath(String(ticket), channel))).status,
+      101,
+      `${name}: opens`,
+    )
   }
 })
 
@@ -116,16 +120,20 @@ t.test('query builders may encode the channel as they like', async t => {
     const reply = await request(server.url, `/ws_ticket${query}`, { headers: bearer(token) })
     t.match(jsonOf(reply).url, `/channel/${channel ?? ''}?ticket=`, query)
     const path = gatePath(String(jsonOf(reply).ticket), 'blue')
-    if (channel === undefined) t.equal((await knock(server.url, path)).status, 101, query)
-    else isProblem(t, await knock(server.url, path), '403 channel_forbidden', query)
+    if (channel === undefined) t.equal((await requestUpgrade(server.url, path)).status, 101, query)
+    else isProblem(t, await requestUpgrade(server.url, path), '403 channel_forbidden', query)
   }
   const { ticket } = await mintWith(server.url, token)
   for (const path of [
     `/channel/%72ed?ticket=${ticket}`,
     `/channel/red?ticket=%${ticket.charCodeAt(0).toString(16)}${ticket.slice(1)}`,
   ])
-    t.match(String((await knock(server.url, path)).status), /^4/, `the socket itself is strict: ${path}`)
-  t.equal((await knock(server.url, gatePath(ticket, 'red'))).status, 101)
+    t.match(
+      String((await requestUpgrade(server.url, path)).status),
+      /^4/,
+      `the socket itself is strict: ${path}`,
+    )
+  t.equal((await requestUpgrade(server.url, gatePath(ticket, 'red'))).status, 101)
 })
 
 t.test('a misspelt name is refused, by name: it would widen the ticket', async t => {

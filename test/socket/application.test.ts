@@ -6,9 +6,9 @@ import { type Connection, createGate, type GateHandlers, type GateOptions } from
 import { boundedReason } from '../../src/socket/application.js'
 import '../support/built.js'
 import { jwtSecret, temporaryDirectory } from '../support/fixtures.js'
-import { knock, request } from '../support/http.js'
+import { request, requestUpgrade } from '../support/http.js'
 import { isProblem } from '../support/problem.js'
-import { type Client, enter, open, socketUrl } from '../support/tclient.js'
+import { type Client, open, openSession, socketUrl } from '../support/socket-client.js'
 import { gatePath, mint, mintWith, nowSeconds, tokenFor } from '../support/tokens.js'
 
 const create = <Data>(t: Test, handlers: GateHandlers<Data> = {}, options: GateOptions = {}) =>
@@ -30,7 +30,7 @@ async function start<Data>(t: Test, handlers: GateHandlers<Data>, options: GateO
   const { url, adminUrl } = await gate.listen()
   t.teardown(() => gate.drain())
   const join = async (user = 'maggie', channel = 'lobby', protocols: string[] = []): Promise<Client> =>
-    (await enter(socketUrl(url, gatePath(await mint(url, user), channel)), { protocols })).client
+    (await openSession(socketUrl(url, gatePath(await mint(url, user), channel)), { protocols })).client
   return { gate, url, adminUrl, join }
 }
 
@@ -104,18 +104,18 @@ t.test('authorize decides before the ticket is spent', async t => {
   const { ticket } = await mintWith(url, tokenFor('maggie', { sid: 's', exp: expires }))
   const path = gatePath(ticket, 'lobby')
   const origin = 'http://localhost:1'
-  isProblem(t, await knock(url, path, { headers: { origin } }), '403 channel_forbidden')
+  isProblem(t, await requestUpgrade(url, path, { headers: { origin } }), '403 channel_forbidden')
   t.strictSame(asked, [{ user: 'maggie', session: 's', channel: 'lobby', origin, expires }])
   answer = () => Promise.resolve(true)
-  isProblem(t, await knock(url, path), '500 internal_error', 'a promise lets nobody in')
+  isProblem(t, await requestUpgrade(url, path), '500 internal_error', 'a promise lets nobody in')
   answer = () => Promise.reject(new Error('unhandled'))
-  isProblem(t, await knock(url, path), '500 internal_error', 'nor one that fails')
+  isProblem(t, await requestUpgrade(url, path), '500 internal_error', 'nor one that fails')
   answer = () => {
     throw new Error('thrown')
   }
-  isProblem(t, await knock(url, path), '500 internal_error', 'nor a fault')
+  isProblem(t, await requestUpgrade(url, path), '500 internal_error', 'nor a fault')
   answer = () => undefined
-  t.equal((await knock(url, path)).status, 101, 'after all that, the ticket is good')
+  t.equal((await requestUpgrade(url, path)).status, 101, 'after all that, the ticket is good')
 
   const client = await join()
   answer = () => false
@@ -282,7 +282,7 @@ t.test('an application closes one connection when it learns of the end of anothe
   )
   const expiring = async (exp: number): Promise<Client> => {
     const { ticket } = await mintWith(url, tokenFor('ann', { exp }))
-    return (await enter(socketUrl(url, gatePath(ticket)))).client
+    return (await openSession(socketUrl(url, gatePath(ticket)))).client
   }
   const codes = async (clients: readonly Client[]): Promise<Set<number>> =>
     new Set((await Promise.all(clients.map(({ closed }) => closed))).map(({ code }) => code))
@@ -302,7 +302,7 @@ t.test('an application closes one connection when it learns of the end of anothe
 
 t.test('a gate can be drained more than once, also one that did not come to listen', async t => {
   const { gate, url } = await start(t, {})
-  const { client } = await enter(socketUrl(url, gatePath(await mint(url))))
+  const { client } = await openSession(socketUrl(url, gatePath(await mint(url))))
   await Promise.all([gate.drain(), gate.drain()])
   t.equal((await client.closed).code, 1012)
   const taken = await start(t, {})
@@ -349,7 +349,7 @@ t.test('a fault of a handler is in the log, with no ticket and no token', async 
   const url = await listening.promise
   const token = tokenFor('maggie')
   const { ticket } = await mintWith(url, token)
-  const { client } = await enter(socketUrl(url, gatePath(ticket)))
+  const { client } = await openSession(socketUrl(url, gatePath(ticket)))
   client.send({ type: 'publish', data: 1 })
   t.equal((await client.closed).code, 1011)
   t.match(JSON.parse(await lineWith.promise), {

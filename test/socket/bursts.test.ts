@@ -3,7 +3,7 @@ import t from 'tap'
 import { jsonOf, metric, request } from '../support/http.js'
 import { RawConnection, upgradeText } from '../support/raw.js'
 import { startServer, type TestServer } from '../support/server.js'
-import { type Client, enter, socketUrl } from '../support/tclient.js'
+import { type Client, openSession, socketUrl } from '../support/socket-client.js'
 import { gatePath, mint } from '../support/tokens.js'
 
 /** A text frame, masked with zeros. */
@@ -28,7 +28,7 @@ const crowd = async (server: TestServer, channel: string, count: number): Promis
 }
 
 const join = async (server: TestServer, user: string, channel: string): Promise<Client> =>
-  (await enter(socketUrl(server.url, gatePath(await mint(server.url, user), channel)))).client
+  (await openSession(socketUrl(server.url, gatePath(await mint(server.url, user), channel)))).client
 
 const env = {
   TICKETGATE_MESSAGE_RATE: 'off',

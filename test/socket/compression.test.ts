@@ -11,7 +11,7 @@ import { acceptedExtensions } from '../../src/socket/compression.js'
 import { needs, pathOf } from '../support/programs.js'
 import { RawConnection, upgradeText } from '../support/raw.js'
 import { startServer, type TestServer } from '../support/server.js'
-import { Client, enter, socketUrl } from '../support/tclient.js'
+import { Client, openSession, socketUrl } from '../support/socket-client.js'
 import { gatePath, mint } from '../support/tokens.js'
 
 const run = promisify(execFile)
@@ -137,7 +137,7 @@ const compressed = (message: string, windowBits: number): Buffer => {
 for (const mode of modes)
   t.test(`by hand, ${mode}: what is accepted is kept`, async t => {
     const server = await start(t, mode)
-    const publisher = (await enter(socketUrl(server.url, gatePath(await mint(server.url), 'x')))).client
+    const publisher = (await openSession(socketUrl(server.url, gatePath(await mint(server.url), 'x')))).client
     for (const [offer, ...accepted] of offers) {
       const connection = await RawConnection.connect(server.url)
       const headers = { 'sec-websocket-extensions': offer }

@@ -24,10 +24,10 @@ import { createRevocations } from '../../src/token/revocation.js'
 import { TokenVerifier } from '../../src/token/verifier.js'
 import { newBootKey } from '../support/boot-key.js'
 import { jwtSecret } from '../support/fixtures.js'
-import { knock } from '../support/http.js'
+import { requestUpgrade } from '../support/http.js'
 import { isProblem } from '../support/problem.js'
 import { RawConnection, upgradeText } from '../support/raw.js'
-import { enter, open, socketUrl } from '../support/tclient.js'
+import { open, openSession, socketUrl } from '../support/socket-client.js'
 import { gatePath, nowSeconds, tokenFor } from '../support/tokens.js'
 
 type Claim = StoreReplayCache['claim']
@@ -119,8 +119,13 @@ type Gate = Awaited<ReturnType<typeof start>>
 /** The one connection that there is room for gets in. */
 const hasRoom = async (t: Test, { url, path, works }: Gate, name: string): Promise<void> => {
   works()
-  const { client } = await enter(socketUrl(url, path()))
-  isProblem(t, await knock(url, path()), '429 too_many_connections', `${name}: a second one does not fit`)
+  const { client } = await openSession(socketUrl(url, path()))
+  isProblem(
+    t,
+    await requestUpgrade(url, path()),
+    '429 too_many_connections',
+    `${name}: a second one does not fit`,
+  )
   await client.close()
 }
 
@@ -138,7 +143,7 @@ t.test('a replay cache that fails lets nobody in, and takes no connection from a
   for (const [name, claim] of failures) {
     gate.claims(claim)
     for (let n = 0; n < 3; n++)
-      isProblem(t, await knock(gate.url, gate.path()), '500 internal_error', `${name}, try ${n}`)
+      isProblem(t, await requestUpgrade(gate.url, gate.path()), '500 internal_error', `${name}, try ${n}`)
     await hasRoom(t, gate, name)
   }
 })
@@ -153,7 +158,7 @@ t.test('a refusal takes no connection from anybody, whenever it comes', async t 
   ] as const)
     for (const result of [outcome, Promise.resolve(outcome)]) {
       gate.claims(() => result)
-      isProblem(t, await knock(gate.url, gate.path()), expected)
+      isProblem(t, await requestUpgrade(gate.url, gate.path()), expected)
       await hasRoom(t, gate, expected)
     }
 })
@@ -174,7 +179,7 @@ t.test('a client that leaves while its ticket is spent takes no connection with 
   await asked
   connection.destroy()
   // Its end is seen before the answer to this.
-  isProblem(t, await knock(gate.url, '/channel/a%20b'), '400 channel_invalid')
+  isProblem(t, await requestUpgrade(gate.url, '/channel/a%20b'), '400 channel_invalid')
   settle('fresh')
   await hasRoom(t, gate, 'gone')
 })
@@ -185,7 +190,7 @@ t.test('a gate that begins to drain while a ticket is spent lets nobody in', asy
     gate.drains()
     return Promise.resolve('fresh')
   })
-  isProblem(t, await knock(gate.url, gate.path()), '503 draining')
+  isProblem(t, await requestUpgrade(gate.url, gate.path()), '503 draining')
   t.equal(gate.sockets.size, 0)
 })
 

@@ -17,7 +17,7 @@ import { ownTicketsOnly } from '../../src/ticket/verifier.js'
 import { createRevocations } from '../../src/token/revocation.js'
 import { encodings } from '../../src/wire/encoding.js'
 import { newBootKey } from '../support/boot-key.js'
-import { type Client, open } from '../support/tclient.js'
+import { type Client, open } from '../support/socket-client.js'
 
 const startMs = 1_764_000_000_000
 const endSeconds = startMs / 1000 + 100

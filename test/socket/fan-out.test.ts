@@ -1,7 +1,7 @@
 import { Packr } from 'msgpackr'
 import t, { type Test } from 'tap'
 import { startServer, type TestServer } from '../support/server.js'
-import { type Client, enter, socketUrl } from '../support/tclient.js'
+import { type Client, openSession, socketUrl } from '../support/socket-client.js'
 import { gatePath, mint, mintWith, tokenFor } from '../support/tokens.js'
 
 const packr = new Packr({ useRecords: false, variableMapSize: true })
@@ -16,7 +16,7 @@ const join = async (
   protocol: Protocol,
 ): Promise<Client> => {
   const url = socketUrl(server.url, gatePath(await mint(server.url, user), channel))
-  return (await enter(url, { protocols: [protocol] })).client
+  return (await openSession(url, { protocols: [protocol] })).client
 }
 
 const closeAll = (clients: readonly Client[]): Promise<unknown> =>
@@ -66,13 +66,15 @@ t.test('every encoding hears the other and its own, once', async t => {
       [[], ''],
     ] as const
     for (const [protocols, echoed] of offers) {
-      const { client } = await enter(socketUrl(server.url, gatePath(await mint(server.url))), { protocols })
+      const { client } = await openSession(socketUrl(server.url, gatePath(await mint(server.url))), {
+        protocols,
+      })
       t.equal(client.socket.protocol, echoed)
       await client.close()
     }
     const url = socketUrl(server.url, '/channel/red')
     const ticket = await mint(server.url)
-    const { client, welcome } = await enter(url, { protocols: [`ticket.${ticket}`, msgpackProtocol] })
+    const { client, welcome } = await openSession(url, { protocols: [`ticket.${ticket}`, msgpackProtocol] })
     t.match(welcome, { type: 'welcome', user: 'maggie', channel: 'red' })
     t.equal(client.socket.protocol, msgpackProtocol)
     await client.close()
@@ -105,7 +107,7 @@ t.test('every encoding hears the other and its own, once', async t => {
     const listener = await join(server, 'two', 'mute', 'ticketgate.v1.json')
     const token = tokenFor('one', { channels: { publish: ['mute'] } })
     const { ticket } = await mintWith(server.url, token)
-    const { client } = await enter(socketUrl(server.url, gatePath(ticket, 'mute')))
+    const { client } = await openSession(socketUrl(server.url, gatePath(ticket, 'mute')))
     t.strictSame(await client.ask({ type: 'publish', data: 1, id: 1 }), { type: 'ok', id: 1 })
     t.match(await listener.next(), { data: 1, user: 'one' })
     t.match(await client.ask({ type: 'subscribe', channel: 'mute', id: 2 }), { code: 'channel_forbidden' })
@@ -130,7 +132,7 @@ t.test('rights: names and beginnings, to publish and to subscribe apart', async 
   const server = await startServer(t)
   const channels = { publish: ['chat.*', 'log'], subscribe: ['chat.a', 'news*'] }
   const { ticket } = await mintWith(server.url, tokenFor('maggie', { channels }))
-  const { client } = await enter(socketUrl(server.url, gatePath(ticket, 'chat.a')))
+  const { client } = await openSession(socketUrl(server.url, gatePath(ticket, 'chat.a')))
   const cases = [
     ['publish', 'chat.a', true],
     ['publish', 'chat.', true],

@@ -1,15 +1,15 @@
 import t from 'tap'
-import { bearer, type Json, jsonOf, knock, metric, postJson, request } from '../support/http.js'
+import { bearer, type Json, jsonOf, metric, postJson, request, requestUpgrade } from '../support/http.js'
 import { hasRetryAfter, isProblem } from '../support/problem.js'
 import { adminKey, allowedOrigin, startServer } from '../support/server.js'
-import { type Client, open, socketUrl } from '../support/tclient.js'
+import { type Client, open, socketUrl } from '../support/socket-client.js'
 import { gatePath, mint, nowSeconds, tokenFor } from '../support/tokens.js'
 
 const on = { TICKETGATE_FIRST_MESSAGE_SECONDS: '30' }
 
 t.test('without the option there is no socket without a ticket', async t => {
   const server = await startServer(t)
-  isProblem(t, await knock(server.url, '/channel/lobby'), '401 ticket_missing')
+  isProblem(t, await requestUpgrade(server.url, '/channel/lobby'), '401 ticket_missing')
 })
 
 t.test('the first message says who it is', async t => {
@@ -79,17 +79,17 @@ t.test('the first message says who it is', async t => {
 
   isProblem(
     t,
-    await knock(server.url, '/channel/lobby', { headers: { origin: 'https://evil.example' } }),
+    await requestUpgrade(server.url, '/channel/lobby', { headers: { origin: 'https://evil.example' } }),
     '403 origin_forbidden',
   )
   isProblem(
     t,
-    await knock(server.url, '/channel/lobby?ticket='),
+    await requestUpgrade(server.url, '/channel/lobby?ticket='),
     '401 ticket_missing',
     'an empty ticket is none',
   )
-  isProblem(t, await knock(server.url, '/channel/a%20b'), '400 channel_invalid')
-  isProblem(t, await knock(server.url, `/channel/?token=${tokenFor('m')}`), '401 token_in_url')
+  isProblem(t, await requestUpgrade(server.url, '/channel/a%20b'), '400 channel_invalid')
+  isProblem(t, await requestUpgrade(server.url, `/channel/?token=${tokenFor('m')}`), '401 token_in_url')
 })
 
 t.test('who stays silent is closed', async t => {
@@ -104,7 +104,7 @@ t.test('the silent are counted apart: they hear nothing, and crowd out nobody', 
   })
   const silent: Client[] = []
   for (let n = 0; n < 256; n++) silent.push(await open(socketUrl(server.url, '/channel/lobby')))
-  const refused = await knock(server.url, '/channel/lobby')
+  const refused = await requestUpgrade(server.url, '/channel/lobby')
   isProblem(t, refused, '429 too_many_connections')
   hasRetryAfter(t, refused, 'the 257th')
   const ticketed: Client[] = []
@@ -125,7 +125,12 @@ t.test('the silent are counted apart: they hear nothing, and crowd out nobody', 
   await ticketed[0]?.close()
   t.match(await second?.ask({ type: 'auth', payload: tokenFor('maggie') }), { type: 'welcome' })
   const two = await Promise.all([0, 1].map(() => open(socketUrl(server.url, '/channel/lobby'))))
-  isProblem(t, await knock(server.url, '/channel/lobby'), '429 too_many_connections', 'two places were free')
+  isProblem(
+    t,
+    await requestUpgrade(server.url, '/channel/lobby'),
+    '429 too_many_connections',
+    'two places were free',
+  )
   t.equal(await metric(server, 'ticketgate_connections'), 259)
   await Promise.all([...others, ...two, ...ticketed.slice(1)].map(client => client.close()))
   t.strictSame(jsonOf(await request(server.admin, '/connections', { headers: bearer(adminKey) })), {

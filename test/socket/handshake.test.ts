@@ -1,9 +1,9 @@
 import t from 'tap'
-import { jsonOf, knock, request, upgradeHeaders } from '../support/http.js'
+import { jsonOf, request, requestUpgrade, upgradeHeaders } from '../support/http.js'
 import { hasRetryAfter, isProblem } from '../support/problem.js'
 import { RawConnection, serverHasRead, upgradeText } from '../support/raw.js'
 import { adminKey, startServer } from '../support/server.js'
-import { attempt, Client, enter, socketUrl } from '../support/tclient.js'
+import { attempt, Client, openSession, socketUrl } from '../support/socket-client.js'
 import { gatePath, mint, mintWith, tokenFor } from '../support/tokens.js'
 
 const server = await startServer(t)
@@ -133,10 +133,10 @@ t.test('a refusal never spends the ticket', async t => {
   ]
   for (const [name, expected, channel, path, options] of cases) {
     const ticket = await mint(server.url, 'maggie', channel)
-    isProblem(t, await knock(server.url, path(ticket), options(ticket)), expected, name)
-    t.equal((await knock(server.url, gatePath(ticket, channel))).status, 101, `${name}: not spent`)
+    isProblem(t, await requestUpgrade(server.url, path(ticket), options(ticket)), expected, name)
+    t.equal((await requestUpgrade(server.url, gatePath(ticket, channel))).status, 101, `${name}: not spent`)
   }
-  t.equal((await knock(server.url, gatePath(other))).status, 101, 'nor was the other')
+  t.equal((await requestUpgrade(server.url, gatePath(other))).status, 101, 'nor was the other')
 })
 
 t.test('without a ticket nothing opens', async t => {
@@ -154,7 +154,7 @@ t.test('without a ticket nothing opens', async t => {
     ['a ticket in a cookie', '/channel/', { headers: { cookie: `ticket=${await mint(server.url)}` } }],
   ] as const
   for (const [name, path, options] of cases)
-    isProblem(t, await knock(server.url, path, options), '401 ticket_missing', name)
+    isProblem(t, await requestUpgrade(server.url, path, options), '401 ticket_missing', name)
 })
 
 t.test('a refusal ends its connection', async t => {
@@ -176,13 +176,17 @@ t.test('other parameters beside the ticket do no harm', async t => {
     'a=ticket=x&ticket=T',
   ]) {
     const ticket = await mint(server.url)
-    t.equal((await knock(server.url, `/channel/?${query.replace('=T', `=${ticket}`)}`)).status, 101, query)
+    t.equal(
+      (await requestUpgrade(server.url, `/channel/?${query.replace('=T', `=${ticket}`)}`)).status,
+      101,
+      query,
+    )
   }
 })
 
 t.test('a ticket hidden from a log that looks for its name is no ticket', async t => {
   const ticket = await mint(server.url)
-  isProblem(t, await knock(server.url, `/channel/?%74icket=${ticket}`), '401 ticket_missing')
+  isProblem(t, await requestUpgrade(server.url, `/channel/?%74icket=${ticket}`), '401 ticket_missing')
 })
 
 t.test('an upgrade that is none does not spend the ticket', async t => {
@@ -199,7 +203,7 @@ t.test('an upgrade that is none does not spend the ticket', async t => {
     const ticket = await mint(server.url)
     const reply = await request(server.url, gatePath(ticket), { headers: { ...upgradeHeaders(), ...change } })
     t.match(String(reply.status), /^4\d\d$/, name)
-    t.equal((await knock(server.url, gatePath(ticket))).status, 101, `${name}: not spent`)
+    t.equal((await requestUpgrade(server.url, gatePath(ticket))).status, 101, `${name}: not spent`)
   }
 })
 
@@ -210,16 +214,22 @@ t.test('the fields of a handshake may be written as RFC 6455 lets them', async t
     ['Upgrade in other letters', { upgrade: 'WebSocket' }],
   ] as const
   for (const [name, headers] of cases)
-    t.equal((await knock(server.url, gatePath(await mint(server.url)), { headers })).status, 101, name)
+    t.equal(
+      (await requestUpgrade(server.url, gatePath(await mint(server.url)), { headers })).status,
+      101,
+      name,
+    )
   const lines = { 'sec-websocket-protocol': [json, `ticket.${await mint(server.url)}`] }
-  const reply = await knock(server.url, '/channel/', { headers: lines })
+  const reply = await requestUpgrade(server.url, '/channel/', { headers: lines })
   t.equal(reply.status, 101, 'subprotocols in two lines')
   t.equal(reply.headers['sec-websocket-protocol'], json)
 })
 
 t.test('a ticket for any channel opens any, and the names at the edges', async t => {
   for (const channel of ['', 'red', 'a'.repeat(128), 'A-Za-z0-9._~:@-']) {
-    const { client, welcome } = await enter(socketUrl(server.url, gatePath(await mint(server.url), channel)))
+    const { client, welcome } = await openSession(
+      socketUrl(server.url, gatePath(await mint(server.url), channel)),
+    )
     t.equal(welcome.channel, channel, channel || 'the empty name')
     await client.close()
   }
@@ -227,16 +237,16 @@ t.test('a ticket for any channel opens any, and the names at the edges', async t
 
 t.test('a path beneath a channel is none', async t => {
   const ticket = await mint(server.url)
-  const reply = await knock(server.url, gatePath(ticket, 'a/b'))
+  const reply = await requestUpgrade(server.url, gatePath(ticket, 'a/b'))
   t.match(reply.text, /"code":\s*"(channel_invalid|not_found)"/, String(reply.status))
-  t.equal((await knock(server.url, gatePath(ticket))).status, 101, 'not spent')
+  t.equal((await requestUpgrade(server.url, gatePath(ticket))).status, 101, 'not spent')
 })
 
 t.test('a ticket is over when its time is', async t => {
   const brief = await startServer(t, { env: { TICKETGATE_TICKET_TTL_SECONDS: '1' } })
   const { ticket, expires } = await mintWith(brief.url, tokenFor('maggie'))
   await new Promise(resolve => setTimeout(resolve, (expires + 1) * 1000 - Date.now()))
-  isProblem(t, await knock(brief.url, gatePath(ticket)), '401 ticket_expired')
+  isProblem(t, await requestUpgrade(brief.url, gatePath(ticket)), '401 ticket_expired')
 })
 
 t.test('caps on connections: per user, per address, in all; who is refused keeps the ticket', async t => {
@@ -251,7 +261,7 @@ t.test('caps on connections: per user, per address, in all; who is refused keeps
   })
   const ticketOf = (user: string) => mint(capped.url, user)
   const openAs = async (user: string, from: string, headers = {}) =>
-    (await enter(socketUrl(capped.url, gatePath(await ticketOf(user))), { from, headers })).client
+    (await openSession(socketUrl(capped.url, gatePath(await ticketOf(user))), { from, headers })).client
   const isFull = async (user: string, from: string, name: string, headers = {}): Promise<string> => {
     const ticket = await ticketOf(user)
     const outcome = await attempt(socketUrl(capped.url, gatePath(ticket)), { from, headers })

@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import t from 'tap'
 import { startServer } from '../support/server.js'
-import { type Client, enter, socketUrl } from '../support/tclient.js'
+import { type Client, openSession, socketUrl } from '../support/socket-client.js'
 import { gatePath, mint, mintWith, nowSeconds, tokenFor } from '../support/tokens.js'
 
 const server = await startServer(t, {
@@ -10,7 +10,7 @@ const server = await startServer(t, {
 
 /** A socket of a user on a channel, past its welcome. */
 const join = async (user: string, channel = ''): Promise<Client> =>
-  (await enter(socketUrl(server.url, gatePath(await mint(server.url, user), channel)))).client
+  (await openSession(socketUrl(server.url, gatePath(await mint(server.url, user), channel)))).client
 
 /** Nothing was said to a client before this: asks for a pong and sees what comes first. */
 const hearsNothing = async (client: Client): Promise<boolean> => {
@@ -22,7 +22,7 @@ t.test('the welcome comes first and says who, where and until when', async t => 
   const exp = nowSeconds() + 300
   for (const user of ['maggie', 'quotes " and \\ and \u2028', '{"user":"admin"}', 'Zoë 🐢']) {
     const { ticket } = await mintWith(server.url, tokenFor(user, { exp }))
-    const first = await enter(socketUrl(server.url, gatePath(ticket, 'red')))
+    const first = await openSession(socketUrl(server.url, gatePath(ticket, 'red')))
     const { session, ...welcome } = first.welcome
     t.strictSame(welcome, { type: 'welcome', user, channel: 'red', expires: exp })
     t.ok(typeof session === 'string' && session.length > 0, 'a session')
@@ -141,7 +141,8 @@ t.test('a ping has its pong', async t => {
 
 t.test('what cannot be done is an error, and the socket stays', async t => {
   const openRed = async () =>
-    (await enter(socketUrl(server.url, gatePath(await mint(server.url, 'maggie', 'red'), 'red')))).client
+    (await openSession(socketUrl(server.url, gatePath(await mint(server.url, 'maggie', 'red'), 'red'))))
+      .client
   let bound = await openRed()
   const cases = [
     ['no JSON', 'hello', 'bad_message', undefined],
@@ -187,8 +188,9 @@ t.test('what cannot be done is an error, and the socket stays', async t => {
 
 t.test('a ticket for one channel opens no other in band', async t => {
   const other = await join('other', 'blue')
-  const bound = (await enter(socketUrl(server.url, gatePath(await mint(server.url, 'maggie', 'red'), 'red'))))
-    .client
+  const bound = (
+    await openSession(socketUrl(server.url, gatePath(await mint(server.url, 'maggie', 'red'), 'red')))
+  ).client
   for (const message of [
     { type: 'subscribe', channel: 'blue', id: 1 },
     { type: 'publish', channel: 'blue', data: 'x', id: 2 },
@@ -268,8 +270,8 @@ t.test('ids and numbers of 64 bits come through as they were written', async t =
     socketUrl(server.url, gatePath(await mint(server.url, user)))
   const protocols = ['ticketgate.v1.msgpack']
   const [json, packed] = [
-    (await enter(await url('j'))).client,
-    (await enter(await url('m'), { protocols })).client,
+    (await openSession(await url('j'))).client,
+    (await openSession(await url('m'), { protocols })).client,
   ]
   const next = async (client: Client): Promise<Buffer> => (await once(client.socket, 'message'))[0] as Buffer
 

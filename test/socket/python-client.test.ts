@@ -5,7 +5,7 @@ import t from 'tap'
 import { bearer, postJson } from '../support/http.js'
 import { fileNeeds, pathOf } from '../support/programs.js'
 import { adminKey, startServer } from '../support/server.js'
-import { socketUrl } from '../support/tclient.js'
+import { socketUrl } from '../support/socket-client.js'
 import { mintWith, tokenFor } from '../support/tokens.js'
 
 fileNeeds(t, 'python3')

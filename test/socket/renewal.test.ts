@@ -1,7 +1,7 @@
 import t from 'tap'
 import { bearer, jsonOf, postJson } from '../support/http.js'
 import { adminKey, allowedOrigin, startServer, type TestServer } from '../support/server.js'
-import { type Client, enter, socketUrl } from '../support/tclient.js'
+import { type Client, openSession, socketUrl } from '../support/socket-client.js'
 import { gatePath, mintWith, nowSeconds, tokenFor } from '../support/tokens.js'
 
 const server = await startServer(t, { env: { TICKETGATE_TICKET_TTL_SECONDS: '600' } })
@@ -18,7 +18,9 @@ const enterAs = async (
 ): Promise<Entered> => {
   const ends = nowSeconds() + 300
   const { ticket } = await mintWith(at.url, tokenFor('maggie', { exp: ends, sid: 'first', ...claims }))
-  const { client } = await enter(socketUrl(at.url, gatePath(ticket, channel)), { origin: allowedOrigin })
+  const { client } = await openSession(socketUrl(at.url, gatePath(ticket, channel)), {
+    origin: allowedOrigin,
+  })
   return { client, ends }
 }
 
@@ -121,7 +123,7 @@ t.test('the bindings of the new ticket are held against the socket', async t => 
     ).ticket
   const open = async (address: string): Promise<Client> =>
     (
-      await enter(socketUrl(bindings.url, gatePath(await mintFrom(address, allowedOrigin))), {
+      await openSession(socketUrl(bindings.url, gatePath(await mintFrom(address, allowedOrigin))), {
         origin: allowedOrigin,
         headers: { 'x-forwarded-for': address },
       })

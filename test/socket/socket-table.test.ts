@@ -4,7 +4,7 @@ import { drainSockets } from '../../src/socket/drain.js'
 import { Session, type Socket, type SocketData } from '../../src/socket/session.js'
 import { SocketTable } from '../../src/socket/socket-table.js'
 import { encodings } from '../../src/wire/encoding.js'
-import { type Client, open } from '../support/tclient.js'
+import { type Client, open } from '../support/socket-client.js'
 
 /** A uWS server that keeps a table of its sockets. The path of a socket is the second its session ends in. */
 const start = async (t: Test) => {

@@ -3,7 +3,7 @@ import type { Test } from 'tap'
 import { bearer, jsonOf, metric, postJson, request } from './http.js'
 import type { RedisServer } from './redis.js'
 import { adminKey, type Environment, startServer, type TestServer } from './server.js'
-import { type Client, enter, socketUrl } from './tclient.js'
+import { type Client, openSession, socketUrl } from './socket-client.js'
 import { gatePath, mint } from './tokens.js'
 
 export const untilBus = async ({ url }: TestServer, state: 'up' | 'down'): Promise<void> => {
@@ -23,7 +23,7 @@ export const startBusNode = async (t: Test, port: number, env: Environment = {})
 }
 
 export const join = async (node: TestServer, user: string, channel = 'red'): Promise<Client> =>
-  (await enter(socketUrl(node.url, gatePath(await mint(node.url, user), channel)))).client
+  (await openSession(socketUrl(node.url, gatePath(await mint(node.url, user), channel)))).client
 
 export const say = (client: Client, data: unknown) => client.ask({ type: 'publish', data, id: 1 })
 

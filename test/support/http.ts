@@ -84,8 +84,8 @@ export const upgradeHeaders = (): Record<string, string> => ({
   'sec-websocket-key': randomBytes(16).toString('base64'),
 })
 
-/** Knocks at the gate. A 101 is hung up at once: what counts is the answer. */
-export const knock = (base: string, path: string, options: RequestOptions = {}): Promise<Reply> =>
+/** Requests an upgrade. Hangs up at once on a 101: only the response counts. */
+export const requestUpgrade = (base: string, path: string, options: RequestOptions = {}): Promise<Reply> =>
   send(base, path, { ...options, headers: { ...upgradeHeaders(), ...options.headers } })
 
 export const bearer = (token: string): { authorization: string } => ({ authorization: `Bearer ${token}` })

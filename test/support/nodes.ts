@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Test } from 'tap'
-import { knock, type Reply, request } from './http.js'
+import { type Reply, request, requestUpgrade } from './http.js'
 import { type Environment, startServer, type TestServer } from './server.js'
 
 /** One key that all gates of a test share. */
@@ -28,10 +28,10 @@ const untilStatus = async (base: string, status: number): Promise<void> => {
 export const untilReady = ({ url }: Pick<TestServer, 'url'>): Promise<void> => untilStatus(url, 200)
 export const untilNotReady = ({ url }: Pick<TestServer, 'url'>): Promise<void> => untilStatus(url, 503)
 
-/** Knocks until the store has an answer. */
-export const knockUntilTold = async (base: string, path: string): Promise<Reply> => {
+/** Requests upgrades until the store has an answer. */
+export const requestUpgradeUntilAnswered = async (base: string, path: string): Promise<Reply> => {
   for (;;) {
-    const reply = await knock(base, path)
+    const reply = await requestUpgrade(base, path)
     if (reply.status !== 503) return reply
     await delay(20)
   }

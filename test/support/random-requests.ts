@@ -156,9 +156,9 @@ function handshake(random: Random, { ticket }: Ingredients): Buffer {
   if (random.oneIn(3)) fields.push('Sec-WebSocket-Extensions: permessage-deflate')
   if (random.oneIn(10)) fields.splice(random.below(4), 1)
   const text = good ? ticket() : random.pick(['', 'AAAA', 'eyJ.eyJ.x'])
-  const carriage = random.below(4)
-  if (carriage === 0) fields.push(`Sec-WebSocket-Protocol: ticketgate.v1.json, ticket.${text}`)
-  const query = carriage === 0 || carriage === 1 ? '' : `?ticket=${text}`
+  const transport = random.below(4)
+  if (transport === 0) fields.push(`Sec-WebSocket-Protocol: ticketgate.v1.json, ticket.${text}`)
+  const query = transport === 0 || transport === 1 ? '' : `?ticket=${text}`
   const { fields: framing, body } = random.oneIn(12)
     ? framed(random, Buffer.from('hi'))
     : { fields: [], body: Buffer.alloc(0) }

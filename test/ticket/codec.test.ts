@@ -4,7 +4,7 @@ import {
   headerBytes,
   isNodeName,
   macBytes,
-  maxBodyBytes,
+  maxUnsignedBytes,
   nodeOf,
   readHeader,
   readNonce,
@@ -14,14 +14,14 @@ import {
 import { layOut, nowMs } from './forge.js'
 
 const shortest = headerBytes + macBytes
-const longest = maxBodyBytes + macBytes
+const longest = maxUnsignedBytes + macBytes
 
 /** Bytes of which no two neighbours are alike, the last one with all bits set. */
 const sample = (length: number): Buffer =>
   Buffer.from(Uint8Array.from({ length }, (_, index) => (index === length - 1 ? 0xff : index * 37)))
 
 t.test('the sizes are those of the format', async t => {
-  t.strictSame([headerBytes, macBytes, maxBodyBytes], [26, 32, 538])
+  t.strictSame([headerBytes, macBytes, maxUnsignedBytes], [26, 32, 538])
 })
 
 t.test('the header is laid out byte by byte', async t => {

@@ -36,7 +36,7 @@ export const slotBytes = 256
 export const slotCount = 2048
 
 /** Presentations to a ticket, about. */
-export const presentationsPerTicket = 10
+const presentationsPerTicket = 10
 
 /** Virtual time, which goes on by a millisecond with each ticket that is minted. */
 export const baseMs = 1_764_000_000_123
@@ -96,7 +96,7 @@ export function createRandom(seed: number): (limit: number) => number {
 const leaseMs = 500
 
 /** As src/disk/clock-mark.ts has it: a gate is born no earlier than the mark that its last life left. */
-export function bear(marks: BigInt64Array, gate: number, nowMs: number): number {
+export function recordBirth(marks: BigInt64Array, gate: number, nowMs: number): number {
   const bornAtMs = Math.max(Math.ceil(nowMs), Number(Atomics.load(marks, gate)))
   renew(marks, gate, nowMs)
   return bornAtMs

@@ -11,7 +11,6 @@ import { type TicketPolicy, type VerifiedTicket, verifyTicket } from '../../src/
 import { newBootKey } from '../support/boot-key.js'
 import {
   baseMs,
-  bear,
   capacity,
   createRandom,
   type HammerStart,
@@ -19,6 +18,7 @@ import {
   memoryNode,
   type Outcome,
   outcomes,
+  recordBirth,
   renew,
   sharedNode,
   skewMs,
@@ -90,7 +90,7 @@ const shared = gateOf(
 const own = gateOf(
   ownNode,
   ownGate,
-  bear(marks, ownGate, clock()),
+  recordBirth(marks, ownGate, clock()),
   newBootKey(ownNode),
   createMemoryReplayCache(capacity / 3),
 )

@@ -7,7 +7,6 @@ import { createSharedReplayMemory } from '../../src/replay/shared.js'
 import { startThread } from '../support/thread.js'
 import {
   baseMs,
-  bear,
   capacity,
   createArena,
   createRandom,
@@ -15,6 +14,7 @@ import {
   type Life,
   maxTtlMs,
   outcomes,
+  recordBirth,
   word,
 } from './arena.js'
 
@@ -67,7 +67,7 @@ async function torture(): Promise<number> {
     return {
       bootSecret: values.sabotage && last !== undefined ? last.bootSecret : randomBytes(32),
       replay: createSharedReplayMemory({ capacity, maxTtlMs, nowMs }),
-      bornAtMs: bear(arena.marks, 0, nowMs),
+      bornAtMs: recordBirth(arena.marks, 0, nowMs),
       clockOffsetMs,
     }
   }

@@ -1,6 +1,6 @@
 import { consolePaths, type Figures } from '../figures.js'
 import { byId, make } from './dom.js'
-import { sparkOf } from './spark.js'
+import { sparklineOf } from './sparkline.js'
 
 const everyMs = 1000
 const shape = { width: 60, height: 20 }
@@ -50,7 +50,7 @@ function createChart({ title, unit, isBad }: Measure): {
   const line = svg('path', { class: 'line' })
   const { width, height } = shape
   const chart = svg('svg', {
-    class: 'spark',
+    class: 'sparkline',
     viewBox: `0 0 ${width} ${height}`,
     preserveAspectRatio: 'none',
     role: 'img',
@@ -67,9 +67,9 @@ function createChart({ title, unit, isBad }: Measure): {
     push(value) {
       values.push(value)
       if (values.length > width + 1) values.shift()
-      const spark = sparkOf(values, shape)
-      line.setAttribute('d', spark.line)
-      area.setAttribute('d', spark.area)
+      const sparkline = sparklineOf(values, shape)
+      line.setAttribute('d', sparkline.line)
+      area.setAttribute('d', sparkline.area)
       const now = value === undefined ? '–' : textOf(value)
       const most = textOf(Math.max(0, ...values.map(each => each ?? 0)))
       number.textContent = now

@@ -1,6 +1,6 @@
 import { setUpChat } from './chat.js'
 import { byId } from './dom.js'
-import { setUpKnock } from './knock.js'
+import { setUpHandshake } from './handshake.js'
 import { setUpFigures } from './live.js'
 import { setUpLogin } from './login.js'
 import { SessionStore } from './session.js'
@@ -10,6 +10,6 @@ byId('origin', HTMLElement).textContent = location.host
 
 const sessions = new SessionStore()
 setUpLogin(sessions)
-setUpTicket(sessions, setUpKnock().onTicket)
+setUpTicket(sessions, setUpHandshake().onTicket)
 setUpChat(sessions)
 setUpFigures(() => void sessions.check())

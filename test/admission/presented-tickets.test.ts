@@ -1,5 +1,5 @@
 import t from 'tap'
-import { hasTokenInQuery, looksLikeJwt, readCarriage } from '../../src/admission/ticket-carriage.js'
+import { hasTokenInQuery, looksLikeJwt, readPresentedTickets } from '../../src/admission/presented-tickets.js'
 
 const jwt = 'eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJtIn0.AAAA'
 
@@ -26,7 +26,7 @@ t.test('where tickets are found', async t => {
     ['a longer word is no ticket', 'tickets=AA', 'ticketgate.AA, xticket.AA', []],
   ] as const
   for (const [name, query, offered, expected] of cases)
-    t.strictSame(readCarriage(query, offered).tickets, expected, name)
+    t.strictSame(readPresentedTickets(query, offered).tickets, expected, name)
 })
 
 t.test('the protocols beside the tickets', async t => {
@@ -39,12 +39,12 @@ t.test('the protocols beside the tickets', async t => {
     ['capitals stay', 'TICKETGATE.V1.JSON', ['TICKETGATE.V1.JSON']],
   ] as const
   for (const [name, offered, expected] of cases)
-    t.strictSame(readCarriage('', offered).protocols, expected, name)
+    t.strictSame(readPresentedTickets('', offered).protocols, expected, name)
 })
 
 t.test('what one handshake brought does not show in the next', async t => {
-  readCarriage('ticket=AA', 'chat, ticket.BB')
-  t.strictSame(readCarriage('', ''), { tickets: [], protocols: [] })
+  readPresentedTickets('ticket=AA', 'chat, ticket.BB')
+  t.strictSame(readPresentedTickets('', ''), { tickets: [], protocols: [] })
 })
 
 t.test('tokens where tickets belong', async t => {

@@ -1,14 +1,14 @@
 /** The shape of a small chart: `width` steps wide and `height` high, the newest value at its right edge. */
-export interface Spark {
+export interface Sparkline {
   readonly line: string
   readonly area: string
 }
 
 /** @param values the newest last; undefined = not known, which leaves a gap */
-export function sparkOf(
+export function sparklineOf(
   values: readonly (number | undefined)[],
   { width, height }: { readonly width: number; readonly height: number },
-): Spark {
+): Sparkline {
   // A flat line of ones should not look like a peak.
   const top = Math.max(4, ...values.map(value => value ?? 0)) * 1.1
   const first = width + 1 - values.length

@@ -119,7 +119,7 @@ export const open = async (url: string, options: OpenOptions = {}): Promise<Clie
 }
 
 /** Opens a socket and takes its welcome. */
-export const enter = async (
+export const openSession = async (
   url: string,
   options: OpenOptions = {},
 ): Promise<{ client: Client; welcome: Json }> => {

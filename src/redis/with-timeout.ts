@@ -1,5 +1,5 @@
 /** The value of a promise, or an error that says the limit when it takes longer. */
-export function within<T>(promise: Promise<T>, timeoutMs: number, onTimeout?: () => void): Promise<T> {
+export function withTimeout<T>(promise: Promise<T>, timeoutMs: number, onTimeout?: () => void): Promise<T> {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => {
       onTimeout?.()

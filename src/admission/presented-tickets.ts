@@ -2,7 +2,7 @@ import { queryValues } from '../http/request.js'
 import { subprotocol, ticketParameter } from '../protocol.js'
 
 /** What a handshake brought. */
-export interface Carriage {
+export interface PresentedTickets {
   /** The tickets in it, wherever they were, empty ones included. */
   readonly tickets: readonly string[]
   /** The protocols offered beside them. */
@@ -19,7 +19,7 @@ export const hasTokenInQuery = (query: string): boolean =>
   ['token', 'access_token', 'jwt'].some(name => queryValues(query, name).some(looksLikeJwt))
 
 /** Reads the raw query and the `Sec-WebSocket-Protocol` field. */
-export function readCarriage(query: string, offered: string): Carriage {
+export function readPresentedTickets(query: string, offered: string): PresentedTickets {
   const tickets = queryValues(query, ticketParameter)
   const protocols: string[] = []
   if (offered !== '')

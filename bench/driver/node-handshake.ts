@@ -32,7 +32,7 @@ const shake = (server: Server, target: string): Promise<string> =>
  * Handshakes by Node, 32 at a time, where there is no C compiler for opener.c. It takes about as much CPU as the
  * servers do, so they are further from saturation.
  */
-export const nodeShake = async (
+export const handshakeByNode = async (
   server: Server,
   targets: readonly string[],
 ): Promise<Pick<Outcome, 'run' | 'answers'>> => {

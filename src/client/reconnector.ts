@@ -4,13 +4,13 @@ import type { Emitter } from './events.js'
 import { GateError } from './gate-error.js'
 import type { Link } from './link.js'
 import type { Fields } from './messages.js'
-import { later, platform } from './platform.js'
+import { platform, schedule } from './platform.js'
 import { Renewal } from './renewal.js'
 import type { RetryPolicy } from './retry.js'
 
 const goodbyeMs = 3000
 
-export interface KeeperOptions<Data> {
+export interface ReconnectorOptions<Data> {
   readonly takeTicket: TakeTicket
   /** Makes one attempt with a ticket. @throws GateError */
   readonly open: (ticket: string) => Promise<Link>
@@ -32,17 +32,17 @@ interface Outcome {
 }
 
 /** Keeps a link open: opens the next one when one has ended, until it is closed or has to give up. */
-export class Keeper<Data> {
+export class Reconnector<Data> {
   state: State = 'connecting'
   link: Link | undefined
   /** Why it is closed for good. */
   closed: GateError | undefined
-  readonly #options: KeeperOptions<Data>
+  readonly #options: ReconnectorOptions<Data>
   readonly #lived: Promise<void>
   #isOffline = false
   #endPause = (): void => {}
 
-  constructor(options: KeeperOptions<Data>) {
+  constructor(options: ReconnectorOptions<Data>) {
     this.#options = options
     platform.addEventListener?.('offline', this.#onOffline)
     platform.addEventListener?.('online', this.#onOnline)
@@ -71,7 +71,7 @@ export class Keeper<Data> {
     if (this.closed === undefined) this.#finish(new GateError('closed', 'close() was called.'))
     this.link?.close()
     return new Promise((resolve, reject) => {
-      const cancel = later(goodbyeMs, resolve)
+      const cancel = schedule(goodbyeMs, resolve)
       this.#lived.finally(cancel).then(resolve, reject)
     })
   }
@@ -128,7 +128,7 @@ export class Keeper<Data> {
   #pause(delayMs: number, mayHurry: boolean): Promise<void> {
     return new Promise(resolve => {
       if (this.closed !== undefined) return resolve()
-      const cancel = later(delayMs, resolve)
+      const cancel = schedule(delayMs, resolve)
       this.#endPause = () => {
         if (!mayHurry && this.closed === undefined) return
         cancel()

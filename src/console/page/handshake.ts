@@ -23,7 +23,7 @@ const shortPathOf = ({ text, channel }: TakenTicket): string =>
   `${routes.channel}${channel}?${ticketParameter}=${text.slice(0, 12)}…`
 
 /** Steps 3 and 4: the ticket opens a socket, once; the same ticket again is refused. */
-export function setUpKnock(): { onTicket(ticket: TakenTicket): void } {
+export function setUpHandshake(): { onTicket(ticket: TakenTicket): void } {
   const connect = byId('connect', HTMLButtonElement)
   const connected = byId('connect-result', HTMLDivElement)
   const replay = byId('replay', HTMLButtonElement)

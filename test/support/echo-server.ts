@@ -21,7 +21,7 @@ export const startEcho = async (t: Test, look: (exchange: Exchange) => object): 
 }
 
 /** Sends lines as they are, and takes what the server saw; its status where that is no 200. */
-export const tell = async <Seen>(
+export const echoOf = async <Seen>(
   base: string,
   line: string,
   fields: readonly string[],
