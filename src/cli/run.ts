@@ -7,6 +7,7 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   serve: async () => (await import('./serve.js')).serve,
   user: async () => (await import('./user.js')).user,
   key: async () => (await import('./key.js')).key,
+  token: async () => (await import('./token.js')).token,
   health: async () => (await import('./health.js')).health,
   help: async () => (await import('./help.js')).help,
   '--help': async () => (await import('./help.js')).help,

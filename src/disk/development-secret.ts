@@ -12,7 +12,7 @@ const leastBytes = 32
  * Undefined where it can be neither read nor kept: then one of this start has to do.
  */
 export async function keepDevelopmentSecret(stateDir: string): Promise<string | undefined> {
-  const path = join(stateDir, 'development-secret')
+  const path = pathIn(stateDir)
   const kept = await readSecret(path)
   if (kept !== undefined) return kept
   try {
@@ -30,6 +30,12 @@ export async function keepDevelopmentSecret(stateDir: string): Promise<string | 
     return undefined
   }
 }
+
+/** The same, if it is kept there already. */
+export const readDevelopmentSecret = (stateDir: string): Promise<string | undefined> =>
+  readSecret(pathIn(stateDir))
+
+const pathIn = (stateDir: string): string => join(stateDir, 'development-secret')
 
 async function readSecret(path: string): Promise<string | undefined> {
   try {

@@ -13,8 +13,16 @@ import type { Log } from '../telemetry/log.js'
 export async function prepareStart(config: Config, log: Log): Promise<Config> {
   await checkStateDirectory(config.stateDir, log)
   warnOfLooseModes(config, log)
+  return withDevelopmentSecret(config, keepDevelopmentSecret)
+}
+
+/** The configuration with the token secret of development, where none is set. */
+export async function withDevelopmentSecret(
+  config: Config,
+  find: (stateDir: string) => Promise<string | undefined>,
+): Promise<Config> {
   if (config.production || config.jwtSecretGiven || config.login === 'off') return config
-  const jwtSecret = await keepDevelopmentSecret(config.stateDir)
+  const jwtSecret = await find(config.stateDir)
   return jwtSecret === undefined ? config : Object.freeze({ ...config, jwtSecret })
 }
 

@@ -47,6 +47,16 @@ export function createLog(level: string): Log {
   return log
 }
 
+/** The log of a command that has standard output for something else: warnings, each told as one line of text. */
+export const createCommandLog = (tell: (line: string) => void): Log =>
+  pino({ level: 'warn' }, { write: line => tell(textOf(JSON.parse(line))) })
+
+/** The message of a log line, and what it is about. */
+const textOf = ({ msg, issuer, reason, hint, err }: Readonly<Record<string, unknown>>): string => {
+  const fault = typeof err === 'object' && err !== null && 'message' in err ? err.message : undefined
+  return [issuer, msg, reason, hint, fault].filter(part => typeof part === 'string').join(': ')
+}
+
 /** Counts the lines that are dropped, and says how many they were once the others have been written. */
 function tellOfDrops(output: ReturnType<typeof destination>, log: Log): void {
   let untold = 0

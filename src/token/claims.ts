@@ -2,6 +2,7 @@ import { isSessionId, isUserName } from '../protocol.js'
 import type { ChannelPatterns } from '../ticket/rights.js'
 import { type ClaimPath, claimAt, type Payload, pathText } from './claim-path.js'
 import { differsBySlash, type IssuerName, isNamed } from './issuer-name.js'
+import { type OnPassed, unheard } from './passed.js'
 import { refuse, type TokenRefusal } from './refusal.js'
 import { type RightsPolicy, readRights } from './token-rights.js'
 
@@ -42,23 +43,36 @@ export interface TokenPolicy extends RightsPolicy {
  * The claims policy (RFC 7519 section 4.1, RFC 8725): what a payload whose signature was verified must
  * say. No I/O; the time is an argument. Every number must be finite: JSON has `1e400`, and Infinity
  * never expires. A fraction of a second is dropped (RFC 7519 section 2 allows it).
+ * @param passed told of each check that the payload passes
  */
 export function checkTokenClaims(
   payload: Payload,
   policy: TokenPolicy,
   nowMs: number,
+  passed: OnPassed = unheard,
 ): TokenClaims | TokenRefusal {
   const user = readUser(payload, policy.userClaim ?? 'sub')
   if (typeof user !== 'string') return user
+  passed('user')
   const times = readTimes(payload)
   if ('reason' in times) return times
-  const refusal = timesRefusal(times, policy, nowMs) ?? addressRefusal(payload, policy)
-  if (refusal !== undefined) return refusal
+  const timing = timesRefusal(times, policy, nowMs)
+  if (timing !== undefined) return timing
+  passed('times')
+  const { issuer } = policy
+  if (issuer !== undefined && !isNamed(payload, issuer)) return issuerRefusal(payload.iss, [issuer])
+  passed('issuer')
+  const foreign = audienceRefusal(payload, policy)
+  if (foreign !== undefined) return foreign
+  passed('audience')
   const session = readSession(payload, policy.sessionClaim ?? 'sid')
   if (typeof session === 'object') return session
+  passed('session')
   if (nowMs >= (times.exp + (policy.graceSeconds ?? 0)) * 1000) return refuse('expired')
+  passed('expiry')
   const rights = readRights(payload, user, policy)
   if (rights !== undefined && 'reason' in rights) return rights
+  passed('rights')
   return {
     user,
     issuedAtSeconds: times.iat,
@@ -103,10 +117,9 @@ function timesRefusal({ iat, nbf, lifeSeconds }: Times, policy: TokenPolicy, now
   return lifeSeconds <= 0 || lifeSeconds > policy.maxTtlSeconds ? refuse('lifetime') : undefined
 }
 
-/** Who issued it, and for whom. */
-function addressRefusal(payload: Payload, policy: TokenPolicy): TokenRefusal | undefined {
-  const { issuer, audiences = [], audienceClaim = 'aud' } = policy
-  if (issuer !== undefined && !isNamed(payload, issuer)) return issuerRefusal(payload.iss, [issuer])
+/** For whom it was issued. */
+function audienceRefusal(payload: Payload, policy: TokenPolicy): TokenRefusal | undefined {
+  const { audiences = [], audienceClaim = 'aud' } = policy
   if (!isAudience(payload.aud)) return refuse('claim_type:aud')
   if (audiences.length === 0) return undefined
   const named = claimAt(payload, audienceClaim)

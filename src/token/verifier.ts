@@ -7,6 +7,7 @@ import { checkTokenClaims, type TokenClaims } from './claims.js'
 import type { TrustedIssuer } from './issuer.js'
 import { type Jws, type JwsHeader, readJws } from './jws.js'
 import type { KeySet } from './key-set.js'
+import { type OnPassed, unheard } from './passed.js'
 import { refuse, type TokenRefusal } from './refusal.js'
 import { parseStrictObject } from './strict-json.js'
 import { SeenTokens } from './token-cache.js'
@@ -53,23 +54,30 @@ export class TokenVerifier {
     this.#verified.clear()
   }
 
-  /** The claims of a token that is good at `nowMs`, or why it is refused. */
-  verify(token: string, nowMs: number): TokenClaims | TokenRefusal {
+  /**
+   * The claims of a token that is good at `nowMs`, or why it is refused.
+   * @param passed told of each check that a token passes that was not seen before
+   */
+  verify(token: string, nowMs: number, passed: OnPassed = unheard): TokenClaims | TokenRefusal {
     if (token.length > this.#maxTokenBytes) return refuse('too_large')
     const known = this.#verified.get(token)
     if (known !== undefined && known.set === known.issuer.keys.current())
       return asOf(known.claims, known.issuer, nowMs)
     const jws = readJws(token)
     if (typeof jws === 'string') return refuse(jws)
+    passed('form')
     const { algorithm } = jws.header
     const payload = lazily(() => parseStrictObject(jws.payload))
     const issuer = this.#chooseIssuer(jws.header, payload)
     if ('reason' in issuer) return issuer
     if (!issuer.algorithms.includes(algorithm)) return refuse('algorithm')
+    passed('algorithm')
     const set = issuer.keys.current()
     if (set === undefined) return refuse('keys_unavailable', keysUnavailableWaitMs)
-    const claims =
-      signatureRefusal(jws, set, issuer, nowMs) ?? readClaims(jws.header.typ, payload(), issuer, nowMs)
+    const unsigned = signatureRefusal(jws, set, issuer, nowMs)
+    if (unsigned !== undefined) return unsigned
+    passed('signature')
+    const claims = readClaims(jws.header.typ, payload(), issuer, nowMs, passed)
     if ('reason' in claims) return claims
     issuer.clock.observe(claims.issuedAtSeconds, nowMs)
     if (!algorithm.startsWith('HS') || this.#seen.see(token))
@@ -117,9 +125,11 @@ function readClaims(
   payload: Payload | undefined,
   { policy }: TrustedIssuer,
   nowMs: number,
+  passed: OnPassed,
 ): TokenClaims | TokenRefusal {
   if (!isTokenType(typ, policy.requireTyp)) return refuse('typ')
-  return payload === undefined ? refuse('malformed') : checkTokenClaims(payload, policy, nowMs)
+  passed('typ')
+  return payload === undefined ? refuse('malformed') : checkTokenClaims(payload, policy, nowMs, passed)
 }
 
 /** `typ` tells kinds of tokens apart (RFC 8725 section 3.11). It is a media type (RFC 7515 section 4.1.9). */

@@ -45,6 +45,11 @@ t.test('without uWebSockets.js all works that does not serve', async t => {
   t.match(await node(main, '--help'), { code: 0, stdout: /TICKETGATE_PORT/, stderr: '' })
   t.match(await node(main, 'serve', '--help'), { code: 0, stdout: /TICKETGATE_PORT/, stderr: '' })
   t.match(await node(main, 'key', 'new'), { code: 0, stdout: /^1:[\w-]{43}\n$/, stderr: '' })
+  t.match(await node(main, 'token', 'explain', '--help'), {
+    code: 0,
+    stdout: /^Usage: ticketgate token/,
+    stderr: '',
+  })
   t.match(await node(main, 'user', 'list'), { code: 0, stdout: '', stderr: /there is no user file/ })
   t.match(await node(main, 'health', '--port', '1'), { code: 1, stderr: /not healthy: .*ECONNREFUSED/ })
   t.match(
@@ -157,7 +162,7 @@ t.test('a Node that is too old is told so by every command but --version', async
   const expected = oneLine(
     /Node 18\.20\.8 is too old: install Node 20\.18\.1 or later, such as Node 22 or 24/,
   )
-  for (const command of ['serve', 'user', 'key', 'health', '--help'])
+  for (const command of ['serve', 'user', 'key', 'token', 'health', '--help'])
     t.match(await node('--require', old, main, command), { code: 1, stdout: '', stderr: expected }, command)
   t.match(await node('--require', old, main, '--version'), { code: 0, stdout: `${manifest.version}\n` })
 })
