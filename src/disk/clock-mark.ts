@@ -9,24 +9,11 @@ import { errnoOf } from './errno.js'
 import { withLock } from './lock.js'
 import { cancelReplacements, replaceFile } from './replace-file.js'
 
-/**
- * A mark of the gate's clock on disk, always ahead of every outside ticket it has accepted. It never goes back.
- *
- * Outside tickets must be younger than the gate, for what an earlier life of it spent is forgotten. The system clock
- * alone can not tell: set back across a restart, it would make old tickets young again. So a gate accepts outside
- * tickets only until a time that it has written down before, and the next life is born no earlier than that.
- */
-export interface ClockMark {
-  /** The later of the clock at the start and the mark found, Unix milliseconds. */
-  readonly bornAtMs: number
-  close(): void
-}
-
 export interface ClockMarkOptions {
   readonly clock: Clock
-  /** Told each mark once it is on disk: outside tickets may be accepted before it, Unix milliseconds. */
+  /** Receives each mark once it is on disk: outside tickets may be accepted before it, Unix milliseconds. */
   readonly onMark: (untilMs: number) => void
-  /** Told when the mark can not be renewed; outside tickets are refused once it is reached. */
+  /** Called when the mark cannot be renewed. Outside tickets are refused once it is reached. */
   readonly onError: (error: Error) => void
 }
 
@@ -39,72 +26,102 @@ interface Mark {
 }
 
 /**
- * Takes the mark at `path` over from an earlier life, and keeps it ahead of the clock.
- * Two gates that are given one state directory are told apart: the elder gives way, and accepts no more outside
- * tickets once its mark is reached.
- * @throws StartupError `clock_mark_invalid` when the file is not ours to read or write
+ * A mark of the gate's clock on disk, always ahead of every outside ticket that the gate has accepted.
+ * It never goes back.
+ *
+ * Outside tickets must be younger than the gate, which has forgotten what an earlier life of it spent.
+ * The system clock alone is not enough: set back across a restart, it would make old tickets young again.
+ * So a gate accepts outside tickets only up to a time that it has written down before, and its next life
+ * begins no earlier than that.
  */
-export async function openClockMark(
-  path: string,
-  { clock, onMark, onError }: ClockMarkOptions,
-): Promise<ClockMark> {
-  const owner = randomUUID()
-  const lock = `${path}.lock`
+export class ClockMark {
+  readonly #path: string
+  readonly #options: ClockMarkOptions
+  readonly #owner = randomUUID()
+  #bornAtMs = 0
+  #failed = false
+  #renewal = Promise.resolve()
+  #timer: NodeJS.Timeout | undefined
 
-  // What another gate began before its lock was broken must not come after what is read here.
-  const take = async (): Promise<Mark | undefined> => {
-    await cancelReplacements(path)
-    return readMark(path)
+  private constructor(path: string, options: ClockMarkOptions) {
+    this.#path = path
+    this.#options = options
   }
 
-  // Never before a mark that is there: it may be that of a life before the last one, whose clock was ahead of ours.
-  const write = async (found: Mark | undefined, check: () => Promise<void>): Promise<number> => {
-    const untilMs = Math.max(Math.ceil(clock()) + leaseMs, found?.untilMs ?? 0)
-    const mark: Mark = { owner, untilMs }
-    await replaceFile(path, JSON.stringify(mark), check)
-    return mark.untilMs
-  }
-
-  let bornAtMs: number
-  try {
-    await mkdir(dirname(path), { recursive: true, mode: 0o700 })
-    bornAtMs = await withLock(lock, async check => {
-      const found = await take()
-      const born = Math.max(Math.ceil(clock()), found?.untilMs ?? 0)
-      onMark(await write(found, check))
-      return born
-    })
-  } catch (error) {
-    throw new StartupError(
-      'clock_mark_invalid',
-      `cannot keep the clock mark ${path}, which tickets of outside minters need: ${error instanceof Error ? error.message : 'unknown error'}. ${accessFacts(path)}: make the state directory writable. A broken file may be removed, where the system clock was not set back lately.`,
-      { cause: error },
-    )
-  }
-
-  let failed = false
-  const renew = async (): Promise<void> => {
+  /**
+   * Takes over the mark that an earlier life left at `path`, and keeps it ahead of the clock. If two gates
+   * share a state directory, the older one gives way: it accepts no more outside tickets once its mark is
+   * reached.
+   *
+   * @throws StartupError `clock_mark_invalid` if the file cannot be read or written
+   */
+  static async open(path: string, options: ClockMarkOptions): Promise<ClockMark> {
+    const mark = new ClockMark(path, options)
     try {
-      await withLock(lock, async check => {
-        const found = await take()
-        if (found?.owner !== owner) throw new Error(`another gate has taken ${path} over`)
-        onMark(await write(found, check))
-      })
-      failed = false
+      await mkdir(dirname(path), { recursive: true, mode: 0o700 })
+      await mark.#takeOver()
     } catch (error) {
-      if (!failed && error instanceof Error) onError(error)
-      failed = true
+      throw new StartupError(
+        'clock_mark_invalid',
+        `cannot keep the clock mark ${path}, which tickets of outside minters need: ${error instanceof Error ? error.message : 'unknown error'}. ${accessFacts(path)}: make the state directory writable. A broken file may be removed unless the system clock was set back lately.`,
+        { cause: error },
+      )
+    }
+    mark.#timer = setInterval(() => {
+      mark.#renewal = mark.#renewal.then(() => mark.#renew())
+    }, renewalMs)
+    mark.#timer.unref()
+    return mark
+  }
+
+  /** The later of the clock at the start and the mark found, Unix milliseconds. */
+  get bornAtMs(): number {
+    return this.#bornAtMs
+  }
+
+  close(): void {
+    clearInterval(this.#timer)
+  }
+
+  #takeOver(): Promise<void> {
+    return this.#locked(async check => {
+      const found = await this.#read()
+      this.#bornAtMs = Math.max(Math.ceil(this.#options.clock()), found?.untilMs ?? 0)
+      await this.#write(found, check)
+    })
+  }
+
+  async #renew(): Promise<void> {
+    try {
+      await this.#locked(async check => {
+        const found = await this.#read()
+        if (found?.owner !== this.#owner) throw new Error(`another gate has taken over ${this.#path}`)
+        await this.#write(found, check)
+      })
+      this.#failed = false
+    } catch (error) {
+      if (!this.#failed && error instanceof Error) this.#options.onError(error)
+      this.#failed = true
     }
   }
-  let renewal = Promise.resolve()
-  const timer = setInterval(() => {
-    renewal = renewal.then(renew)
-  }, renewalMs)
-  timer.unref()
 
-  return {
-    bornAtMs,
-    close: () => clearInterval(timer),
+  #locked(work: (check: () => Promise<void>) => Promise<void>): Promise<void> {
+    return withLock(`${this.#path}.lock`, work)
+  }
+
+  /** Reads the mark. A write that another gate began before its lock was broken must not land later. */
+  async #read(): Promise<Mark | undefined> {
+    await cancelReplacements(this.#path)
+    return readMark(this.#path)
+  }
+
+  /** Never writes a time before `found`: a life before the last one may have had a clock ahead of ours. */
+  async #write(found: Mark | undefined, check: () => Promise<void>): Promise<void> {
+    const { clock, onMark } = this.#options
+    const untilMs = Math.max(Math.ceil(clock()) + leaseMs, found?.untilMs ?? 0)
+    const mark: Mark = { owner: this.#owner, untilMs }
+    await replaceFile(this.#path, JSON.stringify(mark), check)
+    onMark(untilMs)
   }
 }
 

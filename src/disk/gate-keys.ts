@@ -5,7 +5,7 @@ import { readTicketKeys } from '../config/ticket-keys.js'
 import type { Log } from '../telemetry/log.js'
 import type { KeyRing, TicketKey } from '../ticket/key-ring.js'
 import { longestTicketSeconds, ownTicketsOnly, type TicketPolicy } from '../ticket/verifier.js'
-import { openClockMark } from './clock-mark.js'
+import { ClockMark } from './clock-mark.js'
 import { watchFile } from './watch-file.js'
 
 /** The keys a gate verifies with now, and what it demands of tickets under those of outside minters. */
@@ -42,13 +42,13 @@ export async function keepClockMark(
   if (!hasOutsideKeys(config) || config.replay === 'redis') return undefined
   const view = new SharedArrayBuffer(16)
   const words = new BigInt64Array(view)
-  const clockMark = await openClockMark(join(config.stateDir, `clock-${config.node}`), {
+  const clockMark = await ClockMark.open(join(config.stateDir, `clock-${config.node}`), {
     clock,
     onMark: untilMs => void Atomics.store(words, word.untilMs, BigInt(untilMs)),
     onError: error => log.error({ err: error }, 'tickets of outside minters will be refused'),
   })
   Atomics.store(words, word.bornAtMs, BigInt(clockMark.bornAtMs))
-  return { view, close: clockMark.close }
+  return { view, close: () => clockMark.close() }
 }
 
 const ringOf = (keys: readonly TicketKey[]): KeyRing => new Map(keys.map(key => [key.id, key]))

@@ -1,7 +1,7 @@
 import type { Config } from '../config/schema.js'
 import type { ClockMarkView } from '../disk/gate-keys.js'
 import type { StartupErrorCode } from '../errors.js'
-import type { SharedLimits } from '../limits/shared.js'
+import type { SharedLimits } from '../limits/shared-limits.js'
 import type { Snapshot } from '../telemetry/metrics.js'
 import type { RelayMessage, Revocation } from '../wire/relay.js'
 import type { SpentMemory } from './replay.js'

@@ -4,7 +4,8 @@ import { openTicketKeys } from '../disk/gate-keys.js'
 import { StartupError } from '../errors.js'
 import { connectionLimits } from '../limits/caps.js'
 import { LoginLimits, loginRates } from '../limits/login-limits.js'
-import { openSharedCaps, openSharedRate } from '../limits/shared.js'
+import { SharedConnectionCaps } from '../limits/shared-caps.js'
+import { openSharedRate } from '../limits/shared-limits.js'
 import { createLog, type Log } from '../telemetry/log.js'
 import { createCounters } from '../telemetry/metrics.js'
 import { bootKeyId, ticketKey } from '../ticket/key-ring.js'
@@ -95,7 +96,7 @@ async function open(start: WorkerStart, port: MessagePort, log: Log, closers: Cl
     identity: await openIdentity(config, log, counters),
     keys,
     replay,
-    caps: openSharedCaps(connectionLimits(config), limits, thread),
+    caps: new SharedConnectionCaps(connectionLimits(config), limits, thread),
     logins: new LoginLimits(loginRates(config), limits.logins),
     tickets: openSharedRate(config.ticketRate, limits.tickets, limits.secret),
     hasher: createPasswordHasher(hashingLimits(config.threads)),

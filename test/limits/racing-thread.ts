@@ -1,9 +1,10 @@
-/** One thread of shared.test.ts: takes and gives back a place of the same user, again and again. */
+/** One thread of shared-caps.test.ts: enters and leaves as the same user, again and again. */
 import { workerData } from 'node:worker_threads'
 import type { ConnectionLimits } from '../../src/limits/caps.js'
-import { openSharedCaps, type SharedLimits } from '../../src/limits/shared.js'
+import { SharedConnectionCaps } from '../../src/limits/shared-caps.js'
+import type { SharedLimits } from '../../src/limits/shared-limits.js'
 
-export interface CrowderStart {
+export interface RacingThreadStart {
   readonly shared: SharedLimits
   readonly limits: ConnectionLimits
   /** Words: how many threads are ready; how many sockets are in now; the most that were; how many came in. */
@@ -13,8 +14,8 @@ export interface CrowderStart {
   readonly rounds: number
 }
 
-const { shared, limits, tally, threads, thread, rounds }: CrowderStart = workerData
-const caps = openSharedCaps(limits, shared, thread)
+const { shared, limits, tally, threads, thread, rounds }: RacingThreadStart = workerData
+const caps = new SharedConnectionCaps(limits, shared, thread)
 
 Atomics.add(tally, 0, 1)
 Atomics.notify(tally, 0)

@@ -1,9 +1,10 @@
 import { once } from 'node:events'
 import t from 'tap'
 import type { ConnectionCaps, ConnectionLimits } from '../../src/limits/caps.js'
-import { createSharedLimits, forgetThread, openSharedCaps } from '../../src/limits/shared.js'
+import { SharedConnectionCaps } from '../../src/limits/shared-caps.js'
+import { createSharedLimits, forgetThread } from '../../src/limits/shared-limits.js'
 import { startThread } from '../support/thread.js'
-import type { CrowderStart } from './crowder.js'
+import type { RacingThreadStart } from './racing-thread.js'
 
 const off: ConnectionLimits = { total: 0, perUser: 0, perAddress: 0 }
 
@@ -11,7 +12,7 @@ const openAll = (threads: number, limits: ConnectionLimits) => {
   const shared = createSharedLimits(threads, limits)
   return {
     shared,
-    caps: Array.from({ length: threads }, (_, thread) => openSharedCaps(limits, shared, thread)),
+    caps: Array.from({ length: threads }, (_, thread) => new SharedConnectionCaps(limits, shared, thread)),
   }
 }
 
@@ -87,7 +88,7 @@ t.test('threads that race for the places of one user never have more than these'
   const threads = 4
   for (const perUser of [1, 2]) {
     const limits = { total: 0, perUser, perAddress: 0 }
-    const start: Omit<CrowderStart, 'thread'> = {
+    const start: Omit<RacingThreadStart, 'thread'> = {
       shared: createSharedLimits(threads, limits),
       limits,
       tally: new Int32Array(new SharedArrayBuffer(16)),
@@ -95,14 +96,17 @@ t.test('threads that race for the places of one user never have more than these'
       rounds: 5000,
     }
     const workers = Array.from({ length: threads }, (_, thread) =>
-      startThread(new URL('./crowder.ts', import.meta.url), { ...start, thread } satisfies CrowderStart),
+      startThread(new URL('./racing-thread.ts', import.meta.url), {
+        ...start,
+        thread,
+      } satisfies RacingThreadStart),
     )
     await Promise.all(workers.map(worker => once(worker, 'exit')))
     const [, inside, most, entered] = start.tally
     t.equal(inside, 0)
     t.ok(most !== undefined && most <= perUser, `${most} at once`)
     t.ok(entered !== undefined && entered > 0, `${entered} came in`)
-    const one = openSharedCaps(limits, start.shared, 0)
+    const one = new SharedConnectionCaps(limits, start.shared, 0)
     const again = Array.from({ length: perUser + 1 }, () => one.enter('maggie', ''))
     t.strictSame(again, [...Array(perUser).fill(true), false], 'all places are free in the end')
   }
