@@ -69,7 +69,10 @@ export const schema = {
     inDevelopment: 'on',
     meaning: 'The page at / that walks through the flow, and its figures',
   },
-  tlsCertFile: { kind: readableFile, meaning: 'TLS certificate chain of the public listener, PEM' },
+  tlsCertFile: {
+    kind: readableFile,
+    meaning: 'TLS certificate chain of the public listener, PEM; read again when it changes, and on SIGHUP',
+  },
   tlsKeyFile: { kind: readableFile, meaning: 'Private key of that certificate, PEM, without passphrase' },
   adminHost: { kind: host, default: '127.0.0.1', meaning: 'Where the admin listener listens' },
   adminPort: { kind: port, default: '8081', meaning: 'Port of the admin listener; 0 takes any free one' },

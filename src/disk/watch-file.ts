@@ -4,14 +4,17 @@ import { stat } from 'node:fs/promises'
 // Polled: file events do not reach every mount (containers replace whole directories of secrets by a link).
 const intervalMs = 2_000
 
+/** Calls `onChange` as {@link watchFiles} does, for one file. */
+export const watchFile = (path: string, onChange: () => void): (() => void) => watchFiles([path], onChange)
+
 /**
- * Calls `onChange` when a file has changed since now, within some seconds, and on every SIGHUP.
- * Answers what ends the watch. Not `fs.watchFile`: what changes before its first look, some time later, it never tells.
+ * Calls `onChange` when any of these files has changed since now, within some seconds, and on every SIGHUP. Returns what
+ * ends the watch. Not `fs.watchFile`: what changes before its first look, some time later, it never tells.
  */
-export function watchFile(path: string, onChange: () => void): () => void {
-  let seen = stateOf(statSync(path, { throwIfNoEntry: false }))
+export function watchFiles(paths: readonly string[], onChange: () => void): () => void {
+  let seen = paths.map(path => stateOf(statSync(path, { throwIfNoEntry: false }))).join()
   const look = async (): Promise<void> => {
-    const now = stateOf(await stat(path).catch(() => undefined))
+    const now = (await Promise.all(paths.map(path => stat(path).then(stateOf, () => gone)))).join()
     if (now === seen) return
     seen = now
     if (!ended) onChange()
@@ -31,6 +34,8 @@ export function watchFile(path: string, onChange: () => void): () => void {
   }
 }
 
+const gone = 'gone'
+
 /** Another after every change: a file that is written, replaced, gone, or behind another link. */
 const stateOf = (stats: Stats | undefined): string =>
-  stats === undefined ? 'gone' : [stats.dev, stats.ino, stats.size, stats.mtimeMs, stats.ctimeMs].join()
+  stats === undefined ? gone : [stats.dev, stats.ino, stats.size, stats.mtimeMs, stats.ctimeMs].join()

@@ -60,6 +60,7 @@ async function openGate(
     new AdminListener(config, log, {
       replay: state.replay.replay,
       store: state.replay.store,
+      tls: config.tlsCertFile !== undefined,
       bus,
       control,
       snapshot: () => engine.snapshot(),

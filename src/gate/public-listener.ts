@@ -1,4 +1,4 @@
-import type { TemplatedApp } from 'uWebSockets.js'
+import { App } from 'uWebSockets.js'
 import { setTimeout as delay } from 'node:timers/promises'
 import { createRetryAfter } from '../admission/refusals.js'
 import { TicketAdmission } from '../admission/ticket-admission.js'
@@ -10,13 +10,15 @@ import type { Keys } from '../disk/gate-keys.js'
 import { Refusal } from '../errors.js'
 import { createTrustedProxies } from '../http/address.js'
 import { maxBodyBytes } from '../http/body.js'
+import { CertificateWatch } from '../http/certificate-watch.js'
 import { type ClientView, createClientView } from '../http/client-view.js'
+import { Doors } from '../http/doors.js'
 import { ForwardingWarnings } from '../http/forwarding-warnings.js'
 import type { Listener, PortSharing } from '../http/listener.js'
 import { createOriginPolicy, type OriginPolicy } from '../http/origins.js'
 import { listenWithPauses } from '../http/paused-listener.js'
 import { Server } from '../http/server.js'
-import { createApp } from '../http/tls.js'
+import { createTlsApp, type TlsFiles, tlsFilesOf } from '../http/tls.js'
 import type { ConnectionCaps } from '../limits/caps.js'
 import type { LoginLimits } from '../limits/login-limits.js'
 import type { RateLimiter } from '../limits/rate.js'
@@ -58,7 +60,6 @@ export interface PublicListenerParts {
 
 /** What the routes and the sockets of one listener have in common. */
 interface Common {
-  readonly app: TemplatedApp
   readonly clients: ClientView
   readonly origins: OriginPolicy
   readonly server: Server
@@ -69,10 +70,12 @@ interface Common {
 
 const drainPollMs = 20
 
-/** The public listener of one thread: routes and channels on one uWS app. It is wired here, and decides nothing. */
+/** The public listener of one thread: routes and channels. It is wired here, and decides nothing. */
 export class PublicListener {
   readonly #parts: PublicListenerParts
-  readonly #app: TemplatedApp
+  readonly #doors: Doors
+  /** Undefined without TLS. */
+  readonly #certificate: CertificateWatch | undefined
   readonly #server: Server
   readonly #sockets: Sockets
   readonly #channels: Channels
@@ -85,16 +88,17 @@ export class PublicListener {
   constructor(parts: PublicListenerParts) {
     const { config, counters, log } = parts
     this.#parts = parts
-    const tls = config.tlsCertFile !== undefined && config.tlsKeyFile !== undefined
-    this.#app = createApp(config)
+    const files = tlsFilesOf(config)
+    const app = files === undefined ? App() : createTlsApp(files)
+    this.#doors = new Doors(app)
     const clients = createClientView({
       proxies: createTrustedProxies(config.trustedProxies),
       publicUrl: config.publicUrl,
-      tls,
+      tls: files !== undefined,
       warnings: new ForwardingWarnings(log),
     })
     const origins = createOriginPolicy(config)
-    this.#server = new Server(this.#app, {
+    this.#server = new Server(app, {
       origins,
       clients,
       maxBodyBytes,
@@ -103,7 +107,6 @@ export class PublicListener {
     })
     const { replay } = parts.replay
     const common: Common = {
-      app: this.#app,
       clients,
       origins,
       server: this.#server,
@@ -121,11 +124,17 @@ export class PublicListener {
     this.#openRoutes(common)
     this.#sockets = this.#openSockets(common)
     this.#channels = this.#openChannels(common)
-    this.#app.any(
-      '/*',
-      this.#server.handler(exchange => this.#server.refuse(exchange, new Refusal('not_found'))),
+    this.#server.mount(each =>
+      each.any(
+        '/*',
+        this.#server.handler(exchange => this.#server.refuse(exchange, new Refusal('not_found'))),
+      ),
     )
-    this.#sweep = setInterval(() => this.#sockets.closeExpired(toSeconds(clock())), 1000)
+    this.#certificate = files && this.#watchCertificate(files)
+    this.#sweep = setInterval(() => {
+      this.#sockets.closeExpired(toSeconds(clock()))
+      if (this.#server.pending === 0) this.#doors.sweep(performance.now())
+    }, 1000)
     this.#sweep.unref()
   }
 
@@ -137,7 +146,7 @@ export class PublicListener {
     const { config, log } = this.#parts
     const { host } = config
     const options = { host, port, sharing, variable: 'TICKETGATE_PORT', log }
-    this.#listener = await listenWithPauses(this.#app, options, config.threads)
+    this.#listener = await listenWithPauses(this.#doors.first, options, config.threads)
     return this.#listener.port
   }
 
@@ -164,8 +173,9 @@ export class PublicListener {
     clearInterval(this.#sweep)
     this.#parts.identity.issuers.close()
     this.#listener?.close()
+    this.#certificate?.close()
     this.#channels.close()
-    this.#app.close()
+    this.#doors.close()
   }
 
   /** Carries out what was published or revoked elsewhere; returns how many sockets it reached. */
@@ -175,11 +185,25 @@ export class PublicListener {
 
   snapshot(): Snapshot {
     const { counters, hasher } = this.#parts
-    return { counters, connections: this.#sockets.size, loginsPending: hasher.pending }
+    return {
+      counters,
+      connections: this.#sockets.size,
+      loginsPending: hasher.pending,
+      certificateExpiresAtSeconds: this.#certificate?.expiresAtSeconds,
+    }
   }
 
   get #isClosed(): boolean {
     return this.#closing.signal.aborted
+  }
+
+  #watchCertificate(files: TlsFiles): CertificateWatch {
+    const server = this.#server
+    return new CertificateWatch({
+      files,
+      log: this.#parts.log,
+      renew: app => this.#doors.replace(app, () => server.serveOn(app)),
+    })
   }
 
   #deliverOne(message: RelayMessage): number {
@@ -235,6 +259,7 @@ export class PublicListener {
     const { caps, config, counters, log } = this.#parts
     return new Sockets({
       config,
+      doors: this.#doors,
       server,
       origins,
       clients,
@@ -248,9 +273,9 @@ export class PublicListener {
     })
   }
 
-  #openChannels({ app, admission, tokens }: Common): Channels {
+  #openChannels({ admission, tokens }: Common): Channels {
     const { config, counters, handlers, log, uplink } = this.#parts
-    return new Channels(app, {
+    return new Channels({
       config,
       sockets: this.#sockets,
       admission,

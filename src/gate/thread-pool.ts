@@ -143,7 +143,10 @@ export class ThreadPool implements Engine {
 
   #retire(thread: Thread): void {
     const { index } = thread
-    this.#retired = sumSnapshots([this.#retired, { ...thread.last, connections: 0, loginsPending: 0 }])
+    this.#retired = sumSnapshots([
+      this.#retired,
+      { counters: thread.last.counters, connections: 0, loginsPending: 0 },
+    ])
     if (this.#threads[index] === thread) delete this.#threads[index]
     forgetThread(this.#start.limits, index)
     if (thread.serves && !this.#isEnding) this.#replaceThread(index)

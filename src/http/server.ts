@@ -62,6 +62,8 @@ export class Server {
   readonly #app: TemplatedApp
   readonly #parts: ServerParts
   readonly #isTooMuch = createTurnLimit(requestsInTurn)
+  /** What adds the routes to an app, one after the other. */
+  readonly #mounts: ((app: TemplatedApp) => void)[] = []
   #pending = 0
 
   constructor(app: TemplatedApp, parts: ServerParts) {
@@ -74,28 +76,20 @@ export class Server {
     return this.#pending
   }
 
+  /** Adds something to the app, and to each that is to serve the same. */
+  mount(add: (app: TemplatedApp) => void): void {
+    this.#mounts.push(add)
+    add(this.#app)
+  }
+
+  /** Serves all that there is on another app as well. */
+  serveOn(app: TemplatedApp): void {
+    for (const add of this.#mounts) add(app)
+  }
+
   /** Adds a route; its other methods are answered with 405, and OPTIONS as a preflight. */
   route<Context>(route: Route<Context>): void {
-    const { path } = route
-    const methods = route.methods.join(', ')
-    for (const name of route.methods) {
-      const method = engineMethods[name]
-      this.#app[method](
-        path,
-        this.handler(exchange => this.#serve(route, exchange), { method, path }),
-      )
-    }
-    const allow = `${methods}, OPTIONS`
-    this.#app.options(
-      path,
-      this.handler(exchange => this.#preflight(methods, exchange), { method: 'options', path }),
-    )
-    this.#app.any(
-      path,
-      this.handler(exchange =>
-        this.refuse(exchange, new Refusal('method_not_allowed', { headers: { allow } })),
-      ),
-    )
+    this.mount(app => this.#addRoute(app, route))
   }
 
   /**
@@ -118,6 +112,29 @@ export class Server {
    */
   refuse(exchange: Exchange, refusal: Refusal): void {
     this.#refuseUnread(exchange, refusal, this.#originOf(exchange))
+  }
+
+  #addRoute<Context>(app: TemplatedApp, route: Route<Context>): void {
+    const { path } = route
+    const methods = route.methods.join(', ')
+    for (const name of route.methods) {
+      const method = engineMethods[name]
+      app[method](
+        path,
+        this.handler(exchange => this.#serve(route, exchange), { method, path }),
+      )
+    }
+    const allow = `${methods}, OPTIONS`
+    app.options(
+      path,
+      this.handler(exchange => this.#preflight(methods, exchange), { method: 'options', path }),
+    )
+    app.any(
+      path,
+      this.handler(exchange =>
+        this.refuse(exchange, new Refusal('method_not_allowed', { headers: { allow } })),
+      ),
+    )
   }
 
   /** Refuses a request that two readers may read differently. Returns whether it has. */

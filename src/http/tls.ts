@@ -1,4 +1,4 @@
-import { App, SSLApp, type TemplatedApp } from 'uWebSockets.js'
+import { SSLApp, type TemplatedApp } from 'uWebSockets.js'
 import { StartupError } from '../errors.js'
 
 /**
@@ -15,24 +15,33 @@ const tls12Suites = [
   'ECDHE-RSA-CHACHA20-POLY1305',
 ].join(':')
 
-/** The certificate chain and key of the public listener; neither without TLS. */
+/** The files of a certificate chain and its key. */
 export interface TlsFiles {
-  readonly tlsCertFile: string | undefined
-  readonly tlsKeyFile: string | undefined
+  readonly certFile: string
+  readonly keyFile: string
 }
 
+/** The files that options name; undefined without TLS. */
+export const tlsFilesOf = ({
+  tlsCertFile: certFile,
+  tlsKeyFile: keyFile,
+}: {
+  readonly tlsCertFile: string | undefined
+  readonly tlsKeyFile: string | undefined
+}): TlsFiles | undefined =>
+  certFile === undefined || keyFile === undefined ? undefined : { certFile, keyFile }
+
 /**
- * A uWS app that speaks TLS where there is a certificate.
+ * A uWS app that speaks TLS with a certificate as its files have it now.
  * @throws StartupError `tls_invalid`: uWS does not say why it refuses files
  */
-export function createApp({ tlsCertFile, tlsKeyFile }: TlsFiles): TemplatedApp {
-  if (tlsCertFile === undefined || tlsKeyFile === undefined) return App()
+export function createTlsApp({ certFile, keyFile }: TlsFiles): TemplatedApp {
   try {
-    return SSLApp({ cert_file_name: tlsCertFile, key_file_name: tlsKeyFile, ssl_ciphers: tls12Suites })
+    return SSLApp({ cert_file_name: certFile, key_file_name: keyFile, ssl_ciphers: tls12Suites })
   } catch (error) {
     throw new StartupError(
       'tls_invalid',
-      `TLS cannot use ${tlsCertFile} with ${tlsKeyFile}: give a certificate chain and its key in PEM, with a key of RSA, P-256, P-384, P-521 or Ed25519`,
+      `TLS cannot use ${certFile} with ${keyFile}: give a certificate chain and its key in PEM, with a key of RSA, P-256, P-384, P-521 or Ed25519`,
       { cause: error },
     )
   }

@@ -1,8 +1,10 @@
 import type { EncodingName } from '../protocol.js'
 import { type Encoding, encodings } from '../wire/encoding.js'
 
-/** What channels ask of a uWS app. */
+/** What channels ask of a uWS app, or of several as one. */
 export interface Topics {
+  /** Whether it is several now: then a socket publishes to one of them only. */
+  readonly isSplit?: boolean
   numSubscribers(topic: string): number
   publish(topic: string, message: Uint8Array, isBinary: boolean, compress: boolean): boolean
 }
@@ -117,9 +119,25 @@ export class ChannelTopics {
     compress: boolean,
     publisher: Subscriber | undefined,
   ): void {
+    const { isBinary } = encoding
     // Only a subscriber can be left out; uWS publishes nothing for one that is none.
-    const from = publisher?.isSubscribed(topic) ? publisher : this.#topics
-    from.publish(topic, message, encoding.isBinary, compress)
+    if (publisher === undefined || !publisher.isSubscribed(topic))
+      this.#topics.publish(topic, message, isBinary, compress)
+    else if (this.#topics.isSplit) this.#publishWithout(publisher, topic, message, isBinary, compress)
+    else publisher.publish(topic, message, isBinary, compress)
+  }
+
+  /** What the socket has yet to be sent of the topic still reaches it: uWS keeps that apart. */
+  #publishWithout(
+    publisher: Subscriber,
+    topic: string,
+    message: Uint8Array,
+    isBinary: boolean,
+    compress: boolean,
+  ): void {
+    publisher.unsubscribe(topic)
+    this.#topics.publish(topic, message, isBinary, compress)
+    publisher.subscribe(topic)
   }
 
   #topicOf(ws: Subscriber, first: string): string | undefined {

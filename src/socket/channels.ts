@@ -1,7 +1,6 @@
 // socket/: a WebSocket from its handshake to its end. It decides nothing about tickets: admission
 // does.
 
-import type { TemplatedApp } from 'uWebSockets.js'
 import type { TicketAdmission } from '../admission/ticket-admission.js'
 import type { TokenCheck } from '../admission/token-check.js'
 import type { Clock } from '../clock.js'
@@ -36,19 +35,20 @@ export interface ChannelParts {
   readonly clock: Clock
 }
 
-/** `/channel/NAME` on a uWS app: what is said and heard on its sockets. */
+/** `/channel/NAME`: what is said and heard on its sockets. */
 export class Channels {
   /** The application in which the gate runs, if it has handlers. */
   readonly application: Application | undefined
   readonly #fanOut: FanOut
   readonly #publisher: Publisher
 
-  /** Adds the route to the app. */
-  constructor(app: TemplatedApp, parts: ChannelParts) {
+  /** Adds the route to the sockets. */
+  constructor(parts: ChannelParts) {
     const { config, admission, sockets, handlers, relay, isDraining, counters, log, clock } = parts
     const { table, slots } = sockets
     const compresses = config.compression !== 'off'
-    const topics = new ChannelTopics(app, compresses ? shardCapacity.compressed : shardCapacity.plain)
+    const capacity = compresses ? shardCapacity.compressed : shardCapacity.plain
+    const topics = new ChannelTopics(sockets.doors, capacity)
     this.#fanOut = new FanOut({
       topics,
       compresses,
@@ -73,7 +73,7 @@ export class Channels {
       application,
       log,
     })
-    sockets.route(app, {
+    sockets.route({
       path: `${routes.channel}*`,
       entry: channelEntry,
       conversation: messages,

@@ -5,6 +5,7 @@ import type { Clock } from '../clock.js'
 import { maxUnidentified } from '../config/descriptors.js'
 import type { Config } from '../config/schema.js'
 import type { ClientView } from '../http/client-view.js'
+import type { Doors } from '../http/doors.js'
 import type { OriginPolicy } from '../http/origins.js'
 import type { Server } from '../http/server.js'
 import type { ConnectionCaps } from '../limits/caps.js'
@@ -21,6 +22,7 @@ import { SocketTable } from './socket-table.js'
 
 export interface SocketsParts {
   readonly config: Config
+  readonly doors: Doors
   readonly server: Server
   readonly origins: OriginPolicy
   readonly clients: ClientView
@@ -79,6 +81,7 @@ const droppedCode = 1006
 export class Sockets {
   readonly table = new SocketTable()
   readonly slots: ConnectionSlots
+  readonly doors: Doors
   readonly #parts: SocketsParts
   /** Sockets that uWS has dropped for reading too slowly, to be closed. */
   readonly #slow = new Set<Socket>()
@@ -86,6 +89,7 @@ export class Sockets {
 
   constructor(parts: SocketsParts) {
     this.#parts = parts
+    this.doors = parts.doors
     this.slots = new ConnectionSlots(parts.caps, Math.ceil(maxUnidentified / parts.config.threads))
   }
 
@@ -110,10 +114,15 @@ export class Sockets {
   }
 
   /** Adds a route on which sockets open. */
-  route(app: TemplatedApp, route: SocketRoute): void {
-    const { config, server } = this.#parts
-    const { path, conversation, headers } = route
+  route(route: SocketRoute): void {
     const handshakes = this.#handshakesOf(route)
+    this.#parts.server.mount(app => this.#addRoute(app, route, handshakes))
+  }
+
+  #addRoute(app: TemplatedApp, route: SocketRoute, handshakes: HandshakeHandler): void {
+    const { config, doors, server } = this.#parts
+    const { path, conversation, headers } = route
+    const door = doors.of(app)
     app.ws<SocketData>(path, {
       idleTimeout: idleTimeoutSeconds,
       maxPayloadLength: payloadLimit(route.maxMessageBytes),
@@ -125,6 +134,7 @@ export class Sockets {
         ...(headers === undefined ? {} : { headers }),
       }),
       open: ws => {
+        doors.enter(door)
         this.table.add(ws)
         conversation.open(ws)
       },
@@ -133,7 +143,10 @@ export class Sockets {
       pong: ws => conversation.control(ws),
       dropped: ws => this.#dropped(ws),
       ...(conversation.drained === undefined ? {} : { drain: ws => conversation.drained?.(ws) }),
-      close: (ws, code, reason) => this.#closed(ws, code, reason, conversation),
+      close: (ws, code, reason) => {
+        doors.leave(door)
+        this.#closed(ws, code, reason, conversation)
+      },
     })
     app.any(
       path,

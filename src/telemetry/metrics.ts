@@ -80,6 +80,8 @@ export interface Snapshot {
   readonly counters: Counters
   readonly connections: number
   readonly loginsPending: number
+  /** When the certificate that is served expires, Unix seconds; undefined without TLS. */
+  readonly certificateExpiresAtSeconds?: number | undefined
 }
 
 /** All threads together. */
@@ -87,7 +89,14 @@ export const sumSnapshots = (snapshots: readonly Snapshot[]): Snapshot => ({
   counters: snapshots.map(({ counters }) => counters).reduce(sumCounters, createCounters()),
   connections: snapshots.reduce((sum, { connections }) => sum + connections, 0),
   loginsPending: snapshots.reduce((sum, { loginsPending }) => sum + loginsPending, 0),
+  certificateExpiresAtSeconds: snapshots.reduce(earlierExpiry, undefined),
 })
+
+const earlierExpiry = (
+  earliest: number | undefined,
+  { certificateExpiresAtSeconds: expiry }: Snapshot,
+): number | undefined =>
+  earliest === undefined || expiry === undefined ? (earliest ?? expiry) : Math.min(earliest, expiry)
 
 function sumCounters(a: Counters, b: Counters): Counters {
   const sum = { ...a }
@@ -126,6 +135,8 @@ export interface MetricsSources {
   readonly bus: BusState | undefined
   /** The replay cache, where it is in Redis. */
   readonly store: { readonly state: { readonly is: StoreStatus } } | undefined
+  /** Whether the public listener speaks TLS. */
+  readonly tls: boolean
   readonly snapshot: () => Promise<Snapshot>
 }
 
@@ -136,7 +147,7 @@ export interface Metrics {
 }
 
 /** Prometheus metrics, read from their sources at every scrape. */
-export function createMetrics({ replay, bus, store, snapshot }: MetricsSources): Metrics {
+export function createMetrics({ replay, bus, store, tls, snapshot }: MetricsSources): Metrics {
   const registry = new Registry()
   let current: Snapshot = { counters: createCounters(), connections: 0, loginsPending: 0 }
 
@@ -238,6 +249,12 @@ export function createMetrics({ replay, bus, store, snapshot }: MetricsSources):
   gauge('ticketgate_replay_cache_size', 'Spent tickets remembered now', () => replay.size)
   gauge('ticketgate_replay_cache_high_water', 'Most spent tickets remembered so far', () => replay.highWater)
   gauge('ticketgate_replay_cache_capacity', 'Spent tickets that can be remembered', () => replay.capacity)
+  if (tls)
+    gauge(
+      'ticketgate_tls_certificate_expiry_timestamp_seconds',
+      'When the certificate that is served expires, Unix time',
+      () => current.certificateExpiresAtSeconds ?? Number.NaN,
+    )
   if (bus !== undefined) {
     gauge('ticketgate_bus_up', 'Whether messages reach the other nodes', () => Number(bus.isUp))
     counter(

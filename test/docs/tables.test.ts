@@ -28,6 +28,7 @@ t.test('every metric is in the table', async t => {
     replay: { size: 0, highWater: 0, capacity: 1 },
     bus: { isUp: true, dropped: 0, lost: 0 },
     store: { state: { is: 'ready' } },
+    tls: true,
     snapshot: async () => ({ counters: createCounters(), connections: 0, loginsPending: 0 }),
   }).render()
   const served = [...text.matchAll(/^# TYPE (\S+)/gm)].map(([, name]) => name)

@@ -7,6 +7,7 @@ import { clock } from '../../src/clock.js'
 import { resolveConfig } from '../../src/config/resolve.js'
 import { createTrustedProxies } from '../../src/http/address.js'
 import { createClientView } from '../../src/http/client-view.js'
+import { Doors } from '../../src/http/doors.js'
 import { ForwardingWarnings } from '../../src/http/forwarding-warnings.js'
 import { createOriginPolicy } from '../../src/http/origins.js'
 import { Server } from '../../src/http/server.js'
@@ -58,6 +59,7 @@ const start = async (t: Test) => {
   })
   const sockets = new Sockets({
     config,
+    doors: new Doors(app),
     server: new Server(app, { origins, clients, maxBodyBytes: 1024, refused: {}, log }),
     origins,
     clients,
@@ -69,7 +71,7 @@ const start = async (t: Test) => {
     log,
     clock,
   })
-  new Channels(app, {
+  new Channels({
     config,
     sockets,
     admission,

@@ -90,6 +90,7 @@ export const attempt = (url: string, options: OpenOptions = {}): Promise<Client 
   new Promise((resolve, reject) => {
     const settings: ClientOptions & { localAddress?: string } = {
       perMessageDeflate: false,
+      rejectUnauthorized: false,
       ...(options.headers === undefined ? {} : { headers: options.headers }),
       ...(options.origin === undefined ? {} : { origin: options.origin }),
       ...(options.from === undefined ? {} : { localAddress: options.from }),
