@@ -6,6 +6,7 @@ const read = (path: string): string => readFileSync(new URL(`../../${path}`, imp
 
 t.test('the configurations of proxies are those which the tests run', async t => {
   for (const [page, file, language] of [
+    ['deployment', 'nginx-tls.conf', 'nginx'],
     ['many-nodes', 'nginx-nodes.conf', 'nginx'],
     ['many-nodes', 'nginx-unrouted.conf', 'nginx'],
     ['many-nodes', 'haproxy-nodes.cfg', 'haproxy'],

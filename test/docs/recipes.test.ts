@@ -3,11 +3,14 @@ import { readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import t, { type Test } from 'tap'
+import { resolveConfig } from '../../src/config/resolve.js'
 import { mainFile } from '../support/built.js'
 import { request } from '../support/http.js'
 import { plain } from '../support/plain.js'
-import { fileNeeds } from '../support/programs.js'
-import { temporaryDirectory } from '../support/server.js'
+import { fileNeeds, needs } from '../support/programs.js'
+import { adminKey, jwtSecret, startServer, temporaryDirectory } from '../support/server.js'
+import { openSession, socketUrl } from '../support/socket-client.js'
+import { gatePath, mint } from '../support/tokens.js'
 import { codeBlocks, pages, readPage } from './markdown.js'
 
 fileNeeds(t, 'bash', 'openssl')
@@ -22,6 +25,9 @@ function blockWith(text: string): string {
   if (found.length !== 1) throw new Error(`${found.length} blocks with ${text}`)
   return found[0] ?? ''
 }
+
+/** The first block of shell of a page. */
+const firstOf = (page: string): string => codeBlocks(readPage(page), 'sh')[0] ?? ''
 
 /** A directory with what `npm run build` leaves. */
 function checkout(t: Test): string {
@@ -93,6 +99,69 @@ t.test('the file of unrouted nodes starts nodes in production, wherever it is us
   const serve = 'node --env-file=gates.env dist/main.js serve'
   t.ok(documents.some(document => document.includes(`\`${serve}\``)))
   await inShell(t, directory, serve, async line => void t.equal(line.production, true))
+})
+
+t.test('the commands of the login work as they stand there', async t => {
+  const directory = checkout(t)
+  const script = firstOf('docs/users.md')
+    .replace(/^(.*user add maggie).*$/m, '$1 --password-stdin < password.txt')
+    .replace(/^(.*user passwd maggie)$/m, '$1 --password-stdin < password.txt')
+  t.equal(script.match(/--password-stdin < password\.txt/g)?.length, 3)
+  const printed = await inShell(t, directory, script, async () => {})
+  const [, listed = ''] = /^(theo.*)$/m.exec(printed) ?? []
+  t.match(listed, 'chat.*')
+  t.notMatch(printed.slice(printed.indexOf(listed)), 'maggie', 'she was removed')
+  const another = firstOf('docs/getting-started.md').replace(/ *#.*$/m, ' --password-stdin < password.txt')
+  t.match(
+    await inShell(t, checkout(t), `${another}\nnode dist/main.js user list`, async () => {}),
+    /^theo\b/m,
+  )
+})
+
+t.test('a gate starts with a key for minters', async t => {
+  const directory = checkout(t)
+  const script = firstOf('docs/minting.md')
+  const serve = `env ${anyPorts.replaceAll('\n', ' ')} node dist/main.js serve`
+  await inShell(t, directory, `${script}\n${serve}`, async line => {
+    t.equal((await request(line.url, '/readyz')).status, 200)
+  })
+  t.match(readFileSync(join(directory, 'ticket.keys'), 'utf8'), /^1:[\w-]{43}\n$/)
+  t.equal(statSync(join(directory, 'ticket.keys')).mode & 0o777, 0o600)
+})
+
+t.test('curl publishes, and asks what became of a ticket', needs('curl'), async t => {
+  const server = await startServer(t, { env: { TICKETGATE_ADMIN_KEY: adminKey } })
+  const { client } = await openSession(
+    socketUrl(server.url, gatePath(await mint(server.url, 'maggie'), 'lobby')),
+  )
+  const publish = firstOf('docs/http-api.md').replace('127.0.0.1:8081', server.admin)
+  const script = `TICKETGATE_ADMIN_KEY=${adminKey}\n${publish}`
+  t.equal(await inShell(t, '/', script, async () => {}), '{"delivered":1}')
+  t.strictSame(await client.next(), { type: 'message', channel: 'lobby', data: { text: 'hello' } })
+  await client.close()
+  const ask = firstOf('docs/troubleshooting.md')
+    .replace('127.0.0.1:8080', server.url)
+    .replace('"ticket":"…"', `"ticket":"${await mint(server.url, 'maggie')}"`)
+  t.equal(await inShell(t, '/', ask, async () => {}), '{"state":"live"}')
+})
+
+t.test('the settings for identity providers are accepted', async t => {
+  const directory = temporaryDirectory(t)
+  const exported = firstOf('docs/identity.md')
+  const env = Object.fromEntries(
+    [...exported.matchAll(/(TICKETGATE_\w+)=(?:'([^']*)'|(\S+))/g)].map(([, name, quoted, bare]) => [
+      name,
+      quoted ?? bare,
+    ]),
+  )
+  t.equal(Object.keys(env).length, 4)
+  const base = { NODE_ENV: 'production', TICKETGATE_ADMIN_KEY: adminKey, TICKETGATE_STATE_DIR: directory }
+  t.equal(resolveConfig({ env: { ...base, ...env } }).issuers.length, 1)
+  const [file = ''] = codeBlocks(readPage('docs/identity.md'), 'yaml')
+  for (const name of ['new', 'old']) writeFileSync(join(directory, name), `${name}-${jwtSecret}`)
+  writeFileSync(join(directory, 'issuers.yaml'), file.replaceAll('/run/secrets', directory))
+  const issuers = { TICKETGATE_ISSUERS_FILE: join(directory, 'issuers.yaml') }
+  t.equal(resolveConfig({ env: { ...base, ...issuers } }).issuers.length, 3)
 })
 
 t.test('no command of a document relies on a name that npx would fetch', async t => {

@@ -23,10 +23,9 @@ export const startNginx = async (
   const directory = temporaryDirectory(t)
   const port = await freePort()
   const site = readConfig(config, {
-    'listen 8000': `listen 127.0.0.1:${port}`,
     '/var/log/nginx/access.log': join(directory, 'access.log'),
     ...replacements,
-  })
+  }).replace(/^ *listen (8000|443)/m, `listen 127.0.0.1:${port}`)
   const paths = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
   writeFileSync(
     join(directory, 'nginx.conf'),

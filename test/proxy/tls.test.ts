@@ -1,0 +1,42 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import WebSocket from 'ws'
+import { certificate, certificateKey } from '../support/certificate.js'
+import { requestUpgrade } from '../support/http.js'
+import { isProblem } from '../support/problem.js'
+import { fileNeeds } from '../support/programs.js'
+import { startNginx } from '../support/proxy.js'
+import { startServer, temporaryDirectory } from '../support/server.js'
+import { gatePath, mint } from '../support/tokens.js'
+
+fileNeeds(t, 'nginx')
+
+t.test('nginx speaks TLS for the gate, and passes sockets and refusals on', async t => {
+  const directory = temporaryDirectory(t)
+  const files = { cert: join(directory, 'cert.pem'), key: join(directory, 'key.pem') }
+  writeFileSync(files.cert, certificate)
+  writeFileSync(files.key, certificateKey)
+  const server = await startServer(t, {
+    env: { TICKETGATE_TRUSTED_PROXIES: '127.0.0.1', TICKETGATE_ORIGINS: undefined },
+  })
+  const plain = await startNginx(t, 'nginx-tls.conf', {
+    '127.0.0.1:8080': `127.0.0.1:${server.port}`,
+    '/etc/ssl/gate.example.com.pem': files.cert,
+    '/etc/ssl/gate.example.com.key': files.key,
+  })
+  const url = plain.replace('http:', 'https:')
+  const path = gatePath(await mint(url, 'maggie'), 'lobby')
+  // The same origin, as the proxy tells it.
+  const socket = new WebSocket(url.replace('https:', 'wss:') + path, {
+    rejectUnauthorized: false,
+    origin: url,
+  })
+  t.teardown(() => socket.terminate())
+  const [welcome] = await new Promise<[Buffer]>((resolve, reject) => {
+    socket.once('message', data => resolve([data as Buffer]))
+    socket.once('error', reject)
+  })
+  t.match(JSON.parse(String(welcome)), { type: 'welcome', user: 'maggie', channel: 'lobby' })
+  isProblem(t, await requestUpgrade(url, path), '401 ticket_used')
+})
