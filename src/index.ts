@@ -6,9 +6,11 @@ import { requireUWebSockets } from './http/uwebsockets.js'
 import { checkHandler, type GateHandlers, handlerNames } from './socket/application.js'
 import { createLog } from './telemetry/log.js'
 
+export type { TicketSpec } from './admission/ticket-spec.js'
 export type { Config, GateOptions } from './config/schema.js'
 export { Refusal, type RefusalCode, refusalCodes, StartupError, type StartupErrorCode } from './errors.js'
 export type { Gate } from './gate/gate.js'
+export type { TicketReply } from './protocol.js'
 export type {
   ApplicationMessage,
   AuthorizationRequest,

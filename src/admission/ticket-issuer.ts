@@ -36,7 +36,7 @@ export interface TicketIssuerParts {
   readonly store: Pick<RedisReplayCache, 'epoch'> | undefined
 }
 
-/** Issues tickets to the bearers of tokens that were checked. */
+/** Issues tickets: to the bearers of tokens that were checked, and at the word of the back end. */
 export class TicketIssuer {
   readonly #keys: TicketIssuerParts['keys']
   readonly #store: TicketIssuerParts['store']
@@ -53,15 +53,28 @@ export class TicketIssuer {
   /** @param token one that gives a right on the channel asked for */
   issue(token: TokenClaims, asked: TicketRequest, nowMs: number): IssuedTicket | IssueRefusal {
     const epoch = this.#store?.epoch
+    return this.#sign(ticketClaims(token, asked, epoch), epoch, nowMs, this.#ttlSeconds)
+  }
+
+  /**
+   * Issues a ticket that says just this, and the epoch of the store.
+   * @param ttlSeconds at most that of all tickets: the memory of what was spent is made for that
+   */
+  issueClaims(claims: TicketClaims, nowMs: number, ttlSeconds: number): IssuedTicket | IssueRefusal {
+    const epoch = this.#store?.epoch
+    return this.#sign({ ...claims, epoch }, epoch, nowMs, ttlSeconds)
+  }
+
+  #sign(
+    claims: TicketClaims,
+    epoch: Uint8Array | undefined,
+    nowMs: number,
+    ttlSeconds: number,
+  ): IssuedTicket | IssueRefusal {
     if (this.#store !== undefined && epoch === undefined) return 'replay_cache_unavailable'
-    const ticket = issueTicket(ticketClaims(token, asked, epoch), {
-      key: this.#keys.signing(),
-      node: this.#node,
-      nowMs,
-      ttlSeconds: this.#ttlSeconds,
-    })
+    const ticket = issueTicket(claims, { key: this.#keys.signing(), node: this.#node, nowMs, ttlSeconds })
     if (ticket === undefined) return 'claims_too_large'
-    return { ticket, expires: Math.min(toSeconds(nowMs) + this.#ttlSeconds, token.expiresAtSeconds) }
+    return { ticket, expires: Math.min(toSeconds(nowMs) + ttlSeconds, claims.sessionEndsAtSeconds) }
   }
 }
 
@@ -86,6 +99,9 @@ function ticketClaims(
     epoch,
   }
 }
+
+/** Where sockets are opened, up to the path: of the URL at which the gate is reached by HTTP. */
+export const socketBase = (url: string): string => url.replace(/^http/, 'ws').replace(/\/+$/, '')
 
 /**
  * The URL to open with a ticket.

@@ -19,7 +19,7 @@ import {
   sumSnapshots,
 } from '../telemetry/metrics.js'
 
-export type AdminListenerParts = MetricsSources & Pick<AdminParts, 'control'>
+export type AdminListenerParts = MetricsSources & Pick<AdminParts, 'control' | 'tickets'>
 
 /** The admin listener: another port, no CORS, no proxies, a key. */
 export class AdminListener {
@@ -49,6 +49,7 @@ export class AdminListener {
     for (const route of adminRoutes({
       key: config.adminKey,
       control: parts.control,
+      tickets: parts.tickets,
       metrics: createMetrics({ ...parts, snapshot: () => this.#snapshot() }),
       connections: async () => ({ connections: (await parts.snapshot()).connections }),
     }))
@@ -80,12 +81,13 @@ export class AdminListener {
     this.#app.close()
   }
 
-  /** What the gate has counted, and what was refused and published here. */
+  /** What the gate has counted, and what was refused, published and issued here. */
   async #snapshot(): Promise<Snapshot> {
     const own = {
       ...createCounters(),
       requestsRefused: this.#refused,
       messagesPublished: this.#parts.control.published,
+      ticketsIssued: this.#parts.tickets.issued,
     }
     return sumSnapshots([await this.#parts.snapshot(), { counters: own, connections: 0, loginsPending: 0 }])
   }

@@ -1,5 +1,7 @@
 // gate/: what a gate is built of, wired once. It decides nothing about a request.
 
+import { BackEndIssuer } from '../admission/back-end-issuer.js'
+import { socketBase, TicketIssuer } from '../admission/ticket-issuer.js'
 import { clock } from '../clock.js'
 import type { Config } from '../config/schema.js'
 import { warningsOf } from '../config/warnings.js'
@@ -56,6 +58,15 @@ async function openGate(
     clock,
   })
   const bus = closers.add(openBus(config, log, state, messages => control.receive(messages)))
+  let ownUrl = ''
+  const tickets = new BackEndIssuer({
+    config,
+    issuer: new TicketIssuer({ config, keys: state.keys, store: state.replay.store }),
+    revocations: state.revocationFile.revocations,
+    isDraining: () => life.isEnding,
+    baseUrl: () => socketBase(config.publicUrl ?? (config.production ? '' : ownUrl)),
+    clock,
+  })
   const admin = closers.add(
     new AdminListener(config, log, {
       replay: state.replay.replay,
@@ -63,6 +74,7 @@ async function openGate(
       tls: config.tlsCertFile !== undefined,
       bus,
       control,
+      tickets,
       snapshot: () => engine.snapshot(),
     }),
   )
@@ -72,7 +84,8 @@ async function openGate(
         await bus?.caughtUp()
         const port = await engine.listen()
         const scheme = config.tlsCertFile === undefined ? 'http' : 'https'
-        return { url: urlOf(scheme, config.host, port), adminUrl: await admin.listen() }
+        ownUrl = urlOf(scheme, config.host, port)
+        return { url: ownUrl, adminUrl: await admin.listen() }
       },
       drain: () => engine.drain(),
       async close() {
@@ -83,7 +96,7 @@ async function openGate(
     log,
   )
   return {
-    ...serverApi(control),
+    ...serverApi(control, tickets),
     listen: () => life.listen(),
     drain: () => life.drain(),
     close: () => life.close(),

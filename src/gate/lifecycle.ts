@@ -35,6 +35,11 @@ export class Lifecycle implements Pick<Gate, 'listen' | 'drain' | 'close'> {
     this.#log = log
   }
 
+  /** Whether it takes nothing new any more. */
+  get isEnding(): boolean {
+    return this.#state === 'draining' || this.#state === 'closed'
+  }
+
   async listen(): ReturnType<Gate['listen']> {
     if (this.#state !== 'new')
       throw new TypeError(`listen() ${misuse[this.#state]}: a gate listens once, create another one`)

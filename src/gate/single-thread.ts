@@ -1,12 +1,10 @@
 import type { Config } from '../config/schema.js'
-import { openTicketKeys } from '../disk/gate-keys.js'
 import { connectionLimits, createConnectionCaps } from '../limits/caps.js'
 import { createLoginLimitsMemory, LoginLimits, loginRates } from '../limits/login-limits.js'
 import { createRateLimiter } from '../limits/rate.js'
 import type { GateHandlers } from '../socket/application.js'
 import type { Log } from '../telemetry/log.js'
 import { createCounters, type Snapshot } from '../telemetry/metrics.js'
-import { bootKeyId, ticketKey } from '../ticket/key-ring.js'
 import { createPasswordHasher } from '../users/password.js'
 import type { RelayMessage } from '../wire/relay.js'
 import { type Closers, openInSteps } from './closers.js'
@@ -40,15 +38,13 @@ export class SingleThread implements Engine {
   static open({ config, log, state, uplink, handlers }: SingleThreadOptions): Promise<SingleThread> {
     return openInSteps(async closers => {
       const counters = createCounters()
-      const bootKey = ticketKey(bootKeyId, state.bootSecret, config.node)
-      const keys = closers.add(openTicketKeys(config, bootKey, log, state.clockMark))
       const identity = await openIdentity(config, log, counters)
       const listener = new PublicListener({
         config,
         log,
         counters,
         identity,
-        keys,
+        keys: state.keys,
         replay: state.replay,
         caps: createConnectionCaps(connectionLimits(config)),
         logins: new LoginLimits(loginRates(config), createLoginLimitsMemory()),

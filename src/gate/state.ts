@@ -1,10 +1,11 @@
 import { randomBytes } from 'node:crypto'
 import { clock, toSeconds } from '../clock.js'
 import type { Config } from '../config/schema.js'
-import { type ClockMarkView, keepClockMark } from '../disk/gate-keys.js'
+import { type ClockMarkView, type Keys, keepClockMark, openTicketKeys } from '../disk/gate-keys.js'
 import { RevocationFile } from '../disk/revocation-file.js'
 import type { OpenReplay } from '../redis/open-replay.js'
 import type { Log } from '../telemetry/log.js'
+import { bootKeyId, ticketKey } from '../ticket/key-ring.js'
 import type { Closers } from './closers.js'
 import { createSpentMemory, openReplay, type SpentMemory } from './replay.js'
 
@@ -12,6 +13,8 @@ import { createSpentMemory, openReplay, type SpentMemory } from './replay.js'
 export interface GateState {
   /** Of the boot key, which lives only in this process: tickets die with the memory of what was spent. */
   readonly bootSecret: Uint8Array
+  /** The keys as this thread has them: others open their own. */
+  readonly keys: Keys
   readonly revocationFile: RevocationFile
   readonly clockMark: ClockMarkView | undefined
   readonly memory: SpentMemory | undefined
@@ -19,7 +22,7 @@ export interface GateState {
 }
 
 /**
- * Opens the state of a gate: its revocations, its clock mark and its replay cache.
+ * Opens the state of a gate: its revocations, its clock mark, its replay cache and its keys.
  * @throws StartupError `revocations_invalid`, `clock_mark_invalid`, `redis_evicts`
  */
 export async function openGateState(config: Config, log: Log, closers: Closers): Promise<GateState> {
@@ -30,5 +33,8 @@ export async function openGateState(config: Config, log: Log, closers: Closers):
   const clockMark = closers.add(await keepClockMark(config, log))
   const memory = createSpentMemory(config)
   const replay = closers.add(await openReplay(config, log, memory))
-  return { bootSecret: randomBytes(32), revocationFile, clockMark: clockMark?.view, memory, replay }
+  const bootSecret = randomBytes(32)
+  const bootKey = ticketKey(bootKeyId, bootSecret, config.node)
+  const keys = closers.add(openTicketKeys(config, bootKey, log, clockMark?.view))
+  return { bootSecret, keys, revocationFile, clockMark: clockMark?.view, memory, replay }
 }

@@ -16,15 +16,33 @@ export const mediaTypeOf = (contentType: string): string =>
  * @throws Refusal `unsupported_media_type`, or `bad_request` for anything but one object in UTF-8
  */
 export function parseJsonObject(body: Buffer, contentType: string): Readonly<Record<string, unknown>> {
+  const value = parseJson(body, contentType)
+  if (isJsonObject(value)) return value
+  throw new Refusal('bad_request', { detail: 'The body must be one JSON object.' })
+}
+
+/**
+ * The JSON object in a body, or the list of objects.
+ * @throws Refusal `unsupported_media_type`, or `bad_request` for anything else
+ */
+export function parseJsonObjects(
+  body: Buffer,
+  contentType: string,
+): Readonly<Record<string, unknown>> | readonly Readonly<Record<string, unknown>>[] {
+  const value = parseJson(body, contentType)
+  if (isJsonObject(value) || (Array.isArray(value) && value.every(isJsonObject))) return value
+  throw new Refusal('bad_request', { detail: 'The body must be one JSON object, or a list of these.' })
+}
+
+/** The value of a body; undefined for what is not JSON. */
+function parseJson(body: Buffer, contentType: string): unknown {
   if (contentType !== '' && mediaTypeOf(contentType) !== 'application/json')
     throw new Refusal('unsupported_media_type', {
       detail: 'Send the body as Content-Type: application/json.',
     })
   try {
-    const value: unknown = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body))
-    if (isJsonObject(value)) return value
+    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body))
   } catch {
-    // One answer for all that is not a JSON object, below.
+    return undefined
   }
-  throw new Refusal('bad_request', { detail: 'The body must be one JSON object.' })
 }

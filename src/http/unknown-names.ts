@@ -3,6 +3,13 @@ import { Refusal } from '../errors.js'
 // What is longer, or has other characters, may be a secret that went astray: it is not echoed.
 const nameForm = /^[A-Za-z_][\w.-]{0,31}$/
 
+/** Whether a name that a client sent may be repeated to it. */
+export const isShowable = (name: string): boolean => nameForm.test(name)
+
+/** Names as a sentence has them: `a`, `a and b`, `a, b and c`. */
+export const listed = (names: readonly string[]): string =>
+  [names.slice(0, -1).join(', '), ...names.slice(-1)].filter(part => part !== '').join(' and ')
+
 /**
  * Refuses names that a route does not know. A misspelt one would be taken for one that is not
  * there, and a ticket for one channel become a ticket for all.
@@ -15,9 +22,9 @@ export function refuseUnknown(
 ): void {
   for (const name of names) {
     if (known.includes(name)) continue
-    const shown = nameForm.test(name) ? ` ${JSON.stringify(name)}` : ''
+    const shown = isShowable(name) ? ` ${JSON.stringify(name)}` : ''
     throw new Refusal('bad_request', {
-      detail: `Unknown ${kind}${shown}: this route takes ${known.join(' and ')}.`,
+      detail: `Unknown ${kind}${shown}: this route takes ${listed(known)}.`,
     })
   }
 }

@@ -12,9 +12,15 @@ export interface IssuerOptions {
   readonly key: SigningKey
   /**
    * The verifier that the tickets are for: 1 to 32 of `a-z 0-9 -`. Required with a configured key, since
-   * spent tickets are remembered by one verifier.
+   * spent tickets are remembered by one verifier; not beside an `epoch`.
    */
   readonly node?: string | undefined
+  /**
+   * For gates that remember in Redis what was spent: the first 32 characters of its key `ticketgate:epoch`,
+   * or a function that returns them. They change whenever Redis may have forgotten something, so read them
+   * about every second. Takes a configured key.
+   */
+  readonly epoch?: string | (() => string) | undefined
   /**
    * Lifetime of a ticket: 1 to 3600. It must last from the reply to one request to the start of the next.
    * @default 10
@@ -63,17 +69,30 @@ const ttlExpectation = `${minTtlSeconds} to ${maxTtlSeconds}, whole`
  * ```js
  * const issuer = createIssuer({ key: process.env.TICKET_KEY, node: 'gate-1' })
  * ```
+ *
+ * @example A back end issues for all gates that share a Redis
+ * ```js
+ * let epoch = await redis.getrange('ticketgate:epoch', 0, 31)
+ * setInterval(async () => { epoch = await redis.getrange('ticketgate:epoch', 0, 31) }, 1000)
+ * const issuer = createIssuer({ key: process.env.TICKET_KEY, epoch: () => epoch })
+ * ```
  * @throws TypeError that names the option that is missing, unknown or wrong
  */
 export function createIssuer(options: IssuerOptions): Issuer {
-  requireMembers(options, 'options', ['key', 'node', 'ttlSeconds', 'clock'])
+  requireMembers(options, 'options', ['key', 'node', 'epoch', 'ttlSeconds', 'clock'])
   const { node = '', ttlSeconds: usualTtlSeconds = 10 } = options
   requireThat(node === '' || isNodeName(node), 'node', '1 to 32 of a-z 0-9 -')
   requireThat(isTtl(usualTtlSeconds), 'ttlSeconds', ttlExpectation)
   const [key] = readSigningKey(options.key, node, 'key')
   requireThat(key !== undefined, 'key', 'a boot key or a configured key')
   const isOutside = !(options.key instanceof BootKey)
-  requireThat(!isOutside || node !== '', 'node', 'the name of the verifier when the key is a configured one')
+  const epochOf = readEpoch(options.epoch)
+  requireThat(isOutside || epochOf === undefined, 'key', 'a configured key when there is an epoch')
+  requireThat(
+    !isOutside || node !== '' || epochOf !== undefined,
+    'node',
+    'the name of the verifier when the key is a configured one',
+  )
   // For verifiers elsewhere the clock must be right, even after the whole machine was paused.
   const clock = options.clock ?? (isOutside ? Date.now : processClock)
   requireThat(typeof clock === 'function', 'clock', 'a function')
@@ -85,9 +104,30 @@ export function createIssuer(options: IssuerOptions): Issuer {
       requireThat(isTtl(ttlSeconds), 'ttlSeconds', ttlExpectation)
       const nowMs = clock()
       requireThat(nowMs >= 0 && nowMs < 2 ** 48, 'clock', 'a function that returns Unix milliseconds')
-      const ticket = issueTicket(claimsOf(claims), { key, node, nowMs, ttlSeconds })
+      const said = claimsOf(claims)
+      const ticket = issueTicket(epochOf === undefined ? said : { ...said, epoch: epochOf() }, {
+        key,
+        node,
+        nowMs,
+        ttlSeconds,
+      })
       requireThat(ticket !== undefined, 'claims', `at most ${maxClaimsBytes} bytes when packed`)
       return { ticket, expires: Math.min(toSeconds(nowMs) + ttlSeconds, claims.expires) }
     },
+  }
+}
+
+const isEpoch = (value: unknown): value is string => typeof value === 'string' && /^[0-9a-f]{32}$/.test(value)
+const epochExpectation = '32 hexadecimal digits, in lower case'
+
+/** The epoch at the time of each ticket; undefined for tickets without one. */
+function readEpoch(epoch: IssuerOptions['epoch']): (() => Uint8Array) | undefined {
+  if (epoch === undefined) return undefined
+  const current = typeof epoch === 'function' ? epoch : () => epoch
+  requireThat(typeof epoch === 'function' || isEpoch(epoch), 'epoch', `${epochExpectation}, or a function`)
+  return () => {
+    const text: unknown = current()
+    requireThat(isEpoch(text), 'epoch()', epochExpectation)
+    return Buffer.from(text, 'hex')
   }
 }

@@ -59,6 +59,13 @@ const rules = {
 
 const names = Object.keys(rules)
 
+/** What a member of a new ticket must be, if that is not what `value` is; undefined may be left out. */
+export function expectationOf(name: keyof NewTicket, value: unknown): string | undefined {
+  const [holds, expectation] = rules[name]
+  const isRequired = name === 'user' || name === 'expires'
+  return (!isRequired && value === undefined) || holds(value) ? undefined : expectation
+}
+
 /**
  * The claims of a ticket.
  * @throws TypeError that names the member that is missing, unknown or wrong
@@ -66,13 +73,8 @@ const names = Object.keys(rules)
 export function claimsOf(ticket: NewTicket): TicketClaims {
   requireMembers(ticket, 'claims', names)
   for (const name of names as (keyof NewTicket)[]) {
-    const [holds, expectation] = rules[name]
-    const isRequired = name === 'user' || name === 'expires'
-    requireThat(
-      (!isRequired && ticket[name] === undefined) || holds(ticket[name]),
-      `claims.${name}`,
-      expectation,
-    )
+    const expectation = expectationOf(name, ticket[name])
+    requireThat(expectation === undefined, `claims.${name}`, expectation ?? '')
   }
   const { user, expires, issued, session, channel, publish, subscribe, origin } = ticket
   const address = ticket.address === undefined ? undefined : packNetwork(ticket.address)

@@ -1,6 +1,6 @@
 // routes/: one HTTP route a file: reads the request, asks admission, writes the reply. No state of its own.
 
-import { type IssueRefusal, type TicketIssuer, ticketUrl } from '../admission/ticket-issuer.js'
+import { type IssueRefusal, socketBase, type TicketIssuer, ticketUrl } from '../admission/ticket-issuer.js'
 import type { TokenCheck, TokenCheckRefusal } from '../admission/token-check.js'
 import { tokenDetail } from '../admission/token-refusals.js'
 import type { Clock } from '../clock.js'
@@ -76,7 +76,7 @@ function contextReader({ config, clients }: TicketRouteParts): Route<TicketConte
   const bindsAddress = config.bind.includes('address')
   const { v4, v6 } = config.bindAddressBits
   const bound = (address: Address): Uint8Array => prefixOf(address, address.length === 4 ? v4 : v6)
-  const publicBase = config.publicUrl?.replace(/^http/, 'ws').replace(/\/+$/, '')
+  const publicBase = config.publicUrl === undefined ? undefined : socketBase(config.publicUrl)
   return exchange => ({
     address: bindsAddress ? bound(clients.address(exchange)) : undefined,
     baseUrl: publicBase ?? (config.production ? '' : clients.ownOrigin(exchange).replace(/^http/, 'ws')),

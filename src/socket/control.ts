@@ -1,10 +1,12 @@
+import type { BackEndIssuer } from '../admission/back-end-issuer.js'
+import type { TicketSpec } from '../admission/ticket-spec.js'
 import { type Clock, toSeconds } from '../clock.js'
 import { nodesAheadSeconds } from '../config/node-clocks.js'
 import type { Config } from '../config/schema.js'
 import { longestOutsideMs } from '../disk/gate-keys.js'
 import type { RevocationFile } from '../disk/revocation-file.js'
 import { Refusal } from '../errors.js'
-import { channelNameForm, isChannelName, isSessionId, isUserName } from '../protocol.js'
+import { channelNameForm, isChannelName, isSessionId, isUserName, type TicketReply } from '../protocol.js'
 import { json } from '../wire/json.js'
 import type { Publication, RelayMessage, Revocation } from '../wire/relay.js'
 
@@ -125,9 +127,16 @@ export interface ServerApi {
    * @throws TypeError for a user or session that cannot exist
    */
   disconnect(subject: Subject): Promise<number>
+  /**
+   * Issues a ticket for a user whom the application knows, signed as the gate's own.
+   * @throws TypeError that names the member that is missing, unknown or wrong
+   * @throws Refusal `draining`, `replay_cache_unavailable`, or `login_busy` for a user who was
+   *   disconnected just now
+   */
+  issueTicket(spec: TicketSpec): Promise<TicketReply>
 }
 
-export const serverApi = (control: Control): ServerApi => ({
+export const serverApi = (control: Control, tickets: BackEndIssuer): ServerApi => ({
   async publish(channel, data) {
     if (!isChannelName(channel)) throw new TypeError(`channel must be ${channelNameForm}`)
     return control.publish([{ type: 'publish', channel, encoding: 'json', data: json.pack(data) }])
@@ -136,5 +145,11 @@ export const serverApi = (control: Control): ServerApi => ({
     if ('user' in subject ? !isUserName(subject.user) : !isSessionId(subject.session))
       throw new TypeError('subject must be {user} or {session}, the name of one')
     return control.disconnect(subject)
+  },
+  async issueTicket(spec) {
+    const issued = await tickets.issue([{ ...spec }])
+    if ('fault' in issued) throw new TypeError(issued.fault)
+    // One order, one ticket.
+    return issued[0] as TicketReply
   },
 })

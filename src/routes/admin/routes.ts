@@ -1,3 +1,4 @@
+import type { BackEndIssuer } from '../../admission/back-end-issuer.js'
 import type { Route } from '../../http/server.js'
 import type { Control } from '../../socket/control.js'
 import type { Metrics } from '../../telemetry/metrics.js'
@@ -7,21 +8,24 @@ import { disconnectRoute } from './disconnect.js'
 import { createGuard } from './guard.js'
 import { metricsRoute } from './metrics.js'
 import { publishRoute } from './publish.js'
+import { ticketsRoute } from './tickets.js'
 
 export interface AdminParts {
   /** Required as `Authorization: Bearer`; undefined = none, on loopback in development. */
   readonly key: string | undefined
   readonly metrics: Metrics
   readonly connections: ConnectionCounts
+  readonly tickets: Pick<BackEndIssuer, 'issue' | 'issued'>
   readonly control: Pick<Control, 'disconnect' | 'publish' | 'published'>
 }
 
 /** The routes of the admin listener. */
-export function adminRoutes({ key, metrics, connections, control }: AdminParts): Route<undefined>[] {
+export function adminRoutes({ key, metrics, connections, tickets, control }: AdminParts): Route<undefined>[] {
   const guard = createGuard(key)
   return [
     metricsRoute(metrics),
     connectionsRoute(connections),
+    ticketsRoute(tickets),
     publishRoute(control),
     disconnectRoute(control),
   ].map(route => guarded(guard, route))

@@ -1,0 +1,24 @@
+import type { BackEndIssuer } from '../../admission/back-end-issuer.js'
+import { Refusal } from '../../errors.js'
+import { parseJsonObjects } from '../../http/body.js'
+import { routes } from '../../protocol.js'
+import type { AdminRoute } from './admin-route.js'
+
+const mostAtOnce = 100
+
+/** `POST /tickets`: tickets for users whom the back end knows. One, or a list of them. */
+export const ticketsRoute = (issuer: Pick<BackEndIssuer, 'issue'>): AdminRoute => ({
+  path: routes.tickets,
+  method: 'POST',
+  async handler(head, body) {
+    const asked = parseJsonObjects(body, head.contentType)
+    const isList = Array.isArray(asked)
+    const specs = isList ? asked : [asked]
+    if (specs.length > mostAtOnce || specs.length === 0)
+      throw new Refusal('bad_request', { detail: `A list has 1 to ${mostAtOnce} tickets.` })
+    const issued = await issuer.issue(specs)
+    if ('fault' in issued)
+      throw new Refusal('bad_request', { detail: `${isList ? `[${issued.at}].` : ''}${issued.fault}.` })
+    return { body: JSON.stringify(isList ? issued : issued[0]) }
+  },
+})
