@@ -16,6 +16,7 @@ import { developmentBanner } from './development-banner.js'
 import { urlByEnvironment } from './health-address.js'
 import { help } from './help.js'
 import { stopWithParent } from './parent.js'
+import { type ServiceManager, serviceManager } from './service-manager.js'
 import { onStopSignal } from './stop-signals.js'
 
 /** `ticketgate serve`: runs the server until a signal ends it. */
@@ -32,7 +33,8 @@ export const serve: Command = async (args, context) => {
   const { buildGate } = await import('../gate/build.js')
   const gate = await buildGate(config, log)
   const urls = await gate.listen()
-  stopOnSignal(gate, log)
+  const manager = serviceManager(env, log)
+  stopOnSignal(gate, log, manager)
   if (watchedFiles(config).length === 0) surviveHangups(log)
   const instead = urlByEnvironment(env)
   if (instead !== undefined) recordAddress(config.stateDir, { instead, url: urls.url })
@@ -40,6 +42,7 @@ export const serve: Command = async (args, context) => {
   // A port that the system chose is nowhere else, whatever the level of the log.
   const announcer = log.isLevelEnabled('info') ? log : log.child({}, { level: 'info' })
   announcer.info({ url: urls.url, admin: urls.adminUrl, production: config.production }, 'listening')
+  manager.ready()
   return undefined
 }
 
@@ -65,8 +68,9 @@ function surviveHangups(log: Log): void {
 }
 
 /** The first signal drains; a second one ends all at once, and a third does not even wait for the threads to end. */
-function stopOnSignal(gate: Gate, log: Log): void {
+function stopOnSignal(gate: Gate, log: Log, manager: ServiceManager): void {
   onStopSignal(signal => {
+    manager.stopping()
     onStopSignal(() => {
       onStopSignal(() => process.exit(1))
       gate.close().finally(() => process.exit(1))

@@ -83,6 +83,8 @@ const sources = {
     debian: ['util-linux'],
     suits: path => runs(path, '--reuid=12345', '--regid=0', '--clear-groups', 'true'),
   },
+  'systemd-analyze': { names: ['systemd-analyze'], debian: ['systemd'] },
+  'systemd-notify': { names: ['systemd-notify'], debian: ['systemd'] },
   tar: { names: ['tar'], debian: ['tar'], brew: ['gnu-tar'] },
   /** As root only: it runs a command as process 1, as a container does. */
   unshare: {
