@@ -18,6 +18,7 @@ export type {
   GateHandlers,
 } from './socket/application.js'
 export type { ServerApi, Subject } from './socket/control.js'
+export type { CarriedClaims, ClaimValue } from './ticket/carried-claims.js'
 
 /**
  * A gate inside an application. Options left out come from `TICKETGATE_*` variables, then from the defaults.

@@ -20,6 +20,8 @@ export const ticketHeader = {
   subject: 'x-ticket-subject',
   channel: 'x-ticket-channel',
   expires: 'x-ticket-expires',
+  /** Before the name of a claim that the ticket carries. */
+  claimPrefix: 'x-ticket-claim-',
 } as const
 
 /** The `type` of a problem (RFC 9457) that the server reports. */

@@ -97,6 +97,7 @@ function ticketClaims(
     origin,
     address,
     epoch,
+    carried: token.carried,
   }
 }
 

@@ -7,6 +7,8 @@ const signed: Readonly<Record<string, string>> = {
   subject_missing: 'It names no user.',
   subject_invalid: 'The user that it names is empty, longer than 256 bytes, or has control characters.',
   not_yet_valid: 'Its iat or nbf lies further ahead than clocks may differ (TICKETGATE_CLOCK_SKEW_SECONDS).',
+  ticket_claims_too_large:
+    'The claims that its tickets carry (ticketClaims) take more than 256 bytes. Shorten them, or choose fewer.',
   lifetime: 'It is valid for longer than is allowed here (TICKETGATE_TOKEN_MAX_TTL_SECONDS).',
 }
 

@@ -25,6 +25,7 @@ const meanings: Readonly<Record<TokenCheckName, string>> = {
   session: 'it names its login session, or none',
   expiry: 'it has not expired',
   rights: 'what it permits is well formed',
+  claims: 'those that its tickets carry fit, if there are any',
 }
 
 // The client is not told that much, since before its signature holds, a token may be anybody's.
@@ -79,7 +80,7 @@ function refusalLines({ reason, hint }: TokenRefusal): readonly string[] {
 }
 
 function acceptedLines(claims: TokenClaims): readonly string[] {
-  const { user, session, issuedAtSeconds, expiresAtSeconds, publish, subscribe } = claims
+  const { user, session, issuedAtSeconds, expiresAtSeconds, publish, subscribe, carried = {} } = claims
   return [
     `ok  ${line('revocation', 'neither its user nor its session was disconnected since')}`,
     '',
@@ -89,6 +90,9 @@ function acceptedLines(claims: TokenClaims): readonly string[] {
     line('expires', time(expiresAtSeconds)),
     line('publish', channels(publish)),
     line('subscribe', channels(subscribe)),
+    ...Object.entries(carried).map(([name, value]) =>
+      line('carries', `${name}: ${shown(JSON.stringify(value))}`),
+    ),
     '',
     'accepted',
   ]

@@ -115,6 +115,7 @@ function singleIssuer(
       maxTtlSeconds: values.tokenMaxTtlSeconds,
       requireTyp: undefined,
       rights: undefined,
+      ticketClaims: [],
     },
   ]
 }

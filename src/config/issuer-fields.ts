@@ -3,6 +3,7 @@ import { type Algorithm, algorithmNames, algorithmsFor, isAlgorithm } from '../t
 import { weaknessOf } from '../token/weak-keys.js'
 import { claimPath, type Field, flag, text, texts, whole } from './field-kinds.js'
 import { rightsRules } from './rights-field.js'
+import { ticketClaims } from './ticket-claims-field.js'
 import { InvalidValue, line, path, readFile } from './value-types.js'
 
 /** The fields of one entry of the issuers file: how each is read, and what the published schema says of it. */
@@ -86,6 +87,10 @@ export const issuerFields = {
   }),
   requireTyp: text(line.parse, {
     description: 'Required as typ, such as at+jwt. By default JWT, at+jwt or none',
+  }),
+  ticketClaims: ticketClaims({
+    description:
+      'The claims that its tickets carry: to the application, or from /verify to the server behind; 256 bytes in all',
   }),
   rights: rightsRules({
     description:

@@ -4,6 +4,7 @@ import type { Algorithm } from '../token/algorithms.js'
 import type { ClaimPath } from '../token/claim-path.js'
 import { type IssuerName, nameText } from '../token/issuer-name.js'
 import type { RightsRule } from '../token/rights-rules.js'
+import type { TicketClaim } from '../token/ticket-claims.js'
 import { type IssuerEntry, type IssuerFieldName, issuerFields } from './issuer-fields.js'
 import { readSecretFile } from './secret-file.js'
 import { InvalidPart, InvalidValue, isLoopbackUrl, isWeak, readFile } from './value-types.js'
@@ -35,6 +36,7 @@ export interface IssuerConfig {
   readonly requireTyp: string | undefined
   /** Undefined: the default rights count. */
   readonly rights: readonly RightsRule[] | undefined
+  readonly ticketClaims: readonly TicketClaim[]
 }
 
 /** Whose tokens are accepted, and who may log in here: what several options say together. */
@@ -149,6 +151,7 @@ function completed(entry: IssuerEntry, defaults: IssuerDefaults, report: Report)
       maxTtlSeconds: entry.maxTtlSeconds ?? defaults.maxTtlSeconds,
       requireTyp: entry.requireTyp,
       rights: entry.rights,
+      ticketClaims: entry.ticketClaims ?? [],
     }
   } catch (error) {
     if (!(error instanceof InvalidValue)) throw error

@@ -72,6 +72,7 @@ const meanings: Readonly<Record<string, string>> = {
   o: 'origin',
   a: 'address',
   e: 'epoch',
+  d: 'claims that travel',
 }
 
 const times: readonly string[] = ['x', 't']
@@ -83,20 +84,24 @@ const claimsOf = (bytes: Uint8Array): Claim[] =>
     value: times.includes(key) ? new Date(Number(value) * 1000).toISOString() : textOf(value),
   }))
 
-const textOf = (value: Value): string =>
-  typeof value === 'object'
-    ? value instanceof Uint8Array
-      ? hexOf(value)
-      : value.join(', ') || 'nothing'
-    : JSON.stringify(value)
+function textOf(value: Value): string {
+  if (typeof value !== 'object') return JSON.stringify(value)
+  if (value instanceof Uint8Array) return hexOf(value)
+  return isList(value) ? value.join(', ') || 'nothing' : JSON.stringify(value)
+}
+
+const isList = (value: object): value is readonly Value[] => Array.isArray(value)
 
 export const hexOf = (bytes: Uint8Array): string =>
   Array.from(bytes, byte => byte.toString(16).padStart(2, '0')).join(' ')
 
-type Value = string | number | Uint8Array | readonly Value[]
+type Value = string | number | boolean | Uint8Array | readonly Value[] | ValueMap
+interface ValueMap {
+  readonly [key: string]: Value
+}
 
-/** As much of MessagePack as FORMAT.md allows: one map of text to text, integers up to 32 bits, bytes, lists of text. */
-function readMap(bytes: Uint8Array): Record<string, Value> {
+/** As much of MessagePack as a gate writes: maps, text, numbers of up to 32 bits and doubles, booleans, bytes, lists. */
+function readMap(bytes: Uint8Array): ValueMap {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   let at = 0
   const uint = (size: 1 | 2 | 4): number => {
@@ -110,13 +115,20 @@ function readMap(bytes: Uint8Array): Record<string, Value> {
   }
   const text = (size: number): string => new TextDecoder().decode(take(size))
   const list = (length: number): Value[] => Array.from({ length }, read)
+  const map = (length: number): ValueMap =>
+    Object.fromEntries(Array.from({ length }, () => [String(read()), read()]))
 
   function read(): Value {
     const tag = uint(1)
     if (tag < 0x80) return tag
+    if (tag >= 0xe0) return tag - 0x100
+    if (tag < 0x90) return map(tag & 15)
     if (tag >= 0xa0 && tag < 0xc0) return text(tag & 31)
     if (tag >= 0x90 && tag < 0xa0) return list(tag & 15)
     switch (tag) {
+      case 0xc2:
+      case 0xc3:
+        return tag === 0xc3
       case 0xc4:
         return take(uint(1))
       case 0xc5:
@@ -127,6 +139,20 @@ function readMap(bytes: Uint8Array): Record<string, Value> {
         return uint(2)
       case 0xce:
         return uint(4)
+      case 0xca:
+        at += 4
+        return view.getFloat32(at - 4)
+      case 0xcb:
+        at += 8
+        return view.getFloat64(at - 8)
+      case 0xcf:
+        return uint(4) * 2 ** 32 + uint(4)
+      case 0xd0:
+        return uint(1) - 2 ** 8
+      case 0xd1:
+        return uint(2) - 2 ** 16
+      case 0xd2:
+        return uint(4) - 2 ** 32
       case 0xd9:
         return text(uint(1))
       case 0xda:
@@ -137,17 +163,15 @@ function readMap(bytes: Uint8Array): Record<string, Value> {
         return list(uint(2))
       case 0xdd:
         return list(uint(4))
+      case 0xde:
+        return map(uint(2))
       default:
         throw new RangeError(`tag ${tag} has no place in a ticket`)
     }
   }
 
-  function length(): number {
-    const tag = uint(1)
-    return tag === 0xde ? uint(2) : tag === 0xdf ? uint(4) : tag & 15
-  }
-
-  const claims: Record<string, Value> = {}
-  for (let left = length(); left > 0; left--) claims[String(read())] = read()
+  const claims = read()
+  if (typeof claims !== 'object' || claims instanceof Uint8Array || isList(claims))
+    throw new RangeError('claims are a map')
   return claims
 }

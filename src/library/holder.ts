@@ -1,4 +1,12 @@
-import { isChannelName, isSessionId, isUserName } from '../protocol.js'
+import { isChannelName, isJsonObject, isSessionId, isUserName } from '../protocol.js'
+import {
+  areCarriedNames,
+  type CarriedClaims,
+  carriedNameForm,
+  fitIntoTicket,
+  isClaimValue,
+  maxCarriedBytes,
+} from '../ticket/carried-claims.js'
 import type { TicketClaims } from '../ticket/claims.js'
 import { type AddressLike, packNetwork } from '../ticket/network.js'
 import { serializedOrigin } from '../ticket/origin.js'
@@ -21,6 +29,12 @@ export interface TicketHolder {
   readonly publish?: readonly string[] | undefined
   /** Channels it may subscribe to, in the same form. */
   readonly subscribe?: readonly string[] | undefined
+  /**
+   * What else it says of its holder, by name: text, finite numbers, booleans and lists of text, 256 bytes
+   * packed. A name is a letter, then up to 31 of `A-Z a-z 0-9 _ -`; case, `_` and `-` alone do not tell two
+   * apart.
+   */
+  readonly claims?: CarriedClaims | undefined
 }
 
 /** What a new ticket says, and where it may be presented from. */
@@ -42,6 +56,12 @@ const isSeconds = (value: unknown): boolean =>
 
 const isOrigin = (value: unknown): boolean => isText(value) && serializedOrigin(value) === value
 
+const areClaims = (value: unknown): boolean =>
+  isJsonObject(value) &&
+  areCarriedNames(Object.keys(value)) &&
+  Object.values(value).every(isClaimValue) &&
+  fitIntoTicket(value as CarriedClaims)
+
 const rules = {
   user: [value => isText(value) && isUserName(value), '1 to 256 bytes of text without control characters'],
   expires: [isSeconds, 'in whole Unix seconds'],
@@ -50,6 +70,10 @@ const rules = {
   channel: [value => isText(value) && isChannelName(value), '0 to 128 of A-Z a-z 0-9 . _ ~ : @ -'],
   publish: [isChannelPatterns, 'a list of channel names, or prefixes ending in *'],
   subscribe: [isChannelPatterns, 'a list of channel names, or prefixes ending in *'],
+  claims: [
+    areClaims,
+    `an object of text, finite numbers, booleans and lists of text, ${maxCarriedBytes} bytes in all, whose names are each ${carriedNameForm}`,
+  ],
   origin: [isOrigin, 'an origin as browsers write it, such as https://app.example.com'],
   address: [value => packNetwork(value) !== undefined, 'an address, or a CIDR (IPv6: /33 to /128)'],
 } as const satisfies Record<
@@ -76,7 +100,7 @@ export function claimsOf(ticket: NewTicket): TicketClaims {
     const expectation = expectationOf(name, ticket[name])
     requireThat(expectation === undefined, `claims.${name}`, expectation ?? '')
   }
-  const { user, expires, issued, session, channel, publish, subscribe, origin } = ticket
+  const { user, expires, issued, session, channel, publish, subscribe, origin, claims } = ticket
   const address = ticket.address === undefined ? undefined : packNetwork(ticket.address)
   return {
     user,
@@ -88,6 +112,7 @@ export function claimsOf(ticket: NewTicket): TicketClaims {
     ...(subscribe === undefined ? {} : { subscribe }),
     ...(origin === undefined ? {} : { origin }),
     ...(address === undefined ? {} : { address }),
+    ...(claims === undefined ? {} : { carried: claims }),
   }
 }
 
@@ -100,4 +125,5 @@ export const holderOf = (claims: TicketClaims): TicketHolder => ({
   ...(claims.channel === undefined ? {} : { channel: claims.channel }),
   ...(claims.publish === undefined ? {} : { publish: claims.publish }),
   ...(claims.subscribe === undefined ? {} : { subscribe: claims.subscribe }),
+  ...(claims.carried === undefined ? {} : { claims: claims.carried }),
 })

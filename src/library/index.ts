@@ -10,6 +10,7 @@
 export type { Clock } from '../clock.js'
 export type { ClaimResult, ReplayCache } from '../replay/contract.js'
 export { createMemoryReplayCache } from '../replay/memory.js'
+export type { CarriedClaims, ClaimValue } from '../ticket/carried-claims.js'
 export type { AddressLike } from '../ticket/network.js'
 export { mayOpen, mayPublish, maySubscribe, type Rights } from '../ticket/rights.js'
 export { createIssuer, type IssuedTicket, type Issuer, type IssuerOptions } from './create-issuer.js'

@@ -113,6 +113,12 @@ export class MessagePackReader {
     }
   }
 
+  boolean(): boolean {
+    const first = this.#uint8()
+    if (first !== 0xc2 && first !== 0xc3) throw malformed
+    return first === 0xc3
+  }
+
   /** A safe integer, 0 or more, in any number format. */
   count(): number {
     const value = this.number()

@@ -23,9 +23,11 @@ export class MessagePackWriter {
     return this.#at
   }
 
-  /** The head of a map of up to 15 keys. */
+  /** The head of a map. Its keys and values follow. */
   map(size: number): void {
-    this.#put(0x80 | size)
+    this.#require(size)
+    if (size < 16) this.#put(0x80 | size)
+    else this.#putSized(0xde, size, 2)
   }
 
   /** The head of an array of up to 65,535 elements. */
@@ -70,11 +72,32 @@ export class MessagePackWriter {
     }
   }
 
+  /** A finite number: as an integer if it is a safe one, otherwise as a double. */
+  anyNumber(value: number): void {
+    if (Number.isSafeInteger(value) && value >= 0) this.number(value)
+    else if (Number.isInteger(value) && value >= -0x8000_0000 && value < 0) this.#negative(value)
+    else {
+      this.#put(0xcb)
+      this.#bytes.writeDoubleBE(value, this.#take(8))
+    }
+  }
+
+  boolean(value: boolean): void {
+    this.#put(value ? 0xc3 : 0xc2)
+  }
+
   binary(value: Uint8Array): void {
     this.#require(value.length)
     if (value.length <= 0xff) this.#putSized(0xc4, value.length, 1)
     else this.#putSized(0xc5, value.length, 2)
     this.#bytes.set(value, this.#take(value.length))
+  }
+
+  #negative(value: number): void {
+    if (value >= -0x20) this.#put(value + 0x100)
+    else if (value >= -0x80) this.#putSized(0xd0, value + 0x100, 1)
+    else if (value >= -0x8000) this.#putSized(0xd1, value + 0x1_0000, 2)
+    else this.#putSized(0xd2, value + 0x1_0000_0000, 4)
   }
 
   /** Starts over for a text that is not ASCII. */

@@ -116,6 +116,7 @@ export class Issuers {
       maxTtlSeconds,
       requireTyp,
       rights,
+      ticketClaims,
     } = config
     return {
       keys: keys.source,
@@ -127,6 +128,7 @@ export class Issuers {
         userClaim,
         sessionClaim,
         requireTyp,
+        ticketClaims,
         maxTtlSeconds,
         skewSeconds,
         graceSeconds: skewSeconds,

@@ -10,6 +10,7 @@ import type { Reply, Route } from '../http/server.js'
 import { isChannelName, routes, ticketHeader } from '../protocol.js'
 import type { Counters } from '../telemetry/metrics.js'
 import type { Address } from '../ticket/address.js'
+import { type CarriedClaims, type ClaimValue, headerSuffix } from '../ticket/carried-claims.js'
 import type { VerifiedTicket } from '../ticket/verifier.js'
 
 /** The handshake that a proxy asks about, as it passed it on. */
@@ -71,15 +72,13 @@ export function verifyRoute(parts: VerifyParts): Route<VerifyRequest> {
 
   function accept({ claims }: VerifiedTicket, head: RequestHead): Reply {
     counters.ticketsVerified++
-    return {
-      status: '204 No Content',
-      headers: {
-        [ticketHeader.subject]: headerText(claims.user),
-        [ticketHeader.channel]: queryValues(head.query, 'channel')[0] ?? '',
-        [ticketHeader.expires]: String(claims.sessionEndsAtSeconds),
-      },
-      body: '',
+    const headers: Record<string, string> = {
+      [ticketHeader.subject]: headerText(claims.user),
+      [ticketHeader.channel]: queryValues(head.query, 'channel')[0] ?? '',
+      [ticketHeader.expires]: String(claims.sessionEndsAtSeconds),
     }
+    if (claims.carried !== undefined) addClaims(headers, claims.carried)
+    return { status: '204 No Content', headers, body: '' }
   }
 
   return {
@@ -111,5 +110,14 @@ export function verifyRoute(parts: VerifyParts): Route<VerifyRequest> {
   }
 }
 
-/** A user name as visible ASCII: all else, and `%` and `,`, is percent-encoded UTF-8. */
+function addClaims(headers: Record<string, string>, claims: CarriedClaims): void {
+  for (const [name, value] of Object.entries(claims))
+    headers[ticketHeader.claimPrefix + headerSuffix(name)] = claimText(value)
+}
+
+/** The value of a claim; the elements of a list stand between commas. */
+const claimText = (value: ClaimValue): string =>
+  typeof value === 'object' ? value.map(headerText).join() : headerText(String(value))
+
+/** A text as visible ASCII: all else, and `%` and `,`, is percent-encoded UTF-8. */
 const headerText = (name: string): string => name.replace(/[^!-$&-+\--~]/gu, encodeURIComponent)

@@ -1,6 +1,7 @@
 import { isAsyncFunction } from 'node:util/types'
 import { channelNameForm, closeCode, isChannelName, maxCloseReasonBytes } from '../protocol.js'
 import type { Log } from '../telemetry/log.js'
+import type { CarriedClaims } from '../ticket/carried-claims.js'
 import type { Incoming } from '../wire/encoding.js'
 import { json } from '../wire/json.js'
 import { closeWith } from './closing.js'
@@ -15,6 +16,8 @@ export interface Connection<Data = undefined> {
   readonly session: string
   /** The channel in its path. */
   readonly channel: string
+  /** The claims of the token that its latest ticket carries (`ticketClaims` of an issuer). */
+  readonly claims: CarriedClaims
   /** What `authorize` returned for it; the application's own. */
   data: Data
   readonly isOpen: boolean
@@ -49,6 +52,8 @@ export interface AuthorizationRequest {
   readonly origin: string
   /** When the session ends, Unix seconds. */
   readonly expires: number
+  /** The claims of the token that the ticket carries (`ticketClaims` of an issuer). */
+  readonly claims: CarriedClaims
 }
 
 /** What a client has published, handed to the application instead of being passed on. */
@@ -197,7 +202,7 @@ class SocketConnection implements Connection<unknown> {
   readonly #publisher: Publisher
   /** Undefined once it is closed: it must not be touched then. */
   #socket: Socket | undefined
-  #session: string
+  readonly #known: Session
 
   constructor(ws: Socket, publisher: Publisher) {
     const session = ws.getUserData().session
@@ -206,11 +211,15 @@ class SocketConnection implements Connection<unknown> {
     this.data = session.data
     this.#publisher = publisher
     this.#socket = ws
-    this.#session = session.id
+    this.#known = session
   }
 
   get session(): string {
-    return this.#socket?.getUserData().session.id ?? this.#session
+    return this.#known.id
+  }
+
+  get claims(): CarriedClaims {
+    return this.#known.claims
   }
 
   get isOpen(): boolean {
@@ -221,7 +230,7 @@ class SocketConnection implements Connection<unknown> {
     requireChannel(channel)
     const packed = json.pack(data)
     if (this.#socket === undefined) return
-    const { encoding }: Session = this.#socket.getUserData().session
+    const { encoding } = this.#known
     const own = encoding.name === 'json' ? packed : encoding.convert(packed)
     this.#socket.send(encoding.envelope(channel, own, undefined), encoding.isBinary)
   }
@@ -239,7 +248,6 @@ class SocketConnection implements Connection<unknown> {
   }
 
   detach(): void {
-    this.#session = this.session
     this.#socket = undefined
   }
 

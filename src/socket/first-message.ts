@@ -1,5 +1,6 @@
 import type { TokenCheck } from '../admission/token-check.js'
 import { closeCode, retryAfterReason } from '../protocol.js'
+import { noClaims } from '../ticket/carried-claims.js'
 import type { TokenClaims } from '../token/claims.js'
 import type { Incoming } from '../wire/encoding.js'
 import type { Application } from './application.js'
@@ -54,15 +55,23 @@ export class FirstMessageAuth {
       return refuse(ws, closeCode.rateLimited, retryAfterReason(refusal.waitMs))
     if (refusal !== undefined) return refuse(ws, closeCode.channelForbidden, refusal.code)
 
-    const { user, session: login, expiresAtSeconds } = token
+    const { user, session: login, expiresAtSeconds, carried } = token
     const { channel, origin } = session
-    const data = application?.authorize({ user, session: login, channel, origin, expires: expiresAtSeconds })
+    const data = application?.authorize({
+      user,
+      session: login,
+      channel,
+      origin,
+      expires: expiresAtSeconds,
+      claims: carried ?? noClaims,
+    })
     if (data === false) return refuse(ws, closeCode.channelForbidden, 'channel_forbidden')
     if (!slots.authenticate(session, user))
       return refuse(ws, closeCode.rateLimited, spread(waitMs.capReached))
     session.id = login ?? newSessionId()
     session.rights = rightsOf(token)
     session.issuedAtSeconds = token.issuedAtSeconds
+    if (carried !== undefined) session.carried = carried
     if (data !== undefined) session.data = data
     table.renew(ws, expiresAtSeconds)
     return true

@@ -11,6 +11,7 @@ import type { RequestHead } from '../http/request.js'
 import type { Server } from '../http/server.js'
 import type { Log } from '../telemetry/log.js'
 import { type Counters, increment } from '../telemetry/metrics.js'
+import { noClaims } from '../ticket/carried-claims.js'
 import type { VerifiedTicket } from '../ticket/verifier.js'
 import type { Encoding } from '../wire/encoding.js'
 import type { Application } from './application.js'
@@ -177,13 +178,14 @@ export class HandshakeHandler {
     const presented = { channel, origin, address: () => clients.address(exchange) }
     const ticket = admission.check(text, presented, nowMs)
     if (typeof ticket === 'string') return ticket
-    const { user, session: login, sessionEndsAtSeconds } = ticket.claims
+    const { user, session: login, sessionEndsAtSeconds, carried } = ticket.claims
     const data = application?.authorize({
       user,
       session: login,
       channel,
       origin,
       expires: sessionEndsAtSeconds,
+      claims: carried ?? noClaims,
     })
     if (data === false) return 'channel_forbidden'
     // Member by member: a spread takes longer here than the MAC of the ticket.
@@ -198,6 +200,7 @@ export class HandshakeHandler {
       expiresAtSeconds: sessionEndsAtSeconds,
       address: this.#keptAddress(exchange),
     })
+    if (carried !== undefined) session.carried = carried
     if (data !== undefined) session.data = data
     const unready = entry.prepare?.(exchange, session, ticket, protocol)
     if (unready !== undefined) return unready

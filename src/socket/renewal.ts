@@ -3,6 +3,7 @@ import type { Clock } from '../clock.js'
 import { type RefusalCode, titleOf } from '../errors.js'
 import { messageError } from '../protocol.js'
 import type { Log } from '../telemetry/log.js'
+import { noClaims } from '../ticket/carried-claims.js'
 import { maySubscribe } from '../ticket/rights.js'
 import type { VerifiedTicket } from '../ticket/verifier.js'
 import type { Incoming } from '../wire/encoding.js'
@@ -23,8 +24,8 @@ export interface SessionRenewalParts {
 }
 
 /**
- * Takes a fresh ticket on an open socket, and with it the rights, the login session and the end of
- * the session that the ticket names. It is checked as in a handshake and spent like any; one that
+ * Takes a fresh ticket on an open socket, and with it the rights, the claims, the login session and
+ * the end of the session that the ticket names. It is checked as in a handshake and spent like any; one that
  * is refused changes nothing.
  */
 export class SessionRenewal {
@@ -49,6 +50,7 @@ export class SessionRenewal {
       channel,
       origin,
       expires: claims.sessionEndsAtSeconds,
+      claims: claims.carried ?? noClaims,
     }
     if (application?.authorize(request) === false) return refuse(ws, 'channel_forbidden', id)
 
@@ -67,6 +69,7 @@ export class SessionRenewal {
     const { session } = ws.getUserData()
     session.id = claims.session ?? session.id
     session.rights = rightsOf(claims)
+    if (session.carried !== claims.carried) session.carried = claims.carried
     session.issuedAtSeconds = authorizedAtSeconds
     this.#parts.table.renew(ws, claims.sessionEndsAtSeconds)
     this.#parts.topics.restrict(ws, channel => maySubscribe(session.rights, channel))

@@ -3,6 +3,7 @@ import { LRUCache } from 'lru-cache'
 import { addressKey } from '../http/address.js'
 import type { CloseReason } from '../telemetry/metrics.js'
 import { type Address, normalize } from '../ticket/address.js'
+import { type CarriedClaims, noClaims } from '../ticket/carried-claims.js'
 import type { Rights } from '../ticket/rights.js'
 import type { Encoding } from '../wire/encoding.js'
 
@@ -46,6 +47,8 @@ export class Session {
    * a number in its place would be a fraction in a box of its own, for the silent ones too.
    */
   arrivalMs: number | undefined
+  /** What its ticket or token carries, if anything. */
+  declare carried?: CarriedClaims | undefined
   /** Why we closed it, if we did. */
   declare closeReason?: CloseReason
   /** What the embedding application made of it, and how it deals with it. */
@@ -61,6 +64,10 @@ export class Session {
     this.address = known.address
     this.#shared = sharedFieldsOf(known)
     this.arrivalMs = undefined
+  }
+
+  get claims(): CarriedClaims {
+    return this.carried ?? noClaims
   }
 
   get channel(): string {

@@ -2,6 +2,7 @@ import { MessagePackError } from '../message-pack/error.js'
 import { MessagePackReader } from '../message-pack/reader.js'
 import { MessagePackWriter } from '../message-pack/writer.js'
 import { isChannelName, isChannelPattern, isSessionId, isUserName } from '../protocol.js'
+import { type CarriedClaims, readCarried, writeCarried } from './carried-claims.js'
 
 /**
  * What a ticket says, under its MAC. An absent or undefined member means: no such restriction.
@@ -28,6 +29,8 @@ export interface TicketClaims {
   readonly address?: Uint8Array | undefined
   /** The epoch of the shared store that will spend it, 16 bytes. */
   readonly epoch?: Uint8Array | undefined
+  /** Claims of the token that travel with it. */
+  readonly carried?: CarriedClaims | undefined
 }
 
 const epochBytes = 16
@@ -47,6 +50,7 @@ const key = {
   origin: 0x6f, // o
   address: 0x61, // a
   epoch: 0x65, // e
+  carried: 0x64, // d
 } as const satisfies Record<keyof TicketClaims, number>
 
 /**
@@ -79,7 +83,8 @@ export function unpackClaims(bytes: Buffer, from = 0, end = bytes.length): Ticke
 }
 
 function writeClaims(claims: TicketClaims, writer: MessagePackWriter): number {
-  const { tokenIssuedAtSeconds, session, channel, publish, subscribe, origin, address, epoch } = claims
+  const { tokenIssuedAtSeconds, session, channel, publish, subscribe, origin, address, epoch, carried } =
+    claims
   let size = 2
   if (tokenIssuedAtSeconds !== undefined) size++
   if (session !== undefined) size++
@@ -89,6 +94,7 @@ function writeClaims(claims: TicketClaims, writer: MessagePackWriter): number {
   if (origin !== undefined) size++
   if (address !== undefined) size++
   if (epoch !== undefined) size++
+  if (carried !== undefined) size++
   writer.map(size)
   writer.letter(key.user)
   writer.text(claims.user)
@@ -125,6 +131,10 @@ function writeClaims(claims: TicketClaims, writer: MessagePackWriter): number {
   if (epoch !== undefined) {
     writer.letter(key.epoch)
     writer.binary(epoch)
+  }
+  if (carried !== undefined) {
+    writer.letter(key.carried)
+    writeCarried(carried, writer)
   }
   return writer.at
 }
@@ -177,6 +187,10 @@ function readClaims(reader: MessagePackReader): TicketClaims | undefined {
       case key.epoch:
         claims.epoch = reader.binary()
         if (claims.epoch.length !== epochBytes) return undefined
+        break
+      case key.carried:
+        claims.carried = readCarried(reader)
+        if (claims.carried === undefined) return undefined
         break
       default:
         return undefined

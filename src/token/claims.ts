@@ -1,9 +1,11 @@
 import { isSessionId, isUserName } from '../protocol.js'
+import type { CarriedClaims } from '../ticket/carried-claims.js'
 import type { ChannelPatterns } from '../ticket/rights.js'
 import { type ClaimPath, claimAt, type Payload, pathText } from './claim-path.js'
 import { differsBySlash, type IssuerName, isNamed } from './issuer-name.js'
 import { type OnPassed, unheard } from './passed.js'
 import { refuse, type TokenRefusal } from './refusal.js'
+import { readTicketClaims, type TicketClaim } from './ticket-claims.js'
 import { type RightsPolicy, readRights } from './token-rights.js'
 
 /** What a token says, once it is verified. */
@@ -16,6 +18,8 @@ export interface TokenClaims {
   readonly session?: string
   readonly publish?: ChannelPatterns
   readonly subscribe?: ChannelPatterns
+  /** What travels in its tickets. */
+  readonly carried?: CarriedClaims
 }
 
 export interface TokenPolicy extends RightsPolicy {
@@ -31,6 +35,8 @@ export interface TokenPolicy extends RightsPolicy {
   readonly userClaim?: ClaimPath | undefined
   /** @default 'sid' */
   readonly sessionClaim?: ClaimPath | undefined
+  /** What of a token travels in its tickets. */
+  readonly ticketClaims?: readonly TicketClaim[] | undefined
   /** Required as `typ`, if set. Without it, `JWT`, `at+jwt` and none are accepted. */
   readonly requireTyp?: string | undefined
   /** How far ahead of ours the issuer's clock may be: how much of the future `iat` and `nbf` may lie in. */
@@ -73,12 +79,16 @@ export function checkTokenClaims(
   const rights = readRights(payload, user, policy)
   if (rights !== undefined && 'reason' in rights) return rights
   passed('rights')
+  const carried = readTicketClaims(payload, policy.ticketClaims ?? [])
+  if ('reason' in carried) return carried
+  passed('claims')
   return {
     user,
     issuedAtSeconds: times.iat,
     expiresAtSeconds: times.exp,
     ...(session === undefined ? {} : { session }),
     ...(rights === undefined ? {} : { publish: rights.publish, subscribe: rights.subscribe }),
+    ...carried,
   }
 }
 

@@ -14,6 +14,8 @@ export type TokenCheckName =
   | 'session'
   | 'expiry'
   | 'rights'
+  /** Those that its tickets carry. */
+  | 'claims'
 
 /** Told of each check that a token passes, for whoever wants to know how far it came. */
 export type OnPassed = (check: TokenCheckName) => void

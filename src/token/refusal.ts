@@ -35,6 +35,8 @@ export type TokenReason =
   | 'no_rights'
   /** Rules match, but need this claim, which is not a name without dots. */
   | `no_rights:${string}`
+  /** The claims that travel in its tickets take more than 256 bytes. */
+  | 'ticket_claims_too_large'
   /** Its user or session was disconnected since. */
   | 'revoked'
 

@@ -57,7 +57,7 @@ const environment = async (t: Test): Promise<Environment & { readonly TICKETGATE
   writeFileSync(
     file,
     stringify([
-      { issuer: 'shop', secretFile, rights },
+      { issuer: 'shop', secretFile, rights, ticketClaims: ['org.id'] },
       { issuer: 'https://id.example/', jwksUrl: provider.url, audiences: 'gate', maxTtlSeconds: 700 },
     ]),
   )
@@ -66,12 +66,15 @@ const environment = async (t: Test): Promise<Environment & { readonly TICKETGATE
 
 t.test('a token that is accepted: its issuer, the checks, and what it permits', async t => {
   const exp = nowSeconds() + 500
-  const { code, out, err } = await explain(await environment(t), `${hs({ ...trader, sid: 's-1', exp })}\n`)
+  const { code, out, err } = await explain(
+    await environment(t),
+    `${hs({ ...trader, sid: 's-1', exp, org: { id: 'a\u001b' } })}\n`,
+  )
   t.strictSame({ code, err }, { code: 0, err: '' })
   const checks = ['form', 'algorithm', 'signature', 'typ', 'user', 'times', 'issuer', 'audience']
   t.strictSame(
     [...out.matchAll(/^ok {2}(\w+)/gm)].map(([, name]) => name),
-    [...checks, 'session', 'expiry', 'rights', 'revocation'],
+    [...checks, 'session', 'expiry', 'rights', 'claims', 'revocation'],
   )
   for (const line of [
     /^issuer +shop$/m,
@@ -81,6 +84,7 @@ t.test('a token that is accepted: its issuer, the checks, and what it permits', 
     new RegExp(`^expires +${new Date(exp * 1000).toISOString()}$`, 'm'),
     /^publish +orders\.maggie$/m,
     /^subscribe +prices\.\*$/m,
+    /^carries +id: "a\\u001b"$/m,
     /\naccepted\n$/,
   ])
     t.match(out, line)
@@ -151,7 +155,7 @@ t.test('a token that was revoked since', async t => {
   await postJson(server.admin, '/disconnect', { user: 'maggie' }, { headers: bearer(adminKey) })
   const { code, out } = await explain(env, token)
   t.equal(code, 1)
-  t.match(out, /^ok {2}rights.*\nno {2}revoked /m)
+  t.match(out, /^ok {2}claims.*\nno {2}revoked /m)
 })
 
 t.test('the program: the environment, flags, and the secret of development', async t => {

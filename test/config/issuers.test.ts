@@ -43,6 +43,7 @@ const complete = {
   algorithms: undefined,
   requireTyp: undefined,
   rights: undefined,
+  ticketClaims: [],
 }
 
 t.test('YAML and JSON, a list or an object with one', async t => {
@@ -79,6 +80,7 @@ t.test('all fields', async t => {
         skewSeconds: 0,
         maxTtlSeconds: 3600,
         requireTyp: 'at+jwt',
+        ticketClaims: ['email', 'realm_access.org-id', ['https://example.com/roles'], 'cognito:groups'],
         allowHttp: true,
         rights: [
           { when: { claim: 'realm_access.roles', has: 'trader' }, publish: ['orders.${sub}'] },
@@ -107,6 +109,12 @@ t.test('all fields', async t => {
       },
       { when: { claim: ['a.b', 'c'], has: ['x', 'y'] }, publish: [], subscribe: ['prices.*'] },
       { when: undefined, publish: [], subscribe: ['news', 'user:${https://example.com/name}:*'] },
+    ],
+    ticketClaims: [
+      { path: 'email', name: 'email' },
+      { path: 'realm_access.org-id', name: 'org-id' },
+      { path: ['https://example.com/roles'], name: 'roles' },
+      { path: 'cognito:groups', name: 'groups' },
     ],
   })
 })
@@ -229,6 +237,22 @@ t.test('problems, each with its path', async t => {
       'a claim without a name',
       { ...jwks, userClaim: '' },
       /issuers\[0\]\.userClaim is not the name of a claim/,
+    ],
+    [
+      'one claim that travels, as text',
+      { ...jwks, ticketClaims: 'email' },
+      /ticketClaims is not a list of claims/,
+    ],
+    ['a number among them', { ...jwks, ticketClaims: [5] }, /ticketClaims is not the name of a claim/],
+    [
+      'a name that no header has',
+      { ...jwks, ticketClaims: ['e mail'] },
+      /ticketClaims does not end in names/,
+    ],
+    [
+      'two that are one in a header',
+      { ...jwks, ticketClaims: ['org_id', 'profile.Org-ID'] },
+      /ticketClaims does not end in names that headers can tell apart/,
     ],
     [
       'a secret that is too short',

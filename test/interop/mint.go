@@ -1,6 +1,6 @@
 // Mints a ticket as src/ticket/FORMAT.md says, with the standard library alone. Prints its text.
 //
-//	go run mint.go -key-id 1 -key BASE64URL -node gate-1 -user maggie -session-end 1769497200 [-ttl 10] [-channel lobby] [-epoch HEX]
+//	go run mint.go -key-id 1 -key BASE64URL -node gate-1 -user maggie -session-end 1769497200 [-ttl 10] [-channel lobby] [-claim org=acme] [-epoch HEX]
 package main
 
 import (
@@ -13,6 +13,7 @@ import (
 	"flag"
 	"fmt"
 	"log"
+	"strings"
 	"time"
 )
 
@@ -32,6 +33,13 @@ func main() {
 	ttl := flag.Uint("ttl", 10, "seconds")
 	var channel *string
 	flag.Func("channel", "the one channel it opens", func(s string) error { channel = &s; return nil })
+	carried := []byte{0x80}
+	flag.Func("claim", "NAME=TEXT, a claim that travels with the ticket; up to 15", func(s string) error {
+		name, value, _ := strings.Cut(s, "=")
+		carried[0]++
+		carried = append(append(carried, text(name)...), text(value)...)
+		return nil
+	})
 	encodedEpoch := flag.String("epoch", "", "of the Redis it is spent in: the first 32 characters of its key ticketgate:epoch")
 	flag.Parse()
 	key, err := base64.RawURLEncoding.DecodeString(*encodedKey)
@@ -45,6 +53,10 @@ func main() {
 		claims[0]++
 		claims = append(append(claims, text("c")...), text(*channel)...)
 	}
+	if len(carried) > 1 {
+		claims[0]++
+		claims = append(append(claims, text("d")...), carried...)
+	}
 	if *encodedEpoch != "" {
 		epoch, err := hex.DecodeString(*encodedEpoch)
 		if err != nil || len(epoch) != 16 {
@@ -53,7 +65,7 @@ func main() {
 		claims[0]++
 		claims = append(append(append(claims, text("e")...), 0xc4, 16), epoch...)
 	}
-	if len(claims) > 512 || *ttl < 1 || *ttl > 3600 {
+	if len(carried) > 256 || carried[0] > 0x8f || len(claims) > 512 || *ttl < 1 || *ttl > 3600 {
 		log.Fatal("the claims are too large, or the ttl is out of range")
 	}
 

@@ -1,6 +1,6 @@
 """Mints a ticket as src/ticket/FORMAT.md says, with the standard library alone. Prints its text.
 
-python3 mint.py --key-id 1 --key BASE64URL --node gate-1 --user maggie --session-end 1769497200 [--ttl 10] [--channel lobby] [--epoch HEX]
+python3 mint.py --key-id 1 --key BASE64URL --node gate-1 --user maggie --session-end 1769497200 [--ttl 10] [--channel lobby] [--claim org=acme] [--epoch HEX]
 """
 
 import argparse
@@ -18,6 +18,7 @@ flags.add_argument("--user", required=True)
 flags.add_argument("--session-end", type=int, required=True, help="Unix seconds")
 flags.add_argument("--ttl", type=int, default=10, help="seconds")
 flags.add_argument("--channel", help="the one channel it opens")
+flags.add_argument("--claim", action="append", default=[], help="NAME=TEXT, a claim that travels with the ticket; up to 15")
 flags.add_argument("--epoch", help="of the Redis it is spent in: the first 32 characters of its key ticketgate:epoch")
 args = flags.parse_args()
 
@@ -32,6 +33,10 @@ def text(value):
 claims = {"u": text(args.user), "x": struct.pack(">BI", 0xCE, args.session_end)}
 if args.channel is not None:
     claims["c"] = text(args.channel)
+if args.claim:
+    carried = [text(part) for claim in args.claim for part in claim.split("=", 1)]
+    claims["d"] = bytes([0x80 | len(args.claim)]) + b"".join(carried)
+    assert len(args.claim) < 16 and len(claims["d"]) <= 256
 if args.epoch is not None:
     claims["e"] = b"\xc4\x10" + bytes.fromhex(args.epoch)
 packed = bytes([0x80 | len(claims)]) + b"".join(text(key) + value for key, value in claims.items())

@@ -80,12 +80,14 @@ t.test('one process issues and verifies: a ticket says who presents it, once', a
     channel: 'red',
     publish: ['chat.*'],
     subscribe: ['*'],
+    claims: { email: 'm@a.test', level: -1.5, admin: false, roles: ['a', 'b'] },
   }
   const { ticket, expires: end } = issuer.issue(all)
   t.equal(end, nowSeconds + 10)
   t.match(ticket, /^[A-Za-z0-9_-]+$/)
   const holder = verifier.verify(ticket, { channel: 'red' })
-  t.strictSame(holder, all)
+  t.same(holder, all)
+  t.equal(holder.claims?.constructor, undefined)
   t.ok(maySubscribe(holder, 'red') && !maySubscribe(holder, 'blue'))
   t.equal(
     outcome(() => verifier.verify(ticket, { channel: 'red' })),
@@ -530,6 +532,15 @@ t.test('mistakes of the caller are TypeErrors that name the option', async t => 
     ['claims.channel', issue({ ...maggie, channel: null })],
     ['claims.publish', issue({ ...maggie, publish: 'chat.*' })],
     ['claims.subscribe', issue({ ...maggie, subscribe: ['a*b'] })],
+    ['claims.claims', issue({ ...maggie, claims: ['a'] })],
+    ['claims.claims', issue({ ...maggie, claims: { 'a b': 'x' } })],
+    ['claims.claims', issue({ ...maggie, claims: { org_id: 'x', 'Org-Id': 'y' } })],
+    ['claims.claims', issue({ ...maggie, claims: JSON.parse('{"__proto__":"x"}') })],
+    ['claims.claims', issue({ ...maggie, claims: { org: null } })],
+    ['claims.claims', issue({ ...maggie, claims: { org: { id: 1 } } })],
+    ['claims.claims', issue({ ...maggie, claims: { level: Number.NaN } })],
+    ['claims.claims', issue({ ...maggie, claims: { org: '\ud800' } })],
+    ['claims.claims', issue({ ...maggie, claims: { org: 'x'.repeat(256) } })],
     ['claims.origin', issue({ ...maggie, origin: 'https://a.test/' })],
     ['claims.origin', issue({ ...maggie, origin: 'null' })],
     ['claims.address', issue({ ...maggie, address: 'localhost' })],

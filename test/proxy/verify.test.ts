@@ -1,8 +1,11 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { freePort } from '../support/free-port.js'
 import {
   bearer,
+  type Json,
   jsonOf,
   metric,
   type Reply,
@@ -16,12 +19,42 @@ import { isProblem } from '../support/problem.js'
 import { needs } from '../support/programs.js'
 import { startCaddy, startNginx } from '../support/proxy.js'
 import { startRedis } from '../support/redis.js'
-import { allowedOrigin, startServer, type TestServer } from '../support/server.js'
+import {
+  allowedOrigin,
+  type Environment,
+  jwtSecret,
+  startServer,
+  type TestServer,
+  temporaryDirectory,
+} from '../support/server.js'
 import { attempt, Client, type OpenOptions, open, socketUrl } from '../support/socket-client.js'
 import { mint, mintWith, nowSeconds, signText, tokenFor } from '../support/tokens.js'
 import { type Arrival, startUpstream } from './upstream.js'
 
 const env = { TICKETGATE_VERIFY: 'on', TICKETGATE_TICKET_TTL_SECONDS: '60' }
+
+/** Beside our own logins, an issuer with our secret whose claims travel. */
+const carrying = (t: Test): Environment => {
+  const directory = temporaryDirectory(t)
+  const put = (name: string, text: string): string => {
+    writeFileSync(join(directory, name), text)
+    return join(directory, name)
+  }
+  const secretFile = put('secret', jwtSecret)
+  const ticketClaims = ['email', 'profile.org_id', 'https://a.test/roles', 'admin', 'level', 'note']
+  return {
+    TICKETGATE_LOGIN: 'on',
+    TICKETGATE_ISSUERS_FILE: put(
+      'issuers.json',
+      JSON.stringify([{ issuer: 'shop', secretFile, ticketClaims }]),
+    ),
+    TICKETGATE_DEFAULT_SUBSCRIBE: '*',
+  }
+}
+
+/** A ticket for which that issuer says this. */
+const mintOf = async (server: TestServer, user: string, claims: Json): Promise<string> =>
+  (await mintWith(server.url, tokenFor(user, { iss: 'shop', ...claims }))).ticket
 
 type Headers = Readonly<Record<string, string | readonly string[]>>
 
@@ -181,6 +214,35 @@ t.test('names that are no header text come percent-encoded, and can not add a he
   }
 })
 
+t.test('claims that travel come as headers, and can not add one', async t => {
+  const server = await startServer(t, { env: { ...env, ...carrying(t) } })
+  const claimsIn = ({ headers }: Reply): Json =>
+    Object.fromEntries(
+      Object.entries(headers)
+        .filter(([name]) => name.startsWith('x-ticket-claim-'))
+        .map(([name, value]) => [name.slice('x-ticket-claim-'.length), value]),
+    )
+  const claims = {
+    email: 'maggie@example.com\r\nX-Ticket-Claim-Admin: true',
+    profile: { org_id: 'Zoë 李, 100%' },
+    'https://a.test/roles': ['a', 'b,c', 'd e'],
+    admin: false,
+    level: -1.5,
+    note: null,
+    other: 'stays',
+  }
+  const reply = await ask(server, `?ticket=${await mintOf(server, 'maggie', claims)}`)
+  t.strictSame(claimsIn(reply), {
+    email: 'maggie@example.com%0D%0AX-Ticket-Claim-Admin:%20true',
+    'org-id': 'Zo%C3%AB%20%E6%9D%8E%2C%20100%25',
+    roles: 'a,b%2Cc,d%20e',
+    admin: 'false',
+    level: '-1.5',
+  })
+  t.strictSame(claimsIn(await ask(server, `?ticket=${await mintOf(server, 'maggie', {})}`)), {})
+  t.strictSame(claimsIn(await ask(server, `?ticket=${await mint(server.url)}`)), {}, 'a login of ours')
+})
+
 t.test('a ticket bound to an address is good from there, as a trusted proxy tells it', async t => {
   const server = await startServer(t, {
     env: { ...env, TICKETGATE_BIND: 'address', TICKETGATE_TRUSTED_PROXIES: '127.0.0.0/8' },
@@ -262,7 +324,7 @@ const proxies: Readonly<Record<string, ProxyUnderTest>> = {
 for (const [proxyName, { needed, start, isRefusal, gateAway, elsewhere }] of Object.entries(proxies))
   t.test(`${proxyName} in front of a server that knows nothing of tickets`, needed, async t => {
     const server = await startServer(t, {
-      env: { ...env, TICKETGATE_TRUSTED_PROXIES: '127.0.0.1', TICKETGATE_BIND: 'address' },
+      env: { ...env, ...carrying(t), TICKETGATE_TRUSTED_PROXIES: '127.0.0.1', TICKETGATE_BIND: 'address' },
     })
     const upstream = await startUpstream(t)
     const behind = (gatePort: number): Promise<string> =>
@@ -300,6 +362,18 @@ for (const [proxyName, { needed, start, isRefusal, gateAway, elsewhere }] of Obj
           },
         ],
         [
+          'names of claims, in any spelling, whether the recipe knows them or not',
+          {
+            'X-Ticket-Claim-Email': ['root@a.test', 'root@a.test'],
+            X_Ticket_Claim_Email: 'root@a.test',
+            'x-ticket-claim_email': 'root@a.test',
+            'X.Ticket.Claim.Email': 'root@a.test',
+            'X-TICKET-CLAIM-ADMIN': 'true',
+            'X-Ticket-Claim-': 'true',
+            'X-Ticket_Claim-Org_Id': '1',
+          },
+        ],
+        [
           'our names among those to be removed on the way',
           { connection: 'Upgrade, X-Ticket-Subject, x-ticket-expires' },
         ],
@@ -314,6 +388,18 @@ for (const [proxyName, { needed, start, isRefusal, gateAway, elsewhere }] of Obj
           holds('maggie'),
           name,
         )
+      const carried = await mintOf(server, 'maggie', { exp: ends, email: 'a@b.test', admin: false })
+      t.strictSame(
+        toldOf(
+          await enters(
+            t,
+            path(carried),
+            { 'X-Ticket-Claim-Email': 'root', X_Ticket_Claim_Admin: '1' },
+            'claims',
+          ),
+        ),
+        ['x-ticket-claim-email: a@b.test', ...holds('maggie')],
+      )
       const odd = 'Zoë {http.request.method} $host'
       const told = toldOf(await enters(t, path(await mintFor(odd)), {}, odd))
       t.strictSame(told.map(decodeURIComponent), holds(odd))

@@ -1,4 +1,6 @@
 import { spawn } from 'node:child_process'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
@@ -6,7 +8,7 @@ import { type Connection, createGate, type GateHandlers, type GateOptions } from
 import { boundedReason } from '../../src/socket/application.js'
 import '../support/built.js'
 import { jwtSecret, temporaryDirectory } from '../support/fixtures.js'
-import { request, requestUpgrade } from '../support/http.js'
+import { bearer, request, requestUpgrade } from '../support/http.js'
 import { isProblem } from '../support/problem.js'
 import { type Client, open, openSession, socketUrl } from '../support/socket-client.js'
 import { gatePath, mint, mintWith, nowSeconds, tokenFor } from '../support/tokens.js'
@@ -42,6 +44,70 @@ const deferred = <T>() => {
   })
   return { promise, resolve }
 }
+
+t.test('an application knows the claims that a ticket carries, at every way in', async t => {
+  const directory = temporaryDirectory(t)
+  const put = (name: string, text: string): string => {
+    writeFileSync(join(directory, name), text)
+    return join(directory, name)
+  }
+  const entry = { issuer: 'shop', secretFile: put('secret', jwtSecret), ticketClaims: ['email', 'org.id'] }
+  const asked: unknown[] = []
+  const connections: Connection[] = []
+  const closed = deferred<unknown>()
+  const { url } = await start(
+    t,
+    {
+      authorize({ claims }) {
+        asked.push({ ...claims })
+        return claims.email === 'banned@a.test' ? false : undefined
+      },
+      onConnect: connection => void connections.push(connection),
+      onClose: connection => closed.resolve({ ...connection.claims }),
+    },
+    {
+      issuersFile: put('issuers.json', JSON.stringify([entry])),
+      login: 'on',
+      defaultSubscribe: ['*'],
+      firstMessageSeconds: 30,
+    },
+  )
+  const token = (email: unknown, id?: unknown): string =>
+    tokenFor('maggie', { iss: 'shop', email, org: { id, name: 'A' }, other: 'x' })
+  const path = async (...claims: Parameters<typeof token>): Promise<string> =>
+    gatePath((await mintWith(url, token(...claims))).ticket, 'lobby')
+  const { client } = await openSession(socketUrl(url, await path('m@a.test', 7)))
+  t.strictSame(asked.splice(0), [{ email: 'm@a.test', id: 7 }])
+  t.strictSame({ ...connections[0]?.claims }, { email: 'm@a.test', id: 7 })
+  t.equal(connections[0]?.claims.constructor, undefined, 'nothing but claims')
+
+  const { ticket } = await mintWith(url, token('new@a.test'))
+  t.match(await client.ask({ type: 'renew', ticket, id: 1 }), { type: 'renewed' })
+  t.strictSame({ ...connections[0]?.claims }, { email: 'new@a.test' }, 'a renewal brings those of its ticket')
+  isProblem(t, await requestUpgrade(url, await path('banned@a.test')), '403 channel_forbidden')
+  t.match(await client.ask({ type: 'renew', ticket: (await mintWith(url, token('banned@a.test'))).ticket }), {
+    code: 'channel_forbidden',
+  })
+  t.strictSame({ ...connections[0]?.claims }, { email: 'new@a.test' }, 'a refused one changes nothing')
+  await client.close()
+  t.strictSame(await closed.promise, { email: 'new@a.test' })
+
+  asked.length = 0
+  await openSession(socketUrl(url, gatePath(await mint(url), 'lobby')))
+  const late = await open(socketUrl(url, '/channel/lobby'))
+  await late.ask({ type: 'auth', payload: token('m@a.test') })
+  t.strictSame(asked, [{}, { email: 'm@a.test' }], 'our own login, and the first message')
+  t.strictSame(
+    connections.slice(1).map(({ claims }) => ({ ...claims })),
+    asked,
+  )
+
+  const large = await request(url, '/ws_ticket', { headers: bearer(token('e'.repeat(300))) })
+  isProblem(t, large, '401 token_invalid')
+  t.match(large.text, /ticket_claims_too_large.*more than 256 bytes/)
+  const nested = await request(url, '/ws_ticket', { headers: bearer(token({ address: 'm@a.test' })) })
+  t.match(nested.text, /claim_type:email/)
+})
 
 t.test('an application knows its connections, with data of its own', async t => {
   interface Player {
@@ -105,7 +171,7 @@ t.test('authorize decides before the ticket is spent', async t => {
   const path = gatePath(ticket, 'lobby')
   const origin = 'http://localhost:1'
   isProblem(t, await requestUpgrade(url, path, { headers: { origin } }), '403 channel_forbidden')
-  t.strictSame(asked, [{ user: 'maggie', session: 's', channel: 'lobby', origin, expires }])
+  t.same(asked, [{ user: 'maggie', session: 's', channel: 'lobby', origin, expires, claims: {} }])
   answer = () => Promise.resolve(true)
   isProblem(t, await requestUpgrade(url, path), '500 internal_error', 'a promise lets nobody in')
   answer = () => Promise.reject(new Error('unhandled'))

@@ -52,6 +52,36 @@ t.test('what is absent stays absent, and what is empty stays empty', async t => 
   t.strictSame(unpackClaims(packClaims(empty)), empty, 'the empty channel is not "any channel"')
 })
 
+t.test('claims that travel come back as they were, whatever their size', async t => {
+  const bare = { user: 'm', sessionEndsAtSeconds: 5 }
+  const numbers = [0, 127, 128, 255, 256, 65_535, 65_536, 2 ** 32, 2 ** 53 - 1, 2 ** 53, 1e300, 0.1, 5e-324]
+  for (const number of [...numbers, ...numbers.map(each => -each)]) {
+    const packed = packClaims({ ...bare, carried: { n: number } })
+    t.equal(unpackClaims(packed)?.carried?.n, number === 0 ? 0 : number, String(number))
+    if (number > -(2 ** 31) && Math.abs(number) < 2 ** 32)
+      t.strictSame(
+        packed,
+        pack({ u: 'm', x: 5, d: { n: number === 0 ? 0 : number } }),
+        `${number}, as msgpackr has it`,
+      )
+  }
+  const carried = {
+    email: 'a@b.test',
+    'x-y': '\u0000\n€😀',
+    on: true,
+    off: false,
+    roles: ['', 'a,b'],
+    none: [],
+  }
+  const read = unpackClaims(packClaims({ ...bare, carried }))?.carried
+  t.strictSame({ ...read }, carried)
+  t.equal(read?.constructor, undefined, 'what it does not carry is undefined')
+  const note = (length: number) => ({ ...bare, carried: { note: 'n'.repeat(length) } })
+  const target = Buffer.alloc(600)
+  t.type(packClaimsInto(note(248), target), 'number', '256 bytes')
+  t.equal(packClaimsInto(note(249), target), undefined, '257 bytes')
+})
+
 t.test('an address outlives the buffer it was read from', async t => {
   const bytes = packClaims(vectorClaims)
   const claims = unpackClaims(bytes)

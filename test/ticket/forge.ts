@@ -65,7 +65,7 @@ export const pack = (value: unknown): Buffer => maps.pack(value)
 /** Claims in MessagePack, under the keys and in the order of FORMAT.md. */
 export function packClaims(claims: TicketClaims): Buffer {
   const { user, sessionEndsAtSeconds, tokenIssuedAtSeconds, session, channel } = claims
-  const { publish, subscribe, origin, address, epoch } = claims
+  const { publish, subscribe, origin, address, epoch, carried } = claims
   const members = {
     u: user,
     x: sessionEndsAtSeconds,
@@ -77,6 +77,7 @@ export function packClaims(claims: TicketClaims): Buffer {
     o: origin,
     a: address,
     e: epoch,
+    d: carried,
   }
   return pack(Object.fromEntries(Object.entries(members).filter(([, value]) => value !== undefined)))
 }

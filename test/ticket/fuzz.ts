@@ -34,6 +34,7 @@ const claimsOf = (n: number) => ({
   sessionEndsAtSeconds: nowSeconds + 3600,
   ...(n % 2 === 0 ? { channel: 'red' } : {}),
   ...(n % 3 === 0 ? { publish: ['chat.*'], subscribe: [] } : {}),
+  ...(n % 4 === 0 ? { carried: { email: 'm@a.test', org: n - 30, roles: ['a', 'b'], on: true } } : {}),
   ...(n % 5 === 0 ? { address: Buffer.of(24, 203, 0, 113) } : {}),
 })
 

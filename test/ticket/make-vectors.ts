@@ -264,6 +264,39 @@ export const makeVectors = (): Vectors => ({
       issuedAtMs,
       { store: true },
     ),
+    valid(
+      'claims that travel, of every type',
+      { ...least, d: carried },
+      claimsOf({
+        u,
+        x,
+        d: map({
+          email: str('maggie@example.com'),
+          org: raw('2a'),
+          'Display-Name': str('Zoë 李'),
+          score: raw('cb3ff8000000000000'),
+          balance: raw('d0d6'),
+          ratio: raw('cac0200000'),
+          admin: raw('c2'),
+          roles: list('trader', 'a,b'),
+          none: list(),
+        }),
+      }),
+    ),
+    valid(
+      'claims that travel of 256 bytes',
+      { ...least, d: { note: 'n'.repeat(248) } },
+      claimsOf({ u, x, d: map({ note: str('n'.repeat(248)) }) }),
+    ),
+    valid(
+      'sixteen claims that travel',
+      { ...least, d: Object.fromEntries(sixteen.map(name => [name, true])) },
+      claimsOf({
+        u,
+        x,
+        d: Buffer.concat([raw('de0010'), ...sixteen.map(name => Buffer.concat([str(name), raw('c3')]))]),
+      }),
+    ),
     valid('claims in another order', least, claimsOf({ x, u })),
     valid('claims in longer encodings', least, {
       claims: Buffer.concat([raw('de0002d90175d906'), Buffer.from('maggie'), raw('a178'), x]),
@@ -284,6 +317,20 @@ export const makeVectors = (): Vectors => ({
     invalid('a ticket for another gate', {}, { at: { node: 'gate-2' }, code: 'wrong_node' }),
   ],
 })
+
+const carried = {
+  email: 'maggie@example.com',
+  org: 42,
+  'Display-Name': 'Zoë 李',
+  score: 1.5,
+  balance: -42,
+  ratio: -2.5,
+  admin: false,
+  roles: ['trader', 'a,b'],
+  none: [],
+}
+
+const sixteen = [...'abcdefghijklmnop']
 
 const allClaims = {
   ...least,
@@ -427,6 +474,30 @@ const claims = (): InvalidVector[] =>
     'an address with a byte too few': map({ u, x, a: bin('20cb0071') }),
     'an address with a byte too many': map({ u, x, a: bin('18cb007100') }),
     'an address of 129 bits': map({ u, x, a: bin(`81${'20'.repeat(17)}`) }),
+    'claims that travel that are no map': map({ u, x, d: list('org', '42') }),
+    'claims that travel of 257 bytes': map({ u, x, d: map({ note: str('n'.repeat(249)) }) }),
+    'a claim that travels that is nil': map({ u, x, d: map({ org: raw('c0') }) }),
+    'a claim that travels that is a map': map({ u, x, d: map({ org: map({ id: raw('2a') }) }) }),
+    'a claim that travels that is bytes': map({ u, x, d: map({ org: bin('2a') }) }),
+    'a claim that travels that is a list of numbers': map({ u, x, d: map({ org: raw('912a') }) }),
+    'a claim that travels that is infinite': map({ u, x, d: map({ org: raw('cb7ff0000000000000') }) }),
+    'a claim that travels that is no number': map({ u, x, d: map({ org: raw('cb7ff8000000000000') }) }),
+    'a claim that travels beyond the safe integers': map({
+      u,
+      x,
+      d: map({ org: raw('cf0020000000000000') }),
+    }),
+    'a claim that travels that is not UTF-8': map({ u, x, d: map({ org: raw('a1ff') }) }),
+    'a claim that travels twice': map({ u, x, d: raw(`82${'a36f72672a'.repeat(2)}`) }),
+    'two claims that are one in a header': map({ u, x, d: map({ org_id: raw('2a'), 'Org-ID': raw('2a') }) }),
+    'a claim that travels under an empty name': map({ u, x, d: map({ '': raw('2a') }) }),
+    'a claim that travels under a name with a colon': map({ u, x, d: map({ 'a:b': raw('2a') }) }),
+    'a claim that travels under __proto__': map({ u, x, d: map({ ['__proto__']: raw('2a') }) }),
+    'a claim that travels under a name of 33 characters': map({
+      u,
+      x,
+      d: map({ ['n'.repeat(33)]: raw('2a') }),
+    }),
   }).map(([name, packed]) => invalid(name, { claims: packed }))
 
 const file = new URL('../../src/ticket/vectors.json', import.meta.url)

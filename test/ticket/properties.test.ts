@@ -1,11 +1,12 @@
 import { deepStrictEqual, notStrictEqual, ok, strictEqual } from 'node:assert'
 import fc from 'fast-check'
 import t, { type Test } from 'tap'
+import type { CarriedClaims } from '../../src/ticket/carried-claims.js'
 import { type TicketClaims, unpackClaims } from '../../src/ticket/claims.js'
 import { issueTicket } from '../../src/ticket/issuer.js'
 import { ticketKey } from '../../src/ticket/key-ring.js'
 import { verifyTicket } from '../../src/ticket/verifier.js'
-import { anyTime, labelOf, layOut, macOf, nowMs, packClaims, secret, textOf } from './forge.js'
+import { anyTime, labelOf, layOut, macOf, nowMs, pack, packClaims, secret, textOf } from './forge.js'
 
 const seed = 20_260_601
 const run = <T>(t: Test, property: fc.IProperty<T>, numRuns = 2000): void => {
@@ -30,6 +31,18 @@ const addressPrefix = fc
       .map(bytes => Buffer.of(bits, ...bytes)),
   )
 
+const claimValue = fc.oneof(
+  text(20),
+  fc.double({ noNaN: true, noDefaultInfinity: true }).map(value => (value === 0 ? 0 : value)),
+  fc.integer(),
+  fc.boolean(),
+  fc.array(text(8), { maxLength: 3 }),
+)
+const carried: fc.Arbitrary<CarriedClaims> = fc
+  .dictionary(fc.stringMatching(/^[a-z][a-z0-9-]{0,9}$/), claimValue, { maxKeys: 5 })
+  .map(claims => Object.assign(Object.create(null), claims))
+  .filter(claims => pack({ ...claims }).length <= 256)
+
 const claims: fc.Arbitrary<TicketClaims> = fc.record(
   {
     user: text(60, 1).filter(user => !/\p{Cc}/u.test(user)),
@@ -45,6 +58,7 @@ const claims: fc.Arbitrary<TicketClaims> = fc.record(
     subscribe: patterns,
     origin: text(40),
     address: addressPrefix,
+    carried,
   },
   { requiredKeys: ['user', 'sessionEndsAtSeconds'], noNullPrototype: true },
 )
@@ -182,6 +196,7 @@ const members = new Set([
   'subscribe',
   'origin',
   'address',
+  'carried',
 ])
 
 /** Says again, in other words, what claims may be. */
@@ -194,6 +209,14 @@ function isWellFormed(claims: TicketClaims): void {
     ok(Number.isSafeInteger(time) && time >= 0)
   for (const list of [claims.publish ?? [], claims.subscribe ?? []])
     ok(Array.isArray(list) && list.every(text => typeof text === 'string'))
+  for (const [name, value] of Object.entries(claims.carried ?? {})) {
+    ok(/^[a-z][\w-]{0,31}$/i.test(name), name)
+    for (const each of Array.isArray(value) ? value : [value, value])
+      ok(
+        typeof each === 'string' ||
+          (!Array.isArray(value) && (typeof each === 'boolean' || Number.isFinite(each))),
+      )
+  }
   if (claims.address !== undefined)
     ok(claims.address.length === 1 + Math.ceil((claims.address[0] ?? 255) / 8) && claims.address.length <= 17)
 }

@@ -35,6 +35,7 @@ const stated = ({ claims }: VerifiedTicket): Record<string, unknown> =>
       o: claims.origin,
       a: claims.address && Buffer.from(claims.address).toString('hex'),
       e: claims.epoch && Buffer.from(claims.epoch).toString('hex'),
+      d: claims.carried && { ...claims.carried },
     }).filter(([, value]) => value !== undefined),
   )
 

@@ -2,6 +2,7 @@ import t from 'tap'
 import { isUserName } from '../../src/protocol.js'
 import { checkTokenClaims, type TokenPolicy } from '../../src/token/claims.js'
 import { defaultRightsOf, isPatternTemplate } from '../../src/token/default-rights.js'
+import { ticketClaimName } from '../../src/token/ticket-claims.js'
 
 const issuedAt = 1_764_000_000
 const nowMs = issuedAt * 1000 + 500
@@ -229,6 +230,43 @@ t.test('channels', async t => {
     ['a name that no channel has', { subscribe: ['a b'] }, 'claim_type:channels'],
   ] as const
   for (const [name, channels, expected] of cases) t.strictSame(rightsOf(channels), expected, name)
+})
+
+t.test('claims that travel', async t => {
+  const paths = ['email', 'org.id', ['https://a.test/roles'], 'on', 'n'] as const
+  const rules: TokenPolicy = {
+    ...policy,
+    ticketClaims: paths.map(path => ({ path, name: ticketClaimName(path) })),
+  }
+  const carriedOf = (changes: Payload) => {
+    const result = checkTokenClaims({ ...good, ...changes }, rules, nowMs)
+    return 'reason' in result ? result.reason : result.carried && { ...result.carried }
+  }
+  const cases: [name: string, claims: Payload, expected: unknown][] = [
+    ['none', { other: 1 }, undefined],
+    ['null is none', { email: null }, undefined],
+    ['text', { email: 'a@b.test' }, { email: 'a@b.test' }],
+    ['empty text', { email: '' }, { email: '' }],
+    ['at a path', { org: { id: 7, name: 'x' } }, { id: 7 }],
+    ['a list of text', { 'https://a.test/roles': ['a', 'b'] }, { roles: ['a', 'b'] }],
+    ['no and zero', { on: false, n: 0 }, { on: false, n: 0 }],
+    ['a fraction below zero', { n: -1.5 }, { n: -1.5 }],
+    ['of Object.prototype', { org: {} }, undefined],
+    ['an object', { email: { address: 'a@b.test' } }, 'claim_type:email'],
+    ['a list of numbers', { 'https://a.test/roles': [1] }, 'claim_type:https://a.test/roles'],
+    ['a list in a list', { 'https://a.test/roles': [['a']] }, 'claim_type:https://a.test/roles'],
+    ['an infinite number', { n: Number.POSITIVE_INFINITY }, 'claim_type:n'],
+    ['half a character', { email: '\ud83d' }, 'claim_type:email'],
+    ['256 bytes packed', { email: 'e'.repeat(247) }, { email: 'e'.repeat(247) }],
+    ['257 bytes packed', { email: 'e'.repeat(248) }, 'ticket_claims_too_large'],
+    [
+      'too large together',
+      { email: 'é'.repeat(60), 'https://a.test/roles': ['r'.repeat(130)] },
+      'ticket_claims_too_large',
+    ],
+    ['far too many', { 'https://a.test/roles': Array(70_000).fill('') }, 'ticket_claims_too_large'],
+  ]
+  for (const [name, claims, expected] of cases) t.strictSame(carriedOf(claims), expected, name)
 })
 
 t.test('rights where the token does not say which', async t => {
