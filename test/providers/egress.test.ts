@@ -1,11 +1,10 @@
 import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
-import { createServer, type IncomingMessage } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
-import { type AddressInfo, connect } from 'node:net'
+import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
-import type { Duplex } from 'node:stream'
 import t, { type Test } from 'tap'
+import { startEgressProxy } from '../support/egress-proxy.js'
 import { bearer, request } from '../support/http.js'
 import { jwks, newKey, signedBy, startProvider } from '../support/provider.js'
 import { providerCertificate, providerCertificateKey } from '../support/provider-certificate.js'
@@ -22,33 +21,6 @@ const startTlsProvider = async (t: Test): Promise<number> => {
   await once(server, 'listening')
   t.teardown(() => server.close())
   return (server.address() as AddressInfo).port
-}
-
-interface Proxy {
-  readonly port: number
-  /** What it was asked to connect to, with the credentials. */
-  readonly asked: string[]
-}
-
-/** A CONNECT proxy that leads everything to one port, or refuses. */
-const startProxy = async (t: Test, target: number, refusal?: string): Promise<Proxy> => {
-  const asked: string[] = []
-  const server = createServer((_, response) => void response.writeHead(501).end())
-  server.on('connect', ({ url, headers }: IncomingMessage, socket: Duplex) => {
-    asked.push([url, headers['proxy-authorization']].filter(Boolean).join(' '))
-    socket.on('error', () => {})
-    if (refusal !== undefined) return void socket.end(`HTTP/1.1 ${refusal}\r\n\r\n`)
-    const upstream = connect(target, '127.0.0.1', () => {
-      socket.write('HTTP/1.1 200 Connection established\r\n\r\n')
-      upstream.pipe(socket).pipe(upstream)
-    })
-    upstream.on('error', () => socket.destroy())
-    t.teardown(() => upstream.destroy())
-  })
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  t.teardown(() => server.close())
-  return { port: (server.address() as AddressInfo).port, asked }
 }
 
 const environment = (t: Test, env: Environment): Environment => {
@@ -69,7 +41,7 @@ const takeTicket = (url: string) => request(url, '/ws_ticket', { headers: bearer
 
 t.test('keys are fetched through the proxy of HTTPS_PROXY', async t => {
   for (const name of ['HTTPS_PROXY', 'https_proxy']) {
-    const proxy = await startProxy(t, await startTlsProvider(t))
+    const proxy = await startEgressProxy(t, await startTlsProvider(t))
     const server = await startServer(t, {
       env: environment(t, { [name]: `http://maggie:s%40crum@127.0.0.1:${proxy.port}` }),
     })
@@ -82,7 +54,7 @@ t.test('keys are fetched through the proxy of HTTPS_PROXY', async t => {
 })
 
 t.test('NO_PROXY exempts a host, and the log says why it is not reached', async t => {
-  const proxy = await startProxy(t, await startTlsProvider(t))
+  const proxy = await startEgressProxy(t, await startTlsProvider(t))
   const server = await startServer(t, {
     env: environment(t, {
       HTTPS_PROXY: `http://127.0.0.1:${proxy.port}`,
@@ -96,7 +68,7 @@ t.test('NO_PROXY exempts a host, and the log says why it is not reached', async 
 
 t.test('a proxy that refuses: not ready, and the log names the variable', async t => {
   for (const refusal of ['407 Proxy Authentication Required', '403 Forbidden']) {
-    const proxy = await startProxy(t, 0, refusal)
+    const proxy = await startEgressProxy(t, 0, refusal)
     const server = await startServer(t, {
       env: environment(t, { HTTPS_PROXY: `http://127.0.0.1:${proxy.port}` }),
     })
@@ -107,7 +79,7 @@ t.test('a proxy that refuses: not ready, and the log names the variable', async 
 })
 
 t.test('a provider on this machine is not asked through a proxy', async t => {
-  const proxy = await startProxy(t, 0)
+  const proxy = await startEgressProxy(t, 0)
   const provider = await startProvider(t, jwks(key))
   const url = `http://127.0.0.1:${proxy.port}`
   const server = await startServer(t, {

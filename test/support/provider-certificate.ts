@@ -19,3 +19,30 @@ MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQghFI8Mtd+RWAHU5gW
 MBg1AfNBLGl/atkcK/NA5ZJgA0OEFTuB6DqBeGJCQU4jkSGGKQqHXHdT
 -----END PRIVATE KEY-----
 `
+
+/** Of the names of providers in docs/identity.md, which tests stand in for. Nobody trusts it but servers that tests start. */
+export const knownProvidersCertificate = `-----BEGIN CERTIFICATE-----
+MIICmTCCAj+gAwIBAgIULQBwtuN0XdmHDusSGVdvVKzmUDwwCgYIKoZIzj0EAwIw
+HTEbMBkGA1UEAwwScHJvdmlkZXJzIG9mIHRlc3RzMCAXDTI2MTEzMDA4MDkyNVoY
+DzIxMjYxMTA2MDgwOTI1WjAdMRswGQYDVQQDDBJwcm92aWRlcnMgb2YgdGVzdHMw
+WTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAAT0NpMxhfKhgOZxbx/dR0kfvM1XAWYb
+78EmNRHLbwUQoSbPscG4KXihE1k/BLx4yt42BhvrygPPJVOdmUp6AgFho4IBWTCC
+AVUwHQYDVR0OBBYEFPvcHgAHDV19iexkG9ob56zqIDeLMB8GA1UdIwQYMBaAFPvc
+HgAHDV19iexkG9ob56zqIDeLMA8GA1UdEwEB/wQFMAMBAf8wggEABgNVHREEgfgw
+gfWCD3Nzby5leGFtcGxlLmNvbYIRY2xlcmsuZXhhbXBsZS5jb22CEXNob3AuZXUu
+YXV0aDAuY29tghlsb2dpbi5taWNyb3NvZnRvbmxpbmUuY29tgg9zdHMud2luZG93
+cy5uZXSCDXNob3Aub2t0YS5jb22CJmNvZ25pdG8taWRwLmV1LWNlbnRyYWwtMS5h
+bWF6b25hd3MuY29tghJ3d3cuZ29vZ2xlYXBpcy5jb22CIGFiY2RlZmdoaWprbG1u
+b3BxcnN0LnN1cGFiYXNlLmNvgiN0b2tlbi5hY3Rpb25zLmdpdGh1YnVzZXJjb250
+ZW50LmNvbTAKBggqhkjOPQQDAgNIADBFAiEAqttgklF7jNW7wZU+kC7TMMgqBZGt
+SrHuktEE8Uvq1dICIEbzldVQmO0JSkXWxULvcgYeuccgDXws9BuiYckhTVyk
+-----END CERTIFICATE-----
+`
+
+/** Its key. */
+export const knownProvidersCertificateKey = `-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQghRDDZ4RBJP1eDyiE
+1xcm3b9ab8YqOj+i8+tum+d/ZUShRANCAAT0NpMxhfKhgOZxbx/dR0kfvM1XAWYb
+78EmNRHLbwUQoSbPscG4KXihE1k/BLx4yt42BhvrygPPJVOdmUp6AgFh
+-----END PRIVATE KEY-----
+`
