@@ -3,7 +3,7 @@ import type { Config } from '../config/schema.js'
 import { Refusal } from '../errors.js'
 import { createTrustedProxies } from '../http/address.js'
 import { maxAdminBodyBytes } from '../http/body.js'
-import { createClientView } from '../http/client-view.js'
+import { ClientView } from '../http/client-view.js'
 import { ForwardingWarnings } from '../http/forwarding-warnings.js'
 import { type Listener, listen } from '../http/listener.js'
 import { Server } from '../http/server.js'
@@ -36,7 +36,7 @@ export class AdminListener {
     this.#parts = parts
     const server = new Server(this.#app, {
       origins: { allows: () => false },
-      clients: createClientView({
+      clients: new ClientView({
         proxies: createTrustedProxies([]),
         publicUrl: undefined,
         tls: false,

@@ -11,7 +11,7 @@ import { Refusal } from '../errors.js'
 import { createTrustedProxies } from '../http/address.js'
 import { maxBodyBytes } from '../http/body.js'
 import { CertificateWatch } from '../http/certificate-watch.js'
-import { type ClientView, createClientView } from '../http/client-view.js'
+import { ClientView } from '../http/client-view.js'
 import { Doors } from '../http/doors.js'
 import { ForwardingWarnings } from '../http/forwarding-warnings.js'
 import type { Listener, PortSharing } from '../http/listener.js'
@@ -91,7 +91,7 @@ export class PublicListener {
     const files = tlsFilesOf(config)
     const app = files === undefined ? App() : createTlsApp(files)
     this.#doors = new Doors(app)
-    const clients = createClientView({
+    const clients = new ClientView({
       proxies: createTrustedProxies(config.trustedProxies),
       publicUrl: config.publicUrl,
       tls: files !== undefined,

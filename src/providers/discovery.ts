@@ -3,18 +3,18 @@ import { isJsonObject } from '../protocol.js'
 import type { Downloader } from './download.js'
 
 /**
- * Finds where an issuer publishes its keys, by its metadata: that of OpenID Connect Discovery 1.0, or else
- * of RFC 8414. The metadata must name the very same issuer (section 4.3 there, 3.3 here).
+ * Returns the URL of an issuer's keys, from its metadata under OpenID Connect Discovery 1.0, or else under
+ * RFC 8414. The metadata must name the same issuer (section 4.3 of the former, 3.3 of the latter).
  * @throws Error that says what is wrong
  */
 export async function discoverKeys(
   issuer: string,
   allowHttp: boolean,
-  { download }: Pick<Downloader, 'download'>,
+  downloader: Pick<Downloader, 'download'>,
 ): Promise<string> {
   const [first, second] = metadataUrls(issuer)
-  const text = await download(first).catch(error => {
-    if (isNotFound(error)) return download(second)
+  const text = await downloader.download(first).catch(error => {
+    if (isNotFound(error)) return downloader.download(second)
     throw error
   })
   const { issuer: named, jwks_uri: url } = parse(text)
@@ -43,7 +43,7 @@ function parse(text: string): Readonly<Record<string, unknown>> {
     const value: unknown = JSON.parse(text)
     if (isJsonObject(value)) return value
   } catch {
-    // The same answer as for another value, below.
+    // As for any other value.
   }
   throw new Error('the metadata is not a JSON object')
 }

@@ -2,43 +2,73 @@ import type { Dispatcher } from 'undici'
 import { proxyVariables } from '../config/egress-proxy.js'
 import { isLoopback } from '../config/value-types.js'
 
-/** Downloads small documents of an identity provider: completely, in time, within a size, or not at all. */
-export interface Downloader {
-  /**
-   * The text at a URL. Redirects are not followed: they could lead away from the host that the
-   * operator trusts.
-   * @throws Error that says why there is none
-   */
-  download(url: string): Promise<string>
-  /** Ends downloads that are under way, and connections. */
-  close(): void
-}
-
 export interface DownloadOptions {
-  /** Of each download, from the call to the last byte. */
+  /** For each download, from the call to the last byte. */
   readonly timeoutMs: number
   readonly maxBytes: number
-  /** Certificates that are trusted in place of those of the system, as PEM. */
+  /** Certificates to trust instead of the system's, as PEM. */
   readonly ca?: string | undefined
 }
 
-export async function openDownloader({ timeoutMs, maxBytes, ca }: DownloadOptions): Promise<Downloader> {
-  // Loaded when it is needed: most of its code is for what a gate never does.
-  const { Agent, EnvHttpProxyAgent, fetch } = await import('undici')
-  const tls = ca === undefined ? {} : { ca }
-  const direct = new Agent({ connect: tls })
-  const byProxy = isProxySet() ? new EnvHttpProxyAgent({ connect: tls, requestTls: tls }) : undefined
-  const closing = new AbortController()
+type Undici = typeof import('undici')
 
-  // A proxy cannot reach the loopback of this machine.
-  const dispatcherFor = (url: string): Dispatcher =>
-    byProxy === undefined || isLoopback(new URL(url).hostname.replace(/^\[|\]$/g, '')) ? direct : byProxy
+/** Downloads small documents of an identity provider, within a time and a size. */
+export class Downloader {
+  readonly #options: DownloadOptions
+  readonly #fetch: Undici['fetch']
+  readonly #direct: Dispatcher
+  readonly #byProxy: Dispatcher | undefined
+  readonly #closing = new AbortController()
 
-  async function read(url: string, signal: AbortSignal): Promise<string> {
+  private constructor(options: DownloadOptions, { Agent, EnvHttpProxyAgent, fetch }: Undici) {
+    const tls = options.ca === undefined ? {} : { ca: options.ca }
+    this.#options = options
+    this.#fetch = fetch
+    this.#direct = new Agent({ connect: tls })
+    this.#byProxy = isProxySet() ? new EnvHttpProxyAgent({ connect: tls, requestTls: tls }) : undefined
+  }
+
+  /** Loads undici, which most gates do not need. */
+  static async open(options: DownloadOptions): Promise<Downloader> {
+    return new Downloader(options, await import('undici'))
+  }
+
+  /**
+   * Returns the text at a URL. Does not follow redirects: they could lead away from the host that the
+   * operator trusts.
+   * @throws Error that says why it failed
+   */
+  async download(url: string): Promise<string> {
+    const { timeoutMs } = this.#options
+    const closing = this.#closing.signal
+    // Not AbortSignal.any with AbortSignal.timeout: on Node 20 the garbage collector may collect that
+    // timeout (nodejs/node#57736). A timer of our own stays until it is cleared.
+    const abort = new AbortController()
+    const end = (): void => abort.abort(closing.reason)
+    const timer = setTimeout(() => abort.abort(new Error(`no answer within ${timeoutMs} ms`)), timeoutMs)
+    closing.addEventListener('abort', end, { once: true })
+    try {
+      return await this.#read(url, abort.signal)
+    } finally {
+      clearTimeout(timer)
+      closing.removeEventListener('abort', end)
+    }
+  }
+
+  /** Ends running downloads and closes connections. */
+  close(): void {
+    this.#closing.abort(new Error('closed'))
+    void this.#direct.destroy()
+    void this.#byProxy?.destroy()
+  }
+
+  async #read(url: string, signal: AbortSignal): Promise<string> {
+    const { maxBytes } = this.#options
+    const fetch = this.#fetch
     const response = await fetch(url, {
       signal,
       redirect: 'error',
-      dispatcher: dispatcherFor(url),
+      dispatcher: this.#dispatcherFor(url),
       headers: { accept: 'application/json, application/jwk-set+json' },
     })
     if (response.status !== 200 || response.body === null) {
@@ -55,32 +85,16 @@ export async function openDownloader({ timeoutMs, maxBytes, ca }: DownloadOption
     return new TextDecoder('utf-8', { fatal: true }).decode(Buffer.concat(chunks))
   }
 
-  return {
-    async download(url) {
-      // Not AbortSignal.any with AbortSignal.timeout: on Node 20 the garbage collector may take that
-      // time limit away (nodejs/node#57736). A timer of our own stays until it is cleared.
-      const abort = new AbortController()
-      const end = (): void => abort.abort(closing.signal.reason)
-      const timer = setTimeout(() => abort.abort(new Error(`no answer within ${timeoutMs} ms`)), timeoutMs)
-      closing.signal.addEventListener('abort', end, { once: true })
-      try {
-        return await read(url, abort.signal)
-      } finally {
-        clearTimeout(timer)
-        closing.signal.removeEventListener('abort', end)
-      }
-    },
-    close() {
-      closing.abort(new Error('closed'))
-      void direct.destroy()
-      void byProxy?.destroy()
-    },
+  /** A proxy cannot reach the loopback interface of this machine. */
+  #dispatcherFor(url: string): Dispatcher {
+    const isLocal = isLoopback(new URL(url).hostname.replace(/^\[|\]$/g, ''))
+    return this.#byProxy === undefined || isLocal ? this.#direct : this.#byProxy
   }
 }
 
 const isProxySet = (): boolean => proxyVariables.some(name => (process.env[name] ?? '') !== '')
 
-/** Why a download failed, for the log: an error of `fetch` says it in its cause, if at all. */
+/** Why a download failed, for the log. `fetch` gives the reason as the cause of its error, if at all. */
 export function failureOf(error: unknown): { readonly reason: string; readonly hint?: string } {
   const causes = causesOf(error)
   const reason = causes.map(each => each.message || codeOf(each)).join(': ') || 'unknown'

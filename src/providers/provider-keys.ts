@@ -7,7 +7,7 @@ import { type Counters, increment } from '../telemetry/metrics.js'
 import type { KeySource } from '../token/issuer.js'
 import { type KeySet, readKeySet } from '../token/key-set.js'
 import { discoverKeys } from './discovery.js'
-import { type Downloader, failureOf, openDownloader } from './download.js'
+import { Downloader, failureOf } from './download.js'
 
 const maxBytes = 262_144
 
@@ -77,7 +77,7 @@ export class ProviderKeys implements KeySource {
   /** Resolves after the first fetch, whatever its outcome. */
   static async open(location: KeyLocation, options: ProviderKeysOptions): Promise<ProviderKeys> {
     const { ca } = location
-    const downloader = await openDownloader({ timeoutMs: options.timeoutMs ?? timeoutMs, maxBytes, ca })
+    const downloader = await Downloader.open({ timeoutMs: options.timeoutMs ?? timeoutMs, maxBytes, ca })
     const keys = new ProviderKeys(location, options, downloader)
     await keys.#refresh()
     return keys

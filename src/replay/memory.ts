@@ -20,90 +20,107 @@ export interface MemoryReplayCache extends ReplayCache {
 }
 
 /**
- * The replay cache of one thread, on lru-cache. What would break single use is eviction at `max`, so a
- * claim is refused before `max` is reached. Its `ttl` option uses a clock of its own and doubles the cost
- * of an entry, so the value of an entry is its expiry, and expired entries are removed here.
+ * The replay cache of one thread, on lru-cache. Eviction at `max` would break single use, so a claim is
+ * refused before `max` is reached. lru-cache's own `ttl` option uses another clock and doubles the cost of
+ * an entry, so the value of an entry is its expiry, and expired entries are removed here.
  */
-export function createMemoryReplayCache(capacity: number): MemoryReplayCache {
-  let nowMs = 0
+class LruReplayCache implements MemoryReplayCache {
+  readonly capacity: number
+  readonly #spent: LRUCache<string, number>
+  readonly #sweepIntervalMs: number
+  #nowMs = 0
   /** The expiry that was overwritten last. */
-  let replacedMs = 0
-  const spent = new LRUCache<string, number>({
-    max: capacity + 1,
-    dispose(expiresAtMs, _, reason) {
-      if (reason === 'set') replacedMs = expiresAtMs
-    },
-  })
-  const sweepIntervalMs = capacity / entriesPerMs
-  let sweptAtMs = Number.NEGATIVE_INFINITY
-  let untilSweep = claimsPerSweep
-  let highWater = 0
+  #replacedMs = 0
+  #sweptAtMs = Number.NEGATIVE_INFINITY
+  #untilSweep = claimsPerSweep
+  #highWater = 0
 
-  const hasExpired = (nonce: string): boolean => nowMs >= (spent.peek(nonce) ?? 0)
-
-  function forget(nonces: readonly string[]): void {
-    for (const nonce of nonces) spent.delete(nonce)
+  constructor(capacity: number) {
+    this.capacity = capacity
+    this.#sweepIntervalMs = capacity / entriesPerMs
+    this.#spent = new LRUCache({
+      max: capacity + 1,
+      dispose: (expiresAtMs, _, reason) => {
+        if (reason === 'set') this.#replacedMs = expiresAtMs
+      },
+    })
   }
 
-  function sweepOldest(most: number): void {
-    untilSweep = claimsPerSweep
+  get size(): number {
+    return this.#spent.size
+  }
+
+  get highWater(): number {
+    return this.#highWater
+  }
+
+  claim(nonce: string, expiresAtMs: number, nowMs: number): ClaimResult {
+    if (nowMs > this.#nowMs) this.#nowMs = nowMs
+    if (this.#nowMs >= expiresAtMs) return 'replayed'
+    if (--this.#untilSweep === 0) this.#sweepOldest(entriesPerSweep)
+    const spent = this.#spent
+    if (this.#isFull()) return spent.has(nonce) ? 'replayed' : 'full'
+    // There is room, so nothing is evicted, and the size tells whether the nonce is new: looking first
+    // would cost half as much again.
+    const { size } = spent
+    this.#replacedMs = 0
+    spent.set(nonce, expiresAtMs)
+    if (spent.size === size) {
+      // A minter may repeat a nonce. It is kept until the last of its tickets expires.
+      if (this.#replacedMs > expiresAtMs) spent.set(nonce, this.#replacedMs)
+      return 'replayed'
+    }
+    if (size >= this.#highWater) this.#highWater = size + 1
+    return 'fresh'
+  }
+
+  has(nonce: string): boolean {
+    return this.#spent.has(nonce)
+  }
+
+  turnOver(nowMs: number): void {
+    if (nowMs > this.#nowMs) this.#nowMs = nowMs
+    this.#sweepOldest(entriesPerTurn)
+  }
+
+  roomInMs(nowMs: number): number {
+    if (this.size < this.capacity) return 0
+    // The oldest entry is the first to expire, unless lifetimes differ.
+    const [oldest = nowMs] = this.#spent.rvalues()
+    return Math.max(0, oldest - Math.max(nowMs, this.#nowMs))
+  }
+
+  #isFull(): boolean {
+    if (this.size < this.capacity) return false
+    if (this.#nowMs - this.#sweptAtMs >= this.#sweepIntervalMs) this.#sweepAll()
+    return this.size >= this.capacity
+  }
+
+  #sweepOldest(most: number): void {
+    this.#untilSweep = claimsPerSweep
     const expired: string[] = []
-    for (const nonce of spent.rkeys()) {
-      if (!hasExpired(nonce) || expired.length === most) break
+    for (const nonce of this.#spent.rkeys()) {
+      if (!this.#hasExpired(nonce) || expired.length === most) break
       expired.push(nonce)
     }
-    forget(expired)
+    this.#forget(expired)
   }
 
-  function sweepAll(): void {
-    sweptAtMs = nowMs
+  #sweepAll(): void {
+    this.#sweptAtMs = this.#nowMs
     const expired: string[] = []
-    for (const nonce of spent.rkeys()) if (hasExpired(nonce)) expired.push(nonce)
-    forget(expired)
+    for (const nonce of this.#spent.rkeys()) if (this.#hasExpired(nonce)) expired.push(nonce)
+    this.#forget(expired)
   }
 
-  function isFull(): boolean {
-    if (spent.size < capacity) return false
-    if (nowMs - sweptAtMs >= sweepIntervalMs) sweepAll()
-    return spent.size >= capacity
+  #hasExpired(nonce: string): boolean {
+    return this.#nowMs >= (this.#spent.peek(nonce) ?? 0)
   }
 
-  return {
-    claim(nonce: string, expiresAtMs: number, at: number): ClaimResult {
-      if (at > nowMs) nowMs = at
-      if (nowMs >= expiresAtMs) return 'replayed'
-      if (--untilSweep === 0) sweepOldest(entriesPerSweep)
-      if (isFull()) return spent.has(nonce) ? 'replayed' : 'full'
-      // There is room, so nothing is evicted, and the size tells whether the nonce is new: looking first
-      // would cost half as much again.
-      const { size } = spent
-      replacedMs = 0
-      spent.set(nonce, expiresAtMs)
-      if (spent.size === size) {
-        // A minter may repeat a nonce: it is kept until the last of its tickets expires.
-        if (replacedMs > expiresAtMs) spent.set(nonce, replacedMs)
-        return 'replayed'
-      }
-      if (size >= highWater) highWater = size + 1
-      return 'fresh'
-    },
-    has: nonce => spent.has(nonce),
-    turnOver(at) {
-      if (at > nowMs) nowMs = at
-      sweepOldest(entriesPerTurn)
-    },
-    roomInMs(at) {
-      if (spent.size < capacity) return 0
-      // The oldest entry is the first to expire, unless lifetimes differ.
-      const [oldest = at] = spent.rvalues()
-      return Math.max(0, oldest - Math.max(at, nowMs))
-    },
-    get size() {
-      return spent.size
-    },
-    get highWater() {
-      return highWater
-    },
-    capacity,
+  #forget(nonces: readonly string[]): void {
+    for (const nonce of nonces) this.#spent.delete(nonce)
   }
 }
+
+/** Creates the replay cache of one thread. It holds `capacity` tickets. */
+export const createMemoryReplayCache = (capacity: number): MemoryReplayCache => new LruReplayCache(capacity)

@@ -32,7 +32,7 @@ export function authRoute(parts: AuthParts): Route<Address> {
   return {
     path: routes.auth,
     methods: ['GET', 'POST'],
-    context: clients.address,
+    context: exchange => clients.address(exchange),
     handler(head, address, body) {
       // A body that has no length is none, but if it has a type its sender may have meant JSON.
       if (head.contentType === '' && body.length === 0 && waitsForChallenge(head))

@@ -38,7 +38,7 @@ export function ticketStatusRoute(parts: TicketStatusParts): Route<Address> {
   return {
     path: routes.ticketStatus,
     methods: ['POST'],
-    context: parts.clients.address,
+    context: exchange => parts.clients.address(exchange),
     async handler(head, address, body) {
       // No user has a control character in the name, so these keys are apart from those of users.
       const waitMs = parts.limiter(`\0${addressKey(address)}`, parts.clock())

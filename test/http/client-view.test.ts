@@ -1,13 +1,13 @@
 import t, { type Test } from 'tap'
 import { createTrustedProxies } from '../../src/http/address.js'
-import { type ClientViewOptions, createClientView } from '../../src/http/client-view.js'
+import { ClientView, type ClientViewOptions } from '../../src/http/client-view.js'
 import { ForwardingWarnings } from '../../src/http/forwarding-warnings.js'
 import { createLog } from '../../src/telemetry/log.js'
 import { echoOf, startEcho } from '../support/echo-server.js'
 
 /** A server that answers with what it takes its client for. */
 const echo = (t: Test, options: Partial<ClientViewOptions> = {}): Promise<string> => {
-  const clients = createClientView({
+  const clients = new ClientView({
     proxies: createTrustedProxies([]),
     publicUrl: undefined,
     tls: false,

@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap'
 import { discoverKeys } from '../../src/providers/discovery.js'
-import { openDownloader } from '../../src/providers/download.js'
+import { Downloader } from '../../src/providers/download.js'
 import { type Answer, startProvider, text } from '../support/provider.js'
 
 /** A provider that has these documents, by path. */
@@ -14,7 +14,7 @@ const start = async (t: Test, documents: (origin: string) => Readonly<Record<str
     const answer = all[String(request.url)] ?? text('', 404)
     answer(response, request)
   }
-  const downloader = await openDownloader({ timeoutMs: 5000, maxBytes: 100_000 })
+  const downloader = await Downloader.open({ timeoutMs: 5000, maxBytes: 100_000 })
   t.teardown(() => downloader.close())
   return {
     origin,

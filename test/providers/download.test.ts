@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import t from 'tap'
-import { openDownloader } from '../../src/providers/download.js'
+import { Downloader } from '../../src/providers/download.js'
 import { type Answer, startProvider, text } from '../support/provider.js'
 
 setFlagsFromString('--expose-gc')
@@ -20,7 +20,7 @@ t.test('the time limit holds though garbage is collected meanwhile', async t => 
       gone = once(response, 'close')
       answer(response, request)
     })
-    const downloader = await openDownloader({ timeoutMs: 500, maxBytes: 1000 })
+    const downloader = await Downloader.open({ timeoutMs: 500, maxBytes: 1000 })
     t.teardown(() => downloader.close())
     const collecting = setInterval(collectGarbage, 20)
     await t.rejects(downloader.download(provider.url), /no answer within 500 ms/, name)
@@ -31,7 +31,7 @@ t.test('the time limit holds though garbage is collected meanwhile', async t => 
 
 t.test('no timer is left behind by what came in time', async t => {
   const provider = await startProvider(t, text('{}'))
-  const downloader = await openDownloader({ timeoutMs: 60_000, maxBytes: 1000 })
+  const downloader = await Downloader.open({ timeoutMs: 60_000, maxBytes: 1000 })
   const timers = (): number => process.getActiveResourcesInfo().filter(name => name === 'Timeout').length
   await downloader.download(provider.url)
   const before = timers()
@@ -42,7 +42,7 @@ t.test('no timer is left behind by what came in time', async t => {
 
 t.test('closing ends what is under way', async t => {
   const provider = await startProvider(t, () => {})
-  const downloader = await openDownloader({ timeoutMs: 60_000, maxBytes: 1000 })
+  const downloader = await Downloader.open({ timeoutMs: 60_000, maxBytes: 1000 })
   const download = downloader.download(provider.url)
   await provider.nextAsked()
   downloader.close()

@@ -6,7 +6,7 @@ import { TokenCheck } from '../../src/admission/token-check.js'
 import { clock } from '../../src/clock.js'
 import { resolveConfig } from '../../src/config/resolve.js'
 import { createTrustedProxies } from '../../src/http/address.js'
-import { createClientView } from '../../src/http/client-view.js'
+import { ClientView } from '../../src/http/client-view.js'
 import { Doors } from '../../src/http/doors.js'
 import { ForwardingWarnings } from '../../src/http/forwarding-warnings.js'
 import { createOriginPolicy } from '../../src/http/origins.js'
@@ -43,7 +43,7 @@ const start = async (t: Test) => {
   const counters = createCounters()
   const config = resolveConfig({ env: {}, options: { jwtSecret, firstMessageSeconds: 60 } })
   const app = App()
-  const clients = createClientView({
+  const clients = new ClientView({
     proxies: createTrustedProxies([]),
     publicUrl: undefined,
     tls: false,
