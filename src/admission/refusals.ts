@@ -12,7 +12,7 @@ export const keyDetail = 'Sec-WebSocket-Key must be 16 bytes in base64 (RFC 6455
 export const ticketDetails: Partial<Record<RefusalCode, string>> = {
   channel_invalid: channelDetail,
   subprotocol_missing: `Offer ${subprotocol.json} or ${subprotocol.msgpack} beside the ticket: a browser drops a connection without one.`,
-  ticket_ambiguous: 'Present one ticket, in the query or among the subprotocols.',
+  ticket_ambiguous: 'Present one ticket: in the query, among the subprotocols, or in Authorization.',
   token_in_url:
     'This is a token, and tokens do not belong in URLs. Trade it for a ticket: GET /ws_ticket with Authorization: Bearer.',
   ticket_missing: 'Open wss://HOST/channel/NAME?ticket=… with a ticket from /ws_ticket.',

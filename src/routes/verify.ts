@@ -56,8 +56,8 @@ export function verifyRoute(parts: VerifyParts): Route<VerifyRequest> {
     if (others.length > 0) throw new Refusal('bad_request', { detail: 'Ask for one channel.' })
     if (channel !== undefined && !isChannelName(channel)) throw refuse('channel_invalid')
     const tickets = [
-      ...readPresentedTickets(head.query, '').tickets,
-      ...readPresentedTickets(asked.query, asked.protocols).tickets,
+      ...readPresentedTickets(head.query, '', '').tickets,
+      ...readPresentedTickets(asked.query, asked.protocols, head.authorization).tickets,
     ]
     if (tickets.length > 1) throw refuse('ticket_ambiguous')
     const [text = ''] = tickets

@@ -150,7 +150,11 @@ export class HandshakeHandler {
     const unopened = entry.pathRefusal(head.path)
     if (unopened !== undefined) return unopened
 
-    const { tickets, protocols } = readPresentedTickets(head.query, head.webSocketProtocol)
+    const { tickets, protocols } = readPresentedTickets(
+      head.query,
+      head.webSocketProtocol,
+      head.authorization,
+    )
     if (tickets.length > 1) return 'ticket_ambiguous'
     const [text] = tickets
     if (!text && hasTokenInQuery(head.query)) return 'token_in_url'

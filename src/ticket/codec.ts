@@ -76,3 +76,16 @@ export function fromText(text: string): Buffer | undefined {
   const bytes = scratch.subarray(0, length)
   return bytes.toString('base64url') === encoded ? bytes : undefined
 }
+
+/**
+ * Whether a text has the form of a ticket of this version: its length, its one canonical text, its version and
+ * a lifetime that may be. No JWT has (RFC 7519 section 3): it has two dots, and begins with another byte.
+ */
+export function hasTicketForm(text: string): boolean {
+  const node = nodeOf(text)
+  if (node !== '' && !isNodeName(node)) return false
+  const bytes = fromText(text)
+  if (bytes === undefined || bytes[0] !== version) return false
+  const ttlSeconds = bytes.readUInt16BE(8)
+  return ttlSeconds >= minTtlSeconds && ttlSeconds <= maxTtlSeconds
+}

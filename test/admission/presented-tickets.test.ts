@@ -1,5 +1,7 @@
 import t from 'tap'
 import { hasTokenInQuery, looksLikeJwt, readPresentedTickets } from '../../src/admission/presented-tickets.js'
+import { issueTicket } from '../../src/ticket/issuer.js'
+import { ticketKey } from '../../src/ticket/key-ring.js'
 
 const jwt = 'eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJtIn0.AAAA'
 
@@ -26,7 +28,50 @@ t.test('where tickets are found', async t => {
     ['a longer word is no ticket', 'tickets=AA', 'ticketgate.AA, xticket.AA', []],
   ] as const
   for (const [name, query, offered, expected] of cases)
-    t.strictSame(readPresentedTickets(query, offered).tickets, expected, name)
+    t.strictSame(readPresentedTickets(query, offered, '').tickets, expected, name)
+})
+
+t.test('tickets in Authorization', async t => {
+  const key = ticketKey(0, Buffer.alloc(32, 1), '')
+  const issue = (node: string): string =>
+    issueTicket(
+      { user: 'maggie', sessionEndsAtSeconds: 1_764_000_600 },
+      { key, node, nowMs: 1_764_000_000_000, ttlSeconds: 10 },
+    ) ?? ''
+  const [ticket, named] = [issue(''), issue('edge-1')]
+  const bytes = Buffer.from(ticket, 'base64url')
+  const withByte = (at: number, value: number): string => {
+    const copy = Buffer.from(bytes)
+    copy[at] = value
+    return copy.toString('base64url')
+  }
+  const cases: readonly [string, string, readonly string[]][] = [
+    ['as Ticket', 'Ticket AA', ['AA']],
+    ['in any case', 'tIcKeT   AA', ['AA']],
+    ['as Ticket, whatever it is', `Ticket ${jwt}`, [jwt]],
+    ['as Ticket, with more behind it', 'Ticket AA, BB', ['AA, BB']],
+    ['an empty one', 'Ticket', ['']],
+    ['as Bearer', `Bearer ${ticket}`, [ticket]],
+    ['as Bearer, of a node', `bearer ${named}`, [named]],
+    ['a JWT', `Bearer ${jwt}`, []],
+    ['a JWT of tickets', `Bearer ${ticket}.${ticket}.${ticket}`, []],
+    ['two dots', `Bearer edge-1.${named}`, []],
+    ['a node that none may have', `Bearer Edge.${ticket}`, []],
+    ['an opaque token', 'Bearer AQXdSP_W41_UPs5ioT_t8HESyODB4FqbkJ8LrV_5mff4gPODzOYR', []],
+    ['one of another version', `Bearer ${withByte(0, 2)}`, []],
+    ['one that lives for too long', `Bearer ${withByte(8, 0xff)}`, []],
+    ['one that is cut', `Bearer ${ticket.slice(0, 70)}`, []],
+    ['another scheme', `Basic ${ticket}`, []],
+    ['a longer scheme', `Tickets ${ticket}`, []],
+    ['no scheme', ticket, []],
+  ]
+  for (const [name, authorization, expected] of cases)
+    t.strictSame(readPresentedTickets('', '', authorization).tickets, expected, name)
+  t.strictSame(
+    readPresentedTickets('ticket=AA', 'ticket.BB', `Bearer ${ticket}`).tickets,
+    ['AA', 'BB', ticket],
+    'all that there are',
+  )
 })
 
 t.test('the protocols beside the tickets', async t => {
@@ -39,12 +84,12 @@ t.test('the protocols beside the tickets', async t => {
     ['capitals stay', 'TICKETGATE.V1.JSON', ['TICKETGATE.V1.JSON']],
   ] as const
   for (const [name, offered, expected] of cases)
-    t.strictSame(readPresentedTickets('', offered).protocols, expected, name)
+    t.strictSame(readPresentedTickets('', offered, '').protocols, expected, name)
 })
 
 t.test('what one handshake brought does not show in the next', async t => {
-  readPresentedTickets('ticket=AA', 'chat, ticket.BB')
-  t.strictSame(readPresentedTickets('', ''), { tickets: [], protocols: [] })
+  readPresentedTickets('ticket=AA', 'chat, ticket.BB', 'Ticket CC')
+  t.strictSame(readPresentedTickets('', '', ''), { tickets: [], protocols: [] })
 })
 
 t.test('tokens where tickets belong', async t => {

@@ -85,6 +85,14 @@ t.test('a good ticket, wherever it is, once', async t => {
       ask(server, '', { 'sec-websocket-protocol': `chat, ticket.${ticket}` }),
     'in two subprotocol fields': ticket =>
       ask(server, '', { 'sec-websocket-protocol': ['chat', `ticket.${ticket}`] }),
+    'in Authorization': ticket => ask(server, '', { authorization: `Ticket ${ticket}` }),
+    'as a bearer token': ticket =>
+      ask(server, '', { authorization: `Bearer ${ticket}`, 'x-original-uri': '/a' }),
+    'beside a JWT for the server behind': ticket =>
+      ask(server, '', {
+        authorization: `Bearer ${tokenFor('maggie')}`,
+        'x-original-uri': `/?ticket=${ticket}`,
+      }),
     'in a URI that two proxies name': ticket =>
       ask(server, '', {
         'x-original-uri': `/b?ticket=${ticket}`,
@@ -107,7 +115,7 @@ t.test('a good ticket, wherever it is, once', async t => {
       `${name}: at the gate`,
     )
   }
-  t.equal(await metric(server, 'ticketgate_tickets_verified_total'), 7)
+  t.equal(await metric(server, 'ticketgate_tickets_verified_total'), Object.keys(forms).length)
 })
 
 t.test(
@@ -156,6 +164,24 @@ t.test('refusals, none of which spends', async t => {
       '',
       { 'x-original-uri': `/?ticket=${one}`, 'sec-websocket-protocol': `ticket.${two}` },
       '400 ticket_ambiguous',
+    ],
+    [
+      'query and Authorization',
+      '',
+      { 'x-original-uri': `/?ticket=${one}`, authorization: `Bearer ${two}` },
+      '400 ticket_ambiguous',
+    ],
+    [
+      'a JWT in the place of a ticket',
+      '',
+      { authorization: `Ticket ${tokenFor('lisa')}` },
+      '401 token_in_url',
+    ],
+    [
+      'a bearer token that is no ticket',
+      '',
+      { authorization: `Bearer ${tokenFor('lisa')}` },
+      '401 ticket_missing',
     ],
     [
       'two subprotocol fields',

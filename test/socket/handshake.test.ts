@@ -101,6 +101,36 @@ t.test('a refusal never spends the ticket', async t => {
       ticket => offer(json, `ticket.${ticket}`, `ticket.${other}`),
     ],
     [
+      'in the query and in Authorization',
+      '400 ticket_ambiguous',
+      undefined,
+      gatePath,
+      ticket => ({ headers: { authorization: `Ticket ${ticket}` } }),
+    ],
+    [
+      'in a subprotocol, and as Bearer',
+      '400 ticket_ambiguous',
+      undefined,
+      () => '/channel/',
+      ticket => ({
+        headers: { 'sec-websocket-protocol': `${json}, ticket.${ticket}`, authorization: `Bearer ${other}` },
+      }),
+    ],
+    [
+      'in two lines of Authorization',
+      '400 bad_request',
+      undefined,
+      () => '/channel/',
+      ticket => ({ headers: { authorization: [`Ticket ${ticket}`, `Ticket ${other}`] } }),
+    ],
+    [
+      'in Authorization, for another channel',
+      '403 channel_forbidden',
+      'red',
+      () => '/channel/blue',
+      ticket => ({ headers: { authorization: `Ticket ${ticket}` } }),
+    ],
+    [
       'in two lines of subprotocols',
       '400 ticket_ambiguous',
       undefined,
@@ -182,6 +212,31 @@ t.test('other parameters beside the ticket do no harm', async t => {
       query,
     )
   }
+})
+
+t.test('a native client sends the ticket as Authorization', async t => {
+  const headersOf = {
+    'as Ticket': (ticket: string) => ({ authorization: `Ticket ${ticket}` }),
+    'as Bearer': (ticket: string) => ({ authorization: `Bearer ${ticket}` }),
+  }
+  for (const [name, headers] of Object.entries(headersOf)) {
+    const ticket = await mint(server.url, 'maggie', 'lobby')
+    const { client, welcome } = await openSession(socketUrl(server.url, '/channel/lobby'), {
+      headers: headers(ticket),
+    })
+    t.match(welcome, { user: 'maggie', channel: 'lobby' }, name)
+    client.socket.terminate()
+    const again = await requestUpgrade(server.url, '/channel/lobby', { headers: headers(ticket) })
+    isProblem(t, again, '401 ticket_used', name)
+  }
+  const headers = { authorization: `Bearer ${tokenFor('maggie')}` }
+  const path = gatePath(await mint(server.url))
+  t.equal(
+    (await requestUpgrade(server.url, path, { headers })).status,
+    101,
+    'a JWT beside the ticket is none',
+  )
+  isProblem(t, await requestUpgrade(server.url, '/channel/', { headers }), '401 ticket_missing', 'nor alone')
 })
 
 t.test('a ticket hidden from a log that looks for its name is no ticket', async t => {
