@@ -1,5 +1,5 @@
 import { certificateFault } from './certificate.js'
-import { schema, type Values, variableOf } from './schema.js'
+import { type Property, schema, type Values, variableOf } from './schema.js'
 import type { GivenMap } from './sources.js'
 import { readTicketKeys } from './ticket-keys.js'
 import { isLoopback, isWeak, readFile, reportInvalid } from './value-types.js'
@@ -8,18 +8,23 @@ import { isLoopback, isWeak, readFile, reportInvalid } from './value-types.js'
 
 export function checkTls(given: GivenMap, values: Values, problems: string[]): void {
   const { tlsCertFile, tlsKeyFile } = values
+  checkPair(given, ['tlsCertFile', 'tlsKeyFile'], problems)
+  if (tlsCertFile === undefined || tlsKeyFile === undefined) return
+  const fault = certificateFault(readFile(tlsCertFile), readFile(tlsKeyFile))
+  if (fault !== undefined)
+    problems.push(`${given.get('tlsCertFile')?.label}: ${tlsCertFile} and ${tlsKeyFile}: ${fault}`)
+}
+
+/** Neither of two options means anything without the other. */
+function checkPair(given: GivenMap, [one, other]: readonly [Property, Property], problems: string[]): void {
   for (const [present, missing] of [
-    ['tlsCertFile', 'tlsKeyFile'],
-    ['tlsKeyFile', 'tlsCertFile'],
+    [one, other],
+    [other, one],
   ] as const) {
     const label = given.get(present)?.label
     if (label !== undefined && !given.has(missing))
       problems.push(`${variableOf(missing)}: is required beside ${label}: set both, or neither`)
   }
-  if (tlsCertFile === undefined || tlsKeyFile === undefined) return
-  const fault = certificateFault(readFile(tlsCertFile), readFile(tlsKeyFile))
-  if (fault !== undefined)
-    problems.push(`${given.get('tlsCertFile')?.label}: ${tlsCertFile} and ${tlsKeyFile}: ${fault}`)
 }
 
 const wildcards: ReadonlySet<string> = new Set(['0.0.0.0', '::'])
@@ -84,7 +89,13 @@ export function checkTicketKeys(
   }
 }
 
-export function checkRedis(given: GivenMap, { replay }: Values, problems: string[]): void {
+export function checkRedis(given: GivenMap, { replay, redisUrl }: Values, problems: string[]): void {
+  checkPair(given, ['redisCertFile', 'redisKeyFile'], problems)
+  for (const file of ['redisCaFile', 'redisCertFile'] as const)
+    if (given.has(file) && redisUrl?.isTls !== true)
+      problems.push(
+        `${given.get(file)?.label}: counts with TLS only: begin TICKETGATE_REDIS_URL with rediss:// or rediss+sentinel://`,
+      )
   if (replay === 'redis' && !given.has('redisUrl'))
     problems.push(
       `TICKETGATE_REDIS_URL: is required with ${given.get('replay')?.label} redis: say where it is`,

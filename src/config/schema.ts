@@ -1,6 +1,7 @@
 // config/: every option, once: its name, type, default and check. It opens only the files that options name.
 
 import type { IdentityConfig } from './issuers.js'
+import { redisUrl } from './redis-url.js'
 import {
   addressBits,
   bearerKey,
@@ -20,7 +21,6 @@ import {
   publicUrl,
   rate,
   readableFile,
-  redisUrl,
   signingSecret,
   ticketKeysText,
 } from './value-types.js'
@@ -226,6 +226,13 @@ export const schema = {
     meaning:
       'Redis or Valkey: carries messages between gates, and what was spent where the replay cache is there',
   },
+  redisCaFile: {
+    kind: readableFile,
+    meaning:
+      'Certificates of the authorities that Redis is trusted by over TLS, PEM, in place of the well-known ones',
+  },
+  redisCertFile: { kind: readableFile, meaning: 'Client certificate for Redis over TLS, PEM' },
+  redisKeyFile: { kind: readableFile, meaning: 'Private key of that certificate, PEM, without passphrase' },
   redisEviction: {
     kind: choice('checked', 'trusted'),
     default: 'checked',

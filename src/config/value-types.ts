@@ -305,33 +305,6 @@ export const issuerUrl: Kind<string> = {
   },
 }
 
-const isPercentEncoded = (text: string): boolean => {
-  try {
-    decodeURIComponent(text)
-    return true
-  } catch {
-    return false
-  }
-}
-
-/** Never quoted: it may hold a password. */
-export const redisUrl: Kind<string> = {
-  placeholder: 'URL',
-  values: 'redis or rediss URL',
-  parse(text) {
-    const url = URL.canParse(text) ? new URL(text) : undefined
-    if (url === undefined || !/^rediss?:$/.test(url.protocol) || url.hostname === '')
-      throw new InvalidValue('is not a redis or rediss URL: give one such as redis://127.0.0.1:6379/0')
-    if (!/^(\/\d{0,4})?$/.test(url.pathname) || /[?#]/.test(text))
-      throw new InvalidValue(
-        'has a path, query or fragment: give host, port and, as the path, the number of the database. In a password write / as %2F, ? as %3F and # as %23',
-      )
-    if (!isPercentEncoded(url.username) || !isPercentEncoded(url.password))
-      throw new InvalidValue('has a % in its user or password that begins no escape: write it as %25')
-    return text
-  },
-}
-
 const localHost = /^(?:localhost|127(?:\.\d+){3}|\[::1\])(?::|\/|$)/i
 
 /** An origin exactly as browsers and apps serialise it, since matching is exact. */

@@ -125,7 +125,7 @@ const openBus = (
   config.redisUrl === undefined
     ? undefined
     : new RedisBus({
-        url: config.redisUrl,
+        config,
         revocations: revocationFile.revocations,
         receive,
         log,

@@ -5,14 +5,14 @@ import type { Log } from '../telemetry/log.js'
 import type { BusState } from '../telemetry/metrics.js'
 import { type Revocation, type Revocations, revocationKey } from '../token/revocation.js'
 import type { Publication, RelayMessage } from '../wire/relay.js'
-import { connectRedis } from './client.js'
+import { connectRedis, type RedisConfig } from './client.js'
 import { MessageGaps } from './message-gaps.js'
 import { packetOf, packMessage, readPacket } from './packets.js'
 import { explain, Reasons } from './reasons.js'
 import { SharedRevocations } from './shared-revocations.js'
 
 export interface BusOptions {
-  readonly url: string
+  readonly config: RedisConfig
   /** Those of this node: other nodes have to know them, whenever they start. */
   readonly revocations: Revocations
   /**
@@ -85,12 +85,12 @@ export class RedisBus implements BusState {
 
   constructor(options: BusOptions) {
     this.#options = options
-    const { url, revocations, receive } = options
+    const { config, revocations, receive } = options
     // Pub/sub knows no databases, and several deployments may share a server.
-    this.#channel = `ticketgate:bus:${new URL(url).pathname.slice(1) || '0'}`
+    this.#channel = `ticketgate:bus:${config.redisUrl?.database}`
     this.#pingChannel = `${this.#channel}:${this.#own}`
-    this.#publisher = connectRedis(url, 'ticketgate-publish', { socketTimeoutMs: silenceMs })
-    this.#subscriber = connectRedis(url, 'ticketgate-subscribe')
+    this.#publisher = connectRedis(config, 'ticketgate-publish', { socketTimeoutMs: silenceMs })
+    this.#subscriber = connectRedis(config, 'ticketgate-subscribe')
     this.#shared = new SharedRevocations({
       client: this.#publisher,
       own: revocations,

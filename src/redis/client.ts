@@ -1,6 +1,12 @@
 // redis/: everything that talks to Redis: replay cache, bus, revocations. It knows no HTTP and no WebSockets.
 
-import { Redis } from 'ioredis'
+import { readFileSync } from 'node:fs'
+import { Redis, type RedisOptions } from 'ioredis'
+import type { RedisAddress } from '../config/redis-url.js'
+import type { Config } from '../config/schema.js'
+
+/** The options that say how to connect. */
+export type RedisConfig = Pick<Config, 'redisUrl' | 'redisCaFile' | 'redisCertFile' | 'redisKeyFile'>
 
 /** How long to wait before the next attempt to connect: soon, then less often, and not all gates at once. */
 const retryDelayMs = (attempt: number): number =>
@@ -14,9 +20,18 @@ export interface ConnectOptions {
 /**
  * A client that rejects at once while there is no connection: nothing waits in memory, and nothing is ever sent twice. It
  * connects by itself, and goes on trying.
+ * @throws TypeError if the configuration has no Redis; Error of node:fs if a file for TLS cannot be read
  */
-export function connectRedis(url: string, name: string, { socketTimeoutMs }: ConnectOptions = {}): Redis {
-  const client = new Redis(url, {
+export function connectRedis(
+  config: RedisConfig,
+  name: string,
+  { socketTimeoutMs }: ConnectOptions = {},
+): Redis {
+  const { redisUrl } = config
+  if (redisUrl === undefined) throw new TypeError('config.redisUrl is required')
+  const options: Options = {
+    ...placeOptions(redisUrl, redisUrl.isTls ? tlsOptions(config) : undefined),
+    ...loginOptions(redisUrl),
     connectionName: name,
     connectTimeout: 1000,
     retryStrategy: retryDelayMs,
@@ -29,8 +44,42 @@ export function connectRedis(url: string, name: string, { socketTimeoutMs }: Con
     autoResubscribe: false,
     disableClientInfo: true,
     ...(socketTimeoutMs === undefined ? {} : { socketTimeout: socketTimeoutMs }),
-  })
+  }
+  const client = new Redis(options)
   // Without a listener it would be written to the console.
   client.on('error', () => {})
   return client
+}
+
+const loginOptions = ({ username, password, database }: RedisAddress): Options => ({
+  db: database,
+  ...(username === '' ? {} : { username }),
+  ...(password === '' ? {} : { password }),
+})
+
+// What the constructor takes has a narrower `replyMapping`.
+type Options = Omit<RedisOptions, 'replyMapping'>
+
+type TlsOptions = NonNullable<RedisOptions['tls']>
+
+function tlsOptions({ redisCaFile, redisCertFile, redisKeyFile }: RedisConfig): TlsOptions {
+  return {
+    ...(redisCaFile === undefined ? {} : { ca: readFileSync(redisCaFile) }),
+    ...(redisCertFile === undefined ? {} : { cert: readFileSync(redisCertFile) }),
+    ...(redisKeyFile === undefined ? {} : { key: readFileSync(redisKeyFile) }),
+  }
+}
+
+function placeOptions({ at }: RedisAddress, tls: TlsOptions | undefined): Options {
+  if ('path' in at) return { path: at.path }
+  if ('host' in at) return { ...at, ...(tls === undefined ? {} : { tls }) }
+  return {
+    sentinels: [...at.sentinels],
+    name: at.name,
+    role: 'master',
+    sentinelRetryStrategy: retryDelayMs,
+    // A primary that became a replica while the connection lasted: the sentinels know the new one.
+    reconnectOnError: error => error.message.startsWith('READONLY'),
+    ...(tls === undefined ? {} : { tls, sentinelTLS: tls, enableTLSForSentinelMode: true }),
+  }
 }

@@ -28,7 +28,7 @@ export async function openRedisReplay(config: Config, log: Log): Promise<OpenRep
   const skewMs = config.clockSkewSeconds * 1000
   const reasons = new Reasons()
   let isOff = false
-  const client = connectRedis(config.redisUrl ?? '', 'ticketgate-replay')
+  const client = connectRedis(config, 'ticketgate-replay')
   const cache = new RedisReplayCache(redisStore(client), {
     skewMs,
     ttlMs: config.ticketTtlSeconds * 1000,

@@ -52,6 +52,9 @@ const variables = [
   'TICKETGATE_REPLAY',
   'TICKETGATE_REPLAY_CAPACITY',
   'TICKETGATE_REDIS_URL',
+  'TICKETGATE_REDIS_CA_FILE',
+  'TICKETGATE_REDIS_CERT_FILE',
+  'TICKETGATE_REDIS_KEY_FILE',
   'TICKETGATE_REDIS_EVICTION',
   'TICKETGATE_THREADS',
   'TICKETGATE_MAX_CONNECTIONS',
@@ -129,6 +132,9 @@ t.test('every default', async t => {
     replay: 'shared',
     replayCapacity: 1_000_000,
     redisUrl: undefined,
+    redisCaFile: undefined,
+    redisCertFile: undefined,
+    redisKeyFile: undefined,
     redisEviction: 'checked',
     threads: 1,
     maxConnections: connectionsWithin(descriptorLimit()),
@@ -746,7 +752,7 @@ t.test('a raw % in the password of Redis', async t => {
     t.notMatch(problems(url).join(), 'canary')
   }
   for (const url of ['redis://:a#canary@h', 'redis://:a?canary@h', 'redis://:a/canary@h'])
-    t.match(problems(url), [/In a password write|is not a redis/], url)
+    t.match(problems(url), [/In a password write|is not a URL/], url)
 })
 
 t.test('TLS', async t => {

@@ -1,0 +1,126 @@
+import { execFileSync } from 'node:child_process'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { busMetric, disconnect, join as joinChannel, startBusNode, untilBus } from '../support/bus.js'
+import { freePort } from '../support/free-port.js'
+import { requestUpgrade } from '../support/http.js'
+import {
+  requestUpgradeUntilAnswered,
+  startNode,
+  storeEnv,
+  untilNotReady,
+  untilReady,
+} from '../support/nodes.js'
+import { fileNeeds, needs, pathOf } from '../support/programs.js'
+import { startProgram, startRedis } from '../support/redis.js'
+import { startServer, temporaryDirectory } from '../support/server.js'
+import { gatePath, mint } from '../support/tokens.js'
+
+fileNeeds(t, 'redis-server')
+
+t.test('a Unix socket', async t => {
+  const path = join(temporaryDirectory(t), 'redis.sock')
+  const { port } = await startRedis(t, ['--unixsocket', path])
+  const env = { TICKETGATE_REDIS_URL: `redis+unix://${path}?db=3` }
+  const node = await startNode(t, port, env)
+  const ticket = await mint(node.url)
+  t.equal((await requestUpgrade(node.url, gatePath(ticket))).status, 101)
+  t.match(await requestUpgrade(node.url, gatePath(ticket)), { status: 401 })
+  await untilBus(node, 'up')
+})
+
+/** A certificate of an authority of its own, for 127.0.0.1. */
+function certificates(t: Test) {
+  const directory = temporaryDirectory(t)
+  const file = (name: string): string => join(directory, name)
+  const openssl = (...args: string[]): void =>
+    void execFileSync(pathOf('openssl'), args, { cwd: directory, stdio: 'ignore' })
+  const newKey = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes']
+  openssl('req', '-x509', ...newKey, '-keyout', 'ca.key', '-out', 'ca.pem', '-subj', '/CN=authority')
+  writeFileSync(file('names'), 'subjectAltName=IP:127.0.0.1')
+  for (const name of ['server', 'client']) {
+    openssl('req', ...newKey, '-keyout', `${name}.key`, '-out', `${name}.csr`, '-subj', `/CN=${name}`)
+    const by = ['-CA', 'ca.pem', '-CAkey', 'ca.key', '-CAcreateserial', '-extfile', 'names']
+    openssl('x509', '-req', '-in', `${name}.csr`, '-out', `${name}.pem`, ...by)
+  }
+  return file
+}
+
+t.test('TLS, with an authority of our own and a client certificate', needs('openssl'), async t => {
+  const file = certificates(t)
+  const tlsPort = await freePort()
+  const { port } = await startRedis(t, [
+    ...['--tls-port', String(tlsPort), '--tls-auth-clients', 'yes', '--tls-ca-cert-file', file('ca.pem')],
+    ...['--tls-cert-file', file('server.pem'), '--tls-key-file', file('server.key')],
+  ])
+  const TICKETGATE_REDIS_URL = `rediss://127.0.0.1:${tlsPort}`
+  const authority = { TICKETGATE_REDIS_CA_FILE: file('ca.pem') }
+  const own = {
+    TICKETGATE_REDIS_CERT_FILE: file('client.pem'),
+    TICKETGATE_REDIS_KEY_FILE: file('client.key'),
+  }
+  const node = await startNode(t, port, { TICKETGATE_REDIS_URL, ...authority, ...own })
+  t.equal((await requestUpgrade(node.url, gatePath(await mint(node.url)))).status, 101)
+  await untilBus(node, 'up')
+
+  for (const [name, env] of [
+    ['without our certificate', authority],
+    ['without the authority', own],
+  ] as const) {
+    const refused = await startServer(t, { env: storeEnv(port, { TICKETGATE_REDIS_URL, ...env }) })
+    await untilNotReady(refused)
+    t.equal(await busMetric(refused, 'up'), 0, name)
+  }
+})
+
+const quorum = 2
+
+/** Three sentinels that watch the primary at `port`; each writes its findings into its own file. */
+async function startSentinels(t: Test, port: number): Promise<number[]> {
+  const directory = temporaryDirectory(t)
+  const ports: number[] = []
+  for (const name of ['a', 'b', 'c']) {
+    const own = await freePort()
+    const config = join(directory, `${name}.conf`)
+    writeFileSync(
+      config,
+      `port ${own}
+bind 127.0.0.1
+dir ${directory}
+sentinel monitor primary 127.0.0.1 ${port} ${quorum}
+sentinel down-after-milliseconds primary 500
+sentinel failover-timeout primary 2000
+`,
+    )
+    const program = await startProgram(t, 'redis-server', [config, '--sentinel'])
+    await program.until(() => program.words().includes('+monitor master primary'))
+    ports.push(own)
+  }
+  return ports
+}
+
+t.test('sentinels: a new primary is found, and no ticket of before is good there', async t => {
+  const primary = await startRedis(t)
+  const replica = await startRedis(t, ['--replicaof', `127.0.0.1 ${primary.port}`])
+  const ports = await startSentinels(t, primary.port)
+  const TICKETGATE_REDIS_URL = `redis+sentinel://${ports.map(port => `127.0.0.1:${port}`).join(',')}/primary`
+  const node = await startNode(t, primary.port, { TICKETGATE_REDIS_URL })
+  const other = await startBusNode(t, primary.port, { TICKETGATE_REDIS_URL })
+  const [spent, fresh] = [await mint(node.url), await mint(node.url)]
+  t.equal((await requestUpgrade(node.url, gatePath(spent))).status, 101)
+  while (!(await replica.client.info('replication')).includes('master_link_status:up'));
+
+  await primary.kill()
+  while ((await replica.client.info('replication')).includes('role:slave'));
+  await untilReady(node)
+  for (const ticket of [spent, fresh]) {
+    const reply = await requestUpgradeUntilAnswered(node.url, gatePath(ticket))
+    t.match(reply.text, /"ticket_predates_gate"|"ticket_used"/)
+  }
+  t.equal((await requestUpgradeUntilAnswered(node.url, gatePath(await mint(node.url)))).status, 101)
+  await Promise.all([untilBus(node, 'up'), untilBus(other, 'up')])
+  const client = await joinChannel(other, 'maggie')
+  await disconnect(node, { user: 'maggie' })
+  t.equal((await client.closed).code, 4403, 'and the bus works again')
+})
