@@ -17,7 +17,8 @@ export type {
   Connection,
   GateHandlers,
 } from './socket/application.js'
-export type { ServerApi, Subject } from './socket/control.js'
+export type { ServerApi } from './socket/control.js'
+export type { DisconnectOptions, Subject } from './socket/disconnection.js'
 export type { CarriedClaims, ClaimValue } from './ticket/carried-claims.js'
 
 /**

@@ -94,13 +94,20 @@ export interface OkMessage extends Reply {
 export interface RenewRequiredMessage {
   readonly type: 'renew_required'
   readonly withinSeconds: number
+  /** What the operator has to say. */
+  readonly reason?: string
 }
 
 /** The operator took a channel away from the socket. */
 export interface UnsubscribedMessage {
   readonly type: 'unsubscribed'
   readonly channel: string
+  /** What the operator has to say. */
+  readonly reason?: string
 }
+
+/** What the server says of its own accord once a socket is open. */
+export type NoticeMessage = RenewRequiredMessage | UnsubscribedMessage
 
 export type ReplyMessage = RenewedMessage | ErrorMessage | OkMessage
 
@@ -163,6 +170,16 @@ export const isUserName = (name: string): boolean =>
 
 /** The id of a login session: 1 to 128 visible ASCII characters, as OpenID providers make them. */
 export const isSessionId = (id: string): boolean => /^[!-~]{1,128}$/.test(id)
+
+/** The id of one open socket, as the admin listener names it. */
+export const isSocketId = (id: string): boolean => /^[A-Za-z0-9_-]{8}\.\d{1,16}$/.test(id)
+
+/** The most bytes of UTF-8 in the words with which an operator ends something. */
+export const maxRevocationReasonBytes = 100
+
+/** What an operator may tell clients: 1 to 100 bytes of UTF-8 without control characters. */
+export const isRevocationReason = (reason: string): boolean =>
+  reason !== '' && !/[\p{Cc}\p{Cs}]/u.test(reason) && utf8Length(reason) <= maxRevocationReasonBytes
 
 /** Whether a value that JSON.parse returned is an object: neither null nor an array. */
 export const isJsonObject = (value: unknown): value is Readonly<Record<string, unknown>> =>

@@ -18,7 +18,7 @@ import { looksLikeJwt } from './presented-tickets.js'
 export interface TicketAdmissionParts {
   /** The keys that verify now, and what is required of a ticket besides its MAC. */
   readonly keys: { readonly ring: () => KeyRing; readonly policy: TicketPolicy }
-  readonly revocations: Pick<Revocations, 'covers'>
+  readonly revocations: Pick<Revocations, 'covers' | 'onChannel'>
   readonly replay: Pick<StoreReplayCache, 'claim' | 'has'>
   readonly log: Log
 }
@@ -43,13 +43,20 @@ export class TicketAdmission {
     return verifyTicket(text, ring(), nowMs, policy)
   }
 
-  /** Whether the user or the session of a ticket was revoked after it was issued. */
-  isRevoked({ claims, authorizedAtSeconds }: VerifiedTicket): boolean {
-    return this.#parts.revocations.covers({
+  /** Why a ticket is good no more, if what it comes from was revoked after it was issued. */
+  revokedBy(
+    { claims, authorizedAtSeconds }: VerifiedTicket,
+    channel: string | undefined = claims.channel,
+  ): 'token_revoked' | 'channel_forbidden' | undefined {
+    const { revocations } = this.#parts
+    const authority = {
       user: claims.user,
       session: claims.session,
       issuedAtSeconds: authorizedAtSeconds,
-    })
+    }
+    if (revocations.covers(authority)) return 'token_revoked'
+    if (channel === undefined || revocations.onChannel(authority, channel) === undefined) return undefined
+    return 'channel_forbidden'
   }
 
   /**
@@ -68,8 +75,8 @@ export class TicketAdmission {
     const ticket = this.verify(text, nowMs)
     if (typeof ticket === 'string')
       return ticket === 'ticket_invalid' && looksLikeJwt(text) ? 'token_in_url' : ticket
-    if (this.isRevoked(ticket)) return 'token_revoked'
-    return bindingRefusal(ticket.claims, presented) ?? ticket
+    const revoked = this.revokedBy(ticket, presented.channel)
+    return revoked ?? bindingRefusal(ticket.claims, presented) ?? ticket
   }
 
   /**
@@ -94,8 +101,9 @@ export class TicketAdmission {
   }
 
   /** After a wait for `spend`: why a ticket that is spent now must not let anybody in any more. */
-  recheck(ticket: VerifiedTicket, nowMs: number): RefusalCode | undefined {
-    if (this.isRevoked(ticket)) return 'token_revoked'
+  recheck(ticket: VerifiedTicket, channel: string | undefined, nowMs: number): RefusalCode | undefined {
+    const revoked = this.revokedBy(ticket, channel)
+    if (revoked !== undefined) return revoked
     return nowMs >= ticket.claims.sessionEndsAtSeconds * 1000 ? 'ticket_expired' : undefined
   }
 

@@ -45,9 +45,14 @@ export class TokenCheck {
 
   /** Whether its bearer may go on, to one channel or to none in particular. Counts against the user's rate. */
   permit(token: TokenClaims, channel: string | undefined, nowMs: number): TokenCheckRefusal | undefined {
-    if (channel !== undefined && !mayOpen(token, channel)) return { code: 'channel_forbidden', waitMs: 0 }
+    if (channel !== undefined && !this.#opens(token, channel)) return { code: 'channel_forbidden', waitMs: 0 }
     const waitMs = this.#parts.limiter(token.user, nowMs)
     return waitMs > 0 ? { code: 'rate_limited', waitMs } : undefined
+  }
+
+  /** Whether a token gives a right on a channel that was not taken away since. */
+  #opens(token: TokenClaims, channel: string): boolean {
+    return mayOpen(token, channel) && this.#parts.revocations.onChannel(token, channel) === undefined
   }
 
   #refused(code: TokenCheckRefusal['code'], { reason, waitMs, hint }: TokenRefusal): TokenCheckRefusal {

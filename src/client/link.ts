@@ -180,7 +180,12 @@ function closeError(code: number, reason: string): GateError {
     case closeCode.sessionExpired:
       return new GateError('session_expired', 'The session has ended.', 'token')
     case closeCode.revoked:
-      return new GateError('revoked', 'The session was revoked.')
+      return new GateError(
+        'revoked',
+        reason === '' || reason === 'revoked'
+          ? 'The session was revoked.'
+          : `The session was revoked: ${reason}`,
+      )
     case closeCode.rateLimited:
       return new GateError('rate_limited', 'Too many messages were sent.', 'time', retryAfterIn(reason))
     case closeCode.draining:

@@ -11,6 +11,7 @@ import { RedisBus } from '../redis/bus.js'
 import type { GateHandlers } from '../socket/application.js'
 import { Control, serverApi } from '../socket/control.js'
 import type { Log } from '../telemetry/log.js'
+import type { NodeMessage } from '../wire/relay.js'
 import { AdminListener } from './admin-listener.js'
 import { type Closers, openInSteps } from './closers.js'
 import type { Engine, Uplink } from './engine.js'
@@ -45,17 +46,19 @@ async function openGate(
   closers: Closers,
 ): Promise<Gate> {
   const state = await openGateState(config, log, closers)
+  const send = (message: NodeMessage): void => bus?.send(message)
   const uplink: Uplink = {
-    send: message => bus?.send(message),
+    send,
     isBusUp: config.redisUrl === undefined ? undefined : () => bus?.isUp === true,
   }
   const engine = await openEngine(config, log, state, uplink, handlers)
   const control = new Control({
     config,
     file: state.revocationFile,
-    deliver: messages => engine.deliver(messages),
-    send: uplink.send,
+    engine,
+    send,
     clock,
+    log,
   })
   const bus = closers.add(openBus(config, log, state, messages => control.receive(messages)))
   let ownUrl = ''

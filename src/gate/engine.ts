@@ -1,5 +1,7 @@
+import type { Reach } from '../socket/revoking.js'
+import type { SocketOwner } from '../socket/sockets.js'
 import type { Snapshot } from '../telemetry/metrics.js'
-import type { Relay, RelayMessage } from '../wire/relay.js'
+import type { Relay, RelayMessage, Revocation } from '../wire/relay.js'
 
 /** Serves the public port: in one thread, or in a pool of threads. */
 export interface Engine {
@@ -18,6 +20,10 @@ export interface Engine {
    * @returns how many sockets it reached
    */
   deliver(messages: readonly RelayMessage[]): Promise<number>
+  /** Carries a revocation out, in every thread. */
+  revoke(revocation: Revocation): Promise<Reach>
+  /** Whose socket it is, in whatever thread; undefined if it is none of this gate. */
+  ownerOf(socket: string): Promise<SocketOwner | undefined>
   /** What all threads have counted. */
   snapshot(): Promise<Snapshot>
 }

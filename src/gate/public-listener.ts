@@ -31,12 +31,13 @@ import { ticketStatusRoute } from '../routes/ticket-status.js'
 import { verifyRoute } from '../routes/verify.js'
 import type { GateHandlers } from '../socket/application.js'
 import { Channels } from '../socket/channels.js'
-import { Sockets } from '../socket/sockets.js'
+import type { Reach } from '../socket/revoking.js'
+import { type SocketOwner, Sockets } from '../socket/sockets.js'
 import type { Log } from '../telemetry/log.js'
 import type { Counters, Snapshot } from '../telemetry/metrics.js'
 import type { Revocations } from '../token/revocation.js'
 import type { PasswordHasher } from '../users/password.js'
-import type { RelayMessage } from '../wire/relay.js'
+import type { RelayMessage, Revocation } from '../wire/relay.js'
 import type { Uplink } from './engine.js'
 import type { Identity } from './identity.js'
 
@@ -183,6 +184,17 @@ export class PublicListener {
     return messages.reduce((sum, message) => sum + this.#deliverOne(message), 0)
   }
 
+  /** Carries a revocation out. */
+  revoke(revocation: Revocation): Reach {
+    this.#parts.revocations.add(revocation, toSeconds(clock()))
+    return this.#channels.revoke(revocation)
+  }
+
+  /** Whose socket it is; undefined if it is none of this thread. */
+  ownerOf(socket: string): SocketOwner | undefined {
+    return this.#sockets.ownerOf(socket)
+  }
+
   snapshot(): Snapshot {
     const { counters, hasher } = this.#parts
     return {
@@ -208,8 +220,8 @@ export class PublicListener {
 
   #deliverOne(message: RelayMessage): number {
     if (message.type === 'publish') return this.#channels.deliver(message)
-    this.#parts.revocations.add(message, toSeconds(clock()))
-    return this.#sockets.closeRevoked(message)
+    const { disconnected, unsubscribed, renewRequired } = this.revoke(message)
+    return disconnected + unsubscribed + renewRequired
   }
 
   #pause(ms: number): Promise<void> {
@@ -280,6 +292,7 @@ export class PublicListener {
       sockets: this.#sockets,
       admission,
       tokens,
+      revocations: this.#parts.revocations,
       handlers,
       relay: uplink,
       isDraining: () => this.#isDraining,

@@ -3,10 +3,12 @@ import { connectionLimits, createConnectionCaps } from '../limits/caps.js'
 import { createLoginLimitsMemory, LoginLimits, loginRates } from '../limits/login-limits.js'
 import { createRateLimiter } from '../limits/rate.js'
 import type { GateHandlers } from '../socket/application.js'
+import type { Reach } from '../socket/revoking.js'
+import type { SocketOwner } from '../socket/sockets.js'
 import type { Log } from '../telemetry/log.js'
 import { createCounters, type Snapshot } from '../telemetry/metrics.js'
 import { createPasswordHasher } from '../users/password.js'
-import type { RelayMessage } from '../wire/relay.js'
+import type { RelayMessage, Revocation } from '../wire/relay.js'
 import { type Closers, openInSteps } from './closers.js'
 import type { Engine, Uplink } from './engine.js'
 import { hashingLimits } from './hashing.js'
@@ -73,6 +75,14 @@ export class SingleThread implements Engine {
 
   async deliver(messages: readonly RelayMessage[]): Promise<number> {
     return this.#listener.deliver(messages)
+  }
+
+  async revoke(revocation: Revocation): Promise<Reach> {
+    return this.#listener.revoke(revocation)
+  }
+
+  async ownerOf(socket: string): Promise<SocketOwner | undefined> {
+    return this.#listener.ownerOf(socket)
   }
 
   async snapshot(): Promise<Snapshot> {

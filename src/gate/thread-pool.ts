@@ -4,9 +4,11 @@ import type { Config } from '../config/schema.js'
 import { watchedFiles } from '../config/watched-files.js'
 import { connectionLimits } from '../limits/caps.js'
 import { createSharedLimits, forgetThread } from '../limits/shared-limits.js'
+import { type Reach, sumReach } from '../socket/revoking.js'
+import type { SocketOwner } from '../socket/sockets.js'
 import type { Log } from '../telemetry/log.js'
 import { createCounters, type Snapshot, sumSnapshots } from '../telemetry/metrics.js'
-import { createRelay, type RelayMessage } from '../wire/relay.js'
+import { createRelay, type RelayMessage, type Revocation } from '../wire/relay.js'
 import { type Closers, createClosers } from './closers.js'
 import type { Engine, Uplink } from './engine.js'
 import { reservePort } from './port-reservation.js'
@@ -85,6 +87,15 @@ export class ThreadPool implements Engine {
     const own = messages.map(withOwnBytes)
     const reached = await Promise.all(this.#live().map(thread => thread.deliver(own)))
     return reached.reduce((sum, count) => sum + count, 0)
+  }
+
+  async revoke(revocation: Revocation): Promise<Reach> {
+    return sumReach(await Promise.all(this.#live().map(thread => thread.revoke(revocation))))
+  }
+
+  async ownerOf(socket: string): Promise<SocketOwner | undefined> {
+    const owners = await Promise.all(this.#live().map(thread => thread.ownerOf(socket)))
+    return owners.find(owner => owner !== undefined)
   }
 
   async snapshot(): Promise<Snapshot> {

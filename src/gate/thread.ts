@@ -1,8 +1,11 @@
 import { Worker } from 'node:worker_threads'
 import { StartupError } from '../errors.js'
+import { noReach, type Reach } from '../socket/revoking.js'
+import type { SocketOwner } from '../socket/sockets.js'
 import type { Log } from '../telemetry/log.js'
 import { createCounters, type Snapshot } from '../telemetry/metrics.js'
 import type { RelayMessage, Revocation } from '../wire/relay.js'
+import { Questions } from './questions.js'
 import type { FromWorker, ToWorker, WorkerStart } from './worker-messages.js'
 
 /** A worker thread as the main thread sees it. It ends by itself, or is told to; then it is of no more use. */
@@ -13,9 +16,9 @@ export class Thread {
   /** Whether it has come to listen: only then is another one started in its place when it dies. */
   serves = false
   readonly #worker: Worker
-  /** Resolve, by number, when a delivery has been carried out. */
-  readonly #deliveries = new Map<number, (reached: number) => void>()
-  #delivery = 0
+  readonly #deliveries = new Questions<number>(0)
+  readonly #revocations = new Questions<Reach>(noReach)
+  readonly #owners = new Questions<SocketOwner | undefined>(undefined)
   /** What it has counted, as far as is known: it outlives the thread. */
   #last: Snapshot = { counters: createCounters(), connections: 0, loginsPending: 0 }
   /** Told that it has ended: everything that waits for a reply. */
@@ -29,7 +32,7 @@ export class Thread {
     this.#worker.on('error', error => log.fatal({ err: error, thread: this.index }, 'a thread failed'))
     this.ended = new Promise(resolve => this.#worker.once('exit', () => resolve()))
     this.#worker.once('exit', () => {
-      for (const settle of this.#deliveries.values()) settle(0)
+      for (const questions of [this.#deliveries, this.#revocations, this.#owners]) questions.end()
       for (const giveUp of this.#waiting) giveUp()
     })
   }
@@ -59,14 +62,17 @@ export class Thread {
 
   /** Lets it carry out messages; returns how many sockets they reached. */
   deliver(messages: readonly RelayMessage[]): Promise<number> {
-    const id = this.#delivery++
-    return new Promise(resolve => {
-      this.#deliveries.set(id, reached => {
-        this.#deliveries.delete(id)
-        resolve(reached)
-      })
-      this.#tell({ type: 'deliver', id, messages })
-    })
+    return this.#deliveries.ask(id => this.#tell({ type: 'deliver', id, messages }))
+  }
+
+  /** Lets it carry a revocation out. */
+  revoke(revocation: Revocation): Promise<Reach> {
+    return this.#revocations.ask(id => this.#tell({ type: 'revoke', id, revocation }))
+  }
+
+  /** Whose socket it is, if it is one of this thread. */
+  ownerOf(socket: string): Promise<SocketOwner | undefined> {
+    return this.#owners.ask(id => this.#tell({ type: 'owner', id, socket }))
   }
 
   /** Brings `last` up to date, unless the thread ends first. */
@@ -93,7 +99,9 @@ export class Thread {
 
   #receive(message: FromWorker): void {
     if (message.type === 'snapshot' || message.type === 'drained') this.#last = message.snapshot
-    else if (message.type === 'delivered') this.#deliveries.get(message.id)?.(message.reached)
+    else if (message.type === 'delivered') this.#deliveries.settle(message.id, message.reached)
+    else if (message.type === 'revoked') this.#revocations.settle(message.id, message.reach)
+    else if (message.type === 'owned') this.#owners.settle(message.id, message.owner)
   }
 
   async #orEnded(reply: Promise<void>): Promise<void> {

@@ -2,6 +2,8 @@ import type { Config } from '../config/schema.js'
 import type { ClockMarkView } from '../disk/gate-keys.js'
 import type { StartupErrorCode } from '../errors.js'
 import type { SharedLimits } from '../limits/shared-limits.js'
+import type { Reach } from '../socket/revoking.js'
+import type { SocketOwner } from '../socket/sockets.js'
 import type { Snapshot } from '../telemetry/metrics.js'
 import type { RelayMessage, Revocation } from '../wire/relay.js'
 import type { SpentMemory } from './replay.js'
@@ -25,6 +27,8 @@ export type ToWorker =
   /** With everything that is revoked by now: what is revoked later is delivered. */
   | { readonly type: 'listen'; readonly port: number; readonly revocations: readonly Revocation[] }
   | { readonly type: 'deliver'; readonly id: number; readonly messages: readonly RelayMessage[] }
+  | { readonly type: 'revoke'; readonly id: number; readonly revocation: Revocation }
+  | { readonly type: 'owner'; readonly id: number; readonly socket: string }
   | { readonly type: 'snapshot' | 'drain' | 'close' | 'hangup' }
 
 export type FromWorker =
@@ -32,4 +36,6 @@ export type FromWorker =
   | { readonly type: 'snapshot' | 'drained'; readonly snapshot: Snapshot }
   /** How many sockets the messages of that delivery reached. */
   | { readonly type: 'delivered'; readonly id: number; readonly reached: number }
+  | { readonly type: 'revoked'; readonly id: number; readonly reach: Reach }
+  | { readonly type: 'owned'; readonly id: number; readonly owner: SocketOwner | undefined }
   | { readonly type: 'failed'; readonly code: StartupErrorCode; readonly message: string }

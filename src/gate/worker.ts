@@ -57,6 +57,14 @@ class Server {
           id: message.id,
           reached: this.#listener.deliver(message.messages),
         })
+      case 'revoke':
+        return this.tell({
+          type: 'revoked',
+          id: message.id,
+          reach: this.#listener.revoke(message.revocation),
+        })
+      case 'owner':
+        return this.tell({ type: 'owned', id: message.id, owner: this.#listener.ownerOf(message.socket) })
       case 'snapshot':
         return this.tell({ type: 'snapshot', snapshot: this.#listener.snapshot() })
       case 'hangup':

@@ -4,7 +4,7 @@ import { type Clock, toSeconds } from '../clock.js'
 import type { Log } from '../telemetry/log.js'
 import type { BusState } from '../telemetry/metrics.js'
 import { type Revocation, type Revocations, revocationKey } from '../token/revocation.js'
-import type { Publication, RelayMessage } from '../wire/relay.js'
+import type { NodeMessage, Publication } from '../wire/relay.js'
 import { connectRedis, type RedisConfig } from './client.js'
 import { MessageGaps } from './message-gaps.js'
 import { packetOf, packMessage, readPacket } from './packets.js'
@@ -19,7 +19,7 @@ export interface BusOptions {
    * Carries out what other nodes have sent. Called from the first connection on: what Redis keeps is read as soon as there
    * is one.
    */
-  readonly receive: (messages: readonly RelayMessage[]) => void
+  readonly receive: (messages: readonly NodeMessage[]) => void
   readonly log: Log
   readonly clock: Clock
 }
@@ -130,8 +130,10 @@ export class RedisBus implements BusState {
   }
 
   /** MUST be given what it may keep: see {@link Publication.data}. */
-  send(message: RelayMessage): void {
+  send(message: NodeMessage): void {
     if (message.type === 'publish') return this.#publish(message)
+    // It has no number, since it is no publication, and it is lost where there is no way.
+    if (message.type === 'disconnect') return void this.#post(0, [packMessage(message)]).catch(() => {})
     this.#sendRevocations([message])
     this.#shared.write(message).catch(() => this.#share())
   }

@@ -1,8 +1,8 @@
 import { Packr } from 'msgpackr'
 import { MessagePackWriter } from '../message-pack/writer.js'
-import { isChannelName, isUserName } from '../protocol.js'
+import { isChannelName, isRevocationReason, isSocketId, isUserName } from '../protocol.js'
 import { isRevocation } from '../token/revocation.js'
-import type { RelayMessage } from '../wire/relay.js'
+import type { NodeMessage, Publication, SocketDisconnection } from '../wire/relay.js'
 
 const packr = new Packr({ useRecords: false })
 
@@ -14,11 +14,11 @@ export interface Packet {
    * does not arrive is sent again.
    */
   readonly sent: number
-  readonly messages: readonly RelayMessage[]
+  readonly messages: readonly NodeMessage[]
 }
 
 /** A message as {@link packetOf} takes it. Copies: the memory of a publication is not ours to keep. */
-export const packMessage = (message: RelayMessage): Buffer => packr.pack(message)
+export const packMessage = (message: NodeMessage): Buffer => packr.pack(message)
 
 /** @param messages at most 65,533 of {@link packMessage} */
 export function packetOf(from: string, sent: number, messages: readonly Buffer[]): Buffer {
@@ -42,8 +42,22 @@ export function readPacket(bytes: Buffer): Packet | undefined {
   return messages.every(isMessage) ? { from, sent, messages } : undefined
 }
 
-function isMessage(value: unknown): value is RelayMessage {
-  if (isRevocation(value)) return true
+const isMessage = (value: unknown): value is NodeMessage =>
+  isRevocation(value) || isPublication(value) || isDisconnection(value)
+
+function isDisconnection(value: unknown): value is SocketDisconnection {
+  if (typeof value !== 'object' || value === null) return false
+  const { type, socket, renewBySeconds, reason }: Readonly<Record<string, unknown>> = { ...value }
+  return (
+    type === 'disconnect' &&
+    typeof socket === 'string' &&
+    isSocketId(socket) &&
+    (renewBySeconds === undefined || Number.isSafeInteger(renewBySeconds)) &&
+    (reason === undefined || (typeof reason === 'string' && isRevocationReason(reason)))
+  )
+}
+
+function isPublication(value: unknown): value is Publication {
   if (typeof value !== 'object' || value === null) return false
   const { type, channel, encoding, data, user }: Readonly<Record<string, unknown>> = { ...value }
   return (

@@ -29,7 +29,7 @@ export function ticketStatusRoute(parts: TicketStatusParts): Route<Address> {
     const ticket = admission.verify(text, nowMs)
     if (ticket === 'ticket_expired') return 'expired'
     if (ticket === 'replay_cache_unavailable') throw new Refusal(ticket, { retryAfterSeconds: 1 })
-    if (typeof ticket === 'string' || admission.isRevoked(ticket)) return 'invalid'
+    if (typeof ticket === 'string' || admission.revokedBy(ticket) !== undefined) return 'invalid'
     const isSpent = await admission.isSpent(ticket, nowMs)
     if (isSpent === undefined) throw new Refusal('replay_cache_unavailable', { retryAfterSeconds: 1 })
     return isSpent ? 'used' : 'live'

@@ -74,7 +74,7 @@ export function verifyRoute(parts: VerifyParts): Route<VerifyRequest> {
     counters.ticketsVerified++
     const headers: Record<string, string> = {
       [ticketHeader.subject]: headerText(claims.user),
-      [ticketHeader.channel]: queryValues(head.query, 'channel')[0] ?? '',
+      [ticketHeader.channel]: channelOf(head) ?? '',
       [ticketHeader.expires]: String(claims.sessionEndsAtSeconds),
     }
     if (claims.carried !== undefined) addClaims(headers, claims.carried)
@@ -104,7 +104,7 @@ export function verifyRoute(parts: VerifyParts): Route<VerifyRequest> {
       }
       const refused = admission.spend(ticket, nowMs)
       return refused instanceof Promise
-        ? refused.then(late => conclude(late ?? admission.recheck(ticket, clock())))
+        ? refused.then(late => conclude(late ?? admission.recheck(ticket, channelOf(head), clock())))
         : conclude(refused)
     },
   }
@@ -118,6 +118,9 @@ function addClaims(headers: Record<string, string>, claims: CarriedClaims): void
 /** The value of a claim; the elements of a list stand between commas. */
 const claimText = (value: ClaimValue): string =>
   typeof value === 'object' ? value.map(headerText).join() : headerText(String(value))
+
+/** The channel that was asked for, once there is no more than one. */
+const channelOf = ({ query }: RequestHead): string | undefined => queryValues(query, 'channel')[0]
 
 /** A text as visible ASCII: all else, and `%` and `,`, is percent-encoded UTF-8. */
 const headerText = (name: string): string => name.replace(/[^!-$&-+\--~]/gu, encodeURIComponent)

@@ -3,14 +3,16 @@
 
 import type { TicketAdmission } from '../admission/ticket-admission.js'
 import type { TokenCheck } from '../admission/token-check.js'
-import type { Clock } from '../clock.js'
+import { type Clock, toSeconds } from '../clock.js'
 import type { Config } from '../config/schema.js'
 import { routes } from '../protocol.js'
 import type { Log } from '../telemetry/log.js'
 import type { Counters } from '../telemetry/metrics.js'
+import type { Revocation, Revocations } from '../token/revocation.js'
 import type { Publication, Relay } from '../wire/relay.js'
 import { Application, type GateHandlers } from './application.js'
 import { channelEntry } from './channel-entry.js'
+import { ChannelRights } from './channel-rights.js'
 import { ChannelTopics, shardCapacity } from './channel-topics.js'
 import { FanOut } from './fan-out.js'
 import { FirstMessageAuth } from './first-message.js'
@@ -18,6 +20,7 @@ import { MessageLimits } from './message-limits.js'
 import { MessageHandler } from './messages.js'
 import { Publisher } from './publisher.js'
 import { SessionRenewal } from './renewal.js'
+import { type Reach, SocketRevoker } from './revoking.js'
 import type { Sockets } from './sockets.js'
 
 export interface ChannelParts {
@@ -25,6 +28,7 @@ export interface ChannelParts {
   readonly sockets: Sockets
   readonly admission: TicketAdmission
   readonly tokens: TokenCheck
+  readonly revocations: Pick<Revocations, 'onChannel'>
   /** Of the application in which the gate runs. */
   readonly handlers: GateHandlers<unknown> | undefined
   /** Where messages go besides this thread's own sockets. */
@@ -41,6 +45,8 @@ export class Channels {
   readonly application: Application | undefined
   readonly #fanOut: FanOut
   readonly #publisher: Publisher
+  readonly #revoker: SocketRevoker
+  readonly #clock: Clock
 
   /** Adds the route to the sockets. */
   constructor(parts: ChannelParts) {
@@ -49,6 +55,9 @@ export class Channels {
     const compresses = config.compression !== 'off'
     const capacity = compresses ? shardCapacity.compressed : shardCapacity.plain
     const topics = new ChannelTopics(sockets.doors, capacity)
+    const rights = new ChannelRights(parts.revocations, topics)
+    this.#clock = clock
+    this.#revoker = new SocketRevoker({ table, topics, ids: sockets.ids })
     this.#fanOut = new FanOut({
       topics,
       compresses,
@@ -67,8 +76,9 @@ export class Channels {
     const messages = new MessageHandler({
       limits: new MessageLimits({ rate, maxMessageBytes, counters, clock }),
       topics,
+      rights,
       publisher,
-      renewal: new SessionRenewal({ admission, table, topics, application, clock, log }),
+      renewal: new SessionRenewal({ admission, table, topics, rights, application, clock, log }),
       firstMessage: new FirstMessageAuth({ check: parts.tokens, slots, table, application, isDraining }),
       application,
       log,
@@ -87,6 +97,11 @@ export class Channels {
   /** Sends what was published elsewhere to all who hear it here, and returns how many. */
   deliver(publication: Publication): number {
     return this.#publisher.deliver(publication)
+  }
+
+  /** Carries a revocation out on the sockets that it concerns. */
+  revoke(revocation: Revocation): Reach {
+    return this.#revoker.carryOut(revocation, toSeconds(this.#clock()))
   }
 
   /** Sends nothing more of what was published. */

@@ -6,22 +6,49 @@ import type { Config } from '../config/schema.js'
 import { longestOutsideMs } from '../disk/gate-keys.js'
 import type { RevocationFile } from '../disk/revocation-file.js'
 import { Refusal } from '../errors.js'
-import { channelNameForm, isChannelName, isSessionId, isUserName, type TicketReply } from '../protocol.js'
+import { channelNameForm, isChannelName, type TicketReply } from '../protocol.js'
+import type { Log } from '../telemetry/log.js'
 import { json } from '../wire/json.js'
-import type { Publication, RelayMessage, Revocation } from '../wire/relay.js'
+import type {
+  NodeMessage,
+  Publication,
+  RelayMessage,
+  Revocation,
+  SocketDisconnection,
+} from '../wire/relay.js'
+import {
+  type Disconnection,
+  type DisconnectOptions,
+  disconnectionMembers,
+  readDisconnection,
+  type Subject,
+} from './disconnection.js'
+import { noReach, type Reach } from './revoking.js'
+import type { SocketOwner } from './sockets.js'
 
-/** Whose sockets and tokens end: those of a user, or of one login session. */
-export type Subject = { readonly user: string } | { readonly session: string }
+/** All threads of this gate. */
+export interface ControlledSockets {
+  /** Carries messages out; returns how many sockets they reached. */
+  deliver(messages: readonly RelayMessage[]): Promise<number>
+  revoke(revocation: Revocation): Promise<Reach>
+  ownerOf(socket: string): Promise<SocketOwner | undefined>
+}
 
 export interface ControlParts {
   readonly config: Config
   readonly file: RevocationFile
-  /** Carries messages out in every thread of this gate; returns how many sockets they reached. */
-  readonly deliver: (messages: readonly RelayMessage[]) => Promise<number>
+  readonly engine: ControlledSockets
   /** Sends messages to the other nodes, if there are any. */
-  readonly send: (message: RelayMessage) => void
+  readonly send: (message: NodeMessage) => void
   readonly clock: Clock
+  readonly log: Log
 }
+
+/** Whose tokens are revoked, and which sockets end with them. */
+type Target = Pick<Revocation, 'subject' | 'name' | 'channel' | 'socket'>
+
+/** How sockets end. */
+type Ending = Pick<Revocation, 'renewBySeconds' | 'reason'>
 
 /**
  * What the server itself does on its channels and to its sockets: for the admin API, embedding
@@ -29,19 +56,21 @@ export interface ControlParts {
  */
 export class Control {
   readonly #file: RevocationFile
-  readonly #deliver: ControlParts['deliver']
+  readonly #engine: ControlledSockets
   readonly #send: ControlParts['send']
   readonly #clock: Clock
+  readonly #log: Log
   #published = 0
   /** How far a revocation reaches into the future, for tokens of nodes whose clocks are ahead. */
   readonly #reachSeconds: number
   readonly #keepSeconds: number
 
-  constructor({ config, file, deliver, send, clock }: ControlParts) {
+  constructor({ config, file, engine, send, clock, log }: ControlParts) {
     this.#file = file
-    this.#deliver = deliver
+    this.#engine = engine
     this.#send = send
     this.#clock = clock
+    this.#log = log
     this.#reachSeconds = reachSeconds(config)
     this.#keepSeconds = keepSeconds(config)
   }
@@ -55,40 +84,85 @@ export class Control {
   publish(publications: readonly Publication[]): Promise<number> {
     this.#published += publications.length
     for (const publication of publications) this.#send(publication)
-    return this.#deliver(publications)
+    return this.#engine.deliver(publications)
   }
 
   /**
-   * Closes all sockets of `subject` with 4403 and revokes its tokens; returns how many sockets.
-   * Resolves when that holds in every thread, and over a restart.
+   * Revokes what was given before, and ends the sockets that were opened with it. Resolves when that
+   * holds in every thread, and over a restart.
    * @throws Refusal `revocations_full`
    */
-  async disconnect(subject: Subject): Promise<number> {
+  async disconnect(disconnection: Disconnection): Promise<Reach> {
+    const { reason, reauthenticateWithinSeconds: withinSeconds } = disconnection
+    const nowSeconds = toSeconds(this.#clock())
+    const ending: Ending = {
+      ...(reason === undefined ? {} : { reason }),
+      ...(withinSeconds === undefined ? {} : { renewBySeconds: nowSeconds + withinSeconds }),
+    }
+    if (!('socket' in disconnection)) return this.#revoke(targetOf(disconnection), ending)
+    const { socket } = disconnection
+    const reach = await this.#disconnectSocket(socket, ending)
+    if (reach === undefined) this.#send({ type: 'disconnect', socket, ...ending })
+    return reach ?? noReach
+  }
+
+  /** Carries out what other nodes have sent. Good from the first moment of a start. */
+  receive(messages: readonly NodeMessage[]): void {
+    const others: RelayMessage[] = []
+    for (const message of messages) {
+      if (message.type === 'disconnect') this.#disconnectForOthers(message)
+      else others.push(message)
+      // First: what carries a revocation out keeps it as well, and it would be no news any more.
+      if (message.type === 'revoke') this.#file.learn(message)
+    }
+    void this.#engine.deliver(others)
+  }
+
+  async #revoke(target: Target, ending: Ending): Promise<Reach> {
     const nowSeconds = toSeconds(this.#clock())
     const revocation: Revocation = {
       type: 'revoke',
-      ...('user' in subject
-        ? { subject: 'user', name: subject.user }
-        : { subject: 'session', name: subject.session }),
+      ...target,
+      ...ending,
       atSeconds: nowSeconds + this.#reachSeconds,
-      untilSeconds: nowSeconds + this.#keepSeconds,
+      untilSeconds: Math.max(nowSeconds + this.#keepSeconds, ending.renewBySeconds ?? 0),
     }
     if (this.#file.revocations.add(revocation, nowSeconds) === 'full')
       throw new Refusal('revocations_full', {
         detail: 'So many revocations are kept that there is no room for one more. Nothing was done.',
       })
     this.#send(revocation)
-    const disconnected = await this.#deliver([revocation])
+    const reach = await this.#engine.revoke(revocation)
     await this.#file.write(revocation)
-    return disconnected
+    return reach
   }
 
-  /** Carries out what other nodes have published or revoked. Good from the first moment of a start. */
-  receive(messages: readonly RelayMessage[]): void {
-    // First: what carries a revocation out keeps it as well, and it would be no news any more.
-    for (const message of messages) if (message.type === 'revoke') this.#file.learn(message)
-    void this.#deliver(messages)
+  /** Undefined where there is no such socket here. Only it ends, but no token of before opens another. */
+  async #disconnectSocket(socket: string, ending: Ending): Promise<Reach | undefined> {
+    const owner = await this.#engine.ownerOf(socket)
+    if (owner === undefined) return undefined
+    const { user, session } = owner
+    return session === undefined
+      ? this.#revoke({ subject: 'user', name: user, socket }, ending)
+      : this.#revoke({ subject: 'session', name: session, socket }, ending)
   }
+
+  #disconnectForOthers({ socket, type, ...ending }: SocketDisconnection): void {
+    this.#disconnectSocket(socket, ending).catch(error =>
+      this.#log.error({ err: error }, 'a socket could not be disconnected for another node'),
+    )
+  }
+}
+
+/** What a disconnection revokes, save one of a socket, whose owner is yet to be found. */
+function targetOf(subject: Exclude<Subject, { socket: string }>): Target {
+  if ('user' in subject)
+    return 'channel' in subject
+      ? { subject: 'user_channel', name: subject.user, channel: subject.channel }
+      : { subject: 'user', name: subject.user }
+  if ('session' in subject) return { subject: 'session', name: subject.session }
+  if ('channel' in subject) return { subject: 'channel', name: subject.channel }
+  return { subject: 'all', name: '' }
 }
 
 /**
@@ -123,10 +197,12 @@ export interface ServerApi {
    */
   publish(channel: string, data: unknown): Promise<number>
   /**
-   * Closes all sockets of a user or session with 4403, and revokes their tokens; returns how many sockets.
-   * @throws TypeError for a user or session that cannot exist
+   * Ends the sockets of a user, a session, a channel or everybody, or one socket, or takes a channel
+   * from a user; and revokes the tokens of before. Returns how many sockets that concerns here.
+   * @throws TypeError that names the member that is missing, unknown or wrong
+   * @throws Refusal `revocations_full`
    */
-  disconnect(subject: Subject): Promise<number>
+  disconnect(disconnection: Subject & DisconnectOptions): Promise<number>
   /**
    * Issues a ticket for a user whom the application knows, signed as the gate's own.
    * @throws TypeError that names the member that is missing, unknown or wrong
@@ -141,10 +217,14 @@ export const serverApi = (control: Control, tickets: BackEndIssuer): ServerApi =
     if (!isChannelName(channel)) throw new TypeError(`channel must be ${channelNameForm}`)
     return control.publish([{ type: 'publish', channel, encoding: 'json', data: json.pack(data) }])
   },
-  async disconnect(subject) {
-    if ('user' in subject ? !isUserName(subject.user) : !isSessionId(subject.session))
-      throw new TypeError('subject must be {user} or {session}, the name of one')
-    return control.disconnect(subject)
+  async disconnect(members) {
+    const known: readonly string[] = disconnectionMembers
+    const unknown = Object.keys(members).find(name => !known.includes(name))
+    if (unknown !== undefined) throw new TypeError(`Unknown member ${unknown}.`)
+    const disconnection = readDisconnection({ ...members })
+    if (typeof disconnection === 'string') throw new TypeError(disconnection)
+    const { disconnected, unsubscribed, renewRequired } = await control.disconnect(disconnection)
+    return disconnected + unsubscribed + renewRequired
   },
   async issueTicket(spec) {
     const issued = await tickets.issue([{ ...spec }])

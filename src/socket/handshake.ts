@@ -286,10 +286,10 @@ export class HandshakeHandler {
     )
   }
 
-  #recheck({ ticket }: Candidate): RefusalCode | undefined {
+  #recheck({ ticket, session }: Candidate): RefusalCode | undefined {
     const { admission, clock, isDraining } = this.#parts
     if (isDraining()) return 'draining'
-    return ticket === undefined ? undefined : admission.recheck(ticket, clock())
+    return ticket === undefined ? undefined : admission.recheck(ticket, session.channel, clock())
   }
 
   #refuse(exchange: Exchange, code: RefusalCode): void {

@@ -1,8 +1,8 @@
 import { isChannelName, messageError, type RequestType } from '../protocol.js'
 import type { Log } from '../telemetry/log.js'
-import { mayPublish, maySubscribe } from '../ticket/rights.js'
 import type { Incoming } from '../wire/encoding.js'
 import type { Application } from './application.js'
+import type { ChannelRights } from './channel-rights.js'
 import type { ChannelTopics } from './channel-topics.js'
 import { closeFailed } from './closing.js'
 import type { FirstMessageAuth } from './first-message.js'
@@ -16,6 +16,7 @@ import type { Conversation } from './sockets.js'
 export interface MessageParts {
   readonly limits: MessageLimits
   readonly topics: ChannelTopics
+  readonly rights: ChannelRights
   readonly publisher: Publisher
   readonly renewal: SessionRenewal
   readonly firstMessage: FirstMessageAuth | undefined
@@ -82,8 +83,8 @@ export class MessageHandler implements Conversation {
 
   /** Greets, and joins the channel of the path if the rights allow hearing it. */
   #enter(ws: Socket): void {
-    const { channel, rights, encoding } = ws.getUserData().session
-    if (maySubscribe(rights, channel)) this.#parts.topics.join(ws, encoding.name, channel)
+    const { channel, encoding } = ws.getUserData().session
+    if (this.#parts.rights.maySubscribe(ws, channel)) this.#parts.topics.join(ws, encoding.name, channel)
     welcome(ws)
     this.#parts.application?.open(ws)
   }
@@ -109,14 +110,14 @@ export class MessageHandler implements Conversation {
   }
 
   #publish(ws: Socket, message: Incoming): void {
-    const { application, publisher } = this.#parts
+    const { application, publisher, rights } = this.#parts
     const { data, id } = message
-    const { rights, channel: own } = ws.getUserData().session
+    const { channel: own } = ws.getUserData().session
     // Only a publish may leave the channel out, and means the one in the path.
     const { channel = own } = message
     if (!isChannel(channel)) return failChannel(ws, id)
     if (data === undefined) return fail(ws, messageError.malformed, 'A message needs data.', id)
-    if (!mayPublish(rights, channel))
+    if (!rights.mayPublish(ws, channel))
       return fail(ws, messageError.channelForbidden, 'No right to publish on this channel.', id)
     if (application?.takesMessages) return application.message(ws, channel, message)
     if (!publisher.publish(ws, channel, data))
@@ -125,10 +126,10 @@ export class MessageHandler implements Conversation {
   }
 
   #subscribe(ws: Socket, { channel, id }: Incoming): void {
-    const { topics } = this.#parts
-    const { rights, encoding } = ws.getUserData().session
+    const { topics, rights } = this.#parts
+    const { encoding } = ws.getUserData().session
     if (!isChannel(channel)) return failChannel(ws, id)
-    if (!maySubscribe(rights, channel))
+    if (!rights.maySubscribe(ws, channel))
       return fail(ws, messageError.channelForbidden, 'No right to subscribe to this channel.', id)
     if (topics.countOf(ws) >= maxSubscriptions && !topics.isSubscribed(ws, encoding.name, channel))
       return fail(ws, messageError.tooManyChannels, `A socket may hear ${maxSubscriptions} channels.`, id)

@@ -4,10 +4,10 @@ import { type RefusalCode, titleOf } from '../errors.js'
 import { messageError } from '../protocol.js'
 import type { Log } from '../telemetry/log.js'
 import { noClaims } from '../ticket/carried-claims.js'
-import { maySubscribe } from '../ticket/rights.js'
 import type { VerifiedTicket } from '../ticket/verifier.js'
 import type { Incoming } from '../wire/encoding.js'
 import type { Application } from './application.js'
+import type { ChannelRights } from './channel-rights.js'
 import type { ChannelTopics } from './channel-topics.js'
 import { closeFailed, isOpen } from './closing.js'
 import { answer, fail, type RequestId } from './replies.js'
@@ -18,6 +18,7 @@ export interface SessionRenewalParts {
   readonly admission: TicketAdmission
   readonly table: SocketTable
   readonly topics: ChannelTopics
+  readonly rights: ChannelRights
   readonly application: Application | undefined
   readonly clock: Clock
   readonly log: Log
@@ -60,7 +61,7 @@ export class SessionRenewal {
     if (!(spent instanceof Promise)) return finish(spent)
     spent
       .then(late => {
-        if (isOpen(ws)) finish(late ?? admission.recheck(ticket, clock()))
+        if (isOpen(ws)) finish(late ?? admission.recheck(ticket, channel, clock()))
       })
       .catch(error => closeFailed(ws, error, log))
   }
@@ -71,8 +72,9 @@ export class SessionRenewal {
     session.rights = rightsOf(claims)
     if (session.carried !== claims.carried) session.carried = claims.carried
     session.issuedAtSeconds = authorizedAtSeconds
-    this.#parts.table.renew(ws, claims.sessionEndsAtSeconds)
-    this.#parts.topics.restrict(ws, channel => maySubscribe(session.rights, channel))
+    const { table, topics, rights } = this.#parts
+    table.renew(ws, claims.sessionEndsAtSeconds)
+    topics.restrict(ws, channel => rights.maySubscribe(ws, channel))
     answer(ws, { type: 'renewed', expires: session.expiresAtSeconds }, id)
   }
 }

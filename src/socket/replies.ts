@@ -1,4 +1,4 @@
-import type { ReplyMessage, WelcomeMessage } from '../protocol.js'
+import type { NoticeMessage, ReplyMessage, WelcomeMessage } from '../protocol.js'
 import type { Session, Socket } from './session.js'
 
 /** The id of a request as it was written, if it has one. */
@@ -7,13 +7,21 @@ export type RequestId = Uint8Array | undefined
 /**
  * Says something to one socket, in its encoding. uWS closes one that reads too slowly (`dropped`).
  */
-export function send(ws: Socket, message: WelcomeMessage | ReplyMessage, id?: Uint8Array): void {
+export function send(
+  ws: Socket,
+  message: WelcomeMessage | ReplyMessage | NoticeMessage,
+  id?: Uint8Array,
+): void {
   const { encoding }: Session = ws.getUserData().session
   ws.send(encoding.write(message, id), encoding.isBinary)
 }
 
 /** An answer, with the id of the request where it had one. */
 export const answer = (ws: Socket, message: ReplyMessage, id: RequestId): void => send(ws, message, id)
+
+/** Says something that was not asked for, with the words of the operator where there are any. */
+export const notify = (ws: Socket, notice: NoticeMessage, reason: string | undefined): void =>
+  send(ws, reason === undefined ? notice : { ...notice, reason })
 
 /** Says that a request was done, if it can be told which. */
 export function done(ws: Socket, id: RequestId): void {

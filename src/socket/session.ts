@@ -41,6 +41,8 @@ export class Session {
   issuedAtSeconds: number
   expiresAtSeconds: number
   readonly address: string
+  /** Its number among the sockets of this thread, from when it opens. */
+  socket: number
   readonly #shared: SharedFields
   /**
    * Theoretical arrival time of its next message, for the message rate. Undefined before the first:
@@ -62,6 +64,7 @@ export class Session {
     this.issuedAtSeconds = known.issuedAtSeconds
     this.expiresAtSeconds = known.expiresAtSeconds
     this.address = known.address
+    this.socket = 0
     this.#shared = sharedFieldsOf(known)
     this.arrivalMs = undefined
   }

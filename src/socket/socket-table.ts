@@ -1,6 +1,4 @@
-import { closeCode } from '../protocol.js'
-import type { Revocation } from '../token/revocation.js'
-import { closeExpired, closeWith } from './closing.js'
+import { closeExpired } from './closing.js'
 import type { Socket } from './session.js'
 
 /**
@@ -59,19 +57,11 @@ export class SocketTable {
       if (second <= nowSeconds) for (const ws of [...listFrom(head)]) closeExpired(ws)
   }
 
-  /**
-   * Closes with 4403 all whose authority was revoked, and returns how many. Looks at every socket.
-   */
-  closeRevoked({ subject, name, atSeconds }: Revocation): number {
-    const member = subject === 'user' ? 'user' : 'id'
-    const revoked: Socket[] = []
-    for (const head of this.#heads.values())
-      for (const ws of listFrom(head)) {
-        const session = ws.getUserData().session
-        if (session[member] === name && session.issuedAtSeconds <= atSeconds) revoked.push(ws)
-      }
-    for (const ws of revoked) closeWith(ws, 'revoked', closeCode.revoked, 'revoked')
-    return revoked.length
+  /** The sockets that are as asked for. Looks at every one. */
+  filter(isAsked: (ws: Socket) => boolean): Socket[] {
+    const found: Socket[] = []
+    for (const head of this.#heads.values()) for (const ws of listFrom(head)) if (isAsked(ws)) found.push(ws)
+    return found
   }
 
   /** Some sockets that are open, at most `count`. */

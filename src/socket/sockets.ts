@@ -11,13 +11,14 @@ import type { Server } from '../http/server.js'
 import type { ConnectionCaps } from '../limits/caps.js'
 import type { Log } from '../telemetry/log.js'
 import { type Counters, increment } from '../telemetry/metrics.js'
-import type { Revocation } from '../token/revocation.js'
 import type { Application } from './application.js'
 import { compressors } from './compression.js'
 import { ConnectionSlots } from './connection-slots.js'
 import { drainSockets } from './drain.js'
 import { type Entry, HandshakeHandler } from './handshake.js'
 import type { Socket, SocketData } from './session.js'
+import { isOwnSession } from './session-id.js'
+import { SocketIds } from './socket-ids.js'
 import { SocketTable } from './socket-table.js'
 
 export interface SocketsParts {
@@ -33,6 +34,13 @@ export interface SocketsParts {
   readonly counters: Counters
   readonly log: Log
   readonly clock: Clock
+}
+
+/** Who opened a socket. */
+export interface SocketOwner {
+  readonly user: string
+  /** Its login session, if its token names one. */
+  readonly session: string | undefined
 }
 
 /** What is spoken on the sockets of a route. */
@@ -80,6 +88,7 @@ const droppedCode = 1006
 /** All sockets of one thread, whatever is spoken on them, from their handshake to their end. */
 export class Sockets {
   readonly table = new SocketTable()
+  readonly ids = new SocketIds()
   readonly slots: ConnectionSlots
   readonly doors: Doors
   readonly #parts: SocketsParts
@@ -98,9 +107,14 @@ export class Sockets {
     return this.table.size
   }
 
-  /** Closes with 4403 all whose authority was revoked, and returns how many. */
-  closeRevoked(revocation: Revocation): number {
-    return this.table.closeRevoked(revocation)
+  /** Whose socket it is; undefined if it is none of this thread. */
+  ownerOf(id: string): SocketOwner | undefined {
+    const number = this.ids.numberOf(id)
+    if (number === undefined) return undefined
+    const [ws] = this.table.filter(each => each.getUserData().session.socket === number)
+    if (ws === undefined) return undefined
+    const { user, id: session } = ws.getUserData().session
+    return isOwnSession(session) ? { user, session: undefined } : { user, session }
   }
 
   /** Closes every socket whose session has ended at `nowSeconds`. */
@@ -135,6 +149,7 @@ export class Sockets {
       }),
       open: ws => {
         doors.enter(door)
+        ws.getUserData().session.socket = this.ids.next()
         this.table.add(ws)
         conversation.open(ws)
       },

@@ -1,14 +1,36 @@
-import { isJsonObject, isSessionId, isUserName } from '../protocol.js'
+import {
+  isChannelName,
+  isJsonObject,
+  isRevocationReason,
+  isSessionId,
+  isSocketId,
+  isUserName,
+} from '../protocol.js'
 
-/** Ends what a user, or one login session, was given so far. */
+/**
+ * Whose tokens are revoked: those of a user, of one login session, or all; or what they give on one channel, all of
+ * them or those of a user.
+ */
+export type RevocationSubject = 'user' | 'session' | 'all' | 'channel' | 'user_channel'
+
+/** Ends what somebody was given so far, or what was given on a channel. */
 export interface Revocation {
   readonly type: 'revoke'
-  readonly subject: 'user' | 'session'
+  readonly subject: RevocationSubject
+  /** The user, the session or the channel; '' for all. */
   readonly name: string
+  /** The channel that is taken from a user. */
+  readonly channel?: string
   /** Tokens dated in this second or before are revoked. Unix seconds. */
   readonly atSeconds: number
   /** When the last of them has expired, so that this may be forgotten. Unix seconds. */
   readonly untilSeconds: number
+  /** The one socket that ends; without it, all that were opened with what is revoked. */
+  readonly socket?: string
+  /** Until when sockets may renew with a fresh token; without it, they end at once. Unix seconds. */
+  readonly renewBySeconds?: number
+  /** What clients are told. */
+  readonly reason?: string
 }
 
 /** Whose authority it is, and when it was given. */
@@ -26,9 +48,11 @@ export interface Revocations {
   /** Keeps a revocation; says whether that changed anything. `full`: there is no room, and it counts for nothing. */
   add(revocation: Revocation, nowSeconds: number): 'added' | 'known' | 'full'
   covers(authority: Authority): boolean
+  /** What has taken a channel away from an authority that still gives others. */
+  onChannel(authority: Authority, channel: string): Revocation | undefined
   /** What is kept of the subject of a revocation. */
-  find(revocation: Pick<Revocation, 'subject' | 'name'>): Revocation | undefined
-  /** The first second that no revocation of `user` covers. */
+  find(revocation: Pick<Revocation, 'subject' | 'name' | 'channel'>): Revocation | undefined
+  /** The first second that no revocation of `user`, or of all, covers. */
   firstGoodSecond(user: string): number
   /** Those that still count. */
   list(nowSeconds: number): Revocation[]
@@ -39,88 +63,165 @@ export interface Revocations {
 const maxRevocations = 100_000
 
 /** @param known revocations of before, all of which are kept, whatever the capacity */
-export function createRevocations(
+export const createRevocations = (
   known: readonly Revocation[] = [],
   capacity: number = maxRevocations,
-): Revocations {
-  const subjects = { user: new Map<string, Revocation>(), session: new Map<string, Revocation>() }
-  const all = [subjects.user, subjects.session]
-  const size = (): number => subjects.user.size + subjects.session.size
+): Revocations => new KnownRevocations(known, capacity)
 
-  function forget(nowSeconds: number): void {
-    for (const revocations of all)
-      for (const [name, { untilSeconds }] of revocations)
-        if (untilSeconds <= nowSeconds) revocations.delete(name)
+class KnownRevocations implements Revocations {
+  readonly #subjects = {
+    user: new Map<string, Revocation>(),
+    session: new Map<string, Revocation>(),
+    all: new Map<string, Revocation>(),
+    channel: new Map<string, Revocation>(),
+  } as const
+  /** Channels taken from users: by the user, then by the channel. */
+  readonly #taken = new Map<string, Map<string, Revocation>>()
+  readonly #capacity: number
+  #size = 0
+
+  constructor(known: readonly Revocation[], capacity: number) {
+    this.#capacity = capacity
+    for (const revocation of known) this.#keep(revocation)
   }
 
-  function keep(revocation: Revocation): 'added' | 'known' {
-    const { subject, name } = revocation
-    const before = subjects[subject].get(name)
+  get size(): number {
+    return this.#size
+  }
+
+  add(revocation: Revocation, nowSeconds: number): 'added' | 'known' | 'full' {
+    if (this.find(revocation) === undefined) {
+      if (this.#size >= this.#capacity) this.#forget(nowSeconds)
+      if (this.#size >= this.#capacity) return 'full'
+    }
+    return this.#keep(revocation)
+  }
+
+  covers({ user, session, issuedAtSeconds }: Authority): boolean {
+    const subjects = this.#subjects
+    if (subjects.user.size > 0 && reaches(subjects.user.get(user), issuedAtSeconds)) return true
+    if (subjects.all.size > 0 && reaches(subjects.all.get(''), issuedAtSeconds)) return true
+    if (session === undefined || subjects.session.size === 0) return false
+    return reaches(subjects.session.get(session), issuedAtSeconds)
+  }
+
+  onChannel({ user, issuedAtSeconds }: Authority, channel: string): Revocation | undefined {
+    const channels = this.#subjects.channel
+    if (channels.size > 0) {
+      const closed = channels.get(channel)
+      if (reaches(closed, issuedAtSeconds)) return closed
+    }
+    if (this.#taken.size === 0) return undefined
+    const taken = this.#taken.get(user)?.get(channel)
+    return reaches(taken, issuedAtSeconds) ? taken : undefined
+  }
+
+  find({ subject, name, channel = '' }: Pick<Revocation, 'subject' | 'name' | 'channel'>) {
+    return subject === 'user_channel'
+      ? this.#taken.get(name)?.get(channel)
+      : this.#subjects[subject].get(name)
+  }
+
+  firstGoodSecond(user: string): number {
+    const { user: users, all } = this.#subjects
+    let latest = Math.max(users.get(user)?.atSeconds ?? -1, all.get('')?.atSeconds ?? -1)
+    for (const { atSeconds } of this.#taken.get(user)?.values() ?? []) latest = Math.max(latest, atSeconds)
+    return latest + 1
+  }
+
+  list(nowSeconds: number): Revocation[] {
+    this.#forget(nowSeconds)
+    return this.#maps().flatMap(revocations => [...revocations.values()])
+  }
+
+  #maps(): Map<string, Revocation>[] {
+    return [...Object.values(this.#subjects), ...this.#taken.values()]
+  }
+
+  #keep(revocation: Revocation): 'added' | 'known' {
+    const before = this.find(revocation)
     const merged = before === undefined ? revocation : laterOf(before, revocation)
     if (merged === before) return 'known'
-    subjects[subject].set(name, merged)
+    if (before === undefined) this.#size++
+    this.#mapOf(merged).set(merged.subject === 'user_channel' ? (merged.channel ?? '') : merged.name, merged)
     return 'added'
   }
 
-  for (const revocation of known) keep(revocation)
+  #mapOf({ subject, name }: Revocation): Map<string, Revocation> {
+    if (subject !== 'user_channel') return this.#subjects[subject]
+    const taken = this.#taken.get(name) ?? new Map<string, Revocation>()
+    this.#taken.set(name, taken)
+    return taken
+  }
 
-  const reaches = (revocation: Revocation | undefined, issuedAtSeconds: number): boolean =>
-    revocation !== undefined && issuedAtSeconds <= revocation.atSeconds
-
-  return {
-    add(revocation, nowSeconds) {
-      if (!subjects[revocation.subject].has(revocation.name)) {
-        if (size() >= capacity) forget(nowSeconds)
-        if (size() >= capacity) return 'full'
-      }
-      return keep(revocation)
-    },
-    covers({ user, session, issuedAtSeconds }) {
-      if (subjects.user.size > 0 && reaches(subjects.user.get(user), issuedAtSeconds)) return true
-      if (session === undefined || subjects.session.size === 0) return false
-      return reaches(subjects.session.get(session), issuedAtSeconds)
-    },
-    find: ({ subject, name }) => subjects[subject].get(name),
-    firstGoodSecond(user) {
-      const revocation = subjects.user.get(user)
-      return revocation === undefined ? 0 : revocation.atSeconds + 1
-    },
-    list(nowSeconds) {
-      forget(nowSeconds)
-      return all.flatMap(revocations => [...revocations.values()])
-    },
-    get size() {
-      return size()
-    },
+  #forget(nowSeconds: number): void {
+    for (const revocations of this.#maps())
+      for (const [name, { untilSeconds }] of revocations)
+        if (untilSeconds <= nowSeconds) {
+          revocations.delete(name)
+          this.#size--
+        }
+    for (const [user, taken] of this.#taken) if (taken.size === 0) this.#taken.delete(user)
   }
 }
 
-/** What tells the revocations of one user, or session, from those of another. */
-export const revocationKey = ({ subject, name }: Revocation): string => `${subject}:${name}`
+const reaches = (revocation: Revocation | undefined, issuedAtSeconds: number): boolean =>
+  revocation !== undefined && issuedAtSeconds <= revocation.atSeconds
+
+/** What tells the revocations of one subject from those of another. No channel name has a space in it. */
+export const revocationKey = ({ subject, name, channel }: Revocation): string =>
+  subject === 'user_channel' ? `${subject}:${channel} ${name}` : `${subject}:${name}`
 
 /**
  * Two revocations of one subject as one. They may come out of order from elsewhere: the later second and the later end
- * count. Returns `before` itself where the other changes nothing.
+ * count, and sockets end as the stricter of the two says. Returns `before` itself where the other changes nothing.
  */
 export function laterOf(before: Revocation, other: Revocation): Revocation {
-  if (other.atSeconds <= before.atSeconds && other.untilSeconds <= before.untilSeconds) return before
+  const isLater = other.atSeconds > before.atSeconds || other.untilSeconds > before.untilSeconds
+  if (!isLater && isAsStrict(before, other)) return before
+  const { socket, renewBySeconds, ...rest } = other.atSeconds >= before.atSeconds ? other : before
+  const earliest = Math.min(before.renewBySeconds ?? 0, other.renewBySeconds ?? 0)
   return {
-    ...other,
+    ...rest,
     atSeconds: Math.max(other.atSeconds, before.atSeconds),
     untilSeconds: Math.max(other.untilSeconds, before.untilSeconds),
+    ...(socket !== undefined && before.socket === other.socket ? { socket } : {}),
+    ...(earliest > 0 ? { renewBySeconds: earliest } : {}),
   }
 }
 
+/** Whether the sockets that the second would end, the first ends no later. */
+const isAsStrict = (first: Revocation, second: Revocation): boolean =>
+  (first.socket === undefined || first.socket === second.socket) &&
+  (first.renewBySeconds ?? 0) <= (second.renewBySeconds ?? 0)
+
 const isSeconds = (value: unknown): boolean => Number.isSafeInteger(value) && Number(value) >= 0
+
+const names: Readonly<Record<RevocationSubject, (name: string) => boolean>> = {
+  user: isUserName,
+  session: isSessionId,
+  all: name => name === '',
+  channel: isChannelName,
+  user_channel: isUserName,
+}
+
+const isOptional = (value: unknown, is: (text: string) => boolean): boolean =>
+  value === undefined || (typeof value === 'string' && is(value))
 
 /** Whether something from elsewhere is a revocation. */
 export function isRevocation(value: unknown): value is Revocation {
   if (!isJsonObject(value) || value.type !== 'revoke' || typeof value.name !== 'string') return false
-  const names = { user: isUserName, session: isSessionId }
+  const { subject, name, channel, atSeconds, untilSeconds, socket, renewBySeconds, reason } = value
   return (
-    (value.subject === 'user' || value.subject === 'session') &&
-    names[value.subject](value.name) &&
-    isSeconds(value.atSeconds) &&
-    isSeconds(value.untilSeconds)
+    typeof subject === 'string' &&
+    Object.hasOwn(names, subject) &&
+    names[subject as RevocationSubject](name) &&
+    (subject === 'user_channel') === (channel !== undefined) &&
+    isOptional(channel, isChannelName) &&
+    isSeconds(atSeconds) &&
+    isSeconds(untilSeconds) &&
+    isOptional(socket, isSocketId) &&
+    (renewBySeconds === undefined || isSeconds(renewBySeconds)) &&
+    isOptional(reason, isRevocationReason)
   )
 }

@@ -22,6 +22,18 @@ export interface Publication {
 /** What the parts of one gate tell one another. Plain data: it can be cloned, and packed. */
 export type RelayMessage = Publication | Revocation
 
+/** Asks the node whose socket it is to disconnect it. */
+export interface SocketDisconnection {
+  readonly type: 'disconnect'
+  readonly socket: string
+  /** Until when it may renew; without it, it ends at once. Unix seconds. */
+  readonly renewBySeconds?: number
+  readonly reason?: string
+}
+
+/** What nodes tell one another. */
+export type NodeMessage = RelayMessage | SocketDisconnection
+
 /** Carries messages to the other threads of a gate, or to other gates. */
 export interface Relay {
   /** MUST copy what it keeps: see {@link Publication.data}. */

@@ -32,7 +32,8 @@ t.test('it lists every message in one direction', async t => {
 
 t.test('every example of the protocol is as it says, and every message has one', async t => {
   const seen = new Set<string>()
-  const lines = [...codeBlocks(protocol, 'wire'), ...codeBlocks(protocol, 'first')].join('\n').split('\n')
+  const examples = ['wire', 'first', 'notice'].flatMap(kind => codeBlocks(protocol, kind))
+  const lines = examples.join('\n').split('\n')
   for (const line of lines) {
     const message = JSON.parse(line.slice(2)) as Json
     const type = String(message.type)

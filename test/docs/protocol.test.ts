@@ -2,8 +2,8 @@ import { readFileSync } from 'node:fs'
 import { unpack } from 'msgpackr'
 import t, { type Test } from 'tap'
 import { closeCode, messageError } from '../../src/protocol.js'
-import type { Json } from '../support/http.js'
-import { startServer } from '../support/server.js'
+import { bearer, type Json, postJson } from '../support/http.js'
+import { adminKey, startServer } from '../support/server.js'
 import { type Client, open, openSession, socketUrl } from '../support/socket-client.js'
 import { gatePath, mintWith, tokenFor } from '../support/tokens.js'
 import { codeBlocks, tableUnder } from './markdown.js'
@@ -53,6 +53,16 @@ async function play(t: Test, example: string): Promise<void> {
   await Promise.all([maggie.client.close(), theo.client.close()])
 }
 
+/** What the server says of its own accord, when the operator makes it. */
+async function playNotice(t: Test, user: string, expected: Json): Promise<void> {
+  const { client } = await openAs(user, {})
+  const { type, withinSeconds, ...told } = expected
+  const disconnection = { user, ...told, reauthenticateWithinSeconds: withinSeconds }
+  await postJson(server.admin, '/disconnect', disconnection, { headers: bearer(adminKey) })
+  t.strictSame(await client.next(), expected, String(type))
+  await client.close()
+}
+
 t.test('the examples go as they are told', async t => {
   const examples = codeBlocks(protocol, 'wire')
   for (const example of examples) await play(t, example)
@@ -63,6 +73,10 @@ t.test('the examples go as they are told', async t => {
   const client = await open(socketUrl(server.url, '/channel/lobby'))
   t.strictSame(comparable(await client.ask(await withSecrets(said))), comparable(JSON.parse(heard) as Json))
   await client.close()
+  for (const [index, example] of codeBlocks(protocol, 'notice').entries()) {
+    examples.push(example)
+    await playNotice(t, `notified-${index}`, JSON.parse(example.slice(2)) as Json)
+  }
   const types = new Set([...examples.join('\n').matchAll(/^. \{"type":"(\w+)"/gm)].map(([, type]) => type))
   t.strictSame(
     [...types].sort(),
@@ -75,10 +89,12 @@ t.test('the examples go as they are told', async t => {
       'pong',
       'publish',
       'renew',
+      'renew_required',
       'renewed',
       'shout',
       'subscribe',
       'unsubscribe',
+      'unsubscribed',
       'welcome',
     ],
     'every message has one',

@@ -11,11 +11,11 @@ import {
   until,
   untilBus,
 } from '../support/bus.js'
-import { bearer, jsonOf, request } from '../support/http.js'
+import { bearer, jsonOf, outcomeOf, request } from '../support/http.js'
 import { isProblem } from '../support/problem.js'
 import { fileNeeds } from '../support/programs.js'
 import { startRedis } from '../support/redis.js'
-import { startServer } from '../support/server.js'
+import { startServer, type TestServer } from '../support/server.js'
 import type { Client } from '../support/socket-client.js'
 import { nowSeconds, tokenFor } from '../support/tokens.js'
 
@@ -95,6 +95,32 @@ t.test('another database is another deployment', async t => {
   while ((await publish(other, 'for you')).delivered !== 1) await delay(20)
   t.match(await heard, { data: 'for you' })
 })
+
+t.test(
+  'a channel that is taken or closed on one node is so on all, and on one that starts later',
+  async t => {
+    const redis = await startRedis(t)
+    const nodes = await startThree(t, redis)
+    const clients = await Promise.all(nodes.map(node => join(node, 'maggie')))
+    const token = tokenFor('maggie', { iat: nowSeconds() - 1 })
+    const outcome = async (node: TestServer, channel: string) =>
+      outcomeOf(await request(node.url, `/ws_ticket?channel=${channel}`, { headers: bearer(token) }))
+    await disconnect(nodes[0], { user: 'maggie', channel: 'red', reason: 'why not' })
+    for (const client of clients)
+      t.strictSame(await client.next(), { type: 'unsubscribed', channel: 'red', reason: 'why not' })
+    await disconnect(nodes[1], { channel: 'blue', reauthenticateWithinSeconds: 60 })
+    for (const node of nodes)
+      for (const channel of ['red', 'blue'])
+        await until(async () => (await outcome(node, channel)) === '403 channel_forbidden')
+    await until(async () => (await redis.client.hlen('ticketgate:revocations')) === 2)
+    const late = await startServer(t, { env: { TICKETGATE_REDIS_URL: redis.url } })
+    for (const channel of ['red', 'blue'])
+      t.equal(await outcome(late, channel), '403 channel_forbidden', `${channel} on a new node`)
+    t.match(await outcome(late, 'green'), /^200/)
+    await disconnect(late, { all: true })
+    for (const client of clients) t.equal((await client.closed).code, 4403)
+  },
+)
 
 t.test('who is disconnected on one node is out on all, and stays out', async t => {
   const redis = await startRedis(t)

@@ -75,6 +75,7 @@ const start = async (t: Test) => {
     config,
     sockets,
     admission,
+    revocations,
     tokens: new TokenCheck({
       tokens: new TokenVerifier(
         secretIssuers({ secrets: [jwtSecret], policy: { maxTtlSeconds: 3600 }, nodesAheadSeconds: 0 }),

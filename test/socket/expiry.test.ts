@@ -2,6 +2,7 @@ import { App, us_socket_local_port } from 'uWebSockets.js'
 import t, { type Test } from 'tap'
 import { TicketAdmission } from '../../src/admission/ticket-admission.js'
 import { createMemoryReplayCache } from '../../src/replay/memory.js'
+import { ChannelRights } from '../../src/socket/channel-rights.js'
 import { ChannelTopics } from '../../src/socket/channel-topics.js'
 import { FanOut } from '../../src/socket/fan-out.js'
 import { MessageLimits } from '../../src/socket/message-limits.js'
@@ -31,20 +32,23 @@ const start = async (t: Test) => {
   const log = createLog('fatal')
   const clock = (): number => nowMs
   const counters = createCounters()
+  const revocations = createRevocations()
   const admission = new TicketAdmission({
     keys: { ring: () => new Map([[0, key]]), policy: ownTicketsOnly },
-    revocations: createRevocations(),
+    revocations,
     replay,
     log,
   })
   const app = App()
   const topics = new ChannelTopics(app)
+  const rights = new ChannelRights(revocations, topics)
   const fanOut = new FanOut({ topics, compresses: false, maxMessageBytes: 1024, counters, onMalformed() {} })
   const messages = new MessageHandler({
     limits: new MessageLimits({ rate: undefined, maxMessageBytes: 1024, counters, clock }),
     topics,
+    rights,
     publisher: new Publisher({ fanOut, relay: { send() {} }, counters, log }),
-    renewal: new SessionRenewal({ admission, table, topics, application: undefined, clock, log }),
+    renewal: new SessionRenewal({ admission, table, topics, rights, application: undefined, clock, log }),
     firstMessage: undefined,
     application: undefined,
     log,

@@ -127,26 +127,6 @@ t.test('a renewed socket is under its new end', async t => {
   t.equal((await two.client.closed).code, 4401)
 })
 
-t.test('a revocation closes whose authority it ends, by user or session', async t => {
-  const { table, reasons, enter } = await start(t)
-  const [before, at, after] = [
-    await enter(1000, '/maggie/99'),
-    await enter(1001, '/maggie/100'),
-    await enter(1000, '/maggie/101'),
-  ]
-  const other = await enter(1000, '/theo/99')
-  const revoke = (subject: 'user' | 'session', name: string): number =>
-    table.closeRevoked({ type: 'revoke', subject, name, atSeconds: 100, untilSeconds: 2000 })
-  t.equal(revoke('user', 'session-of-maggie'), 0)
-  t.equal(revoke('session', 'maggie'), 0)
-  t.equal(revoke('user', 'maggie'), 2)
-  for (const { client } of [before, at]) t.strictSame(await client.closed, { code: 4403, reason: 'revoked' })
-  t.strictSame(reasons, ['revoked', 'revoked'])
-  t.ok((await echoes(after)) && (await echoes(other)))
-  t.equal(revoke('session', 'session-of-theo'), 1)
-  t.equal((await other.client.closed).code, 4403)
-})
-
 t.test('who has not said who it is in time, is told so', async t => {
   const { table, reasons, enter } = await start(t)
   const silent = await enter(100, '/')

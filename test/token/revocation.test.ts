@@ -1,5 +1,5 @@
 import t from 'tap'
-import { createRevocations, type Revocation } from '../../src/token/revocation.js'
+import { createRevocations, isRevocation, laterOf, type Revocation } from '../../src/token/revocation.js'
 
 const at = 1_764_000_000
 const revoke = (name: string, more: Partial<Revocation> = {}): Revocation => ({
@@ -97,4 +97,78 @@ t.test('what is listed can be taken up again', async t => {
   const after = createRevocations(before.list(at))
   t.strictSame(after.list(at), before.list(at))
   t.equal(after.covers(token('x', at, 's1')), true)
+})
+
+t.test('all tokens of before are revoked at once', async t => {
+  const revocations = createRevocations()
+  revocations.add(revoke('', { subject: 'all' }), at)
+  t.equal(revocations.covers(token('maggie', at)), true)
+  t.equal(revocations.covers(token('theo', at, 's1')), true)
+  t.equal(revocations.covers(token('theo', at + 1, 's1')), false)
+  t.equal(revocations.firstGoodSecond('maggie'), at + 1)
+})
+
+t.test('a channel is taken from all, or from one user, and nothing else', async t => {
+  const revocations = createRevocations()
+  revocations.add(revoke('news', { subject: 'channel' }), at)
+  revocations.add(revoke('maggie', { subject: 'user_channel', channel: 'lobby' }), at)
+  revocations.add(revoke('maggie', { subject: 'user_channel', channel: 'red', atSeconds: at + 5 }), at)
+  for (const [user, channel, issued, isTaken] of [
+    ['theo', 'news', at, true],
+    ['theo', 'news', at + 1, false],
+    ['theo', 'lobby', at, false],
+    ['maggie', 'lobby', at, true],
+    ['maggie', 'lobby', at + 1, false],
+    ['maggie', 'red', at + 5, true],
+    ['maggie', 'maggie', at, false],
+  ] as const)
+    t.equal(revocations.onChannel(token(user, issued), channel) !== undefined, isTaken, `${user} ${channel}`)
+  t.equal(revocations.covers(token('maggie', at)), false)
+  t.equal(revocations.size, 3)
+  t.equal(revocations.firstGoodSecond('maggie'), at + 6, 'a login waits for what is taken from its user')
+  t.equal(revocations.firstGoodSecond('theo'), 0)
+  t.strictSame(createRevocations(revocations.list(at)).list(at), revocations.list(at))
+  t.strictSame(revocations.list(at + 900), [])
+  t.equal(revocations.size, 0)
+})
+
+t.test('of two of one subject, sockets end as the stricter says', async t => {
+  const [one, other] = ['AAAAAAAA.1', 'AAAAAAAA.2']
+  for (const [name, first, second, expected] of [
+    ['at once, and later', {}, { renewBySeconds: at + 60 }, {}],
+    ['later, and at once', { renewBySeconds: at + 60 }, {}, {}],
+    ['two times', { renewBySeconds: at + 60 }, { renewBySeconds: at + 30 }, { renewBySeconds: at + 30 }],
+    ['one socket, and all', { socket: one }, {}, {}],
+    ['all, and one socket', {}, { socket: one }, {}],
+    ['one socket twice', { socket: one }, { socket: one }, { socket: one }],
+    ['two sockets', { socket: one }, { socket: other }, {}],
+  ] as const) {
+    const merged = laterOf(revoke('maggie', first), revoke('maggie', { atSeconds: at + 1, ...second }))
+    t.strictSame(merged, revoke('maggie', { atSeconds: at + 1, ...expected }), name)
+  }
+  const strict = revoke('maggie')
+  t.equal(laterOf(strict, revoke('maggie', { renewBySeconds: at + 60 })), strict, 'no news')
+})
+
+t.test('what comes from elsewhere is a revocation, or is not', async t => {
+  t.ok(isRevocation(revoke('maggie')), 'as before there were other kinds')
+  for (const [name, good] of [
+    ['all', { subject: 'all', name: '' }],
+    ['a channel', { subject: 'channel', name: '' }],
+    ['of a user', { subject: 'user_channel', name: 'maggie', channel: 'a:b' }],
+    ['with all else', { socket: 'AAAAAAAA.1', renewBySeconds: at, reason: 'ü'.repeat(50) }],
+  ] as const)
+    t.ok(isRevocation({ ...revoke('maggie'), ...good }), name)
+  for (const [name, bad] of [
+    ['another subject', { subject: 'toString' }],
+    ['all with a name', { subject: 'all' }],
+    ['a user with a channel', { channel: 'news' }],
+    ['no channel of a user', { subject: 'user_channel' }],
+    ['a channel that is none', { subject: 'user_channel', channel: 'a b' }],
+    ['a socket that is none', { socket: 'x' }],
+    ['a fraction of a second', { renewBySeconds: 1.5 }],
+    ['a reason that is too long', { reason: `${'ü'.repeat(50)}!` }],
+    ['a line break', { reason: 'a\nb' }],
+  ] as const)
+    t.notOk(isRevocation({ ...revoke('maggie'), ...bad }), name)
 })

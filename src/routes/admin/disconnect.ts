@@ -1,24 +1,29 @@
 import { Refusal } from '../../errors.js'
 import { parseJsonObject } from '../../http/body.js'
 import { refuseUnknown } from '../../http/unknown-names.js'
-import { isSessionId, isUserName, routes } from '../../protocol.js'
-import type { Control, Subject } from '../../socket/control.js'
+import { routes } from '../../protocol.js'
+import type { Control } from '../../socket/control.js'
+import { type Disconnection, disconnectionMembers, readDisconnection } from '../../socket/disconnection.js'
+import type { Reach } from '../../socket/revoking.js'
 import type { AdminRoute } from './admin-route.js'
 
-/** `POST /disconnect`: ends the sockets of a user or a session, and what they could open others with. */
+/** `POST /disconnect`: ends sockets, and what they could open others with. */
 export const disconnectRoute = (control: Pick<Control, 'disconnect'>): AdminRoute => ({
   path: routes.disconnect,
   method: 'POST',
   async handler(head, body) {
-    const disconnected = await control.disconnect(readSubject(parseJsonObject(body, head.contentType)))
-    return { body: JSON.stringify({ disconnected }) }
+    const members = parseJsonObject(body, head.contentType)
+    refuseUnknown('member', Object.keys(members), disconnectionMembers)
+    const disconnection = readDisconnection(members)
+    if (typeof disconnection === 'string') throw new Refusal('bad_request', { detail: disconnection })
+    return { body: JSON.stringify(counted(disconnection, await control.disconnect(disconnection))) }
   },
 })
 
-function readSubject(members: Readonly<Record<string, unknown>>): Subject {
-  refuseUnknown('member', Object.keys(members), ['user', 'session'])
-  const { user, session } = members
-  if (typeof user === 'string' && isUserName(user) && session === undefined) return { user }
-  if (typeof session === 'string' && isSessionId(session) && user === undefined) return { session }
-  throw new Refusal('bad_request', { detail: 'The body must be {"user": "…"} or {"session": "…"}.' })
+/** As many of the counts as mean something. */
+function counted(asked: Disconnection, reach: Reach): Partial<Reach> {
+  const { disconnected, unsubscribed, renewRequired } = reach
+  if (asked.reauthenticateWithinSeconds !== undefined) return { renewRequired }
+  if (!('channel' in asked)) return { disconnected }
+  return 'user' in asked ? { unsubscribed } : { disconnected, unsubscribed }
 }

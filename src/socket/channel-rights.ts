@@ -1,0 +1,34 @@
+import { mayPublish, maySubscribe } from '../ticket/rights.js'
+import type { Revocations } from '../token/revocation.js'
+import type { ChannelTopics } from './channel-topics.js'
+import type { Socket } from './session.js'
+
+/** What sockets may do on channels: what their rights say, save what was taken away since. */
+export class ChannelRights {
+  readonly #revocations: Pick<Revocations, 'onChannel'>
+  readonly #topics: ChannelTopics
+
+  constructor(revocations: Pick<Revocations, 'onChannel'>, topics: ChannelTopics) {
+    this.#revocations = revocations
+    this.#topics = topics
+  }
+
+  mayPublish(ws: Socket, channel: string): boolean {
+    const { session } = ws.getUserData()
+    if (!mayPublish(session.rights, channel)) return false
+    const taken = this.#revocations.onChannel(session, channel)
+    if (taken === undefined) return true
+    // One that is on the channel was told to renew: it goes on until it does, or ends.
+    return (
+      taken.renewBySeconds !== undefined &&
+      (session.channel === channel || this.#topics.isSubscribed(ws, session.encoding.name, channel))
+    )
+  }
+
+  maySubscribe(ws: Socket, channel: string): boolean {
+    const { session } = ws.getUserData()
+    return (
+      maySubscribe(session.rights, channel) && this.#revocations.onChannel(session, channel) === undefined
+    )
+  }
+}

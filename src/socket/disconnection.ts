@@ -1,0 +1,88 @@
+import {
+  channelNameForm,
+  isChannelName,
+  isRevocationReason,
+  isSessionId,
+  isSocketId,
+  isUserName,
+  maxRevocationReasonBytes,
+} from '../protocol.js'
+
+/** Who is disconnected, or from what. */
+export type Subject =
+  /** A user. */
+  | { readonly user: string }
+  /** One login session. */
+  | { readonly session: string }
+  /** One socket, by its id. */
+  | { readonly socket: string }
+  /** A channel: sockets that were opened on it are closed, the others no longer hear it. */
+  | { readonly channel: string }
+  /** A user from one channel. */
+  | { readonly user: string; readonly channel: string }
+  /** Everybody. */
+  | { readonly all: true }
+
+export interface DisconnectOptions {
+  /** Sockets are not closed at once, but only if they are not renewed by then, with a fresh token. */
+  readonly reauthenticateWithinSeconds?: number
+  /** What clients are told: up to 100 bytes. */
+  readonly reason?: string
+}
+
+export type Disconnection = Subject & DisconnectOptions
+
+/** The members of a disconnection. */
+export const disconnectionMembers = [
+  'user',
+  'session',
+  'socket',
+  'channel',
+  'all',
+  'reauthenticateWithinSeconds',
+  'reason',
+] as const
+
+const maxRenewalSeconds = 86_400
+
+type Members = Readonly<Record<string, unknown>>
+type Check = readonly [is: (value: unknown) => boolean, form: string]
+
+const text =
+  (is: (value: string) => boolean) =>
+  (value: unknown): boolean =>
+    typeof value === 'string' && is(value)
+
+const isWithin = (value: unknown): boolean =>
+  Number.isInteger(value) && Number(value) >= 1 && Number(value) <= maxRenewalSeconds
+
+const checks: Readonly<Record<(typeof disconnectionMembers)[number], Check>> = {
+  user: [text(isUserName), 'the name of a user'],
+  session: [text(isSessionId), 'the id of a session'],
+  socket: [text(isSocketId), 'the id of a socket, as /connections has it'],
+  channel: [text(isChannelName), channelNameForm],
+  all: [value => value === true, 'true'],
+  reauthenticateWithinSeconds: [isWithin, `an integer from 1 to ${maxRenewalSeconds}`],
+  reason: [
+    text(isRevocationReason),
+    `1 to ${maxRevocationReasonBytes} bytes of text without control characters`,
+  ],
+}
+
+const subjects = ['user', 'session', 'socket', 'channel', 'all'] as const
+
+/**
+ * Reads what is to be disconnected, from members whose names are known; returns what is wrong, for
+ * people, if something is.
+ */
+export function readDisconnection(members: Members): Disconnection | string {
+  const given = subjects.filter(name => members[name] !== undefined)
+  if (given.length === 0) return `One of ${subjects.join(', ')} is required.`
+  for (const name of disconnectionMembers) {
+    const [is, form] = checks[name]
+    if (members[name] !== undefined && !is(members[name])) return `${name} must be ${form}.`
+  }
+  if (given.length > 1 && given.join() !== 'user,channel')
+    return `${given.join(' and ')} cannot be combined: only user and channel can.`
+  return members as unknown as Disconnection
+}

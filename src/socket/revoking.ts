@@ -1,0 +1,114 @@
+import { closeCode } from '../protocol.js'
+import type { Revocation } from '../token/revocation.js'
+import type { ChannelTopics } from './channel-topics.js'
+import { closeExpired, closeWith, isOpen } from './closing.js'
+import { notify } from './replies.js'
+import type { Session, Socket } from './session.js'
+import type { SocketIds } from './socket-ids.js'
+import type { SocketTable } from './socket-table.js'
+
+/** How many sockets a revocation has reached, and how. */
+export interface Reach {
+  readonly disconnected: number
+  /** Hear one channel no more. */
+  readonly unsubscribed: number
+  /** Were told to renew. */
+  readonly renewRequired: number
+}
+
+export const noReach: Reach = { disconnected: 0, unsubscribed: 0, renewRequired: 0 }
+
+export const sumReach = (all: readonly Reach[]): Reach =>
+  all.reduce(
+    (sum, each) => ({
+      disconnected: sum.disconnected + each.disconnected,
+      unsubscribed: sum.unsubscribed + each.unsubscribed,
+      renewRequired: sum.renewRequired + each.renewRequired,
+    }),
+    noReach,
+  )
+
+export interface SocketRevokerParts {
+  readonly table: SocketTable
+  readonly topics: ChannelTopics
+  readonly ids: SocketIds
+}
+
+/** Carries revocations out on the sockets of one thread. */
+export class SocketRevoker {
+  readonly #parts: SocketRevokerParts
+
+  constructor(parts: SocketRevokerParts) {
+    this.#parts = parts
+  }
+
+  /** Ends what a revocation concerns: at once, or unless it is renewed in time. Looks at every socket. */
+  carryOut(revocation: Revocation, nowSeconds: number): Reach {
+    const { table, ids } = this.#parts
+    const number = revocation.socket === undefined ? undefined : (ids.numberOf(revocation.socket) ?? -1)
+    const reach = { disconnected: 0, unsubscribed: 0, renewRequired: 0 }
+    // Closing takes a socket out of the table, so that is read first.
+    for (const ws of table.filter(each => this.#concerns(each, revocation, number)))
+      reach[this.#end(ws, revocation, nowSeconds)]++
+    return reach
+  }
+
+  #concerns(ws: Socket, revocation: Revocation, number: number | undefined): boolean {
+    const { session } = ws.getUserData()
+    const { subject, name, channel = '', atSeconds } = revocation
+    // One that has yet to authenticate has nothing that could be revoked.
+    if (session.issuedAtSeconds > atSeconds || session.user === '') return false
+    if (number !== undefined && session.socket !== number) return false
+    switch (subject) {
+      case 'user':
+        return session.user === name
+      case 'session':
+        return session.id === name
+      case 'all':
+        return true
+      case 'channel':
+        return this.#isOn(ws, session, name)
+      case 'user_channel':
+        return session.user === name && this.#isOn(ws, session, channel)
+    }
+  }
+
+  #isOn(ws: Socket, session: Session, channel: string): boolean {
+    return session.channel === channel || this.#parts.topics.isSubscribed(ws, session.encoding.name, channel)
+  }
+
+  #end(ws: Socket, revocation: Revocation, nowSeconds: number): keyof Reach {
+    const { subject, name, channel, reason, renewBySeconds } = revocation
+    const { session } = ws.getUserData()
+    // An application may have closed it when it learned of the end of another.
+    if (!isOpen(ws)) return 'disconnected'
+    if (renewBySeconds !== undefined) return this.#requireRenewal(ws, renewBySeconds, nowSeconds, reason)
+    if (subject === 'user_channel') return this.#takeAway(ws, channel ?? '', reason)
+    if (subject === 'channel' && session.channel !== name) return this.#takeAway(ws, name, reason)
+    closeWith(ws, 'revoked', closeCode.revoked, reason ?? 'revoked')
+    return 'disconnected'
+  }
+
+  #requireRenewal(
+    ws: Socket,
+    renewBySeconds: number,
+    nowSeconds: number,
+    reason: string | undefined,
+  ): keyof Reach {
+    const { session } = ws.getUserData()
+    const endsAtSeconds = Math.min(renewBySeconds, session.expiresAtSeconds)
+    if (endsAtSeconds <= nowSeconds) {
+      closeExpired(ws)
+      return 'disconnected'
+    }
+    this.#parts.table.renew(ws, endsAtSeconds)
+    notify(ws, { type: 'renew_required', withinSeconds: endsAtSeconds - nowSeconds }, reason)
+    return 'renewRequired'
+  }
+
+  #takeAway(ws: Socket, channel: string, reason: string | undefined): keyof Reach {
+    this.#parts.topics.unsubscribe(ws, ws.getUserData().session.encoding.name, channel)
+    notify(ws, { type: 'unsubscribed', channel }, reason)
+    return 'unsubscribed'
+  }
+}

@@ -1,0 +1,220 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import t, { type Test } from 'tap'
+import { connectTo } from '../support/gate-client.js'
+import { bearer, type Json, jsonOf, postJson, type Reply, request, requestUpgrade } from '../support/http.js'
+import { isProblem } from '../support/problem.js'
+import { adminKey, type Environment, startServer, type TestServer } from '../support/server.js'
+import { type Client, openSession, socketUrl } from '../support/socket-client.js'
+import { gatePath, mintWith, nowSeconds, tokenFor } from '../support/tokens.js'
+
+const disconnect = (server: TestServer, members: Json): Promise<Reply> =>
+  postJson(server.admin, '/disconnect', members, { headers: bearer(adminKey) })
+
+const counts = async (server: TestServer, members: Json): Promise<Json> =>
+  jsonOf(await disconnect(server, members))
+
+const open = async (server: TestServer, token: string, channel: string): Promise<Client> =>
+  (await openSession(socketUrl(server.url, gatePath((await mintWith(server.url, token)).ticket, channel))))
+    .client
+
+const ticketFor = (server: TestServer, token: string, channel: string): Promise<Reply> =>
+  request(server.url, `/ws_ticket?channel=${channel}`, { headers: bearer(token) })
+
+/** Asks, and skips what others say meanwhile. */
+const ask = (client: Client, message: Json & { readonly id: number }): Promise<Json> => {
+  client.send(message)
+  return client.nextWith({ id: message.id })
+}
+
+/** A token of the past, and one of after a revocation that was just made. */
+const before = (user: string, claims: Json = {}): string =>
+  tokenFor(user, { iat: nowSeconds() - 1, ...claims })
+const after = async (user: string): Promise<string> => {
+  const now = nowSeconds()
+  while (nowSeconds() === now) await delay(20)
+  return tokenFor(user)
+}
+
+/** What is taken from one user, on any kind of gate. */
+async function takeAway(t: Test, env: Environment): Promise<void> {
+  const server = await startServer(t, { env })
+  const token = before('maggie')
+  const [onIt, beside] = [await open(server, token, 'news'), await open(server, token, 'lobby')]
+  await ask(beside, { type: 'subscribe', channel: 'news', id: 1 })
+  const other = await open(server, before('theo'), 'news')
+  const { ticket } = await mintWith(server.url, token)
+  const bound = await mintWith(server.url, token, 'news')
+
+  t.strictSame(await counts(server, { user: 'maggie', channel: 'news', reason: 'not paid' }), {
+    unsubscribed: 2,
+  })
+  for (const client of [onIt, beside]) {
+    t.strictSame(await client.next(), { type: 'unsubscribed', channel: 'news', reason: 'not paid' })
+    t.match(
+      await ask(client, { type: 'subscribe', channel: 'news', id: 2 }),
+      { code: 'channel_forbidden', id: 2 },
+      'nor may it come back',
+    )
+    t.match(await ask(client, { type: 'publish', channel: 'news', data: 1, id: 3 }), {
+      code: 'channel_forbidden',
+    })
+    t.match(await ask(client, { type: 'publish', channel: 'lobby', data: 1, id: 4 }), { type: 'ok' })
+  }
+  t.match(await ask(other, { type: 'publish', channel: 'news', data: 1, id: 5 }), { type: 'ok' })
+  for (const text of [ticket, bound.ticket])
+    isProblem(
+      t,
+      await requestUpgrade(server.url, gatePath(text, 'news')),
+      '403 channel_forbidden',
+      'a ticket of before',
+    )
+  t.strictSame(jsonOf(await postJson(server.url, '/ws_ticket/status', { ticket: bound.ticket })), {
+    state: 'invalid',
+  })
+  isProblem(t, await ticketFor(server, token, 'news'), '403 channel_forbidden', 'a token of before')
+  const renewal = await mintWith(server.url, token)
+  t.match(await ask(beside, { type: 'renew', ticket: renewal.ticket, id: 6 }), { type: 'renewed' })
+  t.match(await ask(beside, { type: 'subscribe', channel: 'news', id: 7 }), { code: 'channel_forbidden' })
+  t.equal((await requestUpgrade(server.url, gatePath(ticket, 'lobby'))).status, 101, 'another channel')
+  await server.stop()
+
+  const restarted = await startServer(t, { env, stateDir: server.stateDir })
+  isProblem(t, await ticketFor(restarted, token, 'news'), '403 channel_forbidden', 'after a restart')
+  t.equal((await ticketFor(restarted, token, 'lobby')).status, 200)
+  t.equal((await ticketFor(restarted, await after('maggie'), 'news')).status, 200, 'a token of after')
+}
+
+const three = { TICKETGATE_THREADS: '3' }
+
+t.test('a channel is taken from a user', t => takeAway(t, {}))
+
+t.test('the same over several threads', t => takeAway(t, three))
+
+t.test('a channel is closed for all who were let in before', async t => {
+  for (const env of [{}, three]) {
+    const server = await startServer(t, { env })
+    const token = before('maggie')
+    const [onIt, beside] = [await open(server, token, 'news'), await open(server, token, 'lobby')]
+    await ask(beside, { type: 'subscribe', channel: 'news', id: 1 })
+    t.strictSame(await counts(server, { channel: 'news' }), { disconnected: 1, unsubscribed: 1 })
+    t.strictSame(await onIt.closed, { code: 4403, reason: 'revoked' })
+    t.strictSame(await beside.next(), { type: 'unsubscribed', channel: 'news' })
+    isProblem(t, await ticketFor(server, token, 'news'), '403 channel_forbidden')
+    isProblem(t, await ticketFor(server, before('theo'), 'news'), '403 channel_forbidden', 'of anybody')
+    t.equal((await ticketFor(server, token, 'lobby')).status, 200)
+    t.equal((await ticketFor(server, await after('theo'), 'news')).status, 200)
+    await server.stop()
+  }
+})
+
+t.test('all are disconnected', async t => {
+  const server = await startServer(t, { env: three })
+  const clients = await Promise.all(
+    ['maggie', 'theo', 'vera', 'bart'].map(user => open(server, before(user), 'lobby')),
+  )
+  t.strictSame(await counts(server, { all: true, reason: 'für heute zu' }), { disconnected: 4 })
+  for (const { closed } of clients) t.strictSame(await closed, { code: 4403, reason: 'für heute zu' })
+  const token = before('homer')
+  isProblem(t, await ticketFor(server, token, 'lobby'), '401 token_revoked')
+  await server.stop()
+  const restarted = await startServer(t, { stateDir: server.stateDir })
+  isProblem(t, await ticketFor(restarted, token, 'lobby'), '401 token_revoked', 'after a restart')
+})
+
+t.test('those who are to renew stay, if they do so in time with a fresh token', async t => {
+  for (const env of [{}, three]) {
+    const server = await startServer(t, { env })
+    const [renews, waits] = [
+      await open(server, before('maggie'), 'lobby'),
+      await open(server, before('maggie'), 'lobby'),
+    ]
+    const old = before('maggie')
+    const { ticket } = await mintWith(server.url, old)
+    t.strictSame(await counts(server, { user: 'maggie', reauthenticateWithinSeconds: 3 }), {
+      renewRequired: 2,
+    })
+    for (const client of [renews, waits])
+      t.strictSame(await client.next(), { type: 'renew_required', withinSeconds: 3 })
+    isProblem(t, await ticketFor(server, old, 'lobby'), '401 token_revoked', 'at once')
+    t.match(await ask(renews, { type: 'renew', ticket, id: 1 }), { code: 'token_revoked' })
+    const fresh = await mintWith(server.url, await after('maggie'))
+    t.match(await ask(renews, { type: 'renew', ticket: fresh.ticket, id: 2 }), { type: 'renewed' })
+    t.strictSame(await waits.closed, { code: 4401, reason: 'session_expired' })
+    t.match(await ask(renews, { type: 'ping', id: 3 }), { type: 'pong' })
+    await server.stop()
+  }
+})
+
+t.test('of a channel, those who are on it go on until they have to have renewed', async t => {
+  const server = await startServer(t)
+  const [onIt, apart] = [
+    await open(server, before('maggie'), 'news'),
+    await open(server, before('theo'), 'lobby'),
+  ]
+  t.strictSame(await counts(server, { channel: 'news', reauthenticateWithinSeconds: 600 }), {
+    renewRequired: 1,
+  })
+  t.match(await onIt.next(), { type: 'renew_required' })
+  t.match(await ask(onIt, { type: 'publish', data: 1, id: 1 }), { type: 'ok' })
+  t.match(
+    await ask(apart, { type: 'publish', channel: 'news', data: 1, id: 2 }),
+    { code: 'channel_forbidden' },
+    'nobody joins with a right of before',
+  )
+  t.match(await ask(apart, { type: 'subscribe', channel: 'news', id: 3 }), { code: 'channel_forbidden' })
+})
+
+t.test('the client renews when it is told to, and learns what was taken away, and why', async t => {
+  const server = await startServer(t, { env: three })
+  const gate = connectTo(t, server.url, {
+    channel: 'lobby',
+    getToken: ({ fresh }) => (fresh ? after('maggie') : before('maggie')),
+  })
+  await gate.next('open')
+  await gate.subscribe('news')
+  t.strictSame(await counts(server, { user: 'maggie', reauthenticateWithinSeconds: 4 }), {
+    renewRequired: 1,
+  })
+  await gate.next('renewed')
+  t.strictSame(gate.asked, [false, true])
+  t.equal(gate.urls.length, 1, 'on the same socket')
+  t.strictSame(await counts(server, { user: 'maggie', channel: 'news' }), { unsubscribed: 1 })
+  t.match(await gate.next('lost'), { channel: 'news', error: { code: 'unsubscribed' } })
+  await gate.publish('still here')
+  await counts(server, { user: 'maggie', reason: 'bye' })
+  t.match(await gate.next('close'), { code: 'revoked', message: /bye/ })
+})
+
+t.test('what is asked for must fit together', async t => {
+  const server = await startServer(t)
+  const refused = async (members: Json): Promise<string> => {
+    const reply = await disconnect(server, members)
+    isProblem(t, reply, '400 bad_request', JSON.stringify(members))
+    return String(jsonOf(reply).detail)
+  }
+  t.match(await refused({}), /user, session, socket, channel, all/)
+  t.match(await refused({ reason: 'x' }), /user, session, socket, channel, all/)
+  t.match(await refused({ usr: 'x' }), /"usr"/)
+  t.match(await refused({ user: 'a', session: 'b' }), /user and session/)
+  t.match(await refused({ session: 'a', channel: 'b' }), /session and channel/)
+  t.match(await refused({ user: 'a', all: true }), /user and all/)
+  t.match(await refused({ user: 'a', session: 'b', channel: 'c' }), /user and session and channel/)
+  for (const [name, value] of [
+    ['user', ''],
+    ['user', null],
+    ['session', 'a b'],
+    ['socket', 'x'],
+    ['channel', 'a b'],
+    ['all', false],
+    ['reauthenticateWithinSeconds', 0],
+    ['reauthenticateWithinSeconds', '5'],
+    ['reauthenticateWithinSeconds', 1e6],
+    ['reason', ''],
+    ['reason', `${'ü'.repeat(50)}!`],
+    ['reason', 'a\u0000b'],
+    ['reason', '\ud800'],
+  ] as const)
+    t.match(await refused({ user: 'maggie', [name]: value }), new RegExp(`^${name} must be `), name)
+  t.equal((await disconnect(server, { user: 'maggie', reason: 'ü'.repeat(50) })).status, 200)
+  t.strictSame(await counts(server, { socket: 'AAAAAAAA.1' }), { disconnected: 0 })
+})

@@ -1,0 +1,160 @@
+import { App, us_socket_local_port } from 'uWebSockets.js'
+import t, { type Test } from 'tap'
+import { ChannelTopics } from '../../src/socket/channel-topics.js'
+import { SocketRevoker } from '../../src/socket/revoking.js'
+import { Session, type SocketData } from '../../src/socket/session.js'
+import { SocketIds } from '../../src/socket/socket-ids.js'
+import { SocketTable } from '../../src/socket/socket-table.js'
+import type { Revocation } from '../../src/token/revocation.js'
+import { encodings } from '../../src/wire/encoding.js'
+import { type Client, open } from '../support/socket-client.js'
+
+const now = 1_764_000_000
+const ends = now + 600
+
+/** A uWS server whose paths are USER/ISSUED/CHANNEL; its sockets hear the channel and `news`. */
+const start = async (t: Test) => {
+  const table = new SocketTable()
+  const ids = new SocketIds()
+  const app = App()
+  const topics = new ChannelTopics(app)
+  const revoker = new SocketRevoker({ table, topics, ids })
+  let opened = 0
+  app.ws<SocketData>('/*', {
+    upgrade(res, req, context) {
+      const [, user = '', issued = '0', channel = ''] = req.getUrl().split('/')
+      const session = new Session({
+        id: `session-of-${user}`,
+        user,
+        channel,
+        rights: {},
+        issuedAtSeconds: Number(issued),
+        expiresAtSeconds: ends,
+        encoding: encodings.json,
+        origin: '',
+        address: '',
+      })
+      res.upgrade<SocketData>({ session }, req.getHeader('sec-websocket-key'), '', '', context)
+    },
+    open(ws) {
+      const { session } = ws.getUserData()
+      session.socket = ids.next()
+      opened = session.socket
+      table.add(ws)
+      topics.join(ws, 'json', session.channel)
+      topics.subscribe(ws, 'json', 'news')
+    },
+    message: (ws, message) => void ws.send(message),
+    close: ws => table.delete(ws),
+  })
+  const port = await new Promise<number>(resolve => {
+    app.listen('127.0.0.1', 0, socket => resolve(socket ? us_socket_local_port(socket) : 0))
+  })
+  t.teardown(() => app.close())
+  return {
+    hear: (channel: string) => app.numSubscribers(`j${channel}`),
+    revoke: (revocation: Partial<Revocation>) =>
+      revoker.carryOut(
+        { type: 'revoke', subject: 'all', name: '', atSeconds: now, untilSeconds: ends, ...revocation },
+        now,
+      ),
+    closeExpired: (seconds: number) => table.closeExpired(seconds),
+    /** Opens a socket; with the id of its other end. */
+    async enter(user: string, issued = now, channel = 'lobby') {
+      const client = await open(`ws://127.0.0.1:${port}/${user}/${issued}/${channel}`)
+      await echoes(client)
+      return { client, id: ids.idOf(opened) }
+    },
+  }
+}
+
+const echoes = async (client: Client): Promise<boolean> =>
+  (await client.ask({ text: 'hello' })).text === 'hello'
+
+const reach = { disconnected: 0, unsubscribed: 0, renewRequired: 0 }
+
+t.test('those end whose authority is as old, by user or session, or all', async t => {
+  const { revoke, enter } = await start(t)
+  const [before, at, after] = [
+    await enter('maggie', now - 1),
+    await enter('maggie', now),
+    await enter('maggie', now + 1),
+  ]
+  const other = await enter('theo')
+  t.strictSame(revoke({ subject: 'user', name: 'session-of-maggie' }), reach)
+  t.strictSame(revoke({ subject: 'session', name: 'maggie' }), reach)
+  t.strictSame(revoke({ subject: 'user', name: 'maggie' }), { ...reach, disconnected: 2 })
+  for (const { client } of [before, at]) t.strictSame(await client.closed, { code: 4403, reason: 'revoked' })
+  t.ok((await echoes(after.client)) && (await echoes(other.client)))
+  t.strictSame(revoke({ subject: 'session', name: 'session-of-theo', reason: 'größer' }), {
+    ...reach,
+    disconnected: 1,
+  })
+  t.strictSame(await other.client.closed, { code: 4403, reason: 'größer' })
+  const silent = await enter('')
+  const bart = await enter('bart')
+  t.strictSame(revoke({}), { ...reach, disconnected: 1 })
+  t.equal((await bart.client.closed).code, 4403)
+  t.ok((await echoes(after.client)) && (await echoes(silent.client)), 'nor one that has no authority yet')
+})
+
+t.test('one socket ends, of several of a session', async t => {
+  const { revoke, enter } = await start(t)
+  const [one, two] = [await enter('maggie'), await enter('maggie')]
+  t.not(one.id, two.id)
+  const session = { subject: 'session', name: 'session-of-maggie' } as const
+  t.strictSame(revoke({ ...session, socket: 'AAAAAAAA.1' }), reach, 'an id of another thread')
+  t.strictSame(revoke({ ...session, socket: two.id }), { ...reach, disconnected: 1 })
+  t.equal((await two.client.closed).code, 4403)
+  t.ok(await echoes(one.client))
+})
+
+t.test('a channel: who was opened on it ends, and the others no longer hear it', async t => {
+  const { revoke, enter, hear } = await start(t)
+  const [on, beside, apart] = [
+    await enter('maggie', now, 'news'),
+    await enter('theo'),
+    await enter('bart', now + 1),
+  ]
+  t.strictSame(revoke({ subject: 'channel', name: 'news', reason: 'over' }), {
+    ...reach,
+    disconnected: 1,
+    unsubscribed: 1,
+  })
+  t.strictSame(await on.client.closed, { code: 4403, reason: 'over' })
+  t.strictSame(await beside.client.next(), { type: 'unsubscribed', channel: 'news', reason: 'over' })
+  t.ok(await echoes(apart.client))
+  t.equal(hear('news'), 1, 'one whose authority is younger')
+  t.strictSame(revoke({ subject: 'channel', name: 'news' }), reach, 'nothing is left to be taken away')
+})
+
+t.test('a channel of a user: the sockets stay, even those opened on it', async t => {
+  const { revoke, enter, hear } = await start(t)
+  const [on, beside, other] = [await enter('maggie', now, 'news'), await enter('maggie'), await enter('theo')]
+  const taken = { subject: 'user_channel', name: 'maggie', channel: 'news' } as const
+  t.strictSame(revoke(taken), { ...reach, unsubscribed: 2 })
+  for (const { client } of [on, beside])
+    t.strictSame(await client.next(), { type: 'unsubscribed', channel: 'news' })
+  t.ok(await echoes(other.client))
+  t.equal(hear('news'), 1)
+})
+
+t.test('a renewal that is required moves the end of the session, never later', async t => {
+  const { revoke, enter, closeExpired } = await start(t)
+  const { client } = await enter('maggie')
+  t.strictSame(revoke({ renewBySeconds: ends + 100, reason: 'new rights' }), { ...reach, renewRequired: 1 })
+  t.strictSame(await client.next(), { type: 'renew_required', withinSeconds: 600, reason: 'new rights' })
+  t.strictSame(revoke({ renewBySeconds: now + 30 }), { ...reach, renewRequired: 1 })
+  t.strictSame(await client.next(), { type: 'renew_required', withinSeconds: 30 })
+  closeExpired(now + 29)
+  t.ok(await echoes(client))
+  closeExpired(now + 30)
+  t.strictSame(await client.closed, { code: 4401, reason: 'session_expired' })
+})
+
+t.test('a renewal that was required too long ago ends the socket', async t => {
+  const { revoke, enter } = await start(t)
+  const { client } = await enter('maggie')
+  t.strictSame(revoke({ renewBySeconds: now }), { ...reach, disconnected: 1 })
+  t.strictSame(await client.closed, { code: 4401, reason: 'session_expired' })
+})
