@@ -129,7 +129,7 @@ t.test('a gate starts with a key for minters', async t => {
   t.equal(statSync(join(directory, 'ticket.keys')).mode & 0o777, 0o600)
 })
 
-t.test('curl publishes, and asks what became of a ticket', needs('curl'), async t => {
+t.test('curl publishes, takes a ticket, and asks what became of a ticket', needs('curl'), async t => {
   const server = await startServer(t, { env: { TICKETGATE_ADMIN_KEY: adminKey } })
   const { client } = await openSession(
     socketUrl(server.url, gatePath(await mint(server.url, 'maggie'), 'lobby')),
@@ -139,6 +139,10 @@ t.test('curl publishes, and asks what became of a ticket', needs('curl'), async 
   t.equal(await inShell(t, '/', script, async () => {}), '{"delivered":1}')
   t.strictSame(await client.next(), { type: 'message', channel: 'lobby', data: { text: 'hello' } })
   await client.close()
+  const take = firstOf('docs/back-end.md').replace('127.0.0.1:8081', server.admin)
+  const taken = await inShell(t, '/', `TICKETGATE_ADMIN_KEY=${adminKey}\n${take}`, async () => {})
+  const path = gatePath(JSON.parse(taken).ticket, 'lobby')
+  t.match((await openSession(socketUrl(server.url, path))).welcome, { user: 'maggie', channel: 'lobby' })
   const ask = firstOf('docs/troubleshooting.md')
     .replace('127.0.0.1:8080', server.url)
     .replace('"ticket":"…"', `"ticket":"${await mint(server.url, 'maggie')}"`)
