@@ -38,11 +38,12 @@ const names = [
   'session',
   'origin',
   'address',
+  'claims',
   'ttlSeconds',
 ] as const satisfies readonly (keyof TicketSpec)[]
 
 /** Those that the ticket has as they are given. */
-const copied = ['user', 'channel', 'publish', 'subscribe', 'session', 'origin', 'address'] as const
+const copied = ['user', 'channel', 'publish', 'subscribe', 'session', 'origin', 'address', 'claims'] as const
 
 const isNumberIn = (value: unknown, least: number, most: number): value is number =>
   Number.isInteger(value) && Number(value) >= least && Number(value) <= most
@@ -71,7 +72,8 @@ export function readTicketSpec(
   if (!isNumberIn(ttlSeconds, 1, ticketTtlSeconds))
     return { fault: `ttlSeconds must be 1 to ${ticketTtlSeconds}, whole (TICKETGATE_TICKET_TTL_SECONDS)` }
   // Each of these was looked at above.
-  const { user, channel, publish, subscribe, session, origin, address } = spec as unknown as TicketSpec
+  const { user, channel, publish, subscribe, session, origin, address, claims } =
+    spec as unknown as TicketSpec
   return {
     claims: {
       user,
@@ -83,6 +85,7 @@ export function readTicketSpec(
       subscribe,
       origin,
       address: address === undefined ? undefined : packNetwork(address, bindAddressBits),
+      carried: claims,
     },
     ttlSeconds,
   }

@@ -124,6 +124,9 @@ t.test('refusals name the member', async t => {
       { ...maggie, publish: ['x'.repeat(128)].concat(Array(4).fill('y'.repeat(128))) },
       'the claims must take at most 512 bytes',
     ],
+    ['claims that are objects', { ...maggie, claims: { org: { id: 1 } } }, 'claims must be'],
+    ['claims that are no object', { ...maggie, claims: ['a'] }, 'claims must be'],
+    ['claims that take too much', { ...maggie, claims: { a: 'x'.repeat(260) } }, 'claims must be'],
     ['an empty list', [], 'A list has 1 to 100'],
     ['too long a list', Array(101).fill(maggie), 'A list has 1 to 100'],
     ['a text', '"maggie"', 'The body must be one JSON object, or a list of these.'],
@@ -209,6 +212,18 @@ t.test('at all gates that share a store', needs('redis-server'), async t => {
   await redis.kill()
   while ((await request(one.url, '/readyz')).status !== 503);
   isProblem(t, await order(one, maggie), '503 replay_cache_unavailable', 'none that nobody would accept')
+})
+
+t.test('claims reach the server behind', async t => {
+  const behind = await startServer(t, { env: { TICKETGATE_VERIFY: 'on' } })
+  const claims = { email: 'maggie@example.com', roles: ['a', 'b'], age: 1 }
+  const { ticket } = await take(behind, { ...maggie, claims })
+  const { headers } = await request(behind.url, `/verify?ticket=${ticket}`)
+  t.match(headers, {
+    'x-ticket-claim-email': 'maggie@example.com',
+    'x-ticket-claim-roles': 'a,b',
+    'x-ticket-claim-age': '1',
+  })
 })
 
 t.test('an embedding application has it as a method', async t => {
