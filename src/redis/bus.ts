@@ -13,28 +13,32 @@ import { SharedRevocations } from './shared-revocations.js'
 
 export interface BusOptions {
   readonly config: RedisConfig
-  /** Those of this node: other nodes have to know them, whenever they start. */
+  /** The revocations of this node. Every other node must learn them, whenever it starts. */
   readonly revocations: Revocations
   /**
-   * Carries out what other nodes have sent. Called from the first connection on: what Redis keeps is read as soon as there
-   * is one.
+   * Carries out what other nodes have sent. Called from the first connection on, because Redis is
+   * read as soon as there is one.
    */
   readonly receive: (messages: readonly NodeMessage[]) => void
   readonly log: Log
   readonly clock: Clock
 }
 
-// How long a start waits for Redis to be read.
+// How long the start waits until Redis has been read.
 const catchUpMs = 2000
 
-// What may wait for Redis: beyond it messages are dropped, and counted.
+// Limit on what waits for Redis. Beyond it, messages are dropped and counted.
 const maxPendingBytes = 8 * 1024 * 1024
 
-// Messages of one turn of the event loop go out together, but not in packets that hold others up.
+// The messages of one turn of the event loop go out together, in packets small enough not to hold
+// up others.
 const maxPacketBytes = 64 * 1024
 const maxPacketRevocations = 256
 
-/** Revocations that are sent again in one second: a Redis that takes none must not keep us busy. */
+/**
+ * Limit on revocations resent per second: a Redis that accepts none must not keep this process
+ * busy.
+ */
 const maxResent = 16 * maxPacketRevocations
 
 const pingMs = 1000
@@ -44,11 +48,13 @@ const shareEveryPings = 60
 const retryShareEveryPings = 10
 
 /**
- * Carries messages to the other nodes, over Redis or Valkey pub/sub. Every message goes out once, packed once, whatever
- * the number of nodes, together with the others of the same turn of the event loop: a packet costs us, Redis and every
- * node far more than a message in it. While Redis is unreachable nothing is kept for later: subscribers of other nodes
- * miss what is published, which both sides count. Revocations are different: they are kept in Redis as well, and sent
- * until Redis has taken them, so they reach every node in the end.
+ * Carries messages to the other nodes over Redis or Valkey pub/sub. Each message is packed and sent
+ * once, however many nodes there are, together with the others of the same turn of the event loop:
+ * a packet costs all sides far more than one message in it.
+ *
+ * While Redis is unreachable, publications are not kept: subscribers on other nodes miss them, and
+ * both sides count that. Revocations are also kept in Redis and resent until Redis has taken them,
+ * so they reach every node in the end.
  */
 export class RedisBus implements BusState {
   readonly #options: BusOptions
@@ -56,7 +62,7 @@ export class RedisBus implements BusState {
   readonly #subscriber: Redis
   readonly #own = randomBytes(12).toString('base64url')
   readonly #channel: string
-  /** What only this node subscribes to: its own pings. */
+  /** The channel of this node's own pings, to which only it subscribes. */
   readonly #pingChannel: string
   readonly #shared: SharedRevocations
   readonly #gaps = new MessageGaps()
@@ -76,7 +82,7 @@ export class RedisBus implements BusState {
   #outgoing: Buffer[] = []
   #outgoingBytes = 0
 
-  /** Revocations that Redis has not taken when they were sent. */
+  /** Revocations that Redis did not take when they were sent. */
   readonly #unsent = new Map<string, Revocation>()
   #isShareDue = false
   #isSharing = false
@@ -86,7 +92,7 @@ export class RedisBus implements BusState {
   constructor(options: BusOptions) {
     this.#options = options
     const { config, revocations, receive } = options
-    // Pub/sub knows no databases, and several deployments may share a server.
+    // Pub/sub ignores databases, and several deployments may share a server.
     this.#channel = `ticketgate:bus:${config.redisUrl?.database}`
     this.#pingChannel = `${this.#channel}:${this.#own}`
     this.#publisher = connectRedis(config, 'ticketgate-publish', { socketTimeoutMs: silenceMs })
@@ -111,25 +117,27 @@ export class RedisBus implements BusState {
     return this.#isUp
   }
 
-  /** Messages for the other nodes that could not be sent. */
+  /** How many messages for the other nodes could not be sent. */
   get dropped(): number {
     return this.#dropped
   }
 
-  /** Messages of other nodes that did not arrive here. */
+  /** How many messages of other nodes did not arrive here. */
   get lost(): number {
     return this.#gaps.lost
   }
 
   /**
-   * Resolves once the revocations that Redis keeps are known here, or cannot be read for now: a gate that listens before
-   * would accept revoked tokens.
+   * Resolves once the revocations in Redis are known here, or if Redis cannot be read for now. A
+   * gate that listened earlier would accept revoked tokens.
    */
   caughtUp(): Promise<void> {
     return this.#caughtUp
   }
 
-  /** MUST be given what it may keep: see {@link Publication.data}. */
+  /**
+   * Sends a message. The caller MUST pass memory that may be kept: see {@link Publication.data}.
+   */
   send(message: NodeMessage): void {
     if (message.type === 'publish') return this.#publish(message)
     // It has no number, since it is no publication, and it is lost where there is no way.
@@ -154,7 +162,7 @@ export class RedisBus implements BusState {
       this.#share()
     })
     this.#publisher.on('error', error => this.#explain(error))
-    // One that is unreachable now does not hold up the start.
+    // An unreachable Redis does not hold up the start.
     this.#publisher.on('close', () => this.#settle())
     this.#subscriber.on('ready', () => {
       this.#heardMs = performance.now()
@@ -167,7 +175,7 @@ export class RedisBus implements BusState {
     this.#subscriber.on('close', () => this.#setDown())
     this.#subscriber.on('messageBuffer', (channel: Buffer, bytes: Buffer) => {
       if (channel.toString() !== this.#pingChannel) return this.#hear(bytes)
-      // A ping of ours takes the same way as all else, so it shows that the way is open.
+      // This node's own pings take the same way as other messages, so they show that it is open.
       this.#heardMs = performance.now()
       this.#setUp()
     })
@@ -187,7 +195,7 @@ export class RedisBus implements BusState {
     this.#explain(error)
   }
 
-  /** Logs why messages do not reach the other nodes: the first reason of an outage, and every other one. */
+  /** Logs why messages do not reach the other nodes: each reason once per outage. */
   #explain(error: unknown): void {
     const why = explain(error)
     if (this.#isUp || this.#isClosed || !this.#reasons.isNew(why.reason)) return
@@ -216,7 +224,7 @@ export class RedisBus implements BusState {
     this.#outgoingBytes = 0
   }
 
-  /** Sends a packet. Rejects when Redis has not taken it, as far as we know. */
+  /** Sends a packet. Rejects unless Redis is known to have taken it. */
   async #post(sent: number, messages: readonly Buffer[]): Promise<void> {
     const bytes = packetOf(this.#own, sent, messages)
     if (this.#pendingBytes + bytes.length > maxPendingBytes) throw new Error('too much waits for Redis')
@@ -228,7 +236,7 @@ export class RedisBus implements BusState {
     }
   }
 
-  /** Sends revocations to the other nodes; what Redis does not take is sent again by and by. */
+  /** Sends revocations to the other nodes. Those that Redis does not take are resent later. */
   #sendRevocations(revocations: readonly Revocation[]): void {
     for (let at = 0; at < revocations.length; at += maxPacketRevocations) {
       const some = revocations.slice(at, at + maxPacketRevocations)
@@ -249,7 +257,10 @@ export class RedisBus implements BusState {
     this.#sendRevocations(again)
   }
 
-  /** Brings the revocations here and in Redis together: at once, or when there is a way, and again if it fails. */
+  /**
+   * Synchronises the revocations here and in Redis: now, or once Redis is connected. Retries on
+   * failure.
+   */
   async #share(): Promise<void> {
     this.#isShareDue = true
     if (this.#isSharing || this.#publisher.status !== 'ready') return
@@ -257,7 +268,7 @@ export class RedisBus implements BusState {
     try {
       while (this.#isShareDue) {
         this.#isShareDue = false
-        // First: a Redis that is full, or a replica, can still be read.
+        // Reads first: a full Redis, or a replica, can still be read.
         const differences = await this.#shared.read(toSeconds(this.#options.clock()))
         this.#settle()
         await this.#shared.complete(differences)
@@ -276,7 +287,7 @@ export class RedisBus implements BusState {
 
   #hear(bytes: Buffer): void {
     const packet = readPacket(bytes)
-    if (packet === undefined) return this.#options.log.warn('what came over the bus is no message')
+    if (packet === undefined) return this.#options.log.warn('received a malformed packet from the bus')
     const { from, sent, messages } = packet
     if (from === this.#own) return
     if (sent >= messages.length) this.#gaps.hear(from, sent, messages.length, performance.now())
@@ -302,7 +313,7 @@ export class RedisBus implements BusState {
     this.#pings++
     if (this.#pings % (this.#hasShareFailed ? retryShareEveryPings : shareEveryPings) === 0) this.#share()
     if (this.#pings % countEveryPings !== 0) return
-    // Says how many there were, so that a node which missed the last of them learns of it.
+    // Tells the other nodes how many there were, so that they notice if they missed the last ones.
     this.#flush()
     this.#post(this.#sent, []).catch(() => {})
     this.#gaps.forgetSilent(nowMs)

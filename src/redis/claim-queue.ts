@@ -6,13 +6,13 @@ import { withTimeout } from './with-timeout.js'
 /** How long a handshake waits for the store. */
 export const claimTimeoutMs = 500
 
-// One script keeps the store busy for a millisecond or so at most.
+// Keeps each script run to about a millisecond of the store.
 const maxBatch = 200
 
-/** A claim that waits for its answer. */
+/** A claim that waits for its reply. */
 interface Claim {
   readonly nonce: string
-  /** Of the ticket, hexadecimal. */
+  /** The ticket's epoch, in hexadecimal. */
   readonly epoch: string
   readonly period: number
   readonly settle: (outcome: ClaimOutcome) => void
@@ -20,23 +20,26 @@ interface Claim {
 
 export interface ClaimQueueOptions {
   readonly store: RedisStore
-  /** Whether claims may be sent now. What is not sent is not spent. */
+  /** Whether claims may be sent now. A ticket whose claim is not sent is not spent. */
   readonly isReady: () => boolean
-  /** Told that the store has failed to answer. */
+  /** Called when the store has failed to reply. */
   readonly onFailure: (error: unknown) => void
-  /** Told of the epochs that the store has refused, or that it has said something else than an answer. */
+  /**
+   * Called with the epochs that the store has refused, or with all of a batch if its reply was
+   * malformed.
+   */
   readonly onStrange: (refusedEpochs: ReadonlySet<string>) => void
 }
 
 const outcomes: Readonly<Record<string, ClaimOutcome>> = { f: 'fresh', r: 'replayed', p: 'predates' }
 
 /**
- * Claims on their way to the store: one round trip for all that came while the last one was under way. The more there
- * are, the less each costs.
+ * Batches claims to the store: one round trip carries all claims that came during the last one. The
+ * more there are, the less each costs.
  */
 export class ClaimQueue {
   readonly #options: ClaimQueueOptions
-  /** What has been claimed in this turn of the event loop, or since the store was asked last. */
+  /** The claims of this turn of the event loop, or since the last call. */
   #batch: Claim[] = []
   #batchSinceMs = 0
   #calls = 0
@@ -46,7 +49,7 @@ export class ClaimQueue {
     this.#options = options
   }
 
-  /** Claims that wait for their answers. */
+  /** How many claims wait for their replies. */
   get pending(): number {
     return this.#pending
   }
@@ -80,8 +83,8 @@ export class ClaimQueue {
   }
 
   /**
-   * After the next turn of the event loop: claims that come while this one goes on are there then as well. A call costs
-   * as much as ten claims, and a turn in which nothing happens takes some microseconds.
+   * Flushes after the next turn of the event loop, so that claims which arrive in this one are
+   * included. A call costs as much as ten claims, and an idle turn takes a few microseconds.
    */
   #flushSoon(): void {
     setImmediate(() =>
@@ -93,7 +96,7 @@ export class ClaimQueue {
     )
   }
 
-  /** @param letters one for each claim; none at all where the store has not answered */
+  /** @param letters one per claim; empty if the store has not replied */
   #settle(claims: readonly Claim[], letters: string): void {
     this.#pending -= claims.length
     claims.forEach(({ settle }, n) => {
@@ -113,11 +116,11 @@ export class ClaimQueue {
   }
 }
 
-/** Claims of one set next to one another. */
+/** Sorts claims by set. */
 const bySet = (a: Claim, b: Claim): number =>
   a.period - b.period || (a.epoch === b.epoch ? 0 : a.epoch < b.epoch ? -1 : 1)
 
-/** Claims that are sorted by set, in one call. */
+/** Sends sorted claims in one call. */
 function runClaims(store: RedisStore, claims: readonly Claim[]): Promise<unknown> {
   const keys = [recordKey]
   const args: (string | Buffer)[] = []

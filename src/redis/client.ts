@@ -1,4 +1,5 @@
-// redis/: everything that talks to Redis: replay cache, bus, revocations. It knows no HTTP and no WebSockets.
+// redis/: everything that talks to Redis: replay cache, bus, revocations. It knows no HTTP and no
+// WebSockets.
 
 import { readFileSync } from 'node:fs'
 import { Redis, type RedisOptions } from 'ioredis'
@@ -8,19 +9,18 @@ import type { Config } from '../config/schema.js'
 /** The options that say how to connect. */
 export type RedisConfig = Pick<Config, 'redisUrl' | 'redisCaFile' | 'redisCertFile' | 'redisKeyFile'>
 
-/** How long to wait before the next attempt to connect: soon, then less often, and not all gates at once. */
+/** The wait before the next attempt to connect: short at first, then longer, with jitter. */
 const retryDelayMs = (attempt: number): number =>
   Math.min(1000, 50 * 2 ** Math.min(attempt, 5)) * (0.5 + Math.random() / 2)
 
 export interface ConnectOptions {
-  /** After how long without an answer the connection is given up. */
+  /** Closes the connection after this long without a reply. */
   readonly socketTimeoutMs?: number
 }
 
 /**
- * A client that rejects at once while there is no connection: nothing waits in memory, and nothing is ever sent twice. It
- * connects by itself, and goes on trying.
- * @throws TypeError if the configuration has no Redis; Error of node:fs if a file for TLS cannot be read
+ * Returns a client that rejects at once while it is disconnected: nothing waits in memory, and
+ * nothing is sent twice. It reconnects by itself, without limit.
  */
 export function connectRedis(
   config: RedisConfig,
@@ -37,16 +37,17 @@ export function connectRedis(
     retryStrategy: retryDelayMs,
     enableOfflineQueue: false,
     autoResendUnfulfilledCommands: false,
-    // What was sent on a connection that breaks fails with it: it would never be settled otherwise.
+    // Fails commands along with the connection they were sent on. They would never settle
+    // otherwise.
     maxRetriesPerRequest: 0,
-    // Its own check waits without limit for a server that hangs. Ours does not.
+    // ioredis waits without limit for a server that hangs. Our own check does not.
     enableReadyCheck: false,
     autoResubscribe: false,
     disableClientInfo: true,
     ...(socketTimeoutMs === undefined ? {} : { socketTimeout: socketTimeoutMs }),
   }
   const client = new Redis(options)
-  // Without a listener it would be written to the console.
+  // Without a listener, ioredis writes errors to the console.
   client.on('error', () => {})
   return client
 }

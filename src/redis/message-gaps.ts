@@ -10,14 +10,14 @@ export class MessageGaps {
   readonly #nodes = new Map<string, Node>()
   #lost = 0
 
-  /** How many did not arrive so far. */
+  /** How many publications did not arrive so far. */
   get lost(): number {
     return this.#lost
   }
 
   /**
-   * Takes note of publications of a node: of one not heard of before, none counts as lost.
-   * @param sent how many that node has sent, these included
+   * Records publications of a node. The first of a node never count as lost.
+   * @param sent how many that node has sent, including these
    * @param arrived how many these are
    */
   hear(from: string, sent: number, arrived: number, nowMs: number): void {
@@ -27,7 +27,7 @@ export class MessageGaps {
     this.#nodes.set(from, { sent: Math.max(sent, known), heardMs: nowMs })
   }
 
-  /** Forgets nodes that have been silent for a minute: they have ended. */
+  /** Forgets nodes that have been silent for a minute, as they have stopped. */
   forgetSilent(nowMs: number): void {
     for (const [name, { heardMs }] of this.#nodes) if (nowMs - heardMs > forgetMs) this.#nodes.delete(name)
   }

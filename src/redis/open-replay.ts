@@ -8,20 +8,20 @@ import { Reasons } from './reasons.js'
 import { RedisReplayCache, type StoreState } from './replay.js'
 import { redisStore } from './store.js'
 
-/** The replay cache of a gate, and what ends it. */
+/** The replay cache of a gate, and what closes it. */
 export interface OpenReplay {
   readonly replay: StoreReplayCache
-  /** The same, where it is in Redis. */
+  /** The same cache, if it is in Redis. */
   readonly store: RedisReplayCache | undefined
   close(): void
 }
 
 const evicts = (policy: string): string =>
-  `the Redis at TICKETGATE_REDIS_URL may forget what was spent: its maxmemory-policy is ${policy}. Set it to noeviction: redis-cli config set maxmemory-policy noeviction`
+  `the Redis at TICKETGATE_REDIS_URL may forget spent tickets: its maxmemory-policy is ${policy}. Set it to noeviction: redis-cli config set maxmemory-policy noeviction`
 
 /**
- * Connects to the store of this gate. One that can not be reached now may be reached later; one that would forget what
- * was spent is refused.
+ * Connects to the store of this gate. An unreachable store does not stop the start, as it may
+ * become reachable later; one that would forget spent tickets does.
  * @throws StartupError `redis_evicts`
  */
 export async function openRedisReplay(config: Config, log: Log): Promise<OpenReplay> {
@@ -41,7 +41,7 @@ export async function openRedisReplay(config: Config, log: Log): Promise<OpenRep
       if (isOff && !wasOff)
         log.warn(
           { offMs: -aheadMs },
-          'the clock of this gate and that of Redis differ by more than a second: fresh tokens of other gates may be refused, and beyond TICKETGATE_CLOCK_SKEW_SECONDS their tickets',
+          'the clocks of this gate and of Redis differ by more than a second: fresh tokens of other gates may be refused, and beyond TICKETGATE_CLOCK_SKEW_SECONDS their tickets too',
         )
     },
   })
@@ -58,7 +58,7 @@ export async function openRedisReplay(config: Config, log: Log): Promise<OpenRep
   return { replay: cache, store: cache, close }
 }
 
-/** Logs the state of the store: every reason once, until it is ready again. */
+/** Logs the state of the store: each reason once, until it is ready again. */
 function tell(state: StoreState, reasons: Reasons, log: Log): void {
   if (state.is === 'ready') {
     reasons.clear()
@@ -68,7 +68,7 @@ function tell(state: StoreState, reasons: Reasons, log: Log): void {
   if (state.is === 'evicts') log.error(`no ticket is accepted: ${evicts(state.policy)}`)
   else if (state.is === 'behind')
     log.error(
-      `no ticket is accepted: the clock of this gate is ${state.seconds} s behind that of Redis. Set both right, and restart the gate: a running one does not follow its system clock`,
+      `no ticket is accepted: the clock of this gate is ${state.seconds} s behind that of Redis. Correct both clocks and restart the gate: a running gate does not follow its system clock`,
     )
   else {
     const { is, ...why } = state

@@ -6,21 +6,29 @@ import type { NodeMessage, Publication, SocketDisconnection } from '../wire/rela
 
 const packr = new Packr({ useRecords: false })
 
-/** What one node publishes to the others at once, in MessagePack: an array of its name, a number and the messages. */
+/**
+ * What a node publishes to the others at once: a MessagePack array of its name, a number, and the
+ * messages.
+ */
 export interface Packet {
   readonly from: string
   /**
-   * How many publications that node has sent, these included. 0 for revocations: they have no numbers, since one that
-   * does not arrive is sent again.
+   * How many publications that node has sent, including these. 0 for revocations, which need no
+   * numbers: one that does not arrive is resent.
    */
   readonly sent: number
   readonly messages: readonly NodeMessage[]
 }
 
-/** A message as {@link packetOf} takes it. Copies: the memory of a publication is not ours to keep. */
+/**
+ * Packs a message for {@link packetOf}. Copies it: the memory of a publication is not ours to keep.
+ */
 export const packMessage = (message: NodeMessage): Buffer => packr.pack(message)
 
-/** @param messages at most 65,533 of {@link packMessage} */
+/**
+ * Builds a packet.
+ * @param messages at most 65,533 results of {@link packMessage}
+ */
 export function packetOf(from: string, sent: number, messages: readonly Buffer[]): Buffer {
   const head = Buffer.alloc(3)
   const writer = new MessagePackWriter(head, 0, head.length)
@@ -28,7 +36,7 @@ export function packetOf(from: string, sent: number, messages: readonly Buffer[]
   return Buffer.concat([head.subarray(0, writer.at), packr.pack(from), packr.pack(sent), ...messages])
 }
 
-/** Reads a packet; undefined where it is none, whatever else it is. */
+/** Reads a packet. Returns undefined for any other bytes. */
 export function readPacket(bytes: Buffer): Packet | undefined {
   let value: unknown
   try {

@@ -3,15 +3,15 @@ import { createHash } from 'node:crypto'
 /** A script that runs in Redis or Valkey, atomically. */
 export interface RedisScript {
   readonly text: string
-  /** Names the text to a server that has seen it (EVALSHA). */
+  /** Names the script to a server that has seen it (EVALSHA). */
   readonly sha: string
 }
 
-/** Where the record of the epoch is, and a set to try writing with. */
+/** The keys of the epoch record, and of a set for trying to write. */
 export const recordKey = 'ticketgate:epoch'
 export const probeKey = 'ticketgate:probe-set'
 
-/** How the names of the sets of spent nonces begin. */
+/** Prefix of the names of the sets of spent nonces. */
 export const setPrefix = 'ticketgate:spent:'
 
 export const setOf = (period: number): string => setPrefix + period
@@ -22,32 +22,36 @@ const script = (text: string): RedisScript => ({
 })
 
 /**
- * What was spent is kept by the period in which its ticket ends. All gates MUST go by the same: a change of it MUST
- * change the form of the record as well, or a ticket is accepted once by the gates of either version.
+ * Spent nonces are kept by the period in which their ticket ends. All gates MUST use the same
+ * length. A change of it MUST also change the form of the record, or gates of the two versions
+ * would accept a ticket once each.
  */
 export const periodMs = 4000
 
-/** More periods than tickets can be good for, with the most that may be allowed for clocks: two hours and more. */
+/**
+ * More periods than a ticket can live, including the largest allowance for clocks: over two hours.
+ */
 const mostPeriods = 2000
 
-// A set that nobody forgot in time, because no gate was left to do it, goes by itself: always later than the record.
+// Lets sets expire by themselves if no gate is left to remove them. The record always expires
+// first.
 const recordLifeMs = 24 * 3_600_000
 const setLifeMs = 2 * recordLifeMs
 
 /**
- * A call whose failure the script returns, with the name of the command: a server says only that one was not allowed, or is
- * unknown.
+ * A call whose failure the script returns together with the name of the command, which servers
+ * leave out.
  */
 const named = (variable: string, command: string, args = ''): string => `
 local ${variable} = redis.pcall('${command}'${args === '' ? '' : `, ${args}`})
 if type(${variable}) == 'table' and ${variable}.err then return {'refused', '${command}: ' .. ${variable}.err} end`
 
 /**
- * The record of the epoch is `EPOCH:LIFE:EVICTED:GRACE:FORGOTTEN`: 32 hexadecimal digits that tickets carry, the
- * replication id of the server, how many keys it had evicted by then, for how many milliseconds after their end nonces
- * are kept, and the latest period whose nonces were let go. The server takes a new replication id at every start and
- * whenever it is promoted, so the record of one life is worthless in the next, even where it was kept, in a snapshot or
- * on a replica, while nonces were lost.
+ * The epoch record is `EPOCH:LIFE:EVICTED:GRACE:FORGOTTEN`: the 32 hexadecimal digits that tickets
+ * carry, the replication id of the server, its count of evicted keys at the time, for how many
+ * milliseconds after their end nonces are kept, and the latest period whose nonces were removed.
+ * A server takes a new replication id at every start and at every promotion. So the record of one
+ * life is void in the next, even if a snapshot or a replica kept the record but lost nonces.
  */
 const readRecord = `
 -- To find the name first, and plainly, takes a tenth of the time of a pattern over all of the text.
@@ -65,9 +69,11 @@ local epoch, of, evicted, grace, forgotten = string.match(record, '^(%x+):(%x+):
 `
 
 /**
- * Claims nonces, one after another. Keys: the record, the sets of spent nonces. Arguments, for each set: the epoch in the
- * tickets, their period, the nonces, 16 bytes each. Answers a letter a nonce: `f`resh, `r`eplayed, `p`redates.
- * No clock takes part, so none can be wrong: a nonce is in its set until its period is forgotten, in the record.
+ * Claims nonces, one after another.
+ * Keys: the record, the sets of spent nonces.
+ * Arguments, for each set: the epoch of the tickets, their period, the nonces, 16 bytes each.
+ * Returns one letter per nonce: `f`resh, `r`eplayed, `p`redates. No clock takes part, so no clock
+ * can be wrong: a nonce stays in its set until the record says that its period is forgotten.
  */
 export const claimScript = script(`${readRecord}
 local outcomes = {}
@@ -89,7 +95,9 @@ return table.concat(outcomes)
 `)
 
 /**
- * Looks whether a nonce was claimed. Keys: the record, the set. Arguments: the epoch in the ticket, its period, the nonce.
+ * Returns whether a nonce was claimed.
+ * Keys: the record, the set.
+ * Arguments: the epoch of the ticket, its period, the nonce.
  */
 export const hasScript = script(`${readRecord}
 if epoch ~= ARGV[1] or of ~= life then return 'predates' end
@@ -98,11 +106,13 @@ return 'unspent'
 `)
 
 /**
- * Looks whether the store is fit; begins an epoch where there is none of this life, or none that allows as much for
- * clocks, or where the clock of the store has jumped; forgets the periods whose tickets no gate accepts any more.
- * Keys: the record, a key to try writing with. Arguments: the epoch to begin, the grace that this gate needs, what the
- * names of the sets begin with, in how many periods from now on to count, `trusted` where an operator vouches that nothing
- * is evicted. Answers `'ready', epoch, nonces, store time`, or why not.
+ * Checks whether the store is usable. Begins an epoch if this life has none, if the present one
+ * allows too little for clocks, or if the store's clock has jumped. Removes the periods whose
+ * tickets no gate accepts any more.
+ * Keys: the record, a key for trying to write.
+ * Arguments: the epoch to begin, the grace that this gate needs, the prefix of the sets, how many
+ * periods to count from now on, `trusted` if the operator vouches that nothing is evicted.
+ * Returns `'ready', epoch, nonces, store time`, or why the store is unusable.
  */
 export const lookScript = script(`${readRecord}
 local infoField = function(section, name)

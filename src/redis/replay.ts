@@ -9,26 +9,34 @@ import { withTimeout } from './with-timeout.js'
 
 export interface RedisReplayOptions {
   /**
-   * What this gate adds to the life of tickets for the clocks of those who mint them. As far may its own clock be behind
-   * the store's before tickets look too old to that. Whatever the clocks say, no ticket is accepted twice.
+   * Added to the life of tickets, to allow for the clocks of their minters. If this gate's own
+   * clock is further behind the store's, the store takes its tickets for expired. Whatever the
+   * clocks say, no ticket is accepted twice.
    */
   readonly skewMs: number
-  /** How long its own tickets live. Those that live longer are kept as well, and not counted. */
+  /**
+   * The lifetime of this gate's own tickets. Longer-lived tickets are kept too, but not counted.
+   */
   readonly ttlMs: number
-  /** The time that its own tickets are issued at. */
+  /** The clock that its own tickets are issued by. */
   readonly clock: Clock
-  /** Whether an operator vouches that the store evicts nothing, where it does not say. */
+  /**
+   * Whether the operator vouches that the store evicts nothing, if the store itself does not say.
+   */
   readonly trustsEviction?: boolean
-  /** Told the state of the store after every look that changes it, the first one included. */
+  /** Called with the state of the store after every look that changes it, and after the first. */
   readonly onState?: (state: StoreState) => void
-  /** Told how far the store's clock is ahead of ours, at every look. */
+  /** Called at every look with how far the store's clock is ahead of ours. */
   readonly onClock?: (aheadMs: number) => void
 }
 
 /**
- * `ready`, or why tickets are refused. `unreachable`: there is no answer, which may pass by itself. `unusable`: the answer
- * is an error, such as a missing permission. `evicts`: it may forget what was spent. `behind`: our clock is so far behind
- * the store's that a ticket would be forgotten before it is issued.
+ * `ready`, or why tickets are refused:
+ * - `unreachable`: no reply, which may pass by itself
+ * - `unusable`: the reply is an error, such as a missing permission
+ * - `evicts`: the store may forget spent tickets
+ * - `behind`: our clock is so far behind the store's that tickets would be forgotten before they
+ *   are issued
  */
 export type StoreState =
   | { readonly is: 'ready' }
@@ -36,50 +44,55 @@ export type StoreState =
   | { readonly is: 'evicts'; readonly policy: string }
   | { readonly is: 'behind'; readonly seconds: number }
 
-// What waits at most: a store that has slowed down must not fill our memory.
+// Limit on waiting claims: a slow store must not fill our memory.
 const maxPending = 10_000
 
 const lookEveryMs = 1000
 const retryLookMs = 250
 
-/** How many periods are counted for a look, on average. */
+/** How many periods a look counts, on average. */
 const periodsCounted = 16
 
-/** What a store says of itself that cannot be used. */
-const unfit: Readonly<Record<string, string>> = {
+/** Why a store cannot be used, by its reply to a look. */
+const unusableReasons: Readonly<Record<string, string>> = {
   replica: 'this is a replica',
   unknown: 'the server does not say what it is: INFO replication lacks master_replid',
   policy:
     'the server does not say whether it evicts (INFO memory and stats). If you know that it is noeviction, set TICKETGATE_REDIS_EVICTION=trusted',
 }
 
-/** An answer of the store that is an error. */
+/** Whether an error is a reply of the store. */
 const isReplyError = (error: unknown): boolean => error instanceof Error && error.name === 'ReplyError'
 
-class UnfitError extends Error {}
+class UnusableError extends Error {}
 
 /**
- * The replay cache of many nodes, in Redis or Valkey: one script, one round trip, for a claim.
+ * The replay cache of many nodes, in Redis or Valkey: one script and one round trip per claim.
  *
- * What was spent is only worth something in the life of the store in which it was. So tickets carry the *epoch*, a
- * random value beside the nonces that is bound to that life, and the script compares it in the step that claims.
+ * A record of spent nonces is complete only within the life of the store that holds it. So tickets
+ * carry the *epoch*, a random value beside the nonces that is bound to that life, and the script
+ * compares it in the step that claims.
  *
- * A claim that is not answered in time counts as `unavailable`, and may have been done: such a ticket is lost.
- * After that nothing is sent until the store has answered a look, so a store that hangs costs one wait.
+ * A claim that is not answered in time counts as `unavailable`, but may have been executed: that
+ * ticket is lost. After that nothing is sent until the store has replied to a look, so a store that
+ * hangs costs one wait.
  */
 export class RedisReplayCache implements StoreReplayCache {
   readonly capacity = Number.POSITIVE_INFINITY
   readonly #store: RedisStore
   readonly #options: RedisReplayOptions
   readonly #queue: ClaimQueue
-  /** For as long a gate may accept a ticket, and as much again for a gate that is behind, with what a claim may take. */
+  /**
+   * How long after its end a ticket is kept: as long as a gate may still accept it, as much again
+   * for a gate whose clock is behind, and the time of a claim.
+   */
   readonly #graceMs: number
   readonly #ownPeriods: number
   #state: StoreState = { is: 'unreachable', reason: 'not connected yet' }
   #epoch: Uint8Array | undefined
   #epochText = ''
   #latestMs = 0
-  /** Questions that wait for their answers. */
+  /** How many questions wait for their replies. */
   #asked = 0
   #size = 0
   #highWater = 0
@@ -97,13 +110,13 @@ export class RedisReplayCache implements StoreReplayCache {
       store,
       isReady: () => this.#state.is === 'ready',
       onFailure: error => this.#lose(error),
-      // The epoch has changed, or this is another server now: learn it, behind the handshake's back. Tickets of an epoch
-      // that we do not take for this one say nothing of that, and a look costs as much as a dozen claims.
+      // The epoch has changed, or this is another server: look again, in the background. Tickets of
+      // other epochs than ours prove neither, and a look costs as much as a dozen claims.
       onStrange: epochs => void (epochs.has(this.#epochText) && this.look()),
     })
   }
 
-  /** What tickets are issued with; undefined while the store cannot be relied on. */
+  /** The epoch to issue tickets with. Undefined while the store cannot be relied on. */
   get epoch(): Uint8Array | undefined {
     return this.#epoch
   }
@@ -182,12 +195,15 @@ export class RedisReplayCache implements StoreReplayCache {
     return this.#state.is === 'ready' && this.#queue.pending + this.#asked < maxPending
   }
 
-  /** The period in which a ticket itself ends: what gates add to its life for clocks is not the same for all of them. */
+  /**
+   * The period in which the ticket itself ends, without any allowance for clocks, which differs
+   * between gates.
+   */
   #periodOf(expiresAtMs: number): number {
     return Math.floor((expiresAtMs - this.#options.skewMs) / periodMs)
   }
 
-  /** Nearly all tickets are of the epoch that we know. */
+  /** Nearly all tickets have the epoch that we know. */
   #textOf(epoch: Uint8Array): string {
     const isOurs = this.#epoch !== undefined && Buffer.compare(epoch, this.#epoch) === 0
     return isOurs ? this.#epochText : hex(epoch)
@@ -202,7 +218,7 @@ export class RedisReplayCache implements StoreReplayCache {
   }
 
   #lose(error: unknown): void {
-    const isAnswered = error instanceof UnfitError || isReplyError(error)
+    const isAnswered = error instanceof UnusableError || isReplyError(error)
     this.#setState({ is: isAnswered ? 'unusable' : 'unreachable', ...explain(error) })
     this.#lookIn(retryLookMs)
   }
@@ -216,7 +232,8 @@ export class RedisReplayCache implements StoreReplayCache {
 
   async #lookOnce(): Promise<void> {
     const proposal = randomBytes(16).toString('hex')
-    // To count costs the store a microsecond a period: where there are hundreds, not at every look.
+    // Counting costs the store a microsecond per period, so many periods are not counted at every
+    // look.
     const counts = this.#looks++ % Math.ceil(this.#ownPeriods / periodsCounted) === 0
     const args = [
       proposal,
@@ -241,8 +258,8 @@ export class RedisReplayCache implements StoreReplayCache {
   #read(answer: unknown, counts: boolean): void {
     const [is, value, spent, storeMs]: unknown[] = Array.isArray(answer) ? answer : []
     if (is === 'evicts') return this.#setState({ is, policy: String(value) })
-    if (is === 'refused') throw new UnfitError(`${value}`)
-    if (is !== 'ready') throw new UnfitError(unfit[String(is)] ?? 'the answer is not one of our script')
+    if (is === 'refused') throw new UnusableError(`${value}`)
+    if (is !== 'ready') throw new UnusableError(unusableReasons[String(is)] ?? 'unexpected reply to a script')
     this.#epochText = String(value)
     this.#epoch = Buffer.from(this.#epochText, 'hex')
     if (counts) this.#size = Number(spent)

@@ -10,10 +10,12 @@ import {
 
 const hash = 'ticketgate:revocations'
 
-/** How many are read or written at a time: a millisecond or so of our event loop, and less of Redis. */
+/**
+ * How many to read or write at a time: about a millisecond of our event loop, and less of Redis.
+ */
 const atOnce = 256
 
-/** Revocations that Redis does not have, and the fields of those that are over. */
+/** Revocations that Redis lacks, and the fields of those that are over. */
 export interface Differences {
   readonly lacking: readonly Revocation[]
   readonly over: readonly string[]
@@ -21,17 +23,17 @@ export interface Differences {
 
 export interface SharedRevocationsOptions {
   readonly client: Redis
-  /** Those of this node. */
+  /** The revocations of this node. */
   readonly own: Revocations
-  /** Takes those that are news to this node, and adds them to `own`. */
+  /** Receives those that are new to this node, and adds them to `own`. */
   readonly learn: (revocations: readonly Revocation[]) => void
-  /** Told of those that Redis lacked, whether or not it has taken them. */
+  /** Called with those that Redis lacked, whether or not it has taken them. */
   readonly onLacking: (revocations: readonly Revocation[]) => void
 }
 
 /**
- * The revocations that Redis keeps for all nodes, so that one that was cut off, or is new, learns what it missed. A hash:
- * `user:NAME` or `session:ID`, and the revocation as JSON.
+ * The revocations that Redis keeps for all nodes, so that a new node, or one that was cut off,
+ * learns what it missed. A hash of `user:NAME` or `session:ID` to the revocation as JSON.
  */
 export class SharedRevocations {
   readonly #options: SharedRevocationsOptions
@@ -41,8 +43,8 @@ export class SharedRevocations {
   }
 
   /**
-   * Keeps one for all nodes.
-   * @throws Error when Redis does not take it
+   * Stores a revocation for all nodes.
+   * @throws Error if Redis does not take it
    */
   async write(revocation: Revocation): Promise<void> {
     const { client } = this.#options
@@ -53,8 +55,8 @@ export class SharedRevocations {
   }
 
   /**
-   * Learns what Redis keeps, some at a time; returns what it does not have.
-   * @throws Error when Redis does not answer
+   * Learns what Redis keeps, in batches. Returns what it lacks.
+   * @throws Error if Redis does not reply
    */
   async read(nowSeconds: number): Promise<Differences> {
     const { own, learn } = this.#options
@@ -82,8 +84,8 @@ export class SharedRevocations {
   }
 
   /**
-   * Writes what Redis does not have, and removes what is over.
-   * @throws Error when Redis does not take it
+   * Writes what Redis lacks, and removes what is over.
+   * @throws Error if Redis does not take it
    */
   async complete({ lacking, over }: Differences): Promise<void> {
     const { client, onLacking } = this.#options
@@ -94,7 +96,7 @@ export class SharedRevocations {
         failure = error
       })
     }
-    // First, for one of ours may have the same name.
+    // Deletes first: one of ours may have the same name.
     for (const some of slices(over)) await attempt(() => client.hdel(hash, ...some))
     for (const some of slices(lacking)) {
       await attempt(() =>
@@ -106,7 +108,10 @@ export class SharedRevocations {
     if (failure !== undefined) throw failure
   }
 
-  /** All that Redis keeps. A field may come twice, and one that is written meanwhile may not come (HSCAN). */
+  /**
+   * All that Redis keeps, in pages. A field may come twice, and one that is written meanwhile may
+   * be left out (HSCAN).
+   */
   async *#pages(): AsyncGenerator<(readonly [field: string, revocation: Revocation | undefined])[]> {
     let cursor = '0'
     do {
@@ -120,7 +125,7 @@ export class SharedRevocations {
   }
 }
 
-/** Whether a revocation says nothing that one of the same subject does not say. */
+/** Whether a known revocation of the same subject already covers this one. */
 const isKnown = (known: Revocation | undefined, other: Revocation): boolean =>
   known !== undefined && laterOf(known, other) === known
 

@@ -1,4 +1,4 @@
-/** The value of a promise, or an error that says the limit when it takes longer. */
+/** Resolves like `promise`, or rejects with an error that states the limit. */
 export function withTimeout<T>(promise: Promise<T>, timeoutMs: number, onTimeout?: () => void): Promise<T> {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => {
