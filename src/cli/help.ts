@@ -4,6 +4,7 @@ import type { Command } from './command.js'
 const overview = `Usage: ticketgate COMMAND [options]
 
   serve                          run the server
+  check                          say whether the server would start with this configuration
   user add|passwd|remove|list    the users who may log in
   key new                        make a key for an outside minter
   token explain                  say whether the server configured here accepts a token, or why not

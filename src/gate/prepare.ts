@@ -26,7 +26,8 @@ export async function withDevelopmentSecret(
   return jwtSecret === undefined ? config : Object.freeze({ ...config, jwtSecret })
 }
 
-function warnOfLooseModes(config: Config, log: Log): void {
+/** Says which files with secrets others than their owner may use. */
+export function warnOfLooseModes(config: Config, log: Log): void {
   const { jwtSecretFile, jwtSecretPreviousFile, ticketKeysFile, tlsKeyFile, usersFile } = config
   const secretsOfIssuers = config.issuers.flatMap(({ keys }) => (keys.from === 'secrets' ? keys.files : []))
   const files = [jwtSecretFile, jwtSecretPreviousFile, ticketKeysFile, tlsKeyFile, usersFile]

@@ -30,15 +30,21 @@ const dropped = countOfProcess()
 /** How many log lines could not be written, because their reader is too slow, over all threads. */
 export const droppedLogLines = (): number => Atomics.load(dropped, 0)
 
+const optionsFor = (level: string) => ({
+  level,
+  base: { pid: process.pid },
+  timestamp: pino.stdTimeFunctions.isoTime,
+  formatters: { level: (label: string) => ({ level: label }) },
+  redact: { paths: secretNames.flatMap(name => [name, `*.${name}`]), censor: '[redacted]' },
+})
+
+/** A log that writes nothing: each line from warnings up is handed over, as the text that it would be. */
+export const createWarningLog = (take: (line: string) => void): Log =>
+  pino({ ...optionsFor('warn'), base: null, timestamp: false }, { write: take })
+
 /** Structured logs on standard output, one JSON object a line; readable text on the terminal of a developer. */
 export function createLog(level: string): Log {
-  const options = {
-    level,
-    base: { pid: process.pid },
-    timestamp: pino.stdTimeFunctions.isoTime,
-    formatters: { level: (label: string) => ({ level: label }) },
-    redact: { paths: secretNames.flatMap(name => [name, `*.${name}`]), censor: '[redacted]' },
-  }
+  const options = optionsFor(level)
   const readable = readableOutput()
   if (readable !== undefined) return pino(options, readable)
   const output = standardOutput()

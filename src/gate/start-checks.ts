@@ -1,0 +1,129 @@
+import { X509Certificate } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { resolve } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { clock, toSeconds } from '../clock.js'
+import type { Config } from '../config/schema.js'
+import { errnoOf } from '../disk/errno.js'
+import { RevocationFile } from '../disk/revocation-file.js'
+import { checkStateDirectory } from '../disk/state-dir.js'
+import { StartupError } from '../errors.js'
+import { Issuers } from '../providers/issuers.js'
+import { RedisBus } from '../redis/bus.js'
+import { openRedisReplay } from '../redis/open-replay.js'
+import type { Log } from '../telemetry/log.js'
+import { createCounters } from '../telemetry/metrics.js'
+import { createRevocations } from '../token/revocation.js'
+import { readUsersFile } from '../users/file.js'
+import { warnOfLooseModes } from './prepare.js'
+
+/** Something that a start depends on, looked at without starting. */
+export interface StartCheck {
+  readonly subject: string
+  /**
+   * What was found; undefined where there is nothing to look at. What is not right, and does not stop a start, goes to
+   * the log.
+   * @throws StartupError for what would stop the start, or leave nothing that works
+   */
+  readonly look: (config: Config, log: Log) => Promise<string | undefined>
+}
+
+const soonDays = 14
+const busWaitMs = 1500
+const dayMs = 86_400_000
+
+/** Everything that a start depends on besides its options, in the order in which it needs it. */
+export const startChecks: readonly StartCheck[] = [
+  { subject: 'secrets', look: lookAtSecrets },
+  { subject: 'state directory', look: lookAtStateDirectory },
+  { subject: 'users', look: lookAtUsers },
+  { subject: 'certificate', look: lookAtCertificate },
+  { subject: 'issuers', look: lookAtIssuers },
+  { subject: 'public port', look: ({ host, port }) => lookAtPort(host, port, 'TICKETGATE_PORT') },
+  {
+    subject: 'admin port',
+    look: ({ adminHost, adminPort }) => lookAtPort(adminHost, adminPort, 'TICKETGATE_ADMIN_PORT'),
+  },
+  { subject: 'replay cache', look: lookAtReplayCache },
+  { subject: 'bus', look: lookAtBus },
+]
+
+async function lookAtSecrets(config: Config, log: Log): Promise<undefined> {
+  warnOfLooseModes(config, log)
+}
+
+async function lookAtStateDirectory(config: Config, log: Log): Promise<string> {
+  await checkStateDirectory(config.stateDir, log)
+  const nowSeconds = (): number => toSeconds(clock())
+  const { revocations } = await RevocationFile.open(config.stateDir, { nowSeconds, log })
+  return `${resolve(config.stateDir)}, revocations: ${revocations.list(nowSeconds()).length}`
+}
+
+async function lookAtUsers(config: Config, log: Log): Promise<string | undefined> {
+  if (config.login === 'off') return undefined
+  const { size } = await readUsersFile(config.usersFile)
+  if (size === 0 && config.production)
+    log.warn('there is no user yet, so nobody can log in: ticketgate user add NAME')
+  return `${resolve(config.usersFile)}, users: ${size}`
+}
+
+async function lookAtCertificate({ tlsCertFile }: Config, log: Log): Promise<string | undefined> {
+  if (tlsCertFile === undefined) return undefined
+  const { validFrom, validTo } = new X509Certificate(readFileSync(tlsCertFile))
+  const text = `${tlsCertFile}, from ${validFrom} to ${validTo}`
+  const leftMs = Date.parse(validTo) - Date.now()
+  if (leftMs <= 0 || Date.parse(validFrom) > Date.now())
+    throw new StartupError('tls_invalid', `the certificate is not valid now: ${text}`)
+  if (leftMs < soonDays * dayMs)
+    log.warn(`the certificate expires in ${Math.floor(leftMs / dayMs)} days: ${text}`)
+  return text
+}
+
+/** Fetches the keys of identity providers. A gate starts without them, and is not ready until it has them. */
+async function lookAtIssuers(config: Config, log: Log): Promise<string | undefined> {
+  if (config.issuers.length === 0) return undefined
+  const issuers = await Issuers.open(config, { log, counters: createCounters() })
+  const without = issuers.withoutKeys()
+  issuers.close()
+  if (without.length > 0)
+    throw new StartupError('config_invalid', `their keys cannot be fetched: ${without.join(', ')}`)
+  return `the keys of ${config.issuers.length} are known`
+}
+
+async function lookAtPort(host: string, port: number, variable: string): Promise<string> {
+  if (port === 0) return `${host}, any free port`
+  const probe = createServer()
+  const code = await new Promise<string | undefined>(done => {
+    probe.once('error', error => done(errnoOf(error))).listen(port, host, () => done(undefined))
+  })
+  probe.close()
+  if (code !== undefined)
+    throw new StartupError(
+      'port_unavailable',
+      `cannot listen on ${host} port ${port} (${code}): stop what uses it, or set ${variable} or ${variable.replace('_PORT', '_HOST')}`,
+    )
+  return `${host} port ${port} is free`
+}
+
+async function lookAtReplayCache(config: Config, log: Log): Promise<string> {
+  if (config.replay !== 'redis') return `${config.replay}, ${config.replayCapacity} tickets`
+  const { store, close } = await openRedisReplay(config, log)
+  const state = store?.state
+  close()
+  if (state === undefined || state.is !== 'ready')
+    throw new StartupError('config_invalid', `no ticket would be accepted: Redis is ${state?.is}`)
+  return 'Redis is ready'
+}
+
+async function lookAtBus({ redisUrl }: Config, log: Log): Promise<string | undefined> {
+  if (redisUrl === undefined) return undefined
+  const bus = new RedisBus({ url: redisUrl, revocations: createRevocations(), receive() {}, log, clock })
+  await bus.caughtUp()
+  // A message to itself has to come back.
+  for (const end = performance.now() + busWaitMs; !bus.isUp && performance.now() < end; ) await delay(20)
+  const { isUp } = bus
+  bus.close()
+  if (!isUp) throw new StartupError('config_invalid', 'no message would reach the other nodes')
+  return 'messages reach the other nodes'
+}
