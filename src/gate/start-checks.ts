@@ -116,9 +116,9 @@ async function lookAtReplayCache(config: Config, log: Log): Promise<string> {
   return 'Redis is ready'
 }
 
-async function lookAtBus({ redisUrl }: Config, log: Log): Promise<string | undefined> {
-  if (redisUrl === undefined) return undefined
-  const bus = new RedisBus({ url: redisUrl, revocations: createRevocations(), receive() {}, log, clock })
+async function lookAtBus(config: Config, log: Log): Promise<string | undefined> {
+  if (config.redisUrl === undefined) return undefined
+  const bus = new RedisBus({ config, revocations: createRevocations(), receive() {}, log, clock })
   await bus.caughtUp()
   // A message to itself has to come back.
   for (const end = performance.now() + busWaitMs; !bus.isUp && performance.now() < end; ) await delay(20)
