@@ -2,7 +2,14 @@
  * What the parts of a ticket cost, in this process, without a server: CPU nanoseconds per operation, and the memory of a
  * spent ticket. `npx tsx bench/core.ts [--rounds N] [--json FILE]`.
  */
-import { createHmac, createSecretKey, hash, randomBytes, timingSafeEqual } from 'node:crypto'
+import {
+  createHmac,
+  createSecretKey,
+  generateKeyPairSync,
+  hash,
+  randomBytes,
+  timingSafeEqual,
+} from 'node:crypto'
 import { writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { setFlagsFromString } from 'node:v8'
@@ -17,7 +24,12 @@ import { issueTicket } from '../src/ticket/issuer.js'
 import { bootKeyId, macHolds, type TicketKey, ticketKey, writeMac } from '../src/ticket/key-ring.js'
 import { writeNonce } from '../src/ticket/nonce.js'
 import { ownTicketsOnly, verifyTicket } from '../src/ticket/verifier.js'
+import { algorithmsFor } from '../src/token/algorithms.js'
+import type { TokenPolicy } from '../src/token/claims.js'
+import { fixedKeys, IssuerClock } from '../src/token/issuer.js'
+import { unnamedKeySet } from '../src/token/key-set.js'
 import { secretIssuers } from '../src/token/login-token.js'
+import { RightsRules } from '../src/token/rights-rules.js'
 import { TokenVerifier } from '../src/token/verifier.js'
 
 export interface CoreFigure {
@@ -142,26 +154,62 @@ const acceptRow = (name: string, open: typeof openMemory | typeof openShared, ta
   }
 }
 
-function jwtRow(name: string, distinct: number): Row {
-  const secret = randomBytes(32).toString('hex')
-  const sign = createSigner({ key: secret, algorithm: 'HS256' })
-  const policy = { maxTtlSeconds: 86_400 }
-  const tokens = new TokenVerifier(secretIssuers({ secrets: [secret], policy, nodesAheadSeconds: 0 }), 16_384)
-  const operations = 10_000
+type SigningAlgorithm = 'HS256' | 'RS256' | 'ES256' | 'EdDSA'
+
+const pairOf = {
+  RS256: () => generateKeyPairSync('rsa', { modulusLength: 2048 }),
+  ES256: () => generateKeyPairSync('ec', { namedCurve: 'P-256' }),
+  EdDSA: () => generateKeyPairSync('ed25519'),
+}
+
+/** An issuer of tokens, and the server that accepts them. */
+function issuerOf(algorithm: SigningAlgorithm, policy: TokenPolicy) {
+  if (algorithm === 'HS256') {
+    const secret = randomBytes(32).toString('hex')
+    const chooser = secretIssuers({ secrets: [secret], policy, nodesAheadSeconds: 0 })
+    return { sign: createSigner({ key: secret, algorithm }), chooser }
+  }
+  const { publicKey, privateKey } = pairOf[algorithm]()
+  const algorithms = algorithmsFor(publicKey)
+  const keys = fixedKeys(unnamedKeySet([{ kid: undefined, key: publicKey, algorithms }]))
+  const issuer = { keys, algorithms, policy, clock: IssuerClock.exact() }
+  const key = privateKey.export({ type: 'pkcs8', format: 'pem' }).toString()
+  return { sign: createSigner({ key, algorithm }), chooser: () => issuer }
+}
+
+interface TokenRow {
+  readonly algorithm: SigningAlgorithm
+  /** How many tokens there are, each of which comes once in a round; 1 = the same one again and again. */
+  readonly distinct: number
+  readonly policy?: Omit<TokenPolicy, 'maxTtlSeconds'>
+}
+
+function tokenRow(name: string, { algorithm, distinct, policy }: TokenRow): Row {
+  const { sign, chooser } = issuerOf(algorithm, { ...policy, maxTtlSeconds: 86_400 })
+  const tokens = new TokenVerifier(chooser, 16_384)
   return {
     name,
-    operations,
+    operations: distinct === 1 ? 10_000 : distinct,
     prepare() {
       const seconds = Math.floor(Date.now() / 1000)
+      const claims = { sub: 'maggie', roles: ['user', 'trader'], iat: seconds, exp: seconds + 900 }
       const signed = Array.from({ length: distinct }, () =>
-        sign({ sub: 'maggie', sid: randomBytes(12).toString('base64url'), iat: seconds, exp: seconds + 900 }),
+        sign({ ...claims, sid: randomBytes(12).toString('base64url') }),
       )
       const at = Date.now()
-      if (typeof tokens.verify(signed[0] ?? '', at) === 'string') throw new Error('the token is refused')
+      const first = tokens.verify(sign({ ...claims, sid: 'first' }), at)
+      if ('reason' in first) throw new Error(`the token is refused: ${first.reason}`)
       return repeat(n => tokens.verify(signed[n % distinct] ?? '', at))
     },
   }
 }
+
+const rightsRules = new RightsRules([
+  { when: { claim: 'roles', has: ['trader'] }, publish: ['orders.${sub}'], subscribe: ['prices.*'] },
+  { when: { claim: 'scope', has: ['news'] }, publish: [], subscribe: ['news'] },
+  { when: { claim: 'realm_access.roles', has: ['admin'] }, publish: ['*'], subscribe: ['*'] },
+  { when: undefined, publish: [], subscribe: ['user.${sub}.*'] },
+])
 
 const plain = (name: string, operation: (n: number) => unknown, target?: number): Row => ({
   name,
@@ -196,8 +244,16 @@ function rows(): Row[] {
     plain('claims pack, as used', () => packClaims(claims, packing)),
     plain('claims unpack by msgpackr', () => packr.unpack(packed)),
     plain('claims unpack and check, as used', () => unpackClaims(packed)),
-    jwtRow('token never seen', 10_000),
-    jwtRow('token seen before', 1),
+    tokenRow('token never seen, HS256', { algorithm: 'HS256', distinct: 5000 }),
+    tokenRow('token never seen, HS256, four rules', {
+      algorithm: 'HS256',
+      distinct: 5000,
+      policy: { rightsRules },
+    }),
+    tokenRow('token never seen, RS256', { algorithm: 'RS256', distinct: 1000 }),
+    tokenRow('token never seen, ES256', { algorithm: 'ES256', distinct: 1000 }),
+    tokenRow('token never seen, Ed25519', { algorithm: 'EdDSA', distinct: 1000 }),
+    tokenRow('token seen before', { algorithm: 'HS256', distinct: 1 }),
     claimRow('claim, memory (lru-cache)', openMemory),
     claimRow('claim, shared', openShared),
     acceptRow('verify and claim, memory', openMemory, 4000),

@@ -10,6 +10,7 @@ import { defaultRightsOf } from '../token/default-rights.js'
 import { IssuerClock, type TrustedIssuer } from '../token/issuer.js'
 import { chooseByName } from '../token/issuer-table.js'
 import { secretIssuers } from '../token/login-token.js'
+import { RightsRules } from '../token/rights-rules.js'
 import type { DefaultRights } from '../token/token-rights.js'
 import { type IssuerChooser, TokenVerifier } from '../token/verifier.js'
 import { algorithmsOf, identityOf, nameOf, type OpenKeys, openIssuerKeys } from './key-sources.js'
@@ -132,7 +133,7 @@ export class Issuers {
         maxTtlSeconds,
         skewSeconds,
         graceSeconds: skewSeconds,
-        rightsRules: rights,
+        rightsRules: rights && new RightsRules(rights),
         defaultRights: this.#defaultRights(),
       },
       clock: IssuerClock.skewed(skewSeconds),

@@ -20,59 +20,108 @@ export interface RightsCondition {
 export interface RuledRights {
   readonly publish: readonly string[]
   readonly subscribe: readonly string[]
-  /** The first claim that a pattern needed and that has no usable value, so that the pattern gave nothing. */
+  /** A claim that a pattern needed and that has no usable value, so that the pattern gave nothing. */
   readonly unusable: string | undefined
 }
 
 const placeholders = /\$\{([^{}]*)\}/g
 
-/** The union of what all rules give that match. */
-export function rightsByRules(rules: readonly RightsRule[], payload: Payload, user: string): RuledRights {
-  const publish = new Set<string>()
-  const subscribe = new Set<string>()
-  let unusable: string | undefined
-  const add = (templates: readonly string[], patterns: Set<string>): void => {
-    for (const template of templates) {
-      const filled = fill(template, payload, user)
-      if (typeof filled === 'string') patterns.add(filled)
-      else unusable ??= filled.unusable
+/** The rules of an issuer, ready to be asked. */
+export class RightsRules {
+  readonly #rules: readonly {
+    readonly when: ReadyCondition | undefined
+    readonly publish: readonly Template[]
+    readonly subscribe: readonly Template[]
+  }[]
+
+  constructor(rules: readonly RightsRule[]) {
+    this.#rules = rules.map(({ when, publish, subscribe }) => ({
+      when: when && readyCondition(when),
+      publish: publish.map(templateOf),
+      subscribe: subscribe.map(templateOf),
+    }))
+  }
+
+  /** The union of what all rules give that match. */
+  rightsOf(payload: Payload, user: string): RuledRights {
+    const publish: string[] = []
+    const subscribe: string[] = []
+    let unusable: string | undefined
+    for (const rule of this.#rules) {
+      if (rule.when !== undefined && !holds(rule.when, payload)) continue
+      unusable = addFilled(rule.publish, publish, payload, user) ?? unusable
+      unusable = addFilled(rule.subscribe, subscribe, payload, user) ?? unusable
     }
+    return { publish, subscribe, unusable }
   }
-  for (const rule of rules) {
-    if (rule.when !== undefined && !holds(rule.when, payload)) continue
-    add(rule.publish, publish)
-    add(rule.subscribe, subscribe)
-  }
-  return { publish: [...publish], subscribe: [...subscribe], unusable }
+}
+
+interface ReadyCondition extends RightsCondition {
+  readonly isWordList: boolean
 }
 
 // Claims that list words in one string (RFC 6749 section 3.3, RFC 8693 section 4.2), whatever stands before
 // the name. In any other claim a string counts whole: users may choose it, and write spaces into it.
 const wordLists = /(?:^|[./:])(?:scope|scp|permissions|roles|groups)$/
 
-function holds({ claim, has }: RightsCondition, payload: Payload): boolean {
+const readyCondition = ({ claim, has }: RightsCondition): ReadyCondition => ({
+  claim,
+  has,
+  isWordList: wordLists.test(typeof claim === 'string' ? claim : (claim.at(-1) ?? '')),
+})
+
+function holds({ claim, has, isWordList }: ReadyCondition, payload: Payload): boolean {
   const value = claimAt(payload, claim)
   if (Array.isArray(value)) return value.some(each => has.includes(each))
   if (typeof value !== 'string') return false
-  if (has.includes(value)) return true
-  const name = typeof claim === 'string' ? claim : (claim.at(-1) ?? '')
-  return wordLists.test(name) && value.split(' ').some(word => has.includes(word))
+  return has.includes(value) || (isWordList && value.split(' ').some(word => has.includes(word)))
 }
 
-/** The pattern that a template makes for a token, or the claim that it cannot be made with. */
-function fill(template: string, payload: Payload, user: string): string | { readonly unusable: string } {
-  if (!template.includes('${')) return template
-  const hasColons = template.replace(placeholders, '').includes(':')
+/** A channel pattern with claims in it. */
+interface Template {
+  /** What stands as it is, and claims, by turns. */
+  readonly parts: readonly string[]
+  readonly hasColons: boolean
+}
+
+function templateOf(text: string): Template {
+  const parts = text.split(placeholders)
+  return { parts, hasColons: parts.some((part, index) => index % 2 === 0 && part.includes(':')) }
+}
+
+/**
+ * Adds the patterns that templates make for a token.
+ * @returns a claim that one of them could not be made with, if any
+ */
+function addFilled(
+  templates: readonly Template[],
+  patterns: string[],
+  payload: Payload,
+  user: string,
+): string | undefined {
   let unusable: string | undefined
-  const pattern = template.replace(placeholders, (_, claim: string) => {
+  for (const template of templates) {
+    const pattern = filled(template, payload, user)
+    if (typeof pattern !== 'string') unusable = pattern.unusable
+    else if (!patterns.includes(pattern)) patterns.push(pattern)
+  }
+  return unusable
+}
+
+function filled({ parts, hasColons }: Template, payload: Payload, user: string): string | Unusable {
+  let pattern = parts[0] ?? ''
+  for (let at = 1; at < parts.length; at += 2) {
+    const claim = parts[at] ?? ''
     const value = claim === 'user' ? user : claimAt(payload, claim)
-    if (typeof value === 'string' && isSegment(value, hasColons)) return value
-    unusable ??= claim
-    return ''
-  })
-  if (unusable !== undefined) return { unusable }
-  // Too long a value makes too long a pattern.
-  return isChannelPattern(pattern) ? pattern : { unusable: /\{([^}]*)/.exec(template)?.[1] ?? '' }
+    if (typeof value !== 'string' || !isSegment(value, hasColons)) return { unusable: claim }
+    pattern += value + (parts[at + 1] ?? '')
+  }
+  // Values that are too long make a pattern that is.
+  return parts.length === 1 || isChannelPattern(pattern) ? pattern : { unusable: parts[1] ?? '' }
+}
+
+interface Unusable {
+  readonly unusable: string
 }
 
 /**

@@ -2,7 +2,7 @@ import { isJsonObject } from '../protocol.js'
 import { isChannelPatterns } from '../ticket/rights.js'
 import type { Payload } from './claim-path.js'
 import { refuse, type TokenRefusal } from './refusal.js'
-import { type RightsRule, rightsByRules } from './rights-rules.js'
+import type { RightsRules } from './rights-rules.js'
 
 /** Lists of channel patterns. */
 export interface TokenRights {
@@ -15,7 +15,7 @@ export type DefaultRights = (user: string) => TokenRights
 
 export interface RightsPolicy {
   /** Which claims give which rights. With them, the default rights do not count. */
-  readonly rightsRules?: readonly RightsRule[] | undefined
+  readonly rightsRules?: RightsRules | undefined
   /** Without them: every right on every channel. */
   readonly defaultRights?: DefaultRights | undefined
 }
@@ -33,7 +33,7 @@ export function readRights(
   const own = ownRights(payload)
   if (own !== undefined && 'reason' in own) return own
   if (rightsRules === undefined) return own ?? defaultRights?.(user)
-  const ruled = rightsByRules(rightsRules, payload, user)
+  const ruled = rightsRules.rightsOf(payload, user)
   const rights = own === undefined ? ruled : union([own, ruled])
   if (rights.publish.length > 0 || rights.subscribe.length > 0) return rights
   return refuse(ruled.unusable === undefined ? 'no_rights' : `no_rights:${ruled.unusable}`)

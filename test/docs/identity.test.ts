@@ -9,6 +9,7 @@ import { parse } from 'yaml'
 import { issuerFields } from '../../src/config/issuer-fields.js'
 import { readIssuersFile } from '../../src/config/issuers.js'
 import { checkTokenClaims } from '../../src/token/claims.js'
+import { RightsRules } from '../../src/token/rights-rules.js'
 import { startEgressProxy } from '../support/egress-proxy.js'
 import { bearer, type Json, jsonOf, postJson, type Reply, request } from '../support/http.js'
 import { isProblem } from '../support/problem.js'
@@ -166,7 +167,11 @@ t.test('the example of rules, and that of details in a token', async t => {
     scope: 'openid news',
   }
   const permits = (payload: Json) =>
-    checkTokenClaims(payload, { maxTtlSeconds: 900, rightsRules: issuer?.rights }, 1_000_000)
+    checkTokenClaims(
+      payload,
+      { maxTtlSeconds: 900, rightsRules: new RightsRules(issuer?.rights ?? []) },
+      1_000_000,
+    )
   t.match(permits(claims), {
     publish: ['orders.maggie'],
     subscribe: ['orders.maggie', 'prices.*', 'news', 'notices'],

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { checkTokenClaims, type TokenPolicy } from '../../src/token/claims.js'
 import { defaultRightsOf } from '../../src/token/default-rights.js'
-import type { RightsRule } from '../../src/token/rights-rules.js'
+import { type RightsRule, RightsRules } from '../../src/token/rights-rules.js'
 
 const issuedAt = 1_764_000_000
 const nowMs = issuedAt * 1000
@@ -10,9 +10,19 @@ const good = { sub: 'maggie', iat: issuedAt, exp: issuedAt + 900 }
 
 type Json = Readonly<Record<string, unknown>>
 
+interface Policy extends Pick<TokenPolicy, 'defaultRights' | 'userClaim'> {
+  readonly rightsRules?: readonly RightsRule[]
+}
+
+const ready = ({ rightsRules, ...others }: Policy): TokenPolicy => ({
+  ...base,
+  ...others,
+  rightsRules: rightsRules && new RightsRules(rightsRules),
+})
+
 /** What a token with these claims permits, or why it is refused. */
-const outcome = (claims: Json, policy: Omit<TokenPolicy, 'maxTtlSeconds'>): unknown => {
-  const result = checkTokenClaims({ ...good, ...claims }, { ...base, ...policy }, nowMs)
+const outcome = (claims: Json, policy: Policy): unknown => {
+  const result = checkTokenClaims({ ...good, ...claims }, ready(policy), nowMs)
   if ('reason' in result) return result.reason
   return { publish: result.publish, subscribe: result.subscribe }
 }
@@ -170,6 +180,6 @@ t.test('the token itself, rules and defaults together', async t => {
   t.strictSame(of({ channels: {} }, false), gives())
   t.equal(of({ role: 'x', channels: 5 }, true), 'claim_type:channels')
   t.equal(of({ exp: issuedAt }, true), 'lifetime', 'rights come last')
-  const late = checkTokenClaims(good, { ...base, rightsRules }, (issuedAt + 900) * 1000)
+  const late = checkTokenClaims(good, ready({ rightsRules }), (issuedAt + 900) * 1000)
   t.match(late, { reason: 'expired' }, 'a fresh token may have rights, so expiry is said first')
 })
