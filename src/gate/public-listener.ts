@@ -28,7 +28,7 @@ import { healthRoute, readyRoute } from '../routes/health.js'
 import { authRoute } from '../routes/login.js'
 import { ticketRoute } from '../routes/ticket.js'
 import { ticketStatusRoute } from '../routes/ticket-status.js'
-import { verifyRoute } from '../routes/verify.js'
+import { verifyRoutes } from '../routes/verify.js'
 import type { GateHandlers } from '../socket/application.js'
 import { Channels } from '../socket/channels.js'
 import type { Reach } from '../socket/revoking.js'
@@ -258,7 +258,16 @@ export class PublicListener {
       }),
     )
     if (config.verify === 'on')
-      server.route(verifyRoute({ admission, retryAfter, origins, clients, isDraining, counters, clock }))
+      for (const route of verifyRoutes({
+        admission,
+        retryAfter,
+        origins,
+        clients,
+        isDraining,
+        counters,
+        clock,
+      }))
+        server.route(route)
     if (config.console === 'on') {
       const scope = config.threads > 1 ? 'thread' : 'server'
       const hasLogin = identity.login !== undefined

@@ -4,6 +4,7 @@ import type { TicketAdmission } from '../admission/ticket-admission.js'
 import type { Clock } from '../clock.js'
 import { Refusal, type RefusalCode } from '../errors.js'
 import type { ClientView } from '../http/client-view.js'
+import type { Exchange } from '../http/exchange.js'
 import type { OriginPolicy } from '../http/origins.js'
 import { queryValues, type RequestHead } from '../http/request.js'
 import type { Reply, Route } from '../http/server.js'
@@ -15,6 +16,8 @@ import type { VerifiedTicket } from '../ticket/verifier.js'
 
 /** The handshake that a proxy asks about, as it passed it on. */
 export interface VerifyRequest {
+  /** The query by which the proxy asks, without `?`: nothing in it is the client's. */
+  readonly own: string
   /** Its query, without `?`; several where proxies disagree. */
   readonly query: string
   /** The subprotocols it offered. */
@@ -37,7 +40,7 @@ export interface VerifyParts {
  * `/verify`: a proxy in front of another WebSocket server asks whether a handshake may pass. All is checked as at the
  * gate, and the ticket is spent; who gets a 204 is to be let through, once.
  */
-export function verifyRoute(parts: VerifyParts): Route<VerifyRequest> {
+export function verifyRoutes(parts: VerifyParts): readonly Route<VerifyRequest>[] {
   const { admission, retryAfter, origins, clients, counters, clock } = parts
 
   function refuse(code: RefusalCode): Refusal {
@@ -52,11 +55,11 @@ export function verifyRoute(parts: VerifyParts): Route<VerifyRequest> {
   /** A good ticket that is not spent yet. */
   function check(head: RequestHead, asked: VerifyRequest, nowMs: number): VerifiedTicket {
     if (parts.isDraining()) throw refuse('draining')
-    const [channel, ...others] = queryValues(head.query, 'channel')
+    const [channel, ...others] = queryValues(asked.own, 'channel')
     if (others.length > 0) throw new Refusal('bad_request', { detail: 'Ask for one channel.' })
     if (channel !== undefined && !isChannelName(channel)) throw refuse('channel_invalid')
     const tickets = [
-      ...readPresentedTickets(head.query, '', '').tickets,
+      ...readPresentedTickets(asked.own, '', '').tickets,
       ...readPresentedTickets(asked.query, asked.protocols, head.authorization).tickets,
     ]
     if (tickets.length > 1) throw refuse('ticket_ambiguous')
@@ -70,44 +73,49 @@ export function verifyRoute(parts: VerifyParts): Route<VerifyRequest> {
     return ticket
   }
 
-  function accept({ claims }: VerifiedTicket, head: RequestHead): Reply {
+  function accept({ claims }: VerifiedTicket, asked: VerifyRequest): Reply {
     counters.ticketsVerified++
     const headers: Record<string, string> = {
       [ticketHeader.subject]: headerText(claims.user),
-      [ticketHeader.channel]: channelOf(head) ?? '',
+      [ticketHeader.channel]: channelOf(asked) ?? '',
       [ticketHeader.expires]: String(claims.sessionEndsAtSeconds),
     }
     if (claims.carried !== undefined) addClaims(headers, claims.carried)
     return { status: '204 No Content', headers, body: '' }
   }
 
-  return {
-    path: routes.verify,
-    methods: ['GET'],
-    context(exchange) {
-      const { originalUris, webSocketProtocol } = exchange.head
-      // Several proxies may name the same one. Of two that differ, one may be the client's own.
-      const queries = new Set(originalUris.map(uri => /\?(.*)$/.exec(uri)?.[1] ?? ''))
-      return {
-        query: [...queries].join('&'),
-        protocols: webSocketProtocol,
-        address: clients.address(exchange),
-        ownOrigin: clients.ownOrigin(exchange),
-      }
-    },
-    handler(head, asked) {
-      const nowMs = clock()
-      const ticket = check(head, asked, nowMs)
-      const conclude = (refused: RefusalCode | undefined): Reply => {
-        if (refused !== undefined) throw refuse(refused)
-        return accept(ticket, head)
-      }
-      const refused = admission.spend(ticket, nowMs)
-      return refused instanceof Promise
-        ? refused.then(late => conclude(late ?? admission.recheck(ticket, channelOf(head), clock())))
-        : conclude(refused)
-    },
+  function read(exchange: Exchange, isAppended: boolean): VerifyRequest {
+    const { query, originalUris, webSocketProtocol } = exchange.head
+    const uris = originalUris.map(uri => /\?(.*)$/.exec(uri)?.[1] ?? '')
+    // Several proxies may name the same one. Of two that differ, one may be the client's own.
+    const queries = new Set(isAppended ? [query, ...uris] : uris)
+    return {
+      own: isAppended ? '' : query,
+      query: [...queries].join('&'),
+      protocols: webSocketProtocol,
+      address: clients.address(exchange),
+      ownOrigin: clients.ownOrigin(exchange),
+    }
   }
+
+  function handler(head: RequestHead, asked: VerifyRequest): Reply | Promise<Reply> {
+    const nowMs = clock()
+    const ticket = check(head, asked, nowMs)
+    const conclude = (refused: RefusalCode | undefined): Reply => {
+      if (refused !== undefined) throw refuse(refused)
+      return accept(ticket, asked)
+    }
+    const refused = admission.spend(ticket, nowMs)
+    return refused instanceof Promise
+      ? refused.then(late => conclude(late ?? admission.recheck(ticket, channelOf(asked), clock())))
+      : conclude(refused)
+  }
+
+  return [
+    { path: routes.verify, methods: ['GET'], context: exchange => read(exchange, false), handler },
+    // Envoy appends the path and the query that the client has asked for.
+    { path: `${routes.verify}/*`, methods: ['GET'], context: exchange => read(exchange, true), handler },
+  ]
 }
 
 function addClaims(headers: Record<string, string>, claims: CarriedClaims): void {
@@ -120,7 +128,7 @@ const claimText = (value: ClaimValue): string =>
   typeof value === 'object' ? value.map(headerText).join() : headerText(String(value))
 
 /** The channel that was asked for, once there is no more than one. */
-const channelOf = ({ query }: RequestHead): string | undefined => queryValues(query, 'channel')[0]
+const channelOf = ({ own }: VerifyRequest): string | undefined => queryValues(own, 'channel')[0]
 
 /** A text as visible ASCII: all else, and `%` and `,`, is percent-encoded UTF-8. */
 const headerText = (name: string): string => name.replace(/[^!-$&-+\--~]/gu, encodeURIComponent)

@@ -70,7 +70,7 @@ const holder = ({ headers }: Reply) => ({
 t.test('it is not there unless it is asked for', async t => {
   const server = await startServer(t)
   const ticket = await mint(server.url)
-  isProblem(t, await ask(server, `?ticket=${ticket}`), '404 not_found')
+  for (const path of ['', '/a']) isProblem(t, await ask(server, `${path}?ticket=${ticket}`), '404 not_found')
   t.equal((await requestUpgrade(server.url, `/channel/?ticket=${ticket}`)).status, 101, 'nothing was spent')
 })
 
@@ -78,6 +78,7 @@ t.test('a good ticket, wherever it is, once', async t => {
   const server = await startServer(t, { env })
   const forms: Record<string, (ticket: string) => Promise<Reply>> = {
     'in its own query': ticket => ask(server, `?ticket=${ticket}`),
+    'behind the path, as Envoy asks': ticket => ask(server, `/socket?a=b&channel=x&ticket=${ticket}`),
     'in the URI of nginx': ticket => ask(server, '', { 'x-original-uri': `/socket?a=b&ticket=${ticket}` }),
     'in the URI of Traefik and Caddy': ticket =>
       ask(server, '', { 'x-forwarded-uri': `/socket?ticket=${ticket}` }),
@@ -134,6 +135,12 @@ t.test(
       '403 channel_forbidden',
       'the client does not choose it',
     )
+    isProblem(
+      t,
+      await ask(server, `/?channel=red&ticket=${red}`),
+      '403 channel_forbidden',
+      'nor where its query is appended',
+    )
     const passed = await ask(server, '?channel=red', { 'x-original-uri': `/?ticket=${red}` })
     t.equal(passed.status, 204)
     t.match(holder(passed), { channel: 'red' })
@@ -158,6 +165,7 @@ t.test('refusals, none of which spends', async t => {
     ['a path that looks like a query', '', { 'x-original-uri': `/ticket=${one}` }, '401 ticket_missing'],
     ['two in the query', `?ticket=${one}&ticket=${two}`, {}, '400 ticket_ambiguous'],
     ['the same one twice', `?ticket=${one}`, { 'x-original-uri': `/?ticket=${one}` }, '400 ticket_ambiguous'],
+    ['two behind the path', `/a?ticket=${one}&ticket=${two}`, {}, '400 ticket_ambiguous'],
     ['two in the URI', '', { 'x-original-uri': `/?ticket=${one}&ticket=${two}` }, '400 ticket_ambiguous'],
     [
       'query and subprotocol',
