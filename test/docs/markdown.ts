@@ -7,10 +7,10 @@ const root = fileURLToPath(new URL('../../', import.meta.url))
 /** A document by its path from the root of the repository. */
 export const readPage = (path: string): string => readFileSync(join(root, path), 'utf8')
 
-/** The paths of all documents for people: those at the top, under docs, and beside the sources. */
+/** The paths of all documents for people: those at the top, under docs and examples, and beside the sources. */
 export const pages: readonly string[] = [
   ...readdirSync(root).filter(name => name.endsWith('.md')),
-  ...['docs', 'src'].flatMap(directory =>
+  ...['docs', 'examples', 'src'].flatMap(directory =>
     readdirSync(join(root, directory), { recursive: true, encoding: 'utf8' })
       .filter(name => name.endsWith('.md') && !name.includes('node_modules'))
       .map(name => `${directory}/${name}`),

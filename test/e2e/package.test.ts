@@ -57,7 +57,9 @@ t.test('the package has what is built and what its documents show, and nothing e
     t.ok(paths.includes(path), path)
   const shown = new Set(documents.flatMap(targetsOf))
   t.strictSame(
-    paths.filter(path => !shown.has(path) && !/^(dist\/.*|package\.json|LICENSE|README\.md)$/.test(path)),
+    paths.filter(
+      path => !shown.has(path) && !/^(dist\/.*|examples\/.*|package\.json|LICENSE|README\.md)$/.test(path),
+    ),
     [],
   )
 })
