@@ -4,8 +4,8 @@ import { dirname, resolve } from 'node:path'
 const octal = (mode: number): string => (mode & 0o7777).toString(8).padStart(4, '0')
 
 /**
- * Who may use a path, and who is asking, for the message that says why it could not be used. Of a path that does not
- * exist, or cannot be looked at, it tells about the nearest directory above.
+ * Describes who may use a path, and which user this process runs as, for error messages. If the
+ * path does not exist or cannot be inspected, describes the nearest directory above it.
  */
 export function accessFacts(path: string): string {
   const us =
@@ -17,7 +17,7 @@ export function accessFacts(path: string): string {
       const { mode, uid, gid } = statSync(at)
       return `${at} has mode ${octal(mode)} and belongs to ${owner(uid, gid)}${us}`
     } catch {
-      if (at === dirname(at)) return `${path} cannot be looked at${us}`
+      if (at === dirname(at)) return `${path} cannot be inspected${us}`
     }
   }
 }

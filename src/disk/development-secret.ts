@@ -8,8 +8,8 @@ import { replaceFile } from './replace-file.js'
 const leastBytes = 32
 
 /**
- * The token secret of development, kept in the state directory (mode 0600), so that a restart logs nobody out.
- * Undefined where it can be neither read nor kept: then one of this start has to do.
+ * Returns the token secret of development. Keeps it in the state directory (mode 0600), so that a
+ * restart logs nobody out. Returns undefined if it can be neither read nor written.
  */
 export async function keepDevelopmentSecret(stateDir: string): Promise<string | undefined> {
   const path = pathIn(stateDir)
@@ -18,7 +18,7 @@ export async function keepDevelopmentSecret(stateDir: string): Promise<string | 
   try {
     await mkdir(stateDir, { recursive: true, mode: 0o700 })
     return await withLock(`${path}.lock`, async check => {
-      // Another process may have been quicker.
+      // Another process may have been faster.
       const found = await readSecret(path)
       if (found !== undefined) return found
       const secret = randomBytes(48).toString('base64')
@@ -31,7 +31,7 @@ export async function keepDevelopmentSecret(stateDir: string): Promise<string | 
   }
 }
 
-/** The same, if it is kept there already. */
+/** Returns the secret if it is kept there already. */
 export const readDevelopmentSecret = (stateDir: string): Promise<string | undefined> =>
   readSecret(pathIn(stateDir))
 

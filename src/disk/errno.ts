@@ -1,4 +1,4 @@
-/** The `code` of a system error, such as `ENOENT`; anything else is thrown on. */
+/** Returns the `code` of a system error, such as `ENOENT`. Rethrows any other error. */
 export function errnoOf(error: unknown): string {
   if (isSystemError(error)) return error.code
   throw error

@@ -8,10 +8,10 @@ import { longestTicketSeconds, ownTicketsOnly, type TicketPolicy } from '../tick
 import { ClockMark } from './clock-mark.js'
 import { watchFile } from './watch-file.js'
 
-/** The keys a gate verifies with now, and what it demands of tickets under those of outside minters. */
+/** The keys that a gate verifies with now, and its policy for tickets of outside minters. */
 export interface Keys {
   readonly ring: () => KeyRing
-  /** What this gate signs with. */
+  /** The key that this gate signs with. */
   readonly signing: () => TicketKey
   readonly policy: TicketPolicy
   close(): void
@@ -20,19 +20,25 @@ export interface Keys {
 const hasOutsideKeys = (config: Config): boolean =>
   config.ticketKeys !== undefined || config.ticketKeysFile !== undefined
 
-/** The longest time that a ticket of an outside minter can be good here, in milliseconds; undefined where there is none. */
+/**
+ * The longest life of an outside minter's ticket here, in milliseconds. Undefined if there are
+ * none.
+ */
 export const longestOutsideMs = (config: Config): number | undefined =>
   hasOutsideKeys(config) ? 1000 * longestTicketSeconds(config.clockSkewSeconds) : undefined
 
-/** The clock mark of a gate as all its threads see it: two 64-bit words. */
+/** The clock mark of a gate, shared by its threads: two 64-bit words. */
 export type ClockMarkView = SharedArrayBuffer
 
-/** Which word says when it was born, and which until when it may spend. Unix milliseconds. */
+/**
+ * Index of the words: when the gate was born, and until when it may spend outside tickets. Unix
+ * milliseconds.
+ */
 const word = { bornAtMs: 0, untilMs: 1 } as const
 
 /**
- * Keeps the clock mark of this gate; undefined when it needs none: it knows no outside minters, or what was spent outlives
- * it in a store.
+ * Keeps the clock mark of this gate. Returns undefined if the gate needs none: it has no outside
+ * minters, or spent tickets outlive it in a store.
  * @throws StartupError `clock_mark_invalid`
  */
 export async function keepClockMark(
@@ -54,8 +60,8 @@ export async function keepClockMark(
 const ringOf = (keys: readonly TicketKey[]): KeyRing => new Map(keys.map(key => [key.id, key]))
 
 /**
- * Opens the keys of a gate: its own, and beside it the configured ones. With a store that all gates share there are only
- * those, and the first signs.
+ * Opens the keys of a gate: its own and the configured ones. If gates share a store, there are only
+ * configured keys, and the first of them signs.
  */
 export function openTicketKeys(
   config: Config,
@@ -70,7 +76,7 @@ export function openTicketKeys(
     return {
       ring: () => keys.ring,
       signing: () => keys.first ?? bootKey,
-      // The epoch says which tickets are too old, in place of a clock.
+      // The epoch tells which tickets are too old. No clock does.
       policy: { ...own, skewMs, earliestOutsideMs: 0, outsideUntilMs: Number.POSITIVE_INFINITY, store: true },
       close,
     }
@@ -98,13 +104,13 @@ export function openTicketKeys(
 
 interface ConfiguredKeys {
   ring: KeyRing
-  /** The first of the configured ones. */
+  /** The first configured key. */
   first: TicketKey | undefined
 }
 
 /**
- * The configured keys beside `others`. Their file is read again when it changes and on SIGHUP; a broken one changes
- * nothing and is logged.
+ * Opens the configured keys, in addition to `others`. Rereads their file when it changes and on
+ * SIGHUP; a broken file changes nothing and is logged.
  */
 function openConfiguredKeys(
   config: Config,
@@ -121,7 +127,7 @@ function openConfiguredKeys(
       Object.assign(keys, read())
       log.info({ keys: keys.ring.size - others.length }, 'ticket keys read')
     } catch (error) {
-      log.error({ err: error }, 'the ticket keys are broken; those read before stay')
+      log.error({ err: error }, 'the ticket keys are broken: the previous ones stay in use')
     }
   }
   return {

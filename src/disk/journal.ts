@@ -5,15 +5,17 @@ import { errnoOf } from './errno.js'
 import { keepOwner } from './replace-file.js'
 
 /**
- * A journal: a file of lines to which lines are added and nothing else. What a crash left of a line at the end was never
- * confirmed to anybody. Nothing is ever cut off, since another process may have added to it meanwhile: a torn line is
- * ended by CAN, the control character that says "disregard this" (ECMA-48, section 8.3.6), and readers skip it.
+ * A journal is a file of lines that is only appended to. A line that a crash cut off was never
+ * confirmed. It is not truncated either, because another process may have appended in the meantime.
+ * Instead it is ended with CAN, the control character for "disregard this" (ECMA-48, section
+ * 8.3.6), and readers skip it.
  */
 const cancel = '\u0018'
 
 /**
- * Adds lines to a journal; resolves with its size in bytes once they are on disk. They hold no control characters. To be
- * called under a lock. Makes the file (mode 0600) where there is none; its name is on disk when its directory is synced.
+ * Appends lines without control characters to a journal. Resolves with its size in bytes once they
+ * are on disk. Creates the file (mode 0600) if there is none; its name is on disk once its
+ * directory is synced. Call it under a lock.
  */
 export async function appendLines(path: string, lines: readonly string[]): Promise<number> {
   const file = await open(path, 'a+', 0o600)
@@ -30,8 +32,8 @@ export async function appendLines(path: string, lines: readonly string[]): Promi
 }
 
 /**
- * Reads the whole lines of a journal, some at a time, and lets the event loop turn in between. None where there is no
- * file.
+ * Reads the complete lines of a journal in batches, and lets the event loop run in between. Yields
+ * nothing if there is no file.
  */
 export async function* readLines(path: string): AsyncGenerator<string[]> {
   let rest = ''

@@ -6,16 +6,20 @@ import { errnoOf } from './errno.js'
 
 const pollMs = 20
 
-/** Far more than any work done under a lock takes: for holders whose death can not be seen from here. */
+/**
+ * Far longer than any work under a lock takes. For holders whose death cannot be seen from this
+ * host.
+ */
 const staleMs = 30_000
 
 /**
- * Runs `work` while this process alone holds the lock at `path`, and waits for that as long as it takes.
- * The lock of a dead process is broken: at once on the same host, elsewhere after 30 s. `work` is given a
- * check to await just before it commits; it rejects when the lock was broken meanwhile (a process that slept).
+ * Runs `work` while this process alone holds the lock at `path`. Waits for the lock without limit.
+ * Breaks the lock of a dead process: at once on the same host, after 30 s otherwise. `work` must
+ * await the check that it is given just before it commits. The check rejects if the lock was broken
+ * in the meantime, for example because this process was suspended.
  *
- * The lock is a symbolic link whose target names the holder, as Emacs has it: made in one step with what it
- * says, and gone in one step.
+ * The lock is a symbolic link whose target names the holder, as in Emacs: it appears and disappears
+ * in one step, together with what it says.
  */
 export async function withLock<T>(
   path: string,
@@ -23,7 +27,8 @@ export async function withLock<T>(
 ): Promise<T> {
   const mine = `${process.pid}@${hostname()}:${randomUUID()}`
   const check = async () => {
-    if ((await holderOf(path)) !== mine) throw new Error(`the lock ${path} was broken meanwhile; try again`)
+    if ((await holderOf(path)) !== mine)
+      throw new Error(`the lock ${path} was broken in the meantime; try again`)
   }
   while (!(await take(path, mine))) {
     const holder = await holderOf(path)
@@ -64,8 +69,9 @@ async function isStale(path: string, holder: string): Promise<boolean> {
 }
 
 /**
- * Only who holds the marker of this very lock removes it, and looks again first: else two that saw one dead
- * holder would remove the lock, the second of them the lock that the first has just taken.
+ * Removes the lock only while holding a marker for that very lock, and after another look.
+ * Otherwise two processes that saw the same dead holder would both remove a lock, the second one
+ * the lock that the first has just taken.
  */
 async function breakLock(path: string, holder: string): Promise<void> {
   const marker = `${path}.${holder.slice(holder.lastIndexOf(':') + 1)}`
@@ -80,7 +86,7 @@ async function breakLock(path: string, holder: string): Promise<void> {
 
 async function isOld(path: string): Promise<boolean> {
   try {
-    // Both ways, since the system clock may have been set back.
+    // In both directions, as the system clock may have been set back.
     return Math.abs(Date.now() - (await lstat(path)).mtimeMs) > staleMs
   } catch (error) {
     if (errnoOf(error) === 'ENOENT') return false

@@ -4,9 +4,10 @@ const othersAny = 0o007
 const groupWrite = 0o020
 
 /**
- * Which of these files, as their path and mode, users may read or write who should not: anybody, or write the group.
- * A group may read: that is how a service gets a file of root's, and Kubernetes mounts its secrets so. Files that
- * cannot be looked at are left to whoever reads them; Windows has no such modes.
+ * Returns the path and mode of each file that too many users can access: that all can read or
+ * write, or the group can write. Group read is fine: services read files of root that way, and
+ * Kubernetes mounts secrets so. Skips files that cannot be inspected, and Windows, which has no
+ * such modes.
  */
 export function looseModes(paths: readonly string[]): { readonly path: string; readonly mode: string }[] {
   if (process.platform === 'win32') return []

@@ -3,14 +3,17 @@ import { type FileHandle, open, readdir, rename, rm, stat } from 'node:fs/promis
 import { basename, dirname, join } from 'node:path'
 import { errnoOf } from './errno.js'
 
-/** What the name of a temporary file has behind that of the file: others may keep files of their own there. */
+/**
+ * The end of a temporary file's name. Other programs may keep files of their own in the directory.
+ */
 const temporaryEnd = /^[0-9a-f-]{36}\.tmp$/
 
 /**
- * Replaces a file in one step that survives a power cut: a reader sees the old text or the new one, whole. Mode 0600.
- * @param text all of it, or its parts one after another
+ * Replaces a file in one step that survives a power cut: a reader sees the old text or the new one,
+ * whole. The new file has mode 0600.
+ * @param text the text, or its parts in order
  * @param check awaited just before the new text takes effect; may reject
- * @throws Error that says so when it was withdrawn between that and its last step
+ * @throws Error if another process cancelled the replacement before its last step
  */
 export async function replaceFile(
   path: string,
@@ -29,7 +32,9 @@ export async function replaceFile(
     }
     await check()
     await rename(temporary, path).catch(error => {
-      throw errnoOf(error) === 'ENOENT' ? new Error(`another process took over ${path} meanwhile`) : error
+      throw errnoOf(error) === 'ENOENT'
+        ? new Error(`another process took over ${path} in the meantime`)
+        : error
     })
   } catch (error) {
     await rm(temporary, { force: true })
@@ -38,7 +43,7 @@ export async function replaceFile(
   await syncDirectory(dirname(path))
 }
 
-/** Makes the names of new files in a directory survive a power cut. */
+/** Makes new names in a directory survive a power cut. */
 export async function syncDirectory(path: string): Promise<void> {
   const directory = await open(path, 'r')
   try {
@@ -49,9 +54,9 @@ export async function syncDirectory(path: string): Promise<void> {
 }
 
 /**
- * Withdraws all replacements of a file that have not taken effect: once this resolves, they never will. To be called
- * under the lock that they are made under, before the file is read: a process whose lock was broken may hang right after
- * its check, and its last step would come late.
+ * Cancels all replacements of a file that have not taken effect. Once this resolves, they never
+ * will. Call it under the lock of the replacements, before reading the file: a process whose lock
+ * was broken may hang right after its check, and take its last step late.
  */
 export async function cancelReplacements(path: string): Promise<void> {
   const directory = dirname(path)
@@ -61,7 +66,10 @@ export async function cancelReplacements(path: string): Promise<void> {
       await rm(join(directory, name), { force: true })
 }
 
-/** What root writes must stay readable to the service: it belongs to whom the old file, or the directory, does. */
+/**
+ * Gives files that root writes to the owner of the old file, or of the directory, so that the
+ * service can read them.
+ */
 export async function keepOwner(file: FileHandle, path: string): Promise<void> {
   if (process.getuid?.() !== 0) return
   const { uid, gid } = await stat(path).catch(error => {

@@ -17,7 +17,7 @@ import { appendLines, readLines } from './journal.js'
 import { withLock } from './lock.js'
 import { cancelReplacements, replaceFile, syncDirectory } from './replace-file.js'
 
-/** Below this the file is never written anew, whatever is over in it. */
+/** Smaller files are never rewritten, whatever is obsolete in them. */
 const leastCompactedBytes = 1024 * 1024
 
 const linesAtOnce = 1000
@@ -27,29 +27,31 @@ interface Options {
   readonly log: Log
 }
 
-/** Where the revocations of a gate are, under its state directory. */
+/** The files of a gate's revocations, in its state directory. */
 interface Paths {
   readonly directory: string
-  /** A journal, one revocation a line. */
+  /** A journal with one revocation per line. */
   readonly journal: string
-  /** What earlier versions wrote: all of them, as one JSON object. */
+  /** The file of earlier versions: all revocations in one JSON object. */
   readonly former: string
   readonly lock: string
 }
 
-/** What is kept in the files of a state directory. */
+/** The contents of the files of a state directory. */
 interface Kept {
   readonly revocations: ReadonlyMap<string, Revocation>
-  /** Lines that are over, or that later ones have replaced. */
+  /** How many lines are over or have been replaced by later ones. */
   readonly superfluous: number
   readonly hasFormer: boolean
 }
 
 /**
- * The revocations of a gate, which survive its restart. To keep one is to add a line to a journal: it costs the same
- * whether a few are kept or a hundred thousand. Once most of the journal is over it is written anew, a part at a time.
+ * The revocations of a gate, which survive its restart. Each is a line in a journal, so writing one
+ * costs the same however many there are. Once most of the journal is obsolete, it is rewritten in
+ * parts.
  *
- * Gates that share a state directory share the journal. What one of them adds, the others find when they start.
+ * Gates that share a state directory share the journal. They read each other's revocations when
+ * they start.
  */
 export class RevocationFile {
   readonly revocations: Revocations
@@ -70,8 +72,9 @@ export class RevocationFile {
   }
 
   /**
-   * Opens the revocations kept in a state directory, which may not exist yet.
-   * @throws StartupError `revocations_invalid`: to start without them would let in whom they keep out
+   * Opens the revocations of a state directory, which need not exist yet.
+   * @throws StartupError `revocations_invalid` if they cannot be read: a start without them would
+   * accept revoked tokens
    */
   static async open(stateDir: string, options: Options): Promise<RevocationFile> {
     const paths: Paths = {
@@ -87,28 +90,28 @@ export class RevocationFile {
   }
 
   /**
-   * Writes a revocation down; resolves when it is on disk.
-   * @throws Error when the state directory cannot be written; the next call then writes this one as well
+   * Writes a revocation. Resolves once it is on disk.
+   * @throws Error if the state directory cannot be written; the next call then writes this one too
    */
   write(revocation: Revocation): Promise<void> {
     this.#lines.push(JSON.stringify(revocation))
-    // All that come while lines are being written share the next write.
+    // Revocations that arrive during a write share the next one.
     this.#queued ??= this.#enqueue(() => this.#writeLines())
     return this.#queued
   }
 
-  /** Keeps a revocation of another node, which counts already: what fails is logged. */
+  /** Writes a revocation of another node, which is in force already. Failures are logged. */
   learn(revocation: Revocation): void {
     const outcome = this.revocations.add(revocation, this.#options.nowSeconds())
     if (outcome === 'full')
-      this.#options.log.error('a revocation of another node could not be kept: there is no room for more')
+      this.#options.log.error('a revocation of another node could not be kept: the limit is reached')
     if (outcome !== 'added') return
     const isFirst = this.#queued === undefined
     const written = this.write(revocation)
-    // Said once for all that are written together.
+    // Logged once for all that are written together.
     if (isFirst)
       written.catch(error =>
-        this.#options.log.error({ err: error }, 'revocations of other nodes could not be written down'),
+        this.#options.log.error({ err: error }, 'revocations of other nodes could not be written'),
       )
   }
 
@@ -133,17 +136,17 @@ export class RevocationFile {
 
   async #append(lines: readonly string[], check: () => Promise<void>): Promise<number> {
     const { journal, directory } = this.#paths
-    // A process that hung while it wrote the journal anew must not undo what is added here.
+    // A process that hung while it rewrote the journal must not undo this write.
     await cancelReplacements(journal)
     const size = await appendLines(journal, lines)
     if (!this.#isNamed) await syncDirectory(directory)
     this.#isNamed = true
-    // Had the lock been broken meanwhile, the lines might be in a journal that has been replaced.
+    // If the lock was broken in the meantime, the lines may be in a journal that has been replaced.
     await check()
     return size
   }
 
-  /** Writes the journal anew, without what is over. Where that fails, the journal stays as it is. */
+  /** Rewrites the journal without obsolete lines. On failure, the old journal stays. */
   async #compact(): Promise<void> {
     const { journal, former, lock } = this.#paths
     try {
@@ -154,7 +157,7 @@ export class RevocationFile {
         if (kept.hasFormer) await rm(former, { force: true })
       })
     } catch (error) {
-      this.#options.log.warn({ err: error }, 'the file of revocations could not be written anew, and grows')
+      this.#options.log.warn({ err: error }, 'the revocation file could not be compacted and keeps growing')
     }
     this.#compactAboveBytes = compactAbove(await sizeOf(journal))
   }
@@ -171,7 +174,7 @@ const sizeOf = async (path: string): Promise<number> => {
   }
 }
 
-/** The text of a journal, in parts that take the event loop a millisecond or two each. */
+/** Yields the text of a journal, in parts that take the event loop a millisecond or two each. */
 function* textOf(revocations: readonly Revocation[]): Generator<string> {
   for (let at = 0; at < revocations.length; at += linesAtOnce)
     yield revocations
@@ -195,7 +198,7 @@ async function readKept({ journal, former }: Paths, nowSeconds: number): Promise
   for (const revocation of before ?? []) keep(revocation)
   try {
     for await (const some of readLines(journal))
-      for (const line of some) keep(parseLine(line) ?? invalid(journal, `holds no revocation in a line`))
+      for (const line of some) keep(parseLine(line) ?? invalid(journal, `has a line that is no revocation`))
   } catch (error) {
     throw error instanceof StartupError ? error : unreadable(journal, errnoOf(error))
   }
@@ -228,11 +231,11 @@ async function readFormer(path: string): Promise<Revocation[] | undefined> {
   if (!isJsonObject(content) || content.version !== 1 || !Array.isArray(content.revocations))
     return invalid(path, 'is not {"version": 1, "revocations": […]}')
   for (const [index, entry] of content.revocations.entries())
-    if (!isRevocation(entry)) return invalid(path, `holds no revocation as number ${index + 1}`)
+    if (!isRevocation(entry)) return invalid(path, `has an entry that is no revocation (number ${index + 1})`)
   return content.revocations
 }
 
-/** The revocations are there: no reason to throw them away. */
+/** The revocations are intact, so the message does not suggest removing them. */
 function unreadable(path: string, code: string): never {
   throw new StartupError(
     'revocations_invalid',
@@ -243,6 +246,6 @@ function unreadable(path: string, code: string): never {
 function invalid(path: string, reason: string): never {
   throw new StartupError(
     'revocations_invalid',
-    `The revocations in ${path} are lost: the file ${reason}. Restore it, or remove it and with it every revocation: then make a new TICKETGATE_JWT_SECRET, so that no token of before is good.`,
+    `The revocations in ${path} are lost: the file ${reason}. Restore it. Or remove it, and every revocation with it, and set a new TICKETGATE_JWT_SECRET, which invalidates all earlier tokens.`,
   )
 }

@@ -1,4 +1,4 @@
-// disk/: what a gate keeps in files, and how they survive crashes. It decides nothing about a request.
+// disk/: the files of a gate, and how they survive crashes. It decides nothing about requests.
 
 import { constants } from 'node:fs'
 import { access } from 'node:fs/promises'
@@ -9,9 +9,9 @@ import { accessFacts } from './access.js'
 import { errnoOf } from './errno.js'
 
 /**
- * Looks whether the state directory can be used. One that cannot be read stops the start, since what is in it counts:
- * users, and revocations. One that cannot be written, or made, is warned about: a server can open sockets without it,
- * but what `/disconnect` revokes cannot be kept, which is better known at the start than in the emergency.
+ * Checks the state directory. The start fails if it cannot be read, because users and revocations
+ * may be in it. It only warns if the directory cannot be created or written: such a server can open
+ * sockets, but cannot keep what `/disconnect` revokes.
  * @throws StartupError `state_directory_unavailable`
  */
 export async function checkStateDirectory(path: string, log: Log): Promise<void> {
@@ -19,7 +19,7 @@ export async function checkStateDirectory(path: string, log: Log): Promise<void>
   if (unreadable !== undefined && unreadable !== 'ENOENT')
     throw new StartupError(
       'state_directory_unavailable',
-      `The state directory ${resolve(path)} cannot be read (${unreadable}): ${accessFacts(path)}. Run as its owner, let this user or group into it, or set TICKETGATE_STATE_DIR.`,
+      `The state directory ${resolve(path)} cannot be read (${unreadable}): ${accessFacts(path)}. Run as its owner, give this user or group access, or set TICKETGATE_STATE_DIR.`,
     )
   const unwritable = await unwritableReason(path)
   if (unwritable !== undefined)
@@ -29,7 +29,10 @@ export async function checkStateDirectory(path: string, log: Log): Promise<void>
     )
 }
 
-/** Why a directory cannot be written, or made where it is missing; undefined when it can. */
+/**
+ * Returns why a directory cannot be written, or created if it is missing. Returns undefined if it
+ * can.
+ */
 async function unwritableReason(path: string): Promise<string | undefined> {
   for (let at = resolve(path); ; at = dirname(at)) {
     const reason = await refusalOf(at, constants.W_OK | constants.X_OK)

@@ -1,15 +1,16 @@
 import { type Stats, statSync } from 'node:fs'
 import { stat } from 'node:fs/promises'
 
-// Polled: file events do not reach every mount (containers replace whole directories of secrets by a link).
+// Polls, because file events do not reach every mount. Containers replace whole directories of
+// secrets through a link.
 const intervalMs = 2_000
 
-/** Calls `onChange` as {@link watchFiles} does, for one file. */
+/** Like {@link watchFiles}, for one file. */
 export const watchFile = (path: string, onChange: () => void): (() => void) => watchFiles([path], onChange)
 
 /**
- * Calls `onChange` when any of these files has changed since now, within some seconds, and on every SIGHUP. Returns what
- * ends the watch. Not `fs.watchFile`: what changes before its first look, some time later, it never tells.
+ * Calls `onChange` within seconds of a change to any of the files, and on every SIGHUP. Returns a
+ * function that ends the watch. `fs.watchFile` would miss changes before its first look.
  */
 export function watchFiles(paths: readonly string[], onChange: () => void): () => void {
   let seen = paths.map(path => stateOf(statSync(path, { throwIfNoEntry: false }))).join()
@@ -36,6 +37,6 @@ export function watchFiles(paths: readonly string[], onChange: () => void): () =
 
 const gone = 'gone'
 
-/** Another after every change: a file that is written, replaced, gone, or behind another link. */
+/** A text that differs after every change: written, replaced, removed, or behind another link. */
 const stateOf = (stats: Stats | undefined): string =>
   stats === undefined ? gone : [stats.dev, stats.ino, stats.size, stats.mtimeMs, stats.ctimeMs].join()

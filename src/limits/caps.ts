@@ -1,13 +1,13 @@
 import type { Config } from '../config/schema.js'
 
-/** How many connections may be open; 0 = no cap. */
+/** Caps on open connections; 0 = no cap. */
 export interface ConnectionLimits {
   readonly total: number
   readonly perUser: number
   readonly perAddress: number
 }
 
-/** The limits that were configured. */
+/** Returns the configured caps. */
 export const connectionLimits = (
   config: Pick<Config, 'maxConnections' | 'maxConnectionsPerUser' | 'maxConnectionsPerAddress'>,
 ): ConnectionLimits => ({
@@ -16,20 +16,23 @@ export const connectionLimits = (
   perAddress: config.maxConnectionsPerAddress,
 })
 
-/** Counts open connections against their caps. A cap that is off costs nothing. */
+/** Counts open connections against the caps. A cap that is off costs nothing. */
 export interface ConnectionCaps {
   readonly open: number
-  /** Counts one more in, unless that is too many of this user or address, or in all. */
+  /** Counts a connection, unless that would exceed a cap. Returns whether it was counted. */
   enter(user: string, address: string): boolean
-  /** Counts one out that was counted in. */
+  /** Counts a connection out. */
   leave(user: string, address: string): void
-  /** Counts by its address alone one whose user is not known yet, unless that is too many of this address. */
+  /**
+   * Counts a connection whose user is not known yet, by its address alone, unless that would exceed
+   * the cap per address.
+   */
   enterUnknown(address: string): boolean
-  /** Counts one out that was counted by its address alone. */
+  /** Counts out a connection that was counted by its address alone. */
   leaveUnknown(address: string): void
   /**
-   * Counts in one that was counted by its address alone, unless that is too many of this user, or in all: then it stays as
-   * it was.
+   * Counts the user of a connection that was counted by its address alone, unless that would exceed
+   * the cap per user or the total. Then nothing changes.
    */
   identify(user: string): boolean
 }
@@ -77,7 +80,7 @@ interface Tally {
   remove(key: string): void
 }
 
-/** Counts by key. It holds one entry a key that has a connection, so the total bounds it. */
+/** Counts by key. It has one entry per key with a connection, so the total bounds it. */
 function createTally(limit: number): Tally {
   if (limit === 0) return { isReached: () => false, add() {}, remove() {} }
   const counts = new Map<string, number>()

@@ -1,11 +1,11 @@
 export interface FairQueueOptions {
   /** How many run at once. */
   readonly concurrency: number
-  /** How many may wait beyond those, of all groups together. */
+  /** How many more may wait, over all groups. */
   readonly limit: number
 }
 
-/** There is no room in the queue. */
+/** Thrown if the queue has no room. */
 export class QueueFullError extends Error {
   override readonly name = 'QueueFullError'
 }
@@ -16,12 +16,12 @@ interface Waiting {
 }
 
 /**
- * A bounded queue that groups share fairly: they take turns, and where it is full, the newest of the group that has most in
- * it makes room for another group. So a group that floods it waits behind itself.
+ * A bounded queue that groups share fairly. They take turns. If it is full, the newest entry of the
+ * largest group makes room for another group, so a group that floods the queue waits behind itself.
  */
 export class FairQueue {
   readonly #options: FairQueueOptions
-  /** Those that wait, by group, in the order of the groups' turns. */
+  /** Waiting entries by group, in the order of the groups' turns. */
   readonly #groups = new Map<string, Waiting[]>()
   #running = 0
   #waiting = 0
@@ -30,14 +30,14 @@ export class FairQueue {
     this.#options = options
   }
 
-  /** Running and waiting. */
+  /** How many run or wait. */
   get pending(): number {
     return this.#running + this.#waiting
   }
 
   /**
    * Runs `work` when it is its turn.
-   * @throws QueueFullError where it does not come to that; and what `work` throws
+   * @throws QueueFullError if it was refused or displaced; and what `work` throws
    */
   async run<T>(group: string, work: () => Promise<T>): Promise<T> {
     if (this.#running < this.#options.concurrency) this.#running++
@@ -46,7 +46,7 @@ export class FairQueue {
       return await work()
     } finally {
       const next = this.#next()
-      // The place is handed over, so that no newcomer overtakes the queue.
+      // Hands the place over, so that no newcomer overtakes the queue.
       if (next === undefined) this.#running--
       else next.start()
     }
@@ -56,7 +56,7 @@ export class FairQueue {
     if (this.#waiting >= this.#options.limit && !this.#makeRoom(group))
       throw new QueueFullError('the queue is full')
     await new Promise<void>((start, reject) => {
-      const waiting: Waiting = { start, giveUp: () => reject(new QueueFullError('others took the place')) }
+      const waiting: Waiting = { start, giveUp: () => reject(new QueueFullError('displaced from the queue')) }
       const line = this.#groups.get(group)
       if (line === undefined) this.#groups.set(group, [waiting])
       else line.push(waiting)
@@ -64,7 +64,10 @@ export class FairQueue {
     })
   }
 
-  /** Sends the newest of the longest line away, where that is longer than the one of `group` would be. */
+  /**
+   * Displaces the newest entry of the longest line, if that is longer than the line of `group`
+   * would become.
+   */
   #makeRoom(group: string): boolean {
     let longest: Waiting[] = []
     for (const line of this.#groups.values()) if (line.length > longest.length) longest = line
@@ -81,7 +84,7 @@ export class FairQueue {
     const [group, line] = first
     const next = line.shift()
     this.#groups.delete(group)
-    // Behind the other groups.
+    // Moves it behind the other groups.
     if (line.length > 0) this.#groups.set(group, line)
     this.#waiting--
     return next

@@ -6,22 +6,24 @@ import { nextArrival } from './rate.js'
 /**
  * Limits on guessing passwords, over all threads of a process, in fixed memory and without locks.
  *
- * - An address has a bucket: what fails counts whole, a login that succeeds a tenth.
- * - A user has a bucket for failed logins from anywhere, so that guesses from many addresses are slowed as well (OWASP
- *   ASVS 2.2.1). A user that does not exist has one like any other.
- * - An address from which a user has logged in before has a bucket of its own for that user. So nobody who guesses from
- *   elsewhere locks the user out there.
+ * - An address has a bucket. A failed login counts whole, a successful one a tenth.
+ * - A user has a bucket for failed logins from anywhere, which slows down guesses from many
+ *   addresses too (OWASP ASVS 2.2.1). A user that does not exist has one like any other.
+ * - An address from which a user has logged in before has its own bucket for that user. So guesses
+ *   from elsewhere do not lock the user out there.
  *
- * What is remembered is bounded, and what is forgotten or shares a bucket errs on the safe side: a bucket that two keys
- * share is full early, never late, and an address that was forgotten counts as any other.
+ * Memory is bounded. Keys that share a bucket fill it early, never late, and a forgotten address
+ * counts as any other.
  */
 export interface LoginLimitsMemory {
-  /** So that nobody can choose what shares a bucket. */
+  /** Hashes keys, so that clients cannot choose what shares a bucket. */
   readonly secret: Uint8Array
-  /** Theoretical arrival times, Unix microseconds, one 64-bit word a bucket. */
+  /** Theoretical arrival times, Unix microseconds, one 64-bit word per bucket. */
   readonly addresses: SharedArrayBuffer
   readonly users: SharedArrayBuffer
-  /** Where users have logged in: hashes of user and address, one 64-bit word each. */
+  /**
+   * Addresses from which users have logged in: hashes of user and address, one 64-bit word each.
+   */
   readonly familiar: SharedArrayBuffer
 }
 
@@ -32,7 +34,7 @@ export interface LoginRates {
   readonly failuresPerUser: Rate | undefined
 }
 
-/** What is configured. */
+/** Returns the configured rates. */
 export const loginRates = ({ loginRate, loginFailureRate }: Config): LoginRates => ({
   perAddress: loginRate,
   failuresPerUser: loginFailureRate,
@@ -40,16 +42,19 @@ export const loginRates = ({ loginRate, loginFailureRate }: Config): LoginRates 
 
 const buckets = 1 << 20
 
-/** Places for a pair of user and address: its hash decides on a row, and in the row the oldest gives way. */
+/**
+ * Rows of pairs of user and address. The hash of a pair selects its row, in which the oldest pair
+ * is replaced.
+ */
 const familiarRows = 1 << 15
 const familiarPlaces = 8
 
-/** What a login that succeeds gives back of what it has taken. */
+/** The share of its cost that a successful login gets back. */
 const successShare = 0.9
 
 const hourMs = 3_600_000
 
-/** 26 MB, of which only what is used is taken from the system. */
+/** Allocates 26 MB, of which the system provides only what is used. */
 export const createLoginLimitsMemory = (): LoginLimitsMemory => ({
   secret: randomBytes(32),
   addresses: new SharedArrayBuffer(buckets * 8),
@@ -70,37 +75,40 @@ export class LoginLimits {
     this.#familiar = new FamiliarPairs(memory.familiar)
   }
 
-  /** Counts an attempt of an address; returns how long it has to wait, in milliseconds, 0 = go on. */
+  /**
+   * Counts an attempt from an address. Returns how long it must wait, in milliseconds; 0 = go on.
+   */
   takeAddress(address: string, nowMs: number): number {
     return this.#addresses.take(this.#hash('address', address), nowMs)
   }
 
   /**
-   * How long an attempt at a user from this address has to wait, in milliseconds, 0 = go on. Nothing is counted before it
-   * has failed, or those that log in at the same time would shut one another out. So a few more may fail than the rate
-   * says, as many as are being checked at once; they count, and the next has to wait for longer.
+   * Returns how long an attempt at a user from this address must wait, in milliseconds; 0 = go on.
+   * It counts nothing yet: attempts that are checked at the same time would lock each other out. So
+   * as many more than the rate allows may fail as are checked at once, but they count, and the next
+   * attempt waits longer.
    */
   waitOfUser(user: string, address: string, nowMs: number): number {
     return this.#users.wait(this.#userHash(user, address), nowMs)
   }
 
-  /** An attempt has failed: it counts for its user. */
+  /** Counts a failed attempt for its user. */
   fail(user: string, address: string, nowMs: number): void {
     this.#users.add(this.#userHash(user, address), nowMs)
   }
 
-  /** An attempt has succeeded: most of what it took is given back, and the address is remembered. */
+  /** Gives back most of what a successful attempt cost, and remembers its address. */
   succeed(user: string, address: string, nowMs: number): void {
     this.#addresses.giveBack(this.#hash('address', address), successShare)
     this.#familiar.add(this.#hash('pair', address, user), nowMs)
   }
 
-  /** An attempt came to no decision about the password: what it took is given back. */
+  /** Gives back what an attempt cost that came to no decision about the password. */
   abandon(address: string): void {
     this.#addresses.giveBack(this.#hash('address', address), 1)
   }
 
-  /** Of the bucket that an attempt at a user counts in. */
+  /** The hash for the bucket of an attempt at a user. */
   #userHash(user: string, address: string): Buffer {
     const pair = this.#hash('pair', address, user)
     return this.#familiar.has(pair) ? pair : this.#hash('user', user)
@@ -113,7 +121,7 @@ export class LoginLimits {
   }
 }
 
-/** Buckets by the hash of a key; see {@link nextArrival}. */
+/** Buckets by the hash of a key. See {@link nextArrival}. */
 class Buckets {
   readonly #rate: Rate | undefined
   readonly #arrivals: BigInt64Array
@@ -123,41 +131,43 @@ class Buckets {
     this.#arrivals = new BigInt64Array(memory)
   }
 
-  /** Counts an event, unless it has to wait; returns how long. */
+  /** Counts an event unless it must wait. Returns how long, in milliseconds. */
   take(hash: Buffer, nowMs: number): number {
     const rate = this.#rate
     if (rate === undefined) return 0
     return this.#move(hash, arrivalMs => nextArrival(arrivalMs, nowMs, rate))
   }
 
-  /** How long an event would have to wait. */
+  /** Returns how long an event would have to wait. */
   wait(hash: Buffer, nowMs: number): number {
     if (this.#rate === undefined) return 0
     const found = Atomics.load(this.#arrivals, hash.readUInt32LE() % buckets)
     return Math.max(0, -nextArrival(Number(found) / 1000, nowMs, this.#rate))
   }
 
-  /** Counts an event that could not be made to wait. */
+  /** Counts an event that has happened already. */
   add(hash: Buffer, nowMs: number): void {
     const rate = this.#rate
     if (rate === undefined) return
     this.#move(hash, arrivalMs => nextArrival(arrivalMs, nowMs, rate, Number.POSITIVE_INFINITY))
   }
 
-  /** Replaces an arrival, unless `next` returns a wait, as a negative number; returns the wait. */
+  /**
+   * Replaces an arrival time, unless `next` returns a wait, as a negative number. Returns the wait.
+   */
   #move(hash: Buffer, next: (arrivalMs: number) => number): number {
     const bucket = hash.readUInt32LE() % buckets
     for (;;) {
       const found = Atomics.load(this.#arrivals, bucket)
       const changed = next(Number(found) / 1000)
       if (changed < 0) return -changed
-      // Another thread may have replaced it meanwhile: then it is looked at anew.
+      // Starts over if another thread has changed the value in the meantime.
       const word = BigInt(Math.ceil(changed * 1000))
       if (Atomics.compareExchange(this.#arrivals, bucket, found, word) === found) return 0
     }
   }
 
-  /** Gives a share of one attempt back. */
+  /** Gives back a share of one attempt. */
   giveBack(hash: Buffer, share: number): void {
     if (this.#rate === undefined) return
     const { count, seconds } = this.#rate
@@ -167,8 +177,8 @@ class Buckets {
 }
 
 /**
- * Pairs of user and address, as 48 bits of their hash and the hour in which they came last. Threads that write one row at
- * once may lose a pair, which counts as forgotten.
+ * Pairs of user and address: 48 bits of their hash, and the hour of their last login. Threads that
+ * write one row at once may lose a pair, which then counts as forgotten.
  */
 class FamiliarPairs {
   readonly #words: BigUint64Array

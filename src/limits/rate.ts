@@ -4,30 +4,33 @@ import { LRUCache } from 'lru-cache'
 import type { Rate } from '../config/value-types.js'
 
 /**
- * The generic cell rate algorithm (ITU-T I.371, annex A): a token bucket in one number, the theoretical arrival time.
- * Answers the next value of it, or, negative, the milliseconds to wait (`-wait`) when the event comes too early.
+ * The generic cell rate algorithm (ITU-T I.371, annex A): a token bucket in one number, the
+ * theoretical arrival time. Returns its next value. If the event comes too early, returns the
+ * milliseconds to wait, negated.
  *
- * @param tatMs the value kept from the last event, 0 for none
+ * @param tatMs the value after the last event, 0 for none
  * @param burst how many events may come at once
  */
 export function nextArrival(tatMs: number, nowMs: number, rate: Rate, burst: number = rate.count): number {
-  // A multiple of what a double can tell apart at today's Unix time, or rounding would cost the last of a burst.
+  // A multiple of what a double can resolve at today's Unix time. Otherwise rounding would cost the
+  // last event of a burst.
   const intervalMs = Math.ceil(((rate.seconds * 1000) / rate.count) * 4096) / 4096
   const next = Math.max(tatMs, nowMs) + intervalMs
   const earlyMs = next - nowMs - burst * intervalMs
   return earlyMs > 0 ? -earlyMs : next
 }
 
-/** Says how long to wait, in milliseconds; 0 = go on. */
+/** Returns how long to wait, in milliseconds; 0 = go on. */
 export type RateLimiter = (key: string, nowMs: number) => number
 
-// Past this many keys in one window the least recent are forgotten. To profit, a flood needs more addresses (or
-// users) than this; each of them could make a full burst anyway.
+// Beyond this many keys in one window, the least recent are forgotten. A flood would need more
+// addresses (or users) than that to profit, and each of them could make a full burst anyway.
 const maxKeys = 100_000
 
 /**
- * A rate per key in bounded memory, on lru-cache. The limiters on npm that we looked at arm a timer per key or keep
- * every key of a window, so a flood from many addresses grows them without bound.
+ * Creates a rate limiter per key, in bounded memory, on lru-cache. The npm limiters that we looked
+ * at arm a timer per key or keep every key of a window, so a flood from many addresses grows them
+ * without bound.
  */
 export function createRateLimiter(rate: Rate | undefined): RateLimiter {
   if (rate === undefined) return () => 0

@@ -13,9 +13,9 @@ import { hashAt, keyHashes, tallyBytes } from './shared-tally.js'
 export interface SharedLimits {
   readonly secret: Uint8Array
   readonly logins: LoginLimitsMemory
-  /** Theoretical arrival times, Unix microseconds, one 64-bit word a bucket. */
+  /** Theoretical arrival times, Unix microseconds, one 64-bit word per bucket. */
   readonly tickets: SharedArrayBuffer
-  /** Open connections, one 32-bit word a thread. */
+  /** Open connections, one 32-bit word per thread. */
   readonly open: SharedArrayBuffer
   /** Open connections by user and by address; see SharedTally. */
   readonly users: SharedArrayBuffer

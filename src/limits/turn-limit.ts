@@ -1,11 +1,12 @@
-// An immediate costs as much as a small answer: one is asked for every so many.
+// An immediate costs as much as a small response, so there is one per this many events.
 const checkEvery = 1000
 
 /**
- * Counts requests, or messages, and says of one that it is too many: when `most` more have come within one turn of the
- * event loop. So many hardly come from clients that wait for answers, but from one that writes without end: uWS reads on
- * as long as there is something to read, and nobody else is served, no timer runs, no signal arrives. Whoever is told so has to close that connection, after which another may have as many. Where thousands of clients
- * have waited for a process that was stopped, it may be one of them that has to come again.
+ * Returns a function that counts an event, and returns whether more than `most` have come in one
+ * turn of the event loop. That many hardly come from clients that wait for responses, but from one
+ * that writes without end: uWS keeps reading while there is something to read, and meanwhile serves
+ * nobody else and runs no timers. The caller must then close that connection. If thousands of
+ * clients were waiting for a stopped process, it may hit one that has to retry.
  */
 export function createTurnLimit(most: number): () => boolean {
   let counted = 0

@@ -6,12 +6,13 @@ import { isChannelPattern, isJsonObject, isUserName } from '../protocol.js'
 import { passwordHashFault } from './phc.js'
 import { type ChannelRights, channelPatternRule, preparedName, type User, userNameRule } from './user.js'
 
-/** The users of a file, by name. A Map, so that `__proto__` is a name like any other. */
+/** Users by name. A Map, so that `__proto__` is a name like any other. */
 export type Users = Map<string, User>
 
 /**
- * Reads a user file: a JSON object of name → `{passwordHash, channels?: {publish?, subscribe?}}`. A missing
- * file holds nobody. Names come in Unicode's form NFC. Rejects with `StartupError('users_file_invalid')` for anything else that is not whole.
+ * Reads a user file: a JSON object of name → `{passwordHash, channels?: {publish?, subscribe?}}`. A
+ * missing file has no users. Names are normalised to NFC.
+ * @throws StartupError `users_file_invalid` for anything else
  */
 export async function readUsersFile(path: string): Promise<Users> {
   let bytes: Buffer
@@ -27,23 +28,28 @@ export async function readUsersFile(path: string): Promise<Users> {
   throw invalid(path, parsed, 'Fix it or restore a backup: ticketgate does not overwrite it.')
 }
 
-/** The text of a user file. Throws a TypeError for users that could not be read back. */
+/**
+ * Returns the text of a user file.
+ * @throws TypeError for users that could not be read back
+ */
 export function formatUsers(users: Users): string {
   const entries = [...users].map(([name, user]) => {
     if (user.name !== name) throw new TypeError(`user ${JSON.stringify(user.name)} is under another name`)
     const { passwordHash, channels } = user
     return [name, { passwordHash, channels }] as const
   })
-  // fromEntries defines properties, where an assignment to `__proto__` would be lost.
+  // fromEntries defines properties. Assigning to `__proto__` would lose that user.
   const text = `${JSON.stringify(Object.fromEntries(entries), undefined, 2)}\n`
   const parsed = parseUsers(Buffer.from(text))
-  if (typeof parsed === 'string') throw new TypeError(`these users cannot be written: ${parsed}`)
+  if (typeof parsed === 'string') throw new TypeError(`these users cannot be saved: ${parsed}`)
   return text
 }
 
-/** The users, or what is wrong. What is wrong never quotes the file, which holds hashes. */
+/**
+ * Returns the users, or what is wrong. The reason never quotes the file, which has hashes in it.
+ */
 function parseUsers(bytes: Uint8Array): Users | string {
-  if (bytes.length === 0) return 'it is empty (to begin without users, remove it)'
+  if (bytes.length === 0) return 'it is empty (to start without users, remove it)'
   let json: unknown
   try {
     json = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes))
@@ -56,8 +62,7 @@ function parseUsers(bytes: Uint8Array): Users | string {
   for (const [name, value] of Object.entries(json)) {
     if (!isUserName(name)) return `name ${users.size + 1} is not ${userNameRule}`
     const prepared = preparedName(name)
-    if (users.has(prepared))
-      return `the name ${JSON.stringify(prepared)} is there twice, in two Unicode forms`
+    if (users.has(prepared)) return `the name ${JSON.stringify(prepared)} occurs twice, in two Unicode forms`
     const user = parseUser(prepared, value)
     if (typeof user === 'string') return `user ${JSON.stringify(name)}: ${user}`
     users.set(prepared, user)
@@ -68,7 +73,7 @@ function parseUsers(bytes: Uint8Array): Users | string {
 function parseUser(name: string, value: unknown): User | string {
   if (!isJsonObject(value)) return 'is not a JSON object'
   const { passwordHash, channels, ...others } = value
-  // A misspelt `channels` would grant everything.
+  // A misspelt `channels` would grant every right.
   if (Object.keys(others).length > 0) return 'has members other than passwordHash and channels'
   if (typeof passwordHash !== 'string') return 'has no passwordHash'
   const fault = passwordHashFault(passwordHash)

@@ -5,32 +5,42 @@ import { FairQueue, QueueFullError } from '../limits/fair-queue.js'
 import { argon2Parameters, passwordHashFault } from './phc.js'
 import { preparedPassword } from './user.js'
 
-/** A longer password is refused before any hashing. */
+/** Longer passwords are refused before any hashing. */
 export const maxPasswordBytes = 1024
 
-/** Hashes and verifies passwords on the libuv pool, off the event loop, a bounded number at a time. */
+/**
+ * Hashes and verifies passwords on the libuv pool, off the event loop, a bounded number at a time.
+ */
 export interface PasswordHasher {
-  /** A PHC string, argon2id. Rejects with a RangeError above `maxPasswordBytes`. */
+  /**
+   * Returns an argon2id hash as a PHC string.
+   * @throws RangeError if the password exceeds `maxPasswordBytes`
+   */
   hash(password: string): Promise<string>
   /**
-   * Whether the password is the one of `hash`. Without a hash (unknown user), and for one that cannot be
-   * read, the same work is done and the answer is false, so that the time tells nothing about who exists.
-   * An overlong password is false at once, whoever the user.
-   * @param group of those that share one turn in the queue
+   * Whether the password matches `hash`. Without a readable hash (unknown user) it does the same
+   * work and returns false, so the time does not reveal which users exist. Overlong passwords are
+   * false at once, for any user.
+   * @param group shares one turn in the queue
    */
   verify(hash: string | undefined, password: string, group?: string): Promise<boolean>
-  /** Running and waiting. */
+  /** How many run or wait. */
   readonly pending: number
 }
 
 export interface PasswordHasherOptions {
-  /** How many run at once. The libuv pool has 4 threads by default; leave some to the file system. */
+  /**
+   * How many run at once. The libuv pool has 4 threads by default; leave some to the file system.
+   */
   readonly concurrency: number
-  /** How many may wait beyond those. */
+  /** How many more may wait. */
   readonly queueLimit: number
 }
 
-/** Its methods reject with `Refusal('login_busy')` when `queueLimit` are waiting already. */
+/**
+ * Creates a hasher. Its methods reject with `Refusal('login_busy')` if `queueLimit` are waiting
+ * already.
+ */
 export function createPasswordHasher({ concurrency, queueLimit }: PasswordHasherOptions): PasswordHasher {
   const queue = new FairQueue({ concurrency, limit: queueLimit })
 
@@ -66,7 +76,7 @@ export function createPasswordHasher({ concurrency, queueLimit }: PasswordHasher
 
 const isOverlong = (password: string) => Buffer.byteLength(password) > maxPasswordBytes
 
-/** A hash of no known password, whose verification costs what that of a new hash costs. */
+/** Returns a hash of an unknown password that costs as much to verify as a new hash. */
 function unmatchedHash(): string {
   const { memoryCost, timeCost, parallelism } = argon2Parameters
   const base64 = (bytes: Buffer) => bytes.toString('base64').replaceAll('=', '')

@@ -1,11 +1,11 @@
 import { parseOptions } from '@node-rs/argon2'
 
-/** What new hashes are made with: argon2id as the OWASP Password Storage Cheat Sheet has it. */
+/** Parameters of new hashes: argon2id as in the OWASP Password Storage Cheat Sheet. */
 export const argon2Parameters = { memoryCost: 19_456, timeCost: 2, parallelism: 1 } as const
 
 /**
- * Verifying a hash costs what the hash itself demands, so a file must not be able to demand gigabytes; and
- * one that demands next to nothing would protect nothing. The floor is the least memory OWASP lists.
+ * The hash itself sets the cost of its verification. The limits keep a file from requiring
+ * gigabytes, or next to nothing. The minimum is the least memory that OWASP lists.
  */
 const bounds = {
   memoryCost: [7_168, 262_144],
@@ -19,8 +19,9 @@ const argon2id = 2
 const version19 = 1
 
 /**
- * Why a PHC string (https://github.com/P-H-C/phc-string-format) will not be used, or undefined when it is an
- * argon2id hash within bounds (`memoryCost` in KiB). Neither hashes nor allocates; never repeats the hash.
+ * Returns why a PHC string (https://github.com/P-H-C/phc-string-format) is not accepted, or
+ * undefined if it is an argon2id hash within bounds (`memoryCost` in KiB). Neither hashes nor
+ * allocates, and never quotes the hash.
  */
 export function passwordHashFault(phc: string): string | undefined {
   const options = parse(phc)
@@ -35,7 +36,7 @@ export function passwordHashFault(phc: string): string | undefined {
 }
 
 function parse(phc: string) {
-  // The longest hash within bounds is shorter than this.
+  // Longer than any hash within bounds.
   if (phc.length > 256) return undefined
   try {
     return parseOptions(phc)

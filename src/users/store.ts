@@ -11,19 +11,20 @@ import { preparedName, type User } from './user.js'
 /** The users of a file that may change at any time. */
 export interface UserStore {
   find(name: string): Promise<User | undefined>
-  /** In the order of their names. */
+  /** Sorted by name. */
   list(): Promise<readonly User[]>
 }
 
 export interface UserStoreOptions {
-  /** Told once per broken version of the file, with a message fit for the log. */
+  /** Called once per broken version of the file, with a message for the log. */
   readonly onError?: (error: Error) => void
 }
 
 /**
- * Opens a user file; a missing one holds nobody. Every question looks whether the file has changed on disk,
- * so `user add` and `user remove` count at once. A file broken meanwhile changes nothing.
- * Rejects with `StartupError('users_file_invalid')` when the file is broken now.
+ * Opens a user file. A missing file has no users. Every lookup checks whether the file has changed
+ * on disk, so `user add` and `user remove` take effect at once. If the file breaks later, the users
+ * stay as they were.
+ * @throws StartupError `users_file_invalid` if the file is broken now
  */
 export async function openUserStore(path: string, options: UserStoreOptions = {}): Promise<UserStore> {
   let seen = await versionOf(path)
@@ -31,7 +32,7 @@ export async function openUserStore(path: string, options: UserStoreOptions = {}
   let reloading = Promise.resolve()
 
   async function reload(): Promise<void> {
-    // Taken before reading: a change in between makes the next question read again.
+    // Taken before reading: after a change in between, the next lookup reads again.
     const version = await versionOf(path)
     if (version === seen) return
     try {
@@ -45,7 +46,7 @@ export async function openUserStore(path: string, options: UserStoreOptions = {}
 
   async function current(): Promise<Users> {
     if ((await versionOf(path)) !== seen) {
-      // One after another, so that many questions at once read a changed file once.
+      // One after another, so that concurrent lookups read a changed file once.
       reloading = reloading.then(reload, reload)
       await reloading
     }
@@ -59,9 +60,10 @@ export async function openUserStore(path: string, options: UserStoreOptions = {}
 }
 
 /**
- * Changes a user file: reads, lets `change` alter the map, and replaces the file in one step (mode 0600, its
- * directory made with 0700 where missing). Of changes at the same time, in any process, none is lost.
- * Writes nothing when `change` throws, or when the file is broken (`StartupError('users_file_invalid')`).
+ * Changes a user file: reads it, lets `change` modify the map, and replaces it in one step (mode
+ * 0600; a missing directory is created with 0700). Concurrent changes of any process are all kept.
+ * Writes nothing if `change` throws.
+ * @throws StartupError `users_file_invalid` if the file is broken
  */
 export async function updateUsers(path: string, change: (users: Users) => void): Promise<void> {
   const file = await resolve(path)
@@ -74,7 +76,10 @@ export async function updateUsers(path: string, change: (users: Users) => void):
   })
 }
 
-/** What changes whenever the file does; ctime too, so that fixed permissions count as a change. */
+/**
+ * A text that changes whenever the file does. It includes ctime, so fixed permissions count as a
+ * change.
+ */
 async function versionOf(path: string): Promise<string> {
   try {
     const { dev, ino, size, mtimeNs, ctimeNs } = await stat(path, { bigint: true })
@@ -84,7 +89,7 @@ async function versionOf(path: string): Promise<string> {
   }
 }
 
-/** The file behind a symbolic link, so that replacing it keeps the link. */
+/** The target of a symbolic link, so that replacing the file keeps the link. */
 async function resolve(path: string): Promise<string> {
   try {
     return await realpath(path)

@@ -297,5 +297,5 @@ t.test('what is learnt and cannot be written down is logged once, and written wi
   await file.write(revoke('vera'))
   t.strictSame(await found(directory), ['maggie', 'theo', 'vera'])
   t.equal(lines.length, 1)
-  t.match(lines[0], /revocations of other nodes could not be written down/)
+  t.match(lines[0], /revocations of other nodes could not be written/)
 })

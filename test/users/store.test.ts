@@ -306,7 +306,7 @@ t.test('a process that lost its lock while it slept writes nothing', async t => 
     unlinkSync(`${path}.lock`)
     symlinkSync('1@elsewhere.example:5f1c', `${path}.lock`)
   })
-  await t.rejects(lostWhileChanging, { message: /was broken meanwhile/ })
+  await t.rejects(lostWhileChanging, { message: /was broken in the meantime/ })
   t.strictSame(await namesIn(path), ['maggie'])
   t.strictSame(readdirSync(directory), ['users.json', 'users.json.lock'], "and leaves the other's lock")
 })
