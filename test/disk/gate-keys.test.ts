@@ -133,7 +133,11 @@ t.test(
     for (const content of contents) {
       writeFileSync(file, content)
       await readAgain()
-      t.match(JSON.parse(lines.at(-1) ?? ''), { level: 50, msg: /broken: the previous ones stay in use/ }, content)
+      t.match(
+        JSON.parse(lines.at(-1) ?? ''),
+        { level: 50, msg: /broken: the previous ones stay in use/ },
+        content,
+      )
       t.strictSame(ids(), [0, 1])
     }
     t.notMatch(lines.join(), /YmJi/, 'no part of a key is in the log')
