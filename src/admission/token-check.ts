@@ -10,7 +10,7 @@ import type { TokenVerifier } from '../token/verifier.js'
 /** Why a token cannot be traded for a ticket, or opens no socket. */
 export interface TokenCheckRefusal {
   readonly code: TokenCode | 'token_revoked' | 'rate_limited'
-  /** Why the token itself is refused. */
+  /** Why the token itself is refused, as far as its bearer may know. */
   readonly reason?: TokenReason
   /** When to try again, in milliseconds from now; 0 when that does not help. */
   readonly waitMs: number
@@ -55,13 +55,14 @@ export class TokenCheck {
     return mayOpen(token, channel) && this.#parts.revocations.onChannel(token, channel) === undefined
   }
 
-  #refused(code: TokenCheckRefusal['code'], { reason, waitMs, hint }: TokenRefusal): TokenCheckRefusal {
+  #refused(code: TokenCheckRefusal['code'], refusal: TokenRefusal): TokenCheckRefusal {
+    const { reason, waitMs, hint, isUnsigned } = refusal
     const { counters, log, refusalLevel } = this.#parts
     increment(counters.tokensRefused, reason)
     const isFault = reason === 'too_large' || hint !== undefined
     const level = isFault && this.#warnOnce(reason) ? 'warn' : refusalLevel
     if (log.isLevelEnabled(level)) log[level]({ code, reason, hint: hint ?? hints[reason] }, 'token refused')
-    return { code, reason, waitMs }
+    return isUnsigned ? { code, waitMs } : { code, reason, waitMs }
   }
 
   /** For what locks users out until the operator acts: visible, and no flood. */

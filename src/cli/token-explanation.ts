@@ -80,7 +80,16 @@ function refusalLines({ reason, hint }: TokenRefusal): readonly string[] {
 }
 
 function acceptedLines(claims: TokenClaims): readonly string[] {
-  const { user, session, issuedAtSeconds, expiresAtSeconds, publish, subscribe, carried = {} } = claims
+  const {
+    user,
+    session,
+    issuedAtSeconds,
+    expiresAtSeconds,
+    publish,
+    subscribe,
+    unusableClaim,
+    carried = {},
+  } = claims
   return [
     `ok  ${line('revocation', 'neither its user nor its session was disconnected since')}`,
     '',
@@ -90,6 +99,7 @@ function acceptedLines(claims: TokenClaims): readonly string[] {
     line('expires', time(expiresAtSeconds)),
     line('publish', channels(publish)),
     line('subscribe', channels(subscribe)),
+    ...(unusableClaim === undefined ? [] : [line('', unusableNote(unusableClaim))]),
     ...Object.entries(carried).map(([name, value]) =>
       line('carries', `${name}: ${shown(JSON.stringify(value))}`),
     ),
@@ -97,6 +107,9 @@ function acceptedLines(claims: TokenClaims): readonly string[] {
     'accepted',
   ]
 }
+
+const unusableNote = (claim: string): string =>
+  `hint: patterns with \${${claim}} give nothing, since it is not a name without dots`
 
 const time = (seconds: number): string => new Date(seconds * 1000).toISOString()
 

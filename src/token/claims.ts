@@ -18,6 +18,8 @@ export interface TokenClaims {
   readonly session?: string
   readonly publish?: ChannelPatterns
   readonly subscribe?: ChannelPatterns
+  /** A claim that a rule for rights needed, and that has no usable value: for `token explain`. */
+  readonly unusableClaim?: string
   /** What travels in its tickets. */
   readonly carried?: CarriedClaims
 }
@@ -88,6 +90,7 @@ export function checkTokenClaims(
     expiresAtSeconds: times.exp,
     ...(session === undefined ? {} : { session }),
     ...(rights === undefined ? {} : { publish: rights.publish, subscribe: rights.subscribe }),
+    ...(rights?.unusable === undefined ? {} : { unusableClaim: rights.unusable }),
     ...carried,
   }
 }

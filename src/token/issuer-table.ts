@@ -37,9 +37,10 @@ export function chooseByName(issuers: readonly NamedIssuer[], own: OwnIssuer | u
     const found = find(payload)
     if (found !== undefined) return found
     if (own !== undefined && payload.iss === own.name) return own.issuerOf(header)
-    return issuerRefusal(
+    const refusal = issuerRefusal(
       payload.iss,
       issuers.map(({ name }) => name),
     )
+    return { ...refusal, isUnsigned: true }
   }
 }

@@ -45,6 +45,8 @@ export interface TokenRefusal {
   readonly reason: TokenReason
   /** When to try again, in milliseconds from now; 0 when that does not help. */
   readonly waitMs: number
+  /** Its signature was not looked at: whoever made the token learns nothing of the reason. */
+  readonly isUnsigned?: true
   /** What the operator may have got wrong, for the log. */
   readonly hint?: string
 }

@@ -8,6 +8,8 @@ import type { RightsRules } from './rights-rules.js'
 export interface TokenRights {
   readonly publish: readonly string[]
   readonly subscribe: readonly string[]
+  /** A claim that a rule needed and that has no usable value, so that a pattern gave nothing. */
+  readonly unusable?: string | undefined
 }
 
 /** What the user of a token may do that does not say so itself. */
@@ -34,7 +36,7 @@ export function readRights(
   if (own !== undefined && 'reason' in own) return own
   if (rightsRules === undefined) return own ?? defaultRights?.(user)
   const ruled = rightsRules.rightsOf(payload, user)
-  const rights = own === undefined ? ruled : union([own, ruled])
+  const rights = own === undefined ? ruled : { ...union([own, ruled]), unusable: ruled.unusable }
   if (rights.publish.length > 0 || rights.subscribe.length > 0) return rights
   return refuse(ruled.unusable === undefined ? 'no_rights' : `no_rights:${ruled.unusable}`)
 }

@@ -144,6 +144,15 @@ t.test('what it says is what the server does, and neither shows the token', asyn
   }
 })
 
+t.test('a rule that matches, with a pattern that cannot be made', async t => {
+  const { code, out } = await explain(await environment(t), hs({ ...trader, sub: 'maggie.smith' }))
+  t.equal(code, 0)
+  t.match(
+    out,
+    /^publish +nothing\nsubscribe +prices\.\*\n +hint: patterns with \$\{sub\} give nothing, since/m,
+  )
+})
+
 t.test('a token that was revoked since', async t => {
   const env = await environment(t)
   const server = await startServer(t, {

@@ -203,7 +203,7 @@ const entraTenants: ProviderTokens = {
     name: 'in the name of another tenant',
     changes: { tid: '11111111-2222-3333-4444-555555555555' },
     code: 'token_invalid',
-    detail: /\(issuer\)/,
+    detail: /not a token of this server/,
   },
 }
 
@@ -384,7 +384,7 @@ const supabaseSecret: ProviderTokens = {
       exp: now + 315_360_000,
     },
     code: 'token_invalid',
-    detail: /\(issuer\)/,
+    detail: /not a token of this server/,
   },
 }
 

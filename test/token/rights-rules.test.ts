@@ -1,7 +1,9 @@
+import fc from 'fast-check'
 import t from 'tap'
+import { covers } from '../../src/ticket/rights.js'
 import { checkTokenClaims, type TokenPolicy } from '../../src/token/claims.js'
 import { defaultRightsOf } from '../../src/token/default-rights.js'
-import { type RightsRule, RightsRules } from '../../src/token/rights-rules.js'
+import { type RightsRule, RightsRules, templateProblem } from '../../src/token/rights-rules.js'
 
 const issuedAt = 1_764_000_000
 const nowMs = issuedAt * 1000
@@ -121,6 +123,37 @@ t.test('a claim in a pattern is a channel name without dots, and nothing else', 
     { publish: ['g.red', 'c:x'], subscribe: [] },
     'claims by names with dots and by paths',
   )
+})
+
+t.test('no two users reach a channel by one pattern that has a claim in it', async t => {
+  const place = fc.tuple(
+    fc.constantFrom('', 'x'),
+    fc.constantFrom('${a}', '${b}'),
+    fc.constantFrom('.', ':', '', '-'),
+  )
+  const template = fc
+    .tuple(
+      fc.array(place, { minLength: 1, maxLength: 3 }),
+      fc.constantFrom('', 'x'),
+      fc.constantFrom('', '*'),
+    )
+    .map(parts => parts.flat(2).join(''))
+    .filter(text => text.includes('${a}') && templateProblem(text) === undefined)
+  const value = fc.stringMatching(/^[ab][ab.:-]{0,2}$/)
+  let compared = 0
+  fc.assert(
+    fc.property(template, value, value, value, (text, one, two, b) => {
+      fc.pre(one !== two)
+      const rules = new RightsRules([rule([text])])
+      const [first] = rules.rightsOf({ a: one, b }, '').publish
+      const [second] = rules.rightsOf({ a: two, b }, '').publish
+      if (first === undefined || second === undefined) return true
+      compared++
+      return !covers([first], second.replace('*', '')) && !covers([second], first.replace('*', ''))
+    }),
+    { numRuns: 20_000, seed: 14 },
+  )
+  t.ok(compared > 1000, `${compared} pairs`)
 })
 
 t.test('${user} is the user, whatever claim names it', async t => {
