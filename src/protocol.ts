@@ -10,6 +10,7 @@ export const routes = {
   verify: '/verify',
   metrics: '/metrics',
   connections: '/connections',
+  channels: '/channels',
   tickets: '/tickets',
   publish: '/publish',
   disconnect: '/disconnect',

@@ -18,8 +18,10 @@ import {
   type Snapshot,
   sumSnapshots,
 } from '../telemetry/metrics.js'
+import type { Engine } from './engine.js'
 
-export type AdminListenerParts = MetricsSources & Pick<AdminParts, 'control' | 'tickets'>
+export type AdminListenerParts = MetricsSources &
+  Pick<AdminParts, 'control' | 'tickets'> & { readonly engine: Pick<Engine, 'connections' | 'channels'> }
 
 /** The admin listener: another port, no CORS, no proxies, a key. */
 export class AdminListener {
@@ -51,7 +53,11 @@ export class AdminListener {
       control: parts.control,
       tickets: parts.tickets,
       metrics: createMetrics({ ...parts, snapshot: () => this.#snapshot() }),
-      connections: async () => ({ connections: (await parts.snapshot()).connections }),
+      sockets: {
+        count: async () => (await parts.snapshot()).connections,
+        connections: query => parts.engine.connections(query),
+        channels: query => parts.engine.channels(query),
+      },
     }))
       server.route(route)
     this.#app.any(

@@ -78,6 +78,7 @@ async function openGate(
       bus,
       control,
       tickets,
+      engine,
       snapshot: () => engine.snapshot(),
     }),
   )

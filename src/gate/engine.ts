@@ -1,3 +1,5 @@
+import type { ChannelPage, ChannelQuery } from '../socket/channel-list.js'
+import type { ConnectionPage, ConnectionQuery } from '../socket/connection-list.js'
 import type { Reach } from '../socket/revoking.js'
 import type { SocketOwner } from '../socket/sockets.js'
 import type { Snapshot } from '../telemetry/metrics.js'
@@ -24,6 +26,10 @@ export interface Engine {
   revoke(revocation: Revocation): Promise<Reach>
   /** Whose socket it is, in whatever thread; undefined if it is none of this gate. */
   ownerOf(socket: string): Promise<SocketOwner | undefined>
+  /** A page of the open sockets of all threads. */
+  connections(query: ConnectionQuery): Promise<ConnectionPage>
+  /** A page of the channels that they hear. */
+  channels(query: ChannelQuery): Promise<ChannelPage>
   /** What all threads have counted. */
   snapshot(): Promise<Snapshot>
 }

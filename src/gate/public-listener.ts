@@ -30,7 +30,9 @@ import { ticketRoute } from '../routes/ticket.js'
 import { ticketStatusRoute } from '../routes/ticket-status.js'
 import { verifyRoutes } from '../routes/verify.js'
 import type { GateHandlers } from '../socket/application.js'
+import type { ChannelPage, ChannelQuery } from '../socket/channel-list.js'
 import { Channels } from '../socket/channels.js'
+import type { ConnectionPage, ConnectionQuery } from '../socket/connection-list.js'
 import type { Reach } from '../socket/revoking.js'
 import { type SocketOwner, Sockets } from '../socket/sockets.js'
 import type { Log } from '../telemetry/log.js'
@@ -193,6 +195,16 @@ export class PublicListener {
   /** Whose socket it is; undefined if it is none of this thread. */
   ownerOf(socket: string): SocketOwner | undefined {
     return this.#sockets.ownerOf(socket)
+  }
+
+  /** A page of the sockets of this thread. */
+  connections(query: ConnectionQuery): Promise<ConnectionPage> {
+    return this.#channels.connections(query)
+  }
+
+  /** A page of the channels that sockets of this thread hear. */
+  channels(query: ChannelQuery): Promise<ChannelPage> {
+    return this.#channels.channels(query)
   }
 
   snapshot(): Snapshot {

@@ -3,6 +3,8 @@ import { connectionLimits, createConnectionCaps } from '../limits/caps.js'
 import { createLoginLimitsMemory, LoginLimits, loginRates } from '../limits/login-limits.js'
 import { createRateLimiter } from '../limits/rate.js'
 import type { GateHandlers } from '../socket/application.js'
+import type { ChannelPage, ChannelQuery } from '../socket/channel-list.js'
+import type { ConnectionPage, ConnectionQuery } from '../socket/connection-list.js'
 import type { Reach } from '../socket/revoking.js'
 import type { SocketOwner } from '../socket/sockets.js'
 import type { Log } from '../telemetry/log.js'
@@ -83,6 +85,14 @@ export class SingleThread implements Engine {
 
   async ownerOf(socket: string): Promise<SocketOwner | undefined> {
     return this.#listener.ownerOf(socket)
+  }
+
+  connections(query: ConnectionQuery): Promise<ConnectionPage> {
+    return this.#listener.connections(query)
+  }
+
+  channels(query: ChannelQuery): Promise<ChannelPage> {
+    return this.#listener.channels(query)
   }
 
   async snapshot(): Promise<Snapshot> {

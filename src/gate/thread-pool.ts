@@ -4,6 +4,8 @@ import type { Config } from '../config/schema.js'
 import { watchedFiles } from '../config/watched-files.js'
 import { connectionLimits } from '../limits/caps.js'
 import { createSharedLimits, forgetThread } from '../limits/shared-limits.js'
+import { type ChannelPage, type ChannelQuery, mergeChannels } from '../socket/channel-list.js'
+import { type ConnectionPage, type ConnectionQuery, mergeConnections } from '../socket/connection-list.js'
 import { type Reach, sumReach } from '../socket/revoking.js'
 import type { SocketOwner } from '../socket/sockets.js'
 import type { Log } from '../telemetry/log.js'
@@ -96,6 +98,16 @@ export class ThreadPool implements Engine {
   async ownerOf(socket: string): Promise<SocketOwner | undefined> {
     const owners = await Promise.all(this.#live().map(thread => thread.ownerOf(socket)))
     return owners.find(owner => owner !== undefined)
+  }
+
+  async connections(query: ConnectionQuery): Promise<ConnectionPage> {
+    const pages = await Promise.all(this.#live().map(thread => thread.connections(query)))
+    return mergeConnections(pages, query.limit)
+  }
+
+  async channels(query: ChannelQuery): Promise<ChannelPage> {
+    const pages = await Promise.all(this.#live().map(thread => thread.channels(query)))
+    return mergeChannels(pages, query.limit)
   }
 
   async snapshot(): Promise<Snapshot> {

@@ -1,5 +1,7 @@
 import { Worker } from 'node:worker_threads'
 import { StartupError } from '../errors.js'
+import { type ChannelPage, type ChannelQuery, noChannels } from '../socket/channel-list.js'
+import { type ConnectionPage, type ConnectionQuery, noConnections } from '../socket/connection-list.js'
 import { noReach, type Reach } from '../socket/revoking.js'
 import type { SocketOwner } from '../socket/sockets.js'
 import type { Log } from '../telemetry/log.js'
@@ -18,6 +20,8 @@ export class Thread {
   readonly #worker: Worker
   readonly #deliveries = new Questions<number>(0)
   readonly #revocations = new Questions<Reach>(noReach)
+  readonly #connections = new Questions<ConnectionPage>(noConnections)
+  readonly #channels = new Questions<ChannelPage>(noChannels)
   readonly #owners = new Questions<SocketOwner | undefined>(undefined)
   /** What it has counted, as far as is known: it outlives the thread. */
   #last: Snapshot = { counters: createCounters(), connections: 0, loginsPending: 0 }
@@ -32,7 +36,7 @@ export class Thread {
     this.#worker.on('error', error => log.fatal({ err: error, thread: this.index }, 'a thread failed'))
     this.ended = new Promise(resolve => this.#worker.once('exit', () => resolve()))
     this.#worker.once('exit', () => {
-      for (const questions of [this.#deliveries, this.#revocations, this.#owners]) questions.end()
+      for (const questions of this.#questions()) questions.end()
       for (const giveUp of this.#waiting) giveUp()
     })
   }
@@ -75,6 +79,14 @@ export class Thread {
     return this.#owners.ask(id => this.#tell({ type: 'owner', id, socket }))
   }
 
+  connections(query: ConnectionQuery): Promise<ConnectionPage> {
+    return this.#connections.ask(id => this.#tell({ type: 'connections', id, query }))
+  }
+
+  channels(query: ChannelQuery): Promise<ChannelPage> {
+    return this.#channels.ask(id => this.#tell({ type: 'channels', id, query }))
+  }
+
   /** Brings `last` up to date, unless the thread ends first. */
   async count(): Promise<void> {
     const counted = this.#reply('snapshot').catch(() => {})
@@ -93,6 +105,10 @@ export class Thread {
     await this.ended
   }
 
+  #questions(): { end(): void }[] {
+    return [this.#deliveries, this.#revocations, this.#owners, this.#connections, this.#channels]
+  }
+
   #tell(message: ToWorker): void {
     this.#worker.postMessage(message)
   }
@@ -102,6 +118,8 @@ export class Thread {
     else if (message.type === 'delivered') this.#deliveries.settle(message.id, message.reached)
     else if (message.type === 'revoked') this.#revocations.settle(message.id, message.reach)
     else if (message.type === 'owned') this.#owners.settle(message.id, message.owner)
+    else if (message.type === 'connections') this.#connections.settle(message.id, message.page)
+    else if (message.type === 'channels') this.#channels.settle(message.id, message.page)
   }
 
   async #orEnded(reply: Promise<void>): Promise<void> {

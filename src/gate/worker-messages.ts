@@ -2,6 +2,8 @@ import type { Config } from '../config/schema.js'
 import type { ClockMarkView } from '../disk/gate-keys.js'
 import type { StartupErrorCode } from '../errors.js'
 import type { SharedLimits } from '../limits/shared-limits.js'
+import type { ChannelPage, ChannelQuery } from '../socket/channel-list.js'
+import type { ConnectionPage, ConnectionQuery } from '../socket/connection-list.js'
 import type { Reach } from '../socket/revoking.js'
 import type { SocketOwner } from '../socket/sockets.js'
 import type { Snapshot } from '../telemetry/metrics.js'
@@ -29,6 +31,8 @@ export type ToWorker =
   | { readonly type: 'deliver'; readonly id: number; readonly messages: readonly RelayMessage[] }
   | { readonly type: 'revoke'; readonly id: number; readonly revocation: Revocation }
   | { readonly type: 'owner'; readonly id: number; readonly socket: string }
+  | { readonly type: 'connections'; readonly id: number; readonly query: ConnectionQuery }
+  | { readonly type: 'channels'; readonly id: number; readonly query: ChannelQuery }
   | { readonly type: 'snapshot' | 'drain' | 'close' | 'hangup' }
 
 export type FromWorker =
@@ -38,4 +42,6 @@ export type FromWorker =
   | { readonly type: 'delivered'; readonly id: number; readonly reached: number }
   | { readonly type: 'revoked'; readonly id: number; readonly reach: Reach }
   | { readonly type: 'owned'; readonly id: number; readonly owner: SocketOwner | undefined }
+  | { readonly type: 'connections'; readonly id: number; readonly page: ConnectionPage }
+  | { readonly type: 'channels'; readonly id: number; readonly page: ChannelPage }
   | { readonly type: 'failed'; readonly code: StartupErrorCode; readonly message: string }

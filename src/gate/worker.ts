@@ -65,6 +65,14 @@ class Server {
         })
       case 'owner':
         return this.tell({ type: 'owned', id: message.id, owner: this.#listener.ownerOf(message.socket) })
+      case 'connections':
+        return void this.#listener
+          .connections(message.query)
+          .then(page => this.tell({ type: 'connections', id: message.id, page }))
+      case 'channels':
+        return void this.#listener
+          .channels(message.query)
+          .then(page => this.tell({ type: 'channels', id: message.id, page }))
       case 'snapshot':
         return this.tell({ type: 'snapshot', snapshot: this.#listener.snapshot() })
       case 'hangup':

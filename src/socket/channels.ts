@@ -12,8 +12,10 @@ import type { Revocation, Revocations } from '../token/revocation.js'
 import type { Publication, Relay } from '../wire/relay.js'
 import { Application, type GateHandlers } from './application.js'
 import { channelEntry } from './channel-entry.js'
+import { type ChannelPage, type ChannelQuery, listChannels } from './channel-list.js'
 import { ChannelRights } from './channel-rights.js'
 import { ChannelTopics, shardCapacity } from './channel-topics.js'
+import { ConnectionList, type ConnectionPage, type ConnectionQuery } from './connection-list.js'
 import { FanOut } from './fan-out.js'
 import { FirstMessageAuth } from './first-message.js'
 import { MessageLimits } from './message-limits.js'
@@ -46,6 +48,8 @@ export class Channels {
   readonly #fanOut: FanOut
   readonly #publisher: Publisher
   readonly #revoker: SocketRevoker
+  readonly #connections: ConnectionList
+  readonly #sockets: Sockets
   readonly #clock: Clock
 
   /** Adds the route to the sockets. */
@@ -57,6 +61,8 @@ export class Channels {
     const topics = new ChannelTopics(sockets.doors, capacity)
     const rights = new ChannelRights(parts.revocations, topics)
     this.#clock = clock
+    this.#sockets = sockets
+    this.#connections = new ConnectionList({ table, topics, ids: sockets.ids, node: config.node })
     this.#revoker = new SocketRevoker({ table, topics, ids: sockets.ids })
     this.#fanOut = new FanOut({
       topics,
@@ -102,6 +108,16 @@ export class Channels {
   /** Carries a revocation out on the sockets that it concerns. */
   revoke(revocation: Revocation): Reach {
     return this.#revoker.carryOut(revocation, toSeconds(this.#clock()))
+  }
+
+  /** A page of the sockets of this thread. */
+  connections(query: ConnectionQuery): Promise<ConnectionPage> {
+    return this.#connections.page(query)
+  }
+
+  /** A page of the channels that sockets of this thread hear. */
+  channels(query: ChannelQuery): Promise<ChannelPage> {
+    return listChannels(this.#sockets.table, query)
   }
 
   /** Sends nothing more of what was published. */

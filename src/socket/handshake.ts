@@ -1,7 +1,7 @@
 import { hasTokenInQuery, readPresentedTickets } from '../admission/presented-tickets.js'
 import { keyDetail, type RetryAfter, ticketDetails, upgradeDetail } from '../admission/refusals.js'
 import type { SpendResult, TicketAdmission } from '../admission/ticket-admission.js'
-import type { Clock } from '../clock.js'
+import { type Clock, toSeconds } from '../clock.js'
 import { Refusal, type RefusalCode, refusalCodes } from '../errors.js'
 import type { ClientView } from '../http/client-view.js'
 import type { Exchange } from '../http/exchange.js'
@@ -203,6 +203,7 @@ export class HandshakeHandler {
       issuedAtSeconds: ticket.authorizedAtSeconds,
       expiresAtSeconds: sessionEndsAtSeconds,
       address: this.#keptAddress(exchange),
+      openedAtSeconds: toSeconds(nowMs),
     })
     if (carried !== undefined) session.carried = carried
     if (data !== undefined) session.data = data
@@ -223,6 +224,7 @@ export class HandshakeHandler {
       issuedAtSeconds: 0,
       expiresAtSeconds: Math.ceil(nowMs / 1000) + firstMessageSeconds,
       address: this.#keptAddress(exchange),
+      openedAtSeconds: toSeconds(nowMs),
     })
     return { session, protocol, extensions: this.#extensions(exchange), ticket: undefined, nowMs }
   }

@@ -28,6 +28,8 @@ export interface NewSession extends SharedFields {
   readonly expiresAtSeconds: number
   /** Its bytes, one a character; '' where it is that of the peer and nothing counts by it. */
   readonly address: string
+  /** When its handshake came, Unix seconds. */
+  readonly openedAtSeconds: number
 }
 
 /**
@@ -41,6 +43,7 @@ export class Session {
   issuedAtSeconds: number
   expiresAtSeconds: number
   readonly address: string
+  readonly openedAtSeconds: number
   /** Its number among the sockets of this thread, from when it opens. */
   socket: number
   readonly #shared: SharedFields
@@ -64,6 +67,7 @@ export class Session {
     this.issuedAtSeconds = known.issuedAtSeconds
     this.expiresAtSeconds = known.expiresAtSeconds
     this.address = known.address
+    this.openedAtSeconds = known.openedAtSeconds
     this.socket = 0
     this.#shared = sharedFieldsOf(known)
     this.arrivalMs = undefined

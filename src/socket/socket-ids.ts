@@ -5,7 +5,8 @@ import { randomBytes } from 'node:crypto'
  * lives too, comes first in an id, so a socket keeps no more than its number.
  */
 export class SocketIds {
-  readonly #thread = randomBytes(6).toString('base64url')
+  /** What comes first in the ids of this thread. */
+  readonly thread = randomBytes(6).toString('base64url')
   #last = 0
 
   /** The number of one more socket. */
@@ -14,12 +15,25 @@ export class SocketIds {
   }
 
   idOf(number: number): string {
-    return `${this.#thread}.${number}`
+    return `${this.thread}.${number}`
   }
 
   /** The number in an id; undefined if that is the id of a socket elsewhere. */
   numberOf(id: string): number | undefined {
     const [thread, number] = id.split('.')
-    return thread === this.#thread ? Number(number) : undefined
+    return thread === this.thread ? Number(number) : undefined
+  }
+
+  /**
+   * The number above which the sockets of this thread follow `id` in the order of ids; undefined if none
+   * do.
+   */
+  floorAfter(id: string): number | undefined {
+    const [thread = '', number] = id.split('.')
+    if (thread === this.thread) return Number(number)
+    return thread < this.thread ? 0 : undefined
   }
 }
+
+/** Whether a text has the form of such an id. */
+export const isSocketId = (id: string): boolean => /^[\w-]{8}\.[1-9]\d{0,14}$/.test(id)

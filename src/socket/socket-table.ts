@@ -64,6 +64,10 @@ export class SocketTable {
     return found
   }
 
+  all(): Socket[] {
+    return this.filter(() => true)
+  }
+
   /** Some sockets that are open, at most `count`. */
   take(count: number): Socket[] {
     const taken: Socket[] = []

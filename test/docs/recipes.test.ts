@@ -143,6 +143,12 @@ t.test('curl publishes, takes a ticket, and asks what became of a ticket', needs
   const taken = await inShell(t, '/', `TICKETGATE_ADMIN_KEY=${adminKey}\n${take}`, async () => {})
   const path = gatePath(JSON.parse(taken).ticket, 'lobby')
   t.match((await openSession(socketUrl(server.url, path))).welcome, { user: 'maggie', channel: 'lobby' })
+  const list = (codeBlocks(readPage('docs/back-end.md'), 'sh')[1] ?? '').replace(
+    '127.0.0.1:8081',
+    server.admin,
+  )
+  const listed = await inShell(t, '/', `TICKETGATE_ADMIN_KEY=${adminKey}\n${list}`, async () => {})
+  t.match(JSON.parse(listed), { connections: [{ user: 'maggie', channel: 'lobby' }] })
   const ask = firstOf('docs/troubleshooting.md')
     .replace('127.0.0.1:8080', server.url)
     .replace('"ticket":"…"', `"ticket":"${await mint(server.url, 'maggie')}"`)

@@ -65,6 +65,7 @@ const start = async (t: Test) => {
         encoding: encodings.json,
         origin: '',
         address: '',
+        openedAtSeconds: 0,
       })
       res.upgrade<SocketData>({ session }, req.getHeader('sec-websocket-key'), '', '', context)
     },

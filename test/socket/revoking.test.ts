@@ -33,6 +33,7 @@ const start = async (t: Test) => {
         encoding: encodings.json,
         origin: '',
         address: '',
+        openedAtSeconds: 0,
       })
       res.upgrade<SocketData>({ session }, req.getHeader('sec-websocket-key'), '', '', context)
     },

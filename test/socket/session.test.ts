@@ -46,6 +46,7 @@ const sessionOf = (some: Partial<NewSession>): Session =>
     encoding: encodings.json,
     origin: '',
     address: '',
+    openedAtSeconds: 0,
     ...some,
   })
 

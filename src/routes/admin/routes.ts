@@ -3,7 +3,8 @@ import type { Route } from '../../http/server.js'
 import type { Control } from '../../socket/control.js'
 import type { Metrics } from '../../telemetry/metrics.js'
 import { guarded } from './admin-route.js'
-import { type ConnectionCounts, connectionsRoute } from './connections.js'
+import { channelsRoute, type HeardChannels } from './channels.js'
+import { connectionsRoute, type OpenConnections } from './connections.js'
 import { disconnectRoute } from './disconnect.js'
 import { createGuard } from './guard.js'
 import { metricsRoute } from './metrics.js'
@@ -14,17 +15,18 @@ export interface AdminParts {
   /** Required as `Authorization: Bearer`; undefined = none, on loopback in development. */
   readonly key: string | undefined
   readonly metrics: Metrics
-  readonly connections: ConnectionCounts
+  readonly sockets: OpenConnections & HeardChannels
   readonly tickets: Pick<BackEndIssuer, 'issue' | 'issued'>
   readonly control: Pick<Control, 'disconnect' | 'publish' | 'published'>
 }
 
 /** The routes of the admin listener. */
-export function adminRoutes({ key, metrics, connections, tickets, control }: AdminParts): Route<undefined>[] {
+export function adminRoutes({ key, metrics, sockets, tickets, control }: AdminParts): Route<undefined>[] {
   const guard = createGuard(key)
   return [
     metricsRoute(metrics),
-    connectionsRoute(connections),
+    connectionsRoute(sockets),
+    channelsRoute(sockets),
     ticketsRoute(tickets),
     publishRoute(control),
     disconnectRoute(control),

@@ -1,0 +1,24 @@
+import { isChannelName, routes } from '../../protocol.js'
+import type { ChannelPage, ChannelQuery } from '../../socket/channel-list.js'
+import type { AdminRoute } from './admin-route.js'
+import { Parameters } from './parameters.js'
+
+/** The channels that sockets of all threads hear. */
+export interface HeardChannels {
+  channels(query: ChannelQuery): Promise<ChannelPage>
+}
+
+/** `GET /channels`: a page of the channels that somebody hears, with how many do. */
+export const channelsRoute = (heard: HeardChannels): AdminRoute => ({
+  path: routes.channels,
+  method: 'GET',
+  async handler({ query }) {
+    const parameters = new Parameters(query, ['prefix', 'after', 'limit'])
+    const { channels, hasMore } = await heard.channels({
+      prefix: parameters.text('prefix', isChannelName, 'the start of a channel') ?? '',
+      after: parameters.text('after', isChannelName, 'a channel, as next has it'),
+      limit: parameters.limit(),
+    })
+    return { body: JSON.stringify({ channels, next: hasMore ? channels.at(-1)?.channel : undefined }) }
+  },
+})
