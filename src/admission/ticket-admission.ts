@@ -3,6 +3,7 @@
 
 import type { RefusalCode } from '../errors.js'
 import { claimRefusals, type StoreReplayCache } from '../replay/contract.js'
+import { type Durations, observe } from '../telemetry/durations.js'
 import type { Log } from '../telemetry/log.js'
 import { bindingRefusal, type Presented } from '../ticket/bindings.js'
 import type { KeyRing } from '../ticket/key-ring.js'
@@ -20,6 +21,8 @@ export interface TicketAdmissionParts {
   readonly keys: { readonly ring: () => KeyRing; readonly policy: TicketPolicy }
   readonly revocations: Pick<Revocations, 'covers' | 'onChannel'>
   readonly replay: Pick<StoreReplayCache, 'claim' | 'has'>
+  /** Where it is kept how long a store elsewhere took. */
+  readonly claims: Durations
   readonly log: Log
 }
 
@@ -91,8 +94,12 @@ export class TicketAdmission {
     try {
       const outcome = this.#parts.replay.claim(nonce, expiresAtMs, nowMs, claims.epoch, keyId)
       if (typeof outcome === 'string') return claimRefusals[outcome]
+      const startedMs = performance.now()
       return outcome.then(
-        late => claimRefusals[late],
+        late => {
+          observe(this.#parts.claims, performance.now() - startedMs)
+          return claimRefusals[late]
+        },
         error => this.#failed(error),
       )
     } catch (error) {

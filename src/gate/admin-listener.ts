@@ -12,12 +12,12 @@ import { type AdminParts, adminRoutes } from '../routes/admin/routes.js'
 import type { Log } from '../telemetry/log.js'
 import {
   createCounters,
-  createMetrics,
   type MetricsSources,
   type RefusalCounts,
   type Snapshot,
   sumSnapshots,
 } from '../telemetry/metrics.js'
+import { createMetrics } from '../telemetry/prometheus.js'
 import type { Engine } from './engine.js'
 
 export type AdminListenerParts = MetricsSources &

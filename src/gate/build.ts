@@ -75,6 +75,7 @@ async function openGate(
       replay: state.replay.replay,
       store: state.replay.store,
       tls: config.tlsCertFile !== undefined,
+      maxConnections: config.maxConnections,
       bus,
       control,
       tickets,

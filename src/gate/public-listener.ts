@@ -121,7 +121,13 @@ export class PublicListener {
         log,
         refusalLevel: config.production ? 'debug' : 'info',
       }),
-      admission: new TicketAdmission({ keys: parts.keys, revocations: parts.revocations, replay, log }),
+      admission: new TicketAdmission({
+        keys: parts.keys,
+        revocations: parts.revocations,
+        replay,
+        claims: counters.durations.claim,
+        log,
+      }),
       retryAfter: createRetryAfter(replay, parts.keys.policy.earliestOutsideMs, clock),
     }
     this.#openRoutes(common)

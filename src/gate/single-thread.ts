@@ -9,6 +9,7 @@ import type { Reach } from '../socket/revoking.js'
 import type { SocketOwner } from '../socket/sockets.js'
 import type { Log } from '../telemetry/log.js'
 import { createCounters, type Snapshot } from '../telemetry/metrics.js'
+import { watchRuntime } from '../telemetry/runtime.js'
 import { createPasswordHasher } from '../users/password.js'
 import type { RelayMessage, Revocation } from '../wire/relay.js'
 import { type Closers, openInSteps } from './closers.js'
@@ -42,6 +43,7 @@ export class SingleThread implements Engine {
   static open({ config, log, state, uplink, handlers }: SingleThreadOptions): Promise<SingleThread> {
     return openInSteps(async closers => {
       const counters = createCounters()
+      closers.add(watchRuntime(counters.durations))
       const identity = await openIdentity(config, log, counters)
       const listener = new PublicListener({
         config,
@@ -53,7 +55,7 @@ export class SingleThread implements Engine {
         caps: createConnectionCaps(connectionLimits(config)),
         logins: new LoginLimits(loginRates(config), createLoginLimitsMemory()),
         tickets: createRateLimiter(config.ticketRate),
-        hasher: createPasswordHasher(hashingLimits(1)),
+        hasher: createPasswordHasher({ ...hashingLimits(1), waits: counters.durations.passwordQueue }),
         revocations: state.revocationFile.revocations,
         handlers,
         uplink,

@@ -8,6 +8,7 @@ import { SharedConnectionCaps } from '../limits/shared-caps.js'
 import { openSharedRate } from '../limits/shared-limits.js'
 import { createLog, type Log } from '../telemetry/log.js'
 import { createCounters } from '../telemetry/metrics.js'
+import { watchRuntime } from '../telemetry/runtime.js'
 import { bootKeyId, ticketKey } from '../ticket/key-ring.js'
 import { createRevocations, type Revocations } from '../token/revocation.js'
 import { createPasswordHasher } from '../users/password.js'
@@ -99,6 +100,7 @@ class Server {
 async function open(start: WorkerStart, port: MessagePort, log: Log, closers: Closers): Promise<Server> {
   const { config, thread, limits } = start
   const counters = createCounters()
+  closers.add(watchRuntime(counters.durations))
   const replay = closers.add(await openThreadReplay(config, log, start.memory))
   const bootKey = ticketKey(bootKeyId, start.bootSecret, config.node)
   const keys = closers.add(openTicketKeys(config, bootKey, log, start.clockMark))
@@ -115,7 +117,10 @@ async function open(start: WorkerStart, port: MessagePort, log: Log, closers: Cl
     caps: new SharedConnectionCaps(connectionLimits(config), limits, thread),
     logins: new LoginLimits(loginRates(config), limits.logins),
     tickets: openSharedRate(config.ticketRate, limits.tickets, limits.secret),
-    hasher: createPasswordHasher(hashingLimits(config.threads)),
+    hasher: createPasswordHasher({
+      ...hashingLimits(config.threads),
+      waits: counters.durations.passwordQueue,
+    }),
     revocations,
     handlers: undefined,
     uplink: {

@@ -6,6 +6,7 @@ import type { RequestHead } from '../http/request.js'
 import type { Reply, Route } from '../http/server.js'
 import { refuseUnknown } from '../http/unknown-names.js'
 import { routes } from '../protocol.js'
+import { observe } from '../telemetry/durations.js'
 import type { Counters } from '../telemetry/metrics.js'
 import type { Address } from '../ticket/address.js'
 import type { LoginTokens } from '../token/login-token.js'
@@ -22,7 +23,9 @@ export function authRoute(parts: AuthParts): Route<Address> {
   const admission = new LoginAdmission(parts)
 
   async function logIn(head: RequestHead, address: Address, credentials: Credentials): Promise<Reply> {
+    const startedMs = performance.now()
     const outcome = await admission.logIn(address, credentials)
+    observe(counters.durations.login, performance.now() - startedMs)
     if ('code' in outcome) throw refusalOf(outcome, head)
     counters.tokensIssued++
     const { user, nowMs } = outcome

@@ -13,6 +13,7 @@ import type { RequestHead } from '../http/request.js'
 import type { Route } from '../http/server.js'
 import { refuseUnknown } from '../http/unknown-names.js'
 import { isChannelName, routes } from '../protocol.js'
+import { Stopwatch } from '../telemetry/durations.js'
 import type { Counters } from '../telemetry/metrics.js'
 import { type Address, prefixOf } from '../ticket/address.js'
 
@@ -37,6 +38,7 @@ export interface TicketRouteParts {
 /** `/ws_ticket`: a token for a ticket. */
 export function ticketRoute(parts: TicketRouteParts): Route<TicketContext> {
   const { check, issuer, counters, clock } = parts
+  const stopwatch = new Stopwatch(counters.durations.ticket)
   const bindsOrigin = parts.config.bind.includes('origin')
   return {
     path: routes.ticket,
@@ -46,6 +48,7 @@ export function ticketRoute(parts: TicketRouteParts): Route<TicketContext> {
     // A token that is too large for us is told apart from a body that is.
     maxBodyBytes: parts.config.maxTokenBytes + maxBodyBytes,
     handler(head, { address, baseUrl }, body) {
+      const startedMs = stopwatch.start()
       if (parts.isDraining())
         throw new Refusal('draining', {
           retryAfterSeconds: 1,
@@ -65,6 +68,7 @@ export function ticketRoute(parts: TicketRouteParts): Route<TicketContext> {
       counters.ticketsIssued++
       const { ticket, expires } = issued
       const url = baseUrl === '' ? '' : `,"url":"${ticketUrl(baseUrl, channel, ticket)}"`
+      stopwatch.stop(startedMs)
       // Nothing in here needs escaping: a ticket is base64url, a channel name and a base URL are checked.
       return { body: `{"ticket":"${ticket}","expires":${expires}${url}}` }
     },

@@ -9,6 +9,7 @@ import type { OriginPolicy } from '../http/origins.js'
 import { problemBody, problemMediaType, statusLine } from '../http/problem.js'
 import type { RequestHead } from '../http/request.js'
 import type { Server } from '../http/server.js'
+import { Stopwatch } from '../telemetry/durations.js'
 import type { Log } from '../telemetry/log.js'
 import { type Counters, increment } from '../telemetry/metrics.js'
 import { noClaims } from '../ticket/carried-claims.js'
@@ -99,14 +100,17 @@ const bodiesOf = ({ details = {} }: Entry): ReadonlyMap<RefusalCode, string> =>
 export class HandshakeHandler {
   readonly #parts: HandshakeParts
   readonly #bodies: ReadonlyMap<RefusalCode, string>
+  readonly #stopwatch: Stopwatch
 
   constructor(parts: HandshakeParts) {
     this.#parts = parts
     this.#bodies = bodiesOf(parts.entry)
+    this.#stopwatch = new Stopwatch(parts.counters.durations.handshake)
   }
 
   /** For `app.ws`: a request that asks to become a WebSocket. */
   upgrade(exchange: Exchange): void {
+    const startedMs = this.#stopwatch.start()
     const { server, clients } = this.#parts
     // We would read a body as frames, and a proxy as the next request.
     if (exchange.head.body !== 'none')
@@ -118,7 +122,7 @@ export class HandshakeHandler {
     if (unasked !== undefined) return server.refuse(exchange, unasked)
     const decision = this.#safely(() => this.#decide(exchange))
     if (typeof decision === 'string') this.#refuse(exchange, decision)
-    else this.#enter(exchange, decision)
+    else this.#enter(exchange, decision, startedMs)
   }
 
   /**
@@ -244,16 +248,16 @@ export class HandshakeHandler {
    * but `res.upgrade`, and every way that ends without a socket goes through {@link #conclude},
    * which releases the slot.
    */
-  #enter(exchange: Exchange, candidate: Candidate): void {
+  #enter(exchange: Exchange, candidate: Candidate, startedMs: number): void {
     const { admission, slots } = this.#parts
     const { session, ticket, nowMs } = candidate
     if (!slots.take(session)) return this.#refuse(exchange, 'too_many_connections')
     const spent = ticket === undefined ? undefined : admission.spend(ticket, nowMs)
-    if (spent instanceof Promise) this.#concludeLater(exchange, spent, candidate)
-    else this.#conclude(exchange, spent, candidate)
+    if (spent instanceof Promise) this.#concludeLater(exchange, spent, candidate, startedMs)
+    else this.#conclude(exchange, spent, candidate, startedMs)
   }
 
-  #conclude(exchange: Exchange, refused: SpendResult, candidate: Candidate): void {
+  #conclude(exchange: Exchange, refused: SpendResult, candidate: Candidate, startedMs: number): void {
     const { session, protocol, extensions } = candidate
     const { slots, counters, log } = this.#parts
     if (refused !== undefined) {
@@ -265,6 +269,7 @@ export class HandshakeHandler {
       log.debug({ user: session.user, channel: session.channel, session: session.id }, 'handshake accepted')
     try {
       exchange.upgrade<SocketData>({ session }, protocol, extensions)
+      this.#stopwatch.stop(startedMs)
     } catch (error) {
       slots.release(session)
       throw error
@@ -275,12 +280,17 @@ export class HandshakeHandler {
    * After the one wait that there may be: the request is dead, its client may be gone, and the gate
    * may be closing.
    */
-  #concludeLater(exchange: Exchange, spent: Promise<SpendResult>, candidate: Candidate): void {
+  #concludeLater(
+    exchange: Exchange,
+    spent: Promise<SpendResult>,
+    candidate: Candidate,
+    startedMs: number,
+  ): void {
     void spent.then(refused =>
       exchange.inOwnTurn(
         () => {
           const late = refused ?? this.#safely(() => this.#recheck(candidate))
-          this.#conclude(exchange, late, candidate)
+          this.#conclude(exchange, late, candidate, startedMs)
         },
         // The ticket may be spent all the same: nobody is told, so nobody is in.
         () => this.#parts.slots.release(candidate.session),

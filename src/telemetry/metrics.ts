@@ -1,7 +1,6 @@
-import { Counter, Gauge, Registry } from 'prom-client'
 import type { RefusalCode } from '../errors.js'
 import type { StoreReplayCache } from '../replay/contract.js'
-import { droppedLogLines } from './log.js'
+import { createDurations, type Durations, sumDurations } from './durations.js'
 
 /** Counts of refusals by code. */
 export type RefusalCounts = Partial<Record<RefusalCode, number>>
@@ -29,6 +28,23 @@ export type LoginRefusalReason =
   | 'busy'
   | 'revoked'
 
+/** What is measured: what users wait for, and what makes them wait. */
+const measured = [
+  'login',
+  'passwordQueue',
+  'ticket',
+  'handshake',
+  'claim',
+  'eventLoopDelay',
+  'garbageCollection',
+] as const
+
+/** How long each of these took. */
+export type AllDurations = Readonly<Record<(typeof measured)[number], Durations>>
+
+const durationsOf = (each: (name: keyof AllDurations) => Durations): AllDurations =>
+  Object.fromEntries(measured.map(name => [name, each(name)])) as Record<keyof AllDurations, Durations>
+
 /**
  * What the server counts while it works: plain numbers, because a labelled counter of a metrics library costs more
  * than a ticket check. They become Prometheus metrics when somebody asks.
@@ -50,6 +66,7 @@ export interface Counters {
   publicationsRefused: number
   connectionsClosed: Partial<Record<CloseReason, number>>
   keyFetches: Partial<Record<'ok' | 'failed', number>>
+  readonly durations: AllDurations
 }
 
 export const createCounters = (): Counters => ({
@@ -68,6 +85,7 @@ export const createCounters = (): Counters => ({
   publicationsRefused: 0,
   connectionsClosed: {},
   keyFetches: {},
+  durations: durationsOf(createDurations),
 })
 
 /** One more of `key`. */
@@ -99,8 +117,10 @@ const earlierExpiry = (
   earliest === undefined || expiry === undefined ? (earliest ?? expiry) : Math.min(earliest, expiry)
 
 function sumCounters(a: Counters, b: Counters): Counters {
-  const sum = { ...a }
-  for (const name of Object.keys(a) as (keyof Counters)[]) addInto(sum, name, a[name], b[name])
+  const durations = durationsOf(name => sumDurations(a.durations[name], b.durations[name]))
+  const sum = { ...a, durations }
+  for (const name of Object.keys(a) as (keyof Counters)[])
+    if (name !== 'durations') addInto(sum, name, a[name], b[name])
   return sum
 }
 
@@ -137,178 +157,7 @@ export interface MetricsSources {
   readonly store: { readonly state: { readonly is: StoreStatus } } | undefined
   /** Whether the public listener speaks TLS. */
   readonly tls: boolean
+  /** How many sockets may be open; 0 = no limit. */
+  readonly maxConnections: number
   readonly snapshot: () => Promise<Snapshot>
-}
-
-export interface Metrics {
-  readonly contentType: string
-  /** The text of a scrape. */
-  render(): Promise<string>
-}
-
-/** Prometheus metrics, read from their sources at every scrape. */
-export function createMetrics({ replay, bus, store, tls, snapshot }: MetricsSources): Metrics {
-  const registry = new Registry()
-  let current: Snapshot = { counters: createCounters(), connections: 0, loginsPending: 0 }
-
-  const counter = (name: string, help: string, read: () => number) =>
-    registry.registerMetric(
-      new Counter({
-        name: `ticketgate_${name}`,
-        help,
-        registers: [],
-        collect() {
-          this.reset()
-          this.inc(read())
-        },
-      }),
-    )
-  const counterBy = (
-    name: string,
-    label: string,
-    help: string,
-    read: () => Readonly<Record<string, number>>,
-  ) =>
-    registry.registerMetric(
-      new Counter({
-        name: `ticketgate_${name}`,
-        help,
-        labelNames: [label],
-        registers: [],
-        collect() {
-          this.reset()
-          for (const [value, count] of Object.entries(read())) this.inc({ [label]: value }, count)
-        },
-      }),
-    )
-  const gauge = (name: string, help: string, read: () => number) =>
-    registry.registerMetric(
-      new Gauge({
-        name,
-        help,
-        registers: [],
-        collect() {
-          this.set(read())
-        },
-      }),
-    )
-
-  counter('tokens_issued_total', 'Tokens issued by logins', () => current.counters.tokensIssued)
-  counterBy('logins_refused_total', 'reason', 'Logins refused, by reason', () => ({
-    ...current.counters.loginsRefused,
-  }))
-  counter('tickets_issued_total', 'Tickets issued', () => current.counters.ticketsIssued)
-  counter('handshakes_accepted_total', 'WebSockets opened', () => current.counters.handshakesAccepted)
-  counter(
-    'tickets_verified_total',
-    'Tickets accepted for other servers',
-    () => current.counters.ticketsVerified,
-  )
-  counterBy('handshakes_refused_total', 'code', 'WebSocket handshakes refused, by reason', () => ({
-    ...current.counters.handshakesRefused,
-  }))
-  counterBy('requests_refused_total', 'code', 'HTTP requests refused, by reason', () => ({
-    ...current.counters.requestsRefused,
-  }))
-  counterBy('token_refusals_total', 'reason', 'Tokens refused, by reason', () => ({
-    ...current.counters.tokensRefused,
-  }))
-  counter(
-    'messages_received_total',
-    'Messages received from clients',
-    () => current.counters.messagesReceived,
-  )
-  counter(
-    'messages_published_total',
-    'Messages published to channels',
-    () => current.counters.messagesPublished,
-  )
-  counter(
-    'messages_dropped_total',
-    'Messages that a slow reader did not get',
-    () => current.counters.messagesDropped,
-  )
-  counter(
-    'publications_queued_total',
-    'Publications that waited, because a turn of the event loop had no room for all their deliveries',
-    () => current.counters.publicationsQueued,
-  )
-  counter(
-    'publications_refused_total',
-    'Publications that were sent to nobody, because too many waited',
-    () => current.counters.publicationsRefused,
-  )
-  counterBy('connections_closed_total', 'reason', 'WebSockets closed, by reason', () => ({
-    ...current.counters.connectionsClosed,
-  }))
-  counterBy('key_fetches_total', 'outcome', 'Fetches of the keys of the identity provider', () => ({
-    ...current.counters.keyFetches,
-  }))
-  gauge('ticketgate_connections', 'WebSockets open now', () => current.connections)
-  gauge('ticketgate_logins_pending', 'Password checks running or waiting', () => current.loginsPending)
-  gauge('ticketgate_replay_cache_size', 'Spent tickets remembered now', () => replay.size)
-  gauge('ticketgate_replay_cache_high_water', 'Most spent tickets remembered so far', () => replay.highWater)
-  gauge('ticketgate_replay_cache_capacity', 'Spent tickets that can be remembered', () => replay.capacity)
-  if (tls)
-    gauge(
-      'ticketgate_tls_certificate_expiry_timestamp_seconds',
-      'When the certificate that is served expires, Unix time',
-      () => current.certificateExpiresAtSeconds ?? Number.NaN,
-    )
-  if (bus !== undefined) {
-    gauge('ticketgate_bus_up', 'Whether messages reach the other nodes', () => Number(bus.isUp))
-    counter(
-      'bus_messages_dropped_total',
-      'Messages that could not be sent to the other nodes',
-      () => bus.dropped,
-    )
-    counter('bus_messages_lost_total', 'Messages of other nodes that did not arrive here', () => bus.lost)
-  }
-  if (store !== undefined)
-    registry.registerMetric(
-      new Gauge({
-        name: 'ticketgate_replay_store_state',
-        help: 'What Redis is to the replay cache: 1 for the state that it is in; tickets are accepted while it is ready',
-        labelNames: ['state'],
-        registers: [],
-        collect() {
-          for (const state of storeStatuses) this.set({ state }, Number(state === store.state.is))
-        },
-      }),
-    )
-  counter(
-    'log_lines_dropped_total',
-    'Log lines that were not written, because their reader is too slow',
-    droppedLogLines,
-  )
-  gauge('process_resident_memory_bytes', 'Resident memory', residentBytes)
-  gauge('process_start_time_seconds', 'Start of the process, Unix time', () => performance.timeOrigin / 1000)
-  registry.registerMetric(
-    new Counter({
-      name: 'process_cpu_seconds_total',
-      help: 'CPU time used',
-      registers: [],
-      collect() {
-        const { user, system } = process.cpuUsage()
-        this.reset()
-        this.inc((user + system) / 1e6)
-      },
-    }),
-  )
-  return {
-    contentType: registry.contentType,
-    async render() {
-      current = await snapshot()
-      return registry.metrics()
-    },
-  }
-}
-
-/** NaN where it can not be told: that takes a file descriptor, and there may be none left. */
-function residentBytes(): number {
-  try {
-    return process.memoryUsage.rss()
-  } catch {
-    return Number.NaN
-  }
 }

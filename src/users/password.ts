@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { hash as argon2Hash, verify as argon2Verify } from '@node-rs/argon2'
 import { Refusal } from '../errors.js'
 import { FairQueue, QueueFullError } from '../limits/fair-queue.js'
+import { type Durations, observe } from '../telemetry/durations.js'
 import { argon2Parameters, passwordHashFault } from './phc.js'
 import { preparedPassword } from './user.js'
 
@@ -35,18 +36,28 @@ export interface PasswordHasherOptions {
   readonly concurrency: number
   /** How many more may wait. */
   readonly queueLimit: number
+  /** Where it is kept how long each has waited. */
+  readonly waits?: Durations
 }
 
 /**
  * Creates a hasher. Its methods reject with `Refusal('login_busy')` if `queueLimit` are waiting
  * already.
  */
-export function createPasswordHasher({ concurrency, queueLimit }: PasswordHasherOptions): PasswordHasher {
+export function createPasswordHasher({
+  concurrency,
+  queueLimit,
+  waits,
+}: PasswordHasherOptions): PasswordHasher {
   const queue = new FairQueue({ concurrency, limit: queueLimit })
 
   async function bounded<T>(work: () => Promise<T>, group = ''): Promise<T> {
+    const askedMs = performance.now()
     try {
-      return await queue.run(group, work)
+      return await queue.run(group, () => {
+        if (waits !== undefined) observe(waits, performance.now() - askedMs)
+        return work()
+      })
     } catch (error) {
       throw error instanceof QueueFullError ? new Refusal('login_busy', { retryAfterSeconds: 1 }) : error
     }

@@ -1,7 +1,8 @@
 import t from 'tap'
 import { optionsTable } from '../../src/config/help.js'
 import { refusalCodes, statusOf } from '../../src/errors.js'
-import { createCounters, createMetrics } from '../../src/telemetry/metrics.js'
+import { createCounters } from '../../src/telemetry/metrics.js'
+import { createMetrics } from '../../src/telemetry/prometheus.js'
 import { between, readPage, rowsOf, tableUnder } from './markdown.js'
 
 t.equal(
@@ -29,6 +30,7 @@ t.test('every metric is in the table', async t => {
     bus: { isUp: true, dropped: 0, lost: 0 },
     store: { state: { is: 'ready' } },
     tls: true,
+    maxConnections: 1000,
     snapshot: async () => ({ counters: createCounters(), connections: 0, loginsPending: 0 }),
   }).render()
   const served = [...text.matchAll(/^# TYPE (\S+)/gm)].map(([, name]) => name)

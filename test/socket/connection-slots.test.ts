@@ -55,6 +55,7 @@ const start = async (t: Test) => {
     keys: { ring: () => new Map([[0, key]]), policy: ownTicketsOnly },
     revocations,
     replay: { claim: (...args) => claim(...args), has: () => undefined },
+    claims: counters.durations.claim,
     log,
   })
   const sockets = new Sockets({

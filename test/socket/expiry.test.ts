@@ -37,6 +37,7 @@ const start = async (t: Test) => {
     keys: { ring: () => new Map([[0, key]]), policy: ownTicketsOnly },
     revocations,
     replay,
+    claims: counters.durations.claim,
     log,
   })
   const app = App()

@@ -101,7 +101,7 @@ export const outcomeOf = (reply: Pick<Reply, 'status' | 'text'> | undefined): st
 /** A metric by its whole name, labels included. What was never counted under its labels is 0. */
 export const metric = async ({ admin }: { readonly admin: string }, name: string): Promise<number> => {
   const { text } = await request(admin, '/metrics', { headers: bearer(adminKey) })
-  const [family] = name.split('{')
+  const family = name.replace(/(_(bucket|sum|count))?(\{.*)?$/, '')
   if (!text.includes(`# TYPE ${family} `)) throw new Error(`there is no metric ${family}`)
   const line = text.split('\n').find(each => each.startsWith(`${name} `))
   return Number(line?.slice(name.length + 1) ?? 0)

@@ -1,12 +1,16 @@
 import t from 'tap'
 import { refusalCodes } from '../../src/errors.js'
+import { observe, Stopwatch } from '../../src/telemetry/durations.js'
+import { counterBy } from '../../src/telemetry/exposition.js'
 import {
   type CloseReason,
   createCounters,
-  createMetrics,
   increment,
   type MetricsSources,
+  sumSnapshots,
 } from '../../src/telemetry/metrics.js'
+import { createMetrics } from '../../src/telemetry/prometheus.js'
+import { watchRuntime } from '../../src/telemetry/runtime.js'
 
 interface Sample {
   readonly name: string
@@ -49,6 +53,7 @@ const create = (others: Partial<MetricsSources> = {}) => {
     bus: { isUp: true, dropped: 2, lost: 3 },
     store: { state: { is: 'unusable' } },
     tls: true,
+    maxConnections: 1000,
     ...others,
     snapshot: async () => ({ counters, ...state, certificateExpiresAtSeconds: 2_000_000_000 }),
   })
@@ -61,12 +66,14 @@ const sampleOf = ({ samples }: Exposition, name: string, labels = ''): number | 
 /** On these names dashboards and alerts are built. */
 const plain = [
   'process_cpu_seconds_total',
+  ...(process.platform === 'linux' ? ['process_max_fds', 'process_open_fds'] : []),
   'process_resident_memory_bytes',
   'process_start_time_seconds',
   'ticketgate_bus_messages_dropped_total',
   'ticketgate_bus_messages_lost_total',
   'ticketgate_bus_up',
   'ticketgate_connections',
+  'ticketgate_connections_limit',
   'ticketgate_handshakes_accepted_total',
   'ticketgate_log_lines_dropped_total',
   'ticketgate_logins_pending',
@@ -82,6 +89,16 @@ const plain = [
   'ticketgate_tls_certificate_expiry_timestamp_seconds',
   'ticketgate_tickets_issued_total',
   'ticketgate_tokens_issued_total',
+]
+
+const histograms = [
+  'ticketgate_event_loop_delay_seconds',
+  'ticketgate_gc_duration_seconds',
+  'ticketgate_handshake_duration_seconds',
+  'ticketgate_login_duration_seconds',
+  'ticketgate_password_queue_duration_seconds',
+  'ticketgate_replay_claim_duration_seconds',
+  'ticketgate_ticket_duration_seconds',
 ]
 
 const labelled = [
@@ -108,7 +125,71 @@ t.test('the names are there from the start, with a kind and a meaning', async t 
 t.test('what does not exist has no metric', async t => {
   const { samples, types } = await create({ bus: undefined, store: undefined, tls: false }).scrape()
   for (const name of [...samples.map(sample => sample.name), ...types.keys()])
-    t.notMatch(name, /bus|store|tls/, name)
+    t.notMatch(name, /bus|store|tls|replay_claim/, name)
+  const unbounded = await create({ maxConnections: 0 }).scrape()
+  t.notOk(unbounded.types.has('ticketgate_connections_limit'), 'nor has a limit that is none')
+})
+
+t.test('a duration is counted in its bucket and in all above', async t => {
+  const { counters, scrape } = create()
+  const { login } = counters.durations
+  for (const ms of [0, 0.1, 0.11, 30, 99_000]) observe(login, ms)
+  const exposition = await scrape()
+  const name = 'ticketgate_login_duration_seconds'
+  t.equal(exposition.types.get(name), 'histogram')
+  const expected = [
+    ['_bucket', 'le="0.0001"', 2],
+    ['_bucket', 'le="0.00025"', 3],
+    ['_bucket', 'le="0.025"', 3],
+    ['_bucket', 'le="0.05"', 4],
+    ['_bucket', 'le="10"', 4],
+    ['_bucket', 'le="+Inf"', 5],
+    ['_count', '', 5],
+  ] as const
+  for (const [suffix, labels, value] of expected)
+    t.equal(sampleOf(exposition, name + suffix, labels), value, suffix + labels)
+  t.ok(Math.abs((sampleOf(exposition, `${name}_sum`) ?? 0) - 99.03021) < 1e-9)
+})
+
+t.test('durations of threads are summed, and a stopwatch measures one in sixteen', async t => {
+  const [one, two] = [createCounters(), createCounters()]
+  const stopwatch = new Stopwatch(one.durations.handshake)
+  for (let n = 0; n < 32; n++) stopwatch.stop(stopwatch.start())
+  observe(two.durations.handshake, 1e6)
+  const state = { connections: 0, loginsPending: 0 }
+  const { handshake } = sumSnapshots([
+    { counters: one, ...state },
+    { counters: two, ...state },
+  ]).counters.durations
+  t.equal(
+    handshake.counts.reduce((sum, count) => sum + count, 0),
+    3,
+  )
+  t.equal(handshake.counts.at(-1), 1)
+  t.ok(handshake.seconds >= 1000)
+  t.equal(one.durations.handshake.counts.at(-1), 0, 'and neither is changed')
+})
+
+t.test('what a label says cannot end it', t => {
+  t.equal(
+    counterBy('x_total', 'reason', 'Help', { 'a"b\\c\nd': 1 }),
+    '# HELP x_total Help\n# TYPE x_total counter\nx_total{reason="a\\"b\\\\c\\nd"} 1\n',
+  )
+  t.end()
+})
+
+t.test('late timers and garbage collections are measured', async t => {
+  const { durations } = createCounters()
+  const runtime = watchRuntime(durations)
+  t.teardown(() => runtime.close())
+  const total = ({ counts }: { readonly counts: readonly number[] }): number =>
+    counts.reduce((sum, count) => sum + count, 0)
+  let garbage: unknown[] = []
+  while (total(durations.eventLoopDelay) === 0 || total(durations.garbageCollection) === 0) {
+    garbage = Array.from({ length: 100_000 }, () => ({}))
+    await new Promise(resolve => setImmediate(resolve))
+  }
+  t.ok(garbage.length > 0)
 })
 
 t.test('the state of the store is one of its states', async t => {
@@ -196,11 +277,16 @@ t.test('labels are codes and reasons, so the number of series is bounded', async
       name,
     )
   }
-  const names = new Set<string>([...plain, ...labelled.map(([name]) => name)])
+  const ends = histograms.flatMap(name => [`${name}_sum`, `${name}_count`])
+  const withLabels = [
+    'ticketgate_build_info',
+    'ticketgate_replay_store_state',
+    ...labelled.map(([name]) => name),
+    ...histograms.map(name => `${name}_bucket`),
+  ]
+  const names = new Set<string>([...plain, ...ends, ...withLabels])
   const unlabelled = samples.filter(
-    ({ name, labels }) =>
-      (!names.has(name) && name !== 'ticketgate_replay_store_state') ||
-      (labels !== '' && plain.includes(name)),
+    ({ name, labels }) => !names.has(name) || (labels !== '' && !withLabels.includes(name)),
   )
   t.strictSame(unlabelled, [], 'nothing else is shown, and nothing else has a label')
 })

@@ -1,5 +1,5 @@
 import { routes } from '../../protocol.js'
-import type { Metrics } from '../../telemetry/metrics.js'
+import type { Metrics } from '../../telemetry/prometheus.js'
 import type { AdminRoute } from './admin-route.js'
 
 /** `GET /metrics`: for Prometheus. */

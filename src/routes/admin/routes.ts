@@ -1,7 +1,7 @@
 import type { BackEndIssuer } from '../../admission/back-end-issuer.js'
 import type { Route } from '../../http/server.js'
 import type { Control } from '../../socket/control.js'
-import type { Metrics } from '../../telemetry/metrics.js'
+import type { Metrics } from '../../telemetry/prometheus.js'
 import { guarded } from './admin-route.js'
 import { channelsRoute, type HeardChannels } from './channels.js'
 import { connectionsRoute, type OpenConnections } from './connections.js'

@@ -1,0 +1,31 @@
+import { readdir } from 'node:fs/promises'
+import { descriptorLimit } from '../config/descriptors.js'
+
+/** What the system knows of this process. */
+
+/** NaN where it cannot be told: that takes a file descriptor, and there may be none left. */
+export function residentBytes(): number {
+  try {
+    return process.memoryUsage.rss()
+  } catch {
+    return Number.NaN
+  }
+}
+
+export function cpuSeconds(): number {
+  const { user, system } = process.cpuUsage()
+  return (user + system) / 1e6
+}
+
+/** How many file descriptors are open: NaN where none is left to look with, undefined where none tells (not Linux). */
+export async function openDescriptors(): Promise<number | undefined> {
+  if (process.platform !== 'linux') return undefined
+  try {
+    return (await readdir('/proc/self/fd')).length
+  } catch {
+    return Number.NaN
+  }
+}
+
+/** How many may be open; undefined where there is no limit. Takes some milliseconds. */
+export const maxDescriptors = descriptorLimit
