@@ -9,6 +9,7 @@ import { type Listener, listen } from '../http/listener.js'
 import { Server } from '../http/server.js'
 import { urlOf } from '../http/url.js'
 import { type AdminParts, adminRoutes } from '../routes/admin/routes.js'
+import { healthRoute } from '../routes/health.js'
 import type { Log } from '../telemetry/log.js'
 import {
   createCounters,
@@ -48,6 +49,8 @@ export class AdminListener {
       refused: this.#refused,
       log,
     })
+    // Without a key: it is served from descriptors in reserve when the public listener has none left.
+    server.route(healthRoute)
     for (const route of adminRoutes({
       key: config.adminKey,
       control: parts.control,

@@ -34,6 +34,11 @@ for (const threads of [1, 2])
     while (!(await isRefused(server))) await delay(20)
     t.pass('new clients are refused at once')
     for (let n = 0; n < 10; n++) {
+      t.equal(
+        (await request(server.admin, '/healthz')).status,
+        200,
+        'the admin listener needs no key for that',
+      )
       const metrics = await request(server.admin, '/metrics', { headers: bearer(adminKey) })
       t.equal(metrics.status, 200, 'an operator is served')
     }
