@@ -32,7 +32,7 @@ interface Setting {
   readonly write: (rules: unknown) => void
 }
 
-const start = async (t: Test): Promise<Setting> => {
+const start = async (t: Test, threads = '1'): Promise<Setting> => {
   const directory = temporaryDirectory(t)
   const secretFile = join(directory, 'secret')
   const file = join(directory, 'issuers.yaml')
@@ -47,6 +47,7 @@ const start = async (t: Test): Promise<Setting> => {
       TICKETGATE_LOG_LEVEL: 'debug',
       TICKETGATE_DEFAULT_SUBSCRIBE: 'free',
       TICKETGATE_FIRST_MESSAGE_SECONDS: '5',
+      TICKETGATE_THREADS: threads,
     },
   })
   return { server, write }
@@ -56,18 +57,21 @@ const take = ({ url }: TestServer, by: string, channel?: string): Promise<Reply>
   request(url, `/ws_ticket${channel === undefined ? '' : `?channel=${channel}`}`, { headers: bearer(by) })
 
 t.test('what a rule gives opens channels, and nothing else does', async t => {
-  const { server } = await start(t)
-  const { ticket } = await mintWith(server.url, token(trader))
-  const { client } = await openSession(socketUrl(server.url, gatePath(ticket, 'prices.gold')))
-  t.match(await client.ask({ type: 'publish', data: 1, id: 1 }), { code: 'channel_forbidden' })
-  t.match(await client.ask({ type: 'publish', channel: 'orders.maggie', data: 1, id: 2 }), { type: 'ok' })
-  t.match(await client.ask({ type: 'subscribe', channel: 'orders.theo', id: 3 }), {
-    code: 'channel_forbidden',
-  })
-  await client.close()
-  t.equal((await take(server, token(trader), 'orders.maggie')).status, 200)
-  for (const channel of ['orders.theo', 'orders.', 'prices', 'free'])
-    isProblem(t, await take(server, token(trader), channel), '403 channel_forbidden', channel)
+  for (const threads of ['1', '2']) {
+    const { server } = await start(t, threads)
+    const { ticket } = await mintWith(server.url, token(trader))
+    const { client } = await openSession(socketUrl(server.url, gatePath(ticket, 'prices.gold')))
+    t.match(await client.ask({ type: 'publish', data: 1, id: 1 }), { code: 'channel_forbidden' })
+    t.match(await client.ask({ type: 'publish', channel: 'orders.maggie', data: 1, id: 2 }), { type: 'ok' })
+    t.match(await client.ask({ type: 'subscribe', channel: 'orders.theo', id: 3 }), {
+      code: 'channel_forbidden',
+    })
+    await client.close()
+    t.equal((await take(server, token(trader), 'orders.maggie')).status, 200)
+    for (const channel of ['orders.theo', 'orders.', 'prices', 'free'])
+      isProblem(t, await take(server, token(trader), channel), '403 channel_forbidden', channel)
+    t.strictSame(await server.stop(), { code: 0, signal: null })
+  }
 })
 
 t.test('without a right there is no ticket: the answer, the log and the metrics say why', async t => {
