@@ -14,6 +14,7 @@ export const routes = {
   tickets: '/tickets',
   publish: '/publish',
   disconnect: '/disconnect',
+  events: '/events',
 } as const
 
 /** What `/verify` tells the proxy about the holder of a ticket. */

@@ -5,6 +5,7 @@ import { addressKey, addressText, networkKey } from '../http/address.js'
 import type { LoginLimits } from '../limits/login-limits.js'
 import { createRateLimiter } from '../limits/rate.js'
 import { isUserName } from '../protocol.js'
+import type { EventSink } from '../telemetry/events.js'
 import type { Log } from '../telemetry/log.js'
 import { LogSampler } from '../telemetry/log-sampler.js'
 import { type Counters, increment, type LoginRefusalReason } from '../telemetry/metrics.js'
@@ -20,6 +21,7 @@ export interface LoginParts {
   readonly limits: LoginLimits
   readonly revocations: Revocations
   readonly counters: Pick<Counters, 'loginsRefused'>
+  readonly events: EventSink
   readonly log: Log
   readonly clock: Clock
 }
@@ -68,7 +70,9 @@ export class LoginAdmission {
   refuseAddress(address: Address): LoginRefused | undefined {
     const waitMs = this.#parts.limits.takeAddress(addressKey(address), this.#parts.clock())
     if (waitMs === 0) return undefined
-    increment(this.#parts.counters.loginsRefused, 'address_rate')
+    const { counters, events } = this.#parts
+    increment(counters.loginsRefused, 'address_rate')
+    if (events.isOn) events.tellSampled('login_refused', () => ({ reason: 'address_rate' }))
     return {
       code: 'rate_limited',
       detail: 'Too many logins from this address.',
@@ -102,7 +106,9 @@ export class LoginAdmission {
     const current = await users.find(known.name)
     if (current?.passwordHash !== known.passwordHash) return this.#refuseCredentials(attempt)
     limits.succeed(name, addressKey(address), clock())
-    this.#parts.log.info({ user: current.name, address: addressText(address) }, 'login')
+    const { events, log } = this.#parts
+    log.info({ user: current.name, address: addressText(address) }, 'login')
+    if (events.isOn) events.tell('login', { user: current.name })
     return { user: current, nowMs }
   }
 
@@ -162,8 +168,12 @@ export class LoginAdmission {
 
   /** A name that is nobody's is not logged: it may be a password, in the wrong field. */
   #tell({ address, known }: Attempt, reason: LoginRefusalReason): void {
-    const { counters, log, clock } = this.#parts
+    const { counters, events, log, clock } = this.#parts
     increment(counters.loginsRefused, reason)
+    if (events.isOn)
+      events.tellSampled('login_refused', () =>
+        known === undefined ? { reason } : { reason, user: known.name },
+      )
     const fields = this.#sampler.take(reason, clock())
     if (fields === undefined) return
     log.info({ address: addressText(address), user: known?.name, reason, ...fields }, 'login refused')

@@ -46,6 +46,13 @@ export class TicketAdmission {
     return verifyTicket(text, ring(), nowMs, policy)
   }
 
+  /** Whose ticket it is, whether or not it is good for anything now, if this gate can tell. */
+  userOf(text: string, nowMs: number): string | undefined {
+    const ticket = this.verify(text, nowMs)
+    const former = ticket === 'ticket_expired' ? this.verify(text, 0) : ticket
+    return typeof former === 'string' ? undefined : former.claims.user
+  }
+
   /** Why a ticket is good no more, if what it comes from was revoked after it was issued. */
   revokedBy(
     { claims, authorizedAtSeconds }: VerifiedTicket,

@@ -294,6 +294,11 @@ export const schema = {
     default: 'off',
     meaning: 'Whether /verify accepts tickets for another WebSocket server, when a proxy asks',
   },
+  eventBuffer: {
+    kind: integer(100, 1_000_000, 'events'),
+    default: '10000',
+    meaning: 'How many events are kept for a reader of /events that comes back; about 400 bytes each',
+  },
   drainSeconds: {
     kind: integer(1, 3600, 'seconds'),
     default: '30',

@@ -100,12 +100,12 @@ export class RevocationFile {
     return this.#queued
   }
 
-  /** Writes a revocation of another node, which is in force already. Failures are logged. */
-  learn(revocation: Revocation): void {
+  /** Writes a revocation of another node, which is in force already. Failures are logged. Returns whether it is news. */
+  learn(revocation: Revocation): boolean {
     const outcome = this.revocations.add(revocation, this.#options.nowSeconds())
     if (outcome === 'full')
       this.#options.log.error('a revocation of another node could not be kept: the limit is reached')
-    if (outcome !== 'added') return
+    if (outcome !== 'added') return false
     const isFirst = this.#queued === undefined
     const written = this.write(revocation)
     // Logged once for all that are written together.
@@ -113,6 +113,7 @@ export class RevocationFile {
       written.catch(error =>
         this.#options.log.error({ err: error }, 'revocations of other nodes could not be written'),
       )
+    return true
   }
 
   #enqueue(work: () => Promise<void>): Promise<void> {

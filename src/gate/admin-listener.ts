@@ -22,7 +22,9 @@ import { createMetrics } from '../telemetry/prometheus.js'
 import type { Engine } from './engine.js'
 
 export type AdminListenerParts = MetricsSources &
-  Pick<AdminParts, 'control' | 'tickets'> & { readonly engine: Pick<Engine, 'connections' | 'channels'> }
+  Pick<AdminParts, 'control' | 'tickets' | 'events'> & {
+    readonly engine: Pick<Engine, 'connections' | 'channels'>
+  }
 
 /** The admin listener: another port, no CORS, no proxies, a key. */
 export class AdminListener {
@@ -55,6 +57,7 @@ export class AdminListener {
       key: config.adminKey,
       control: parts.control,
       tickets: parts.tickets,
+      events: parts.events,
       metrics: createMetrics({ ...parts, snapshot: () => this.#snapshot() }),
       sockets: {
         count: async () => (await parts.snapshot()).connections,

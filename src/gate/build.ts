@@ -10,6 +10,7 @@ import { describeDefaultRights } from '../providers/issuers.js'
 import { RedisBus } from '../redis/bus.js'
 import type { GateHandlers } from '../socket/application.js'
 import { Control, serverApi } from '../socket/control.js'
+import { EventHub } from '../telemetry/event-hub.js'
 import type { Log } from '../telemetry/log.js'
 import type { NodeMessage } from '../wire/relay.js'
 import { AdminListener } from './admin-listener.js'
@@ -17,7 +18,7 @@ import { type Closers, openInSteps } from './closers.js'
 import type { Engine, Uplink } from './engine.js'
 import type { Gate } from './gate.js'
 import { Lifecycle } from './lifecycle.js'
-import { SingleThread } from './single-thread.js'
+import { SingleThread, type SingleThreadOptions } from './single-thread.js'
 import { type GateState, openGateState } from './state.js'
 import { ThreadPool } from './thread-pool.js'
 
@@ -51,12 +52,19 @@ async function openGate(
     send,
     isBusUp: config.redisUrl === undefined ? undefined : () => bus?.isUp === true,
   }
-  const engine = await openEngine(config, log, state, uplink, handlers)
+  const events = new EventHub({
+    capacity: config.eventBuffer,
+    node: config.node ?? '',
+    clock,
+    onWatched: isWatched => engine.watch(isWatched),
+  })
+  const engine = await openEngine({ config, log, state, uplink, events, handlers })
   const control = new Control({
     config,
     file: state.revocationFile,
     engine,
     send,
+    events: events.sink,
     clock,
     log,
   })
@@ -80,6 +88,7 @@ async function openGate(
       control,
       tickets,
       engine,
+      events,
       snapshot: () => engine.snapshot(),
     }),
   )
@@ -92,9 +101,13 @@ async function openGate(
         ownUrl = urlOf(scheme, config.host, port)
         return { url: ownUrl, adminUrl: await admin.listen() }
       },
-      drain: () => engine.drain(),
+      drain() {
+        if (events.sink.isOn) events.sink.tell('draining', { withinSeconds: config.drainSeconds })
+        return engine.drain()
+      },
       async close() {
         await engine.close()
+        events.close()
         closers.close()
       },
     },
@@ -108,17 +121,8 @@ async function openGate(
   }
 }
 
-async function openEngine(
-  config: Config,
-  log: Log,
-  state: GateState,
-  uplink: Uplink,
-  handlers: GateHandlers<unknown> | undefined,
-): Promise<Engine> {
-  return config.threads > 1
-    ? new ThreadPool({ config, log, state, uplink })
-    : SingleThread.open({ config, log, state, uplink, handlers })
-}
+const openEngine = async (options: SingleThreadOptions): Promise<Engine> =>
+  options.config.threads > 1 ? new ThreadPool(options) : SingleThread.open(options)
 
 /** The way to the other nodes, where there is one. */
 const openBus = (

@@ -30,6 +30,9 @@ export interface Engine {
   connections(query: ConnectionQuery): Promise<ConnectionPage>
   /** A page of the channels that they hear. */
   channels(query: ChannelQuery): Promise<ChannelPage>
+
+  /** Lets the threads tell what happens, or no more. */
+  watch(isWatched: boolean): void
   /** What all threads have counted. */
   snapshot(): Promise<Snapshot>
 }

@@ -35,6 +35,7 @@ import { Channels } from '../socket/channels.js'
 import type { ConnectionPage, ConnectionQuery } from '../socket/connection-list.js'
 import type { Reach } from '../socket/revoking.js'
 import { type SocketOwner, Sockets } from '../socket/sockets.js'
+import type { EventSink } from '../telemetry/events.js'
 import type { Log } from '../telemetry/log.js'
 import type { Counters, Snapshot } from '../telemetry/metrics.js'
 import type { Revocations } from '../token/revocation.js'
@@ -48,6 +49,7 @@ export interface PublicListenerParts {
   readonly config: Config
   readonly log: Log
   readonly counters: Counters
+  readonly events: EventSink
   readonly identity: Identity
   readonly keys: Keys
   readonly replay: Pick<OpenReplay, 'replay' | 'store'>
@@ -259,6 +261,7 @@ export class PublicListener {
           limits: this.#parts.logins,
           clients,
           counters,
+          events: this.#parts.events,
           log,
           clock,
         }),
@@ -307,6 +310,7 @@ export class PublicListener {
       caps,
       isDraining: () => this.#isDraining,
       counters,
+      events: this.#parts.events,
       log,
       clock,
     })

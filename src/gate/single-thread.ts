@@ -7,6 +7,7 @@ import type { ChannelPage, ChannelQuery } from '../socket/channel-list.js'
 import type { ConnectionPage, ConnectionQuery } from '../socket/connection-list.js'
 import type { Reach } from '../socket/revoking.js'
 import type { SocketOwner } from '../socket/sockets.js'
+import type { EventHub } from '../telemetry/event-hub.js'
 import type { Log } from '../telemetry/log.js'
 import { createCounters, type Snapshot } from '../telemetry/metrics.js'
 import { watchRuntime } from '../telemetry/runtime.js'
@@ -24,6 +25,7 @@ export interface SingleThreadOptions {
   readonly log: Log
   readonly state: GateState
   readonly uplink: Uplink
+  readonly events: EventHub
   readonly handlers: GateHandlers<unknown> | undefined
 }
 
@@ -40,7 +42,7 @@ export class SingleThread implements Engine {
   }
 
   /** @throws StartupError `users_file_invalid`, `console_missing` */
-  static open({ config, log, state, uplink, handlers }: SingleThreadOptions): Promise<SingleThread> {
+  static open({ config, log, state, uplink, events, handlers }: SingleThreadOptions): Promise<SingleThread> {
     return openInSteps(async closers => {
       const counters = createCounters()
       closers.add(watchRuntime(counters.durations))
@@ -49,6 +51,7 @@ export class SingleThread implements Engine {
         config,
         log,
         counters,
+        events: events.sink,
         identity,
         keys: state.keys,
         replay: state.replay,
@@ -96,6 +99,9 @@ export class SingleThread implements Engine {
   channels(query: ChannelQuery): Promise<ChannelPage> {
     return this.#listener.channels(query)
   }
+
+  /** This thread tells the hub itself. */
+  watch(): void {}
 
   async snapshot(): Promise<Snapshot> {
     return this.#listener.snapshot()

@@ -8,6 +8,7 @@ import { type ChannelPage, type ChannelQuery, mergeChannels } from '../socket/ch
 import { type ConnectionPage, type ConnectionQuery, mergeConnections } from '../socket/connection-list.js'
 import { type Reach, sumReach } from '../socket/revoking.js'
 import type { SocketOwner } from '../socket/sockets.js'
+import type { EventHub } from '../telemetry/event-hub.js'
 import type { Log } from '../telemetry/log.js'
 import { createCounters, type Snapshot, sumSnapshots } from '../telemetry/metrics.js'
 import { createRelay, type RelayMessage, type Revocation } from '../wire/relay.js'
@@ -30,6 +31,7 @@ export interface ThreadPoolOptions {
   readonly log: Log
   readonly state: GateState
   readonly uplink: Uplink
+  readonly events: EventHub
 }
 
 /**
@@ -40,6 +42,7 @@ export class ThreadPool implements Engine {
   readonly #config: Config
   readonly #log: Log
   readonly #state: GateState
+  readonly #events: EventHub
   readonly #start: Omit<WorkerStart, 'thread'>
   readonly #closers: Closers = createClosers()
   readonly #threads: (Thread | undefined)[] = []
@@ -51,10 +54,11 @@ export class ThreadPool implements Engine {
   /** Whether the threads are told to end: no other one is started in their place then. */
   #isEnding = false
 
-  constructor({ config, log, state, uplink }: ThreadPoolOptions) {
+  constructor({ config, log, state, uplink, events }: ThreadPoolOptions) {
     this.#config = config
     this.#log = log
     this.#state = state
+    this.#events = events
     this.#start = {
       config,
       bootSecret: state.bootSecret,
@@ -110,6 +114,10 @@ export class ThreadPool implements Engine {
     return mergeChannels(pages, query.limit)
   }
 
+  watch(isWatched: boolean): void {
+    for (const thread of this.#live()) thread.watch(isWatched)
+  }
+
   async snapshot(): Promise<Snapshot> {
     await Promise.all(this.#live().map(thread => thread.count()))
     // One that has ended meanwhile is among the retired.
@@ -157,9 +165,12 @@ export class ThreadPool implements Engine {
    * @throws what it failed with, once it has ended
    */
   async #openThread(index: number): Promise<Thread> {
-    const thread = new Thread(workerFile, { ...this.#start, thread: index }, this.#log)
+    const thread = new Thread(workerFile, { ...this.#start, thread: index }, this.#log, event =>
+      this.#events.add(event),
+    )
     thread.ended.then(() => this.#retire(thread))
     await thread.ready()
+    thread.watch(this.#events.sink.isOn)
     this.#threads[index] = thread
     return thread
   }
@@ -172,6 +183,9 @@ export class ThreadPool implements Engine {
     ])
     if (this.#threads[index] === thread) delete this.#threads[index]
     forgetThread(this.#start.limits, index)
+    // Nobody has told what became of its sockets.
+    if (thread.serves && !this.#isEnding && this.#events.sink.isOn)
+      this.#events.sink.tell('reset', { reason: 'thread' })
     if (thread.serves && !this.#isEnding) this.#replaceThread(index)
   }
 

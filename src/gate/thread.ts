@@ -4,6 +4,7 @@ import { type ChannelPage, type ChannelQuery, noChannels } from '../socket/chann
 import { type ConnectionPage, type ConnectionQuery, noConnections } from '../socket/connection-list.js'
 import { noReach, type Reach } from '../socket/revoking.js'
 import type { SocketOwner } from '../socket/sockets.js'
+import type { PackedEvent } from '../telemetry/events.js'
 import type { Log } from '../telemetry/log.js'
 import { createCounters, type Snapshot } from '../telemetry/metrics.js'
 import type { RelayMessage, Revocation } from '../wire/relay.js'
@@ -18,6 +19,7 @@ export class Thread {
   /** Whether it has come to listen: only then is another one started in its place when it dies. */
   serves = false
   readonly #worker: Worker
+  readonly #onEvent: (event: PackedEvent) => void
   readonly #deliveries = new Questions<number>(0)
   readonly #revocations = new Questions<Reach>(noReach)
   readonly #connections = new Questions<ConnectionPage>(noConnections)
@@ -28,7 +30,8 @@ export class Thread {
   /** Told that it has ended: everything that waits for a reply. */
   readonly #waiting = new Set<() => void>()
 
-  constructor(file: URL, start: WorkerStart, log: Log) {
+  constructor(file: URL, start: WorkerStart, log: Log, onEvent: (event: PackedEvent) => void) {
+    this.#onEvent = onEvent
     this.index = start.thread
     // Without the loaders of an application that runs from TypeScript: the file is built.
     this.#worker = new Worker(file, { workerData: start, execArgv: [] })
@@ -94,6 +97,11 @@ export class Thread {
     await counted
   }
 
+  /** Lets it tell what happens, or no more. */
+  watch(isWatched: boolean): void {
+    this.#tell({ type: 'watch', isWatched })
+  }
+
   /** Lets it read its files again. */
   hangUp(): void {
     this.#tell({ type: 'hangup' })
@@ -115,6 +123,7 @@ export class Thread {
 
   #receive(message: FromWorker): void {
     if (message.type === 'snapshot' || message.type === 'drained') this.#last = message.snapshot
+    else if (message.type === 'events') message.events.forEach(this.#onEvent)
     else if (message.type === 'delivered') this.#deliveries.settle(message.id, message.reached)
     else if (message.type === 'revoked') this.#revocations.settle(message.id, message.reach)
     else if (message.type === 'owned') this.#owners.settle(message.id, message.owner)

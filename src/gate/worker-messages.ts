@@ -6,6 +6,7 @@ import type { ChannelPage, ChannelQuery } from '../socket/channel-list.js'
 import type { ConnectionPage, ConnectionQuery } from '../socket/connection-list.js'
 import type { Reach } from '../socket/revoking.js'
 import type { SocketOwner } from '../socket/sockets.js'
+import type { PackedEvent } from '../telemetry/events.js'
 import type { Snapshot } from '../telemetry/metrics.js'
 import type { RelayMessage, Revocation } from '../wire/relay.js'
 import type { SpentMemory } from './replay.js'
@@ -33,6 +34,7 @@ export type ToWorker =
   | { readonly type: 'owner'; readonly id: number; readonly socket: string }
   | { readonly type: 'connections'; readonly id: number; readonly query: ConnectionQuery }
   | { readonly type: 'channels'; readonly id: number; readonly query: ChannelQuery }
+  | { readonly type: 'watch'; readonly isWatched: boolean }
   | { readonly type: 'snapshot' | 'drain' | 'close' | 'hangup' }
 
 export type FromWorker =
@@ -44,4 +46,5 @@ export type FromWorker =
   | { readonly type: 'owned'; readonly id: number; readonly owner: SocketOwner | undefined }
   | { readonly type: 'connections'; readonly id: number; readonly page: ConnectionPage }
   | { readonly type: 'channels'; readonly id: number; readonly page: ChannelPage }
+  | { readonly type: 'events'; readonly events: readonly PackedEvent[] }
   | { readonly type: 'failed'; readonly code: StartupErrorCode; readonly message: string }

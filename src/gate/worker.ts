@@ -6,6 +6,7 @@ import { connectionLimits } from '../limits/caps.js'
 import { LoginLimits, loginRates } from '../limits/login-limits.js'
 import { SharedConnectionCaps } from '../limits/shared-caps.js'
 import { openSharedRate } from '../limits/shared-limits.js'
+import { EventSink } from '../telemetry/events.js'
 import { createLog, type Log } from '../telemetry/log.js'
 import { createCounters } from '../telemetry/metrics.js'
 import { watchRuntime } from '../telemetry/runtime.js'
@@ -14,6 +15,7 @@ import { createRevocations, type Revocations } from '../token/revocation.js'
 import { createPasswordHasher } from '../users/password.js'
 import { createRelay } from '../wire/relay.js'
 import { type Closers, createClosers } from './closers.js'
+import { EventBatch } from './event-batch.js'
 import { hashingLimits } from './hashing.js'
 import { openIdentity } from './identity.js'
 import { PublicListener } from './public-listener.js'
@@ -22,17 +24,33 @@ import type { FromWorker, ToWorker, WorkerStart } from './worker-messages.js'
 
 /** The program of one thread of the pool: a public listener on what all threads share. */
 
+/** What happens in this thread, on its way to the main thread. */
+interface ThreadEvents {
+  readonly sink: EventSink
+  readonly batch: EventBatch
+}
+
+interface ServerParts {
+  readonly port: MessagePort
+  readonly listener: PublicListener
+  readonly revocations: Revocations
+  readonly events: ThreadEvents
+  readonly closers: Closers
+}
+
 /** One that serves, as its port tells it to. */
 class Server {
   readonly #port: MessagePort
   readonly #listener: PublicListener
   readonly #revocations: Revocations
+  readonly #events: ThreadEvents
   readonly #closers: Closers
 
-  constructor(port: MessagePort, listener: PublicListener, revocations: Revocations, closers: Closers) {
+  constructor({ port, listener, revocations, events, closers }: ServerParts) {
     this.#port = port
     this.#listener = listener
     this.#revocations = revocations
+    this.#events = events
     this.#closers = closers
   }
 
@@ -74,6 +92,9 @@ class Server {
         return void this.#listener
           .channels(message.query)
           .then(page => this.tell({ type: 'channels', id: message.id, page }))
+      case 'watch':
+        this.#events.sink.isOn = message.isWatched
+        return
       case 'snapshot':
         return this.tell({ type: 'snapshot', snapshot: this.#listener.snapshot() })
       case 'hangup':
@@ -87,11 +108,13 @@ class Server {
 
   close(): void {
     this.#listener.close()
+    this.#events.batch.flush()
     this.#closers.close()
   }
 
   async #drain(): Promise<void> {
     await this.#listener.drain()
+    this.#events.batch.flush()
     this.tell({ type: 'drained', snapshot: this.#listener.snapshot() })
     this.#closers.close()
   }
@@ -107,10 +130,15 @@ async function open(start: WorkerStart, port: MessagePort, log: Log, closers: Cl
   const revocations = createRevocations()
   const busState = new Int32Array(start.busState)
   const relay = closers.add(createRelay(start.relay))
+  const batch = new EventBatch(events => {
+    port.postMessage({ type: 'events', events } satisfies FromWorker)
+  })
+  const sink = new EventSink(event => batch.add(event), clock)
   const listener = new PublicListener({
     config,
     log,
     counters,
+    events: sink,
     identity: await openIdentity(config, log, counters),
     keys,
     replay,
@@ -129,7 +157,7 @@ async function open(start: WorkerStart, port: MessagePort, log: Log, closers: Cl
     },
   })
   relay.onMessage(message => void listener.deliver([message]))
-  return new Server(port, listener, revocations, closers)
+  return new Server({ port, listener, revocations, events: { sink, batch }, closers })
 }
 
 /** Says why this thread cannot serve, and ends it. */

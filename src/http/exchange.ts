@@ -20,6 +20,22 @@ const isLastBodiless = (): boolean => Math.random() * bodilessUntilClose < 1
 /** What a uWS handler is given; the last for `upgrade` alone. */
 export type EngineHandler = (res: HttpResponse, req: HttpRequest, context?: us_socket_context_t) => void
 
+/** What goes on in a response after its head. To be used in a turn of the event loop of its own. */
+export interface ResponseStream {
+  /** False if the connection takes no more for now: what was written is sent as soon as it does. */
+  write(text: string): boolean
+  /** Ends the response. */
+  end(): void
+}
+
+/** Told what becomes of a stream. */
+export interface StreamListener {
+  /** The connection takes more again. */
+  drained(): void
+  /** The client has gone. */
+  gone(): void
+}
+
 /** What is known of a request by its route. */
 export interface Routed {
   /** What uWS has matched need not be read again. */
@@ -46,6 +62,7 @@ export class Exchange {
   /** Answered, closed, or aborted by the client: the response must not be used any more. */
   #isOver = false
   #reader: BodyReader | undefined
+  #stream: StreamListener | undefined
 
   private constructor(res: HttpResponse, head: RequestHead, context: us_socket_context_t | undefined) {
     this.#res = res
@@ -91,6 +108,31 @@ export class Exchange {
     if (this.#place === 'handler') this.#write(answer)
     else if (this.#place === 'turn') this.#res.cork(() => this.#write(answer))
     else this.inOwnTurn(() => this.answer(answer))
+  }
+
+  /**
+   * Answers with what goes on until one of the two ends it. To be called in a turn of its own. uWS closes
+   * a connection that takes nothing for 10 s while something waits for it; else there is no limit of time.
+   * @param answer without its body
+   * @param begin given the response; does nothing with it yet
+   */
+  stream(answer: Answer, begin: (stream: ResponseStream) => StreamListener): void {
+    if (this.#isOver) return
+    const res = this.#res
+    this.#stream = begin({
+      write: text => !this.#isOver && this.#writeMore(text),
+      end: () => {
+        if (this.#isOver) return
+        this.#isOver = true
+        res.cork(() => res.end())
+      },
+    })
+    res.cork(() => writeHead(res, answer))
+    res.onWritable(() => {
+      this.inOwnTurn(() => this.#stream?.drained())
+      return true
+    })
+    this.#stream.drained()
   }
 
   /**
@@ -167,7 +209,16 @@ export class Exchange {
     this.#res.onAborted(() => {
       this.#isOver = true
       this.#reader?.cancel()
+      this.#stream?.gone()
     })
+  }
+
+  #writeMore(text: string): boolean {
+    let isTaken = false
+    this.#res.cork(() => {
+      isTaken = this.#res.write(text)
+    })
+    return isTaken
   }
 
   #write(answer: Answer): void {

@@ -6,7 +6,13 @@ import { createTurnLimit } from '../limits/turn-limit.js'
 import type { Log } from '../telemetry/log.js'
 import { increment, type RefusalCounts } from '../telemetry/metrics.js'
 import type { ClientView } from './client-view.js'
-import { type EngineHandler, Exchange, type Routed } from './exchange.js'
+import {
+  type EngineHandler,
+  Exchange,
+  type ResponseStream,
+  type Routed,
+  type StreamListener,
+} from './exchange.js'
 import type { OriginPolicy } from './origins.js'
 import { problemBody, problemMediaType, statusLine } from './problem.js'
 import type { RequestHead } from './request.js'
@@ -22,8 +28,20 @@ export interface Reply {
   readonly body: string
 }
 
+/** A reply that goes on, with 200, until one of the two ends it. */
+export interface StreamReply {
+  readonly contentType: string
+  readonly stream: (response: ResponseStream) => StreamListener
+  /** Called in its place if the client has gone before. */
+  readonly unsent: () => void
+}
+
 /** A handler gets a snapshot and the body. It returns, or throws a `Refusal`; anything else thrown is a 500. */
-export type Handler<Context> = (head: RequestHead, context: Context, body: Buffer) => Reply | Promise<Reply>
+export type Handler<Context> = (
+  head: RequestHead,
+  context: Context,
+  body: Buffer,
+) => Reply | Promise<Reply | StreamReply>
 
 export interface Route<Context> {
   readonly path: string
@@ -35,6 +53,8 @@ export interface Route<Context> {
   readonly context: (exchange: Exchange) => Context
   /** The limit of all routes where it is left out. */
   readonly maxBodyBytes?: number
+  /** Further header fields that it reads, in lower case. */
+  readonly headers?: ReadonlySet<string>
   readonly handler: Handler<Context>
 }
 
@@ -121,7 +141,11 @@ export class Server {
       const method = engineMethods[name]
       app[method](
         path,
-        this.handler(exchange => this.#serve(route, exchange), { method, path }),
+        this.handler(exchange => this.#serve(route, exchange), {
+          method,
+          path,
+          ...(route.headers === undefined ? {} : { headers: route.headers }),
+        }),
       )
     }
     const allow = `${methods}, OPTIONS`
@@ -162,7 +186,7 @@ export class Server {
   #serve<Context>(route: Route<Context>, exchange: Exchange): void {
     const { head } = exchange
     let origin = ''
-    let reply: Reply | Promise<Reply>
+    let reply: ReturnType<Handler<Context>>
     try {
       const unasked = route.isHot ? undefined : this.#parts.clients.proxyRefusal(exchange)
       if (unasked !== undefined) throw unasked
@@ -178,7 +202,7 @@ export class Server {
 
   #serveBody<Context>(route: Route<Context>, exchange: Exchange, context: Context, origin: string): void {
     exchange.readBody(route.maxBodyBytes ?? this.#parts.maxBodyBytes, body => {
-      let reply: Reply | Promise<Reply>
+      let reply: ReturnType<Handler<Context>>
       try {
         if (body instanceof Refusal) throw body
         reply = route.handler(exchange.head, context, body)
@@ -189,20 +213,27 @@ export class Server {
     })
   }
 
-  #settle(exchange: Exchange, reply: Reply | Promise<Reply>, origin: string): void {
+  #settle(exchange: Exchange, reply: ReturnType<Handler<unknown>>, origin: string): void {
     if (!(reply instanceof Promise)) return this.#answer(exchange, reply, origin)
     this.#pending++
-    const settled = (answer: () => void): void => {
-      const end = (): void => {
-        this.#pending--
-      }
-      exchange.inOwnTurn(() => {
-        end()
-        answer()
-      }, end)
+    const settled = (answer: () => void, unsent?: () => void): void => {
+      exchange.inOwnTurn(
+        () => {
+          this.#pending--
+          answer()
+        },
+        () => {
+          this.#pending--
+          unsent?.()
+        },
+      )
     }
     reply.then(
-      late => settled(() => this.#answer(exchange, late, origin)),
+      late => {
+        if (!('stream' in late)) return settled(() => this.#answer(exchange, late, origin))
+        const { contentType, stream, unsent } = late
+        settled(() => exchange.stream({ status: '200 OK', contentType, origin }, stream), unsent)
+      },
       error => {
         const refusal = this.#refusalOf(error)
         settled(() => this.#answerRefusal(exchange, refusal, origin))

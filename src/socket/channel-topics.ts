@@ -73,14 +73,17 @@ export class ChannelTopics {
     ws.subscribe(this.#topicWithRoom(firstTopic(encoding, channel)))
   }
 
-  /** Subscribes a socket, once however often it asks. */
-  subscribe(ws: Subscriber, encoding: EncodingName, channel: string): void {
-    if (!this.isSubscribed(ws, encoding, channel)) this.join(ws, encoding, channel)
+  /** Subscribes a socket, once however often it asks. Returns whether that is new. */
+  subscribe(ws: Subscriber, encoding: EncodingName, channel: string): boolean {
+    if (this.isSubscribed(ws, encoding, channel)) return false
+    this.join(ws, encoding, channel)
+    return true
   }
 
-  unsubscribe(ws: Subscriber, encoding: EncodingName, channel: string): void {
+  /** Returns whether the socket heard the channel. */
+  unsubscribe(ws: Subscriber, encoding: EncodingName, channel: string): boolean {
     const topic = this.#topicOf(ws, firstTopic(encoding, channel))
-    if (topic !== undefined) ws.unsubscribe(topic)
+    return topic !== undefined && ws.unsubscribe(topic)
   }
 
   isSubscribed(ws: Subscriber, encoding: EncodingName, channel: string): boolean {
@@ -92,9 +95,16 @@ export class ChannelTopics {
     return ws.getTopics().length
   }
 
-  /** Unsubscribes a socket from all channels but those that it may hear. */
-  restrict(ws: Subscriber, mayHear: (channel: string) => boolean): void {
-    for (const topic of ws.getTopics()) if (!mayHear(channelOfTopic(topic))) ws.unsubscribe(topic)
+  /** Unsubscribes a socket from all channels but those that it may hear; returns the channels. */
+  restrict(ws: Subscriber, mayHear: (channel: string) => boolean): string[] {
+    const lost: string[] = []
+    for (const topic of ws.getTopics()) {
+      const channel = channelOfTopic(topic)
+      if (mayHear(channel)) continue
+      ws.unsubscribe(topic)
+      lost.push(channel)
+    }
+    return lost
   }
 
   /** Those who hear a channel, without shards that are empty: one encoding after the other. */

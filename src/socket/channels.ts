@@ -55,7 +55,7 @@ export class Channels {
   /** Adds the route to the sockets. */
   constructor(parts: ChannelParts) {
     const { config, admission, sockets, handlers, relay, isDraining, counters, log, clock } = parts
-    const { table, slots } = sockets
+    const { table, slots, events } = sockets
     const compresses = config.compression !== 'off'
     const capacity = compresses ? shardCapacity.compressed : shardCapacity.plain
     const topics = new ChannelTopics(sockets.doors, capacity)
@@ -63,7 +63,7 @@ export class Channels {
     this.#clock = clock
     this.#sockets = sockets
     this.#connections = new ConnectionList({ table, topics, ids: sockets.ids, node: config.node })
-    this.#revoker = new SocketRevoker({ table, topics, ids: sockets.ids })
+    this.#revoker = new SocketRevoker({ table, topics, events, ids: sockets.ids })
     this.#fanOut = new FanOut({
       topics,
       compresses,
@@ -83,8 +83,9 @@ export class Channels {
       limits: new MessageLimits({ rate, maxMessageBytes, counters, clock }),
       topics,
       rights,
+      events,
       publisher,
-      renewal: new SessionRenewal({ admission, table, topics, rights, application, clock, log }),
+      renewal: new SessionRenewal({ admission, table, topics, rights, events, application, clock, log }),
       firstMessage: new FirstMessageAuth({ check: parts.tokens, slots, table, application, isDraining }),
       application,
       log,

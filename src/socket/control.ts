@@ -7,6 +7,7 @@ import { longestOutsideMs } from '../disk/gate-keys.js'
 import type { RevocationFile } from '../disk/revocation-file.js'
 import { Refusal } from '../errors.js'
 import { channelNameForm, isChannelName, type TicketReply } from '../protocol.js'
+import type { EventSink } from '../telemetry/events.js'
 import type { Log } from '../telemetry/log.js'
 import { json } from '../wire/json.js'
 import type {
@@ -40,6 +41,7 @@ export interface ControlParts {
   readonly engine: ControlledSockets
   /** Sends messages to the other nodes, if there are any. */
   readonly send: (message: NodeMessage) => void
+  readonly events: EventSink
   readonly clock: Clock
   readonly log: Log
 }
@@ -60,17 +62,19 @@ export class Control {
   readonly #send: ControlParts['send']
   readonly #clock: Clock
   readonly #log: Log
+  readonly #events: EventSink
   #published = 0
   /** How far a revocation reaches into the future, for tokens of nodes whose clocks are ahead. */
   readonly #reachSeconds: number
   readonly #keepSeconds: number
 
-  constructor({ config, file, engine, send, clock, log }: ControlParts) {
+  constructor({ config, file, engine, send, events, clock, log }: ControlParts) {
     this.#file = file
     this.#engine = engine
     this.#send = send
     this.#clock = clock
     this.#log = log
+    this.#events = events
     this.#reachSeconds = reachSeconds(config)
     this.#keepSeconds = keepSeconds(config)
   }
@@ -113,7 +117,7 @@ export class Control {
       if (message.type === 'disconnect') this.#disconnectForOthers(message)
       else others.push(message)
       // First: what carries a revocation out keeps it as well, and it would be no news any more.
-      if (message.type === 'revoke') this.#file.learn(message)
+      if (message.type === 'revoke' && this.#file.learn(message)) this.#tell(message)
     }
     void this.#engine.deliver(others)
   }
@@ -132,9 +136,14 @@ export class Control {
         detail: 'So many revocations are kept that there is no room for one more. Nothing was done.',
       })
     this.#send(revocation)
+    this.#tell(revocation)
     const reach = await this.#engine.revoke(revocation)
     await this.#file.write(revocation)
     return reach
+  }
+
+  #tell(revocation: Revocation): void {
+    if (this.#events.isOn) this.#events.tell('revoked', revokedFields(revocation))
   }
 
   /** Undefined where there is no such socket here. Only it ends, but no token of before opens another. */
@@ -163,6 +172,19 @@ function targetOf(subject: Exclude<Subject, { socket: string }>): Target {
   if ('session' in subject) return { subject: 'session', name: subject.session }
   if ('channel' in subject) return { subject: 'channel', name: subject.channel }
   return { subject: 'all', name: '' }
+}
+
+/** A revocation in the words of a disconnection. */
+function revokedFields({ subject, name, channel, socket, renewBySeconds, reason }: Revocation) {
+  return {
+    ...(subject === 'all' ? { all: true as const } : {}),
+    ...(subject === 'session' ? { session: name } : {}),
+    ...(subject === 'user' || subject === 'user_channel' ? { user: name } : {}),
+    ...(subject === 'channel' ? { channel: name } : channel === undefined ? {} : { channel }),
+    ...(socket === undefined ? {} : { socket }),
+    ...(renewBySeconds === undefined ? {} : { renewBy: renewBySeconds }),
+    ...(reason === undefined ? {} : { reason }),
+  }
 }
 
 /**

@@ -10,6 +10,7 @@ import { problemBody, problemMediaType, statusLine } from '../http/problem.js'
 import type { RequestHead } from '../http/request.js'
 import type { Server } from '../http/server.js'
 import { Stopwatch } from '../telemetry/durations.js'
+import type { EventFields, EventSink } from '../telemetry/events.js'
 import type { Log } from '../telemetry/log.js'
 import { type Counters, increment } from '../telemetry/metrics.js'
 import { noClaims } from '../ticket/carried-claims.js'
@@ -65,6 +66,7 @@ export interface HandshakeParts {
   readonly compression: Compression
   readonly isDraining: () => boolean
   readonly counters: Counters
+  readonly events: EventSink
   readonly log: Log
   readonly clock: Clock
 }
@@ -304,10 +306,22 @@ export class HandshakeHandler {
     return ticket === undefined ? undefined : admission.recheck(ticket, session.channel, clock())
   }
 
+  /** A ticket that is none of this gate, and what comes with it, could be anything, a password too. */
+  #refusalFields(head: RequestHead, code: RefusalCode): EventFields['refused'] {
+    const { admission, clock, entry } = this.#parts
+    const { tickets } = readPresentedTickets(head.query, head.webSocketProtocol, head.authorization)
+    const [text = ''] = tickets
+    const user = tickets.length === 1 ? admission.userOf(text, clock()) : undefined
+    if (user === undefined) return { code }
+    const channel = entry.pathRefusal(head.path) === undefined ? entry.channelOf(head.path) : ''
+    return { code, user, channel }
+  }
+
   #refuse(exchange: Exchange, code: RefusalCode): void {
-    const { counters, log, retryAfter } = this.#parts
+    const { counters, events, log, retryAfter } = this.#parts
     increment(counters.handshakesRefused, code)
     if (log.isLevelEnabled('debug')) log.debug({ code }, 'handshake refused')
+    if (events.isOn) events.tellSampled('refused', () => this.#refusalFields(exchange.head, code))
     const seconds = retryAfter(code)
     exchange.answer({
       status: statusLine(code),

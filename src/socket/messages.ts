@@ -11,12 +11,14 @@ import type { Publisher } from './publisher.js'
 import type { SessionRenewal } from './renewal.js'
 import { answer, done, fail, type RequestId, welcome } from './replies.js'
 import type { Socket } from './session.js'
+import type { SocketEvents } from './socket-events.js'
 import type { Conversation } from './sockets.js'
 
 export interface MessageParts {
   readonly limits: MessageLimits
   readonly topics: ChannelTopics
   readonly rights: ChannelRights
+  readonly events: SocketEvents
   readonly publisher: Publisher
   readonly renewal: SessionRenewal
   readonly firstMessage: FirstMessageAuth | undefined
@@ -84,7 +86,10 @@ export class MessageHandler implements Conversation {
   /** Greets, and joins the channel of the path if the rights allow hearing it. */
   #enter(ws: Socket): void {
     const { channel, encoding } = ws.getUserData().session
-    if (this.#parts.rights.maySubscribe(ws, channel)) this.#parts.topics.join(ws, encoding.name, channel)
+    const { topics, rights, events } = this.#parts
+    const hears = rights.maySubscribe(ws, channel)
+    if (hears) topics.join(ws, encoding.name, channel)
+    events.opened(ws, hears)
     welcome(ws)
     this.#parts.application?.open(ws)
   }
@@ -126,20 +131,22 @@ export class MessageHandler implements Conversation {
   }
 
   #subscribe(ws: Socket, { channel, id }: Incoming): void {
-    const { topics, rights } = this.#parts
+    const { topics, rights, events } = this.#parts
     const { encoding } = ws.getUserData().session
     if (!isChannel(channel)) return failChannel(ws, id)
     if (!rights.maySubscribe(ws, channel))
       return fail(ws, messageError.channelForbidden, 'No right to subscribe to this channel.', id)
     if (topics.countOf(ws) >= maxSubscriptions && !topics.isSubscribed(ws, encoding.name, channel))
       return fail(ws, messageError.tooManyChannels, `A socket may hear ${maxSubscriptions} channels.`, id)
-    topics.subscribe(ws, encoding.name, channel)
+    if (topics.subscribe(ws, encoding.name, channel)) events.subscribed(ws, channel)
     done(ws, id)
   }
 
   #unsubscribe(ws: Socket, { channel, id }: Incoming): void {
     if (!isChannel(channel)) return failChannel(ws, id)
-    this.#parts.topics.unsubscribe(ws, ws.getUserData().session.encoding.name, channel)
+    const { topics, events } = this.#parts
+    if (topics.unsubscribe(ws, ws.getUserData().session.encoding.name, channel))
+      events.unsubscribed(ws, channel)
     done(ws, id)
   }
 }

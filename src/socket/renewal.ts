@@ -12,6 +12,7 @@ import type { ChannelTopics } from './channel-topics.js'
 import { closeFailed, isOpen } from './closing.js'
 import { answer, fail, type RequestId } from './replies.js'
 import { addressOf, rightsOf, type Socket } from './session.js'
+import type { SocketEvents } from './socket-events.js'
 import type { SocketTable } from './socket-table.js'
 
 export interface SessionRenewalParts {
@@ -19,6 +20,7 @@ export interface SessionRenewalParts {
   readonly table: SocketTable
   readonly topics: ChannelTopics
   readonly rights: ChannelRights
+  readonly events: SocketEvents
   readonly application: Application | undefined
   readonly clock: Clock
   readonly log: Log
@@ -72,9 +74,10 @@ export class SessionRenewal {
     session.rights = rightsOf(claims)
     if (session.carried !== claims.carried) session.carried = claims.carried
     session.issuedAtSeconds = authorizedAtSeconds
-    const { table, topics, rights } = this.#parts
+    const { table, topics, rights, events } = this.#parts
     table.renew(ws, claims.sessionEndsAtSeconds)
-    topics.restrict(ws, channel => rights.maySubscribe(ws, channel))
+    for (const channel of topics.restrict(ws, each => rights.maySubscribe(ws, each)))
+      events.unsubscribed(ws, channel)
     answer(ws, { type: 'renewed', expires: session.expiresAtSeconds }, id)
   }
 }

@@ -4,6 +4,7 @@ import type { ChannelTopics } from './channel-topics.js'
 import { closeExpired, closeWith, isOpen } from './closing.js'
 import { notify } from './replies.js'
 import type { Session, Socket } from './session.js'
+import type { SocketEvents } from './socket-events.js'
 import type { SocketIds } from './socket-ids.js'
 import type { SocketTable } from './socket-table.js'
 
@@ -31,6 +32,7 @@ export const sumReach = (all: readonly Reach[]): Reach =>
 export interface SocketRevokerParts {
   readonly table: SocketTable
   readonly topics: ChannelTopics
+  readonly events: SocketEvents
   readonly ids: SocketIds
 }
 
@@ -107,7 +109,9 @@ export class SocketRevoker {
   }
 
   #takeAway(ws: Socket, channel: string, reason: string | undefined): keyof Reach {
-    this.#parts.topics.unsubscribe(ws, ws.getUserData().session.encoding.name, channel)
+    const { topics, events } = this.#parts
+    if (topics.unsubscribe(ws, ws.getUserData().session.encoding.name, channel))
+      events.unsubscribed(ws, channel)
     notify(ws, { type: 'unsubscribed', channel }, reason)
     return 'unsubscribed'
   }

@@ -9,6 +9,7 @@ import type { Doors } from '../http/doors.js'
 import type { OriginPolicy } from '../http/origins.js'
 import type { Server } from '../http/server.js'
 import type { ConnectionCaps } from '../limits/caps.js'
+import type { EventSink } from '../telemetry/events.js'
 import type { Log } from '../telemetry/log.js'
 import { type Counters, increment } from '../telemetry/metrics.js'
 import type { Application } from './application.js'
@@ -18,6 +19,7 @@ import { drainSockets } from './drain.js'
 import { type Entry, HandshakeHandler } from './handshake.js'
 import type { Socket, SocketData } from './session.js'
 import { isOwnSession } from './session-id.js'
+import { SocketEvents } from './socket-events.js'
 import { SocketIds } from './socket-ids.js'
 import { SocketTable } from './socket-table.js'
 
@@ -32,6 +34,7 @@ export interface SocketsParts {
   readonly caps: ConnectionCaps
   readonly isDraining: () => boolean
   readonly counters: Counters
+  readonly events: EventSink
   readonly log: Log
   readonly clock: Clock
 }
@@ -45,6 +48,7 @@ export interface SocketOwner {
 
 /** What is spoken on the sockets of a route. */
 export interface Conversation {
+  /** It is open; once its user is known, that has to be told to the events of the sockets. */
   open(ws: Socket): void
   message(ws: Socket, bytes: ArrayBuffer, isBinary: boolean): void
   /** A ping or a pong has come; uWS has answered it. */
@@ -89,6 +93,7 @@ const droppedCode = 1006
 export class Sockets {
   readonly table = new SocketTable()
   readonly ids = new SocketIds()
+  readonly events: SocketEvents
   readonly slots: ConnectionSlots
   readonly doors: Doors
   readonly #parts: SocketsParts
@@ -99,6 +104,7 @@ export class Sockets {
   constructor(parts: SocketsParts) {
     this.#parts = parts
     this.doors = parts.doors
+    this.events = new SocketEvents(parts.events, this.ids)
     this.slots = new ConnectionSlots(parts.caps, Math.ceil(maxUnidentified / parts.config.threads))
   }
 
@@ -204,6 +210,7 @@ export class Sockets {
     this.table.delete(ws)
     this.slots.release(session)
     increment(this.#parts.counters.connectionsClosed, session.closeReason)
+    this.events.closed(ws, code, reason)
     conversation.closed(ws, code, reason)
   }
 }

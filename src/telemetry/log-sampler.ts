@@ -1,5 +1,5 @@
 /** How many lines of one kind are written in a second. */
-const mostPerSecond = 10
+const usualPerSecond = 10
 
 interface Window {
   endsMs: number
@@ -7,9 +7,14 @@ interface Window {
   omitted: number
 }
 
-/** Bounds the log lines of each kind, so that a flood of refusals does not fill a disk. */
+/** Bounds the log lines, or the events, of each kind, so that a flood of refusals does not fill a disk. */
 export class LogSampler {
   readonly #windows = new Map<string, Window>()
+  readonly #mostPerSecond: number
+
+  constructor(mostPerSecond: number = usualPerSecond) {
+    this.#mostPerSecond = mostPerSecond
+  }
 
   /**
    * Whether to write a line: undefined where it is left out, else the fields to add to it, which say how many of its kind
@@ -18,7 +23,7 @@ export class LogSampler {
    */
   take(kind: string, nowMs: number): { readonly omitted?: number } | undefined {
     const window = this.#windowOf(kind, nowMs)
-    if (window.written === mostPerSecond) {
+    if (window.written === this.#mostPerSecond) {
       window.omitted++
       return undefined
     }

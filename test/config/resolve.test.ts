@@ -69,6 +69,7 @@ const variables = [
   'TICKETGATE_COMPRESSION',
   'TICKETGATE_FIRST_MESSAGE_SECONDS',
   'TICKETGATE_VERIFY',
+  'TICKETGATE_EVENT_BUFFER',
   'TICKETGATE_DRAIN_SECONDS',
   'TICKETGATE_LOG_LEVEL',
 ]
@@ -149,6 +150,7 @@ t.test('every default', async t => {
     compression: 'off',
     firstMessageSeconds: 0,
     verify: 'off',
+    eventBuffer: 10_000,
     drainSeconds: 1,
     logLevel: 'info',
   })
@@ -210,6 +212,7 @@ t.test('values in every form', async t => {
     TICKETGATE_TRUSTED_PROXIES: '10.0.0.0/8, ::1,2001:db8::/32',
     TICKETGATE_LOGIN_RATE: '5/300',
     TICKETGATE_TICKET_RATE: 'off',
+    TICKETGATE_EVENT_BUFFER: '500',
     TICKETGATE_DRAIN_SECONDS: ' 7 ',
     TICKETGATE_LOG_LEVEL: 'trace',
     TICKETGATE_PUBLIC_URL: 'HTTPS://Example.com:443/edge/',
@@ -223,6 +226,7 @@ t.test('values in every form', async t => {
       trustedProxies: ['10.0.0.0/8', '::1', '2001:db8::/32'],
       loginRate: { count: 5, seconds: 300 },
       ticketRate: 'off',
+      eventBuffer: 500,
       drainSeconds: 7,
       logLevel: 'trace',
       publicUrl: 'https://example.com/edge',
@@ -250,6 +254,7 @@ t.test('each range at its edges', async t => {
     ['MAX_CONNECTIONS_PER_ADDRESS', 0, 16_000_000],
     ['MAX_MESSAGE_BYTES', 1024, 16_777_216],
     ['MAX_BACKPRESSURE_BYTES', 1024, 1_073_741_824],
+    ['EVENT_BUFFER', 100, 1_000_000],
     ['DRAIN_SECONDS', 1, 3600],
   ] as const
   for (const [name, min, max] of cases) {

@@ -2,6 +2,7 @@ import { rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
+import { EventStream } from '../support/event-stream.js'
 import { openGate } from '../support/gate.js'
 import { bearer, jsonOf, metric, request, requestUpgrade } from '../support/http.js'
 import { isProblem } from '../support/problem.js'
@@ -133,4 +134,22 @@ t.test('a gate that is ended while its threads start leaves none', async t => {
     const [{ url }] = await Promise.all([gate.listen(), gate[end]()])
     await t.rejects(request(url, '/healthz'), end)
   }
+})
+
+t.test('readers of events are told that a thread has died, and hear of the one in its place', async t => {
+  const gate = await startMortal(t)
+  const events = await EventStream.open(t, gate.admin)
+  t.match(await events.next(), { type: 'reset', data: { reason: 'start' } })
+  const enter = async () => (await openSession(socketUrl(gate.url, gatePath(await mint(gate.url))))).client
+  const before = await Promise.all(Array.from({ length: 8 }, enter))
+  for (const thread of [0, 1]) gate.kill(thread)
+  for (const { closed } of before) await closed
+  const told = [...(await events.upTo('reset')), ...(await events.upTo('reset'))]
+  t.strictSame(
+    told.filter(({ type }) => type === 'reset').map(({ data }) => data.reason),
+    ['thread', 'thread'],
+  )
+  for (const thread of [0, 1]) await gate.logged('another thread serves in its place', thread)
+  await enter()
+  t.match((await events.upTo('opened')).at(-1), { data: { user: 'maggie' } })
 })

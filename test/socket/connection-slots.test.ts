@@ -26,6 +26,7 @@ import { TokenVerifier } from '../../src/token/verifier.js'
 import { newBootKey } from '../support/boot-key.js'
 import { jwtSecret } from '../support/fixtures.js'
 import { requestUpgrade } from '../support/http.js'
+import { noEvents } from '../support/no-events.js'
 import { isProblem } from '../support/problem.js'
 import { RawConnection, upgradeText } from '../support/raw.js'
 import { open, openSession, socketUrl } from '../support/socket-client.js'
@@ -69,6 +70,7 @@ const start = async (t: Test) => {
     caps: createConnectionCaps({ total: 1, perUser: 0, perAddress: 0 }),
     isDraining: () => draining,
     counters,
+    events: noEvents(),
     log,
     clock,
   })

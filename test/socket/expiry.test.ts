@@ -18,6 +18,7 @@ import { ownTicketsOnly } from '../../src/ticket/verifier.js'
 import { createRevocations } from '../../src/token/revocation.js'
 import { encodings } from '../../src/wire/encoding.js'
 import { newBootKey } from '../support/boot-key.js'
+import { noSocketEvents } from '../support/no-events.js'
 import { type Client, open } from '../support/socket-client.js'
 
 const startMs = 1_764_000_000_000
@@ -42,14 +43,25 @@ const start = async (t: Test) => {
   })
   const app = App()
   const topics = new ChannelTopics(app)
+  const events = noSocketEvents()
   const rights = new ChannelRights(revocations, topics)
   const fanOut = new FanOut({ topics, compresses: false, maxMessageBytes: 1024, counters, onMalformed() {} })
   const messages = new MessageHandler({
     limits: new MessageLimits({ rate: undefined, maxMessageBytes: 1024, counters, clock }),
     topics,
     rights,
+    events,
     publisher: new Publisher({ fanOut, relay: { send() {} }, counters, log }),
-    renewal: new SessionRenewal({ admission, table, topics, rights, application: undefined, clock, log }),
+    renewal: new SessionRenewal({
+      admission,
+      table,
+      topics,
+      rights,
+      events,
+      application: undefined,
+      clock,
+      log,
+    }),
     firstMessage: undefined,
     application: undefined,
     log,

@@ -7,6 +7,7 @@ import { SocketIds } from '../../src/socket/socket-ids.js'
 import { SocketTable } from '../../src/socket/socket-table.js'
 import type { Revocation } from '../../src/token/revocation.js'
 import { encodings } from '../../src/wire/encoding.js'
+import { noSocketEvents } from '../support/no-events.js'
 import { type Client, open } from '../support/socket-client.js'
 
 const now = 1_764_000_000
@@ -18,7 +19,7 @@ const start = async (t: Test) => {
   const ids = new SocketIds()
   const app = App()
   const topics = new ChannelTopics(app)
-  const revoker = new SocketRevoker({ table, topics, ids })
+  const revoker = new SocketRevoker({ table, topics, events: noSocketEvents(), ids })
   let opened = 0
   app.ws<SocketData>('/*', {
     upgrade(res, req, context) {

@@ -11,7 +11,7 @@ export interface HeardChannels {
 /** `GET /channels`: a page of the channels that somebody hears, with how many do. */
 export const channelsRoute = (heard: HeardChannels): AdminRoute => ({
   path: routes.channels,
-  method: 'GET',
+  methods: ['GET', 'HEAD'],
   async handler({ query }) {
     const parameters = new Parameters(query, ['prefix', 'after', 'limit'])
     const { channels, hasMore } = await heard.channels({

@@ -14,7 +14,7 @@ export interface OpenConnections {
 /** `GET /connections`: how many sockets are open, or, with any parameter, a page of them. */
 export const connectionsRoute = (open: OpenConnections): AdminRoute => ({
   path: routes.connections,
-  method: 'GET',
+  methods: ['GET', 'HEAD'],
   async handler({ query }) {
     if (query === '') return { body: JSON.stringify({ connections: await open.count() }) }
     const { connections, next } = await open.connections(readQuery(query))

@@ -10,7 +10,7 @@ import type { AdminRoute } from './admin-route.js'
 /** `POST /disconnect`: ends sockets, and what they could open others with. */
 export const disconnectRoute = (control: Pick<Control, 'disconnect'>): AdminRoute => ({
   path: routes.disconnect,
-  method: 'POST',
+  methods: ['POST'],
   async handler(head, body) {
     const members = parseJsonObject(body, head.contentType)
     refuseUnknown('member', Object.keys(members), disconnectionMembers)

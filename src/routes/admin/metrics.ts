@@ -5,6 +5,6 @@ import type { AdminRoute } from './admin-route.js'
 /** `GET /metrics`: for Prometheus. */
 export const metricsRoute = (metrics: Metrics): AdminRoute => ({
   path: routes.metrics,
-  method: 'GET',
+  methods: ['GET', 'HEAD'],
   handler: async () => ({ contentType: metrics.contentType, body: await metrics.render() }),
 })

@@ -11,7 +11,7 @@ import type { AdminRoute } from './admin-route.js'
 /** `POST /publish`: to all subscribers of a channel. */
 export const publishRoute = (control: Pick<Control, 'publish'>): AdminRoute => ({
   path: routes.publish,
-  method: 'POST',
+  methods: ['POST'],
   async handler(head, body) {
     const delivered = await control.publish(readPublications(head, body))
     return { body: JSON.stringify({ delivered }) }

@@ -1,11 +1,13 @@
 import type { BackEndIssuer } from '../../admission/back-end-issuer.js'
 import type { Route } from '../../http/server.js'
 import type { Control } from '../../socket/control.js'
+import type { EventHub } from '../../telemetry/event-hub.js'
 import type { Metrics } from '../../telemetry/prometheus.js'
 import { guarded } from './admin-route.js'
 import { channelsRoute, type HeardChannels } from './channels.js'
 import { connectionsRoute, type OpenConnections } from './connections.js'
 import { disconnectRoute } from './disconnect.js'
+import { eventsRoute } from './events.js'
 import { createGuard } from './guard.js'
 import { metricsRoute } from './metrics.js'
 import { publishRoute } from './publish.js'
@@ -17,11 +19,19 @@ export interface AdminParts {
   readonly metrics: Metrics
   readonly sockets: OpenConnections & HeardChannels
   readonly tickets: Pick<BackEndIssuer, 'issue' | 'issued'>
+  readonly events: EventHub
   readonly control: Pick<Control, 'disconnect' | 'publish' | 'published'>
 }
 
 /** The routes of the admin listener. */
-export function adminRoutes({ key, metrics, sockets, tickets, control }: AdminParts): Route<undefined>[] {
+export function adminRoutes({
+  key,
+  metrics,
+  sockets,
+  tickets,
+  control,
+  events,
+}: AdminParts): Route<undefined>[] {
   const guard = createGuard(key)
   return [
     metricsRoute(metrics),
@@ -30,5 +40,6 @@ export function adminRoutes({ key, metrics, sockets, tickets, control }: AdminPa
     ticketsRoute(tickets),
     publishRoute(control),
     disconnectRoute(control),
+    eventsRoute(events),
   ].map(route => guarded(guard, route))
 }

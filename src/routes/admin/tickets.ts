@@ -9,7 +9,7 @@ const mostAtOnce = 100
 /** `POST /tickets`: tickets for users whom the back end knows. One, or a list of them. */
 export const ticketsRoute = (issuer: Pick<BackEndIssuer, 'issue'>): AdminRoute => ({
   path: routes.tickets,
-  method: 'POST',
+  methods: ['POST'],
   async handler(head, body) {
     const asked = parseJsonObjects(body, head.contentType)
     const isList = Array.isArray(asked)

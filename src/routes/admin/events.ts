@@ -1,0 +1,96 @@
+import { Refusal } from '../../errors.js'
+import type { ResponseStream, StreamListener } from '../../http/exchange.js'
+import { routes } from '../../protocol.js'
+import type { EventHub, EventReader, StreamedEvent } from '../../telemetry/event-hub.js'
+import type { AdminRoute } from './admin-route.js'
+
+const mostReaders = 8
+const lastEventId = 'last-event-id'
+
+/** Shows a client, and what is in between, that the stream lives; and shows us whether the client does. */
+const keepAliveMs = 5000
+const comment = ':\n\n'
+
+/** How much is written at a time, in characters. */
+const pieceLength = 32 * 1024
+
+/** `GET /events`: what happens, as server-sent events (HTML Standard, section 9.2). */
+export function eventsRoute(hub: EventHub): AdminRoute {
+  let readers = 0
+  const leave = (): void => {
+    readers--
+  }
+  return {
+    path: routes.events,
+    methods: ['GET'],
+    headers: new Set([lastEventId]),
+    async handler({ headers }) {
+      if (readers >= mostReaders)
+        throw new Refusal('too_many_connections', {
+          detail: `A gate has at most ${mostReaders} readers of its events.`,
+          retryAfterSeconds: 5,
+        })
+      readers++
+      return {
+        contentType: 'text/event-stream',
+        stream: response => new EventStream(hub, headers.get(lastEventId), response, leave),
+        unsent: leave,
+      }
+    },
+  }
+}
+
+/** One reader of the events. It takes them as fast as its connection does; nothing waits for it here. */
+class EventStream implements StreamListener {
+  readonly #response: ResponseStream
+  readonly #reader: EventReader
+  readonly #keepAlive: NodeJS.Timeout
+  readonly #leave: () => void
+  #isReady = false
+
+  constructor(hub: EventHub, lastId: string | undefined, response: ResponseStream, leave: () => void) {
+    this.#response = response
+    this.#leave = leave
+    this.#reader = hub.read(lastId, () => this.#send())
+    this.#keepAlive = setInterval(() => this.#isReady && this.#write(comment), keepAliveMs)
+  }
+
+  drained(): void {
+    // What uWS could not send before goes out with what is written next, even where there is no event.
+    if (this.#write(comment)) this.#send()
+  }
+
+  gone(): void {
+    clearInterval(this.#keepAlive)
+    this.#reader.close()
+    this.#leave()
+  }
+
+  #send(): void {
+    if (this.#isReady) {
+      let piece = this.#take()
+      while (piece !== '') piece = this.#write(piece) ? this.#take() : ''
+    }
+    if (!this.#reader.isOver) return
+    this.#response.end()
+    this.gone()
+  }
+
+  #write(text: string): boolean {
+    this.#isReady = this.#response.write(text)
+    return this.#isReady
+  }
+
+  #take(): string {
+    let text = ''
+    while (text.length < pieceLength) {
+      const event = this.#reader.take()
+      if (event === undefined) break
+      text += frameOf(event)
+    }
+    return text
+  }
+}
+
+/** JSON has no line breaks, so one line of data is enough. */
+const frameOf = ({ id, type, data }: StreamedEvent): string => `id: ${id}\nevent: ${type}\ndata: ${data}\n\n`

@@ -1,0 +1,12 @@
+import { SocketEvents } from '../../src/socket/socket-events.js'
+import { SocketIds } from '../../src/socket/socket-ids.js'
+import { EventSink } from '../../src/telemetry/events.js'
+
+/** For parts that tell what happens, where nobody listens. */
+export const noEvents = (): EventSink =>
+  new EventSink(
+    () => {},
+    () => 0,
+  )
+
+export const noSocketEvents = (): SocketEvents => new SocketEvents(noEvents(), new SocketIds())
