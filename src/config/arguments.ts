@@ -1,33 +1,33 @@
 import { parseArgs } from 'node:util'
 
-/** How often a flag may be given with a value: once, any number of times, or never (`switch`). */
+/** How often a flag takes a value: once, any number of times, or never (`switch`). */
 export type FlagKind = 'value' | 'values' | 'switch'
 
 /** The flags of a command, by name without dashes. */
 export type FlagKinds = Readonly<Record<string, FlagKind>>
 
-/** A command line, read. Flags have their names without dashes; a switch has no values. */
+/** A parsed command line. Flags are named without dashes; a switch has no values. */
 export interface Arguments {
   readonly flags: ReadonlyMap<string, readonly string[]>
   readonly operands: readonly Operand[]
 }
 
 export interface Operand {
-  /** Counted from 1. Messages name the place: the text may be a secret. */
+  /** Counted from 1. Messages give the position, because the text may be a secret. */
   readonly position: number
   readonly text: string
 }
 
-/** What every command has: `--help`, also as `-h`. */
+/** Every command takes `--help`, also as `-h`. */
 const help = 'help'
 
 export const wantsHelp = ({ flags }: Arguments): boolean => flags.has(help)
 
 /**
- * Reads the arguments of any command, in one way: `--name value` or `--name=value`, `--` before operands that begin
- * with a dash. No message repeats a value, which may be a secret.
- * @param problems gets one line for each mistake, which begins with the flag
- * @param unknown what to say of a flag that does not exist, given its name without dashes
+ * Parses the arguments of a command: `--name value` or `--name=value`, and `--` before operands
+ * that start with a dash. Messages never repeat a value, which may be a secret.
+ * @param problems receives one line per mistake, starting with the flag
+ * @param unknown returns what to suggest for an unknown flag, given its name without dashes
  */
 export function parseArguments(
   args: readonly string[],
@@ -45,12 +45,11 @@ export function parseArguments(
     }
     const { name, rawName: label, value } = token
     const kind = name === help ? 'switch' : Object.hasOwn(kinds, name) ? kinds[name] : undefined
-    if (kind === undefined) problems.push(`${label}: there is no such flag: ${unknown(name)}`)
+    if (kind === undefined) problems.push(`${label}: unknown flag: ${unknown(name)}`)
     else if (kind === 'switch' && value !== undefined) problems.push(`${label}: takes no value`)
     else if (kind !== 'switch' && (value === undefined || (value.startsWith('-') && !token.inlineValue)))
-      problems.push(`${label}: has no value: write ${label}=VALUE`)
-    else if (kind === 'value' && flags.has(name))
-      problems.push(`${label}: is given more than once: leave one`)
+      problems.push(`${label}: needs a value: write ${label}=VALUE`)
+    else if (kind === 'value' && flags.has(name)) problems.push(`${label}: is given more than once: keep one`)
     else flags.set(name, [...(flags.get(name) ?? []), ...(value === undefined ? [] : [value])])
   }
   return { flags, operands }
@@ -69,6 +68,6 @@ function tokensOf(args: readonly string[], kinds: FlagKinds) {
     strict: false,
     tokens: true,
   })
-  // `-p80` gives one token a letter: the first will do.
+  // `-p80` yields one token per letter. The first is enough.
   return tokens.filter((token, index) => token.index !== tokens[index - 1]?.index)
 }

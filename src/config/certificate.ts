@@ -3,28 +3,29 @@ import { createSecureContext } from 'node:tls'
 
 const byteOrderMark = Buffer.from('\uFEFF')
 
-/** The curves that clients and the TLS of uWebSockets.js, BoringSSL, have in common. */
+/** The curves that both clients and BoringSSL, the TLS of uWebSockets.js, support. */
 const curves: ReadonlySet<string | undefined> = new Set(['prime256v1', 'secp384r1', 'secp521r1'])
 
 /**
- * Why a certificate chain and its private key, in PEM, cannot be served, or undefined when they can. Stricter than
- * Node's own TLS, which takes what uWebSockets.js then fails on without a reason.
+ * Returns why a certificate chain and its private key, in PEM, cannot be served, or undefined if
+ * they can. Stricter than Node's own TLS, which accepts files that uWebSockets.js then rejects
+ * without a reason.
  */
 export function certificateFault(chain: Buffer, key: Buffer): string | undefined {
   for (const [name, bytes] of Object.entries({ certificate: chain, key }))
     if (bytes.subarray(0, byteOrderMark.length).equals(byteOrderMark))
-      return `the file of the ${name} begins with a byte order mark: save it as UTF-8 without one`
-  // Node takes DER as well.
+      return `the ${name} file begins with a byte order mark: save it as UTF-8 without one`
+  // Node also accepts DER.
   const certificate = chain.includes('-----BEGIN ') ? parsed(() => new X509Certificate(chain)) : undefined
   if (certificate === undefined) return 'the first is not a certificate: give a certificate chain in PEM'
   const privateKey = parsed(() => createPrivateKey(key))
   if (privateKey === undefined)
-    return 'the second is not a private key that can be read: give one in PEM, without passphrase'
+    return 'the second is not a readable private key: give one in PEM, without passphrase'
   const kind = keyKind(privateKey)
   if (!kind.isSupported)
-    return `a key of kind ${kind.name} is not supported: use one of RSA, P-256, P-384, P-521 or Ed25519`
+    return `keys of type ${kind.name} are not supported: use one of RSA, P-256, P-384, P-521 or Ed25519`
   if (!certificate.checkPrivateKey(privateKey))
-    return 'the key is not that of the certificate: give files that belong together'
+    return 'the key does not match the certificate: give files that belong together'
   try {
     createSecureContext({ cert: chain, key })
     return undefined

@@ -4,7 +4,9 @@ import type { GivenMap } from './sources.js'
 import { readTicketKeys } from './ticket-keys.js'
 import { isLoopback, isWeak, readFile, reportInvalid } from './value-types.js'
 
-/** What can only be judged of several options together, or of the files they name. Each adds its problems to the list. */
+/**
+ * Checks that involve several options, or files that they name. Each adds its problems to the list.
+ */
 
 export function checkTls(given: GivenMap, values: Values, problems: string[]): void {
   const { tlsCertFile, tlsKeyFile } = values
@@ -15,7 +17,7 @@ export function checkTls(given: GivenMap, values: Values, problems: string[]): v
     problems.push(`${given.get('tlsCertFile')?.label}: ${tlsCertFile} and ${tlsKeyFile}: ${fault}`)
 }
 
-/** Neither of two options means anything without the other. */
+/** Two options that only work together. */
 function checkPair(given: GivenMap, [one, other]: readonly [Property, Property], problems: string[]): void {
   for (const [present, missing] of [
     [one, other],
@@ -23,18 +25,21 @@ function checkPair(given: GivenMap, [one, other]: readonly [Property, Property],
   ] as const) {
     const label = given.get(present)?.label
     if (label !== undefined && !given.has(missing))
-      problems.push(`${variableOf(missing)}: is required beside ${label}: set both, or neither`)
+      problems.push(`${variableOf(missing)}: is required with ${label}: set both, or neither`)
   }
 }
 
 const wildcards: ReadonlySet<string> = new Set(['0.0.0.0', '::'])
 
-/** Two listeners of one process can share a port unnoticed (SO_REUSEPORT), and the public would reach the admin one. */
+/**
+ * Two listeners of one process can share a port unnoticed (SO_REUSEPORT). Public requests would
+ * reach the admin listener.
+ */
 export function checkPorts({ host, port, adminHost, adminPort }: Values, problems: string[]): void {
   const overlap = host === adminHost || wildcards.has(host) || wildcards.has(adminHost)
   if (port === adminPort && port !== 0 && overlap)
     problems.push(
-      `TICKETGATE_ADMIN_PORT: the public listener has port ${port} as well: give one of them another port`,
+      `TICKETGATE_ADMIN_PORT: the public listener uses port ${port} too: give one of them another port`,
     )
 }
 
@@ -47,8 +52,8 @@ export function checkAdminKey(
   if (production && adminKey !== undefined && isWeak(adminKey))
     reportWeak('TICKETGATE_ADMIN_KEY', schema.adminKey.makeOne, problems)
   if (given.has('adminKey') || (!production && isLoopback(adminHost))) return
-  const where = production ? 'in production' : `where the admin listener is not on loopback (${adminHost})`
-  problems.push(`TICKETGATE_ADMIN_KEY: is required ${where}. Make one: ${schema.adminKey.makeOne}`)
+  const where = production ? 'in production' : `if the admin listener is not on loopback (${adminHost})`
+  problems.push(`TICKETGATE_ADMIN_KEY: is required ${where}. Generate one: ${schema.adminKey.makeOne}`)
 }
 
 export function checkTokenTtl(given: GivenMap, values: Values, problems: string[]): void {
@@ -60,7 +65,7 @@ export function checkTokenTtl(given: GivenMap, values: Values, problems: string[
 }
 
 const reportWeak = (label: string, makeOne: string, problems: string[]): void => {
-  problems.push(`${label}: the secret is weak: it has few different characters. Make one: ${makeOne}`)
+  problems.push(`${label}: the secret is weak: it has too few different characters. Generate one: ${makeOne}`)
 }
 
 export function checkTicketKeys(
@@ -74,7 +79,7 @@ export function checkTicketKeys(
   if (label === undefined) {
     if (isStored)
       problems.push(
-        `TICKETGATE_TICKET_KEYS: is required with ${given.get('replay')?.label} redis: all gates sign with its first key. Make one: ${schema.ticketKeys.makeOne}`,
+        `TICKETGATE_TICKET_KEYS: is required with ${given.get('replay')?.label} redis: all gates sign with its first key. Generate one: ${schema.ticketKeys.makeOne}`,
       )
     return
   }
@@ -94,7 +99,7 @@ export function checkRedis(given: GivenMap, { replay, redisUrl }: Values, proble
   for (const file of ['redisCaFile', 'redisCertFile'] as const)
     if (given.has(file) && redisUrl?.isTls !== true)
       problems.push(
-        `${given.get(file)?.label}: counts with TLS only: begin TICKETGATE_REDIS_URL with rediss:// or rediss+sentinel://`,
+        `${given.get(file)?.label}: requires TLS: start TICKETGATE_REDIS_URL with rediss:// or rediss+sentinel://`,
       )
   if (replay === 'redis' && !given.has('redisUrl'))
     problems.push(
@@ -105,6 +110,6 @@ export function checkRedis(given: GivenMap, { replay, redisUrl }: Values, proble
 export function checkThreads(given: GivenMap, { threads, replay }: Values, problems: string[]): void {
   if (threads > 1 && replay === 'memory')
     problems.push(
-      `${given.get('replay')?.label}: memory is known to one thread only, so ${threads} threads would each accept a ticket: use shared, or one thread`,
+      `${given.get('replay')?.label}: each of ${threads} threads would have its own memory and accept a ticket once: use shared, or one thread`,
     )
 }

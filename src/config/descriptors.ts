@@ -3,13 +3,14 @@ interface Report {
 }
 
 /**
- * How many file descriptors this process may hold, or undefined where there is no limit or none is told (Windows).
- * Read from Node's own report, the one way that every platform has; it takes some milliseconds, so ask once.
+ * Returns how many file descriptors this process may open, or undefined if there is no limit or
+ * none is known (Windows). It reads Node's own report, which works on every platform but takes some
+ * milliseconds.
  */
 export function descriptorLimit(): number | undefined {
   const { report } = process
   const before: unknown = Reflect.get(report, 'excludeNetwork')
-  // Else the report resolves the peers of all open sockets, and waits for it.
+  // Otherwise the report resolves the peers of all open sockets, and waits for that.
   Reflect.set(report, 'excludeNetwork', true)
   const { userLimits }: Report = report.getReport()
   Reflect.set(report, 'excludeNetwork', before)
@@ -18,8 +19,8 @@ export function descriptorLimit(): number | undefined {
 }
 
 /**
- * How many sockets of a gate, over all its threads, may be open that have not yet said whose they
- * are. They are counted apart from all others, except by their address.
+ * How many sockets of a gate, over all threads, may be open before they have authenticated. They
+ * are counted separately from the others, except by address.
  */
 export const maxUnidentified = 256
 
@@ -27,8 +28,9 @@ const reserveAtLeast = 64
 const reserveShare = 0.05
 
 /**
- * How many connections `limit` descriptors allow, after a reserve of 64 or 5 % (the larger) for listeners, files and
- * the admin port, and of what is counted apart. At least 1, since 0 means no cap; 0 only when there is no limit.
+ * Returns how many connections `limit` descriptors allow, minus `countedApart` and a reserve of 64
+ * or 5 %, whichever is larger, for listeners, files and the admin port. At least 1, because 0 means
+ * no cap; 0 only if there is no limit.
  */
 export function connectionsWithin(limit: number | undefined, countedApart = 0): number {
   if (limit === undefined) return 0

@@ -1,7 +1,7 @@
 import type { ClaimPath } from '../token/claim-path.js'
 import { InvalidValue } from './value-types.js'
 
-/** The kinds of fields that entries of the issuers file have. */
+/** The kinds of fields in entries of the issuers file. */
 
 export interface Field<T> {
   /** @throws InvalidValue */
@@ -10,7 +10,7 @@ export interface Field<T> {
   readonly schema: Readonly<Record<string, unknown>>
 }
 
-/** Text that is not empty. */
+/** Text, not empty. */
 export const text = (parse: (text: string) => string, schema: object): Field<string> => ({
   parse(value) {
     if (typeof value !== 'string' || value === '') throw new InvalidValue('is not text: write a string')
@@ -63,7 +63,7 @@ export const whole = (minimum: number, maximum: number, schema: object): Field<n
   schema: { type: 'integer', minimum, maximum, ...schema },
 })
 
-/** Where a claim is. */
+/** The place of a claim. */
 export const claimPath = (schema: object): Field<ClaimPath> => ({
   parse(value) {
     const names: unknown = typeof value === 'string' ? [value] : value

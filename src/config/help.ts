@@ -33,12 +33,15 @@ function renderOption(row: OptionRow): string {
   return right.map((part, index) => (index === 0 ? `  ${flag} ` : '').padEnd(helpIndent) + part).join('\n')
 }
 
-/** For each option its flag, and beside it variable, meaning, values and default. At most 100 columns. */
+/**
+ * Renders each option: its flag, and beside it variable, meaning, values and default. At most 100
+ * columns.
+ */
 const renderHelp = (rows: readonly OptionRow[]): string => rows.map(renderOption).join('\n')
 
 const cell = (text: string): string => text.replaceAll('|', '\\|')
 
-/** A Markdown table of the options. */
+/** Renders the options as a Markdown table. */
 function renderTable(rows: readonly OptionRow[]): string {
   const lines = rows.map(row => [
     `\`${row.variable}\``,
@@ -68,15 +71,15 @@ function rows(): OptionRow[] {
   })
 }
 
-/** The options part of `ticketgate serve --help`, at most 100 columns wide. */
+/** Returns the options part of `ticketgate serve --help`, at most 100 columns wide. */
 export function helpText(): string {
   const note = [
-    'Options: --name value or --name=value, or the variable below each. Flags count before variables.',
-    'createGate takes each option under the name of its flag in camel case: ticketTtlSeconds.',
-    'Secrets have no flag, since arguments are visible to every user of the machine.',
+    'Options: --name value or --name=value, or the variable below each. Flags override variables.',
+    'createGate takes the options by the names of their flags in camel case: ticketTtlSeconds.',
+    'Secrets have no flag, because arguments are visible to every user of the machine.',
   ]
   return `${note.join('\n')}\n\n${renderHelp(rows())}\n`
 }
 
-/** The options as a Markdown table, for docs/configuration.md. */
+/** Returns the options as a Markdown table, for docs/configuration.md. */
 export const optionsTable = (): string => renderTable(rows())

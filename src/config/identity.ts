@@ -146,9 +146,11 @@ function readSecret(
       reportInvalid(error, label, problems)
     }
   } else if (production && isRequired && !given.has(direct))
-    problems.push(`TICKETGATE_JWT_SECRET: is required in production. Make one: ${makeOne}`)
+    problems.push(`TICKETGATE_JWT_SECRET: is required in production. Generate one: ${makeOne}`)
   if (production && secret !== undefined && isWeak(secret))
-    problems.push(`${label}: the secret is weak: it has few different characters. Make one: ${makeOne}`)
+    problems.push(
+      `${label}: the secret is weak: it has too few different characters. Generate one: ${makeOne}`,
+    )
   return secret
 }
 

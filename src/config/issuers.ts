@@ -21,7 +21,7 @@ export interface FetchConfig {
   readonly allowHttp: boolean
 }
 
-/** One issuer whose tokens are accepted, complete. Plain data, for threads. */
+/** An issuer whose tokens are accepted, with all its settings. Plain data, for threads. */
 export interface IssuerConfig {
   /** Undefined for a single provider in development: any `iss` is accepted. */
   readonly name: IssuerName | undefined
@@ -34,29 +34,29 @@ export interface IssuerConfig {
   readonly skewSeconds: number
   readonly maxTtlSeconds: number
   readonly requireTyp: string | undefined
-  /** Undefined: the default rights count. */
+  /** Undefined: the default rights apply. */
   readonly rights: readonly RightsRule[] | undefined
   readonly ticketClaims: readonly TicketClaim[]
 }
 
-/** Whose tokens are accepted, and who may log in here: what several options say together. */
+/** Whose tokens are accepted, and who may log in here. The result of several options. */
 export interface IdentityConfig {
-  /** Identity providers, and others whose tokens are accepted. */
+  /** Identity providers and other issuers whose tokens are accepted. */
   readonly issuers: readonly IssuerConfig[]
   readonly login: 'on' | 'off'
-  /** What tokens of our own logins are signed with. */
+  /** The secret that signs tokens of our own logins. */
   readonly jwtSecret: string
-  /** Whether `jwtSecret` is the operator's; otherwise it was made now. */
+  /** Whether the operator gave `jwtSecret`. Otherwise it was generated. */
   readonly jwtSecretGiven: boolean
   readonly jwtSecretPrevious: string | undefined
 }
 
-/** What an entry leaves out, and what it is judged beside. */
+/** Defaults of entries, and what they are checked against. */
 export interface IssuerDefaults {
   readonly production: boolean
   readonly skewSeconds: number
   readonly maxTtlSeconds: number
-  /** What tokens of our own logins have as `iss`; undefined where there are no logins. */
+  /** The `iss` of tokens of our own logins. Undefined if there are no logins. */
   readonly own: { readonly issuer: string | undefined } | undefined
 }
 
@@ -64,7 +64,7 @@ const maxIssuers = 64
 
 /**
  * Reads the issuers file, YAML or JSON: a list of entries, or an object with the list as `issuers`.
- * @throws InvalidValue with all problems, one a line, each with its path in the file
+ * @throws InvalidValue with all problems, one per line, each with its path in the file
  */
 export function readIssuersFile(file: string, defaults: IssuerDefaults): readonly IssuerConfig[] {
   const entries = entriesOf(parseYaml(readFile(file).toString('utf8'), file), file)
@@ -84,7 +84,7 @@ export function readIssuersFile(file: string, defaults: IssuerDefaults): readonl
 
 type Report = (message: string, field?: string) => void
 
-/** Loaded when it is needed: most gates have no issuers file. */
+/** Loads the parser on demand: most gates have no issuers file. */
 function parseYaml(text: string, file: string): unknown {
   const { parse } = createRequire(import.meta.url)('yaml') as typeof import('yaml')
   try {
@@ -104,7 +104,7 @@ function entriesOf(value: unknown, file: string): readonly unknown[] {
   return list
 }
 
-/** Each field by itself; undefined if any is wrong, which is reported. */
+/** Reads each field. Returns undefined if any is wrong, after reporting it. */
 function readFields(entry: unknown, report: Report): IssuerEntry | undefined {
   if (!isJsonObject(entry)) {
     report('is not an object: write fields such as issuer and jwksUrl')
@@ -128,7 +128,10 @@ function readFields(entry: unknown, report: Report): IssuerEntry | undefined {
 const fieldNames = Object.keys(issuerFields)
 const isFieldName = (name: string): name is IssuerFieldName => Object.hasOwn(issuerFields, name)
 
-/** The entry with what it left out; undefined if its fields do not go together, which is reported. */
+/**
+ * Completes an entry with the defaults. Returns undefined if its fields contradict each other,
+ * after reporting it.
+ */
 function completed(entry: IssuerEntry, defaults: IssuerDefaults, report: Report): IssuerConfig | undefined {
   try {
     const name = nameOf(entry)
@@ -188,7 +191,11 @@ function keysOf(entry: IssuerEntry, name: IssuerName): KeysConfig {
   return { from: 'discovery', issuer: name.exactly, caFile, allowHttp }
 }
 
-/** @throws InvalidValue for what cannot be fetched safely: whoever changes keys on the way can sign for anybody */
+/**
+ * Checks a URL that keys are fetched from. An attacker who can change keys on the way can sign
+ * tokens for anybody.
+ * @throws InvalidValue
+ */
 export function checkUrl(text: string, allowHttp: boolean, field: string): void {
   const url = URL.canParse(text) ? new URL(text) : undefined
   if (
@@ -211,7 +218,9 @@ function checkSecrets(keys: KeysConfig, { production }: IssuerDefaults): void {
   if (keys.from !== 'secrets') return
   for (const file of keys.files)
     if (isWeak(readSecretFile(file)) && production)
-      throw new InvalidValue(`has secretFile: the secret in ${file} is weak: it has few different characters`)
+      throw new InvalidValue(
+        `has secretFile: the secret in ${file} is weak: it has too few different characters`,
+      )
 }
 
 function checkAlgorithms(algorithms: IssuerEntry['algorithms'], { from }: KeysConfig): void {
@@ -221,14 +230,14 @@ function checkAlgorithms(algorithms: IssuerEntry['algorithms'], { from }: KeysCo
   throw new InvalidValue(`has algorithms with ${foreign}, for which it has no keys: use ${right}`)
 }
 
-/** A token goes to the issuer that it names, so no two may have one name. */
+/** A token is checked by the issuer that it names, so names must be unique. */
 function checkNames(issuers: readonly IssuerConfig[], { own }: IssuerDefaults, problems: string[]): void {
   const seen = new Set(own?.issuer === undefined ? [] : [own.issuer])
   for (const { name } of issuers) {
     const text = name === undefined ? '' : nameText(name)
     if (seen.has(text))
       problems.push(
-        `issuer ${JSON.stringify(text)} is there twice, or is that of our own logins (TICKETGATE_JWT_ISSUER)`,
+        `issuer ${JSON.stringify(text)} occurs twice, or is that of our own logins (TICKETGATE_JWT_ISSUER)`,
       )
     seen.add(text)
   }

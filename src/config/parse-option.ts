@@ -2,7 +2,7 @@ import { definition, type Property } from './schema.js'
 import type { Given } from './sources.js'
 import { InvalidValue, reportInvalid, withoutNewline } from './value-types.js'
 
-/** The value of one option. An invalid one is reported, and counts as not given from there on. */
+/** Parses the value of one option. Reports an invalid one and treats it as not given. */
 export function parseOption(
   property: Property,
   given: Given | undefined,

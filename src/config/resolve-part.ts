@@ -3,16 +3,20 @@ import { parseOption } from './parse-option.js'
 import type { Property, Values } from './schema.js'
 import { type ConfigSources, type GivenMap, givenByEnv, givenByFlags } from './sources.js'
 
-/** Some options, for a command that needs no others. */
+/** A few options, for a command that needs no others. */
 export interface ConfigPart<P extends Property> {
   readonly values: Pick<Values, P>
-  /** The name under which an option was given, whether or not it was asked for; undefined for a default. */
+  /**
+   * The name under which an option was given, whether or not it was requested. Undefined for a
+   * default.
+   */
   givenAs(property: Property): string | undefined
 }
 
 /**
- * The values of `wanted` alone. Whatever else is set is not looked at: to manage users takes none of the secrets of
- * the server, nor its files. A name that does not exist is still refused, since it may be a misspelt one of these.
+ * Resolves only the options in `wanted`. Others are not checked: managing users needs neither the
+ * secrets of the server nor its files. Unknown names are still refused, because one may be a
+ * misspelt option that is wanted.
  * @throws StartupError `config_invalid`
  */
 export function resolvePart<const P extends Property>(

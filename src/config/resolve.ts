@@ -30,18 +30,19 @@ const parseAll = (given: GivenMap, production: boolean, problems: string[]): Val
   return Object.fromEntries(entries)
 }
 
-/** What looks like `production` and is not would start a server that lacks every check of production. */
+/** A misspelt `production` would start a server without the checks of production. */
 function checkNodeEnv({ NODE_ENV: name = '' }: ConfigSources['env'], problems: string[]): void {
   if (name !== 'production' && /^[\s\uFEFF'"]*prod(?:uction)?[\s'"]*$/i.test(name))
     problems.push(`NODE_ENV is ${JSON.stringify(name)}: write it as "production", or leave it out`)
 }
 
 /**
- * The configuration, from all sources: options before flags before environment before defaults. An empty text counts
- * as not given. Reads the files that options name.
+ * Resolves the configuration from all sources: options override flags, flags override the
+ * environment, and that overrides defaults. An empty text counts as not given. Reads the files that
+ * options name.
  *
- * @throws StartupError `config_invalid` with all problems, one a line, each with the name under which the value was
- *   given, what is wrong and how to fix it. No value of a secret is part of it.
+ * @throws StartupError `config_invalid` with all problems, one per line: the name under which the
+ * value was given, what is wrong, and how to fix it. Never with the value of a secret.
  */
 export function resolveConfig({ env, flags = [], options = {}, handlerNames }: ConfigSources): Config {
   const problems: string[] = []
@@ -82,15 +83,16 @@ export function resolveConfig({ env, flags = [], options = {}, handlerNames }: C
     maxConnections:
       values.maxConnections ??
       connectionsWithin(descriptorLimit(), values.firstMessageSeconds > 0 ? maxUnidentified : 0),
-    // A limit below one message is allowed: uWS compares it with what already waits, so a reader that keeps up still
-    // gets every message. By default one whole message may wait.
+    // Limits below one message are allowed: uWS compares the limit with what already waits, so a
+    // reader that keeps up still gets every message. By default one whole message may wait.
     maxBackpressureBytes: values.maxBackpressureBytes ?? Math.max(65_536, values.maxMessageBytes),
   })
 }
 
 /**
- * `shared` is the fastest for one thread too, and its memory is what is stated. But there every ticket of an outside
- * minter keeps its place for an hour or two, so where a single thread serves such tickets, `memory` holds more of them.
+ * `shared` is the fastest for one thread too, and its memory is fixed. But it keeps every ticket of
+ * an outside minter for an hour or two, so a single thread that serves such tickets can hold more
+ * of them with `memory`.
  */
 const defaultReplay = ({ threads, ticketKeys, ticketKeysFile }: Values): Config['replay'] =>
   threads === 1 && (ticketKeys ?? ticketKeysFile) !== undefined ? 'memory' : 'shared'

@@ -1,4 +1,5 @@
-// config/: every option, once: its name, type, default and check. It opens only the files that options name.
+// config/: every option, defined once: name, type, default and check. It opens only the files that
+// options name.
 
 import type { IdentityConfig } from './issuers.js'
 import { redisUrl } from './redis-url.js'
@@ -30,15 +31,15 @@ export interface Definition {
   readonly meaning: string
   /** The default, as an operator would write it. */
   readonly default?: string
-  /** The default in development, where that is another. */
+  /** The default in development, if it differs. */
   readonly inDevelopment?: string
-  /** Says in words what `resolveConfig` works out when nothing is given. */
+  /** Describes the default that `resolveConfig` computes. */
   readonly computed?: string
-  /** Not taken from the command line, since arguments are visible in process lists. */
+  /** No flag: arguments are visible in process lists. */
   readonly secret?: true
-  /** The command that makes a fitting value. */
+  /** The command that generates a suitable value. */
   readonly makeOne?: string
-  /** A second variable, which counts where the first is not set. */
+  /** A second variable, used if the first is not set. */
   readonly alias?: string
 }
 
@@ -47,91 +48,92 @@ const cap = integer(0, 16_000_000, 'connections')
 const bytes = (max: number): Kind<number> => integer(1024, max, 'bytes')
 
 /**
- * Every option, once. The name of a property gives the variable (`TICKETGATE_TICKET_TTL_SECONDS`) and the flag
- * (`--ticket-ttl-seconds`). An option with neither `default` nor `computed` is undefined when it is not given.
+ * Every option. The name of a property gives the variable (`TICKETGATE_TICKET_TTL_SECONDS`) and the
+ * flag (`--ticket-ttl-seconds`). An option with neither `default` nor `computed` is undefined if it
+ * is not given.
  */
 export const schema = {
-  host: { kind: host, default: '127.0.0.1', meaning: 'Where the public listener listens' },
+  host: { kind: host, default: '127.0.0.1', meaning: 'Address of the public listener' },
   port: {
     kind: port,
     default: '8080',
     alias: 'PORT',
-    meaning: 'Port of the public listener; 0 takes any free one. PORT counts where this is not set',
+    meaning: 'Port of the public listener; 0 takes any free port. PORT is used if this is not set',
   },
   stateDir: {
     kind: path,
     default: '.ticketgate',
-    meaning: 'Directory of what is kept: users, revocations and, for outside minters, the mark of the clock',
+    meaning: 'Directory for users, revocations and, for outside minters, the clock mark',
   },
   console: {
     kind: choice('on', 'off'),
     default: 'off',
     inDevelopment: 'on',
-    meaning: 'The page at / that walks through the flow, and its figures',
+    meaning: 'The console: a page at / that walks through the flow and shows live figures',
   },
   tlsCertFile: {
     kind: readableFile,
-    meaning: 'TLS certificate chain of the public listener, PEM; read again when it changes, and on SIGHUP',
+    meaning: 'TLS certificate chain of the public listener, PEM; reread when it changes, and on SIGHUP',
   },
   tlsKeyFile: { kind: readableFile, meaning: 'Private key of that certificate, PEM, without passphrase' },
-  adminHost: { kind: host, default: '127.0.0.1', meaning: 'Where the admin listener listens' },
-  adminPort: { kind: port, default: '8081', meaning: 'Port of the admin listener; 0 takes any free one' },
+  adminHost: { kind: host, default: '127.0.0.1', meaning: 'Address of the admin listener' },
+  adminPort: { kind: port, default: '8081', meaning: 'Port of the admin listener; 0 takes any free port' },
   adminKey: {
     kind: bearerKey,
     secret: true,
     makeOne: 'export TICKETGATE_ADMIN_KEY="$(openssl rand -hex 24)"',
     meaning:
-      'Bearer token of the admin listener. Required in production, where it may not be one of few different characters, and off loopback',
+      'Bearer token of the admin listener. Required off loopback and in production, where a key with too few different characters is refused',
   },
   publicUrl: {
     kind: publicUrl,
     meaning:
-      'Where browsers reach this server; the url in a ticket reply is built on it. Without it: the Host header in development, none in production',
+      'URL at which browsers reach this server; the url in a ticket reply starts with it. Without it: the Host header in development, none in production',
   },
   jwtSecret: {
     kind: signingSecret,
     secret: true,
     makeOne: 'export TICKETGATE_JWT_SECRET="$(openssl rand -base64 48)"',
     computed:
-      'in development made at the first start and kept in the state directory; required in production',
-    meaning: 'Secret that signs tokens (HS256); in production not one of few different characters',
+      'in development generated at the first start and kept in the state directory; required in production',
+    meaning: 'Secret that signs tokens (HS256); production refuses one with too few different characters',
   },
   jwtSecretFile: {
     kind: path,
-    meaning: 'File that holds that secret instead; a newline at its end does not count',
+    meaning: 'File with that secret; a trailing newline is ignored',
   },
   jwtSecretPrevious: {
     kind: signingSecret,
     secret: true,
-    meaning: 'The secret before: tokens that it signed are accepted as well, until they expire',
+    meaning: 'The previous secret: its tokens are accepted until they expire',
   },
-  jwtSecretPreviousFile: { kind: path, meaning: 'File that holds the secret before instead' },
+  jwtSecretPreviousFile: { kind: path, meaning: 'File with the previous secret' },
   login: {
     kind: choice('on', 'off'),
     computed: 'on; off with an identity provider',
-    meaning: 'Whether the users of the user file may log in, at /auth',
+    meaning: 'Whether users of the user file can log in, at /auth',
   },
   oidcIssuer: {
     kind: issuerUrl,
-    meaning: 'Identity provider, by its name (iss): its keys are found by OpenID Connect Discovery',
+    meaning: 'Identity provider, by its name (iss); OpenID Connect Discovery finds its keys',
   },
   jwksUrl: {
     kind: jwksUrl,
-    meaning: 'Keys of an identity provider (a JWK set), for one without discovery',
+    meaning: 'Keys (JWK set) of an identity provider without discovery',
   },
   issuersFile: {
     kind: path,
-    meaning: 'File of several identity providers and other issuers, YAML or JSON; read again when it changes',
+    meaning: 'File with several identity providers and other issuers, YAML or JSON; reread when it changes',
   },
   jwtIssuer: {
     kind: line,
     meaning:
-      'Put into tokens as iss, and required of tokens presented. With TICKETGATE_JWKS_URL, the iss of the provider, required in production',
+      'The iss of our own tokens, and the one that tokens must have. With TICKETGATE_JWKS_URL, the iss of the provider, required in production',
   },
   jwtAudience: {
     kind: line,
     meaning:
-      'Put into tokens as aud, and required of tokens presented. Required in production with an identity provider',
+      'The aud of our own tokens, and the one that tokens must have. Required in production with an identity provider',
   },
   defaultPublish: {
     kind: list('channel patterns, as chat.* or user.${user}', patternTemplate),
@@ -152,67 +154,68 @@ export const schema = {
   tokenMaxTtlSeconds: {
     kind: integer(1, 31_536_000, 'seconds'),
     default: '86400',
-    meaning: 'Longest lifetime that a token may have, whoever issued it',
+    meaning: 'Longest lifetime of a token of any issuer',
   },
   maxTokenBytes: {
     kind: integer(1024, 65_536, 'bytes'),
     default: '16384',
-    meaning: 'Largest token, in Authorization or in the body of a request for a ticket',
+    meaning: 'Largest token, in the Authorization header or in the body of a ticket request',
   },
   ticketKeys: {
     kind: ticketKeysText,
     secret: true,
     makeOne: 'npx --no-install ticketgate key new',
     meaning:
-      'Keys of outside minters, by id; this server signs its own tickets with a key of its own, or with the first of these where the replay cache is in Redis',
+      'Keys of outside minters, by id. The server signs its own tickets with a key of its own, or with the first of these if the replay cache is in Redis',
   },
   ticketKeysFile: {
     kind: path,
-    meaning: 'File that holds those keys instead; read again when it changes, and on SIGHUP',
+    meaning: 'File with those keys; reread when it changes, and on SIGHUP',
   },
   node: {
     kind: nodeName,
     meaning:
-      'Name of this gate, which its tickets carry. Required with ticket keys, unless the replay cache is in Redis',
+      'Name of this gate, carried in its tickets. Required with ticket keys, unless the replay cache is in Redis',
   },
   clockSkewSeconds: {
     kind: integer(0, 300, 'seconds'),
     default: '5',
     meaning:
-      'How far the clocks of outside minters and of those who issue tokens elsewhere, and for tickets those of nodes on one Redis, may be off',
+      'How far the clocks of outside minters and other token issuers may be off, and, for tickets, those of nodes on one Redis',
   },
   ticketTtlSeconds: { kind: integer(1, 3600, 'seconds'), default: '10', meaning: 'Lifetime of a ticket' },
   origins: {
     kind: list('origins, as https://example.com', origin),
     default: '',
     meaning:
-      'Origins that may connect, also those of apps and browser extensions, as capacitor://localhost. Without a list: the same origin and, in development, localhost',
+      'Origins that may connect, including those of apps and browser extensions, such as capacitor://localhost. Without a list: the same origin and, in development, localhost',
   },
   bind: {
     kind: list('origin, address', choice('origin', 'address').parse),
     default: '',
-    meaning: 'What a ticket is tied to beyond its channel',
+    meaning: 'What a ticket is bound to, besides its channel',
   },
   bindAddressBits: {
     kind: addressBits,
     default: '32,64',
-    meaning: 'How much of an address a ticket is tied to',
+    meaning: 'How many bits of the address a ticket is bound to',
   },
   trustedProxies: {
     kind: list('CIDRs or addresses', network),
     default: '',
-    meaning: 'Proxies whose X-Forwarded-For, -Proto and -Host count, and whose PROXY protocol (version 2)',
+    meaning:
+      'Proxies whose X-Forwarded-For, -Proto and -Host headers and PROXY protocol (version 2) are trusted',
   },
   usersFile: {
     kind: path,
     computed: 'users.json in the state directory',
-    meaning: 'The users and their hashes',
+    meaning: 'File with the users and their password hashes',
   },
   replay: {
     kind: choice('memory', 'shared', 'redis'),
     computed: 'shared; memory for one thread with ticket keys',
     meaning:
-      'Where spent tickets are remembered: in memory that all threads share, in the memory of one thread, or in Redis, for all gates',
+      'Where spent tickets are remembered: in memory that all threads share, in the memory of one thread, or in Redis for all gates',
   },
   replayCapacity: {
     kind: integer(100, 16_000_000, 'tickets'),
@@ -223,13 +226,11 @@ export const schema = {
   redisUrl: {
     kind: redisUrl,
     secret: true,
-    meaning:
-      'Redis or Valkey: carries messages between gates, and what was spent where the replay cache is there',
+    meaning: 'Redis or Valkey: carries messages between gates, and holds the replay cache if that is redis',
   },
   redisCaFile: {
     kind: readableFile,
-    meaning:
-      'Certificates of the authorities that Redis is trusted by over TLS, PEM, in place of the well-known ones',
+    meaning: 'CA certificates for Redis over TLS, PEM, instead of the well-known ones',
   },
   redisCertFile: { kind: readableFile, meaning: 'Client certificate for Redis over TLS, PEM' },
   redisKeyFile: { kind: readableFile, meaning: 'Private key of that certificate, PEM, without passphrase' },
@@ -237,62 +238,61 @@ export const schema = {
     kind: choice('checked', 'trusted'),
     default: 'checked',
     meaning:
-      'Whether Redis has to say that it evicts nothing (maxmemory-policy noeviction); trusted: you vouch for that where it does not say',
+      'checked: Redis must report that it evicts nothing (maxmemory-policy noeviction). trusted: you vouch for that if it does not report it',
   },
   threads: {
     kind: integer(1, 64, 'threads'),
     default: '1',
-    meaning:
-      'Threads that serve the public port; more than one use the shared replay cache, or that in Redis',
+    meaning: 'Threads that serve the public port. More than one need the replay cache shared or redis',
   },
   maxConnections: {
     kind: cap,
     computed: 'what the file-descriptor limit allows',
-    meaning: 'Sockets open at once; 0 sets no cap',
+    meaning: 'Open sockets; 0 = no cap',
   },
-  maxConnectionsPerUser: { kind: cap, default: '0', meaning: 'Sockets of one user; 0 sets no cap' },
-  maxConnectionsPerAddress: { kind: cap, default: '0', meaning: 'Sockets from one address; 0 sets no cap' },
+  maxConnectionsPerUser: { kind: cap, default: '0', meaning: 'Open sockets of one user; 0 = no cap' },
+  maxConnectionsPerAddress: { kind: cap, default: '0', meaning: 'Open sockets from one address; 0 = no cap' },
   messageRate: {
     kind: rate,
     default: '100/1',
-    meaning: 'Messages from one socket; at once, twice the count',
+    meaning: 'Messages from one socket; the burst is twice the count',
   },
   loginRate: {
     kind: rate,
     default: '10/60',
     inDevelopment: '600/60',
-    meaning: 'Logins from one address; the count may come at once. One that succeeds counts a tenth',
+    meaning: 'Logins from one address; the burst is the count. A successful one counts a tenth',
   },
   loginFailureRate: {
     kind: rate,
     default: '20/1200',
     inDevelopment: '600/60',
     meaning:
-      'Failed logins of one user, from all addresses that it has not logged in from before, and from each that it has; the count may come at once. Off where the login rate is off and this is not given',
+      'Failed logins of one user: from each address that it has logged in from before, and from all others together; the burst is the count. Off if the login rate is off and this is not given',
   },
-  ticketRate: { kind: rate, default: '60/60', meaning: 'Tickets for one user; the count may come at once' },
+  ticketRate: { kind: rate, default: '60/60', meaning: 'Tickets for one user; the burst is the count' },
   maxMessageBytes: { kind: bytes(16_777_216), default: '16384', meaning: 'Largest message from a client' },
   maxBackpressureBytes: {
     kind: bytes(1_073_741_824),
-    computed: '65536, or the largest message if that is more',
-    meaning: 'What may wait for a slow reader before it is dropped',
+    computed: '65536, or the largest message if that is larger',
+    meaning: 'How much may wait for a slow reader before the socket is closed',
   },
   compression: {
     kind: choice('off', 'shared', 'dedicated'),
     default: 'off',
     meaning:
-      'permessage-deflate: shared costs no memory and packs each message by itself; dedicated 4 KB a socket and packs better. Each subscriber costs the work anew',
+      'permessage-deflate: shared takes no memory and compresses each message by itself; dedicated takes 4 KB per socket and compresses better. Each message is compressed once per subscriber',
   },
   firstMessageSeconds: {
     kind: integer(0, 60, 'seconds'),
     default: '0',
     meaning:
-      'First-message auth: how long a socket without a ticket may stay silent before it says who it is; 0 = off: no such sockets',
+      'First-message auth: how long a socket without a ticket may take to authenticate; 0 = off, no such sockets',
   },
   verify: {
     kind: choice('on', 'off'),
     default: 'off',
-    meaning: 'Whether /verify accepts tickets for another WebSocket server, when a proxy asks',
+    meaning: 'Whether /verify accepts tickets for another WebSocket server, for a proxy that asks',
   },
   eventBuffer: {
     kind: integer(100, 1_000_000, 'events'),
@@ -303,12 +303,12 @@ export const schema = {
     kind: integer(1, 3600, 'seconds'),
     default: '30',
     inDevelopment: '1',
-    meaning: 'Time from SIGTERM to exit, in which sockets are closed in batches',
+    meaning: 'Time from SIGTERM to exit, while sockets are closed in batches',
   },
   logLevel: {
     kind: choice('trace', 'debug', 'info', 'warn', 'error', 'fatal'),
     default: 'info',
-    meaning: 'The least severe level that is logged',
+    meaning: 'Lowest level to log',
   },
 } as const satisfies Readonly<Record<string, Definition>>
 
@@ -318,7 +318,7 @@ type Parsed<P extends Property> = Schema[P]['kind'] extends Kind<infer T> ? T : 
 type HasDefault<P extends Property> = Schema[P] extends { readonly default: string } ? true : false
 type IsComputed<P extends Property> = Schema[P] extends { readonly computed: string } ? true : false
 
-/** What was given, or else the default. */
+/** The given values, or else the defaults. */
 export type Values = {
   readonly [P in Property]: HasDefault<P> extends true ? Parsed<P> : Parsed<P> | undefined
 }
@@ -327,7 +327,7 @@ type Resolved = {
   readonly [P in Property]: IsComputed<P> extends true ? Parsed<P> : Values[P]
 }
 
-/** Every option, resolved. Rates are undefined when off; a cap of 0 is none. */
+/** Every option, resolved. A rate that is off is undefined. A cap of 0 is none. */
 export interface Config extends Resolved, Omit<IdentityConfig, 'jwtSecretPrevious'> {
   /** `NODE_ENV` is `production`. */
   readonly production: boolean
@@ -344,7 +344,7 @@ export type GateOptions = { readonly [P in Property]?: Textual<NonNullable<Parse
 export const properties = Object.keys(schema) as Property[]
 export const definition = (property: Property): Definition => schema[property]
 
-/** How the names of all variables begin. */
+/** Prefix of all variables. */
 export const prefix = 'TICKETGATE_'
 export const upperSnake = (name: string): string =>
   name.replace(/[A-Z]/g, letter => `_${letter}`).toUpperCase()

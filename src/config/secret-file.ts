@@ -1,7 +1,7 @@
 import { InvalidValue, MisspeltValue, readText, signingSecret, withoutNewline } from './value-types.js'
 
 /**
- * The secret in a file, without one newline at its end.
+ * Reads the secret in a file, without one trailing newline.
  * @throws InvalidValue with the path
  */
 export function readSecretFile(file: string): string {
@@ -10,7 +10,7 @@ export function readSecretFile(file: string): string {
     return signingSecret.parse(withoutNewline(text))
   } catch (error) {
     if (!(error instanceof InvalidValue)) throw error
-    const remedy = error instanceof MisspeltValue ? '' : `. Make one: openssl rand -base64 48 > ${file}`
+    const remedy = error instanceof MisspeltValue ? '' : `. Generate one: openssl rand -base64 48 > ${file}`
     throw new InvalidValue(`the secret in ${file} ${error.message}${remedy}`)
   }
 }

@@ -14,7 +14,9 @@ export interface ConfigSources {
   readonly env: Readonly<Record<string, string | undefined>>
   readonly flags?: readonly string[]
   readonly options?: GateOptions
-  /** What else an application passes along with its options: names to suggest for one that is misspelt. */
+  /**
+   * Other names that an application passes along with the options, to suggest for a misspelt one.
+   */
   readonly handlerNames?: readonly string[]
 }
 
@@ -23,7 +25,7 @@ const byFlag = new Map(properties.map(property => [flagOf(property), property]))
 
 const wordsOf = (name: string): Set<string> => new Set(name.split('_'))
 
-/** How many letters have to be put in, taken out or replaced to make one word of another (Levenshtein). */
+/** The edit distance of two words (Levenshtein). */
 function distance(from: string, to: string): number {
   let row = Array.from({ length: to.length + 1 }, (_, index) => index)
   for (const [line, letter] of [...from].entries()) {
@@ -42,8 +44,9 @@ function distance(from: string, to: string): number {
 }
 
 /**
- * The name most like `name`, of words joined by `_`. One that only lacks words, or has some too many, comes before one
- * of fewer differing letters: `TICKET_TTL` means `TICKET_TTL_SECONDS`, not `TICKET_RATE`.
+ * Returns the name most similar to `name`, comparing words joined by `_`. A name with only missing
+ * or extra words beats one with fewer different letters: `TICKET_TTL` means `TICKET_TTL_SECONDS`,
+ * not `TICKET_RATE`.
  */
 function nearest(name: string, names: readonly string[]): string {
   const words = wordsOf(name)
@@ -56,13 +59,13 @@ function nearest(name: string, names: readonly string[]): string {
   return candidates.reduce((best, other) => (distance(name, other) < distance(name, best) ? other : best))
 }
 
-/** The property whose name in upper snake case is most like `name`. */
+/** Returns the property whose name in upper snake case is most similar to `name`. */
 function nearestProperty(name: string): Property {
   const variable = prefix + nearest(name, properties.map(upperSnake))
   return byVariable.get(variable) ?? 'host'
 }
 
-/** One value as the operator wrote it, and the name it was written under. */
+/** A value as the operator wrote it, and the name it was written under. */
 export interface Given {
   readonly label: string
   readonly value: unknown
@@ -70,12 +73,12 @@ export interface Given {
 
 export type GivenMap = Map<Property, Given>
 
-/** What Kubernetes puts into every pod beside a service named ticketgate or ticketgate-… */
+/** Whether Kubernetes set this variable, for a service named ticketgate or ticketgate-…. */
 const isServiceLink = (name: string, value: string): boolean =>
   /_SERVICE_(HOST|PORT)(_|$)|_PORT_\d+_(TCP|UDP|SCTP)/.test(name) || /^(tcp|udp|sctp):\/\//.test(value)
 
-// What each source gives, and the problems of its names. Values are never part of these messages: an unknown name may
-// be a misspelt secret.
+// Each source returns what it gives, and adds problems of its names. Messages never quote values,
+// because an unknown name may be a misspelt secret.
 export function givenByEnv(env: ConfigSources['env'], problems: string[]): GivenMap {
   const given: GivenMap = new Map()
   const serviceLinks: string[] = []
@@ -86,7 +89,7 @@ export function givenByEnv(env: ConfigSources['env'], problems: string[]): Given
     else if (property !== undefined) given.set(property, { label: name, value })
     else {
       const near = variableOf(nearestProperty(name.slice(prefix.length)))
-      problems.push(`${name}: there is no such variable: unset it, or write ${near} if that is what is meant`)
+      problems.push(`${name}: unknown variable: unset it, or write ${near} if you mean that`)
     }
   }
   if (serviceLinks.length > 0)
@@ -101,7 +104,7 @@ export function givenByEnv(env: ConfigSources['env'], problems: string[]): Given
   return given
 }
 
-/** The flag of every option, for whatever command takes them all. */
+/** The flags of all options. */
 export const optionFlags: FlagKinds = Object.fromEntries(
   properties.map(property => [flagOf(property).slice(2), 'value' as const]),
 )
@@ -110,7 +113,7 @@ export function givenByFlags(flags: readonly string[], problems: string[]): Give
   const given: GivenMap = new Map()
   const read = parseArguments(flags, optionFlags, problems, name => {
     const near = nearestProperty(upperSnake(name).replaceAll('-', '_'))
-    return `${definition(near).secret ? `set ${variableOf(near)}` : `write ${flagOf(near)}`} if that is what is meant`
+    return `${definition(near).secret ? `set ${variableOf(near)}` : `write ${flagOf(near)}`} if you mean that`
   })
   for (const { position } of read.operands)
     problems.push(`argument ${position}: is not a flag: write --name value or --name=value`)
@@ -138,14 +141,17 @@ export function givenByOptions(
     const property = properties.find(each => each === name)
     if (property === undefined)
       problems.push(
-        `${name}: there is no such option: write ${byName.get(nearest(upperSnake(name), [...byName.keys()]))} if that is what is meant`,
+        `${name}: unknown option: write ${byName.get(nearest(upperSnake(name), [...byName.keys()]))} if you mean that`,
       )
     else if (value !== undefined && value !== '') given.set(property, { label: name, value })
   }
   return given
 }
 
-/** Two names for one setting: the nearer source wins, but one source must not give both. */
+/**
+ * Merges two names of one setting. The higher-ranking source wins, but one source must not give
+ * both.
+ */
 export function resolveSecret(
   property: Property,
   fileProperty: Property,
@@ -156,7 +162,7 @@ export function resolveSecret(
   const direct = first?.get(property)
   const file = first?.get(fileProperty)
   if (direct !== undefined && file !== undefined)
-    problems.push(`${direct.label}: ${file.label} is set as well: unset one of them`)
+    problems.push(`${direct.label}: ${file.label} is set too: unset one of them`)
   for (const other of others) {
     other.delete(property)
     other.delete(fileProperty)

@@ -4,8 +4,9 @@ import type { Config } from './schema.js'
 import { InvalidValue, readText } from './value-types.js'
 
 /**
- * The configured ticket keys, from the option or, as it is now, the file; none when there are none.
- * Throws {@link InvalidValue} for a file or an entry that is broken.
+ * Reads the configured ticket keys, from the option or from the file as it is now. Returns none if
+ * none are configured.
+ * @throws InvalidValue for a file or an entry that is broken
  */
 export function readTicketKeys(
   config: Pick<Config, 'ticketKeys' | 'ticketKeysFile' | 'node' | 'jwtSecret'>,

@@ -5,9 +5,11 @@ import { isNodeName } from '../ticket/codec.js'
 import { serializedOrigin } from '../ticket/origin.js'
 import { isPatternTemplate } from '../token/default-rights.js'
 
-/** The kinds of values that options have, and how each is read from text. */
+/** The kinds of values that options have, and how each is parsed. */
 
-/** What is wrong with a value and how to fix it. The caller puts the option's name before it. */
+/**
+ * Says what is wrong with a value and how to fix it. The caller prepends the name of the option.
+ */
 export class InvalidValue extends Error {}
 
 /** What is wrong within a value that has parts, and where: `[1].publish`. */
@@ -31,10 +33,10 @@ export interface Rate {
   readonly seconds: number
 }
 
-/** The right value, with something around or in it that does not belong there: no reason to make a new one. */
+/** The right value with something extra around or in it, so no reason to generate a new one. */
 export class MisspeltValue extends InvalidValue {}
 
-/** Keeps an invalid value as a problem of the option; throws any other error on. */
+/** Adds an invalid value to the problems of the option. Rethrows any other error. */
 export function reportInvalid(
   error: unknown,
   label: string,
@@ -42,24 +44,27 @@ export function reportInvalid(
   { makeOne, subject = '' }: { readonly makeOne?: string | undefined; readonly subject?: string } = {},
 ): void {
   if (!(error instanceof InvalidValue)) throw error
-  const remedy = makeOne === undefined || error instanceof MisspeltValue ? '' : `. Make one: ${makeOne}`
+  const remedy = makeOne === undefined || error instanceof MisspeltValue ? '' : `. Generate one: ${makeOne}`
   problems.push(`${label}: ${subject}${error.message}${remedy}`)
 }
 
 export interface Kind<T> {
   /** What `--help` shows after the flag. */
   readonly placeholder: string
-  /** The values there are: range and unit. */
+  /** The allowed values: range and unit. */
   readonly values: string
-  /** The text of a value that `createGate` takes in another form; undefined when it is of a wrong type. */
+  /**
+   * Returns the text of a value that `createGate` takes in another form. Undefined if its type is
+   * wrong.
+   */
   readonly textOf?: (value: unknown) => string | undefined
   /** Throws {@link InvalidValue}. */
   readonly parse: (text: string) => T
 }
 
 /**
- * A text as it was meant, without one newline at its end, which files and `echo` have. What an editor or a shell may
- * have put around it unseen is refused, since other programs that read the same file leave it out.
+ * Returns a text without one trailing newline, which files and `echo` add. Refuses what an editor
+ * or a shell may have added unseen, because other programs that read the same file ignore it.
  * @throws InvalidValue
  */
 export function withoutNewline(given: string): string {
@@ -67,24 +72,27 @@ export function withoutNewline(given: string): string {
   if (text.startsWith('\uFEFF'))
     throw new MisspeltValue('begins with a byte order mark (U+FEFF): save it as UTF-8 without one')
   if (text.endsWith('\r'))
-    throw new MisspeltValue('ends with a carriage return: save the file with the line ends of Unix (LF)')
+    throw new MisspeltValue('ends with a carriage return: save the file with Unix line endings (LF)')
   if (/^(['"]).*\1$/s.test(text) && text.length > 1)
     throw new MisspeltValue(
-      'is in quotes, which would be part of it: leave them out (docker --env-file takes them literally)',
+      'is in quotes, which would be part of it: remove them (docker --env-file takes them literally)',
     )
   return text
 }
 
-/** Whatever cannot be seen in a secret makes it another one than the same text elsewhere. */
+/** Refuses invisible characters: with them, a secret differs from what looks the same elsewhere. */
 function visible(text: string): string {
   if (/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u.test(text))
     throw new MisspeltValue('has invisible characters, such as a line break: give one line of text')
   if (text !== text.trim())
-    throw new MisspeltValue('begins or ends with a space, which some programs cut off: leave it out')
+    throw new MisspeltValue('begins or ends with a space, which some programs strip: remove it')
   return text
 }
 
-/** For messages. What stands before an `@` may be a password (`https://user:password@host`), so it is left out. */
+/**
+ * Quotes a value for a message. Leaves out what precedes an `@`, which may be a password
+ * (`https://user:password@host`).
+ */
 const quote = (text: string): string => {
   const shown = text.replace(/^.*@/s, '…@')
   return JSON.stringify(shown.length > 80 ? `${shown.slice(0, 80)}…` : shown)
@@ -122,7 +130,7 @@ export const choice = <const T extends string>(...choices: readonly T[]): Kind<T
   },
 })
 
-/** Comma-separated, without repetitions; spaces around entries do not count. */
+/** Comma-separated, without duplicates. Spaces around entries are ignored. */
 export const list = <T extends string>(
   entries: string,
   parseEntry: (text: string) => T,
@@ -164,7 +172,7 @@ export interface AddressBits {
 }
 
 const bitsV4 = { min: 8, max: 32 }
-// More than 32, since the length in bits is what tells an IPv6 prefix from an IPv4 one in a ticket.
+// More than 32: the length in bits tells an IPv6 prefix from an IPv4 one in a ticket.
 const bitsV6 = { min: 33, max: 128 }
 
 export const addressBits: Kind<AddressBits> = {
@@ -207,7 +215,10 @@ export const path: Kind<string> = {
   },
 }
 
-/** The bytes of a file. Throws {@link InvalidValue} with the path and the system's reason. */
+/**
+ * Reads the bytes of a file.
+ * @throws InvalidValue with the path and the system's reason
+ */
 export function readFile(file: string): Buffer {
   try {
     return readFileSync(file)
@@ -217,7 +228,11 @@ export function readFile(file: string): Buffer {
   }
 }
 
-/** The text of a file. Bytes that are not UTF-8 would be lost, and a key weaker. Throws {@link InvalidValue}. */
+/**
+ * Reads the text of a file. Refuses bytes that are not UTF-8: decoding would lose them and weaken a
+ * key.
+ * @throws InvalidValue
+ */
 export function readText(file: string): string {
   const bytes = readFile(file)
   try {
@@ -253,7 +268,7 @@ export const host: Kind<string> = {
   },
 }
 
-/** Whether a listener on this host is out of reach for other machines. */
+/** Whether other machines cannot reach a listener on this host. */
 export const isLoopback = (name: string): boolean =>
   name === 'localhost' || (isIP(name) !== 0 && ipaddr.process(name).range() === 'loopback')
 
@@ -261,7 +276,10 @@ export const isLoopbackUrl = (url: URL): boolean => isLoopback(url.hostname.repl
 
 const isHttp = (url: URL): boolean => /^https?:$/.test(url.protocol)
 
-/** The URL without a slash at its end, so that paths can be appended. Never quoted: it may hold a password. */
+/**
+ * The URL without a trailing slash, so that paths can be appended. Never quoted: it may contain a
+ * password.
+ */
 export const publicUrl: Kind<string> = {
   placeholder: 'URL',
   values: 'http or https URL',
@@ -275,7 +293,10 @@ export const publicUrl: Kind<string> = {
   },
 }
 
-/** Where an identity provider has its keys. Who could change them on the way could sign tokens for anybody. */
+/**
+ * The keys of an identity provider. An attacker who can change them on the way can sign tokens for
+ * anybody.
+ */
 export const jwksUrl: Kind<string> = {
   placeholder: 'URL',
   values: 'https URL; http on loopback',
@@ -293,7 +314,10 @@ export const jwksUrl: Kind<string> = {
   },
 }
 
-/** An identity provider by its name, a URL that counts as it is written, a slash at its end included. */
+/**
+ * An identity provider by its name: a URL that is compared as it is written, including a trailing
+ * slash.
+ */
 export const issuerUrl: Kind<string> = {
   placeholder: 'URL',
   values: 'https URL; http on loopback',
@@ -307,13 +331,13 @@ export const issuerUrl: Kind<string> = {
 
 const localHost = /^(?:localhost|127(?:\.\d+){3}|\[::1\])(?::|\/|$)/i
 
-/** An origin exactly as browsers and apps serialise it, since matching is exact. */
+/** An origin, exactly as browsers and apps serialise it: matching is exact. */
 export function origin(text: string): string {
   if (text.includes('*'))
-    throw new InvalidValue(`${quote(text)} has a wildcard, and there are none: list each origin`)
+    throw new InvalidValue(`${quote(text)} has a wildcard, which is not supported: list each origin`)
   if (/^(?:null$|(?:null|file|data|blob):)/i.test(text))
     throw new InvalidValue(
-      `${quote(text)} is shared by pages that have nothing to do with each other, so it cannot be allowed: serve the page under an origin such as https://example.com`,
+      `${quote(text)} is shared by unrelated pages, so it cannot be allowed: serve the page under an origin such as https://example.com`,
     )
   const scheme = localHost.test(text) ? 'http' : 'https'
   const url = text.includes('://') ? text.replace(/^ws(s?):/i, 'http$1:') : `${scheme}://${text}`
@@ -334,7 +358,7 @@ export function patternTemplate(text: string): string {
   return text
 }
 
-/** A CIDR or a single address. */
+/** A CIDR, or a single address. */
 export function network(text: string): string {
   const [address = '', bits] = text.split('/')
   if (isIP(address) === 0 || (bits !== undefined && !ipaddr.isValidCIDR(text)))
@@ -346,10 +370,13 @@ export function network(text: string): string {
 
 const distinctAtLeast = 8
 
-/** Whether a secret is long enough and still guessable, such as one character over and over. */
+/** Whether a secret has too few different characters, such as one character repeated. */
 export const isWeak = (secret: string): boolean => new Set(secret).size < distinctAtLeast
 
-/** The secret of HS256 (RFC 7518 section 3.2: as long as the hash, or longer). Its UTF-8 bytes are the key. */
+/**
+ * The secret of HS256. It must be at least as long as the hash (RFC 7518 section 3.2). Its UTF-8
+ * bytes are the key.
+ */
 export const signingSecret: Kind<string> = {
   placeholder: 'TEXT',
   values: 'text of 32 bytes or more',
@@ -359,26 +386,29 @@ export const signingSecret: Kind<string> = {
   },
 }
 
-/** Sent as a bearer token, so of visible ASCII characters only. */
+/** Sent as a bearer token, so visible ASCII characters only. */
 export const bearerKey: Kind<string> = {
   placeholder: 'TEXT',
   values: 'text of 16 characters or more',
   parse(text) {
     if (text.length < 16) throw new InvalidValue('is shorter than 16 characters')
     if (!/^[!-~]+$/.test(text))
-      throw new InvalidValue('has characters that no header carries: use visible ASCII without spaces')
+      throw new InvalidValue('has characters that headers cannot carry: use visible ASCII without spaces')
     return text
   },
 }
 
-/** The text of configured ticket keys. What it says can only be judged beside the node and the token secret. */
+/**
+ * The text of configured ticket keys. It is checked later, together with the node and the token
+ * secret.
+ */
 export const ticketKeysText: Kind<string> = {
   placeholder: 'KEYS',
   values: 'id:base64url[,id:base64url…]',
   parse: text => text,
 }
 
-/** Goes into tickets and balancer rules. */
+/** Appears in tickets and balancer rules. */
 export const nodeName: Kind<string> = {
   placeholder: 'NAME',
   values: '1 to 32 of a-z 0-9 -',

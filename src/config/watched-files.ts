@@ -1,6 +1,9 @@
 import type { Config } from './schema.js'
 
-/** Files of secrets, keys, issuers and the certificate: they are read again when they change, and on SIGHUP. */
+/**
+ * The files that are reread when they change and on SIGHUP: secrets, keys, issuers and the
+ * certificate.
+ */
 export function watchedFiles(config: Config): readonly string[] {
   const { issuersFile, issuers, jwtSecretFile, jwtSecretPreviousFile, ticketKeysFile } = config
   const { tlsCertFile, tlsKeyFile } = config

@@ -85,6 +85,6 @@ t.test('users are managed without the settings of the server, broken as they may
   const mistyped = await run(['user', 'list'], { ...broken, TICKETGATE_USER_FILE: 'users.json' })
   t.match(mistyped, {
     code: 1,
-    stderr: /TICKETGATE_USER_FILE: there is no such variable.*TICKETGATE_USERS_FILE/,
+    stderr: /TICKETGATE_USER_FILE: unknown variable.*TICKETGATE_USERS_FILE/,
   })
 })

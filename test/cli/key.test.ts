@@ -49,15 +49,15 @@ t.test('wrong usage: exit code 2, and no key', async t => {
     [[], /the one thing to do with a key is: new/],
     [['make'], /the one thing to do with a key is: new/],
     [['new', 'x'], /the one thing to do with a key is: new/],
-    [['new', '--id'], /--id: has no value: write --id=VALUE/],
-    [['new', '--id', '--out'], /--id: has no value/],
+    [['new', '--id'], /--id: needs a value: write --id=VALUE/],
+    [['new', '--id', '--out'], /--id: needs a value/],
     [['new', '--id='], /--id: give a number from 1 to 255/],
     [['new', '--id', '0'], /--id: give a number from 1 to 255/],
     [['new', '--id', '256'], /--id: give a number from 1 to 255/],
     [['new', '--id', '05'], /--id: give a number from 1 to 255/],
     [['new', '--id=1', '--id=2'], /--id: is given more than once/],
-    [['new', '--name', 'x'], /--name: there is no such flag: this command takes --id, --out/],
-    [['new', '--out'], /--out: has no value/],
+    [['new', '--name', 'x'], /--name: unknown flag: this command takes --id, --out/],
+    [['new', '--out'], /--out: needs a value/],
   ] as const
   for (const [args, reason] of cases)
     t.match(await run(...args), { code: 2, out: '', err: reason }, args.join(' '))

@@ -206,7 +206,7 @@ t.test('wrong usage, which may hold the token: it is not repeated', async t => {
     [[token], 2, /the one thing to do with a token is: explain/],
     [[], 2, /the one thing to do with a token is: explain/],
     [['explain', token], 1, /argument 1: is not a flag/],
-    [['explain', '--nonsense'], 2, /--nonsense: there is no such flag/],
+    [['explain', '--nonsense'], 2, /--nonsense: unknown flag/],
   ] as const) {
     const [stdin, stdout, stderr] = [new PassThrough(), new PassThrough(), new PassThrough()]
     stdin.end(token)

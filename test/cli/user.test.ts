@@ -172,13 +172,13 @@ t.test('wrong usage: exit code 2, no file made', async t => {
     [
       'an unknown option',
       ['add', 'maggie', '--password=hunter2hunter2'],
-      /--password: there is no such flag: this command takes --password-stdin, /,
+      /--password: unknown flag: this command takes --password-stdin, /,
     ],
-    ['rights with passwd', ['passwd', 'maggie', '--publish', 'a'], /--publish: there is no such flag/],
+    ['rights with passwd', ['passwd', 'maggie', '--publish', 'a'], /--publish: unknown flag/],
     [
       'an option without its value',
       ['add', 'maggie', '--publish'],
-      /--publish: has no value: write --publish=VALUE/,
+      /--publish: needs a value: write --publish=VALUE/,
     ],
     ['a name for list', ['list', 'maggie'], /takes no name/],
     ['an empty name', ['add', '', '--password-stdin'], /a user name is 1 to 256/],

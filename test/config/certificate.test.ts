@@ -61,18 +61,18 @@ t.test('keys that clients can use are served', async t => {
 
 t.test('what Node takes and uWebSockets.js does not is refused with a reason', async t => {
   const cases = [
-    ['secp256k1', 'secp256k1', /a key of kind EC \(secp256k1\) is not supported: use one of RSA, P-256/],
-    ['brainpool', 'brainpool', /a key of kind EC \(brainpoolP256r1\) is not supported/],
-    ['ed448', 'ed448', /a key of kind ed448 is not supported/],
-    ['pss', 'pss', /a key of kind rsa-pss is not supported/],
-    ['mark', 'rsa', /the file of the certificate begins with a byte order mark/],
-    ['rsa', 'mark', /the file of the key begins with a byte order mark/],
+    ['secp256k1', 'secp256k1', /keys of type EC \(secp256k1\) are not supported: use one of RSA, P-256/],
+    ['brainpool', 'brainpool', /keys of type EC \(brainpoolP256r1\) are not supported/],
+    ['ed448', 'ed448', /keys of type ed448 are not supported/],
+    ['pss', 'pss', /keys of type rsa-pss are not supported/],
+    ['mark', 'rsa', /the certificate file begins with a byte order mark/],
+    ['rsa', 'mark', /the key file begins with a byte order mark/],
     ['utf16', 'rsa', /the first is not a certificate/],
     ['der', 'rsa', /the first is not a certificate/],
-    ['rsa', 'encrypted', /the second is not a private key that can be read: .* without passphrase/],
-    ['rsa', 'p256', /the key is not that of the certificate/],
-    ['rsa', 'ed25519', /the key is not that of the certificate/],
-    ['p384', 'p256', /the key is not that of the certificate/],
+    ['rsa', 'encrypted', /the second is not a readable private key: .* without passphrase/],
+    ['rsa', 'p256', /the key does not match the certificate/],
+    ['rsa', 'ed25519', /the key does not match the certificate/],
+    ['p384', 'p256', /the key does not match the certificate/],
   ] as const
   for (const [certificate, key, reason] of cases)
     t.match(
@@ -84,7 +84,7 @@ t.test('what Node takes and uWebSockets.js does not is refused with a reason', a
   t.strictSame({ code, stdout }, { code: 1, stdout: '' })
   t.match(
     stderr,
-    /^ticketgate: TICKETGATE_TLS_CERT_FILE: .* is not supported.*\n$/,
+    /^ticketgate: TICKETGATE_TLS_CERT_FILE: .* are not supported.*\n$/,
     'in one line, without a stack',
   )
 })

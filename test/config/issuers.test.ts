@@ -366,7 +366,7 @@ t.test('problems, each with its path', async t => {
 })
 
 t.test('two issuers of one name, or of the name of our own logins', async t => {
-  t.throws(() => readText(stringify([jwks, jwks])), { message: /"https:\/\/id\.example\/" is there twice/ })
+  t.throws(() => readText(stringify([jwks, jwks])), { message: /"https:\/\/id\.example\/" occurs twice/ })
   t.doesNotThrow(
     () => readText(stringify([jwks, { ...jwks, issuer: 'https://id.example' }])),
     'a slash makes another',

@@ -304,8 +304,8 @@ t.test('the edges of rates and address bits', async t => {
 })
 
 t.test('refusals of single values', async t => {
-  const weak = 'Make one: export TICKETGATE_JWT_SECRET="$(openssl rand -base64 48)"'
-  const weakKey = 'Make one: export TICKETGATE_ADMIN_KEY="$(openssl rand -hex 24)"'
+  const weak = 'Generate one: export TICKETGATE_JWT_SECRET="$(openssl rand -base64 48)"'
+  const weakKey = 'Generate one: export TICKETGATE_ADMIN_KEY="$(openssl rand -hex 24)"'
   const hostHelp =
     'is neither an address nor a host name: give one such as 127.0.0.1, or 0.0.0.0 for all interfaces, without port or brackets'
   const urlParts = 'has a query, fragment, user or password: give scheme, host, port and path only'
@@ -340,7 +340,7 @@ t.test('refusals of single values', async t => {
     [
       'ADMIN_KEY',
       'sixteen letters!',
-      `has characters that no header carries: use visible ASCII without spaces. ${weakKey}`,
+      `has characters that headers cannot carry: use visible ASCII without spaces. ${weakKey}`,
     ],
     ['JWT_ISSUER', 'a\nb', 'is too long or has control characters: give one line of at most 256 characters'],
     [
@@ -378,7 +378,7 @@ t.test('refusals of single values', async t => {
 t.test('an origin must be written as browsers send it', async t => {
   const spelling = (right: string): string => `is not spelt as browsers send it: write ${right}`
   const shared =
-    'is shared by pages that have nothing to do with each other, so it cannot be allowed: serve the page under an origin such as https://example.com'
+    'is shared by unrelated pages, so it cannot be allowed: serve the page under an origin such as https://example.com'
   const cases = [
     ['https://Example.com', spelling('https://example.com')],
     ['https://example.com/', spelling('https://example.com')],
@@ -408,8 +408,8 @@ t.test('an origin must be written as browsers send it', async t => {
     ['capacitor:localhost', 'is not an origin: write it as https://example.com'],
     ['app://a%41', 'is not an origin: write it as https://example.com'],
     ['https://a b', 'is not an origin: write it as https://example.com'],
-    ['*', 'has a wildcard, and there are none: list each origin'],
-    ['https://*.example.com', 'has a wildcard, and there are none: list each origin'],
+    ['*', 'has a wildcard, which is not supported: list each origin'],
+    ['https://*.example.com', 'has a wildcard, which is not supported: list each origin'],
   ] as const
   for (const [text, message] of cases)
     t.strictSame(
@@ -440,14 +440,11 @@ t.test('origins of apps and browser extensions can be listed', async t => {
 
 t.test('names that do not exist, and the nearest that does', async t => {
   const variable = (name: string, near: string) =>
-    [
-      { env: { [name]: 'canary' } },
-      `${name}: there is no such variable: unset it, or write ${near} if`,
-    ] as const
+    [{ env: { [name]: 'canary' } }, `${name}: unknown variable: unset it, or write ${near} if`] as const
   const flag = (name: string, near: string) =>
-    [{ env: {}, flags: [`${name}=canary`] }, `${name}: there is no such flag: ${near} if`] as const
+    [{ env: {}, flags: [`${name}=canary`] }, `${name}: unknown flag: ${near} if`] as const
   const option = (name: string, near: string) =>
-    [untyped({ [name]: 'canary' }), `${name}: there is no such option: write ${near} if`] as const
+    [untyped({ [name]: 'canary' }), `${name}: unknown option: write ${near} if`] as const
   const cases = [
     variable('TICKETGATE_HOTS', 'TICKETGATE_HOST'),
     variable('TICKETGATE_TICKET_TTL', 'TICKETGATE_TICKET_TTL_SECONDS'),
@@ -472,11 +469,7 @@ t.test('names that do not exist, and the nearest that does', async t => {
     t.notMatch(problem, 'canary')
     t.strictSame(more, [])
   }
-  t.match(
-    problemsOf(untyped({ toString: 1 })),
-    ['toString: there is no such option'],
-    'what every object has is none',
-  )
+  t.match(problemsOf(untyped({ toString: 1 })), ['toString: unknown option'], 'what every object has is none')
 })
 
 t.test('flags', async t => {
@@ -493,9 +486,9 @@ t.test('flags', async t => {
       read('--port', 'x'),
       ['--port: "x" is not a whole number: give 0 to 65535'],
     ],
-    ['no value', read('--port'), ['--port: has no value: write --port=VALUE']],
-    ['a flag for a value', read('--port', '--host=::1'), ['--port: has no value: write --port=VALUE']],
-    ['given twice', read('--port', '1', '--port=2'), ['--port: is given more than once: leave one']],
+    ['no value', read('--port'), ['--port: needs a value: write --port=VALUE']],
+    ['a flag for a value', read('--port', '--host=::1'), ['--port: needs a value: write --port=VALUE']],
+    ['given twice', read('--port', '1', '--port=2'), ['--port: is given more than once: keep one']],
     ['a stray argument', read('--port', '1', 'canary'), [`argument 3: ${stray}`]],
     ['one after --', read('--', '--port=1'), [`argument 2: ${stray}`]],
     ['a secret', read('--jwt-secret', 'canary'), [`--jwt-secret: ${visible} TICKETGATE_JWT_SECRET instead`]],
@@ -508,7 +501,7 @@ t.test('flags', async t => {
   for (const [name, problems, expected] of cases) t.strictSame(problems, expected, name)
 
   const [letters = '', ...more] = read('-p80')
-  t.match(letters, '-p: there is no such flag: write --', 'letters')
+  t.match(letters, '-p: unknown flag: write --', 'letters')
   t.strictSame(more, [], 'the letters after it are not told')
 })
 
@@ -555,8 +548,8 @@ t.test('production', async t => {
   t.strictSame(
     problemsOf({ env: { NODE_ENV: 'production' } }),
     [
-      'TICKETGATE_ADMIN_KEY: is required in production. Make one: export TICKETGATE_ADMIN_KEY="$(openssl rand -hex 24)"',
-      'TICKETGATE_JWT_SECRET: is required in production. Make one: export TICKETGATE_JWT_SECRET="$(openssl rand -base64 48)"',
+      'TICKETGATE_ADMIN_KEY: is required in production. Generate one: export TICKETGATE_ADMIN_KEY="$(openssl rand -hex 24)"',
+      'TICKETGATE_JWT_SECRET: is required in production. Generate one: export TICKETGATE_JWT_SECRET="$(openssl rand -base64 48)"',
     ],
     'requires the secret and the admin key',
   )
@@ -611,7 +604,7 @@ t.test('the admin key is required off loopback', async t => {
     t.strictSame(
       problemsOf({ env }),
       [
-        `TICKETGATE_ADMIN_KEY: is required where the admin listener is not on loopback (${host}). Make one: export TICKETGATE_ADMIN_KEY="$(openssl rand -hex 24)"`,
+        `TICKETGATE_ADMIN_KEY: is required if the admin listener is not on loopback (${host}). Generate one: export TICKETGATE_ADMIN_KEY="$(openssl rand -hex 24)"`,
       ],
       host,
     )
@@ -653,7 +646,7 @@ t.test('a secret in a file', async t => {
     ],
     [
       `${dir}/short`,
-      `the secret in ${dir}/short is shorter than 32 bytes. Make one: openssl rand -base64 48 > ${dir}/`,
+      `the secret in ${dir}/short is shorter than 32 bytes. Generate one: openssl rand -base64 48 > ${dir}/`,
     ],
     [`${dir}/binary`, `${dir}/binary is not UTF-8: write it as UTF-8 text, such as base64 (in PowerShell`],
   ] as const
@@ -665,14 +658,14 @@ t.test('a secret in a file', async t => {
     }
   t.strictSame(
     problemsOf({ env: { [file]: fileOf(secret), TICKETGATE_JWT_SECRET: secret } }),
-    [`TICKETGATE_JWT_SECRET: ${file} is set as well: unset one of them`],
+    [`TICKETGATE_JWT_SECRET: ${file} is set too: unset one of them`],
     'beside one in a variable',
   )
 })
 
 t.test('what is put around a value unseen is refused by name, in a variable as in a file', async t => {
-  const quotes = /is in quotes, which would be part of it: leave them out/
-  const carriageReturn = /ends with a carriage return: save the file with the line ends of Unix/
+  const quotes = /is in quotes, which would be part of it: remove them/
+  const carriageReturn = /ends with a carriage return: save the file with Unix line endings/
   const mark = /begins with a byte order mark/
   const settings = [
     ['TICKETGATE_PORT', '8080'],
@@ -697,7 +690,7 @@ t.test('what is put around a value unseen is refused by name, in a variable as i
       t.ok(problem.startsWith(`${name}: `), `${name} ${kind} is named`)
       t.match(problem, message)
       t.notMatch(problem, value, 'and not repeated')
-      t.notMatch(problem, 'Make one', 'nobody is told to make another secret')
+      t.notMatch(problem, 'Generate one', 'it does not suggest another secret')
       t.strictSame(more, [])
     }
   }
@@ -727,7 +720,7 @@ t.test('what is put around a value unseen is refused by name, in a variable as i
   ]) {
     const [byVariable = '', byFile] = secretOf(text)
     t.equal(byVariable, byFile, `${JSON.stringify(text)}: the same for both`)
-    t.match(byVariable, /: (save|leave|give) /, 'refused, with what to do')
+    t.match(byVariable, /: (save|remove|give) /, 'refused, with what to do')
     t.notMatch(byVariable, secret)
   }
   t.match(
@@ -769,10 +762,10 @@ t.test('TLS', async t => {
   })
   t.match(fromEnv(tls(cert, key)), { tlsCertFile: cert, tlsKeyFile: key })
   t.strictSame(problemsOf({ env: tls(cert, '') }), [
-    'TICKETGATE_TLS_KEY_FILE: is required beside TICKETGATE_TLS_CERT_FILE: set both, or neither',
+    'TICKETGATE_TLS_KEY_FILE: is required with TICKETGATE_TLS_CERT_FILE: set both, or neither',
   ])
   t.strictSame(problemsOf({ env: {}, flags: ['--tls-key-file', key] }), [
-    'TICKETGATE_TLS_CERT_FILE: is required beside --tls-key-file: set both, or neither',
+    'TICKETGATE_TLS_CERT_FILE: is required with --tls-key-file: set both, or neither',
   ])
   t.strictSame(problemsOf({ env: tls(cert, `${dir}/none`) }), [
     `TICKETGATE_TLS_KEY_FILE: cannot read ${dir}/none (ENOENT: no such file or directory): give the path of a file that this user may read`,
@@ -793,7 +786,7 @@ t.test('options that contradict one another', async t => {
     ],
   )
   const samePort =
-    'TICKETGATE_ADMIN_PORT: the public listener has port 8081 as well: give one of them another port'
+    'TICKETGATE_ADMIN_PORT: the public listener uses port 8081 too: give one of them another port'
   t.strictSame(problemsOf({ env: { PORT: '8081' } }), [samePort])
   t.strictSame(problemsOf({ env: { PORT: '8081', TICKETGATE_HOST: '0.0.0.0' } }), [samePort])
   t.strictSame(
@@ -863,7 +856,7 @@ t.test('help lists every variable, within 100 columns', async t => {
   )
   t.match(help, /\(no flag\) +TICKETGATE_JWT_SECRET\n/)
   t.match(help, /--jwt-secret-file PATH +TICKETGATE_JWT_SECRET_FILE\n/)
-  t.match(help, 'Secrets have no flag, since arguments are visible')
+  t.match(help, 'Secrets have no flag, because arguments are visible')
 })
 
 t.test('the table has a row for every variable', async t => {

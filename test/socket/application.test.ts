@@ -288,7 +288,7 @@ t.test('a mistake of the application is told to it', async t => {
   ] as const)
     await t.rejects(
       createGate({ [misspelt]() {} }),
-      { code: 'config_invalid', message: `${misspelt}: there is no such option: write ${right} if` },
+      { code: 'config_invalid', message: `${misspelt}: unknown option: write ${right} if` },
       misspelt,
     )
 })
