@@ -125,6 +125,13 @@ export interface TicketReply {
 /** What became of a ticket, as `/ws_ticket/status` reports it. */
 export type TicketState = 'live' | 'used' | 'expired' | 'invalid'
 
+/** The reply of `/ws_ticket/status`. */
+export interface TicketStatusReply {
+  readonly state: TicketState
+  /** The code with which a ticket that is not spent was refused last, or would be. */
+  readonly refused?: string | undefined
+}
+
 /** The close reason that tells a client when to come back. */
 export const retryAfterReason = (waitMs: number): string => `retry_after_ms=${Math.ceil(waitMs)}`
 

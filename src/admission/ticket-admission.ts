@@ -15,6 +15,7 @@ import {
 } from '../ticket/verifier.js'
 import type { Revocations } from '../token/revocation.js'
 import { looksLikeJwt } from './presented-tickets.js'
+import type { RefusalMemory } from './refusal-memory.js'
 
 export interface TicketAdmissionParts {
   /** The keys that verify now, and what is required of a ticket besides its MAC. */
@@ -23,8 +24,20 @@ export interface TicketAdmissionParts {
   readonly replay: Pick<StoreReplayCache, 'claim' | 'has'>
   /** Where it is kept how long a store elsewhere took. */
   readonly claims: Durations
+  readonly refusals: RefusalMemory
   readonly log: Log
 }
+
+/** Refusals that need no note: a look at the ticket tells them again, or there is not one ticket. */
+export const toldByTicket: ReadonlySet<RefusalCode> = new Set<RefusalCode>([
+  'ticket_ambiguous',
+  'ticket_expired',
+  'ticket_invalid',
+  'ticket_missing',
+  'ticket_used',
+  'token_in_url',
+  'wrong_node',
+])
 
 /** Undefined once a ticket is spent, or why it cannot be. */
 export type SpendResult = RefusalCode | undefined
@@ -119,6 +132,17 @@ export class TicketAdmission {
     const revoked = this.revokedBy(ticket, channel)
     if (revoked !== undefined) return revoked
     return nowMs >= ticket.claims.sessionEndsAtSeconds * 1000 ? 'ticket_expired' : undefined
+  }
+
+  /** Keeps with which code a ticket was refused, for its holder to ask; nothing unless its MAC holds. */
+  noteRefusal(text: string, code: RefusalCode, nowMs: number): void {
+    const ticket = this.verify(text, nowMs)
+    if (typeof ticket !== 'string') this.#parts.refusals.note(ticket.nonce, code)
+  }
+
+  /** With which code a ticket was refused last, as far as is remembered. */
+  refusalOf({ nonce }: VerifiedTicket): RefusalCode | undefined {
+    return this.#parts.refusals.find(nonce)
   }
 
   #failed(error: unknown): RefusalCode {

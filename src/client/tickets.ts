@@ -1,4 +1,4 @@
-import { isJsonObject, problemType, routes, type TicketReply, type TicketState } from '../protocol.js'
+import { isJsonObject, problemType, routes, type TicketReply, type TicketStatusReply } from '../protocol.js'
 import { GateError } from './gate-error.js'
 import type { Fields } from './messages.js'
 import { type Fetch, type FetchReply, platform, schedule } from './platform.js'
@@ -51,7 +51,7 @@ export class TicketApi {
   async refusalOf(ticket: string): Promise<string | undefined> {
     try {
       const { reply, body } = await this.#post(routes.ticketStatus, json, JSON.stringify({ ticket }))
-      const { state, refused } = body as { readonly state?: TicketState; readonly refused?: unknown }
+      const { state, refused } = body as Partial<TicketStatusReply>
       if (!reply.ok) return undefined
       if (typeof refused === 'string') return refused
       return typeof state === 'string' && state !== 'live' ? `ticket_${state}` : undefined

@@ -1,5 +1,6 @@
 import { App } from 'uWebSockets.js'
 import { setTimeout as delay } from 'node:timers/promises'
+import type { RefusalMemory } from '../admission/refusal-memory.js'
 import { createRetryAfter } from '../admission/refusals.js'
 import { TicketAdmission } from '../admission/ticket-admission.js'
 import { TicketIssuer } from '../admission/ticket-issuer.js'
@@ -58,6 +59,8 @@ export interface PublicListenerParts {
   readonly tickets: RateLimiter
   readonly hasher: PasswordHasher
   readonly revocations: Revocations
+  /** Why tickets were refused. */
+  readonly refusals: RefusalMemory
   /** Of the embedding application. */
   readonly handlers: GateHandlers<unknown> | undefined
   readonly uplink: Uplink
@@ -123,13 +126,7 @@ export class PublicListener {
         log,
         refusalLevel: config.production ? 'debug' : 'info',
       }),
-      admission: new TicketAdmission({
-        keys: parts.keys,
-        revocations: parts.revocations,
-        replay,
-        claims: counters.durations.claim,
-        log,
-      }),
+      admission: new TicketAdmission({ ...parts, replay, claims: counters.durations.claim }),
       retryAfter: createRetryAfter(replay, parts.keys.policy.earliestOutsideMs, clock),
     }
     this.#openRoutes(common)

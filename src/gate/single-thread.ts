@@ -1,3 +1,4 @@
+import { RefusalMemory } from '../admission/refusal-memory.js'
 import type { Config } from '../config/schema.js'
 import { connectionLimits, createConnectionCaps } from '../limits/caps.js'
 import { createLoginLimitsMemory, LoginLimits, loginRates } from '../limits/login-limits.js'
@@ -60,6 +61,7 @@ export class SingleThread implements Engine {
         tickets: createRateLimiter(config.ticketRate),
         hasher: createPasswordHasher({ ...hashingLimits(1), waits: counters.durations.passwordQueue }),
         revocations: state.revocationFile.revocations,
+        refusals: new RefusalMemory(),
         handlers,
         uplink,
       })

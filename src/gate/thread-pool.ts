@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { createRefusalBuffer } from '../admission/refusal-memory.js'
 import { clock, toSeconds } from '../clock.js'
 import type { Config } from '../config/schema.js'
 import { watchedFiles } from '../config/watched-files.js'
@@ -63,6 +64,7 @@ export class ThreadPool implements Engine {
       config,
       bootSecret: state.bootSecret,
       memory: state.memory,
+      refusals: createRefusalBuffer(),
       limits: createSharedLimits(config.threads, connectionLimits(config)),
       clockMark: state.clockMark,
       busState: new SharedArrayBuffer(4),

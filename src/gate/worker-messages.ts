@@ -18,6 +18,8 @@ export interface WorkerStart {
   readonly bootSecret: Uint8Array
   /** Undefined where spent tickets are in Redis: each thread asks it by itself. */
   readonly memory: SpentMemory | undefined
+  /** Why tickets were refused. */
+  readonly refusals: SharedArrayBuffer
   readonly limits: SharedLimits
   readonly clockMark: ClockMarkView | undefined
   /** One 32-bit word: 1 while there is a way to the other nodes. */

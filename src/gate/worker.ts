@@ -1,4 +1,5 @@
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads'
+import { RefusalMemory } from '../admission/refusal-memory.js'
 import { clock, toSeconds } from '../clock.js'
 import { openTicketKeys } from '../disk/gate-keys.js'
 import { StartupError } from '../errors.js'
@@ -150,6 +151,7 @@ async function open(start: WorkerStart, port: MessagePort, log: Log, closers: Cl
       waits: counters.durations.passwordQueue,
     }),
     revocations,
+    refusals: new RefusalMemory(start.refusals),
     handlers: undefined,
     uplink: {
       send: message => relay.send(message),

@@ -7,7 +7,7 @@ import type { ClientView } from '../http/client-view.js'
 import type { Route } from '../http/server.js'
 import { refuseUnknown } from '../http/unknown-names.js'
 import type { RateLimiter } from '../limits/rate.js'
-import { routes, type TicketState } from '../protocol.js'
+import { routes, type TicketStatusReply } from '../protocol.js'
 import type { Address } from '../ticket/address.js'
 
 export interface TicketStatusParts {
@@ -19,20 +19,23 @@ export interface TicketStatusParts {
 
 /**
  * `/ws_ticket/status`: what has become of a ticket, for a page that saw its socket fail and, as scripts in browsers
- * do, nothing but close code 1006. Spends nothing.
+ * do, nothing but close code 1006: also why it was refused, as long as that is remembered. Spends nothing.
  */
 export function ticketStatusRoute(parts: TicketStatusParts): Route<Address> {
   const { admission } = parts
 
-  async function stateOf(text: string): Promise<TicketState> {
+  async function statusOf(text: string): Promise<TicketStatusReply> {
     const nowMs = parts.clock()
     const ticket = admission.verify(text, nowMs)
-    if (ticket === 'ticket_expired') return 'expired'
+    if (ticket === 'ticket_expired') return { state: 'expired' }
     if (ticket === 'replay_cache_unavailable') throw new Refusal(ticket, { retryAfterSeconds: 1 })
-    if (typeof ticket === 'string' || admission.revokedBy(ticket) !== undefined) return 'invalid'
+    if (ticket === 'ticket_predates_gate') return { state: 'invalid', refused: ticket }
+    if (typeof ticket === 'string') return { state: 'invalid' }
+    const revoked = admission.revokedBy(ticket)
+    if (revoked !== undefined) return { state: 'invalid', refused: revoked }
     const isSpent = await admission.isSpent(ticket, nowMs)
     if (isSpent === undefined) throw new Refusal('replay_cache_unavailable', { retryAfterSeconds: 1 })
-    return isSpent ? 'used' : 'live'
+    return isSpent ? { state: 'used' } : { state: 'live', refused: admission.refusalOf(ticket) }
   }
 
   return {
@@ -52,7 +55,7 @@ export function ticketStatusRoute(parts: TicketStatusParts): Route<Address> {
       const { ticket } = members
       if (typeof ticket !== 'string')
         throw new Refusal('bad_request', { detail: 'The body must be {"ticket": "…"}.' })
-      return { body: JSON.stringify({ state: await stateOf(ticket) }) }
+      return { body: JSON.stringify(await statusOf(ticket)) }
     },
   }
 }

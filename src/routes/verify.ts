@@ -1,6 +1,6 @@
 import { hasTokenInQuery, readPresentedTickets } from '../admission/presented-tickets.js'
 import { type RetryAfter, ticketDetails } from '../admission/refusals.js'
-import type { TicketAdmission } from '../admission/ticket-admission.js'
+import { type TicketAdmission, toldByTicket } from '../admission/ticket-admission.js'
 import type { Clock } from '../clock.js'
 import { Refusal, type RefusalCode } from '../errors.js'
 import type { ClientView } from '../http/client-view.js'
@@ -65,12 +65,12 @@ export function verifyRoutes(parts: VerifyParts): readonly Route<VerifyRequest>[
     if (tickets.length > 1) throw refuse('ticket_ambiguous')
     const [text = ''] = tickets
     if (text === '') throw refuse(hasTokenInQuery(asked.query) ? 'token_in_url' : 'ticket_missing')
-    if (head.origin !== '' && !origins.allows(head.origin, () => asked.ownOrigin))
-      throw refuse('origin_forbidden')
+    const isForeign = head.origin !== '' && !origins.allows(head.origin, () => asked.ownOrigin)
     const presentation = { channel, origin: head.origin, address: () => asked.address }
-    const ticket = admission.check(text, presentation, nowMs)
-    if (typeof ticket === 'string') throw refuse(ticket)
-    return ticket
+    const ticket = isForeign ? 'origin_forbidden' : admission.check(text, presentation, nowMs)
+    if (typeof ticket !== 'string') return ticket
+    if (!toldByTicket.has(ticket)) admission.noteRefusal(text, ticket, nowMs)
+    throw refuse(ticket)
   }
 
   function accept({ claims }: VerifiedTicket, asked: VerifyRequest): Reply {

@@ -1,6 +1,10 @@
-import { hasTokenInQuery, readPresentedTickets } from '../admission/presented-tickets.js'
+import {
+  hasTokenInQuery,
+  type PresentedTickets,
+  readPresentedTickets,
+} from '../admission/presented-tickets.js'
 import { keyDetail, type RetryAfter, ticketDetails, upgradeDetail } from '../admission/refusals.js'
-import type { SpendResult, TicketAdmission } from '../admission/ticket-admission.js'
+import { type SpendResult, type TicketAdmission, toldByTicket } from '../admission/ticket-admission.js'
 import { type Clock, toSeconds } from '../clock.js'
 import { Refusal, type RefusalCode, refusalCodes } from '../errors.js'
 import type { ClientView } from '../http/client-view.js'
@@ -156,11 +160,7 @@ export class HandshakeHandler {
     const unopened = entry.pathRefusal(head.path)
     if (unopened !== undefined) return unopened
 
-    const { tickets, protocols } = readPresentedTickets(
-      head.query,
-      head.webSocketProtocol,
-      head.authorization,
-    )
+    const { tickets, protocols } = presentedIn(head)
     if (tickets.length > 1) return 'ticket_ambiguous'
     const [text] = tickets
     if (!text && hasTokenInQuery(head.query)) return 'token_in_url'
@@ -309,7 +309,7 @@ export class HandshakeHandler {
   /** A ticket that is none of this gate, and what comes with it, could be anything, a password too. */
   #refusalFields(head: RequestHead, code: RefusalCode): EventFields['refused'] {
     const { admission, clock, entry } = this.#parts
-    const { tickets } = readPresentedTickets(head.query, head.webSocketProtocol, head.authorization)
+    const { tickets } = presentedIn(head)
     const [text = ''] = tickets
     const user = tickets.length === 1 ? admission.userOf(text, clock()) : undefined
     if (user === undefined) return { code }
@@ -317,11 +317,18 @@ export class HandshakeHandler {
     return { code, user, channel }
   }
 
+  #note(head: RequestHead, code: RefusalCode): void {
+    const { admission, clock } = this.#parts
+    const { tickets } = presentedIn(head)
+    if (tickets.length === 1 && tickets[0]) admission.noteRefusal(tickets[0], code, clock())
+  }
+
   #refuse(exchange: Exchange, code: RefusalCode): void {
     const { counters, events, log, retryAfter } = this.#parts
     increment(counters.handshakesRefused, code)
     if (log.isLevelEnabled('debug')) log.debug({ code }, 'handshake refused')
     if (events.isOn) events.tellSampled('refused', () => this.#refusalFields(exchange.head, code))
+    if (!toldByTicket.has(code)) this.#note(exchange.head, code)
     const seconds = retryAfter(code)
     exchange.answer({
       status: statusLine(code),
@@ -339,6 +346,9 @@ export class HandshakeHandler {
     })
   }
 }
+
+const presentedIn = (head: RequestHead): PresentedTickets =>
+  readPresentedTickets(head.query, head.webSocketProtocol, head.authorization)
 
 function plainRefusal(head: RequestHead): Refusal {
   if (head.method !== 'get' && head.method !== 'head')

@@ -70,6 +70,7 @@ async function takeAway(t: Test, env: Environment): Promise<void> {
     )
   t.strictSame(jsonOf(await postJson(server.url, '/ws_ticket/status', { ticket: bound.ticket })), {
     state: 'invalid',
+    refused: 'channel_forbidden',
   })
   isProblem(t, await ticketFor(server, token, 'news'), '403 channel_forbidden', 'a token of before')
   const renewal = await mintWith(server.url, token)

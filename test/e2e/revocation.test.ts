@@ -48,7 +48,7 @@ async function story(t: Test, env: Environment): Promise<void> {
   isProblem(t, await requestUpgrade(server.url, gatePath(ticket)), '401 token_revoked', 'a ticket of before')
   t.strictSame(
     jsonOf(await postJson(server.url, '/ws_ticket/status', { ticket })),
-    { state: 'invalid' },
+    { state: 'invalid', refused: 'token_revoked' },
     'which is not spent, but good for nothing',
   )
   for (const { closed } of sockets) t.strictSame(await closed, { code: 4403, reason: 'revoked' })

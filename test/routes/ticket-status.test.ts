@@ -1,7 +1,10 @@
 import t from 'tap'
-import { jsonOf, postJson, type Reply, request, requestUpgrade } from '../support/http.js'
+import WebSocket from 'ws'
+import { connect } from '../../src/client/index.js'
+import { bearer, jsonOf, postJson, type Reply, request, requestUpgrade } from '../support/http.js'
 import { hasRetryAfter, isProblem } from '../support/problem.js'
-import { allowedOrigin, startServer, type TestServer } from '../support/server.js'
+import { adminKey, allowedOrigin, startServer, type TestServer } from '../support/server.js'
+import { openSession, socketUrl } from '../support/socket-client.js'
 import { gatePath, mint, mintWith, tokenFor } from '../support/tokens.js'
 
 const ask = (server: TestServer, ticket: unknown, from?: string): Promise<Reply> =>
@@ -49,6 +52,86 @@ for (const replay of ['memory', 'shared'])
       t.strictSame(state, { state: 'expired' })
     }
   })
+
+for (const [mode, env] of [
+  ['one thread', {}],
+  ['two threads', { TICKETGATE_THREADS: '2' }],
+] as const)
+  t.test(`why a ticket was refused that is not spent, ${mode}`, async t => {
+    const server = await startServer(t, {
+      env: {
+        ...env,
+        TICKETGATE_TICKET_TTL_SECONDS: '600',
+        TICKETGATE_BIND: 'address',
+        TICKETGATE_MAX_CONNECTIONS_PER_USER: '1',
+        TICKETGATE_VERIFY: 'on',
+      },
+    })
+    const take = (user = 'maggie') => mint(server.url, user, 'lobby')
+    const isRefused = async (name: string, ticket: string, code: string, present: () => Promise<Reply>) => {
+      isProblem(t, await present(), code, name)
+      const [, refused] = code.split(' ')
+      // Each question comes on a connection of its own, to any thread.
+      for (let n = 0; n < 4; n++)
+        t.strictSame(await stateOf(server, ticket), { state: 'live', refused }, `${name}: it is told`)
+    }
+    const upgrade =
+      (ticket: string, channel = 'lobby', options = {}) =>
+      () =>
+        requestUpgrade(server.url, gatePath(ticket, channel), options)
+
+    const ticket = await take()
+    const foreign = { headers: { origin: 'https://evil.example' } }
+    await isRefused('another channel', ticket, '403 channel_forbidden', upgrade(ticket, 'news'))
+    await isRefused('another origin', ticket, '403 origin_forbidden', upgrade(ticket, 'lobby', foreign))
+    await isRefused(
+      'another address',
+      ticket,
+      '403 address_mismatch',
+      upgrade(ticket, 'lobby', { from: '127.8.0.1' }),
+    )
+    await isRefused('what is no channel', ticket, '400 channel_invalid', upgrade(ticket, 'a%20b'))
+    await isRefused('in Authorization', ticket, '403 channel_forbidden', () =>
+      requestUpgrade(server.url, '/channel/news', { headers: { authorization: `Ticket ${ticket}` } }),
+    )
+    await isRefused('at /verify', ticket, '403 channel_forbidden', () =>
+      request(server.url, `/verify?ticket=${ticket}&channel=red`),
+    )
+    const { client } = await openSession(socketUrl(server.url, gatePath(ticket, 'lobby')))
+    t.strictSame(await stateOf(server, ticket), { state: 'used' }, 'once it is spent, that is all')
+    const second = await take()
+    t.strictSame(await stateOf(server, second), { state: 'live' }, 'nothing is told of another')
+    await isRefused('too many sockets', second, '429 too_many_connections', upgrade(second))
+    client.socket.terminate()
+
+    const revoked = await take('lisa')
+    const body = JSON.stringify({ user: 'lisa' })
+    await request(server.admin, '/disconnect', { method: 'POST', headers: bearer(adminKey), body })
+    t.strictSame(await stateOf(server, revoked), { state: 'invalid', refused: 'token_revoked' })
+    const forged = `${second.slice(0, -8)}${second.at(-8) === 'A' ? 'B' : 'A'}${second.slice(-7)}`
+    await requestUpgrade(server.url, gatePath(forged, 'news'))
+    t.strictSame(await stateOf(server, forged), { state: 'invalid' }, 'nor of one that is forged')
+  })
+
+t.test('the client gives up on what no retry can change, and waits on the rest', async t => {
+  const server = await startServer(t, { env: { TICKETGATE_MAX_CONNECTIONS_PER_USER: '1' } })
+  const getToken = () => tokenFor('maggie')
+  const options = { channel: 'lobby', WebSocket, minDelayMs: 1 }
+  // A ticket for other channels is given; the gate is the first to refuse it.
+  const getTicket = () => mintWith(server.url, tokenFor('maggie'), 'news').then(({ ticket }) => ticket)
+  const forbidden = connect({ url: server.url, getTicket, ...options })
+  await t.rejects(forbidden.opened(), { code: 'channel_forbidden', remedy: 'nothing' })
+
+  const first = connect({ url: server.url, getToken, ...options })
+  t.teardown(() => first.close())
+  await first.opened()
+  const second = connect({ url: server.url, getToken, ...options })
+  t.teardown(() => second.close())
+  const retry = new Promise(resolve => second.on('retry', resolve))
+  t.match(await retry, { error: { code: 'too_many_connections', remedy: 'time' } })
+  await first.close()
+  await second.opened()
+})
 
 t.test('the question', async t => {
   const server = await startServer(t)

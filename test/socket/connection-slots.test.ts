@@ -1,5 +1,6 @@
 import { App, us_socket_local_port } from 'uWebSockets.js'
 import t, { type Test } from 'tap'
+import { RefusalMemory } from '../../src/admission/refusal-memory.js'
 import { createRetryAfter } from '../../src/admission/refusals.js'
 import { TicketAdmission } from '../../src/admission/ticket-admission.js'
 import { TokenCheck } from '../../src/admission/token-check.js'
@@ -57,6 +58,7 @@ const start = async (t: Test) => {
     revocations,
     replay: { claim: (...args) => claim(...args), has: () => undefined },
     claims: counters.durations.claim,
+    refusals: new RefusalMemory(),
     log,
   })
   const sockets = new Sockets({

@@ -1,5 +1,6 @@
 import { App, us_socket_local_port } from 'uWebSockets.js'
 import t, { type Test } from 'tap'
+import { RefusalMemory } from '../../src/admission/refusal-memory.js'
 import { TicketAdmission } from '../../src/admission/ticket-admission.js'
 import { createMemoryReplayCache } from '../../src/replay/memory.js'
 import { ChannelRights } from '../../src/socket/channel-rights.js'
@@ -39,6 +40,7 @@ const start = async (t: Test) => {
     revocations,
     replay,
     claims: counters.durations.claim,
+    refusals: new RefusalMemory(),
     log,
   })
   const app = App()
