@@ -18,8 +18,9 @@ const floors: readonly (readonly string[])[] = [
   ['main.ts', 'index.ts'],
 ]
 
-/** Rooms beside the stair, because a browser loads them, and all that they may import. */
+/** Rooms beside the stair, and all that they may import: what a browser loads, and what must not know the server. */
 const beside: Readonly<Record<string, RegExp>> = {
+  attack: /^attack\//,
   client: /^(client\/|protocol\.ts$)/,
   console: /^(console\/|client\/|protocol\.ts$)/,
 }

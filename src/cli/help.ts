@@ -8,6 +8,7 @@ const overview = `Usage: ticketgate COMMAND [options]
   user add|passwd|remove|list    the users who may log in
   key new                        make a key for an outside minter
   token explain                  say whether the server configured here accepts a token, or why not
+  attack URL                     attack the tickets of a server of yours, and say what held
   health                         ask the server configured here whether it works: exit code 0 or 1
   help, --help                   show this
   --version                      show the version

@@ -8,6 +8,7 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   user: async () => (await import('./user.js')).user,
   key: async () => (await import('./key.js')).key,
   token: async () => (await import('./token.js')).token,
+  attack: async () => (await import('./attack.js')).attack,
   check: async () => (await import('./check.js')).check,
   health: async () => (await import('./health.js')).health,
   help: async () => (await import('./help.js')).help,

@@ -1,0 +1,190 @@
+import { spawn } from 'node:child_process'
+import { lookup } from 'node:dns/promises'
+import { once } from 'node:events'
+import { readFile, writeFile } from 'node:fs/promises'
+import { isIP } from 'node:net'
+import { type CaseOptions, cases } from '../attack/cases.js'
+import { type Finding, finding, junit, table } from '../attack/report.js'
+import { type PresetName, presets, Target } from '../attack/target.js'
+import { type Arguments, wantsHelp } from '../config/arguments.js'
+import { readArguments } from './arguments.js'
+import { type Command, type CommandContext, CommandError, UsageError } from './command.js'
+
+const usage = `Usage: ticketgate attack URL [flags]
+
+Attacks the tickets of a WebSocket server of yours, and says what held. Exit code 0 if all held, 1 if
+something broke. It sends some hundred requests, at most thirty at once.
+
+  --preset NAME          ${Object.keys(presets).join(', ')} (default: ticketgate)
+  --user NAME            who logs in; the password is in TICKETGATE_ATTACK_PASSWORD
+                         In place of a login, TICKETGATE_ATTACK_TOKEN may hold a token
+  --login-path PATH      where {"user","pwd"} is posted for {"token"}
+  --ticket-path PATH     where the token, as bearer, gets {"ticket"}
+  --socket-path PATH     where sockets open, with {ticket} in it
+  --origin ORIGIN        an origin that is allowed: others are tried
+  --forbidden-path PATH  where no socket may open with this user's credential, with {ticket} in it
+  --lifetime SECONDS     how long a credential is good: it is waited out
+  --restart COMMAND      restarts the server
+  --slow SECONDS         how long an unfinished handshake may hold a connection
+  --log FILE             the log of the server, in which no credential may be
+  --only NAME            one attack; may be given several times
+  --json                 the findings as JSON
+  --junit FILE           the findings as JUnit XML, into a file
+  --i-own-this-host      required for hosts that are not this machine
+`
+
+const flagKinds = {
+  preset: 'value',
+  user: 'value',
+  'login-path': 'value',
+  'ticket-path': 'value',
+  'socket-path': 'value',
+  origin: 'value',
+  'forbidden-path': 'value',
+  lifetime: 'value',
+  restart: 'value',
+  slow: 'value',
+  log: 'value',
+  only: 'values',
+  json: 'switch',
+  junit: 'value',
+  'i-own-this-host': 'switch',
+} as const
+
+/** `ticketgate attack`: what holds of the tickets of a server, ours or another's. */
+export const attack: Command = async (args, context) => {
+  const given = readArguments(args, flagKinds)
+  if (wantsHelp(given)) {
+    context.stdout.write(usage)
+    return 0
+  }
+  const url = await urlIn(given)
+  const target = new Target({
+    url,
+    ...credentials(given, context.env),
+    profile: profileIn(given),
+    origin: flagValue(given, 'origin'),
+  })
+  const findings = await run(target, given, context)
+  const path = flagValue(given, 'junit')
+  if (path !== undefined) await writeFile(path, junit(findings))
+  context.stdout.write(
+    given.flags.has('json') ? `${JSON.stringify(findings, undefined, 2)}\n` : table(findings),
+  )
+  return findings.some(({ outcome }) => outcome === 'broken') ? 1 : 0
+}
+
+async function run(target: Target, given: Arguments, { stderr }: CommandContext): Promise<Finding[]> {
+  const options = caseOptions(given, target.url)
+  const only = given.flags.get('only') ?? cases.map(({ name }) => name)
+  const unknown = only.find(name => !cases.some(each => each.name === name))
+  if (unknown !== undefined)
+    throw new UsageError(
+      `--only: there is no attack ${JSON.stringify(unknown)}: ${cases.map(({ name }) => name).join(', ')}`,
+    )
+  try {
+    if (!(await target.opens(await target.credential())))
+      throw new Error('a good credential opened no socket: check --socket-path and --origin')
+  } catch (error) {
+    throw new CommandError(`nothing can be attacked: ${messageOf(error)}`)
+  }
+  const findings: Finding[] = []
+  for (const each of cases.filter(({ name }) => only.includes(name))) {
+    const begin = performance.now()
+    stderr.write(`${each.name} … `)
+    const verdict = await each.run(target, options).catch(error => {
+      throw new CommandError(`${each.name} could not be run: ${messageOf(error)}`)
+    })
+    stderr.write(`${verdict.outcome}\n`)
+    findings.push(finding(each, verdict, performance.now() - begin))
+  }
+  return findings
+}
+
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
+
+const flagValue = ({ flags }: Arguments, name: keyof typeof flagKinds): string | undefined =>
+  flags.get(name)?.[0]
+
+/** @throws UsageError */
+async function urlIn(given: Arguments): Promise<URL> {
+  const [operand, ...others] = given.operands
+  if (operand === undefined || others.length > 0)
+    throw new UsageError('one URL is required, such as http://127.0.0.1:8080')
+  if (!URL.canParse(operand.text) || !/^(https?|wss?):$/.test(new URL(operand.text).protocol))
+    throw new UsageError('the operand is no URL: give one such as http://127.0.0.1:8080')
+  const url = new URL(operand.text.replace(/^ws/, 'http'))
+  if (!given.flags.has('i-own-this-host') && !(await isThisMachine(url.hostname)))
+    throw new UsageError(
+      `${url.hostname} is not this machine: attack only what is yours, and say so with --i-own-this-host`,
+    )
+  return url
+}
+
+async function isThisMachine(hostname: string): Promise<boolean> {
+  const host = hostname.replace(/^\[(.*)\]$/, '$1')
+  const addresses = isIP(host) > 0 ? [{ address: host }] : await lookup(host, { all: true }).catch(() => [])
+  return addresses.length > 0 && addresses.every(({ address }) => /^127\.|^::1$/.test(address))
+}
+
+function credentials(given: Arguments, env: CommandContext['env']) {
+  const { TICKETGATE_ATTACK_PASSWORD: password, TICKETGATE_ATTACK_TOKEN: token } = env
+  const user = flagValue(given, 'user')
+  if (token === undefined && (user === undefined || password === undefined))
+    throw new UsageError(
+      'a login is required: --user NAME with TICKETGATE_ATTACK_PASSWORD, or TICKETGATE_ATTACK_TOKEN',
+    )
+  return { user: user ?? '', password: password ?? '', token }
+}
+
+function profileIn(given: Arguments) {
+  const name = flagValue(given, 'preset') ?? 'ticketgate'
+  if (!Object.hasOwn(presets, name))
+    throw new UsageError(`--preset: there is no ${JSON.stringify(name)}: ${Object.keys(presets).join(', ')}`)
+  const preset = presets[name as PresetName]
+  const socketPath = flagValue(given, 'socket-path') ?? preset.socketPath
+  if (!preset.isSocketIo && !socketPath.includes('{ticket}'))
+    throw new UsageError('--socket-path: has no {ticket}: write it where the ticket belongs')
+  return {
+    ...preset,
+    loginPath: flagValue(given, 'login-path') ?? preset.loginPath,
+    ticketPath: flagValue(given, 'ticket-path') ?? preset.ticketPath,
+    socketPath,
+  }
+}
+
+function secondsIn(given: Arguments, name: 'lifetime' | 'slow'): number | undefined {
+  const text = flagValue(given, name)
+  if (text === undefined) return undefined
+  if (!/^\d{1,4}$/.test(text)) throw new UsageError(`--${name}: takes 0 to 9999 seconds`)
+  return Number(text)
+}
+
+function caseOptions(given: Arguments, url: URL): CaseOptions {
+  const [command, log] = [flagValue(given, 'restart'), flagValue(given, 'log')]
+  return {
+    restart: command === undefined ? undefined : () => restartBy(command, url),
+    lifetimeSeconds: secondsIn(given, 'lifetime'),
+    forbiddenPath: flagValue(given, 'forbidden-path'),
+    slowSeconds: secondsIn(given, 'slow'),
+    readLog: log === undefined ? undefined : () => readFile(log, 'utf8'),
+  }
+}
+
+/** Runs a command of a shell, and waits until something replies at `url` again. */
+async function restartBy(command: string, url: URL): Promise<void> {
+  const child = spawn(command, { shell: true, stdio: 'ignore' })
+  const [code] = await once(child, 'exit')
+  if (code !== 0) throw new Error(`--restart ended with exit code ${code}`)
+  for (let attempt = 0; attempt < 300; attempt++) {
+    if (
+      await fetch(url, { signal: AbortSignal.timeout(1000) }).then(
+        () => true,
+        () => false,
+      )
+    )
+      return
+    await new Promise(resolve => setTimeout(resolve, 100))
+  }
+  throw new Error('the server did not come back within 30 s')
+}

@@ -1,0 +1,130 @@
+import { once } from 'node:events'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
+import t from 'tap'
+import { freePort } from '../support/free-port.js'
+import { fileNeeds } from '../support/programs.js'
+import { startRedis } from '../support/redis.js'
+import { allowedOrigin, run, startServer, temporaryDirectory } from '../support/server.js'
+import { type Hole, origin, startHoledServer } from './holed-server.js'
+
+fileNeeds(t, 'redis-server')
+
+const password = 'correct horse'
+const env = { TICKETGATE_ATTACK_PASSWORD: password }
+
+interface Finding {
+  readonly name: string
+  readonly outcome: string
+  readonly detail: string
+}
+
+const attack = (args: readonly string[]) => run(['attack', ...args], env)
+
+const outcomesOf = (stdout: string): Record<string, string> =>
+  Object.fromEntries((JSON.parse(stdout) as Finding[]).map(({ name, outcome }) => [name, outcome]))
+
+t.test('ticketgate holds all of it, over a restart as well', async t => {
+  const port = await freePort()
+  const options = {
+    users: { maggie: password },
+    env: {
+      TICKETGATE_PORT: String(port),
+      TICKETGATE_TICKET_TTL_SECONDS: '1',
+      TICKETGATE_TICKET_RATE: 'off',
+      TICKETGATE_LOG_LEVEL: 'trace',
+    },
+  }
+  let server = await startServer(t, options)
+  let log = ''
+  const hook = createServer(async (_, response) => {
+    log += server.output()
+    await server.stop()
+    server = await startServer(t, options)
+    response.end()
+  }).listen(0, '127.0.0.1')
+  t.teardown(() => hook.close())
+  await once(hook, 'listening')
+  const address = `http://127.0.0.1:${(hook.address() as AddressInfo).port}`
+  const file = join(temporaryDirectory(t), 'junit.xml')
+  const { code, stdout, stderr } = await attack([
+    ...[server.url, '--user', 'maggie', '--origin', allowedOrigin, '--lifetime', '1', '--slow', '25'],
+    ...['--restart', `"${process.execPath}" -e "fetch('${address}').then(r => r.text())"`, '--junit', file],
+    ...['--forbidden-path', '/channel/%2e?ticket={ticket}', '--json'],
+  ])
+  t.equal(code, 0, stdout + stderr)
+  const outcomes = outcomesOf(stdout)
+  for (const [name, outcome] of Object.entries(outcomes)) t.equal(outcome, 'held', name)
+  t.match(stderr, /^race … held$/m)
+  t.match(
+    readFileSync(file, 'utf8'),
+    `<testsuite name="ticketgate attack" tests="${Object.keys(outcomes).length}" failures="0"`,
+  )
+
+  // What it presented is in none of the logs.
+  writeFileSync(file, log + server.output())
+  const logged = await attack([server.url, '--user', 'maggie', '--only', 'leaks', '--log', file])
+  t.equal(logged.code, 0, logged.stdout)
+})
+
+/** The attacks that find each hole. */
+const holes: Readonly<Record<Hole, readonly string[]>> = {
+  none: [],
+  'keeps tickets': ['reuse', 'race', 'two-tickets'],
+  'looks, then deletes': ['race'],
+  'compares the beginning': ['altered', 'truncated'],
+  'takes tokens for tickets': ['token-as-ticket'],
+  'believes any token': ['algorithms'],
+  'takes any origin': ['cross-origin'],
+  'opens first': ['before-101'],
+  'repeats the ticket': ['leaks'],
+  'logs the URL': ['leaks'],
+  'forgets the lifetime': ['expiry'],
+}
+
+t.test('a server with a ticket in Redis: no false alarm, and each hole is found', async t => {
+  const redis = await startRedis(t)
+  for (const [hole, found] of Object.entries(holes) as [Hole, readonly string[]][])
+    await t.test(hole, async t => {
+      const server = await startHoledServer(t, redis.url, hole, 1)
+      const log = join(temporaryDirectory(t), 'log')
+      const keepLog = (): void => writeFileSync(log, server.log)
+      keepLog()
+      const timer = setInterval(keepLog, 50)
+      t.teardown(() => clearInterval(timer))
+      const { stdout, stderr } = await attack([
+        ...[server.url, '--preset', 'getdel', '--user', 'maggie', '--origin', origin],
+        ...['--lifetime', '1', '--log', log, '--json'],
+        ...found.flatMap(name => ['--only', name]),
+      ])
+      const outcomes = outcomesOf(stdout)
+      const broken = Object.keys(outcomes).filter(name => outcomes[name] === 'broken')
+      if (hole === 'none') t.strictSame(broken, [], stderr)
+      for (const name of found) t.ok(broken.includes(name), `${name}, by ${broken.join()}`)
+    })
+})
+
+t.test('refusals', async t => {
+  const login = ['--user', 'maggie']
+  const cases: readonly (readonly [readonly string[], number, RegExp])[] = [
+    [[], 2, /one URL is required/],
+    [['http://127.0.0.1:9', 'http://127.0.0.1:8', ...login], 2, /one URL is required/],
+    [['ftp://127.0.0.1', ...login], 2, /is no URL/],
+    [['http://192.0.2.1', ...login], 2, /192\.0\.2\.1 is not this machine/],
+    [['http://127.0.0.1:9'], 2, /a login is required/],
+    [['http://127.0.0.1:9', ...login, '--preset', 'x'], 2, /--preset: there is no "x"/],
+    [['http://127.0.0.1:9', ...login, '--socket-path', '/x'], 2, /--socket-path: has no \{ticket\}/],
+    [['http://127.0.0.1:9', ...login, '--lifetime', 'x'], 2, /--lifetime: takes/],
+    [['http://127.0.0.1:9', ...login, '--only', 'x'], 2, /there is no attack "x"/],
+    [['http://127.0.0.1:9', ...login], 1, /nothing can be attacked: \/auth gave no token/],
+  ]
+  for (const [args, code, message] of cases) {
+    const result = await attack(args)
+    t.equal(result.code, code, args.join(' '))
+    t.match(result.stderr, message)
+    t.notMatch(result.stderr, password)
+  }
+  t.match((await attack(['--help'])).stdout, /^Usage: ticketgate attack URL/)
+})
