@@ -33,7 +33,7 @@ export function eventsRoute(hub: EventHub): AdminRoute {
       readers++
       return {
         contentType: 'text/event-stream',
-        stream: response => new EventStream(hub, headers.get(lastEventId), response, leave),
+        stream: response => new EventStream(hub, headers.get(lastEventId) || undefined, response, leave),
         unsent: leave,
       }
     },
