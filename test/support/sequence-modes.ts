@@ -59,6 +59,9 @@ export interface Sequences {
 // Of our log, of uWS, of libuv, of the allocator, and of the library that watches freed memory.
 const fault = /"level":"(error|fatal)"|^(Error|Warning)\b|assert|corrupt|malloc|free\(\)|quarantine/i
 
+/** A machine with more to do than it can lets Redis be late. Then nobody gets in, as it should be. */
+const isStarved = /"msg":"Redis is unreachable: no ticket is accepted"/
+
 const seed = Number(process.env.TICKETGATE_FUZZ_SEED ?? 1)
 
 /**
@@ -88,7 +91,7 @@ export function sequences(t: Test, { connections, seconds, isWatched = false }: 
       const faults = server
         .output()
         .split('\n')
-        .filter(line => fault.test(line))
+        .filter(line => fault.test(line) && !isStarved.test(line))
       t.strictSame([exit, faults.join('\n')], [{ code: 0, signal: null }, ''], 'it lived, and nothing failed')
     })
   }
