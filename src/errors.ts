@@ -40,6 +40,7 @@ const refusals = {
   replay_cache_full: [503, 'The replay cache is full'],
   replay_cache_unavailable: [503, 'The replay cache is unavailable'],
   revocations_full: [503, 'No room for one more revocation'],
+  upstream_unavailable: [503, 'The server behind is unavailable'],
   draining: [503, 'The server is shutting down'],
 } as const satisfies Record<string, readonly [status: number, title: string]>
 

@@ -17,13 +17,22 @@ export const routes = {
   events: '/events',
 } as const
 
-/** What `/verify` tells the proxy about the holder of a ticket. */
+/** What `/verify` tells the proxy, and a tunnel the server behind, about the holder of a ticket. */
 export const ticketHeader = {
   subject: 'x-ticket-subject',
   channel: 'x-ticket-channel',
+  session: 'x-ticket-session',
   expires: 'x-ticket-expires',
   /** Before the name of a claim that the ticket carries. */
   claimPrefix: 'x-ticket-claim-',
+} as const
+
+/** What a server behind a tunnel is told of the request besides. */
+export const forwardedHeader = {
+  for: 'x-forwarded-for',
+  proto: 'x-forwarded-proto',
+  host: 'x-forwarded-host',
+  requestId: 'x-request-id',
 } as const
 
 /** The `type` of a problem (RFC 9457) that the server reports. */
@@ -55,6 +64,16 @@ export const closeCode = {
   rateLimited: 4429,
   /** The token of the first message cannot be checked yet. */
   keysUnavailable: 4503,
+} as const
+
+/** How the gate ends a tunnel, besides the codes above. Those of the two ends pass through. */
+export const tunnelCloseCode = {
+  /** The server behind has chosen a subprotocol that the client was not told. */
+  protocolError: 1002,
+  /** The server behind reads too slowly. */
+  tryAgainLater: 1013,
+  /** The server behind cannot be reached, or was lost. */
+  badGateway: 1014,
 } as const
 
 /** The requests that a client sends on a socket, by their `type`. */

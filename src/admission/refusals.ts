@@ -31,6 +31,7 @@ export const ticketDetails: Partial<Record<RefusalCode, string>> = {
   replay_cache_full: 'Too many tickets were used lately. This one is not spent; try again.',
   replay_cache_unavailable:
     'Whether this ticket was used can not be told now. Try again; if it is refused then, take a new one.',
+  upstream_unavailable: 'The server behind cannot be reached now. This ticket is not spent; try again.',
   draining: 'This server is shutting down. Take a new ticket and try again.',
 }
 
@@ -38,6 +39,7 @@ export const ticketDetails: Partial<Record<RefusalCode, string>> = {
 const usualSeconds: Partial<Record<RefusalCode, number>> = {
   too_many_connections: 5,
   replay_cache_unavailable: 1,
+  upstream_unavailable: 2,
   draining: 1,
 }
 

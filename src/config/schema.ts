@@ -3,6 +3,7 @@
 
 import type { IdentityConfig } from './issuers.js'
 import { redisUrl } from './redis-url.js'
+import { clientField, tunnels } from './tunnels.js'
 import {
   addressBits,
   bearerKey,
@@ -298,6 +299,17 @@ export const schema = {
     kind: integer(100, 1_000_000, 'events'),
     default: '10000',
     meaning: 'How many events are kept for a reader of /events that comes back; about 400 bytes each',
+  },
+  tunnels: {
+    kind: tunnels,
+    default: '',
+    meaning:
+      'Tunnels to WebSocket servers behind the gate, such as /docs/*=ws://127.0.0.1:1234. Settings: channel, subprotocol, message-rate, max-message-bytes',
+  },
+  tunnelHeaders: {
+    kind: list('header names', clientField),
+    default: 'cookie,user-agent,accept-language,origin,traceparent',
+    meaning: 'Which headers of a client are passed on through tunnels',
   },
   drainSeconds: {
     kind: integer(1, 3600, 'seconds'),

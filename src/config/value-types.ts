@@ -93,7 +93,7 @@ function visible(text: string): string {
  * Quotes a value for a message. Leaves out what precedes an `@`, which may be a password
  * (`https://user:password@host`).
  */
-const quote = (text: string): string => {
+export const quote = (text: string): string => {
   const shown = text.replace(/^.*@/s, '…@')
   return JSON.stringify(shown.length > 80 ? `${shown.slice(0, 80)}…` : shown)
 }

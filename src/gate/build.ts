@@ -83,6 +83,7 @@ async function openGate(
       replay: state.replay.replay,
       store: state.replay.store,
       tls: config.tlsCertFile !== undefined,
+      hasTunnels: config.tunnels.length > 0,
       maxConnections: config.maxConnections,
       bus,
       control,

@@ -40,6 +40,7 @@ import type { EventSink } from '../telemetry/events.js'
 import type { Log } from '../telemetry/log.js'
 import type { Counters, Snapshot } from '../telemetry/metrics.js'
 import type { Revocations } from '../token/revocation.js'
+import { Tunnels } from '../tunnel/tunnels.js'
 import type { PasswordHasher } from '../users/password.js'
 import type { RelayMessage, Revocation } from '../wire/relay.js'
 import type { Uplink } from './engine.js'
@@ -87,6 +88,7 @@ export class PublicListener {
   readonly #server: Server
   readonly #sockets: Sockets
   readonly #channels: Channels
+  readonly #tunnels: Tunnels
   readonly #sweep: NodeJS.Timeout
   readonly #closing = new AbortController()
   #listener: Listener | undefined
@@ -132,6 +134,15 @@ export class PublicListener {
     this.#openRoutes(common)
     this.#sockets = this.#openSockets(common)
     this.#channels = this.#openChannels(common)
+    this.#tunnels = new Tunnels({
+      config,
+      sockets: this.#sockets,
+      clients,
+      application: this.#channels.application,
+      counters,
+      log,
+      clock,
+    })
     this.#server.mount(each =>
       each.any(
         '/*',
@@ -168,7 +179,7 @@ export class PublicListener {
     // A proxy that asks `/verify` holds no socket here, and has to see that this server is not ready.
     const isSeen = config.verify === 'on' ? this.#pause(deadlineMs / 10) : undefined
     await Promise.all([this.#sockets.drain(deadlineMs), isSeen])
-    while (this.#server.pending > 0 && !this.#isClosed && performance.now() - startedMs < deadlineMs)
+    while (this.#isBusy && !this.#isClosed && performance.now() - startedMs < deadlineMs)
       await this.#pause(drainPollMs)
     this.close()
   }
@@ -184,6 +195,7 @@ export class PublicListener {
     this.#certificate?.close()
     this.#channels.close()
     this.#doors.close()
+    this.#tunnels.close()
   }
 
   /** Carries out what was published or revoked elsewhere; returns how many sockets it reached. */
@@ -220,6 +232,11 @@ export class PublicListener {
       loginsPending: hasher.pending,
       certificateExpiresAtSeconds: this.#certificate?.expiresAtSeconds,
     }
+  }
+
+  /** Whether an answer is due, or a server behind has yet to hear of the end. */
+  get #isBusy(): boolean {
+    return this.#server.pending > 0 || this.#tunnels.size > 0
   }
 
   get #isClosed(): boolean {

@@ -1,6 +1,7 @@
 import { hasTokenInQuery, readPresentedTickets } from '../admission/presented-tickets.js'
 import { type RetryAfter, ticketDetails } from '../admission/refusals.js'
 import { type TicketAdmission, toldByTicket } from '../admission/ticket-admission.js'
+import { addClaims, headerText } from '../admission/ticket-headers.js'
 import type { Clock } from '../clock.js'
 import { Refusal, type RefusalCode } from '../errors.js'
 import type { ClientView } from '../http/client-view.js'
@@ -11,7 +12,6 @@ import type { Reply, Route } from '../http/server.js'
 import { isChannelName, routes, ticketHeader } from '../protocol.js'
 import type { Counters } from '../telemetry/metrics.js'
 import type { Address } from '../ticket/address.js'
-import { type CarriedClaims, type ClaimValue, headerSuffix } from '../ticket/carried-claims.js'
 import type { VerifiedTicket } from '../ticket/verifier.js'
 
 /** The handshake that a proxy asks about, as it passed it on. */
@@ -118,17 +118,5 @@ export function verifyRoutes(parts: VerifyParts): readonly Route<VerifyRequest>[
   ]
 }
 
-function addClaims(headers: Record<string, string>, claims: CarriedClaims): void {
-  for (const [name, value] of Object.entries(claims))
-    headers[ticketHeader.claimPrefix + headerSuffix(name)] = claimText(value)
-}
-
-/** The value of a claim; the elements of a list stand between commas. */
-const claimText = (value: ClaimValue): string =>
-  typeof value === 'object' ? value.map(headerText).join() : headerText(String(value))
-
 /** The channel that was asked for, once there is no more than one. */
 const channelOf = ({ own }: VerifyRequest): string | undefined => queryValues(own, 'channel')[0]
-
-/** A text as visible ASCII: all else, and `%` and `,`, is percent-encoded UTF-8. */
-const headerText = (name: string): string => name.replace(/[^!-$&-+\--~]/gu, encodeURIComponent)

@@ -15,6 +15,12 @@ export const compressors = {
   dedicated: DEDICATED_COMPRESSOR_4KB | SHARED_DECOMPRESSOR,
 } as const satisfies Record<Compression, number>
 
+// Below this, the work outweighs what is saved.
+const minCompressedBytes = 512
+
+/** Whether a message of this size is worth compressing. */
+export const isCompressed = (bytes: number): boolean => bytes >= minCompressedBytes
+
 const extension = 'permessage-deflate'
 
 /** The window of a dedicated compressor, in bits. zlib makes none of 8. */

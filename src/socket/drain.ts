@@ -9,6 +9,10 @@ const reconnectsPerSecond = 1000
 const minSpreadMs = 1000
 const maxSpreadMs = 30_000
 
+/** Over how much time so many clients are told to come back, in milliseconds. */
+export const spreadMs = (clients: number): number =>
+  Math.min(maxSpreadMs, Math.max(minSpreadMs, (clients / reconnectsPerSecond) * 1000))
+
 /**
  * Closes all sockets with 1012 in paced batches, and tells each when to come back
  * (`retry_after_ms=N` in the reason). The first tenth of the time is left for balancers to see that
@@ -18,7 +22,7 @@ const maxSpreadMs = 30_000
 export function drainSockets(table: SocketTable, deadlineMs: number): Promise<void> {
   const batches = Math.max(1, Math.floor(deadlineMs / 2 / batchIntervalMs))
   const batchSize = Math.max(1, Math.ceil(table.size / batches))
-  const spreadMs = Math.min(maxSpreadMs, Math.max(minSpreadMs, (table.size / reconnectsPerSecond) * 1000))
+  const waitMs = spreadMs(table.size)
   const startsAtMs = performance.now() + deadlineMs / 10
   return new Promise(resolve => {
     const finish = (): void => {
@@ -29,12 +33,7 @@ export function drainSockets(table: SocketTable, deadlineMs: number): Promise<vo
     const timer = setInterval(() => {
       if (performance.now() >= startsAtMs)
         for (const ws of table.take(batchSize))
-          closeWith(
-            ws,
-            'draining',
-            closeCode.draining,
-            retryAfterReason(Math.floor(Math.random() * spreadMs)),
-          )
+          closeWith(ws, 'draining', closeCode.draining, retryAfterReason(Math.floor(Math.random() * waitMs)))
       if (table.size === 0) finish()
     }, batchIntervalMs)
     const deadline = setTimeout(finish, deadlineMs)

@@ -2,6 +2,7 @@ import type { Counters } from '../telemetry/metrics.js'
 import type { Encoding } from '../wire/encoding.js'
 import type { Publication } from '../wire/relay.js'
 import type { ChannelTopics, Shard, Subscriber } from './channel-topics.js'
+import { isCompressed } from './compression.js'
 import { PublicationQueue, type Queued } from './publication-queue.js'
 
 /**
@@ -24,9 +25,6 @@ export interface FanOutOptions {
    */
   readonly onMalformed: (error: unknown) => void
 }
-
-// Below this, the work outweighs what is saved.
-const minCompressedBytes = 512
 
 /**
  * How much is sent in one turn of the event loop, in microseconds of estimated work. uWS sends to
@@ -152,12 +150,7 @@ export class FanOut {
     const { channel, data } = publication
     const shards = topics.shardsOf(channel)
     if (shards.length === 0) return 0
-    const delivery = new Delivery(
-      publication,
-      publisher,
-      shards,
-      compresses && data.length >= minCompressedBytes,
-    )
+    const delivery = new Delivery(publication, publisher, shards, compresses && isCompressed(data.length))
     const mustWait = this.#spentMicros >= turnMicros || this.#queue.has(channel)
     if (mustWait && !this.#queue.hasRoom(channel, delivery.bytes)) {
       counters.publicationsRefused++

@@ -32,6 +32,12 @@ export interface NewSession extends SharedFields {
   readonly openedAtSeconds: number
 }
 
+/** A socket of a tunnel, to those who know nothing of tunnels. */
+export interface TunnelEnd {
+  /** The path of the tunnel. */
+  readonly name: string
+}
+
 /**
  * What the server knows of an open WebSocket. Small: there may be a million, and each member here
  * is eight bytes. What many have in common is kept once: their rights, and their shared fields.
@@ -59,6 +65,8 @@ export class Session {
   /** What the embedding application made of it, and how it deals with it. */
   declare data?: unknown
   declare connection?: unknown
+  /** What passes its messages on, where it belongs to a tunnel. */
+  declare tunnel?: TunnelEnd
 
   constructor(known: NewSession) {
     this.id = known.id

@@ -17,6 +17,9 @@ export type CloseReason =
   | 'rate_limited'
   | 'message_too_big'
   | 'slow_reader'
+  | 'upstream_closed'
+  | 'upstream_failed'
+  | 'upstream_slow'
   | 'other'
 
 /** Why a login was refused. What the client is told does not tell the first two apart. */
@@ -66,6 +69,13 @@ export interface Counters {
   publicationsRefused: number
   connectionsClosed: Partial<Record<CloseReason, number>>
   keyFetches: Partial<Record<'ok' | 'failed', number>>
+  /** All of these by tunnel. */
+  tunnelsOpened: Record<string, number>
+  tunnelsClosed: Record<string, number>
+  tunnelDialsFailed: Record<string, number>
+  tunnelMessagesFromClients: Record<string, number>
+  tunnelMessagesToClients: Record<string, number>
+  tunnelPauses: Record<string, number>
   readonly durations: AllDurations
 }
 
@@ -85,6 +95,12 @@ export const createCounters = (): Counters => ({
   publicationsRefused: 0,
   connectionsClosed: {},
   keyFetches: {},
+  tunnelsOpened: {},
+  tunnelsClosed: {},
+  tunnelDialsFailed: {},
+  tunnelMessagesFromClients: {},
+  tunnelMessagesToClients: {},
+  tunnelPauses: {},
   durations: durationsOf(createDurations),
 })
 
@@ -157,6 +173,7 @@ export interface MetricsSources {
   readonly store: { readonly state: { readonly is: StoreStatus } } | undefined
   /** Whether the public listener speaks TLS. */
   readonly tls: boolean
+  readonly hasTunnels: boolean
   /** How many sockets may be open; 0 = no limit. */
   readonly maxConnections: number
   readonly snapshot: () => Promise<Snapshot>

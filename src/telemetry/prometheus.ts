@@ -19,7 +19,7 @@ export interface Metrics {
 
 /** Prometheus metrics, read from their sources at every scrape. What does not exist has none. */
 export function createMetrics(sources: MetricsSources): Metrics {
-  const { replay, bus, store, tls, maxConnections } = sources
+  const { replay, bus, store, tls, hasTunnels, maxConnections } = sources
   const info = buildInfo()
   const descriptorLimit = maxDescriptors()
   return {
@@ -32,6 +32,7 @@ export function createMetrics(sources: MetricsSources): Metrics {
         ...ticketMetrics(snapshot),
         ...socketMetrics(snapshot, maxConnections),
         ...messageMetrics(snapshot),
+        ...(hasTunnels ? tunnelMetrics(snapshot) : []),
         ...replayMetrics(replay),
         ...(tls ? certificateMetrics(snapshot) : []),
         ...(bus === undefined ? [] : busMetrics(bus)),
@@ -142,6 +143,50 @@ const messageMetrics = ({ counters }: Snapshot): string[] => [
     'ticketgate_publications_refused_total',
     'Publications that were sent to nobody, because too many waited',
     counters.publicationsRefused,
+  ),
+]
+
+const tunnelMetrics = ({ counters }: Snapshot): string[] => [
+  gaugeBy(
+    'ticketgate_tunnel_connections',
+    'tunnel',
+    'WebSockets open through a tunnel now',
+    Object.fromEntries(
+      Object.entries(counters.tunnelsOpened).map(([tunnel, opened]) => [
+        tunnel,
+        opened - (counters.tunnelsClosed[tunnel] ?? 0),
+      ]),
+    ),
+  ),
+  counterBy(
+    'ticketgate_tunnel_connections_total',
+    'tunnel',
+    'WebSockets opened through a tunnel',
+    counters.tunnelsOpened,
+  ),
+  counterBy(
+    'ticketgate_tunnel_dial_failures_total',
+    'tunnel',
+    'Times that the server behind could not be reached',
+    counters.tunnelDialsFailed,
+  ),
+  counterBy(
+    'ticketgate_tunnel_messages_from_clients_total',
+    'tunnel',
+    'Messages passed on to servers behind',
+    counters.tunnelMessagesFromClients,
+  ),
+  counterBy(
+    'ticketgate_tunnel_messages_to_clients_total',
+    'tunnel',
+    'Messages passed on to clients',
+    counters.tunnelMessagesToClients,
+  ),
+  counterBy(
+    'ticketgate_tunnel_pauses_total',
+    'tunnel',
+    'Times that the server behind had to wait for a slow client',
+    counters.tunnelPauses,
   ),
 ]
 

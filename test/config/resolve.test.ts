@@ -70,6 +70,8 @@ const variables = [
   'TICKETGATE_FIRST_MESSAGE_SECONDS',
   'TICKETGATE_VERIFY',
   'TICKETGATE_EVENT_BUFFER',
+  'TICKETGATE_TUNNELS',
+  'TICKETGATE_TUNNEL_HEADERS',
   'TICKETGATE_DRAIN_SECONDS',
   'TICKETGATE_LOG_LEVEL',
 ]
@@ -150,6 +152,8 @@ t.test('every default', async t => {
     compression: 'off',
     firstMessageSeconds: 0,
     verify: 'off',
+    tunnels: [],
+    tunnelHeaders: ['cookie', 'user-agent', 'accept-language', 'origin', 'traceparent'],
     eventBuffer: 10_000,
     drainSeconds: 1,
     logLevel: 'info',

@@ -30,6 +30,7 @@ t.test('every metric is in the table', async t => {
     bus: { isUp: true, dropped: 0, lost: 0 },
     store: { state: { is: 'ready' } },
     tls: true,
+    hasTunnels: true,
     maxConnections: 1000,
     snapshot: async () => ({ counters: createCounters(), connections: 0, loginsPending: 0 }),
   }).render()

@@ -53,6 +53,7 @@ const create = (others: Partial<MetricsSources> = {}) => {
     bus: { isUp: true, dropped: 2, lost: 3 },
     store: { state: { is: 'unusable' } },
     tls: true,
+    hasTunnels: true,
     maxConnections: 1000,
     ...others,
     snapshot: async () => ({ counters, ...state, certificateExpiresAtSeconds: 2_000_000_000 }),
@@ -123,9 +124,14 @@ t.test('the names are there from the start, with a kind and a meaning', async t 
 })
 
 t.test('what does not exist has no metric', async t => {
-  const { samples, types } = await create({ bus: undefined, store: undefined, tls: false }).scrape()
+  const { samples, types } = await create({
+    bus: undefined,
+    store: undefined,
+    tls: false,
+    hasTunnels: false,
+  }).scrape()
   for (const name of [...samples.map(sample => sample.name), ...types.keys()])
-    t.notMatch(name, /bus|store|tls|replay_claim/, name)
+    t.notMatch(name, /bus|store|tls|tunnel|replay_claim/, name)
   const unbounded = await create({ maxConnections: 0 }).scrape()
   t.notOk(unbounded.types.has('ticketgate_connections_limit'), 'nor has a limit that is none')
 })

@@ -1,0 +1,226 @@
+import type { IncomingMessage } from 'node:http'
+import WebSocket from 'ws'
+import { retryAfterReason, tunnelCloseCode } from '../protocol.js'
+import { closeWith, isOpen } from '../socket/closing.js'
+import type { Socket, TunnelEnd } from '../socket/session.js'
+import type { CloseReason } from '../telemetry/metrics.js'
+import type { Tunnel } from './tunnel.js'
+import type { UpstreamRequest } from './upstream-request.js'
+
+const dialTimeoutMs = 10_000
+const closeTimeoutMs = 5000
+const keepAliveMs = 30_000
+
+// What RFC 6455 section 7.1.5 has for an end without a code, and for one without a close frame.
+const noCode = 1005
+const lostCode = 1006
+
+// What a frame that waits takes besides its bytes, about.
+const frameOverheadBytes = 128
+
+/** What a client has sent before the server behind has answered. */
+interface EarlyFrame {
+  readonly bytes: Buffer
+  readonly isBinary: boolean
+}
+
+/** One socket of a client and the one behind it, from the 101 to the end of both. */
+export class Relay implements TunnelEnd {
+  readonly #tunnel: Tunnel
+  readonly #request: UpstreamRequest
+  /** The subprotocol that the client was told. */
+  readonly #protocol: string
+  /** Undefined once it is closed: it must not be touched then. */
+  #client: Socket | undefined
+  #upstream: WebSocket | undefined
+  #early: EarlyFrame[] = []
+  #earlyBytes = 0
+  /** How the client ended it before the server behind has answered. */
+  #end: { readonly code: number; readonly reason: string } | undefined
+  #hasAnswered = false
+  #isPaused = false
+
+  constructor(tunnel: Tunnel, request: UpstreamRequest, protocol: string) {
+    this.#tunnel = tunnel
+    this.#request = request
+    this.#protocol = protocol
+  }
+
+  get name(): string {
+    return this.#tunnel.name
+  }
+
+  /** Dials the server behind, now that the ticket is spent and the client has its 101. */
+  open(ws: Socket): void {
+    this.#client = ws
+    const { url, protocols, headers } = this.#request
+    const upstream = new WebSocket(url, [...protocols], {
+      headers: { ...headers },
+      handshakeTimeout: dialTimeoutMs,
+      closeTimeout: closeTimeoutMs,
+      maxPayload: this.#tunnel.maxUpstreamBytes,
+      perMessageDeflate: false,
+      keepAlive: true,
+      keepAliveInitialDelay: keepAliveMs,
+      generateMask: this.#tunnel.writeMask,
+    } as WebSocket.ClientOptions)
+    this.#upstream = upstream
+    this.#tunnel.opened(this)
+    upstream.on('upgrade', response => this.#upgraded(response))
+    upstream.on('unexpected-response', (_, response) => this.#refused(response.statusCode ?? 0))
+    upstream.on('open', () => this.#connected())
+    upstream.on('message', (data: Buffer, isBinary) => this.#received(data, isBinary))
+    upstream.on('error', error => this.#failed(error))
+    upstream.on('close', (code, reason) => this.#upstreamClosed(code, reason))
+  }
+
+  /** Passes a message of the client on. Its bytes are gone when this returns. */
+  send(bytes: ArrayBuffer, isBinary: boolean): void {
+    const ws = this.#client
+    const upstream = this.#upstream
+    if (ws === undefined || upstream === undefined) return
+    if (upstream.readyState === WebSocket.CONNECTING) return this.#keep(ws, bytes, isBinary)
+    this.#tunnel.countFromClient()
+    upstream.send(Buffer.from(bytes), { binary: isBinary })
+    if (upstream.bufferedAmount > this.#tunnel.maxBufferedBytes) this.#endSlow(ws)
+  }
+
+  /** The client has read some of what waited for it. */
+  drained(ws: Socket): void {
+    if (!this.#isPaused || ws.getBufferedAmount() > this.#tunnel.maxBufferedBytes / 2) return
+    this.#isPaused = false
+    this.#upstream?.resume()
+  }
+
+  /** The client is closed, by itself or by us. */
+  clientClosed(code: number, reason: string, byClient: boolean): void {
+    this.#client = undefined
+    this.#tunnel.closed()
+    const upstream = this.#upstream
+    if (upstream === undefined) return
+    if (upstream.readyState !== WebSocket.CONNECTING) return this.#closeUpstream(code, reason)
+    // What it has said before it left still arrives, but for one whom the gate sends away.
+    if (byClient && code !== lostCode && this.#early.length > 0) this.#end = { code, reason }
+    else upstream.terminate()
+  }
+
+  /** Ends what is left of it at once. */
+  terminate(): void {
+    this.#upstream?.terminate()
+  }
+
+  #keep(ws: Socket, bytes: ArrayBuffer, isBinary: boolean): void {
+    this.#earlyBytes += bytes.byteLength + frameOverheadBytes
+    if (this.#earlyBytes > this.#tunnel.maxBufferedBytes) return this.#endSlow(ws)
+    this.#early.push({ bytes: Buffer.from(new Uint8Array(bytes)), isBinary })
+  }
+
+  /** The server behind has accepted the handshake; `ws` has not looked at its answer yet. */
+  #upgraded({ headers }: IncomingMessage): void {
+    this.#answered()
+    const chosen = headers['sec-websocket-protocol'] ?? ''
+    if (chosen === '') {
+      // One that does not look at subprotocols: `ws` would refuse that.
+      const [first] = this.#request.protocols
+      if (first !== undefined) headers['sec-websocket-protocol'] = first
+    } else if (chosen !== this.#protocol) {
+      this.#tunnel.log('warn', 'the server behind has chosen a subprotocol that the client was not told', {
+        chosen: chosen.slice(0, 64),
+        told: this.#protocol,
+      })
+      this.#endClient('upstream_failed', tunnelCloseCode.protocolError, 'subprotocol_mismatch')
+      this.#upstream?.terminate()
+    }
+  }
+
+  #answered(): void {
+    this.#hasAnswered = true
+    this.#tunnel.upstream.reached()
+  }
+
+  #refused(status: number): void {
+    this.#answered()
+    this.#tunnel.log('warn', 'the server behind has refused a handshake', { status })
+    this.#upstream?.terminate()
+  }
+
+  #connected(): void {
+    const upstream = this.#upstream
+    if (upstream === undefined) return
+    for (const { bytes, isBinary } of this.#early) {
+      this.#tunnel.countFromClient()
+      upstream.send(bytes, { binary: isBinary })
+    }
+    this.#early = []
+    if (this.#end !== undefined) this.#closeUpstream(this.#end.code, this.#end.reason)
+  }
+
+  #received(data: Buffer, isBinary: boolean): void {
+    const ws = this.#client
+    if (ws === undefined || !isOpen(ws)) return
+    this.#tunnel.countToClient()
+    const isSent = ws.send(data, isBinary, this.#tunnel.compresses(data.length)) === 1
+    if (isSent || !isOpen(ws) || this.#isPaused) return
+    if (ws.getBufferedAmount() <= this.#tunnel.maxBufferedBytes) return
+    this.#isPaused = true
+    this.#tunnel.countPause()
+    this.#upstream?.pause()
+  }
+
+  /** `close` follows, but perhaps only when the server behind has closed its side as well. */
+  #failed(error: Error): void {
+    if (this.#client === undefined) return
+    const reason = 'code' in error ? String(error.code) : error.message
+    if (!this.#hasAnswered) {
+      this.#tunnel.countFailedDial()
+      this.#tunnel.upstream.failed(reason)
+    } else if (isOpen(this.#client)) this.#tunnel.log('warn', 'the server behind was lost', { reason })
+    this.#endFailed()
+  }
+
+  #upstreamClosed(code: number, reason: Buffer): void {
+    this.#tunnel.gone(this)
+    if (code === lostCode) this.#endFailed()
+    else this.#endClient('upstream_closed', code === noCode ? 0 : code, reason.toString())
+    this.#upstream = undefined
+  }
+
+  #endFailed(): void {
+    this.#endClient(
+      'upstream_failed',
+      tunnelCloseCode.badGateway,
+      retryAfterReason(this.#tunnel.retryAfterMs()),
+    )
+  }
+
+  #endSlow(ws: Socket): void {
+    closeWith(
+      ws,
+      'upstream_slow',
+      tunnelCloseCode.tryAgainLater,
+      retryAfterReason(this.#tunnel.retryAfterMs()),
+    )
+  }
+
+  #endClient(reason: CloseReason, code: number, text: string): void {
+    if (this.#client !== undefined) closeWith(this.#client, reason, code, text)
+  }
+
+  /** Closes the side of the server behind as that of the client was. */
+  #closeUpstream(code: number, reason: string): void {
+    const upstream = this.#upstream
+    if (upstream === undefined) return
+    // A close frame would wait behind all that a slow server has not read.
+    const isStuck = code === tunnelCloseCode.tryAgainLater || code === tunnelCloseCode.badGateway
+    if (code === lostCode || isStuck) return upstream.terminate()
+    if (this.#isPaused) upstream.resume()
+    if (code === noCode || code === 0) upstream.close()
+    else upstream.close(code, reason)
+  }
+}
+
+/** What carries the messages of a socket, if it belongs to a tunnel. */
+export const relayOf = (ws: Socket): Relay | undefined => {
+  const { tunnel } = ws.getUserData().session
+  return tunnel instanceof Relay ? tunnel : undefined
+}

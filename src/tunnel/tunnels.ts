@@ -1,0 +1,86 @@
+// tunnel/: WebSockets that are passed on to servers behind, which know nothing of tickets. Who gets
+// in, and for how long, is decided as for any other socket.
+
+import type { Clock } from '../clock.js'
+import type { Config } from '../config/schema.js'
+import type { TunnelRoute } from '../config/tunnels.js'
+import type { ClientView } from '../http/client-view.js'
+import type { Application } from '../socket/application.js'
+import { MessageLimits } from '../socket/message-limits.js'
+import type { Conversation, Sockets } from '../socket/sockets.js'
+import type { Log } from '../telemetry/log.js'
+import type { Counters } from '../telemetry/metrics.js'
+import { tunnelEntry } from './entry.js'
+import { relayOf } from './relay.js'
+import { Tunnel } from './tunnel.js'
+import { UpstreamRequests } from './upstream-request.js'
+
+export interface TunnelsParts {
+  readonly config: Config
+  readonly sockets: Sockets
+  readonly clients: ClientView
+  readonly application: Application | undefined
+  readonly counters: Counters
+  readonly log: Log
+  readonly clock: Clock
+}
+
+// What a socket that is paused may still bring: one read of Node.
+const readBytes = 65_536
+
+/** The tunnels of one thread. */
+export class Tunnels {
+  readonly #tunnels: Tunnel[] = []
+
+  /** Adds a route for each. */
+  constructor(parts: TunnelsParts) {
+    for (const route of parts.config.tunnels) this.#tunnels.push(openTunnel(route, parts))
+  }
+
+  /** How many sockets behind are open, or about to close. */
+  get size(): number {
+    return this.#tunnels.reduce((sum, { size }) => sum + size, 0)
+  }
+
+  /** Ends everything at once. */
+  close(): void {
+    for (const tunnel of this.#tunnels) tunnel.close()
+  }
+}
+
+function openTunnel(route: TunnelRoute, parts: TunnelsParts): Tunnel {
+  const { config, sockets, clients, application, counters, clock } = parts
+  const tunnel = new Tunnel(route, parts)
+  const { maxMessageBytes, maxUpstreamBytes, maxBufferedBytes } = tunnel
+  const rate = route.messageRate ?? config.messageRate
+  const limits = new MessageLimits({
+    rate: rate === 'off' ? undefined : rate,
+    maxMessageBytes,
+    counters,
+    clock,
+  })
+  sockets.route({
+    path: route.path,
+    entry: tunnelEntry(route, tunnel, new UpstreamRequests(route, clients)),
+    conversation: conversationOf(limits),
+    application,
+    maxMessageBytes,
+    // The server behind is paused before so much waits.
+    maxBackpressureBytes: maxBufferedBytes + maxUpstreamBytes + readBytes,
+    firstMessageSeconds: 0,
+    headers: new Set(config.tunnelHeaders),
+  })
+  return tunnel
+}
+
+const conversationOf = (limits: MessageLimits): Conversation => ({
+  open: ws => relayOf(ws)?.open(ws),
+  message(ws, bytes, isBinary) {
+    if (limits.admit(ws, bytes.byteLength) !== 0) relayOf(ws)?.send(bytes, isBinary)
+  },
+  control: ws => limits.control(ws),
+  drained: ws => relayOf(ws)?.drained(ws),
+  closed(ws, code, reason) {
+    relayOf(ws)?.clientClosed(code, reason, ws.getUserData().session.closeReason === 'other')
+  },
+})

@@ -1,0 +1,89 @@
+import { randomUUID } from 'node:crypto'
+import { addClaims, headerText } from '../admission/ticket-headers.js'
+import type { TunnelRoute } from '../config/tunnels.js'
+import { addressText } from '../http/address.js'
+import type { ClientView } from '../http/client-view.js'
+import type { Exchange } from '../http/exchange.js'
+import { forwardedHeader, ticketHeader, ticketParameter } from '../protocol.js'
+import type { Session } from '../socket/session.js'
+
+/** The handshake with the server behind. */
+export interface UpstreamRequest {
+  readonly url: URL
+  readonly protocols: readonly string[]
+  readonly headers: Readonly<Record<string, string>>
+}
+
+const maxRestLength = 1024
+
+// No step up or down, nothing empty, nothing that is percent-encoded: what the gate reads as a path,
+// the server behind reads as the same.
+const segment = "[A-Za-z0-9_~:@!$&'()*+,;=-][A-Za-z0-9._~:@!$&'()*+,;=-]*"
+const restForm = new RegExp(`^(?:${segment}(?:/${segment})*/?)?$`)
+
+/** Whether what follows the path of a tunnel may be appended to the path behind. */
+export const isRest = (rest: string): boolean => rest.length <= maxRestLength && restForm.test(rest)
+
+const protocolForm = /^[!#$%&'*+.^_`|~A-Za-z0-9-]+$/
+
+/** What may be in a header field (RFC 9110 section 5.5), of a text whose bytes are UTF-8. */
+const isFieldValue = (value: string): boolean => !/[^\t\P{Cc}]/u.test(value)
+
+/** A query without the ticket; all else stays as it is. */
+const withoutTicket = (query: string): string =>
+  query
+    .split('&')
+    .filter(part => part !== ticketParameter && !part.startsWith(`${ticketParameter}=`))
+    .join('&')
+
+/** Builds the handshakes of one tunnel. */
+export class UpstreamRequests {
+  readonly #url: URL
+  readonly #basePath: string
+  readonly #prefix: string | undefined
+  readonly #clients: ClientView
+
+  constructor({ path, url }: TunnelRoute, clients: ClientView) {
+    this.#url = new URL(url)
+    this.#basePath = this.#url.pathname.replace(/\/$/, '')
+    this.#prefix = path.endsWith('/*') ? path.slice(0, -1) : undefined
+    this.#clients = clients
+  }
+
+  /** What follows the path of the tunnel in the path of a request; '' where nothing can. */
+  restOf(path: string): string {
+    return this.#prefix === undefined ? '' : path.slice(this.#prefix.length)
+  }
+
+  /** To be called in the handler of a request whose ticket is good. */
+  of(exchange: Exchange, session: Session, offered: readonly string[]): UpstreamRequest {
+    const { head } = exchange
+    const url = new URL(this.#url)
+    if (this.#prefix !== undefined) url.pathname = `${this.#basePath}/${this.restOf(head.path)}`
+    url.search = withoutTicket(head.query)
+    return {
+      url,
+      protocols: [...new Set(offered)].filter(name => protocolForm.test(name)),
+      headers: this.#headers(exchange, session),
+    }
+  }
+
+  #headers(exchange: Exchange, session: Session): Record<string, string> {
+    const { head } = exchange
+    const headers: Record<string, string> = {}
+    // Node writes a character a byte.
+    for (const [name, value] of head.headers)
+      if (isFieldValue(value)) headers[name] = Buffer.from(value).toString('latin1')
+    headers[ticketHeader.subject] = headerText(session.user)
+    headers[ticketHeader.channel] = session.channel
+    headers[ticketHeader.session] = session.id
+    headers[ticketHeader.expires] = String(session.expiresAtSeconds)
+    if (session.carried !== undefined) addClaims(headers, session.carried)
+    headers[forwardedHeader.for] = addressText(this.#clients.address(exchange))
+    const [scheme = '', host = ''] = this.#clients.ownOrigin(exchange).split('://')
+    if (scheme !== '') headers[forwardedHeader.proto] = scheme
+    headers[forwardedHeader.host] = host || head.host
+    headers[forwardedHeader.requestId] = randomUUID()
+    return headers
+  }
+}

@@ -1,0 +1,80 @@
+import { connect as connectPlain, type Socket } from 'node:net'
+import { connect as connectSecurely } from 'node:tls'
+import type { Log } from '../telemetry/log.js'
+
+const probeTimeoutMs = 5000
+const probeIntervalMs = 500
+
+/**
+ * What is known of a server behind: whether it can be reached. Once it could not, its port is tried
+ * until it opens.
+ */
+export class Upstream {
+  readonly #url: URL
+  readonly #log: Log
+  #isDown = false
+  #isClosed = false
+  #timer: NodeJS.Timeout | undefined
+  #probe: Socket | undefined
+
+  constructor(url: string, log: Log) {
+    this.#url = new URL(url)
+    this.#log = log
+  }
+
+  /** Whether it could not be reached the last time, and cannot be since. */
+  get isDown(): boolean {
+    return this.#isDown
+  }
+
+  /** It has answered, whatever it said. */
+  reached(): void {
+    if (!this.#isDown) return
+    this.#isDown = false
+    this.#stop()
+    this.#log.info('the server behind can be reached again')
+  }
+
+  /** It could not be reached. */
+  failed(reason: string): void {
+    if (this.#isDown || this.#isClosed) return
+    this.#isDown = true
+    this.#log.warn({ reason }, 'the server behind cannot be reached')
+    this.#probeLater()
+  }
+
+  close(): void {
+    this.#isClosed = true
+    this.#stop()
+  }
+
+  #stop(): void {
+    clearTimeout(this.#timer)
+    this.#probe?.destroy()
+    this.#probe = undefined
+  }
+
+  #probeLater(): void {
+    this.#timer = setTimeout(() => this.#probeNow(), probeIntervalMs)
+    this.#timer.unref()
+  }
+
+  #probeNow(): void {
+    const socket = this.#connect(() => this.reached())
+    this.#probe = socket
+    socket.setTimeout(probeTimeoutMs, () => socket.destroy())
+    socket.on('error', () => {})
+    socket.once('close', () => {
+      if (this.#isDown && !this.#isClosed) this.#probeLater()
+    })
+  }
+
+  #connect(onConnect: () => void): Socket {
+    const { protocol, hostname, port, pathname } = this.#url
+    if (protocol === 'ws+unix:') return connectPlain({ path: pathname.replace(/:.*$/, '') }, onConnect)
+    const host = hostname.replace(/^\[|\]$/g, '')
+    return protocol === 'wss:'
+      ? connectSecurely({ host, port: Number(port || 443), servername: hostname }, onConnect)
+      : connectPlain({ host, port: Number(port || 80) }, onConnect)
+  }
+}

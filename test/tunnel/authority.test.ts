@@ -1,0 +1,132 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import t, { type Test } from 'tap'
+import { bearer, metric, postJson, requestUpgrade } from '../support/http.js'
+import { isProblem } from '../support/problem.js'
+import { adminKey, type Environment, type TestServer } from '../support/server.js'
+import { openSession, socketUrl } from '../support/socket-client.js'
+import { gatePath, mintWith, nowSeconds, tokenFor } from '../support/tokens.js'
+import { openThrough, startTunnels, type Through } from '../support/tunnel.js'
+import { type Arrival, startUpstream } from '../support/upstream.js'
+
+const path = '/a/b'
+
+const start = async (t: Test, env: Environment = {}, settings = '') => {
+  const upstream = await startUpstream(t)
+  const gate = await startTunnels(t, `/a/*=ws://127.0.0.1:${upstream.port}${settings}`, env)
+  return { upstream, gate }
+}
+
+const disconnect = async ({ admin }: TestServer, subject: object): Promise<unknown> => {
+  const reply = await postJson(admin, '/disconnect', subject, { headers: bearer(adminKey) })
+  return JSON.parse(reply.text)
+}
+
+const sameEnd = async (
+  t: Test,
+  client: Through,
+  behind: Arrival,
+  code: number,
+  reason: RegExp,
+  name: string,
+) => {
+  const ended = await client.closed
+  t.match(ended, { code, reason }, name)
+  t.strictSame(await behind.closed, ended, `${name}: the server behind is told the same`)
+}
+
+t.test('a tunnel ends with its session', async t => {
+  const { gate, upstream } = await start(t)
+  const { ticket } = await mintWith(gate.url, tokenFor('maggie', { exp: nowSeconds() + 2 }))
+  const client = await openThrough(gate, path, { ticket })
+  await sameEnd(t, client, await upstream.next(), 4401, /^session_expired$/, 'expiry')
+})
+
+t.test('a revocation reaches tunnels, by user and by session, in every thread', async t => {
+  const { gate, upstream } = await start(t, { TICKETGATE_THREADS: '2' })
+  const open: Through[] = []
+  for (let n = 0; n < 12; n++) {
+    const { ticket } = await mintWith(gate.url, tokenFor(n % 2 === 0 ? 'maggie' : 'theo', { sid: `s${n}` }))
+    open.push(await openThrough(gate, path, { ticket }))
+  }
+  const behind = new Map<unknown, Arrival>()
+  for (const _ of open) {
+    const arrival = await upstream.next()
+    behind.set(arrival.request.headers['x-ticket-session'], arrival)
+  }
+  t.equal(behind.size, open.length)
+  t.strictSame(await disconnect(gate, { session: 's1' }), { disconnected: 1 })
+  t.strictSame(await disconnect(gate, { user: 'maggie' }), { disconnected: 6 })
+  for (const n of [1, 0, 2, 4, 6, 8, 10]) {
+    const client = open[n]
+    const arrival = behind.get(`s${n}`)
+    if (client === undefined || arrival === undefined) throw new Error('it did not arrive')
+    await sameEnd(t, client, arrival, 4403, /^revoked$/, `socket ${n}`)
+  }
+  t.equal(upstream.size, 5, 'the others stay')
+  t.equal(await metric(gate, 'ticketgate_tunnel_connections{tunnel="/a/*"}'), 5)
+  t.equal(await metric(gate, 'ticketgate_connections'), 5)
+  for (const { socket } of open) socket.terminate()
+})
+
+t.test('draining tells both sides, and the gate ends', async t => {
+  const { gate, upstream } = await start(t, { TICKETGATE_DRAIN_SECONDS: '2' })
+  const clients = await Promise.all(Array.from({ length: 20 }, () => openThrough(gate, path)))
+  const arrivals = await Promise.all(clients.map(() => upstream.next()))
+  gate.signal('SIGTERM')
+  for (const { closed } of clients) t.match(await closed, { code: 1012, reason: /^retry_after_ms=\d+$/ })
+  for (const { closed } of arrivals)
+    t.match(await closed, { code: 1012, reason: /^retry_after_ms=\d+$/ }, 'the server behind')
+  t.strictSame(await gate.exited, { code: 0, signal: null })
+})
+
+t.test('caps count tunnels and channels alike', async t => {
+  const { gate, upstream } = await start(t, { TICKETGATE_MAX_CONNECTIONS_PER_USER: '2' })
+  const first = await openThrough(gate, path)
+  await upstream.next()
+  const { ticket } = await mintWith(gate.url, tokenFor('maggie'))
+  const { client } = await openSession(socketUrl(gate.url, gatePath(ticket)))
+  const third = await mintWith(gate.url, tokenFor('maggie'))
+  const refused = await requestUpgrade(gate.url, `${path}?ticket=${third.ticket}`)
+  isProblem(t, refused, '429 too_many_connections')
+  await client.close()
+  const again = await openThrough(gate, path, { ticket: third.ticket })
+  await upstream.next()
+  first.socket.terminate()
+  again.socket.terminate()
+})
+
+t.test('a tunnel may have a message rate of its own', async t => {
+  const { gate, upstream } = await start(t, { TICKETGATE_MESSAGE_RATE: 'off' }, ';message-rate=5/60')
+  const client = await openThrough(gate, path)
+  const behind = await upstream.next()
+  for (let n = 0; n < 11; n++) client.socket.send(String(n))
+  await sameEnd(t, client, behind, 4429, /^retry_after_ms=\d+$/, 'the burst is twice the count')
+  const heard: string[] = []
+  for (let n = 0; n < 10; n++) heard.push(String((await behind.frames.next()).data))
+  t.strictSame(heard, ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9'], 'what was in the rate has arrived')
+})
+
+t.test('metrics by tunnel', async t => {
+  const upstream = await startUpstream(t)
+  const base = `ws://127.0.0.1:${upstream.port}`
+  const gate = await startTunnels(t, `/a/*=${base},/b=${base};channel=b`)
+  const [one, two] = [await openThrough(gate, path), await openThrough(gate, '/b')]
+  const [first, second] = [await upstream.next(), await upstream.next()]
+  one.socket.send('x')
+  await first.frames.next()
+  for (let n = 0; n < 2; n++) second.socket.send('y')
+  await two.hears(2)
+  const of = (name: string, tunnel: string) => metric(gate, `ticketgate_tunnel_${name}{tunnel="${tunnel}"}`)
+  t.equal(await of('connections', '/a/*'), 1)
+  t.equal(await of('messages_from_clients_total', '/a/*'), 1)
+  t.equal(await of('messages_to_clients_total', '/a/*'), 0)
+  t.equal(await of('messages_from_clients_total', '/b'), 0)
+  t.equal(await of('messages_to_clients_total', '/b'), 2)
+  first.socket.close()
+  await one.closed
+  while ((await of('connections', '/a/*')) > 0) await delay(10)
+  t.equal(await of('connections_total', '/a/*'), 1)
+  t.equal(await of('connections', '/b'), 1)
+  t.equal(await metric(gate, 'ticketgate_connections_closed_total{reason="upstream_closed"}'), 1)
+  two.socket.terminate()
+})

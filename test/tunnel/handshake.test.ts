@@ -1,0 +1,272 @@
+import { once } from 'node:events'
+import { writeFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import { createServer as createSecureServer } from 'node:https'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import WebSocket, { WebSocketServer } from 'ws'
+import { certificate, certificateKey } from '../support/certificate.js'
+import { jsonOf, postJson, request, requestUpgrade } from '../support/http.js'
+import { hasRetryAfter, isProblem } from '../support/problem.js'
+import { RawConnection, upgradeText } from '../support/raw.js'
+import { allowedOrigin, jwtSecret, startServer, temporaryDirectory } from '../support/server.js'
+import { socketUrl } from '../support/socket-client.js'
+import { mint, mintWith, tokenFor } from '../support/tokens.js'
+import { listenTo, openThrough, startTunnels } from '../support/tunnel.js'
+import { startUpstream } from '../support/upstream.js'
+
+const upstream = await startUpstream(t, { handleProtocols: offered => [...offered].at(-1) ?? false })
+const base = `ws://127.0.0.1:${upstream.port}`
+const server = await startTunnels(
+  t,
+  `/docs/*=${base}/behind/, /app=${base}/app;channel=app, /none/*=${base};subprotocol=none, /fixed/*=${base};subprotocol=chat`,
+)
+
+const isLive = async (ticket: string): Promise<boolean> =>
+  jsonOf(await postJson(server.url, '/ws_ticket/status', { ticket })).state === 'live'
+
+/** Opens a socket and looks at what reaches the server behind. */
+const arrivalOf = async (path: string, options: Parameters<typeof openThrough>[2] = {}) => {
+  const { socket } = await openThrough(server, path, options)
+  const arrival = await upstream.next()
+  socket.close()
+  await arrival.closed
+  return { ...arrival, protocol: socket.protocol }
+}
+
+t.test('the path and the query reach the server behind, without the ticket', async t => {
+  const cases = [
+    ['/docs/room', '/behind/room'],
+    ['/docs/room?a=1&b=%20%2e', '/behind/room?a=1&b=%20%2e'],
+    ['/docs/', '/behind/'],
+    ["/docs/room?q='<x>", '/behind/room?q=%27%3Cx%3E'],
+    ['/app', '/app'],
+    ['/app?ticketless=1&tickets=2', '/app?ticketless=1&tickets=2'],
+    ['/none/a', '/a'],
+  ] as const
+  for (const [path, expected] of cases) t.equal((await arrivalOf(path)).request.url, expected, path)
+})
+
+t.test('who it is, is in headers that no client can write', async t => {
+  const expires = Math.floor(Date.now() / 1000) + 500
+  const { ticket } = await mintWith(server.url, tokenFor('Zoë, 100%', { exp: expires, sid: 'login-1' }))
+  const { request } = await arrivalOf('/docs/room', {
+    ticket,
+    origin: allowedOrigin,
+    headers: {
+      cookie: 'theme=dark',
+      'user-agent': 'test/1',
+      'accept-language': 'de',
+      traceparent: '00-1-2-01',
+      authorization: 'Bearer of-the-client',
+      'x-custom': 'no',
+      'x-ticket-subject': 'root',
+      'X-TICKET-SESSION': 'root',
+      x_ticket_subject: 'root',
+      'x.ticket.subject': 'root',
+      'x-ticket-claim-role': 'admin',
+      'x-forwarded-for': '6.6.6.6',
+      'x-forwarded-proto': 'https',
+      'x-forwarded-host': 'evil.example',
+      x_forwarded_for: '6.6.6.6',
+      forwarded: 'for=6.6.6.6',
+      'x-request-id': 'of-the-client',
+      x_request_id: 'of-the-client',
+    },
+  })
+  const { host, 'sec-websocket-key': key, 'x-request-id': id, ...headers } = request.headers
+  t.strictSame(headers, {
+    origin: allowedOrigin,
+    cookie: 'theme=dark',
+    'user-agent': 'test/1',
+    'accept-language': 'de',
+    traceparent: '00-1-2-01',
+    'x-ticket-subject': 'Zo%C3%AB%2C%20100%25',
+    'x-ticket-channel': 'room',
+    'x-ticket-session': 'login-1',
+    'x-ticket-expires': String(expires),
+    'x-forwarded-for': '127.0.0.1',
+    'x-forwarded-proto': 'http',
+    'x-forwarded-host': new URL(server.url).host,
+    'sec-websocket-version': '13',
+    connection: 'Upgrade',
+    upgrade: 'websocket',
+  })
+  t.equal(host, `127.0.0.1:${upstream.port}`)
+  t.match(id, /^[0-9a-f-]{36}$/, 'one that the gate has made')
+  t.ok(key)
+})
+
+t.test('claims that the ticket carries are headers as well', async t => {
+  const file = join(temporaryDirectory(t), 'issuers.yaml')
+  writeFileSync(`${file}.secret`, jwtSecret)
+  writeFileSync(
+    file,
+    `- {issuer: shop, secretFile: ${file}.secret, audiences: [gate], ticketClaims: [role, org_id]}\n`,
+  )
+  const gate = await startTunnels(t, `/docs/*=${base}`, { TICKETGATE_ISSUERS_FILE: file })
+  const claims = {
+    iss: 'shop',
+    aud: 'gate',
+    role: ['admin', 'a b'],
+    org_id: 5,
+    channels: { subscribe: ['*'] },
+  }
+  const { ticket } = await mintWith(gate.url, tokenFor('maggie', claims))
+  const { socket } = await openThrough(gate, '/docs/claims', {
+    ticket,
+    headers: { 'x-ticket-claim-role': 'root', 'x-ticket-claim-org_id': '1' },
+  })
+  const { request } = await upstream.next()
+  t.equal(request.headers['x-ticket-claim-role'], 'admin,a%20b')
+  t.equal(request.headers['x-ticket-claim-org-id'], '5')
+  t.notOk('x-ticket-claim-org_id' in request.headers)
+  socket.terminate()
+})
+
+t.test('a header field of the client arrives byte by byte', async t => {
+  const connection = await RawConnection.connect(server.url)
+  connection.write(upgradeText(`/docs/a?ticket=${await mint(server.url)}`, { cookie: 'name=Zoë; a=b' }))
+  const { request } = await upstream.next()
+  t.equal(Buffer.from(request.headers.cookie ?? '', 'latin1').toString(), 'name=Zoë; a=b')
+  connection.destroy()
+})
+
+t.test('of the subprotocols the ticket stays here, and the one that was told is held to', async t => {
+  const ticket = async (): Promise<string> => `ticket.${await mint(server.url)}`
+  const cases = [
+    ['the one that is offered', '/docs/a', ['chat', await ticket()], 'chat'],
+    ['the fixed one', '/fixed/a', [await ticket(), 'chat'], 'chat'],
+  ] as const
+  for (const [name, path, protocols, expected] of cases) {
+    const { socket } = await openWithout(path, protocols)
+    const { request } = await upstream.next()
+    t.equal(socket.protocol, expected, name)
+    t.equal(request.headers['sec-websocket-protocol'], 'chat', `${name}: what the server behind sees`)
+    socket.terminate()
+  }
+  for (const [name, path, protocols] of [
+    ['the server behind chooses another', '/docs/a', ['one', 'two', await ticket()]],
+    ['it chooses another than the fixed one', '/fixed/a', ['chat', 'two', await ticket()]],
+  ] as const) {
+    const { closed } = await openWithout(path, protocols)
+    t.strictSame(await closed, { code: 1002, reason: 'subprotocol_mismatch' }, name)
+    await (await upstream.next()).closed
+  }
+  t.match(server.output(), /"tunnel":"\/docs\/\*".*"chosen":"two","told":"one"/)
+  isProblem(
+    t,
+    await requestUpgrade(server.url, '/fixed/a', {
+      headers: { 'sec-websocket-protocol': `other, ${await ticket()}` },
+    }),
+    '400 subprotocol_missing',
+  )
+  isProblem(
+    t,
+    await requestUpgrade(server.url, '/docs/a', { headers: { 'sec-websocket-protocol': await ticket() } }),
+    '400 subprotocol_missing',
+  )
+})
+
+/** Opens a socket whose ticket is among its subprotocols. */
+const openWithout = async (path: string, protocols: readonly string[]) => {
+  const through = listenTo(new WebSocket(socketUrl(server.url, path), [...protocols]))
+  await new Promise(resolve => through.socket.once('open', resolve))
+  return through
+}
+
+t.test('a server behind that does not look at subprotocols goes by what the client was told', async t => {
+  const silent = await startUpstream(t, { handleProtocols: () => false })
+  const gate = await startTunnels(t, `/a/*=ws://127.0.0.1:${silent.port}`)
+  const { socket, hears } = await openThrough(gate, '/a/b', { protocols: ['chat'] })
+  t.equal(socket.protocol, 'chat')
+  const arrival = await silent.next()
+  arrival.socket.send('hello')
+  t.strictSame(await hears(1), ['text hello'])
+  socket.close()
+  await arrival.closed
+})
+
+t.test('what is refused never reaches the server behind, and does not spend its ticket', async t => {
+  const good = await mint(server.url)
+  const bound = await mint(server.url, 'maggie', 'other')
+  const narrow = await mintWith(server.url, tokenFor('theo', { channels: { subscribe: ['app'] } }))
+  const query = `?ticket=${good}`
+  const cases = [
+    ['no ticket', '/docs/a', '401 ticket_missing'],
+    ['two tickets', `/docs/a${query}&ticket=x`, '400 ticket_ambiguous'],
+    ['a forged ticket', '/docs/a?ticket=AQAB', '401 ticket_invalid'],
+    ['a token', `/docs/a?token=${tokenFor('maggie')}`, '401 token_in_url'],
+    ['a ticket of another channel', `/docs/a?ticket=${bound}`, '403 channel_forbidden'],
+    ['no right on the channel', `/docs/a?ticket=${narrow.ticket}`, '403 channel_forbidden'],
+    ['a step up', `/docs/../app${query}`, '404 not_found'],
+    ['a step up at the end', `/docs/a/..${query}`, '404 not_found'],
+    ['a dot', `/docs/./a${query}`, '404 not_found'],
+    ['an encoded step', `/docs/%2e%2e/app${query}`, '404 not_found'],
+    ['an encoded slash', `/docs/a%2fb${query}`, '404 not_found'],
+    ['an empty segment', `/docs//a${query}`, '404 not_found'],
+    ['a backslash', `/docs/a\\b${query}`, '404 not_found'],
+    ['too long', `/docs/${'a'.repeat(1025)}${query}`, '404 not_found'],
+    ['a rest that is no channel', `/docs/a/b${query}`, '400 channel_invalid'],
+    ['more than an exact path', `/app/x${query}`, '404 not_found'],
+    ['less than a path', `/docs${query}`, '404 not_found'],
+  ] as const
+  for (const [name, path, expected] of cases)
+    isProblem(t, await requestUpgrade(server.url, path), expected, name)
+  isProblem(
+    t,
+    await requestUpgrade(server.url, `/docs/a${query}`, { headers: { origin: 'https://evil.example' } }),
+    '403 origin_forbidden',
+  )
+  isProblem(t, await request(server.url, `/docs/a${query}`), '426 upgrade_required', 'a plain request')
+  isProblem(t, await request(server.url, '/app', { method: 'POST' }), '405 method_not_allowed')
+  t.ok(await isLive(good))
+  t.ok(await isLive(narrow.ticket))
+  t.equal(upstream.size, 0)
+  const { request: arrived } = await arrivalOf('/app', { ticket: narrow.ticket })
+  t.equal(arrived.headers['x-ticket-channel'], 'app', 'and nothing came before this')
+  isProblem(t, await requestUpgrade(server.url, `/app?ticket=${narrow.ticket}`), '401 ticket_used')
+})
+
+t.test('a gate that drains opens no tunnel', async t => {
+  const gate = await startTunnels(t, `/docs/*=${base}`, { TICKETGATE_DRAIN_SECONDS: '20' })
+  const ticket = await mint(gate.url)
+  const { closed } = await openThrough(gate, '/docs/a')
+  await upstream.next()
+  gate.signal('SIGTERM')
+  while ((await request(gate.url, '/readyz')).status !== 503);
+  const reply = await requestUpgrade(gate.url, `/docs/b?ticket=${ticket}`)
+  isProblem(t, reply, '503 draining')
+  hasRetryAfter(t, reply, 'draining')
+  t.equal((await closed).code, 1012)
+})
+
+const echoes = async (t: Test, tunnels: string, env = {}) => {
+  const gate = await startServer(t, { env: { TICKETGATE_TUNNELS: tunnels, ...env } })
+  const { socket, hears } = await openThrough(gate, '/a/b')
+  socket.send('hello')
+  t.strictSame(await hears(1), ['text hello'])
+  socket.close()
+}
+
+t.test('the server behind may have TLS, or a Unix socket', async t => {
+  const directory = temporaryDirectory(t)
+  const secure = createSecureServer({ cert: certificate, key: certificateKey })
+  const plain = createServer()
+  for (const http of [secure, plain]) {
+    new WebSocketServer({ server: http }).on('connection', socket =>
+      socket.on('message', (data, isBinary) => socket.send(data, { binary: isBinary })),
+    )
+    t.teardown(() => http.close())
+  }
+  await once(secure.listen(0, '127.0.0.1'), 'listening')
+  await once(plain.listen(`${directory}/a.sock`), 'listening')
+  const address = secure.address()
+  const port = typeof address === 'object' ? address?.port : 0
+  writeFileSync(`${directory}/ca.pem`, certificate)
+  await echoes(t, `/a/*=wss://localhost:${port}`, { NODE_EXTRA_CA_CERTS: `${directory}/ca.pem` })
+  await echoes(t, `/a/*=ws+unix:${directory}/a.sock:/x`)
+  const strict = await startTunnels(t, `/a/*=wss://localhost:${port}`)
+  const { closed } = await openThrough(strict, '/a/b')
+  t.equal((await closed).code, 1014, 'not with a certificate that nobody vouches for')
+})
