@@ -56,6 +56,10 @@ export const titleOf = (code: RefusalCode): string => refusals[code][1]
 export interface RefusalOptions {
   /** What the client can do about it. Never contains a secret, nor anything that the client sent. */
   readonly detail?: string
+  /** For the log alone: what the code does not say. */
+  readonly reason?: string
+  /** It is in the log already. */
+  readonly isTold?: true
   /** Sent as `Retry-After`, whole seconds. */
   readonly retryAfterSeconds?: number
   /** Further response headers, such as `Allow` or `WWW-Authenticate`. */
@@ -68,6 +72,8 @@ export class Refusal extends Error {
   readonly code: RefusalCode
   readonly status: number
   readonly detail: string | undefined
+  readonly reason: string | undefined
+  readonly isTold: boolean
   readonly retryAfterSeconds: number | undefined
   readonly headers: Readonly<Record<string, string>>
 
@@ -76,6 +82,8 @@ export class Refusal extends Error {
     this.code = code
     this.status = statusOf(code)
     this.detail = options.detail
+    this.reason = options.reason
+    this.isTold = options.isTold === true
     this.retryAfterSeconds = options.retryAfterSeconds
     this.headers = options.headers ?? {}
   }

@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Clock } from '../clock.js'
 import { Refusal, type RefusalCode, retryAfterSeconds } from '../errors.js'
 import { addressKey, addressText, networkKey } from '../http/address.js'
+import type { RequestFields } from '../http/request-log.js'
 import type { LoginLimits } from '../limits/login-limits.js'
 import { createRateLimiter } from '../limits/rate.js'
 import { isUserName } from '../protocol.js'
@@ -45,6 +46,7 @@ export interface LoginRefused {
 
 /** An attempt to log in. */
 interface Attempt {
+  readonly about: RequestFields
   readonly address: Address
   /** What the client says; as it counts, in Unicode's form NFC. */
   readonly name: string
@@ -81,11 +83,15 @@ export class LoginAdmission {
   }
 
   /** @throws what the user file cannot be read for */
-  async logIn(address: Address, { user, password }: Credentials): Promise<LoggedIn | LoginRefused> {
+  async logIn(
+    address: Address,
+    { user, password }: Credentials,
+    about: RequestFields,
+  ): Promise<LoggedIn | LoginRefused> {
     const { users, limits, clock } = this.#parts
     const name = preparedName(user)
     const known = isUserName(user) ? await users.find(user) : undefined
-    const attempt: Attempt = { address, name, known }
+    const attempt: Attempt = { address, name, known, about }
     const waitMs = limits.waitOfUser(name, addressKey(address), clock())
     if (waitMs > 0) return this.#refuseUser(attempt, waitMs)
     const holds = await this.#verify(attempt, password)
@@ -107,7 +113,7 @@ export class LoginAdmission {
     if (current?.passwordHash !== known.passwordHash) return this.#refuseCredentials(attempt)
     limits.succeed(name, addressKey(address), clock())
     const { events, log } = this.#parts
-    log.info({ user: current.name, address: addressText(address) }, 'login')
+    log.info({ user: current.name, address: addressText(address), ...about }, 'login')
     if (events.isOn) events.tell('login', { user: current.name })
     return { user: current, nowMs }
   }
@@ -167,15 +173,16 @@ export class LoginAdmission {
   }
 
   /** A name that is nobody's is not logged: it may be a password, in the wrong field. */
-  #tell({ address, known }: Attempt, reason: LoginRefusalReason): void {
+  #tell({ address, known, about }: Attempt, reason: LoginRefusalReason): void {
     const { counters, events, log, clock } = this.#parts
     increment(counters.loginsRefused, reason)
     if (events.isOn)
       events.tellSampled('login_refused', () =>
         known === undefined ? { reason } : { reason, user: known.name },
       )
-    const fields = this.#sampler.take(reason, clock())
-    if (fields === undefined) return
-    log.info({ address: addressText(address), user: known?.name, reason, ...fields }, 'login refused')
+    const sample = this.#sampler.take(reason, clock())
+    if (sample === undefined) return
+    const fields = { user: known?.name, reason, address: addressText(address), ...about }
+    log.info({ ...fields, ...sample }, 'login refused')
   }
 }

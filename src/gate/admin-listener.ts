@@ -50,6 +50,7 @@ export class AdminListener {
       maxBodyBytes: maxAdminBodyBytes,
       refused: this.#refused,
       log,
+      explains: !config.production,
     })
     // Without a key: it is served from descriptors in reserve when the public listener has none left.
     server.route(healthRoute)

@@ -114,6 +114,7 @@ export class PublicListener {
       maxBodyBytes,
       refused: counters.requestsRefused,
       log,
+      explains: !config.production,
     })
     const { replay } = parts.replay
     const common: Common = {
@@ -281,7 +282,10 @@ export class PublicListener {
         }),
       )
     const issuer = new TicketIssuer({ config, keys, store })
-    server.route(ticketRoute({ config, check: tokens, issuer, clients, isDraining, counters, clock }))
+    const { requests } = server
+    server.route(
+      ticketRoute({ config, check: tokens, issuer, clients, isDraining, counters, clock, log, requests }),
+    )
     server.route(ticketStatusRoute({ admission, limiter: this.#parts.tickets, clients, clock }))
     server.route(healthRoute)
     server.route(

@@ -26,6 +26,8 @@ class Fields {
   forwardedProto = ''
   forwardedHost = ''
   forwarded = ''
+  requestId = ''
+  traceParent = ''
 }
 
 interface Field {
@@ -63,6 +65,9 @@ const fields: readonly Field[] = [
   list('x-forwarded-proto', 'forwardedProto'),
   list('x-forwarded-host', 'forwardedHost'),
   list('forwarded', 'forwarded'),
+  // Two of them are no reason to refuse a request, and no id either.
+  list('x-request-id', 'requestId'),
+  list('traceparent', 'traceParent'),
 ]
 
 /** What a proxy says that it was asked for. Each line is a value. */
@@ -179,3 +184,11 @@ export function queryValues(query: string, name: string): string[] {
   }
   return values
 }
+
+const requestIds = /^[\w.:/+=@-]{1,128}$/
+// W3C Trace Context, section 3.2: version, trace, parent, flags.
+const traceParents = /^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-|$)/
+
+/** What a request is told from others by, in `X-Request-Id` or else as a trace; undefined without either. */
+export const requestIdOf = ({ requestId, traceParent }: RequestHead): string | undefined =>
+  requestIds.test(requestId) ? requestId : traceParents.exec(traceParent)?.[1]

@@ -16,6 +16,7 @@ import {
 import type { OriginPolicy } from './origins.js'
 import { problemBody, problemMediaType, statusLine } from './problem.js'
 import type { RequestHead } from './request.js'
+import { RequestLog } from './request-log.js'
 
 /** What a handler answers with when it does not refuse. */
 export interface Reply {
@@ -64,6 +65,8 @@ export interface ServerParts {
   readonly maxBodyBytes: number
   readonly refused: RefusalCounts
   readonly log: Log
+  /** Whether refusals in the log say what the operator can do about them. */
+  readonly explains: boolean
 }
 
 const originDetail = 'This origin is not allowed here; the operator can add it to TICKETGATE_ORIGINS.'
@@ -79,6 +82,8 @@ const requestsInTurn = 4000
 
 /** Serves routes on a uWS app. */
 export class Server {
+  /** Says what was refused. */
+  readonly requests: RequestLog
   readonly #app: TemplatedApp
   readonly #parts: ServerParts
   readonly #isTooMuch = createTurnLimit(requestsInTurn)
@@ -89,6 +94,7 @@ export class Server {
   constructor(app: TemplatedApp, parts: ServerParts) {
     this.#app = app
     this.#parts = parts
+    this.requests = new RequestLog(parts)
   }
 
   /** How many requests wait for their answers to be worked out. */
@@ -259,10 +265,9 @@ export class Server {
   }
 
   #answerRefusal(exchange: Exchange, refusal: Refusal, origin: string, closes = false): void {
-    const { refused, log } = this.#parts
-    const { code, detail, retryAfterSeconds, headers } = refusal
-    increment(refused, code)
-    if (log.isLevelEnabled('debug')) log.debug({ code }, 'request refused')
+    const { code, detail, reason, retryAfterSeconds, headers } = refusal
+    increment(this.#parts.refused, code)
+    if (!refusal.isTold) this.requests.refused('request refused', exchange, code, reason)
     exchange.answer({
       status: statusLine(code),
       contentType: problemMediaType,

@@ -3,6 +3,7 @@ import { Refusal } from '../errors.js'
 import { parseJsonObject } from '../http/body.js'
 import type { ClientView } from '../http/client-view.js'
 import type { RequestHead } from '../http/request.js'
+import { fieldsOf } from '../http/request-log.js'
 import type { Reply, Route } from '../http/server.js'
 import { refuseUnknown } from '../http/unknown-names.js'
 import { routes } from '../protocol.js'
@@ -24,9 +25,10 @@ export function authRoute(parts: AuthParts): Route<Address> {
 
   async function logIn(head: RequestHead, address: Address, credentials: Credentials): Promise<Reply> {
     const startedMs = performance.now()
-    const outcome = await admission.logIn(address, credentials)
+    const outcome = await admission.logIn(address, credentials, fieldsOf(head))
     observe(counters.durations.login, performance.now() - startedMs)
-    if ('code' in outcome) throw refusalOf(outcome, head)
+    // Which is in the log by now, with what the client is not told.
+    if ('code' in outcome) throw refusalOf({ ...outcome, isTold: true }, head)
     counters.tokensIssued++
     const { user, nowMs } = outcome
     return { body: JSON.stringify(tokens.issue({ user: user.name, channels: user.channels }, nowMs)) }
@@ -47,9 +49,12 @@ export function authRoute(parts: AuthParts): Route<Address> {
   }
 }
 
-const refusalOf = ({ code, ...options }: LoginRefused, head: RequestHead): Refusal =>
+const refusalOf = (
+  { code, ...options }: LoginRefused & { readonly isTold?: true },
+  head: RequestHead,
+): Refusal =>
   code === 'bad_credentials'
-    ? badCredentials(options.detail, basicPattern.test(head.authorization))
+    ? badCredentials(options.detail, basicPattern.test(head.authorization), options.isTold)
     : new Refusal(code, options)
 
 const basicPattern = /^basic +([A-Za-z0-9+/]+={0,2})$/i
@@ -77,8 +82,9 @@ const waitsForChallenge = ({ origin, authorization }: RequestHead): boolean =>
 
 // RFC 9110 section 11.6.1 wants a challenge with a 401. But browsers would ask the visitor of a page that logs in by
 // JSON, so only a client that uses Basic is challenged to it, or one that waits for that.
-const badCredentials = (detail: string | undefined, challenges: boolean): Refusal =>
+const badCredentials = (detail: string | undefined, challenges: boolean, isTold?: true): Refusal =>
   new Refusal('bad_credentials', {
     ...(detail === undefined ? {} : { detail }),
+    ...(isTold === undefined ? {} : { isTold }),
     headers: challenges ? { 'www-authenticate': 'Basic realm="ticketgate", charset="UTF-8"' } : {},
   })

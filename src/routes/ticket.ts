@@ -10,10 +10,12 @@ import { maxBodyBytes, parseJsonObject } from '../http/body.js'
 import type { ClientView } from '../http/client-view.js'
 import { channelDetail } from '../http/problem.js'
 import type { RequestHead } from '../http/request.js'
+import type { RequestLog } from '../http/request-log.js'
 import type { Route } from '../http/server.js'
 import { refuseUnknown } from '../http/unknown-names.js'
 import { isChannelName, routes } from '../protocol.js'
 import { Stopwatch } from '../telemetry/durations.js'
+import type { Log } from '../telemetry/log.js'
 import type { Counters } from '../telemetry/metrics.js'
 import { type Address, prefixOf } from '../ticket/address.js'
 
@@ -23,6 +25,8 @@ export interface TicketContext {
   readonly address: Uint8Array | undefined
   /** The URL tickets are presented at, up to the path; '' = unknown. */
   readonly baseUrl: string
+  /** For the log, if it is to be told. */
+  readonly about: object | undefined
 }
 
 export interface TicketRouteParts {
@@ -33,11 +37,13 @@ export interface TicketRouteParts {
   readonly isDraining: () => boolean
   readonly counters: Counters
   readonly clock: Clock
+  readonly log: Log
+  readonly requests: RequestLog
 }
 
 /** `/ws_ticket`: a token for a ticket. */
 export function ticketRoute(parts: TicketRouteParts): Route<TicketContext> {
-  const { check, issuer, counters, clock } = parts
+  const { check, issuer, counters, clock, log } = parts
   const stopwatch = new Stopwatch(counters.durations.ticket)
   const bindsOrigin = parts.config.bind.includes('origin')
   return {
@@ -47,7 +53,7 @@ export function ticketRoute(parts: TicketRouteParts): Route<TicketContext> {
     context: contextReader(parts),
     // A token that is too large for us is told apart from a body that is.
     maxBodyBytes: parts.config.maxTokenBytes + maxBodyBytes,
-    handler(head, { address, baseUrl }, body) {
+    handler(head, { address, baseUrl, about }, body) {
       const startedMs = stopwatch.start()
       if (parts.isDraining())
         throw new Refusal('draining', {
@@ -69,6 +75,8 @@ export function ticketRoute(parts: TicketRouteParts): Route<TicketContext> {
       const { ticket, expires } = issued
       const url = baseUrl === '' ? '' : `,"url":"${ticketUrl(baseUrl, channel, ticket)}"`
       stopwatch.stop(startedMs)
+      if (log.isLevelEnabled('debug'))
+        log.debug({ user: token.user, session: token.session, channel, ...about }, 'ticket issued')
       // Nothing in here needs escaping: a ticket is base64url, a channel name and a base URL are checked.
       return { body: `{"ticket":"${ticket}","expires":${expires}${url}}` }
     },
@@ -76,7 +84,12 @@ export function ticketRoute(parts: TicketRouteParts): Route<TicketContext> {
 }
 
 /** Reads what a ticket is bound to and where it will be presented; costs nothing that is not configured. */
-function contextReader({ config, clients }: TicketRouteParts): Route<TicketContext>['context'] {
+function contextReader({
+  config,
+  clients,
+  log,
+  requests,
+}: TicketRouteParts): Route<TicketContext>['context'] {
   const bindsAddress = config.bind.includes('address')
   const { v4, v6 } = config.bindAddressBits
   const bound = (address: Address): Uint8Array => prefixOf(address, address.length === 4 ? v4 : v6)
@@ -84,6 +97,7 @@ function contextReader({ config, clients }: TicketRouteParts): Route<TicketConte
   return exchange => ({
     address: bindsAddress ? bound(clients.address(exchange)) : undefined,
     baseUrl: publicBase ?? (config.production ? '' : clients.ownOrigin(exchange).replace(/^http/, 'ws')),
+    about: log.isLevelEnabled('debug') ? requests.of(exchange) : undefined,
   })
 }
 
@@ -106,7 +120,9 @@ function readToken(authorization: string, inBody: unknown): string {
   const isBearer = /^bearer\b/i.test(authorization)
   if (inBody === undefined) {
     if (isBearer) return authorization.slice('bearer'.length).trim()
-    throw unauthorized('token_missing', 'Send a token as Authorization: Bearer, or as token in the body.')
+    throw unauthorized('token_missing', {
+      detail: 'Send a token as Authorization: Bearer, or as token in the body.',
+    })
   }
   if (isBearer)
     throw new Refusal('bad_request', {
@@ -127,17 +143,18 @@ function denied({ code, reason, waitMs }: TokenCheckRefusal): Refusal {
       retryAfterSeconds: retryAfterSeconds(waitMs),
     })
   const detail = tokenDetail(reason ?? 'malformed')
+  const said = reason === undefined ? { detail } : { detail, reason }
   if (code === 'keys_unavailable')
-    return new Refusal(code, { detail, retryAfterSeconds: retryAfterSeconds(waitMs) })
+    return new Refusal(code, { ...said, retryAfterSeconds: retryAfterSeconds(waitMs) })
   return code === 'token_too_large' || code === 'channel_forbidden'
-    ? new Refusal(code, { detail })
-    : unauthorized(code, detail)
+    ? new Refusal(code, said)
+    : unauthorized(code, said)
 }
 
 /** A 401 with the challenge of RFC 6750 section 3. */
 function unauthorized(
   code: 'token_missing' | 'token_invalid' | 'token_expired' | 'token_revoked',
-  detail: string,
+  said: { readonly detail: string; readonly reason?: string },
 ): Refusal {
   const headers = {
     'www-authenticate':
@@ -145,7 +162,7 @@ function unauthorized(
         ? challenge
         : `${challenge}, error="invalid_token", error_description="${code}"`,
   }
-  return new Refusal(code, { detail, headers })
+  return new Refusal(code, { ...said, headers })
 }
 
 /** The channel asked for, in the query or the body; undefined = none in particular. */

@@ -139,6 +139,8 @@ export class Control {
     this.#tell(revocation)
     const reach = await this.#engine.revoke(revocation)
     await this.#file.write(revocation)
+    const { subject, name, channel, socket } = target
+    this.#log.info({ subject, name, channel, socket, reason: ending.reason, ...reach }, 'revoked')
     return reach
   }
 

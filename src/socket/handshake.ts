@@ -23,7 +23,15 @@ import type { Encoding } from '../wire/encoding.js'
 import type { Application } from './application.js'
 import { acceptedExtensions, type Compression } from './compression.js'
 import type { ConnectionSlots } from './connection-slots.js'
-import { noRights, packAddress, rightsOf, Session, type SharedFields, type SocketData } from './session.js'
+import {
+  aboutSession,
+  noRights,
+  packAddress,
+  rightsOf,
+  Session,
+  type SharedFields,
+  type SocketData,
+} from './session.js'
 import { newSessionId } from './session-id.js'
 import { upgradeFault } from './upgrade-request.js'
 
@@ -89,6 +97,13 @@ interface Candidate {
 
 // `Connection` has to name `Upgrade` (RFC 9110 section 7.8), or a proxy would not pass it on.
 const upgradeHeaders = { connection: 'upgrade', upgrade: 'websocket', 'sec-websocket-version': '13' }
+
+/** Whose ticket was refused, and where it was to open. */
+interface AboutRefused {
+  readonly user: string
+  readonly session: string | undefined
+  readonly channel: string
+}
 
 /** The bodies of all refusals. */
 const bodiesOf = ({ details = {} }: Entry): ReadonlyMap<RefusalCode, string> =>
@@ -261,14 +276,14 @@ export class HandshakeHandler {
 
   #conclude(exchange: Exchange, refused: SpendResult, candidate: Candidate, startedMs: number): void {
     const { session, protocol, extensions } = candidate
-    const { slots, counters, log } = this.#parts
+    const { slots, counters, log, server } = this.#parts
     if (refused !== undefined) {
       slots.release(session)
       return this.#refuse(exchange, refused)
     }
     counters.handshakesAccepted++
     if (log.isLevelEnabled('debug'))
-      log.debug({ user: session.user, channel: session.channel, session: session.id }, 'handshake accepted')
+      log.debug({ ...aboutSession(session), ...server.requests.of(exchange) }, 'handshake accepted')
     try {
       exchange.upgrade<SocketData>({ session }, protocol, extensions)
       this.#stopwatch.stop(startedMs)
@@ -306,15 +321,24 @@ export class HandshakeHandler {
     return ticket === undefined ? undefined : admission.recheck(ticket, session.channel, clock())
   }
 
-  /** A ticket that is none of this gate, and what comes with it, could be anything, a password too. */
-  #refusalFields(head: RequestHead, code: RefusalCode): EventFields['refused'] {
-    const { admission, clock, entry } = this.#parts
+  /**
+   * What the path and the ticket say: nothing of a ticket that is none of this gate, since it, and
+   * what comes with it, could be anything, a password too.
+   */
+  readonly #aboutRefused = ({ head }: Exchange): AboutRefused | undefined => {
+    const { admission, entry } = this.#parts
     const { tickets } = presentedIn(head)
     const [text = ''] = tickets
-    const user = tickets.length === 1 ? admission.userOf(text, clock()) : undefined
-    if (user === undefined) return { code }
+    const claims = tickets.length === 1 ? admission.claimsOf(text) : undefined
+    if (claims === undefined) return undefined
+    const { user, session } = claims
     const channel = entry.pathRefusal(head.path) === undefined ? entry.channelOf(head.path) : ''
-    return { code, user, channel }
+    return { user, session, channel }
+  }
+
+  #refusalFields(exchange: Exchange, code: RefusalCode): EventFields['refused'] {
+    const about = this.#aboutRefused(exchange)
+    return about === undefined ? { code } : { code, user: about.user, channel: about.channel }
   }
 
   #note(head: RequestHead, code: RefusalCode): void {
@@ -324,10 +348,10 @@ export class HandshakeHandler {
   }
 
   #refuse(exchange: Exchange, code: RefusalCode): void {
-    const { counters, events, log, retryAfter } = this.#parts
+    const { counters, events, retryAfter, server } = this.#parts
     increment(counters.handshakesRefused, code)
-    if (log.isLevelEnabled('debug')) log.debug({ code }, 'handshake refused')
-    if (events.isOn) events.tellSampled('refused', () => this.#refusalFields(exchange.head, code))
+    server.requests.refused('handshake refused', exchange, code, undefined, this.#aboutRefused)
+    if (events.isOn) events.tellSampled('refused', () => this.#refusalFields(exchange, code))
     if (!toldByTicket.has(code)) this.#note(exchange.head, code)
     const seconds = retryAfter(code)
     exchange.answer({

@@ -164,3 +164,6 @@ export const addressOf = (ws: Socket): Address => {
 /** How the caps count the address of a session. */
 export const addressKeyOf = ({ address }: Session): string =>
   address === '' ? '' : addressKey(unpackAddress(address))
+
+/** What the log says of a session. */
+export const aboutSession = ({ user, channel, id: session }: Session): object => ({ user, channel, session })

@@ -17,7 +17,7 @@ import { compressors } from './compression.js'
 import { ConnectionSlots } from './connection-slots.js'
 import { drainSockets } from './drain.js'
 import { type Entry, HandshakeHandler } from './handshake.js'
-import type { Socket, SocketData } from './session.js'
+import { aboutSession, type Socket, type SocketData } from './session.js'
 import { isOwnSession } from './session-id.js'
 import { SocketEvents } from './socket-events.js'
 import { SocketIds } from './socket-ids.js'
@@ -211,6 +211,9 @@ export class Sockets {
     this.slots.release(session)
     increment(this.#parts.counters.connectionsClosed, session.closeReason)
     this.events.closed(ws, code, reason)
+    const { log } = this.#parts
+    if (log.isLevelEnabled('debug'))
+      log.debug({ code, reason: session.closeReason, ...aboutSession(session) }, 'socket closed')
     conversation.closed(ws, code, reason)
   }
 }

@@ -64,7 +64,7 @@ const start = async (t: Test) => {
   const sockets = new Sockets({
     config,
     doors: new Doors(app),
-    server: new Server(app, { origins, clients, maxBodyBytes: 1024, refused: {}, log }),
+    server: new Server(app, { origins, clients, maxBodyBytes: 1024, refused: {}, log, explains: false }),
     origins,
     clients,
     admission,
