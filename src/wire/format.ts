@@ -24,6 +24,11 @@ export interface Incoming {
   readonly data?: Uint8Array | undefined
 }
 
+/** A message of a list, and how many members it has besides `channel` and `data`. */
+export interface Listed extends Incoming {
+  readonly others: number
+}
+
 /**
  * One way to write messages down. The server takes a publication's data from one envelope to the
  * next as it is.
@@ -37,7 +42,7 @@ export interface Encoding {
    */
   read(bytes: Buffer): Incoming | undefined
   /** A message, or a list of them. */
-  readAll(bytes: Buffer): readonly Incoming[] | undefined
+  readAll(bytes: Buffer): readonly Listed[] | undefined
   /** A message, with the id of the request that it replies to. */
   write(message: object, id?: Uint8Array): string | Uint8Array
   /** A `message` around data that is encoded already. */

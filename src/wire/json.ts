@@ -1,5 +1,5 @@
 import { isJsonObject } from '../protocol.js'
-import { type Encoding, type Incoming, maxDepth, maxIdLength } from './format.js'
+import { type Encoding, type Incoming, type Listed, maxDepth, maxIdLength } from './format.js'
 
 const quote = 0x22
 const backslash = 0x5c
@@ -113,6 +113,9 @@ function incoming(value: Readonly<Record<string, unknown>>, located: Located | u
   return { type, channel, id: idOf(value.id, located?.id), ticket, payload, data: located?.data }
 }
 
+const othersIn = (value: object): number =>
+  Object.keys(value).filter(key => key !== 'channel' && key !== 'data').length
+
 /** JSON (RFC 8259) in text frames. */
 export const json = {
   name: 'json',
@@ -127,19 +130,19 @@ export const json = {
     return located === undefined ? undefined : incoming(value, located)
   },
 
-  readAll(bytes: Buffer): readonly Incoming[] | undefined {
+  readAll(bytes: Buffer): readonly Listed[] | undefined {
     const values = parse(bytes)
     if (!Array.isArray(values)) {
       const one = json.read(bytes)
-      return one === undefined ? undefined : [one]
+      return one === undefined || !isJsonObject(values) ? undefined : [{ ...one, others: othersIn(values) }]
     }
-    const messages: Incoming[] = []
+    const messages: Listed[] = []
     let at = skipSpace(bytes, skipSpace(bytes, 0) + 1)
     for (const value of values) {
       if (!isJsonObject(value)) return undefined
       const located = locate(bytes, at)
       if (located === undefined) return undefined
-      messages.push(incoming(value, located))
+      messages.push({ ...incoming(value, located), others: othersIn(value) })
       at = skipSpace(bytes, skipSpace(bytes, located.end) + 1)
     }
     return messages

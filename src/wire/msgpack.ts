@@ -1,7 +1,7 @@
 import { Packr } from 'msgpackr'
 import { MessagePackError } from '../message-pack/error.js'
 import { MessagePackReader } from '../message-pack/reader.js'
-import { type Encoding, type Incoming, maxDepth, maxIdLength } from './format.js'
+import { type Encoding, type Incoming, type Listed, maxDepth, maxIdLength } from './format.js'
 
 // Plain maps, smallest encodings; no records, no extensions. All that is unpacked here has passed
 // MessagePackReader.skip. With `auto`, which the types lack, an integer of 64 bits becomes a bigint
@@ -81,13 +81,15 @@ function readWhole<T>(
   }
 }
 
-function readMessages(bytes: Buffer, reader: MessagePackReader): readonly Incoming[] | undefined {
-  const messages: Incoming[] = []
+function readMessages(bytes: Buffer, reader: MessagePackReader): readonly Listed[] | undefined {
+  const messages: Listed[] = []
   const isList = reader.type === 'array'
   for (let left = isList ? reader.arraySize() : 1; left > 0; left--) {
+    const size = new MessagePackReader(bytes, reader.at).mapSize()
     const message = readMessage(bytes, reader)
     if (message === undefined) return undefined
-    messages.push(message)
+    const own = [message.channel, message.data].filter(value => value !== undefined)
+    messages.push({ ...message, others: size - own.length })
   }
   return messages
 }
@@ -103,7 +105,7 @@ export const msgpack = {
 
   read: (bytes: Buffer): Incoming | undefined => readWhole(bytes, readMessage),
 
-  readAll: (bytes: Buffer): readonly Incoming[] | undefined => readWhole(bytes, readMessages),
+  readAll: (bytes: Buffer): readonly Listed[] | undefined => readWhole(bytes, readMessages),
 
   write(message: object, id?: Uint8Array): Uint8Array {
     const packed = packr.pack(message)

@@ -75,6 +75,8 @@ t.test('MessagePack, and what is not understood', async t => {
     ['a list of lists', '[[]]', '400 bad_request'],
     ['no channel', '{"data":1}', '400 bad_request'],
     ['no data', '{"channel":"lobby"}', '400 bad_request'],
+    ['a member that is unknown', '{"channel":"lobby","data":1,"to":"x"}', '400 bad_request'],
+    ['one that only sockets have', '[{"channel":"lobby","data":1,"type":"publish"}]', '400 bad_request'],
     ['data twice', '{"channel":"lobby","data":1,"data":2}', '400 bad_request'],
     ['a channel that can not be', '{"channel":"a b","data":1}', '400 channel_invalid'],
     ['one bad of many', '[{"channel":"lobby","data":1},{"channel":"*","data":1}]', '400 channel_invalid'],
@@ -84,6 +86,8 @@ t.test('MessagePack, and what is not understood', async t => {
   isProblem(t, await publish('{}', { 'content-type': 'constructor' }), '415 unsupported_media_type')
   const bad = await send(Buffer.from([0xc1]), 'application/msgpack')
   t.equal(bad.status, 400)
+  const stray = await send(packr.pack({ channel: 'lobby', data: 1, to: 'x' }), 'application/msgpack')
+  t.equal(stray.status, 400, 'a member that is unknown')
   for (const client of clients) t.ok(await client.hearsNothing(), 'of all this, nobody heard anything')
 
   const large = { channel: 'lobby', data: 'a'.repeat(900_000) }

@@ -36,7 +36,9 @@ function readPublications(head: RequestHead, body: Buffer): readonly Publication
   const messages = encodings[encoding].readAll(body)
   if (messages === undefined)
     throw new Refusal('bad_request', { detail: 'The body must be {channel, data}, or a list of these.' })
-  return messages.map(({ channel, data }) => {
+  return messages.map(({ channel, data, others }) => {
+    if (others > 0)
+      throw new Refusal('bad_request', { detail: 'A message has channel and data, and no other member.' })
     if (typeof channel !== 'string' || data === undefined)
       throw new Refusal('bad_request', { detail: 'A message needs a channel and data.' })
     if (!isChannelName(channel)) throw new Refusal('channel_invalid', { detail: channelDetail })
