@@ -78,11 +78,13 @@ const subjects = ['user', 'session', 'socket', 'channel', 'all'] as const
 export function readDisconnection(members: Members): Disconnection | string {
   const given = subjects.filter(name => members[name] !== undefined)
   if (given.length === 0) return `One of ${subjects.join(', ')} is required.`
-  for (const name of disconnectionMembers) {
+  const known = disconnectionMembers.filter(name => members[name] !== undefined)
+  for (const name of known) {
     const [is, form] = checks[name]
-    if (members[name] !== undefined && !is(members[name])) return `${name} must be ${form}.`
+    if (!is(members[name])) return `${name} must be ${form}.`
   }
   if (given.length > 1 && given.join() !== 'user,channel')
     return `${given.join(' and ')} cannot be combined: only user and channel can.`
-  return members as unknown as Disconnection
+  // Without members that are there and undefined: what is disconnected goes by the names of these.
+  return Object.fromEntries(known.map(name => [name, members[name]])) as unknown as Disconnection
 }

@@ -260,6 +260,19 @@ t.test('an application closes sockets, and publishes and disconnects as the admi
   await t.rejects(gate.disconnect({ session: 'a b' }), TypeError)
 })
 
+t.test('a member that is undefined is one that is left out', async t => {
+  const stateDir = temporaryDirectory(t)
+  const { gate, join } = await start(t, {}, { stateDir })
+  const client = await join()
+  // As an application in JavaScript would write it.
+  const members = { user: 'maggie', channel: undefined, socket: undefined, reason: undefined }
+  t.equal(await gate.disconnect(members as never), 1)
+  t.strictSame(await client.closed, { code: 4403, reason: 'revoked' })
+  await t.rejects(gate.disconnect({ all: undefined } as never), TypeError)
+  await gate.close()
+  await (await create(t, {}, { stateDir })).close()
+})
+
 t.test('reasons are cut between characters', async t => {
   for (const [reason, expected] of [
     ['', ''],
