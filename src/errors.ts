@@ -8,6 +8,7 @@ const refusals = {
   bad_request: [400, 'The request is malformed'],
   channel_invalid: [400, 'The channel name is invalid'],
   subprotocol_missing: [400, 'No WebSocket subprotocol that this server speaks was offered'],
+  logout_token_invalid: [400, 'The logout token is invalid'],
   ticket_ambiguous: [400, 'More than one ticket was presented'],
   bad_credentials: [401, 'User or password is wrong'],
   admin_key_invalid: [401, 'The admin key is missing or wrong'],

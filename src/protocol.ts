@@ -8,6 +8,7 @@ export const routes = {
   health: '/healthz',
   ready: '/readyz',
   verify: '/verify',
+  backchannelLogout: '/backchannel-logout',
   metrics: '/metrics',
   connections: '/connections',
   channels: '/channels',

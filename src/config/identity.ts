@@ -116,6 +116,7 @@ function singleIssuer(
       requireTyp: undefined,
       rights: undefined,
       ticketClaims: [],
+      logout: undefined,
     },
   ]
 }

@@ -2,6 +2,7 @@ import { createPublicKey, X509Certificate } from 'node:crypto'
 import { type Algorithm, algorithmNames, algorithmsFor, isAlgorithm } from '../token/algorithms.js'
 import { weaknessOf } from '../token/weak-keys.js'
 import { claimPath, type Field, flag, text, texts, whole } from './field-kinds.js'
+import { backchannelLogout } from './logout-field.js'
 import { rightsRules } from './rights-field.js'
 import { ticketClaims } from './ticket-claims-field.js'
 import { InvalidValue, line, path, readFile } from './value-types.js'
@@ -91,6 +92,14 @@ export const issuerFields = {
   ticketClaims: ticketClaims({
     description:
       'The claims that its tickets carry: to the application, or from /verify to the server behind; 256 bytes in all',
+  }),
+  backchannelLogout: backchannelLogout({
+    description:
+      'Whether its logout tokens end sockets (OpenID Connect Back-Channel Logout): those of the session that sid names, or with user, all of the user',
+    default: false,
+  }),
+  logoutAudiences: texts(line.parse, {
+    description: 'One of these is required as aud of its logout tokens, the client ids; by default audiences',
   }),
   rights: rightsRules({
     description:

@@ -2,6 +2,7 @@ import { createRequire } from 'node:module'
 import { isJsonObject } from '../protocol.js'
 import type { Algorithm } from '../token/algorithms.js'
 import type { ClaimPath } from '../token/claim-path.js'
+import type { LogoutPolicy } from '../token/issuer.js'
 import { type IssuerName, nameText } from '../token/issuer-name.js'
 import type { RightsRule } from '../token/rights-rules.js'
 import type { TicketClaim } from '../token/ticket-claims.js'
@@ -37,6 +38,8 @@ export interface IssuerConfig {
   /** Undefined: the default rights apply. */
   readonly rights: readonly RightsRule[] | undefined
   readonly ticketClaims: readonly TicketClaim[]
+  /** Undefined: its logout tokens are not accepted. */
+  readonly logout: LogoutPolicy | undefined
 }
 
 /** Whose tokens are accepted, and who may log in here. The result of several options. */
@@ -155,12 +158,26 @@ function completed(entry: IssuerEntry, defaults: IssuerDefaults, report: Report)
       requireTyp: entry.requireTyp,
       rights: entry.rights,
       ticketClaims: entry.ticketClaims ?? [],
+      logout: logoutOf(entry),
     }
   } catch (error) {
     if (!(error instanceof InvalidValue)) throw error
     report(error.message)
     return undefined
   }
+}
+
+function logoutOf({
+  audiences,
+  backchannelLogout: ends,
+  logoutAudiences = audiences,
+}: IssuerEntry): LogoutPolicy | undefined {
+  if (ends === undefined) return undefined
+  if (logoutAudiences === undefined)
+    throw new InvalidValue(
+      'has backchannelLogout, but no logoutAudiences: write the client ids that its logout tokens have as aud',
+    )
+  return { audiences: logoutAudiences, ends }
 }
 
 function nameOf({ issuer, issuerPattern }: IssuerEntry): IssuerName {

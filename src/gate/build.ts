@@ -1,6 +1,7 @@
 // gate/: what a gate is built of, wired once. It decides nothing about a request.
 
 import { BackEndIssuer } from '../admission/back-end-issuer.js'
+import { Logouts } from '../admission/logouts.js'
 import { socketBase, TicketIssuer } from '../admission/ticket-issuer.js'
 import { clock } from '../clock.js'
 import type { Config } from '../config/schema.js'
@@ -51,6 +52,7 @@ async function openGate(
   const uplink: Uplink = {
     send,
     isBusUp: config.redisUrl === undefined ? undefined : () => bus?.isUp === true,
+    logOut: order => logouts.carryOut(order),
   }
   const events = new EventHub({
     capacity: config.eventBuffer,
@@ -68,6 +70,7 @@ async function openGate(
     clock,
     log,
   })
+  const logouts = new Logouts((subject, givenUntil) => control.logOut(subject, givenUntil))
   const bus = closers.add(openBus(config, log, state, messages => control.receive(messages)))
   let ownUrl = ''
   const tickets = new BackEndIssuer({

@@ -1,3 +1,4 @@
+import type { LogOut } from '../routes/backchannel-logout.js'
 import type { ChannelPage, ChannelQuery } from '../socket/channel-list.js'
 import type { ConnectionPage, ConnectionQuery } from '../socket/connection-list.js'
 import type { Reach } from '../socket/revoking.js'
@@ -37,8 +38,9 @@ export interface Engine {
   snapshot(): Promise<Snapshot>
 }
 
-/** The way from an engine to the other nodes. */
+/** The way from an engine to the rest of the gate, and to the other nodes. */
 export interface Uplink {
+  readonly logOut: LogOut
   readonly send: Relay['send']
   /** Undefined where there are no other nodes. */
   readonly isBusUp: (() => boolean) | undefined

@@ -24,6 +24,7 @@ import type { ConnectionCaps } from '../limits/caps.js'
 import type { LoginLimits } from '../limits/login-limits.js'
 import type { RateLimiter } from '../limits/rate.js'
 import type { OpenReplay } from '../redis/open-replay.js'
+import { backchannelLogoutRoute } from '../routes/backchannel-logout.js'
 import { consoleRoutes } from '../routes/console.js'
 import { healthRoute, readyRoute } from '../routes/health.js'
 import { authRoute } from '../routes/login.js'
@@ -296,6 +297,19 @@ export class PublicListener {
         isBusUp: uplink.isBusUp,
       }),
     )
+    // A file may come to allow it at any time.
+    if (config.issuersFile !== undefined)
+      server.route(
+        backchannelLogoutRoute({
+          config,
+          issuers: identity.issuers,
+          logOut: uplink.logOut,
+          clients,
+          counters,
+          clock,
+          log,
+        }),
+      )
     if (config.verify === 'on')
       for (const route of verifyRoutes({
         admission,

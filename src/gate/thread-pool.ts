@@ -45,6 +45,7 @@ export class ThreadPool implements Engine {
   readonly #state: GateState
   readonly #events: EventHub
   readonly #start: Omit<WorkerStart, 'thread'>
+  readonly #logOut: Uplink['logOut']
   readonly #closers: Closers = createClosers()
   readonly #threads: (Thread | undefined)[] = []
   /** Threads that are not ready yet: an end waits for them, since it could not end them half way. */
@@ -60,6 +61,7 @@ export class ThreadPool implements Engine {
     this.#log = log
     this.#state = state
     this.#events = events
+    this.#logOut = uplink.logOut
     this.#start = {
       config,
       bootSecret: state.bootSecret,
@@ -167,9 +169,10 @@ export class ThreadPool implements Engine {
    * @throws what it failed with, once it has ended
    */
   async #openThread(index: number): Promise<Thread> {
-    const thread = new Thread(workerFile, { ...this.#start, thread: index }, this.#log, event =>
-      this.#events.add(event),
-    )
+    const thread = new Thread(workerFile, { ...this.#start, thread: index }, this.#log, {
+      onEvent: event => this.#events.add(event),
+      logOut: this.#logOut,
+    })
     thread.ended.then(() => this.#retire(thread))
     await thread.ready()
     thread.watch(this.#events.sink.isOn)

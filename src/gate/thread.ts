@@ -1,5 +1,6 @@
 import { Worker } from 'node:worker_threads'
 import { StartupError } from '../errors.js'
+import type { LogOut } from '../routes/backchannel-logout.js'
 import { type ChannelPage, type ChannelQuery, noChannels } from '../socket/channel-list.js'
 import { type ConnectionPage, type ConnectionQuery, noConnections } from '../socket/connection-list.js'
 import { noReach, type Reach } from '../socket/revoking.js'
@@ -7,9 +8,16 @@ import type { SocketOwner } from '../socket/sockets.js'
 import type { PackedEvent } from '../telemetry/events.js'
 import type { Log } from '../telemetry/log.js'
 import { createCounters, type Snapshot } from '../telemetry/metrics.js'
+import type { LogoutOrder } from '../token/logout-token.js'
 import type { RelayMessage, Revocation } from '../wire/relay.js'
 import { Questions } from './questions.js'
 import type { FromWorker, ToWorker, WorkerStart } from './worker-messages.js'
+
+/** What a thread reports to the main thread, and asks of it. */
+export interface ThreadReports {
+  readonly onEvent: (event: PackedEvent) => void
+  readonly logOut: LogOut
+}
 
 /** A worker thread as the main thread sees it. It ends by itself, or is told to; then it is of no more use. */
 export class Thread {
@@ -19,7 +27,6 @@ export class Thread {
   /** Whether it has come to listen: only then is another one started in its place when it dies. */
   serves = false
   readonly #worker: Worker
-  readonly #onEvent: (event: PackedEvent) => void
   readonly #deliveries = new Questions<number>(0)
   readonly #revocations = new Questions<Reach>(noReach)
   readonly #connections = new Questions<ConnectionPage>(noConnections)
@@ -29,10 +36,13 @@ export class Thread {
   #last: Snapshot = { counters: createCounters(), connections: 0, loginsPending: 0 }
   /** Told that it has ended: everything that waits for a reply. */
   readonly #waiting = new Set<() => void>()
+  readonly #reports: ThreadReports
+  readonly #log: Log
 
-  constructor(file: URL, start: WorkerStart, log: Log, onEvent: (event: PackedEvent) => void) {
-    this.#onEvent = onEvent
+  constructor(file: URL, start: WorkerStart, log: Log, reports: ThreadReports) {
     this.index = start.thread
+    this.#log = log
+    this.#reports = reports
     // Without the loaders of an application that runs from TypeScript: the file is built.
     this.#worker = new Worker(file, { workerData: start, execArgv: [] })
     this.#worker.on('message', (message: FromWorker) => this.#receive(message))
@@ -123,12 +133,21 @@ export class Thread {
 
   #receive(message: FromWorker): void {
     if (message.type === 'snapshot' || message.type === 'drained') this.#last = message.snapshot
-    else if (message.type === 'events') message.events.forEach(this.#onEvent)
+    else if (message.type === 'events') message.events.forEach(this.#reports.onEvent)
     else if (message.type === 'delivered') this.#deliveries.settle(message.id, message.reached)
     else if (message.type === 'revoked') this.#revocations.settle(message.id, message.reach)
     else if (message.type === 'owned') this.#owners.settle(message.id, message.owner)
     else if (message.type === 'connections') this.#connections.settle(message.id, message.page)
     else if (message.type === 'channels') this.#channels.settle(message.id, message.page)
+    else if (message.type === 'logOut') void this.#carryOut(message.id, message.order)
+  }
+
+  async #carryOut(id: number, order: LogoutOrder): Promise<void> {
+    const outcome = await this.#reports.logOut(order).catch((error: unknown) => {
+      this.#log.error({ err: error }, 'a logout failed')
+      return 'failed' as const
+    })
+    this.#tell({ type: 'loggedOut', id, outcome })
   }
 
   async #orEnded(reply: Promise<void>): Promise<void> {

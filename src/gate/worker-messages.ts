@@ -1,3 +1,4 @@
+import type { LogoutOutcome } from '../admission/logouts.js'
 import type { Config } from '../config/schema.js'
 import type { ClockMarkView } from '../disk/gate-keys.js'
 import type { StartupErrorCode } from '../errors.js'
@@ -8,6 +9,7 @@ import type { Reach } from '../socket/revoking.js'
 import type { SocketOwner } from '../socket/sockets.js'
 import type { PackedEvent } from '../telemetry/events.js'
 import type { Snapshot } from '../telemetry/metrics.js'
+import type { LogoutOrder } from '../token/logout-token.js'
 import type { RelayMessage, Revocation } from '../wire/relay.js'
 import type { SpentMemory } from './replay.js'
 
@@ -37,6 +39,7 @@ export type ToWorker =
   | { readonly type: 'connections'; readonly id: number; readonly query: ConnectionQuery }
   | { readonly type: 'channels'; readonly id: number; readonly query: ChannelQuery }
   | { readonly type: 'watch'; readonly isWatched: boolean }
+  | { readonly type: 'loggedOut'; readonly id: number; readonly outcome: LogoutOutcome }
   | { readonly type: 'snapshot' | 'drain' | 'close' | 'hangup' }
 
 export type FromWorker =
@@ -49,4 +52,6 @@ export type FromWorker =
   | { readonly type: 'connections'; readonly id: number; readonly page: ConnectionPage }
   | { readonly type: 'channels'; readonly id: number; readonly page: ChannelPage }
   | { readonly type: 'events'; readonly events: readonly PackedEvent[] }
+  /** To be carried out in all threads. */
+  | { readonly type: 'logOut'; readonly id: number; readonly order: LogoutOrder }
   | { readonly type: 'failed'; readonly code: StartupErrorCode; readonly message: string }

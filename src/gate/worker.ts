@@ -1,4 +1,5 @@
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads'
+import type { LogoutOutcome } from '../admission/logouts.js'
 import { RefusalMemory } from '../admission/refusal-memory.js'
 import { clock, toSeconds } from '../clock.js'
 import { openTicketKeys } from '../disk/gate-keys.js'
@@ -20,6 +21,7 @@ import { EventBatch } from './event-batch.js'
 import { hashingLimits } from './hashing.js'
 import { openIdentity } from './identity.js'
 import { PublicListener } from './public-listener.js'
+import { Questions } from './questions.js'
 import { openThreadReplay } from './replay.js'
 import type { FromWorker, ToWorker, WorkerStart } from './worker-messages.js'
 
@@ -36,6 +38,7 @@ interface ServerParts {
   readonly listener: PublicListener
   readonly revocations: Revocations
   readonly events: ThreadEvents
+  readonly logouts: Questions<LogoutOutcome>
   readonly closers: Closers
 }
 
@@ -45,13 +48,15 @@ class Server {
   readonly #listener: PublicListener
   readonly #revocations: Revocations
   readonly #events: ThreadEvents
+  readonly #logouts: Questions<LogoutOutcome>
   readonly #closers: Closers
 
-  constructor({ port, listener, revocations, events, closers }: ServerParts) {
+  constructor({ port, listener, revocations, events, logouts, closers }: ServerParts) {
     this.#port = port
     this.#listener = listener
     this.#revocations = revocations
     this.#events = events
+    this.#logouts = logouts
     this.#closers = closers
   }
 
@@ -96,6 +101,8 @@ class Server {
       case 'watch':
         this.#events.sink.isOn = message.isWatched
         return
+      case 'loggedOut':
+        return this.#logouts.settle(message.id, message.outcome)
       case 'snapshot':
         return this.tell({ type: 'snapshot', snapshot: this.#listener.snapshot() })
       case 'hangup':
@@ -135,6 +142,7 @@ async function open(start: WorkerStart, port: MessagePort, log: Log, closers: Cl
     port.postMessage({ type: 'events', events } satisfies FromWorker)
   })
   const sink = new EventSink(event => batch.add(event), clock)
+  const logouts = new Questions<LogoutOutcome>('failed')
   const listener = new PublicListener({
     config,
     log,
@@ -155,11 +163,13 @@ async function open(start: WorkerStart, port: MessagePort, log: Log, closers: Cl
     handlers: undefined,
     uplink: {
       send: message => relay.send(message),
+      logOut: order =>
+        logouts.ask(id => port.postMessage({ type: 'logOut', id, order } satisfies FromWorker)),
       isBusUp: config.redisUrl === undefined ? undefined : () => Atomics.load(busState, 0) === 1,
     },
   })
   relay.onMessage(message => void listener.deliver([message]))
-  return new Server({ port, listener, revocations, events: { sink, batch }, closers })
+  return new Server({ port, listener, revocations, events: { sink, batch }, logouts, closers })
 }
 
 /** Says why this thread cannot serve, and ends it. */

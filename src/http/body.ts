@@ -22,6 +22,17 @@ export function parseJsonObject(body: Buffer, contentType: string): Readonly<Rec
 }
 
 /**
+ * The fields of a form in a body (`application/x-www-form-urlencoded`).
+ * @throws Refusal `unsupported_media_type`
+ */
+export function parseForm(body: Buffer, contentType: string): URLSearchParams {
+  const mediaType = 'application/x-www-form-urlencoded'
+  if (mediaTypeOf(contentType) !== mediaType)
+    throw new Refusal('unsupported_media_type', { detail: `Send the body as Content-Type: ${mediaType}.` })
+  return new URLSearchParams(body.toString('latin1'))
+}
+
+/**
  * The JSON object in a body, or the list of objects.
  * @throws Refusal `unsupported_media_type`, or `bad_request` for anything else
  */

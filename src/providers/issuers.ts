@@ -10,6 +10,7 @@ import { defaultRightsOf } from '../token/default-rights.js'
 import { IssuerClock, type TrustedIssuer } from '../token/issuer.js'
 import { chooseByName } from '../token/issuer-table.js'
 import { secretIssuers } from '../token/login-token.js'
+import { LogoutTokenVerifier } from '../token/logout-token.js'
 import { RightsRules } from '../token/rights-rules.js'
 import type { DefaultRights } from '../token/token-rights.js'
 import { type IssuerChooser, TokenVerifier } from '../token/verifier.js'
@@ -38,6 +39,7 @@ export interface IssuersOptions {
  */
 export class Issuers {
   readonly tokens: TokenVerifier
+  readonly logoutTokens: LogoutTokenVerifier
   readonly #config: Config
   readonly #options: IssuersOptions
   /** By what tells keys apart. */
@@ -52,7 +54,9 @@ export class Issuers {
     this.#options = options
     this.#open = open
     this.#secrets = { current: config.jwtSecret, previous: config.jwtSecretPrevious }
-    this.tokens = new TokenVerifier(this.#chooser(), config.maxTokenBytes)
+    const chooser = this.#chooser()
+    this.tokens = new TokenVerifier(chooser, config.maxTokenBytes)
+    this.logoutTokens = new LogoutTokenVerifier(chooser, config.maxTokenBytes)
   }
 
   /** Resolves after the first fetch of all keys, whatever its outcome. */
@@ -65,6 +69,11 @@ export class Issuers {
   /** As they are now. */
   get secrets(): TokenSecrets {
     return this.#secrets
+  }
+
+  /** Whether logout tokens of any issuer are accepted. */
+  get acceptLogouts(): boolean {
+    return [...this.#open.values()].some(({ config }) => config.logout !== undefined)
   }
 
   /** The issuers whose keys have not been fetched since the start. */
@@ -118,6 +127,7 @@ export class Issuers {
       requireTyp,
       rights,
       ticketClaims,
+      logout,
     } = config
     return {
       keys: keys.source,
@@ -137,6 +147,7 @@ export class Issuers {
         defaultRights: this.#defaultRights(),
       },
       clock: IssuerClock.skewed(skewSeconds),
+      logout,
     }
   }
 
@@ -180,7 +191,9 @@ export class Issuers {
       if (this.#isClosed) return closeAll(after, before)
       this.#open = after
       this.#secrets = secrets
-      this.tokens.trust(this.#chooser())
+      const chooser = this.#chooser()
+      this.tokens.trust(chooser)
+      this.logoutTokens.trust(chooser)
       closeAll(before, after)
       this.#watch()
       log.info({ issuers: configs.map(nameOf) }, 'issuers and token secrets read again')

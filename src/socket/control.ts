@@ -9,6 +9,7 @@ import { Refusal } from '../errors.js'
 import { channelNameForm, isChannelName, type TicketReply } from '../protocol.js'
 import type { EventSink } from '../telemetry/events.js'
 import type { Log } from '../telemetry/log.js'
+import type { LogoutOrder } from '../token/logout-token.js'
 import { json } from '../wire/json.js'
 import type {
   NodeMessage,
@@ -110,6 +111,15 @@ export class Control {
     return reach ?? noReach
   }
 
+  /**
+   * The same for somebody who has logged out elsewhere.
+   * @param givenUntilSeconds when that was: what was given later stays, Unix seconds
+   * @throws Refusal `revocations_full`
+   */
+  logOut(subject: LogoutOrder['subject'], givenUntilSeconds: number): Promise<Reach> {
+    return this.#revoke(targetOf(subject), {}, givenUntilSeconds)
+  }
+
   /** Carries out what other nodes have sent. Good from the first moment of a start. */
   receive(messages: readonly NodeMessage[]): void {
     const others: RelayMessage[] = []
@@ -122,13 +132,13 @@ export class Control {
     void this.#engine.deliver(others)
   }
 
-  async #revoke(target: Target, ending: Ending): Promise<Reach> {
+  async #revoke(target: Target, ending: Ending, givenUntilSeconds?: number): Promise<Reach> {
     const nowSeconds = toSeconds(this.#clock())
     const revocation: Revocation = {
       type: 'revoke',
       ...target,
       ...ending,
-      atSeconds: nowSeconds + this.#reachSeconds,
+      atSeconds: (givenUntilSeconds ?? nowSeconds) + this.#reachSeconds,
       untilSeconds: Math.max(nowSeconds + this.#keepSeconds, ending.renewBySeconds ?? 0),
     }
     if (this.#file.revocations.add(revocation, nowSeconds) === 'full')

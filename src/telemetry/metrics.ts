@@ -62,6 +62,8 @@ export interface Counters {
   requestsRefused: RefusalCounts
   /** By reason. */
   tokensRefused: Record<string, number>
+  /** Logout tokens, by the reason of their refusal, or `done`. */
+  logouts: Record<string, number>
   messagesReceived: number
   messagesPublished: number
   messagesDropped: number
@@ -88,6 +90,7 @@ export const createCounters = (): Counters => ({
   handshakesRefused: {},
   requestsRefused: {},
   tokensRefused: {},
+  logouts: {},
   messagesReceived: 0,
   messagesPublished: 0,
   messagesDropped: 0,

@@ -79,6 +79,12 @@ const ticketMetrics = ({ counters }: Snapshot): string[] => [
   ),
   counterBy('ticketgate_token_refusals_total', 'reason', 'Tokens refused, by reason', counters.tokensRefused),
   counterBy(
+    'ticketgate_backchannel_logouts_total',
+    'outcome',
+    'Logout tokens, by what became of them',
+    counters.logouts,
+  ),
+  counterBy(
     'ticketgate_key_fetches_total',
     'outcome',
     'Fetches of the keys of the identity provider',

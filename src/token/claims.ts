@@ -95,14 +95,16 @@ export function checkTokenClaims(
   }
 }
 
-function readUser(payload: Payload, path: ClaimPath): string | TokenRefusal {
+/** Whose token it is. */
+export function readUser(payload: Payload, path: ClaimPath): string | TokenRefusal {
   const user = claimAt(payload, path)
   if (user === undefined || user === null) return refuse('subject_missing')
   if (typeof user !== 'string') return refuse(`claim_type:${pathText(path)}`)
   return isUserName(user) ? user : refuse('subject_invalid')
 }
 
-interface Times {
+/** When a token is valid, Unix seconds. */
+export interface Times {
   readonly exp: number
   readonly iat: number
   readonly nbf: number
@@ -110,7 +112,8 @@ interface Times {
   readonly lifeSeconds: number
 }
 
-function readTimes({ exp, iat, nbf }: Payload): Times | TokenRefusal {
+/** When it is valid, by what it says; `exp` and `iat` are required. */
+export function readTimes({ exp, iat, nbf }: Payload): Times | TokenRefusal {
   if (exp === undefined) return refuse('claim_missing:exp')
   if (!isSeconds(exp)) return refuse('claim_type:exp')
   if (iat === undefined) return refuse('claim_missing:iat')
@@ -124,14 +127,22 @@ function readTimes({ exp, iat, nbf }: Payload): Times | TokenRefusal {
 const isSeconds = (value: unknown): value is number =>
   typeof value === 'number' && value >= 0 && value <= Number.MAX_SAFE_INTEGER
 
-function timesRefusal({ iat, nbf, lifeSeconds }: Times, policy: TokenPolicy, nowMs: number) {
+/** Why it is not valid yet, or for too long. */
+export function timesRefusal(
+  { iat, nbf, lifeSeconds }: Times,
+  policy: TokenPolicy,
+  nowMs: number,
+): TokenRefusal | undefined {
   const latestMs = nowMs + (policy.skewSeconds ?? 0) * 1000
   if (iat * 1000 > latestMs || nbf * 1000 > latestMs) return refuse('not_yet_valid')
   return lifeSeconds <= 0 || lifeSeconds > policy.maxTtlSeconds ? refuse('lifetime') : undefined
 }
 
-/** For whom it was issued. */
-function audienceRefusal(payload: Payload, policy: TokenPolicy): TokenRefusal | undefined {
+/** Why it was not issued for this server. */
+export function audienceRefusal(
+  payload: Payload,
+  policy: Pick<TokenPolicy, 'audiences' | 'audienceClaim'>,
+): TokenRefusal | undefined {
   const { audiences = [], audienceClaim = 'aud' } = policy
   if (!isAudience(payload.aud)) return refuse('claim_type:aud')
   if (audiences.length === 0) return undefined
@@ -159,7 +170,8 @@ export function issuerRefusal(iss: unknown, names: readonly IssuerName[]): Token
 const isTexts = (value: unknown): value is readonly string[] =>
   Array.isArray(value) && value.every(each => typeof each === 'string')
 
-function readSession(payload: Payload, path: ClaimPath): string | undefined | TokenRefusal {
+/** The login session that it names, if any. */
+export function readSession(payload: Payload, path: ClaimPath): string | undefined | TokenRefusal {
   const session = claimAt(payload, path)
   if (session === undefined || session === null) return undefined
   return typeof session === 'string' && isSessionId(session)

@@ -23,6 +23,15 @@ export interface TrustedIssuer {
   readonly algorithms: readonly Algorithm[]
   readonly policy: TokenPolicy
   readonly clock: IssuerClock
+  /** What its logout tokens are held to; without it, it sends none. */
+  readonly logout?: LogoutPolicy | undefined
+}
+
+export interface LogoutPolicy {
+  /** One of them is required in `aud`: its tokens are for others. */
+  readonly audiences: readonly string[]
+  /** What ends: the session that `sid` names, or everything that the user has. */
+  readonly ends: 'session' | 'user'
 }
 
 /**

@@ -39,6 +39,12 @@ export type TokenReason =
   | 'ticket_claims_too_large'
   /** Its user or session was disconnected since. */
   | 'revoked'
+  /** A logout token without the event of a logout. */
+  | 'events'
+  /** A logout token that has `nonce`, as ID tokens do. */
+  | 'nonce'
+  /** A logout token that was used before. */
+  | 'replayed'
 
 /** A token that is refused. */
 export interface TokenRefusal {

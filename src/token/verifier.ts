@@ -11,6 +11,7 @@ import { type OnPassed, unheard } from './passed.js'
 import { refuse, type TokenRefusal } from './refusal.js'
 import { parseStrictObject } from './strict-json.js'
 import { SeenTokens } from './token-cache.js'
+import { hasLogoutEvent, isAccessTokenType } from './token-type.js'
 
 const maxVerifiedTokens = 10_000
 
@@ -86,7 +87,8 @@ export class TokenVerifier {
   }
 }
 
-const keysUnavailableWaitMs = 1000
+/** How long a client waits while the keys have not been fetched. */
+export const keysUnavailableWaitMs = 1000
 
 /**
  * Verifies a signature with the keys that may have made it (RFC 7515 section 5.2).
@@ -105,10 +107,10 @@ export function checkSignature(
 }
 
 /** The same, but a key that is unknown may come with the next fetch. */
-function signatureRefusal(
+export function signatureRefusal(
   jws: Jws,
   set: KeySet,
-  { keys }: TrustedIssuer,
+  { keys }: Pick<TrustedIssuer, 'keys'>,
   nowMs: number,
 ): TokenRefusal | undefined {
   const reason = checkSignature(jws, set)
@@ -127,17 +129,12 @@ function readClaims(
   nowMs: number,
   passed: OnPassed,
 ): TokenClaims | TokenRefusal {
-  if (!isTokenType(typ, policy.requireTyp)) return refuse('typ')
+  if (!isAccessTokenType(typ, policy.requireTyp)) return refuse('typ')
+  if (payload === undefined) return refuse('malformed')
+  // A logout token may have the typ of others.
+  if (hasLogoutEvent(payload)) return refuse('typ')
   passed('typ')
-  return payload === undefined ? refuse('malformed') : checkTokenClaims(payload, policy, nowMs, passed)
-}
-
-/** `typ` tells kinds of tokens apart (RFC 8725 section 3.11). It is a media type (RFC 7515 section 4.1.9). */
-function isTokenType(typ: unknown, required: string | undefined): boolean {
-  if (typ === undefined) return required === undefined
-  if (typeof typ !== 'string') return false
-  const type = typ.toLowerCase().replace(/^application\//, '')
-  return required === undefined ? type === 'jwt' || type === 'at+jwt' : type === required.toLowerCase()
+  return checkTokenClaims(payload, policy, nowMs, passed)
 }
 
 /** Calls `make` once, and not before its result is needed. */

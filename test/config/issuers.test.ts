@@ -44,6 +44,7 @@ const complete = {
   requireTyp: undefined,
   rights: undefined,
   ticketClaims: [],
+  logout: undefined,
 }
 
 t.test('YAML and JSON, a list or an object with one', async t => {
@@ -117,6 +118,19 @@ t.test('all fields', async t => {
       { path: 'cognito:groups', name: 'groups' },
     ],
   })
+})
+
+t.test('what logout tokens are held to', async t => {
+  const cases: [fields: Json, logout: unknown][] = [
+    [{ backchannelLogout: true }, { audiences: ['gate'], ends: 'session' }],
+    [
+      { backchannelLogout: 'user', logoutAudiences: ['web', 'app'] },
+      { audiences: ['web', 'app'], ends: 'user' },
+    ],
+    [{ backchannelLogout: false, logoutAudiences: 'web' }, undefined],
+  ]
+  for (const [fields, logout] of cases)
+    t.strictSame(readText(stringify([{ ...jwks, ...fields }]))[0]?.logout, logout)
 })
 
 t.test('four ways to the keys', async t => {
@@ -237,6 +251,16 @@ t.test('problems, each with its path', async t => {
       'a claim without a name',
       { ...jwks, userClaim: '' },
       /issuers\[0\]\.userClaim is not the name of a claim/,
+    ],
+    [
+      'logouts, for whom nobody knows',
+      { issuer: 'a', secretFile, backchannelLogout: true },
+      /issuers\[0\] has backchannelLogout, but no logoutAudiences/,
+    ],
+    [
+      'logouts of something',
+      { ...jwks, backchannelLogout: 'all' },
+      /backchannelLogout is not true, false or user/,
     ],
     [
       'one claim that travels, as text',

@@ -168,13 +168,15 @@ t.test('the settings for identity providers are accepted', async t => {
   const base = { NODE_ENV: 'production', TICKETGATE_ADMIN_KEY: adminKey, TICKETGATE_STATE_DIR: directory }
   t.equal(resolveConfig({ env: { ...base, ...env } }).issuers.length, 1)
   for (const name of ['new', 'old']) writeFileSync(join(directory, name), `${name}-${jwtSecret}`)
-  const files = ['identity', 'ticket-claims'].map(page => codeBlocks(readPage(`docs/${page}.md`), 'yaml')[0])
+  const files = ['identity', 'ticket-claims', 'logout'].map(
+    page => codeBlocks(readPage(`docs/${page}.md`), 'yaml')[0],
+  )
   const counts = files.map((file = '') => {
     writeFileSync(join(directory, 'issuers.yaml'), file.replaceAll('/run/secrets', directory))
     const issuers = { TICKETGATE_ISSUERS_FILE: join(directory, 'issuers.yaml') }
     return resolveConfig({ env: { ...base, ...issuers } }).issuers.length
   })
-  t.strictSame(counts, [3, 1])
+  t.strictSame(counts, [3, 1, 1])
 })
 
 t.test('no command of a document relies on a name that npx would fetch', async t => {

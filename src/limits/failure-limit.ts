@@ -1,0 +1,28 @@
+import { LRUCache } from 'lru-cache'
+import type { Rate } from '../config/value-types.js'
+import { createRateLimiter, type RateLimiter } from './rate.js'
+
+// Past this many keys the least recent are let off.
+const maxKeys = 10_000
+
+/** Holds off those who fail too often. What succeeds costs nothing. */
+export class FailureLimit {
+  readonly #limiter: RateLimiter
+  /** Until when a key is held off, Unix milliseconds. */
+  readonly #heldOff = new LRUCache<string, number>({ max: maxKeys })
+
+  constructor(rate: Rate) {
+    this.#limiter = createRateLimiter(rate)
+  }
+
+  /** How long a key is held off, in milliseconds; 0 = go on. */
+  waitMs(key: string, nowMs: number): number {
+    return Math.max(0, (this.#heldOff.get(key) ?? 0) - nowMs)
+  }
+
+  /** Counts a failure. */
+  failed(key: string, nowMs: number): void {
+    const waitMs = this.#limiter(key, nowMs)
+    if (waitMs > 0) this.#heldOff.set(key, nowMs + waitMs)
+  }
+}

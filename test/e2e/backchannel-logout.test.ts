@@ -1,0 +1,276 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { bearer, type Json, metric, type Reply, request, requestUpgrade } from '../support/http.js'
+import { storeEnv, untilReady } from '../support/nodes.js'
+import { clientId, type OpenIdProvider, resource, startOpenIdProvider } from '../support/openid-provider.js'
+import { hasRetryAfter, isProblem } from '../support/problem.js'
+import { needs } from '../support/programs.js'
+import { jwks, newKey, signedBy, startProvider } from '../support/provider.js'
+import { startRedis } from '../support/redis.js'
+import { type Environment, startServer, type TestServer, temporaryDirectory } from '../support/server.js'
+import { type Client, openSession, socketUrl } from '../support/socket-client.js'
+import { base64url, gatePath, mintWith, nowSeconds } from '../support/tokens.js'
+
+interface Setting {
+  readonly provider: OpenIdProvider
+  readonly server: TestServer
+}
+
+/** A gate and its provider. */
+async function start(t: Test, entry: object, env: Environment = {}): Promise<Setting> {
+  let gate = ''
+  const provider = await startOpenIdProvider(t, () => gate)
+  const server = await startGate(t, provider, entry, env)
+  gate = server.url
+  return { provider, server }
+}
+
+const startGate = (
+  t: Test,
+  { issuer }: OpenIdProvider,
+  entry: object,
+  env: Environment,
+): Promise<TestServer> => {
+  const file = join(temporaryDirectory(t), 'issuers.json')
+  writeFileSync(file, JSON.stringify([{ issuer, discover: true, audiences: resource, ...entry }]))
+  return startServer(t, {
+    env: {
+      TICKETGATE_ISSUERS_FILE: file,
+      TICKETGATE_JWT_SECRET: undefined,
+      TICKETGATE_DEFAULT_SUBSCRIBE: '*',
+      ...env,
+    },
+  })
+}
+
+const enabled = { backchannelLogout: true, logoutAudiences: clientId }
+
+const ticketOf = async (at: TestServer, token: string): Promise<string> =>
+  (await mintWith(at.url, token)).ticket
+
+const enter = async (at: TestServer, token: string): Promise<Client> =>
+  (await openSession(socketUrl(at.url, gatePath(await ticketOf(at, token))))).client
+
+const send = (at: TestServer, body: string, type = 'application/x-www-form-urlencoded'): Promise<Reply> =>
+  request(at.url, '/backchannel-logout', { method: 'POST', headers: { 'content-type': type }, body })
+
+const isOver = async (t: Test, at: TestServer, token: string, ticket: string): Promise<void> => {
+  isProblem(t, await request(at.url, '/ws_ticket', { headers: bearer(token) }), '401 token_revoked')
+  isProblem(t, await requestUpgrade(at.url, gatePath(ticket)), '401 token_revoked')
+}
+
+for (const threads of ['1', '3'])
+  t.test(`who logs out at the provider is logged out here, with ${threads} threads`, async t => {
+    const { provider, server } = await start(t, enabled, { TICKETGATE_THREADS: threads })
+    const maggie = await provider.logIn('maggie')
+    const elsewhere = await provider.logIn('maggie')
+    const sockets: Client[] = []
+    for (let n = 0; n < 5; n++) sockets.push(await enter(server, maggie.accessToken))
+    const other = await enter(server, elsewhere.accessToken)
+    const ticket = await ticketOf(server, maggie.accessToken)
+
+    await maggie.logOut()
+    t.equal(provider.sent[0]?.status, 200)
+    await isOver(t, server, maggie.accessToken, ticket)
+    for (const { closed } of sockets) t.strictSame(await closed, { code: 4403, reason: 'revoked' })
+    t.ok(await other.hearsNothing(), 'the session in the other browser goes on')
+    t.equal((await ticketOf(server, elsewhere.accessToken)).length > 0, true)
+
+    const token = provider.sent[0]?.token ?? ''
+    const again = await send(server, `logout_token=${token}`)
+    isProblem(t, again, '400 logout_token_invalid', 'the same token again')
+    t.equal(again.headers['cache-control'], 'no-store')
+    isProblem(
+      t,
+      await send(server, `logout_token=${maggie.idToken}`),
+      '400 logout_token_invalid',
+      'an ID token',
+    )
+    isProblem(t, await send(server, `logout_token=${maggie.accessToken}`), '400 logout_token_invalid')
+    const asToken = await request(server.url, '/ws_ticket', { headers: bearer(token) })
+    isProblem(t, asToken, '401 token_invalid', 'a logout token takes no ticket')
+    t.ok(await other.hearsNothing(), 'nothing of that has ended anything')
+    t.equal(await metric(server, 'ticketgate_backchannel_logouts_total{outcome="done"}'), 1)
+    t.equal(await metric(server, 'ticketgate_backchannel_logouts_total{outcome="replayed"}'), 1)
+  })
+
+t.test(
+  'a provider whose access tokens have no sid: all of the user ends, and who logs in again is in',
+  async t => {
+    const { provider, server } = await start(t, { ...enabled, backchannelLogout: 'user', skewSeconds: 0 })
+    const [maggie, elsewhere, theo] = [
+      await provider.logIn('maggie'),
+      await provider.logIn('maggie'),
+      await provider.logIn('theo'),
+    ]
+    const sockets = [await enter(server, maggie.accessToken), await enter(server, elsewhere.accessToken)]
+    const other = await enter(server, theo.accessToken)
+    const ticket = await ticketOf(server, elsewhere.accessToken)
+    await maggie.logOut()
+    for (const { closed } of sockets) t.strictSame(await closed, { code: 4403, reason: 'revoked' })
+    await isOver(t, server, elsewhere.accessToken, ticket)
+    t.ok(await other.hearsNothing(), 'another user stays')
+    let again: Client | undefined
+    // A token of the second of the logout counts as one of before.
+    while (again === undefined) {
+      const { accessToken } = await provider.logIn('maggie')
+      again = await enter(server, accessToken).catch(() => undefined)
+    }
+    isProblem(t, await send(server, `logout_token=${provider.sent[0]?.token}`), '400 logout_token_invalid')
+    t.ok(await again.hearsNothing(), 'a replay does not end what began later')
+  },
+)
+
+const redis = needs('redis-server')
+
+t.test(
+  'over nodes: a logout at one ends sockets at the other, and a replay there ends nothing',
+  redis,
+  async t => {
+    const { port } = await startRedis(t)
+    let gate = ''
+    const provider = await startOpenIdProvider(t, () => gate)
+    const env = storeEnv(port, { TICKETGATE_CLOCK_SKEW_SECONDS: '0' })
+    const entry = { ...enabled, backchannelLogout: 'user' }
+    const [one, two] = [await startGate(t, provider, entry, env), await startGate(t, provider, entry, env)]
+    gate = one.url
+    for (const node of [one, two]) await untilReady(node)
+    const maggie = await provider.logIn('maggie')
+    const sockets = [await enter(one, maggie.accessToken), await enter(two, maggie.accessToken)]
+    await maggie.logOut()
+    for (const { closed } of sockets) t.strictSame(await closed, { code: 4403, reason: 'revoked' })
+    let again: Client | undefined
+    while (again === undefined) {
+      const { accessToken } = await provider.logIn('maggie')
+      again = await enter(two, accessToken).catch(() => undefined)
+    }
+    await send(two, `logout_token=${provider.sent[0]?.token}`)
+    t.ok(await again.hearsNothing(), 'what began later stays')
+  },
+)
+
+const key = newKey('ES256', 'one')
+const issuer = 'https://id.example'
+const event = 'http://schemas.openid.net/event/backchannel-logout'
+
+/** A gate, and logout tokens that say what no provider would. */
+async function startSigned(t: Test, entry: object = enabled) {
+  const keys = await startProvider(t, jwks(key))
+  const server = await startGate(
+    t,
+    { issuer } as OpenIdProvider,
+    { jwksUrl: keys.url, discover: undefined, ...entry },
+    {},
+  )
+  let jti = 0
+  const logout = (changes: Json = {}, header: Json = {}, by = key): string =>
+    signedBy(
+      by,
+      {
+        iss: issuer,
+        aud: clientId,
+        sub: 'maggie',
+        sid: 's1',
+        jti: `jti-${jti++}`,
+        events: { [event]: {} },
+        exp: nowSeconds() + 60,
+        ...changes,
+      },
+      { typ: 'logout+jwt', ...header },
+    )
+  const access = signedBy(key, { iss: issuer, aud: resource, sid: 's1' })
+  return { server, keys, logout, access }
+}
+
+t.test('forged and wrong ones end nothing', async t => {
+  const { server, logout, access } = await startSigned(t)
+  const client = await enter(server, access)
+  const good = JSON.stringify({
+    iss: issuer,
+    aud: clientId,
+    sub: 'maggie',
+    jti: 'x',
+    events: { [event]: {} },
+  })
+  const cases: [name: string, token: string][] = [
+    ['no token', 'hello'],
+    ['alg none', `${base64url('{"alg":"none","typ":"logout+jwt"}')}.${base64url(good)}.eA`],
+    ['alg none, without a signature', `${base64url('{"alg":"none"}')}.${base64url(good)}.`],
+    ['by another key of that name', logout({}, {}, newKey('ES256', 'one'))],
+    ['for another audience', logout({ aud: 'shop' })],
+    ['for the audience of access tokens', logout({ aud: resource })],
+    ['with a nonce', logout({ nonce: 'n' })],
+    ['of another event', logout({ events: { 'http://schemas.openid.net/event/other': {} } })],
+    ['without events', logout({ events: undefined })],
+    ['an ID token', logout({ events: undefined, nonce: 'n', jti: undefined }, { typ: 'JWT' })],
+    ['an access token', access],
+    ['of another issuer', logout({ iss: 'https://evil.example' })],
+    ['over', logout({ iat: nowSeconds() - 100, exp: nowSeconds() - 10 })],
+    ['for nobody', logout({ sub: undefined, sid: undefined })],
+    ['without jti', logout({ jti: undefined })],
+  ]
+  for (const [name, token] of cases) {
+    const reply = await send(server, new URLSearchParams({ logout_token: token }).toString())
+    isProblem(t, reply, '400 logout_token_invalid', name)
+    t.equal(reply.headers['cache-control'], 'no-store', name)
+  }
+  t.ok(await client.hearsNothing(), 'nothing has ended')
+  while (!/"reason":"audience".*"msg":"logout token refused"/.test(server.output()) && t.passing())
+    await ticketOf(server, access)
+  t.notMatch(server.output(), /maggie|jti-/, 'the log names nobody')
+  const accepted = await send(server, `state=other&logout_token=${logout()}&more=1`)
+  t.strictSame([accepted.status, accepted.text], [200, '{}'], 'other fields do not count')
+  t.strictSame(await client.closed, { code: 4403, reason: 'revoked' })
+})
+
+t.test('what is no logout request', async t => {
+  const { server, logout } = await startSigned(t)
+  isProblem(t, await send(server, ''), '400 bad_request')
+  isProblem(t, await send(server, `logout_token=${logout()}&logout_token=${logout()}`), '400 bad_request')
+  const json = JSON.stringify({ logout_token: logout() })
+  isProblem(t, await send(server, json, 'application/json'), '415 unsupported_media_type')
+  isProblem(t, await send(server, `logout_token=${'a'.repeat(30_000)}`), '413 body_too_large')
+  isProblem(t, await request(server.url, '/backchannel-logout'), '405 method_not_allowed')
+})
+
+t.test('many at once of one token: it is carried out once', async t => {
+  const { server, logout } = await startSigned(t)
+  const token = logout()
+  const replies = await Promise.all(Array.from({ length: 10 }, () => send(server, `logout_token=${token}`)))
+  t.strictSame(replies.map(({ status }) => status).sort(), [200, ...Array(9).fill(400)])
+})
+
+t.test('who sends too many wrong ones is held off before any signature is verified', async t => {
+  const { server, logout } = await startSigned(t)
+  let reply: Reply
+  let refused = 0
+  do {
+    reply = await send(server, `logout_token=${logout({}, {}, newKey('ES256', 'one'))}`)
+    refused++
+  } while (reply.status === 400)
+  isProblem(t, reply, '429 rate_limited')
+  hasRetryAfter(t, reply, 'it says when')
+  t.ok(refused > 60, String(refused))
+  isProblem(t, await send(server, `logout_token=${logout()}`), '429 rate_limited', 'a good one, too')
+  t.equal(await metric(server, 'ticketgate_backchannel_logouts_total{outcome="signature"}'), refused - 1)
+})
+
+t.test('a key that is not known yet: come again', async t => {
+  const { server, keys, logout } = await startSigned(t)
+  const next = newKey('ES256', 'two')
+  const token = logout({}, {}, next)
+  keys.answer = jwks(key, next)
+  const early = await send(server, `logout_token=${token}`)
+  isProblem(t, early, '503 keys_unavailable')
+  hasRetryAfter(t, early, 'it says when')
+  let reply = early
+  while (reply.status === 503) reply = await send(server, `logout_token=${token}`)
+  t.equal(reply.status, 200, server.output())
+})
+
+t.test('it is not there unless an issuer turns it on', async t => {
+  isProblem(t, await send(await startServer(t), 'logout_token=a'), '404 not_found', 'our own logins')
+  const { server, logout } = await startSigned(t, { backchannelLogout: false })
+  isProblem(t, await send(server, `logout_token=${logout()}`), '404 not_found', 'an issuer without it')
+})
