@@ -34,6 +34,3 @@ export class SocketIds {
     return thread < this.thread ? 0 : undefined
   }
 }
-
-/** Whether a text has the form of such an id. */
-export const isSocketId = (id: string): boolean => /^[\w-]{8}\.[1-9]\d{0,14}$/.test(id)

@@ -157,6 +157,14 @@ t.test('a revocation covers those of before, and none of after', async t => {
   t.equal(outcomeOf(await requestUpgrade(server.url, gatePath(ticket))), '401 token_revoked')
   t.equal(outcomeOf(await requestUpgrade(server.url, gatePath(after.ticket))), '101')
 
+  // Where there may be other nodes it covers the second after its own, for their clocks.
+  const named = await startServer(t, { env: { TICKETGATE_NODE: 'gate-1' } })
+  for (let n = 0; n < 3; n++) {
+    await postJson(named.admin, '/disconnect', { user: 'bart' }, { headers: bearer(adminKey) })
+    const { ticket: next } = await take(named, { ...maggie, user: 'bart' })
+    t.equal(outcomeOf(await requestUpgrade(named.url, gatePath(next))), '101', 'of a named gate')
+  }
+
   const { ticket: first } = await take(server, { ...maggie, session: 's-2' })
   const { client } = await openSession(
     socketUrl(server.url, gatePath((await take(server, { ...maggie, session: 's-2' })).ticket)),

@@ -1,6 +1,5 @@
-import { isChannelName, isSessionId, isUserName, routes } from '../../protocol.js'
+import { isChannelName, isSessionId, isSocketId, isUserName, routes } from '../../protocol.js'
 import type { ConnectionPage, ConnectionQuery } from '../../socket/connection-list.js'
-import { isSocketId } from '../../socket/socket-ids.js'
 import type { AdminRoute } from './admin-route.js'
 import { Parameters } from './parameters.js'
 
