@@ -1,5 +1,5 @@
+import type { GateOptions } from './config/gate-options.js'
 import { resolveConfig } from './config/resolve.js'
-import type { GateOptions } from './config/schema.js'
 import type { Gate } from './gate/gate.js'
 import { prepareStart } from './gate/prepare.js'
 import { requireUWebSockets } from './http/uwebsockets.js'
@@ -7,7 +7,8 @@ import { checkHandler, type GateHandlers, handlerNames } from './socket/applicat
 import { createLog } from './telemetry/log.js'
 
 export type { TicketSpec } from './admission/ticket-spec.js'
-export type { Config, GateOptions } from './config/schema.js'
+export type { GateOptions } from './config/gate-options.js'
+export type { Config } from './config/schema.js'
 export { Refusal, type RefusalCode, refusalCodes, StartupError, type StartupErrorCode } from './errors.js'
 export type { Gate } from './gate/gate.js'
 export type { TicketReply } from './protocol.js'
@@ -19,6 +20,7 @@ export type {
 } from './socket/application.js'
 export type { ServerApi } from './socket/control.js'
 export type { DisconnectOptions, Subject } from './socket/disconnection.js'
+export type { GateEvent } from './telemetry/event-iterator.js'
 export type { CarriedClaims, ClaimValue } from './ticket/carried-claims.js'
 
 /**

@@ -1,6 +1,7 @@
 import { definition, flagOf, properties, variableOf } from './schema.js'
 
-interface OptionRow {
+/** An option as it is documented. */
+export interface OptionRow {
   readonly property: string
   readonly variable: string
   /** Undefined for secrets. */
@@ -55,7 +56,8 @@ function renderTable(rows: readonly OptionRow[]): string {
   return [head, head.map(() => '---'), ...lines].map(cells => `| ${cells.map(cell).join(' | ')} |`).join('\n')
 }
 
-function rows(): OptionRow[] {
+/** Returns all options as they are documented. */
+export function optionRows(): OptionRow[] {
   return properties.map(property => {
     const { kind, meaning, secret, default: otherwise, inDevelopment, computed } = definition(property)
     return {
@@ -78,8 +80,8 @@ export function helpText(): string {
     'createGate takes the options by the names of their flags in camel case: ticketTtlSeconds.',
     'Secrets have no flag, because arguments are visible to every user of the machine.',
   ]
-  return `${note.join('\n')}\n\n${renderHelp(rows())}\n`
+  return `${note.join('\n')}\n\n${renderHelp(optionRows())}\n`
 }
 
 /** Returns the options as a Markdown table, for docs/configuration.md. */
-export const optionsTable = (): string => renderTable(rows())
+export const optionsTable = (): string => renderTable(optionRows())

@@ -47,7 +47,7 @@ function checkNodeEnv({ NODE_ENV: name = '' }: ConfigSources['env'], problems: s
 export function resolveConfig({ env, flags = [], options = {}, handlerNames }: ConfigSources): Config {
   const problems: string[] = []
   const sources = [
-    givenByOptions(options, problems, handlerNames),
+    givenByOptions({ ...options }, problems, handlerNames),
     givenByFlags(flags, problems),
     givenByEnv(env, problems),
   ] as const

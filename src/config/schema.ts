@@ -347,11 +347,8 @@ export interface Config extends Resolved, Omit<IdentityConfig, 'jwtSecretPreviou
 
 type Textual<T> = T extends string ? T : T | string
 
-/**
- * Options as `createGate` takes them. Each may also be text, as in the environment: `origins: ['https://a.example']` or
- * `'https://a.example'`, `loginRate: { count: 10, seconds: 60 }`, `'10/60'` or `'off'`.
- */
-export type GateOptions = { readonly [P in Property]?: Textual<NonNullable<Parsed<P>>> | undefined }
+/** What `createGate` takes for an option: its value, or that as text, as in the environment. */
+export type OptionValue<P extends Property> = Textual<NonNullable<Parsed<P>>> | undefined
 
 export const properties = Object.keys(schema) as Property[]
 export const definition = (property: Property): Definition => schema[property]

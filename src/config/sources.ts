@@ -1,14 +1,6 @@
 import { type FlagKinds, parseArguments } from './arguments.js'
-import {
-  definition,
-  flagOf,
-  type GateOptions,
-  type Property,
-  prefix,
-  properties,
-  upperSnake,
-  variableOf,
-} from './schema.js'
+import type { GateOptions } from './gate-options.js'
+import { definition, flagOf, type Property, prefix, properties, upperSnake, variableOf } from './schema.js'
 
 export interface ConfigSources {
   readonly env: Readonly<Record<string, string | undefined>>

@@ -12,6 +12,7 @@ import { RedisBus } from '../redis/bus.js'
 import type { GateHandlers } from '../socket/application.js'
 import { Control, serverApi } from '../socket/control.js'
 import { EventHub } from '../telemetry/event-hub.js'
+import { iterateEvents } from '../telemetry/event-iterator.js'
 import type { Log } from '../telemetry/log.js'
 import type { NodeMessage } from '../wire/relay.js'
 import { AdminListener } from './admin-listener.js'
@@ -119,6 +120,7 @@ async function openGate(
   )
   return {
     ...serverApi(control, tickets),
+    events: iterateEvents(events),
     listen: () => life.listen(),
     drain: () => life.drain(),
     close: () => life.close(),

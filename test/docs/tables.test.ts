@@ -1,14 +1,28 @@
+import { readFileSync } from 'node:fs'
 import t from 'tap'
+import type { GateOptions } from '../../src/config/gate-options.js'
 import { optionsTable } from '../../src/config/help.js'
+import type { Property } from '../../src/config/schema.js'
 import { refusalCodes, statusOf } from '../../src/errors.js'
 import { createCounters } from '../../src/telemetry/metrics.js'
 import { createMetrics } from '../../src/telemetry/prometheus.js'
 import { between, readPage, rowsOf, tableUnder } from './markdown.js'
+import { optionsInterface } from './options-interface.js'
 
 t.equal(
   between(readPage('docs/configuration.md'), 'options'),
   optionsTable(),
   'the table of options is the one that the schema gives',
+)
+
+// Does not compile if one is missing.
+const isComplete: Exclude<Property, keyof GateOptions> extends never ? true : never = true
+t.ok(isComplete, 'createGate takes every option')
+
+t.equal(
+  readFileSync(new URL('../../src/config/gate-options.ts', import.meta.url), 'utf8'),
+  optionsInterface(),
+  'an editor shows of each option what the schema says: npx tsx test/docs/write-options.ts writes it',
 )
 
 t.test('every error code is in the table, in order, with its status and what it means', async t => {

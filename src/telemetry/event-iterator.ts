@@ -1,0 +1,63 @@
+import type { EventHub, EventReader, StreamedEvent } from './event-hub.js'
+import type { EventFields, EventType } from './events.js'
+
+/** Something that has happened at a gate. */
+export type GateEvent = {
+  [Type in EventType]: {
+    readonly type: Type
+    /** The life of the gate and a number; the numbers have no gaps. */
+    readonly id: string
+    /** Unix milliseconds. */
+    readonly atMs: number
+  } & EventFields[Type]
+}[EventType]
+
+type Result = IteratorResult<GateEvent, undefined>
+
+/** The events of a gate: each loop hears what happens from its start on. */
+export const iterateEvents = (hub: EventHub): AsyncIterable<GateEvent> => ({
+  [Symbol.asyncIterator]: () => new EventIterator(hub),
+})
+
+class EventIterator implements AsyncIterableIterator<GateEvent, undefined> {
+  readonly #reader: EventReader
+  readonly #waiting: ((result: Result) => void)[] = []
+
+  constructor(hub: EventHub) {
+    this.#reader = hub.read(undefined, () => this.#wake())
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this
+  }
+
+  next(): Promise<Result> {
+    return new Promise(resolve => {
+      this.#waiting.push(resolve)
+      this.#wake()
+    })
+  }
+
+  async return(): Promise<Result> {
+    this.#reader.close()
+    this.#wake()
+    return over
+  }
+
+  #wake(): void {
+    for (;;) {
+      const [resolve] = this.#waiting
+      if (resolve === undefined) return
+      const event = this.#reader.take()
+      if (event === undefined && !this.#reader.isOver) return
+      this.#waiting.shift()
+      resolve(event === undefined ? over : { done: false, value: read(event) })
+    }
+  }
+}
+
+const over: Result = { done: true, value: undefined }
+
+// Its members are those that were told; JSON has taken nothing away.
+const read = ({ id, type, data }: StreamedEvent): GateEvent =>
+  ({ type, id, ...(JSON.parse(data) as object) }) as GateEvent
