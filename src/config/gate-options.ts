@@ -424,6 +424,21 @@ export interface GateOptions {
    */
   readonly eventBuffer?: OptionValue<'eventBuffer'>
   /**
+   * Tunnels to WebSocket servers behind the gate, such as /docs/*=ws://127.0.0.1:1234. Settings:
+   * channel, subprotocol, message-rate, max-message-bytes.
+   *
+   * Values: comma list of PATH=URL[;SETTING=VALUE…]. `TICKETGATE_TUNNELS` if left out.
+   * @default none
+   */
+  readonly tunnels?: OptionValue<'tunnels'>
+  /**
+   * Which headers of a client are passed on through tunnels.
+   *
+   * Values: comma list of header names. `TICKETGATE_TUNNEL_HEADERS` if left out.
+   * @default cookie,user-agent,accept-language,origin,traceparent
+   */
+  readonly tunnelHeaders?: OptionValue<'tunnelHeaders'>
+  /**
    * Time from SIGTERM to exit, while sockets are closed in batches.
    *
    * Values: 1 to 3600 seconds. `TICKETGATE_DRAIN_SECONDS` if left out.
