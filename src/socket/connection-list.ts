@@ -97,6 +97,7 @@ export class ConnectionList {
       user: session.user === '' ? undefined : session.user,
       session: session.id === '' ? undefined : session.id,
       channel: session.channel,
+      tunnel: session.tunnel?.name,
       since: session.openedAtSeconds,
       expires: session.expiresAtSeconds,
       address: addressText(addressOf(ws)),

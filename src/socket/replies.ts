@@ -19,9 +19,14 @@ export function send(
 /** An answer, with the id of the request where it had one. */
 export const answer = (ws: Socket, message: ReplyMessage, id: RequestId): void => send(ws, message, id)
 
-/** Says something that was not asked for, with the words of the operator where there are any. */
-export const notify = (ws: Socket, notice: NoticeMessage, reason: string | undefined): void =>
-  send(ws, reason === undefined ? notice : { ...notice, reason })
+/**
+ * Says something that was not asked for, with the words of the operator where there are any. On a
+ * tunnel nothing is said: its two ends speak a protocol of their own.
+ */
+export function notify(ws: Socket, notice: NoticeMessage, reason: string | undefined): void {
+  if (ws.getUserData().session.tunnel === undefined)
+    send(ws, reason === undefined ? notice : { ...notice, reason })
+}
 
 /** Says that a request was done, if it can be told which. */
 export function done(ws: Socket, id: RequestId): void {

@@ -85,8 +85,11 @@ export class SocketRevoker {
     // An application may have closed it when it learned of the end of another.
     if (!isOpen(ws)) return 'disconnected'
     if (renewBySeconds !== undefined) return this.#requireRenewal(ws, renewBySeconds, nowSeconds, reason)
-    if (subject === 'user_channel') return this.#takeAway(ws, channel ?? '', reason)
-    if (subject === 'channel' && session.channel !== name) return this.#takeAway(ws, name, reason)
+    // A tunnel is on its channel for as long as it is open.
+    if (session.tunnel === undefined) {
+      if (subject === 'user_channel') return this.#takeAway(ws, channel ?? '', reason)
+      if (subject === 'channel' && session.channel !== name) return this.#takeAway(ws, name, reason)
+    }
     closeWith(ws, 'revoked', closeCode.revoked, reason ?? 'revoked')
     return 'disconnected'
   }

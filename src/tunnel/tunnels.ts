@@ -7,6 +7,7 @@ import type { TunnelRoute } from '../config/tunnels.js'
 import type { ClientView } from '../http/client-view.js'
 import type { Application } from '../socket/application.js'
 import { MessageLimits } from '../socket/message-limits.js'
+import type { SocketEvents } from '../socket/socket-events.js'
 import type { Conversation, Sockets } from '../socket/sockets.js'
 import type { Log } from '../telemetry/log.js'
 import type { Counters } from '../telemetry/metrics.js'
@@ -62,7 +63,7 @@ function openTunnel(route: TunnelRoute, parts: TunnelsParts): Tunnel {
   sockets.route({
     path: route.path,
     entry: tunnelEntry(route, tunnel, new UpstreamRequests(route, clients)),
-    conversation: conversationOf(limits),
+    conversation: conversationOf(limits, sockets.events),
     application,
     maxMessageBytes,
     // The server behind is paused before so much waits.
@@ -73,8 +74,11 @@ function openTunnel(route: TunnelRoute, parts: TunnelsParts): Tunnel {
   return tunnel
 }
 
-const conversationOf = (limits: MessageLimits): Conversation => ({
-  open: ws => relayOf(ws)?.open(ws),
+const conversationOf = (limits: MessageLimits, events: SocketEvents): Conversation => ({
+  open(ws) {
+    events.opened(ws, false)
+    relayOf(ws)?.open(ws)
+  },
   message(ws, bytes, isBinary) {
     if (limits.admit(ws, bytes.byteLength) !== 0) relayOf(ws)?.send(bytes, isBinary)
   },

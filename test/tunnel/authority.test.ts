@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
-import { bearer, metric, postJson, requestUpgrade } from '../support/http.js'
+import { EventStream } from '../support/event-stream.js'
+import { bearer, type Json, metric, postJson, request, requestUpgrade } from '../support/http.js'
 import { isProblem } from '../support/problem.js'
 import { adminKey, type Environment, type TestServer } from '../support/server.js'
 import { openSession, socketUrl } from '../support/socket-client.js'
@@ -19,6 +20,12 @@ const start = async (t: Test, env: Environment = {}, settings = '') => {
 const disconnect = async ({ admin }: TestServer, subject: object): Promise<unknown> => {
   const reply = await postJson(admin, '/disconnect', subject, { headers: bearer(adminKey) })
   return JSON.parse(reply.text)
+}
+
+/** What is dated in the second of a revocation is revoked as well. */
+const nextSecond = async (): Promise<void> => {
+  const second = nowSeconds()
+  while (nowSeconds() === second) await delay(20)
 }
 
 const sameEnd = async (
@@ -66,6 +73,58 @@ t.test('a revocation reaches tunnels, by user and by session, in every thread', 
   t.equal(await metric(gate, 'ticketgate_tunnel_connections{tunnel="/a/*"}'), 5)
   t.equal(await metric(gate, 'ticketgate_connections'), 5)
   for (const { socket } of open) socket.terminate()
+})
+
+t.test(
+  'it is disconnected by socket, channel, and user and channel; the gate never speaks on it',
+  async t => {
+    const { gate, upstream } = await start(t)
+    const listed = async (): Promise<Json[]> => {
+      const { text } = await request(gate.admin, '/connections?user=maggie', { headers: bearer(adminKey) })
+      return JSON.parse(text).connections
+    }
+    for (const name of [
+      'by socket',
+      'by channel',
+      'by user and channel',
+      'when it is not renewed',
+    ] as const) {
+      const client = await openThrough(gate, path)
+      const behind = await upstream.next()
+      const [connection] = await listed()
+      t.match(connection, { tunnel: '/a/*', channel: 'b', subscriptions: [] })
+      const subject = {
+        'by socket': { socket: connection?.id },
+        'by channel': { channel: 'b' },
+        'by user and channel': { user: 'maggie', channel: 'b' },
+        'when it is not renewed': { all: true, reauthenticateWithinSeconds: 1 },
+      }[name]
+      const reply = await disconnect(gate, subject)
+      if (name === 'when it is not renewed') {
+        t.strictSame(reply, { renewRequired: 1 })
+        behind.socket.send('the first thing that is heard')
+        t.strictSame(await client.hears(1), ['text the first thing that is heard'])
+        await sameEnd(t, client, behind, 4401, /^session_expired$/, name)
+      } else {
+        t.match(reply, { disconnected: 1 }, name)
+        await sameEnd(t, client, behind, 4403, /^revoked$/, name)
+      }
+      await nextSecond()
+    }
+  },
+)
+
+t.test('events tell of tunnels as of other sockets', async t => {
+  const { gate, upstream } = await start(t)
+  const events = await EventStream.open(t, gate.admin)
+  const client = await openThrough(gate, path)
+  const behind = await upstream.next()
+  behind.socket.close(4000, 'enough')
+  await client.closed
+  await events.upTo('opened').then(all => {
+    t.match(all.at(-1)?.data, { user: 'maggie', channel: 'b', subscribed: false })
+  })
+  await events.expect(t, 'closed', { user: 'maggie', code: 4000, reason: 'enough', by: 'upstream_closed' })
 })
 
 t.test('draining tells both sides, and the gate ends', async t => {

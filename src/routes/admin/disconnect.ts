@@ -25,5 +25,6 @@ function counted(asked: Disconnection, reach: Reach): Partial<Reach> {
   const { disconnected, unsubscribed, renewRequired } = reach
   if (asked.reauthenticateWithinSeconds !== undefined) return { renewRequired }
   if (!('channel' in asked)) return { disconnected }
-  return 'user' in asked ? { unsubscribed } : { disconnected, unsubscribed }
+  // Of one user only sockets of tunnels are closed.
+  return 'user' in asked && disconnected === 0 ? { unsubscribed } : { disconnected, unsubscribed }
 }
