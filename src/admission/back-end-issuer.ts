@@ -11,7 +11,7 @@ import { readTicketSpec, type SpecFault, type SpecifiedTicket } from './ticket-s
 export interface BackEndIssuerParts {
   readonly config: Pick<Config, 'ticketTtlSeconds' | 'bindAddressBits'>
   readonly issuer: TicketIssuer
-  readonly revocations: Pick<Revocations, 'covers'>
+  readonly revocations: Pick<Revocations, 'covers' | 'onChannel'>
   readonly isDraining: () => boolean
   /** Where tickets are presented, up to the path; '' = unknown. */
   readonly baseUrl: () => string
@@ -88,13 +88,11 @@ export class BackEndIssuer {
 
   #isRevoked(specified: readonly SpecifiedTicket[]): boolean {
     const { revocations } = this.#parts
-    return specified.some(({ claims }) =>
-      revocations.covers({
-        user: claims.user,
-        session: claims.session,
-        issuedAtSeconds: claims.tokenIssuedAtSeconds,
-      }),
-    )
+    return specified.some(({ claims: { user, session, channel, tokenIssuedAtSeconds } }) => {
+      const authority = { user, session, issuedAtSeconds: tokenIssuedAtSeconds }
+      if (revocations.covers(authority)) return true
+      return channel !== undefined && revocations.onChannel(authority, channel) !== undefined
+    })
   }
 
   #issueAll(specified: readonly SpecifiedTicket[], nowMs: number): readonly TicketReply[] | SpecListFault {

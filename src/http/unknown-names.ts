@@ -24,7 +24,7 @@ export function refuseUnknown(
     if (known.includes(name)) continue
     const shown = isShowable(name) ? ` ${JSON.stringify(name)}` : ''
     throw new Refusal('bad_request', {
-      detail: `Unknown ${kind}${shown}: this route takes ${listed(known)}.`,
+      detail: `Unknown ${kind}${shown}: this route takes ${known.length === 0 ? 'none' : listed(known)}.`,
     })
   }
 }

@@ -1,9 +1,11 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Validator } from '@seriousme/openapi-schema-validator'
 import t from 'tap'
 import { refusalCodes } from '../../src/errors.js'
 import { routes } from '../../src/protocol.js'
-import { adminKey, jwtSecret } from '../support/fixtures.js'
+import { adminKey, jwtSecret, temporaryDirectory } from '../support/fixtures.js'
 import { bearer, jsonOf, upgradeHeaders } from '../support/http.js'
 import { createMinter } from '../support/minter.js'
 import { describedReplies, OpenApiCheck, openApi, openApiFile } from '../support/openapi.js'
@@ -38,6 +40,9 @@ const provokedElsewhere = new Set([
   'POST /disconnect 503 revocations_full',
   'POST /tickets 503 login_busy',
   'GET /events 429 too_many_connections',
+  'POST /backchannel-logout 429 rate_limited',
+  'POST /backchannel-logout 503 keys_unavailable',
+  'POST /backchannel-logout 503 revocations_full',
   'GET /readyz 503 keys_unavailable',
   ...['GET /ws_ticket', 'POST /ws_ticket'].map(route => `${route} 503 keys_unavailable`),
   ...['GET /ws_ticket', 'POST /ws_ticket', 'POST /tickets', 'POST /ws_ticket/status', 'GET /readyz'].map(
@@ -177,6 +182,34 @@ t.test('real replies are as described, and each that is described is seen', asyn
       () => ({}),
     )
     await check.ask('get', '/verify', url, { query: '?channel=a&channel=b' })
+  })
+
+  await t.test('logouts', async t => {
+    const issuer = 'https://id.example.com'
+    const directory = temporaryDirectory(t)
+    writeFileSync(join(directory, 'secret'), jwtSecret)
+    const entry = {
+      issuer,
+      secretFile: join(directory, 'secret'),
+      audiences: 'gate',
+      backchannelLogout: true,
+    }
+    writeFileSync(join(directory, 'issuers.json'), JSON.stringify([entry]))
+    const gate = await startServer(t, {
+      env: { TICKETGATE_ISSUERS_FILE: join(directory, 'issuers.json'), TICKETGATE_JWT_SECRET: undefined },
+    })
+    const event = 'http://schemas.openid.net/event/backchannel-logout'
+    const claims = { iss: issuer, aud: 'gate', jti: '1', events: { [event]: {} } }
+    const body = `logout_token=${tokenFor('maggie', claims, { typ: 'logout+jwt' })}`
+    for (const [base, headers, text] of [
+      [gate.url, form, body],
+      [gate.url, form, body],
+      [gate.url, form, 'x=y'],
+      [gate.url, json, '{}'],
+      [gate.url, form, ' '.repeat(40_000)],
+      [url, form, body],
+    ] as const)
+      await check.ask('post', '/backchannel-logout', base, { headers, body: text })
   })
 
   await t.test('the admin listener', async () => {

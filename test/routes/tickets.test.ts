@@ -142,6 +142,11 @@ t.test('refusals name the member', async t => {
   }
   const secret = 'p4ssw0rd! of somebody'
   t.notMatch((await order(server, { ...maggie, [secret]: 1 })).text, secret, 'a secret as a name is kept')
+  const asParameter = await postJson(server.admin, '/tickets?user=maggie', maggie, {
+    headers: bearer(adminKey),
+  })
+  isProblem(t, asParameter, '400 bad_request')
+  t.match(jsonOf(asParameter).detail, 'Unknown parameter "user": this route takes none.')
   isProblem(t, await postJson(server.admin, '/tickets', maggie), '401 admin_key_invalid')
   const form = await postJson(server.admin, '/tickets', 'user=maggie', {
     headers: { ...bearer(adminKey), 'content-type': 'application/x-www-form-urlencoded' },
@@ -156,6 +161,18 @@ t.test('a revocation covers those of before, and none of after', async t => {
   const after = await take(server, { ...maggie, user: 'bart' })
   t.equal(outcomeOf(await requestUpgrade(server.url, gatePath(ticket))), '401 token_revoked')
   t.equal(outcomeOf(await requestUpgrade(server.url, gatePath(after.ticket))), '101')
+
+  const lobby = { ...maggie, user: 'marge', channel: 'lobby' }
+  const { ticket: taken } = await take(server, lobby)
+  await postJson(
+    server.admin,
+    '/disconnect',
+    { user: 'marge', channel: 'lobby' },
+    { headers: bearer(adminKey) },
+  )
+  const { ticket: given } = await take(server, lobby)
+  t.equal(outcomeOf(await requestUpgrade(server.url, gatePath(taken, 'lobby'))), '403 channel_forbidden')
+  t.equal(outcomeOf(await requestUpgrade(server.url, gatePath(given, 'lobby'))), '101', 'given anew')
 
   // Where there may be other nodes it covers the second after its own, for their clocks.
   const named = await startServer(t, { env: { TICKETGATE_NODE: 'gate-1' } })

@@ -1,6 +1,7 @@
 import type { BackEndIssuer } from '../../admission/back-end-issuer.js'
 import { Refusal } from '../../errors.js'
 import { parseJsonObjects } from '../../http/body.js'
+import { refuseUnknown } from '../../http/unknown-names.js'
 import { routes } from '../../protocol.js'
 import type { AdminRoute } from './admin-route.js'
 
@@ -11,6 +12,7 @@ export const ticketsRoute = (issuer: Pick<BackEndIssuer, 'issue'>): AdminRoute =
   path: routes.tickets,
   methods: ['POST'],
   async handler(head, body) {
+    refuseUnknown('parameter', new URLSearchParams(head.query).keys(), [])
     const asked = parseJsonObjects(body, head.contentType)
     const isList = Array.isArray(asked)
     const specs = isList ? asked : [asked]
