@@ -34,7 +34,7 @@ export interface Credentials {
 
 export interface LoggedIn {
   readonly user: User
-  /** What its token is dated. */
+  /** The time that dates its token. */
   readonly nowMs: number
 }
 
@@ -48,27 +48,29 @@ export interface LoginRefused {
 interface Attempt {
   readonly about: RequestFields
   readonly address: Address
-  /** What the client says; as it counts, in Unicode's form NFC. */
+  /** The name that the client gave, normalised to NFC. */
   readonly name: string
-  /** Who that is, if anybody. */
+  /** The user of that name, if there is one. */
   readonly known: User | undefined
 }
 
-// A second, where clocks agree, and some more.
+// A second if clocks agree, and some more.
 const longestWaitMs = 2000
 
-/** Decides who logs in. The answer, and the work for it, are the same whether the user or the password is wrong. */
+/**
+ * Decides who may log in. Response and work are the same whether the user or the password is wrong.
+ */
 export class LoginAdmission {
   readonly #parts: LoginParts
   readonly #sampler = new LogSampler()
-  /** A warning a minute for each user that is guessed at. */
+  /** One warning per minute for each user under attack. */
   readonly #warnings = createRateLimiter({ count: 1, seconds: 60 })
 
   constructor(parts: LoginParts) {
     this.#parts = parts
   }
 
-  /** Counts an attempt of an address, before anything of it is read; returns why it is refused, if it is. */
+  /** Counts an attempt from an address before reading it. Returns the refusal, if any. */
   refuseAddress(address: Address): LoginRefused | undefined {
     const waitMs = this.#parts.limits.takeAddress(addressKey(address), this.#parts.clock())
     if (waitMs === 0) return undefined
@@ -82,7 +84,7 @@ export class LoginAdmission {
     }
   }
 
-  /** @throws what the user file cannot be read for */
+  /** @throws StartupError if the user file cannot be read */
   async logIn(
     address: Address,
     { user, password }: Credentials,
@@ -107,8 +109,9 @@ export class LoginAdmission {
       this.#tell(attempt, 'revoked')
       return nowMs
     }
-    // A user that was removed, or got another password, while this one waited and was hashed, is not let in by the old
-    // one. The time comes first: whoever is removed after this look, and then disconnected, has a token of before that.
+    // Checks again: a user who was removed, or got a new password, while this attempt waited must
+    // not get in with the old one. The time is taken first, so that the token of a user who is
+    // removed after this check, and then disconnected, is older than that.
     const current = await users.find(known.name)
     if (current?.passwordHash !== known.passwordHash) return this.#refuseCredentials(attempt)
     limits.succeed(name, addressKey(address), clock())
@@ -118,7 +121,7 @@ export class LoginAdmission {
     return { user: current, nowMs }
   }
 
-  /** Whether the password is right; undefined where too many are being checked. */
+  /** Whether the password is right. Undefined if too many are being checked. */
   async #verify({ address, known }: Attempt, password: string): Promise<boolean | undefined> {
     if (password === '' || Buffer.byteLength(password) > maxPasswordBytes) return false
     try {
@@ -130,10 +133,10 @@ export class LoginAdmission {
   }
 
   /**
-   * Waits until a token of this instant is not revoked: a revocation covers the second that it was made in. It reaches
-   * further where the clocks of other nodes may be ahead, or one was set back; a user that would have to wait for so long
-   * is told to come back. To date a token ahead instead would not do: a node whose clock is behind takes none of the
-   * future, and its next revocation might not reach that date.
+   * Waits until a token of this time is not revoked: a revocation covers the second in which it was
+   * made. It covers more if the clocks of other nodes may be ahead, or one was set back. A user who
+   * would have to wait too long must retry. A token dated ahead is no solution: nodes whose clocks
+   * are behind would refuse it, and their next revocation might not cover it.
    */
   async #timeOfLogin(user: string): Promise<number | LoginRefused> {
     const { revocations, clock } = this.#parts
@@ -163,16 +166,17 @@ export class LoginAdmission {
     if (attempt.known !== undefined && this.#warnings(attempt.name, clock()) === 0)
       log.warn(
         { user: attempt.known.name, address: addressText(attempt.address) },
-        'so many logins of this user have failed that it can log in only from where it did before, or slowly',
+        'too many logins of this user have failed: it can log in only from addresses it has used before, or slowly',
       )
     return {
       code: 'rate_limited',
-      detail: 'Too many logins of this user have failed. Try again later, or where it has logged in before.',
+      detail:
+        'Too many logins of this user have failed. Try again later, or from an address that it has used before.',
       retryAfterSeconds: retryAfterSeconds(waitMs),
     }
   }
 
-  /** A name that is nobody's is not logged: it may be a password, in the wrong field. */
+  /** Unknown names are not logged: one may be a password in the wrong field. */
   #tell({ address, known, about }: Attempt, reason: LoginRefusalReason): void {
     const { counters, events, log, clock } = this.#parts
     increment(counters.loginsRefused, reason)

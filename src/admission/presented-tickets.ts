@@ -2,26 +2,26 @@ import { queryValues } from '../http/request.js'
 import { subprotocol, ticketParameter } from '../protocol.js'
 import { hasTicketForm } from '../ticket/codec.js'
 
-/** What a handshake brought. */
+/** The tickets and protocols that a handshake presents. */
 export interface PresentedTickets {
-  /** The tickets in it, wherever they were, empty ones included. */
+  /** All tickets, wherever they were, including empty ones. */
   readonly tickets: readonly string[]
-  /** The protocols offered beside them. */
+  /** The other protocols offered. */
   readonly protocols: readonly string[]
 }
 
 const jwtPattern = /^eyJ[\w-]*\.[\w-]+\.[\w-]*$/
 
-/** Whether a text is a JWT by its looks: it gets its sender a better answer, nothing else. */
+/** Whether a text looks like a JWT. That only makes for a more helpful refusal. */
 export const looksLikeJwt = (text: string): boolean => jwtPattern.test(text)
 
-/** Whether a query holds a JWT under one of the names that people give it in URLs. */
+/** Whether a query contains a JWT under one of its usual names. */
 export const hasTokenInQuery = (query: string): boolean =>
   ['token', 'access_token', 'jwt'].some(name => queryValues(query, name).some(looksLikeJwt))
 
 /**
- * Reads the raw query, and the fields `Sec-WebSocket-Protocol` and `Authorization`. Each place may hold a ticket,
- * and all are looked at: two tickets are ambiguous wherever they are.
+ * Reads the raw query and the headers `Sec-WebSocket-Protocol` and `Authorization`. All of them are
+ * read, because two tickets are ambiguous wherever they are.
  */
 export function readPresentedTickets(
   query: string,
@@ -43,12 +43,12 @@ export function readPresentedTickets(
   return { tickets, protocols }
 }
 
-// RFC 9110 section 11.4: the scheme in any case, then spaces.
+// RFC 9110 section 11.4: a case-insensitive scheme, then spaces.
 const scheme = /^(ticket|bearer)(?: +|$)/i
 
 /**
- * The ticket in `Authorization`, in whatever form after `Ticket`. A bearer token may be one for something else, in
- * front of the gate or behind it: only what has the form of a ticket is one.
+ * The ticket in `Authorization`: anything after `Ticket`, but after `Bearer` only what has the form
+ * of a ticket, because a bearer token may be meant for something before or behind the gate.
  */
 function ticketIn(authorization: string): string | undefined {
   const [start, name] = scheme.exec(authorization) ?? []

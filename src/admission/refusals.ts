@@ -8,31 +8,31 @@ export const upgradeDetail = 'Open this as a WebSocket, version 13.'
 
 export const keyDetail = 'Sec-WebSocket-Key must be 16 bytes in base64 (RFC 6455 section 4.1).'
 
-/** Everything that is not in a code, for people: what to do about it. */
+/** Details for people: what to do about a refusal. */
 export const ticketDetails: Partial<Record<RefusalCode, string>> = {
   channel_invalid: channelDetail,
-  subprotocol_missing: `Offer ${subprotocol.json} or ${subprotocol.msgpack} beside the ticket: a browser drops a connection without one.`,
+  subprotocol_missing: `Offer ${subprotocol.json} or ${subprotocol.msgpack} besides the ticket: browsers drop connections without one.`,
   ticket_ambiguous: 'Present one ticket: in the query, among the subprotocols, or in Authorization.',
   token_in_url:
-    'This is a token, and tokens do not belong in URLs. Trade it for a ticket: GET /ws_ticket with Authorization: Bearer.',
+    'This is a token, and tokens do not belong in URLs. Exchange it for a ticket: GET /ws_ticket with Authorization: Bearer.',
   ticket_missing: 'Open wss://HOST/channel/NAME?ticket=… with a ticket from /ws_ticket.',
-  ticket_invalid: 'This ticket was not issued here, or not in this life of the server. Take a new one.',
-  ticket_expired: 'Tickets live for seconds. Take a new one for every attempt.',
-  ticket_used: 'A ticket works once. Take a new one for every attempt.',
-  token_revoked: 'What this ticket was traded for has ended. Log in again.',
+  ticket_invalid: 'This ticket was not issued here, or before the server restarted. Get a new one.',
+  ticket_expired: 'Tickets expire within seconds. Get a new one for every attempt.',
+  ticket_used: 'A ticket works once. Get a new one for every attempt.',
+  token_revoked: 'The session of this ticket has been revoked. Log in again.',
   ticket_predates_gate:
-    'This ticket was issued before the gate could know what was spent. Take a new one in some seconds.',
-  wrong_node: 'This ticket names another gate, which alone may accept it. It is not spent.',
+    'This ticket is older than the memory of spent tickets. Get a new one in a few seconds.',
+  wrong_node: 'This ticket is for another gate, which it names. It is not spent.',
   origin_forbidden:
-    'Pages of this origin may not connect, or the ticket was issued to another; the operator can add it to TICKETGATE_ORIGINS.',
+    'Pages of this origin may not connect, or the ticket is for another origin. The operator can add origins to TICKETGATE_ORIGINS.',
   channel_forbidden: 'The ticket gives no right on this channel.',
-  address_mismatch: 'The ticket was issued to another network address. Take a new one.',
+  address_mismatch: 'The ticket was issued to another network address. Get a new one.',
   upgrade_required: upgradeDetail,
-  replay_cache_full: 'Too many tickets were used lately. This one is not spent; try again.',
+  replay_cache_full: 'Too many tickets were used recently. This one is not spent; try again.',
   replay_cache_unavailable:
-    'Whether this ticket was used can not be told now. Try again; if it is refused then, take a new one.',
+    'Whether this ticket was used is currently unknown. Try again. If it is refused then, get a new one.',
   upstream_unavailable: 'The server behind cannot be reached now. This ticket is not spent; try again.',
-  draining: 'This server is shutting down. Take a new ticket and try again.',
+  draining: 'This server is shutting down. Get a new ticket and try again.',
 }
 
 /** Codes that pass by themselves, and when to try again. */
@@ -43,12 +43,12 @@ const usualSeconds: Partial<Record<RefusalCode, number>> = {
   draining: 1,
 }
 
-/** For `Retry-After`: when a code will have passed by itself, in seconds, as far as can be told. */
+/** For `Retry-After`: the estimated number of seconds until a code has passed by itself. */
 export type RetryAfter = (code: RefusalCode) => number | undefined
 
 /**
- * @param replay asked how long a full cache stays full
- * @param earliestOutsideMs the least `issuedAt` of tickets of outside minters, Unix milliseconds
+ * @param replay tells how long a full cache stays full
+ * @param earliestOutsideMs the least `issuedAt` of outside minters' tickets, Unix milliseconds
  */
 export const createRetryAfter =
   (replay: Pick<StoreReplayCache, 'roomInMs'>, earliestOutsideMs: number, clock: Clock): RetryAfter =>

@@ -1,5 +1,4 @@
-// admission/: who gets in: the checks of tokens and tickets, the spending, the issuing. No
-// requests, no sockets.
+// admission/: who gets in: checking tokens and tickets, spending, issuing. No requests, no sockets.
 
 import type { RefusalCode } from '../errors.js'
 import { claimRefusals, type StoreReplayCache } from '../replay/contract.js'
@@ -19,11 +18,11 @@ import { looksLikeJwt } from './presented-tickets.js'
 import type { RefusalMemory } from './refusal-memory.js'
 
 export interface TicketAdmissionParts {
-  /** The keys that verify now, and what is required of a ticket besides its MAC. */
+  /** The current verification keys, and the policy for tickets. */
   readonly keys: { readonly ring: () => KeyRing; readonly policy: TicketPolicy }
   readonly revocations: Pick<Revocations, 'covers' | 'onChannel'>
   readonly replay: Pick<StoreReplayCache, 'claim' | 'has'>
-  /** Where it is kept how long a store elsewhere took. */
+  /** Records how long a remote store took. */
   readonly claims: Durations
   readonly refusals: RefusalMemory
   readonly log: Log
@@ -47,12 +46,12 @@ const ofAnyTime = {
   outsideUntilMs: Number.POSITIVE_INFINITY,
 } as const
 
-/** Undefined once a ticket is spent, or why it cannot be. */
+/** Undefined if the ticket was spent, else why not. */
 export type SpendResult = RefusalCode | undefined
 
 /**
- * Decides whether a ticket lets its holder in: first everything that it says of itself, then, as
- * the last step before the socket opens, its one use.
+ * Decides whether a ticket admits its holder: first by all that it says, then, as the last step
+ * before the socket opens, by spending it.
  */
 export class TicketAdmission {
   readonly #parts: TicketAdmissionParts
@@ -61,7 +60,7 @@ export class TicketAdmission {
     this.#parts = parts
   }
 
-  /** A ticket whose MAC, time and node are right, or why they are not. Spends nothing. */
+  /** Returns a ticket with a valid MAC, time and node, or why it is refused. Spends nothing. */
   verify(text: string, nowMs: number): VerifiedTicket | TicketRefusal {
     const { ring, policy } = this.#parts.keys
     return verifyTicket(text, ring(), nowMs, policy)
@@ -74,7 +73,7 @@ export class TicketAdmission {
     return typeof ticket === 'string' ? undefined : ticket.claims
   }
 
-  /** Why a ticket is good no more, if what it comes from was revoked after it was issued. */
+  /** Returns the revocation that covers a ticket, if there is one. */
   revokedBy(
     { claims, authorizedAtSeconds }: VerifiedTicket,
     channel: string | undefined = claims.channel,
@@ -90,10 +89,7 @@ export class TicketAdmission {
     return 'channel_forbidden'
   }
 
-  /**
-   * Whether a ticket was spent; undefined when that is unknown. A promise where a store elsewhere
-   * is asked.
-   */
+  /** Whether a ticket was spent. Undefined if unknown. A promise only with a remote store. */
   isSpent(
     { nonce, expiresAtMs, claims, keyId }: VerifiedTicket,
     nowMs: number,
@@ -101,7 +97,7 @@ export class TicketAdmission {
     return this.#parts.replay.has(nonce, expiresAtMs, nowMs, claims.epoch, keyId)
   }
 
-  /** A ticket that is good here and now, or why it is not. Spends nothing. */
+  /** Returns a ticket that is valid here and now, or why it is refused. Spends nothing. */
   check(text: string, presented: Presented, nowMs: number): VerifiedTicket | RefusalCode {
     const ticket = this.verify(text, nowMs)
     if (typeof ticket === 'string')
@@ -111,9 +107,9 @@ export class TicketAdmission {
   }
 
   /**
-   * Spends a ticket that was checked at the same instant. A promise only where a store elsewhere is
-   * asked. Neither throws nor rejects: a replay cache that fails is logged, and lets nobody in
-   * (`internal_error`).
+   * Spends a ticket that was checked at the same instant. Returns a promise only with a remote
+   * store. Never throws or rejects: if the replay cache fails, that is logged and the ticket
+   * refused (`internal_error`).
    */
   spend(
     { nonce, expiresAtMs, claims, keyId }: VerifiedTicket,
@@ -135,7 +131,7 @@ export class TicketAdmission {
     }
   }
 
-  /** After a wait for `spend`: why a ticket that is spent now must not let anybody in any more. */
+  /** Returns why a ticket no longer admits its holder after the wait for `spend`. */
   recheck(ticket: VerifiedTicket, channel: string | undefined, nowMs: number): RefusalCode | undefined {
     const revoked = this.revokedBy(ticket, channel)
     if (revoked !== undefined) return revoked

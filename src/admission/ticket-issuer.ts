@@ -8,7 +8,7 @@ import { issueTicket } from '../ticket/issuer.js'
 import { mayPublish, maySubscribe } from '../ticket/rights.js'
 import type { TokenClaims } from '../token/claims.js'
 
-/** What a ticket is asked for, and what it is tied to. */
+/** What a ticket is requested for, and what it is bound to. */
 export interface TicketRequest {
   /** The one channel it opens; undefined = every channel of the token. */
   readonly channel: string | undefined
@@ -24,7 +24,7 @@ export interface IssuedTicket {
 }
 
 /**
- * claims_too_large:         the token's list of channels does not fit into a ticket
+ * claims_too_large: the token's list of channels does not fit into a ticket
  * replay_cache_unavailable: the epoch of the store is unknown, so no ticket would be accepted
  */
 export type IssueRefusal = 'claims_too_large' | 'replay_cache_unavailable'
@@ -32,11 +32,11 @@ export type IssueRefusal = 'claims_too_large' | 'replay_cache_unavailable'
 export interface TicketIssuerParts {
   readonly config: Pick<Config, 'node' | 'ticketTtlSeconds'>
   readonly keys: Pick<Keys, 'signing'>
-  /** Where tickets are spent, if that is a store elsewhere. */
+  /** The remote store in which tickets are spent, if any. */
   readonly store: Pick<RedisReplayCache, 'epoch'> | undefined
 }
 
-/** Issues tickets: to the bearers of tokens that were checked, and at the word of the back end. */
+/** Issues tickets: to bearers of checked tokens, and on behalf of the back end. */
 export class TicketIssuer {
   readonly #keys: TicketIssuerParts['keys']
   readonly #store: TicketIssuerParts['store']
@@ -50,15 +50,15 @@ export class TicketIssuer {
     this.#ttlSeconds = config.ticketTtlSeconds
   }
 
-  /** @param token one that gives a right on the channel asked for */
+  /** @param token must give a right on the requested channel */
   issue(token: TokenClaims, asked: TicketRequest, nowMs: number): IssuedTicket | IssueRefusal {
     const epoch = this.#store?.epoch
     return this.#sign(ticketClaims(token, asked, epoch), epoch, nowMs, this.#ttlSeconds)
   }
 
   /**
-   * Issues a ticket that says just this, and the epoch of the store.
-   * @param ttlSeconds at most that of all tickets: the memory of what was spent is made for that
+   * Issues a ticket with these claims and the epoch of the store.
+   * @param ttlSeconds at most that of all tickets, for which the memory of spent ones is sized
    */
   issueClaims(claims: TicketClaims, nowMs: number, ttlSeconds: number): IssuedTicket | IssueRefusal {
     const epoch = this.#store?.epoch
@@ -78,7 +78,10 @@ export class TicketIssuer {
   }
 }
 
-/** The claims of a ticket for the bearer of `token`. One that is bound to a channel carries no lists of others. */
+/**
+ * The claims of a ticket for the bearer of `token`. If it is bound to a channel, it carries no
+ * lists of others.
+ */
 function ticketClaims(
   token: TokenClaims,
   { channel, origin, address }: TicketRequest,
@@ -101,7 +104,7 @@ function ticketClaims(
   }
 }
 
-/** Where sockets are opened, up to the path: of the URL at which the gate is reached by HTTP. */
+/** The base of socket URLs, derived from the HTTP URL of the gate. */
 export const socketBase = (url: string): string => url.replace(/^http/, 'ws').replace(/\/+$/, '')
 
 /**

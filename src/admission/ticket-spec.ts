@@ -5,25 +5,30 @@ import { expectationOf, type NewTicket } from '../library/holder.js'
 import type { TicketClaims } from '../ticket/claims.js'
 import { packNetwork } from '../ticket/network.js'
 
-/** A ticket that a back end asks for, for a user whom it knows. A member left out means: no such restriction. */
+/**
+ * A ticket that a back end requests for a user it has authenticated. An absent member means no such
+ * restriction.
+ */
 export interface TicketSpec extends Omit<NewTicket, 'expires' | 'issued' | 'address'> {
   /** When the session that the ticket opens ends, Unix seconds. This, or `sessionSeconds`. */
   readonly expires?: number | undefined
-  /** The same, from now. */
+  /** Likewise, in seconds from now. */
   readonly sessionSeconds?: number | undefined
-  /** The network it may be presented from: an address, of which `bindAddressBits` count, or a CIDR. */
+  /**
+   * The network it may be presented from: an address, of which `bindAddressBits` apply, or a CIDR.
+   */
   readonly address?: string | undefined
   /** How long the ticket lives: 1 to the `ticketTtlSeconds` of the gate, which is the default. */
   readonly ttlSeconds?: number | undefined
 }
 
-/** What a spec comes to. */
+/** The result of reading a spec. */
 export interface SpecifiedTicket {
   readonly claims: TicketClaims & { readonly tokenIssuedAtSeconds: number }
   readonly ttlSeconds: number
 }
 
-/** What is wrong with a spec, for people; it names the member. */
+/** What is wrong with a spec, for people. It names the member. */
 export interface SpecFault {
   readonly fault: string
 }
@@ -42,16 +47,16 @@ const names = [
   'ttlSeconds',
 ] as const satisfies readonly (keyof TicketSpec)[]
 
-/** Those that the ticket has as they are given. */
+/** Members that are copied into the ticket unchanged. */
 const copied = ['user', 'channel', 'publish', 'subscribe', 'session', 'origin', 'address', 'claims'] as const
 
 const isNumberIn = (value: unknown, least: number, most: number): value is number =>
   Number.isInteger(value) && Number(value) >= least && Number(value) <= most
 
-// More would mean milliseconds.
+// A larger value would mean milliseconds.
 const lastSecond = 2 ** 32 - 1
 
-/** Reads a spec, which may be anything that JSON can express. */
+/** Reads a spec, which may be any JSON value. */
 export function readTicketSpec(
   spec: Readonly<Record<string, unknown>>,
   { ticketTtlSeconds, bindAddressBits }: Pick<Config, 'ticketTtlSeconds' | 'bindAddressBits'>,
@@ -70,8 +75,10 @@ export function readTicketSpec(
   if (typeof expires !== 'number') return expires
   const { ttlSeconds = ticketTtlSeconds } = spec
   if (!isNumberIn(ttlSeconds, 1, ticketTtlSeconds))
-    return { fault: `ttlSeconds must be 1 to ${ticketTtlSeconds}, whole (TICKETGATE_TICKET_TTL_SECONDS)` }
-  // Each of these was looked at above.
+    return {
+      fault: `ttlSeconds must be a whole number from 1 to ${ticketTtlSeconds} (TICKETGATE_TICKET_TTL_SECONDS)`,
+    }
+  // All of these were checked above.
   const { user, channel, publish, subscribe, session, origin, address, claims } =
     spec as unknown as TicketSpec
   return {
@@ -97,11 +104,11 @@ function readEnd(
   nowSeconds: number,
 ): number | SpecFault {
   if ((expires === undefined) === (sessionSeconds === undefined))
-    return { fault: 'expires or sessionSeconds is required, and not both' }
+    return { fault: 'exactly one of expires and sessionSeconds is required' }
   if (sessionSeconds === undefined)
     return isNumberIn(expires, nowSeconds + 1, lastSecond)
       ? expires
-      : { fault: 'expires must be in whole Unix seconds, and later than now' }
+      : { fault: 'expires must be whole Unix seconds in the future' }
   return isNumberIn(sessionSeconds, 1, lastSecond - nowSeconds)
     ? nowSeconds + sessionSeconds
     : { fault: 'sessionSeconds must be a whole number of seconds, 1 or more' }

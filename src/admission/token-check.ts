@@ -7,12 +7,12 @@ import { codeOf, refuse, type TokenCode, type TokenReason, type TokenRefusal } f
 import type { Revocations } from '../token/revocation.js'
 import type { TokenVerifier } from '../token/verifier.js'
 
-/** Why a token cannot be traded for a ticket, or opens no socket. */
+/** Why a token is refused for a ticket or a socket. */
 export interface TokenCheckRefusal {
   readonly code: TokenCode | 'token_revoked' | 'rate_limited'
-  /** Why the token itself is refused, as far as its bearer may know. */
+  /** Why the token itself is refused, as far as its sender may know. */
   readonly reason?: TokenReason
-  /** When to try again, in milliseconds from now; 0 when that does not help. */
+  /** When to try again, in milliseconds from now; 0 if that does not help. */
   readonly waitMs: number
 }
 
@@ -26,7 +26,10 @@ export interface TokenCheckParts {
   readonly refusalLevel: 'info' | 'debug'
 }
 
-/** What a token must pass before it opens anything: at `/ws_ticket`, or as the first message on a socket. */
+/**
+ * The checks of a token before it opens anything: at `/ws_ticket`, or as the first message on a
+ * socket.
+ */
 export class TokenCheck {
   readonly #parts: TokenCheckParts
   readonly #warned = new Set<TokenReason>()
@@ -35,7 +38,7 @@ export class TokenCheck {
     this.#parts = parts
   }
 
-  /** Whose token it is, if it is good. */
+  /** Returns the claims of a valid token, or why it is refused. */
   identify(text: string, nowMs: number): TokenClaims | TokenCheckRefusal {
     const { tokens, revocations } = this.#parts
     const token = tokens.verify(text, nowMs)
@@ -43,14 +46,17 @@ export class TokenCheck {
     return revocations.covers(token) ? this.#refused('token_revoked', refuse('revoked')) : token
   }
 
-  /** Whether its bearer may go on, to one channel or to none in particular. Counts against the user's rate. */
+  /**
+   * Returns why its bearer may not continue, to one channel or to none in particular. Counts
+   * against the user's rate.
+   */
   permit(token: TokenClaims, channel: string | undefined, nowMs: number): TokenCheckRefusal | undefined {
     if (channel !== undefined && !this.#opens(token, channel)) return { code: 'channel_forbidden', waitMs: 0 }
     const waitMs = this.#parts.limiter(token.user, nowMs)
     return waitMs > 0 ? { code: 'rate_limited', waitMs } : undefined
   }
 
-  /** Whether a token gives a right on a channel that was not taken away since. */
+  /** Whether a token gives a right on a channel that was not revoked since. */
   #opens(token: TokenClaims, channel: string): boolean {
     return mayOpen(token, channel) && this.#parts.revocations.onChannel(token, channel) === undefined
   }
@@ -65,7 +71,10 @@ export class TokenCheck {
     return isUnsigned ? { code, waitMs } : { code, reason, waitMs }
   }
 
-  /** For what locks users out until the operator acts: visible, and no flood. */
+  /**
+   * Warns once about failures that lock users out until the operator acts: visible, but not a
+   * flood.
+   */
   #warnOnce(reason: TokenReason): boolean {
     const isFirst = !this.#warned.has(reason)
     this.#warned.add(reason)

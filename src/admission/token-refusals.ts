@@ -1,25 +1,26 @@
 import type { TokenReason } from '../token/refusal.js'
 
 const signed: Readonly<Record<string, string>> = {
-  typ: 'Its typ says that it is a token of another kind. Send an access token.',
-  issuer: 'Its iss is not the issuer that is trusted here.',
+  typ: 'Its typ marks it as another kind of token. Send an access token.',
+  issuer: 'Its iss is not an issuer that is trusted here.',
   audience: 'Its aud does not name this server.',
   subject_missing: 'It names no user.',
-  subject_invalid: 'The user that it names is empty, longer than 256 bytes, or has control characters.',
-  not_yet_valid: 'Its iat or nbf lies further ahead than clocks may differ (TICKETGATE_CLOCK_SKEW_SECONDS).',
+  subject_invalid: 'Its user name is empty, longer than 256 bytes, or has control characters.',
+  not_yet_valid:
+    'Its iat or nbf is further in the future than clocks may differ (TICKETGATE_CLOCK_SKEW_SECONDS).',
   ticket_claims_too_large:
     'The claims that its tickets carry (ticketClaims) take more than 256 bytes. Shorten them, or choose fewer.',
-  lifetime: 'It is valid for longer than is allowed here (TICKETGATE_TOKEN_MAX_TTL_SECONDS).',
+  lifetime: 'Its lifetime exceeds the allowed one (TICKETGATE_TOKEN_MAX_TTL_SECONDS).',
 }
 
 /**
- * Why a token is refused, for whoever sent it. Before its signature was verified, nothing is said about
- * it: whoever forges one learns nothing.
+ * Explains a refusal to the sender of a token. Says nothing about a token before its signature is
+ * verified, so that forgers learn nothing.
  */
 export function tokenDetail(reason: TokenReason): string {
   if (reason === 'expired') return 'The token has expired. Log in again.'
-  if (reason === 'revoked') return 'What this token was given has ended. Log in again.'
-  if (reason === 'too_large') return 'The token is larger than is accepted here (TICKETGATE_MAX_TOKEN_BYTES).'
+  if (reason === 'revoked') return 'This token has been revoked. Log in again.'
+  if (reason === 'too_large') return 'The token exceeds the allowed size (TICKETGATE_MAX_TOKEN_BYTES).'
   if (reason === 'keys_unavailable') return 'The identity provider has not been reached yet; try again.'
   if (reason === 'no_rights')
     return 'The token gives no right on any channel (no_rights): none of the rules for its issuer matches.'

@@ -2,8 +2,8 @@ import { type Arguments, type FlagKinds, parseArguments, wantsHelp } from '../co
 import { UsageError } from './command.js'
 
 /**
- * Reads the arguments of a command; those with `--help` are taken as they are.
- * @throws UsageError with all mistakes, one a line
+ * Parses the arguments of a command. With `--help`, mistakes are ignored.
+ * @throws UsageError with all mistakes, one per line
  */
 export function readArguments(args: readonly string[], kinds: FlagKinds): Arguments {
   const problems: string[] = []

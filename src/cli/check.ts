@@ -24,7 +24,7 @@ to work.
 
 type Outcome = 'ok' | 'warning' | 'failed'
 
-/** Writes what was found, one line each, and keeps in mind whether anything failed. */
+/** Writes the findings, one per line, and remembers whether any check failed. */
 class Report {
   hasFailed = false
   readonly #out: NodeJS.WritableStream
@@ -38,7 +38,7 @@ class Report {
     for (const line of text.split('\n')) this.#out.write(`${outcome.padEnd(7)}  ${subject}: ${line}\n`)
   }
 
-  /** What `look` finds; what it throws has failed. */
+  /** Reports what `look` finds. If it throws, the check has failed. */
   async of<T>(subject: string, look: () => T | Promise<T>): Promise<T | undefined> {
     try {
       return await look()
@@ -50,7 +50,9 @@ class Report {
   }
 }
 
-/** `ticketgate check`: what a start with this configuration would find, without a start. */
+/**
+ * `ticketgate check`: reports what a start with this configuration would find, without starting.
+ */
 export const check: Command = async (args, { env, stdout }) => {
   if (wantsHelp(parseArguments(args, { ...optionFlags, 'no-ports': 'switch' }, [], () => ''))) {
     stdout.write(usage)
@@ -75,7 +77,7 @@ async function lookAll(config: Config, report: Report, looksAtPorts: boolean): P
   })
   if (engine === undefined) return
   report.tell('ok', 'engine', engine)
-  // Loaded only now, since it loads uWebSockets.js.
+  // Loaded late, because it loads uWebSockets.js.
   const { startChecks } = await import('../gate/start-checks.js')
   for (const { subject, look } of startChecks) {
     if (!looksAtPorts && subject.endsWith(' port')) continue
@@ -85,7 +87,7 @@ async function lookAll(config: Config, report: Report, looksAtPorts: boolean): P
   }
 }
 
-/** A line of the log as people read it. */
+/** Formats a log line for people. */
 function warningOf(line: string): string {
   const entry: unknown = JSON.parse(line)
   if (!isJsonObject(entry)) return line

@@ -1,7 +1,7 @@
-/** What a password is read from. */
+/** Where a password is read from. */
 export type Input = NodeJS.ReadableStream & { isTTY?: boolean }
 
-/** What a command is given besides its arguments. */
+/** What a command gets besides its arguments. */
 export interface CommandContext {
   readonly env: Readonly<Record<string, string | undefined>>
   readonly stdin: Input
@@ -10,18 +10,17 @@ export interface CommandContext {
 }
 
 /**
- * One command: its arguments, and where it reads and writes. Resolves with the exit code, or with undefined while a
- * server goes on running.
+ * A command. Resolves with the exit code, or with undefined while a server keeps running.
  * @throws UsageError, CommandError, StartupError
  */
 export type Command = (args: readonly string[], context: CommandContext) => Promise<number | undefined>
 
-/** The command line makes no sense: exit code 2. The message has one line for each mistake. */
+/** The command line is invalid: exit code 2. The message has one line per mistake. */
 export class UsageError extends Error {
   override readonly name = 'UsageError'
 }
 
-/** The command line makes sense and cannot be done: exit code 1. */
+/** The command failed: exit code 1. */
 export class CommandError extends Error {
   override readonly name = 'CommandError'
 }

@@ -7,15 +7,15 @@ import { openUserStore, updateUsers } from '../users/store.js'
 
 const demoName = 'maggie'
 
-/** The user that the development banner speaks of. */
+/** The user in the development banner. */
 export interface ExampleUser {
   readonly name: string
-  /** When the user was made just now: only its hash is kept. */
+  /** Set if the user was created just now. Only the hash is stored. */
   readonly password: string | undefined
 }
 
 /**
- * A user to try things with: made when there is none at all, else one that exists.
+ * Returns a user to try things with: a new one if there are no users, else an existing one.
  * @throws StartupError `users_file_invalid`
  */
 export async function exampleUser(usersFile: string): Promise<ExampleUser> {
@@ -34,7 +34,7 @@ async function make(usersFile: string): Promise<ExampleUser> {
   let found: ExampleUser | undefined
   try {
     await updateUsers(usersFile, users => {
-      // Another start in the same directory may have been quicker.
+      // Another start in the same directory may have been faster.
       found = existing([...users.keys()])
       if (found === undefined) users.set(demoName, { name: demoName, passwordHash })
     })

@@ -9,16 +9,19 @@ export interface BannerFacts {
   readonly url: string
   readonly adminUrl: string
   readonly config: Pick<Config, 'usersFile' | 'issuers' | 'console'>
-  /** Undefined where an identity provider does the logins. */
+  /** Undefined if an identity provider does the logins. */
   readonly user: ExampleUser | undefined
 }
 
-/** The query may hold a secret. */
+/** The query may contain a secret. */
 const withoutQuery = (url: string): string => url.replace(/[?#].*/, '')
 
-/** What a developer sees after `npm start`: where it listens, who may log in, and the flow: a page, and three lines of curl. */
+/**
+ * Returns what a developer sees after `npm start`: the addresses, who can log in, and the flow, as
+ * a page and as three lines of curl.
+ */
 export function developmentBanner({ url, adminUrl, config, user }: BannerFacts): string {
-  const page = config.console === 'on' ? `\nThe whole flow, to click through: ${url}/\n` : ''
+  const page = config.console === 'on' ? `\nThe whole flow, step by step: ${url}/\n` : ''
   const field = (name: string): string => `sed -n 's/.*"${name}":"\\([^"]*\\)".*/\\1/p'`
   return `
 ticketgate (development) listens on ${url}, for operators on ${adminUrl}
@@ -26,7 +29,7 @@ ${whoMayLogIn(user, config)}
 ${page}
 The whole flow, to paste (the 101 in the third line is the open socket; a second time it is 401):
 
-  TOKEN=${user === undefined ? "'a token of the identity provider'" : `$(${loginCommand(url, user)} | ${field('token')})`}
+  TOKEN=${user === undefined ? "'a token from the identity provider'" : `$(${loginCommand(url, user)} | ${field('token')})`}
   TICKET=$(curl -s ${url}/ws_ticket -H "authorization: Bearer $TOKEN" | ${field('ticket')})
   curl -i -m 2 -H 'upgrade: websocket' -H 'connection: upgrade' -H 'sec-websocket-version: 13' -H 'sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==' "${url}/channel/lobby?ticket=$TICKET"
 
@@ -39,7 +42,7 @@ function whoMayLogIn(user: ExampleUser | undefined, { usersFile, issuers }: Bann
   if (user.password !== undefined)
     return `user ${user.name}, password ${user.password} (shown only this once; its hash is in ${file})`
   const command = `${program()} user passwd ${shellWord(user.name)} --users-file ${shellWord(file)}`
-  return `users in ${file}; a password is shown only when it is made. To set another one for ${user.name}:\n  ${command}`
+  return `users in ${file}; a password is shown only when it is created. To set a new one for ${user.name}:\n  ${command}`
 }
 
 const issuerText = ({ name, keys }: IssuerConfig): string =>

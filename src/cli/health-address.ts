@@ -4,11 +4,11 @@ import { urlOf } from '../http/url.js'
 
 type Environment = Readonly<Record<string, string | undefined>>
 
-/** Where a server listens that is given these settings. */
+/** The address of a server with these settings. */
 export interface ConfiguredAddress {
   readonly url: string
   readonly stateDir: string
-  /** Whether flags had a part in the URL. */
+  /** Whether flags affected the URL. */
   readonly isByFlag: boolean
 }
 
@@ -23,7 +23,9 @@ export function configuredAddress(env: Environment, flags: readonly string[]): C
   }
 }
 
-/** Where a server listens that is given no flags; undefined where there can be no such server. */
+/**
+ * The address of a server without flags. Undefined if the environment is not valid for a server.
+ */
 export function urlByEnvironment(env: Environment): string | undefined {
   try {
     return configuredAddress(env, []).url

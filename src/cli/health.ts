@@ -16,8 +16,8 @@ type Environment = Readonly<Record<string, string | undefined>>
 const limitMs = 3000
 
 /**
- * `ticketgate health`: what the health check of a container runs, every few seconds. So it asks first, by what the
- * environment plainly says, and loads the configuration only to explain why there was no good answer.
+ * `ticketgate health`: the health check of a container, run every few seconds. So it first tries
+ * the address that the environment states, and loads the configuration only to explain a failure.
  */
 export const health: Command = async (args, { env, stdout }) => {
   if (args.length === 0 && (await problemAt(plainUrl(env))) === undefined) return 0
@@ -35,7 +35,10 @@ export const health: Command = async (args, { env, stdout }) => {
   return 0
 }
 
-/** Where the server is by an environment in which nothing is misspelt. The defaults are those of the schema. */
+/**
+ * The URL of the server, if nothing in the environment is misspelt. The defaults are those of the
+ * schema.
+ */
 export function plainUrl(env: Environment): string {
   const url = urlOf(
     env.TICKETGATE_TLS_CERT_FILE ? 'https' : 'http',
@@ -45,17 +48,17 @@ export function plainUrl(env: Environment): string {
   return recordedAddress(env.TICKETGATE_STATE_DIR || '.ticketgate', url) ?? url
 }
 
-/** A server that listens on all interfaces is asked on loopback. */
+/** A server that listens on all interfaces is reached on loopback. */
 const reachable = (url: string): string =>
   url.replace('//0.0.0.0:', '//127.0.0.1:').replace('//[::]:', '//[::1]:')
 
-/** Why the server at `url` is not healthy; undefined when it is. */
+/** Returns why the server at `url` is not healthy. Undefined if it is. */
 async function problemAt(url: string): Promise<string | undefined> {
   const asked = reachable(url)
   if (!URL.canParse(asked)) return `${asked} is not a URL`
   const send = asked.startsWith('https:') ? (await import('node:https')).get : get
   return new Promise(resolve => {
-    // It asks itself, under an address that no certificate names.
+    // The server is local, and no certificate names this address.
     const options = { timeout: limitMs, rejectUnauthorized: false }
     const request = send(`${asked}${routes.health}`, options, response => {
       response.resume()

@@ -15,7 +15,10 @@ Makes a ticket key, 32 random bytes, in the form that TICKETGATE_TICKET_KEYS tak
   -h, --help    show this
 `
 
-/** `ticketgate key new`: a fresh ticket key as `id:base64url`, printed or in a file. */
+/**
+ * `ticketgate key new`: generates a ticket key as `id:base64url`, and prints it or writes it to a
+ * file.
+ */
 export const key: Command = async (args, { stdout }) => {
   const read = readArguments(args, { id: 'value', out: 'value' })
   if (wantsHelp(read)) {
@@ -23,8 +26,7 @@ export const key: Command = async (args, { stdout }) => {
     return 0
   }
   const [action, ...others] = read.operands
-  if (action?.text !== 'new' || others.length > 0)
-    throw new UsageError('the one thing to do with a key is: new')
+  if (action?.text !== 'new' || others.length > 0) throw new UsageError('expected an action: new')
   const line = `${idOf(read.flags.get('id')?.[0] ?? '1')}:${randomBytes(32).toString('base64url')}\n`
   const file = read.flags.get('out')?.[0]
   if (file === undefined) stdout.write(line)
@@ -41,7 +43,7 @@ function idOf(text: string): string {
   return text
 }
 
-/** Never over a file that is there: it may hold the keys in use. */
+/** Never overwrites a file: it may hold keys in use. */
 async function writeNew(file: string, text: string): Promise<void> {
   try {
     await writeFile(file, text, { mode: 0o600, flag: 'wx' })
@@ -49,7 +51,7 @@ async function writeNew(file: string, text: string): Promise<void> {
     if (!isSystemError(error)) throw error
     const reason =
       error.code === 'EEXIST'
-        ? 'it exists, and may hold keys in use. Write to another file, and copy the line from there'
+        ? 'it exists and may hold keys in use. Write to another file and copy the line from there'
         : error.message
     throw new CommandError(`cannot write ${resolve(file)}: ${reason}`)
   }

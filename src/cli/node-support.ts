@@ -1,11 +1,11 @@
-// Read by any Node with ES modules, however old, so without newer syntax.
+// Any Node with ES modules must be able to load this file, so it avoids newer syntax.
 
-/** The oldest Node that has all that is used here, by us and by our dependencies. */
+/** The oldest Node that has everything that we and our dependencies use. */
 const oldest = [20, 18, 1]
 
 /**
- * Why no command can run on this version of Node, or undefined when they can. What it takes to serve, a binary of
- * uWebSockets.js, is looked at when something is to be served.
+ * Returns why no command can run on this version of Node, or undefined if they can. `serve` checks
+ * later whether uWebSockets.js has a binary for it.
  */
 export function unsupportedNode(version: string): string | undefined {
   const parts = version.split('.').map(Number)

@@ -1,8 +1,8 @@
 const intervalMs = 250
 
 /**
- * Stops this process, as SIGTERM does, when the one that started it has gone. npm runs a script in a shell and tells
- * only that to stop: the shell ends, and a server it has started would go on by itself, with the port.
+ * Stops this process, as SIGTERM does, when its parent is gone. npm runs a script in a shell and
+ * stops only the shell. A server started by that shell would keep running, and keep the port.
  */
 export function stopWithParent(): void {
   const parent = process.ppid

@@ -5,7 +5,7 @@ import { CommandError, type Input } from './command.js'
 
 const byteOrderMark = Buffer.from('\uFEFF')
 
-/** The first line of a stream, without its end (`\n` or `\r\n`). Reads no further than it must. */
+/** Reads the first line of a stream, without its end (`\n` or `\r\n`), and no further. */
 export async function readPasswordLine(stdin: Input): Promise<string> {
   const chunks: Buffer[] = []
   let length = 0
@@ -20,13 +20,13 @@ export async function readPasswordLine(stdin: Input): Promise<string> {
   return checked(line.at(-1) === 13 ? line.subarray(0, -1) : line)
 }
 
-/** Asks twice on a terminal, echoing nothing. */
+/** Asks twice on a terminal, without echo. */
 export async function promptPassword(stdin: Input, prompts: NodeJS.WritableStream): Promise<string> {
   const nowhere = new Writable({ write: (_chunk, _encoding, done) => done() })
-  // Switches the echo off at once, so before the question shows.
+  // Turns the echo off before the prompt appears.
   const terminal = createInterface({ input: stdin, output: nowhere, terminal: true, historySize: 0 })
   terminal.on('SIGINT', () => terminal.close())
-  // One iterator for both answers: they may arrive together, when pasted.
+  // One iterator for both lines: when pasted, they may arrive together.
   const lines = terminal[Symbol.asyncIterator]()
   async function ask(question: string): Promise<string> {
     prompts.write(question)
@@ -45,7 +45,8 @@ export async function promptPassword(stdin: Input, prompts: NodeJS.WritableStrea
 }
 
 /**
- * The password, without the byte order mark that PowerShell may put in front. No message holds what was typed.
+ * Returns the password without the byte order mark that PowerShell may prepend. Messages never
+ * quote it.
  * @throws CommandError
  */
 function checked(input: Buffer): string {
@@ -57,7 +58,7 @@ function checked(input: Buffer): string {
     throw new CommandError(`the password is longer than ${maxPasswordBytes} bytes`)
   const password = decoded(bytes)
   if (/[\p{Cc}\uFEFF]/u.test(password))
-    throw new CommandError('the password has a control character or byte order mark in it: leave it out')
+    throw new CommandError('the password contains a control character or byte order mark: remove it')
   return password
 }
 

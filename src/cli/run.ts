@@ -2,7 +2,7 @@ import { StartupError } from '../errors.js'
 import { type Command, type CommandContext, CommandError, UsageError } from './command.js'
 import { program } from './program.js'
 
-// Each is loaded when it is asked for: a health check that runs every few seconds should not load a server.
+// Loaded on demand: a health check that runs every few seconds should not load a server.
 const commands: Readonly<Record<string, () => Promise<Command>>> = {
   serve: async () => (await import('./serve.js')).serve,
   user: async () => (await import('./user.js')).user,
@@ -17,8 +17,8 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
 }
 
 /**
- * Runs one command and sets the exit code of the process: 0, 1 when it could not be done, 2 when the command line makes
- * no sense.
+ * Runs a command and sets the exit code of the process: 0, 1 if it failed, 2 if the command line is
+ * invalid.
  */
 export async function run(name: string, args: readonly string[]): Promise<void> {
   const { env, stdin, stdout, stderr } = process
@@ -26,7 +26,10 @@ export async function run(name: string, args: readonly string[]): Promise<void> 
   if (code !== undefined) process.exitCode = code
 }
 
-/** The exit code of one command; undefined while a server goes on running. Problems go to `stderr`. */
+/**
+ * Returns the exit code of a command. Undefined while a server keeps running. Problems go to
+ * `stderr`.
+ */
 export async function exitCodeOf(
   name: string,
   args: readonly string[],
@@ -35,7 +38,7 @@ export async function exitCodeOf(
   const complain = (text: string): unknown => context.stderr.write(text.replace(/^(?=.)/gm, 'ticketgate: '))
   const load = Object.hasOwn(commands, name) ? commands[name] : undefined
   if (load === undefined) {
-    complain(`there is no command ${JSON.stringify(name)}\nSee ${program()} --help\n`)
+    complain(`unknown command ${JSON.stringify(name)}\nSee ${program()} --help\n`)
     return 2
   }
   try {

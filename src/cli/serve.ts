@@ -1,4 +1,4 @@
-// cli/: one command a file. Only this one loads the server.
+// cli/: one command per file. Only this one loads the server.
 
 import { parseArguments, wantsHelp } from '../config/arguments.js'
 import { resolveConfig } from '../config/resolve.js'
@@ -22,14 +22,14 @@ import { onStopSignal } from './stop-signals.js'
 /** `ticketgate serve`: runs the server until a signal ends it. */
 export const serve: Command = async (args, context) => {
   const { env, stdout } = context
-  // What is wrong with the flags is said along with what is wrong elsewhere.
+  // Mistakes in flags are reported later, together with all others.
   if (wantsHelp(parseArguments(args, optionFlags, [], () => ''))) return help(args, context)
   const given = resolveConfig({ env, flags: args })
   if (env.npm_lifecycle_event !== undefined) stopWithParent()
   requireUWebSockets(given.maxTokenBytes)
   const log = createLog(given.logLevel)
   const config = await prepareStart(given, log)
-  // Loaded only now, since it loads uWebSockets.js.
+  // Loaded late, because it loads uWebSockets.js.
   const { buildGate } = await import('../gate/build.js')
   const gate = await buildGate(config, log)
   const urls = await gate.listen()
@@ -39,14 +39,17 @@ export const serve: Command = async (args, context) => {
   const instead = urlByEnvironment(env)
   if (instead !== undefined) recordAddress(config.stateDir, { instead, url: urls.url })
   if (!config.production) stdout.write(await bannerFor(gate, urls, config))
-  // A port that the system chose is nowhere else, whatever the level of the log.
+  // A port chosen by the system is shown nowhere else, so it is logged at any level.
   const announcer = log.isLevelEnabled('info') ? log : log.child({}, { level: 'info' })
   announcer.info({ url: urls.url, admin: urls.adminUrl, production: config.production }, 'listening')
   manager.ready()
   return undefined
 }
 
-/** The banner, and the user in it: made only once the ports are open, or its password would be lost with the start. */
+/**
+ * Creates the banner, and the user in it, only once the ports are open. If the start failed later,
+ * the password would be lost.
+ */
 async function bannerFor(
   gate: Gate,
   urls: Awaited<ReturnType<Gate['listen']>>,
@@ -61,13 +64,19 @@ async function bannerFor(
   }
 }
 
-/** SIGHUP asks a server to read its files again. It would end this one, which has none; of a terminal that is what is meant. */
+/**
+ * SIGHUP asks a server to reread its files. It would end a server that has none, which is right
+ * only for a terminal.
+ */
 function surviveHangups(log: Log): void {
   if (process.stdin.isTTY) return
-  process.on('SIGHUP', () => log.info('SIGHUP: there is no file to read again'))
+  process.on('SIGHUP', () => log.info('SIGHUP: there are no files to reread'))
 }
 
-/** The first signal drains; a second one ends all at once, and a third does not even wait for the threads to end. */
+/**
+ * The first signal drains, the second one ends everything at once, and the third does not even wait
+ * for the threads.
+ */
 function stopOnSignal(gate: Gate, log: Log, manager: ServiceManager): void {
   onStopSignal(signal => {
     manager.stopping()
@@ -85,7 +94,7 @@ function stopOnSignal(gate: Gate, log: Log, manager: ServiceManager): void {
   })
 }
 
-/** Writes the last lines, but does not wait for a reader that has gone. */
+/** Writes the last lines, without waiting for a reader that is gone. */
 const flushed = (log: Log): Promise<void> =>
   new Promise(resolve => {
     setTimeout(resolve, 500)

@@ -1,4 +1,4 @@
-// Read by any Node with ES modules, however old, so without newer syntax.
+// Any Node with ES modules must be able to load this file, so it avoids newer syntax.
 
 export type StopSignal = 'SIGTERM' | 'SIGINT'
 
@@ -7,15 +7,15 @@ const signals: readonly StopSignal[] = ['SIGTERM', 'SIGINT']
 let handle: (signal: StopSignal) => void = () => {}
 
 /**
- * Handles SIGTERM and SIGINT from now on: ends the process, with the exit code that `codeOf` gives, until a handler
- * takes over. Without a handler of its own, process 1 of a container does not see these signals at all.
+ * Handles SIGTERM and SIGINT from now on: exits with the code from `codeOf`, until another handler
+ * takes over. Process 1 of a container does not receive these signals at all without a handler.
  */
 export function exitOnStopSignals(codeOf: (signal: StopSignal) => number): void {
   handle = signal => process.exit(codeOf(signal))
   for (const signal of signals) process.on(signal, () => handle(signal))
 }
 
-/** Puts `handler` in the place of the one before. */
+/** Replaces the handler. */
 export function onStopSignal(handler: (signal: StopSignal) => void): void {
   handle = handler
 }

@@ -5,10 +5,10 @@ import type { TokenCheckName } from '../token/passed.js'
 import type { TokenReason, TokenRefusal } from '../token/refusal.js'
 import { parseStrictObject } from '../token/strict-json.js'
 
-/** What was found out about a token. */
+/** The findings about a token. */
 export interface Explained {
   readonly text: string
-  /** The checks that it passed, in their order. */
+  /** The checks that it passed, in order. */
   readonly passed: readonly TokenCheckName[]
   readonly outcome: TokenClaims | TokenRefusal
 }
@@ -28,7 +28,7 @@ const meanings: Readonly<Record<TokenCheckName, string>> = {
   claims: 'those that its tickets carry fit, if there are any',
 }
 
-// The client is not told that much, since before its signature holds, a token may be anybody's.
+// More than clients are told: before its signature is verified, anybody may have made the token.
 const unsigned: Partial<Record<TokenReason, string>> = {
   malformed:
     'It is not three parts in base64url, with JSON objects in valid UTF-8 that have each member once.',
@@ -40,7 +40,7 @@ const unsigned: Partial<Record<TokenReason, string>> = {
   issuer: 'Its iss names no issuer that is trusted here.',
 }
 
-/** The explanation, for people. It has what the token says, and never the token. */
+/** Returns the explanation. It contains what the token says, never the token. */
 export function explanation({ text, passed, outcome }: Explained): string {
   const lines = [
     ...headLines(text),
@@ -55,7 +55,7 @@ const width = 11
 
 const line = (name: string, value: string): string => `${name.padEnd(width)} ${value}`
 
-/** What the token says of itself, whether or not that is so. */
+/** What the token claims, verified or not. */
 function headLines(text: string): readonly string[] {
   const jws = readJws(text)
   if (typeof jws === 'string') return [line('size', `${text.length} bytes`)]
@@ -116,6 +116,6 @@ const time = (seconds: number): string => new Date(seconds * 1000).toISOString()
 const channels = (patterns: readonly string[] | undefined): string =>
   patterns === undefined ? 'every channel' : patterns.length === 0 ? 'nothing' : patterns.join(' ')
 
-/** A text of the token, so that it cannot steer a terminal. */
+/** Escapes a text of the token, so that it cannot control the terminal. */
 const shown = (text: string): string =>
   text.replace(/[^\P{C}]/gu, character => `\\u{${character.codePointAt(0)?.toString(16)}}`)

@@ -26,15 +26,15 @@ Exit code 0 if the token is accepted, else 1. The token itself is not printed.
 
 const maxInputBytes = 1024 * 1024
 
-/** `ticketgate token explain`: what the server would make of a token. */
+/** `ticketgate token explain`: says what the server would do with a token. */
 export const token: Command = async (args, context) => {
   const [action, ...flags] = args
   if (wantsHelp(readArguments(args, optionFlags))) {
     context.stdout.write(usage)
     return 0
   }
-  // What stands there may be the token: it is not repeated.
-  if (action !== 'explain') throw new UsageError('the one thing to do with a token is: explain')
+  // Does not quote the argument, which may be the token.
+  if (action !== 'explain') throw new UsageError('expected an action: explain')
   const explained = await explain(flags, context)
   context.stdout.write(explanation(explained))
   return 'reason' in explained.outcome ? 1 : 0
@@ -59,7 +59,7 @@ async function explain(flags: readonly string[], { env, stdin, stderr }: Command
   }
 }
 
-/** A key that is unknown is looked for once more, as a client would that comes again. */
+/** Looks up an unknown key once more, as for a client that retries. */
 async function verified(text: string, tokens: TokenVerifier) {
   for (;;) {
     const passed: TokenCheckName[] = []
@@ -70,7 +70,7 @@ async function verified(text: string, tokens: TokenVerifier) {
 }
 
 /**
- * The token, without white space around it and without `Bearer` before it.
+ * Returns the token, without surrounding white space and without `Bearer`.
  * @throws CommandError
  */
 async function readToken(stdin: Input): Promise<string> {

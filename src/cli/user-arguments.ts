@@ -12,7 +12,7 @@ export const userUsage = `Usage:
 
 Options:
   --password-stdin     read the password from standard input, one line, instead of asking on the terminal
-  --publish PATTERN    let the user publish in a channel, or in all that begin so: 'chat.*'; may be repeated
+  --publish PATTERN    let the user publish on a channel, or on all with a prefix: 'chat.*'; repeatable
   --subscribe PATTERN  let the user hear a channel, likewise
   --users-file PATH    the file with the users; default: TICKETGATE_USERS_FILE, or users.json in the state directory
   --state-dir PATH     the state directory; default: TICKETGATE_STATE_DIR, or .ticketgate
@@ -37,18 +37,18 @@ type Action = keyof typeof actions
 
 const isAction = (text: string): text is Action => Object.hasOwn(actions, text)
 
-/** What is to be done, and for whom; `list` has no name. */
+/** The action and the user; `list` has no name. */
 export interface UserArguments {
   readonly action: Action
   readonly name: string
   readonly fromStdin: boolean
   readonly rights: ChannelRights | undefined
-  /** The flags that say where the users are, as the configuration reads them. */
+  /** The flags that locate the user file, for the configuration. */
   readonly fileFlags: readonly string[]
 }
 
 /**
- * Reads `user ACTION …`; undefined when help is asked for.
+ * Parses `user ACTION …`. Returns undefined if help is requested.
  * @throws UsageError
  */
 export function readUserArguments(args: readonly string[]): UserArguments | undefined {
@@ -75,16 +75,16 @@ function noName({ operands }: Arguments): string {
   return ''
 }
 
-/** The one operand. Never repeated in a message: it may be a password. */
+/** Returns the one operand. Messages never quote it, because it may be a password. */
 function nameOf({ operands }: Arguments): string {
   const [name, ...others] = operands
-  if (name === undefined) throw new UsageError('a user name is needed')
-  if (others.length > 0) throw new UsageError('one user name is needed, and nothing else')
+  if (name === undefined) throw new UsageError('a user name is required')
+  if (others.length > 0) throw new UsageError('expected one user name and nothing else')
   if (!isUserName(name.text)) throw new UsageError(`a user name is ${userNameRule}`)
   return preparedName(name.text)
 }
 
-/** The rights that flags ask for; undefined when they ask for none, which is all. */
+/** Returns the rights that the flags give. Undefined if there are none, which means all rights. */
 function rightsOf(
   publish: readonly string[] | undefined,
   subscribe: readonly string[] | undefined,
@@ -93,6 +93,6 @@ function rightsOf(
   for (const pattern of [...(publish ?? []), ...(subscribe ?? [])])
     if (!isChannelPattern(pattern))
       throw new UsageError(`${JSON.stringify(pattern)} is not ${channelPatternRule}`)
-  // Both in full, so that the file says plainly what is not granted.
+  // Writes both lists, so that the file shows what is not granted.
   return { publish: publish ?? [], subscribe: subscribe ?? [] }
 }

@@ -10,7 +10,7 @@ import { type Command, type CommandContext, CommandError, UsageError } from './c
 import { promptPassword, readPasswordLine } from './password-input.js'
 import { readUserArguments, type UserArguments, userUsage } from './user-arguments.js'
 
-/** `ticketgate user …`: add, passwd, remove, list. A password goes nowhere. */
+/** `ticketgate user …`: add, passwd, remove, list. Passwords are never printed. */
 export const user: Command = async (args, context) => {
   const wanted = readUserArguments(args)
   if (wanted === undefined) context.stdout.write(userUsage)
@@ -41,7 +41,8 @@ async function carryOut(wanted: UserArguments, file: string, context: CommandCon
         return void say(`changed the password of ${name} in ${file}`)
       }
       case 'add': {
-        // Before the password is asked for; once more under the lock, which the password does not wait in.
+        // Checked before asking for the password, and again under the lock, which is not held while
+        // asking.
         unknown(name, await find(file, name), file)
         const passwordHash = await newPasswordHash(name, fromStdin, context)
         const isNew = !existsSync(file)
@@ -51,7 +52,7 @@ async function carryOut(wanted: UserArguments, file: string, context: CommandCon
         })
         if (name.includes(':'))
           context.stderr.write(
-            `warning: HTTP Basic cannot carry a user name with a colon (RFC 7617): ${name} can log in by JSON only\n`,
+            `warning: HTTP Basic cannot carry a user name with a colon (RFC 7617): ${name} can log in with JSON only\n`,
           )
         return void say(`added ${name} to ${file}${isNew ? ', a new file' : ''}`)
       }
@@ -75,7 +76,7 @@ async function list(file: string, { stdout, stderr }: CommandContext): Promise<v
     stderr.write(existsSync(file) ? `there are no users in ${file}\n` : `there is no user file ${file}\n`)
 }
 
-/** One line; names hold no tabs. */
+/** One line per user. Names contain no tabs. */
 function describe({ name, channels }: User): string {
   if (!channels) return name
   const words = (patterns: readonly string[] = []) => JSON.stringify(patterns)
@@ -85,13 +86,19 @@ function describe({ name, channels }: User): string {
 const find = async (file: string, name: string): Promise<User | undefined> =>
   (await openUserStore(file)).find(name)
 
-/** @throws CommandError for a user who exists */
+/**
+ * Checks that a user does not exist.
+ * @throws CommandError
+ */
 function unknown(name: string, user: User | undefined, file: string): void {
   if (user)
     throw new CommandError(`the user ${name} exists in ${file}; to change the password: user passwd ${name}`)
 }
 
-/** @throws CommandError for a user who does not exist */
+/**
+ * Returns a user who must exist.
+ * @throws CommandError
+ */
 function known(name: string, user: User | undefined, file: string): User {
   if (!user) throw new CommandError(`there is no user ${name} in ${file}`)
   return user

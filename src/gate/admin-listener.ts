@@ -26,7 +26,7 @@ export type AdminListenerParts = MetricsSources &
     readonly engine: Pick<Engine, 'connections' | 'channels'>
   }
 
-/** The admin listener: another port, no CORS, no proxies, a key. */
+/** The admin listener: another port, without CORS or proxies, with a key. */
 export class AdminListener {
   readonly #config: Config
   readonly #log: Log
@@ -52,7 +52,7 @@ export class AdminListener {
       log,
       explains: !config.production,
     })
-    // Without a key: it is served from descriptors in reserve when the public listener has none left.
+    // Requires no key. It is served from reserved descriptors if the public listener has none left.
     server.route(healthRoute)
     for (const route of adminRoutes({
       key: config.adminKey,
@@ -94,7 +94,7 @@ export class AdminListener {
     this.#app.close()
   }
 
-  /** What the gate has counted, and what was refused, published and issued here. */
+  /** What the gate has counted, including what was refused, published and issued here. */
   async #snapshot(): Promise<Snapshot> {
     const own = {
       ...createCounters(),

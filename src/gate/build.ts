@@ -1,4 +1,4 @@
-// gate/: what a gate is built of, wired once. It decides nothing about a request.
+// gate/: the parts of a gate, wired once. It decides nothing about requests.
 
 import { BackEndIssuer } from '../admission/back-end-issuer.js'
 import { Logouts } from '../admission/logouts.js'
@@ -27,16 +27,15 @@ import { ThreadPool } from './thread-pool.js'
 /**
  * Builds a gate: in this thread, or over several.
  * @throws StartupError `users_file_invalid`, `clock_mark_invalid`, `revocations_invalid`,
- *   `redis_evicts`, `console_missing`
- * @throws TypeError for handlers over several threads, which share no functions
+ * `redis_evicts`, `console_missing`
+ * @throws TypeError for handlers with several threads, which cannot share functions
  */
 export async function buildGate(
   config: Config,
   log: Log,
   handlers?: GateHandlers<unknown> | undefined,
 ): Promise<Gate> {
-  if (config.threads > 1 && handlers !== undefined)
-    throw new TypeError('threads must be 1 where there are handlers')
+  if (config.threads > 1 && handlers !== undefined) throw new TypeError('threads must be 1 with handlers')
   log.info(describeDefaultRights(config))
   for (const warning of warningsOf(config)) log.warn(warning)
   return openInSteps(closers => openGate(config, log, handlers, closers))
@@ -130,7 +129,7 @@ async function openGate(
 const openEngine = async (options: SingleThreadOptions): Promise<Engine> =>
   options.config.threads > 1 ? new ThreadPool(options) : SingleThread.open(options)
 
-/** The way to the other nodes, where there is one. */
+/** The bus to the other nodes, if there are any. */
 const openBus = (
   config: Config,
   log: Log,

@@ -1,8 +1,11 @@
-/** What has been opened so far. A start that fails half way leaves nothing open, or its process would never end. */
+/**
+ * What has been opened so far. A start that fails halfway must leave nothing open, or its process
+ * would not exit.
+ */
 export interface Closers {
-  /** Keeps what was opened, if anything was, and hands it on. */
+  /** Adds what was opened, if anything, and returns it. */
   add<T extends { close(): void } | undefined>(opened: T): T
-  /** Closes all, the latest first; once. */
+  /** Closes everything once, the latest first. */
   close(): void
 }
 
@@ -20,7 +23,7 @@ export function createClosers(): Closers {
 }
 
 /**
- * Opens something in steps; where one fails, what was opened before is closed.
+ * Opens something in steps. If one fails, closes what was opened before.
  * @throws what the step has thrown
  */
 export async function openInSteps<T>(open: (closers: Closers) => Promise<T>): Promise<T> {

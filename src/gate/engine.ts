@@ -11,12 +11,12 @@ export interface Engine {
   /**
    * Opens the public listener.
    * @returns its port
-   * @throws StartupError `port_unavailable`, and what a thread failed with
+   * @throws StartupError `port_unavailable`, and errors of its threads
    */
   listen(): Promise<number>
-  /** Takes no new tickets or sockets, and closes the open ones in paced batches. */
+  /** Refuses new tickets and sockets, and closes the open ones in paced batches. */
   drain(): Promise<void>
-  /** Closes everything at once. Called a second time it does nothing. */
+  /** Closes everything at once. Does nothing the second time. */
   close(): Promise<void>
   /**
    * Carries out what was published or revoked elsewhere, in every thread.
@@ -25,16 +25,16 @@ export interface Engine {
   deliver(messages: readonly RelayMessage[]): Promise<number>
   /** Carries a revocation out, in every thread. */
   revoke(revocation: Revocation): Promise<Reach>
-  /** Whose socket it is, in whatever thread; undefined if it is none of this gate. */
+  /** The owner of a socket of any thread. Undefined if this gate has no such socket. */
   ownerOf(socket: string): Promise<SocketOwner | undefined>
   /** A page of the open sockets of all threads. */
   connections(query: ConnectionQuery): Promise<ConnectionPage>
-  /** A page of the channels that they hear. */
+  /** A page of the channels that they are subscribed to. */
   channels(query: ChannelQuery): Promise<ChannelPage>
 
-  /** Lets the threads tell what happens, or no more. */
+  /** Turns the events of all threads on or off. */
   watch(isWatched: boolean): void
-  /** What all threads have counted. */
+  /** The counts of all threads. */
   snapshot(): Promise<Snapshot>
 }
 
@@ -42,6 +42,6 @@ export interface Engine {
 export interface Uplink {
   readonly logOut: LogOut
   readonly send: Relay['send']
-  /** Undefined where there are no other nodes. */
+  /** Undefined if there are no other nodes. */
   readonly isBusUp: (() => boolean) | undefined
 }

@@ -1,6 +1,8 @@
 import type { PackedEvent } from '../telemetry/events.js'
 
-/** Hands events on together, at the end of the turn of the event loop in which they happened. */
+/**
+ * Forwards events in one batch, at the end of the turn of the event loop in which they occurred.
+ */
 export class EventBatch {
   readonly #send: (events: readonly PackedEvent[]) => void
   #events: PackedEvent[] = []

@@ -10,16 +10,16 @@ export interface Gate extends ServerApi {
   readonly events: AsyncIterable<GateEvent>
   /**
    * Opens the public and the admin listener. Can be called once.
-   * @returns where they listen
-   * @throws StartupError `port_unavailable`, and what its threads failed with
-   * @throws TypeError when it was called before, or after `drain` or `close`
+   * @returns their URLs
+   * @throws StartupError `port_unavailable`, and errors of its threads
+   * @throws TypeError on a second call, or after `drain` or `close`
    */
   listen(): Promise<{ readonly url: string; readonly adminUrl: string }>
   /**
-   * Takes no new tickets or sockets, closes the open ones in paced batches, then the listeners.
-   * Resolves when all is closed, at the latest `drainSeconds` later.
+   * Refuses new tickets and sockets, closes the open ones in paced batches, then the listeners.
+   * Resolves when everything is closed, `drainSeconds` later at the latest.
    */
   drain(): Promise<void>
-  /** Closes everything at once, also while it drains. */
+  /** Closes everything at once, even during a drain. */
   close(): Promise<void>
 }

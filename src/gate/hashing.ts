@@ -1,12 +1,15 @@
 import { availableParallelism } from 'node:os'
 
-// Logins wait for a hash in this queue; a longer one would only make them time out.
+// Logins wait in this queue for a hash. In a longer one they would only time out.
 const maxWaitingLogins = 64
 
-// libuv has four threads, and the user file needs one now and then.
+// libuv has four threads, and the user file occasionally needs one.
 const maxConcurrency = Math.max(1, Math.min(3, availableParallelism()))
 
-/** How a thread hashes passwords, so that all threads together do not hash too many. */
+/**
+ * Limits for hashing passwords in one of `threads` threads, so that all of them together do not
+ * hash too many.
+ */
 export const hashingLimits = (
   threads: number,
 ): { readonly concurrency: number; readonly queueLimit: number } => ({

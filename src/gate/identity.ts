@@ -5,10 +5,10 @@ import type { Counters } from '../telemetry/metrics.js'
 import { LoginTokens } from '../token/login-token.js'
 import { openUserStore, type UserStore } from '../users/store.js'
 
-/** Where tokens come from: our own logins, identity providers, or both. */
+/** The sources of tokens: our own logins, identity providers, or both. */
 export interface Identity {
   readonly issuers: Issuers
-  /** Our own login, where there is one. */
+  /** Our own logins, if they are enabled. */
   readonly login: { readonly users: UserStore; readonly tokens: LoginTokens } | undefined
 }
 
@@ -31,5 +31,5 @@ export async function openIdentity(
 
 const openUsers = (config: Config, log: Log): Promise<UserStore> =>
   openUserStore(config.usersFile, {
-    onError: error => log.error({ err: error }, 'the user file is broken; the users read before stay'),
+    onError: error => log.error({ err: error }, 'the user file is broken: the previous users stay in use'),
   })

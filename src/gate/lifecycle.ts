@@ -1,12 +1,12 @@
 import type { Log } from '../telemetry/log.js'
 import type { Gate } from './gate.js'
 
-/** What a gate does to start and to end. */
+/** The steps to start and stop a gate. */
 export interface LifecycleSteps {
   listen(): ReturnType<Gate['listen']>
-  /** Takes nothing new, and closes what is open in paced batches. */
+  /** Refuses new work, and closes what is open in paced batches. */
   drain(): Promise<void>
-  /** Closes everything at once. Called a second time it does nothing. */
+  /** Closes everything at once. Does nothing the second time. */
   close(): Promise<void>
 }
 
@@ -19,9 +19,9 @@ const misuse: Readonly<Record<Exclude<State, 'new'>, string>> = {
 }
 
 /**
- * The life of a gate: new, listening, draining, closed, in this order. Calls may come at any time:
- * an end waits for a start that is under way, or what that start opens would stay open; a start
- * that fails leaves nothing open; every call of `drain` waits for the same drain.
+ * The states of a gate: new, listening, draining, closed, in this order. Calls may come at any
+ * time. Closing waits for a start in progress, so that nothing it opens stays open; a failed start
+ * leaves nothing open; all calls of `drain` wait for the same drain.
  */
 export class Lifecycle implements Pick<Gate, 'listen' | 'drain' | 'close'> {
   #state: State = 'new'
@@ -35,7 +35,7 @@ export class Lifecycle implements Pick<Gate, 'listen' | 'drain' | 'close'> {
     this.#log = log
   }
 
-  /** Whether it takes nothing new any more. */
+  /** Whether it is draining or closed. */
   get isEnding(): boolean {
     return this.#state === 'draining' || this.#state === 'closed'
   }

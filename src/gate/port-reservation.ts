@@ -5,18 +5,17 @@ import { StartupError } from '../errors.js'
 import { listen } from '../http/listener.js'
 import type { Log } from '../telemetry/log.js'
 
-/** A port that no other process gets while the threads of this one start. */
+/** A port reserved for this process while its threads start. */
 export interface ReservedPort {
   readonly port: number
   close(): void
 }
 
 /**
- * Makes sure that the port belongs to this process alone, though its threads will share it
- * (SO_REUSEPORT). A listener of our own, alone on the port, proves that it is free; it must go before
- * the threads can listen. A name in the abstract namespace of Unix sockets, which Linux keeps per
- * network namespace as it does ports, closes the gap: of two processes that start at once, one does
- * not get it.
+ * Reserves the port for this process, though its threads will share it (SO_REUSEPORT). An exclusive
+ * listener proves that the port is free, but must close before the threads can listen. A name in
+ * the abstract namespace of Unix sockets, which Linux keeps per network namespace as it does ports,
+ * covers that gap: of two processes that start at once, only one gets it.
  * @throws StartupError `port_unavailable`
  */
 export async function reservePort(host: string, asked: number, log: Log): Promise<ReservedPort> {

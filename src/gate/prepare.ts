@@ -6,8 +6,8 @@ import { checkStateDirectory } from '../disk/state-dir.js'
 import type { Log } from '../telemetry/log.js'
 
 /**
- * Looks at what a gate will find on disk, before anything is opened: says what is wrong, and gives the configuration
- * with the token secret of development where none is set.
+ * Checks the files of a gate before anything is opened. Returns the configuration, with the token
+ * secret of development if none is set.
  * @throws StartupError `state_directory_unavailable`
  */
 export async function prepareStart(config: Config, log: Log): Promise<Config> {
@@ -16,7 +16,7 @@ export async function prepareStart(config: Config, log: Log): Promise<Config> {
   return withDevelopmentSecret(config, keepDevelopmentSecret)
 }
 
-/** The configuration with the token secret of development, where none is set. */
+/** Adds the token secret of development to the configuration, if none is set. */
 export async function withDevelopmentSecret(
   config: Config,
   find: (stateDir: string) => Promise<string | undefined>,
@@ -26,7 +26,7 @@ export async function withDevelopmentSecret(
   return jwtSecret === undefined ? config : Object.freeze({ ...config, jwtSecret })
 }
 
-/** Says which files with secrets others than their owner may use. */
+/** Logs which files with secrets other users can access. */
 export function warnOfLooseModes(config: Config, log: Log): void {
   const { jwtSecretFile, jwtSecretPreviousFile, ticketKeysFile, tlsKeyFile, usersFile } = config
   const secretsOfIssuers = config.issuers.flatMap(({ keys }) => (keys.from === 'secrets' ? keys.files : []))
@@ -34,8 +34,5 @@ export function warnOfLooseModes(config: Config, log: Log): void {
     .filter(file => file !== undefined)
     .concat(secretsOfIssuers)
   for (const { path, mode } of looseModes(files))
-    log.warn(
-      { path: resolve(path), mode },
-      'this file holds secrets, and others than its owner may use it: chmod 600',
-    )
+    log.warn({ path: resolve(path), mode }, 'other users can access this file with secrets: chmod 600')
 }

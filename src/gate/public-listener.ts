@@ -47,7 +47,7 @@ import type { RelayMessage, Revocation } from '../wire/relay.js'
 import type { Uplink } from './engine.js'
 import type { Identity } from './identity.js'
 
-/** What a public listener works with: its own in one thread, or what several share. */
+/** The dependencies of a public listener: its own in one thread, or shared ones. */
 export interface PublicListenerParts {
   readonly config: Config
   readonly log: Log
@@ -63,12 +63,12 @@ export interface PublicListenerParts {
   readonly revocations: Revocations
   /** Why tickets were refused. */
   readonly refusals: RefusalMemory
-  /** Of the embedding application. */
+  /** The handlers of the embedding application. */
   readonly handlers: GateHandlers<unknown> | undefined
   readonly uplink: Uplink
 }
 
-/** What the routes and the sockets of one listener have in common. */
+/** What the routes and the sockets of a listener share. */
 interface Common {
   readonly clients: ClientView
   readonly origins: OriginPolicy
@@ -171,14 +171,17 @@ export class PublicListener {
     return this.#listener.port
   }
 
-  /** Takes no new tickets or sockets and closes the open ones in paced batches; then the listener. */
+  /**
+   * Refuses new tickets and sockets, closes the open ones in paced batches, then closes the
+   * listener.
+   */
   async drain(): Promise<void> {
     const { config, log } = this.#parts
     this.#isDraining = true
     const deadlineMs = config.drainSeconds * 1000
     const startedMs = performance.now()
     log.info({ connections: this.#sockets.size, seconds: config.drainSeconds }, 'draining')
-    // A proxy that asks `/verify` holds no socket here, and has to see that this server is not ready.
+    // A proxy that asks `/verify` holds no socket here, and must see that this server is not ready.
     const isSeen = config.verify === 'on' ? this.#pause(deadlineMs / 10) : undefined
     await Promise.all([this.#sockets.drain(deadlineMs), isSeen])
     while (this.#isBusy && !this.#isClosed && performance.now() - startedMs < deadlineMs)
@@ -186,9 +189,9 @@ export class PublicListener {
     this.close()
   }
 
-  /** Closes everything at once. Called a second time it does nothing. */
+  /** Closes everything at once. Does nothing the second time. */
   close(): void {
-    // uWS ends the process when it is closed twice.
+    // uWS ends the process if it is closed twice.
     if (this.#isClosed) return
     this.#closing.abort()
     clearInterval(this.#sweep)
@@ -200,7 +203,7 @@ export class PublicListener {
     this.#tunnels.close()
   }
 
-  /** Carries out what was published or revoked elsewhere; returns how many sockets it reached. */
+  /** Carries out what was published or revoked elsewhere. Returns how many sockets it reached. */
   deliver(messages: readonly RelayMessage[]): number {
     return messages.reduce((sum, message) => sum + this.#deliverOne(message), 0)
   }
@@ -211,7 +214,7 @@ export class PublicListener {
     return this.#channels.revoke(revocation)
   }
 
-  /** Whose socket it is; undefined if it is none of this thread. */
+  /** The owner of a socket. Undefined if this thread has no such socket. */
   ownerOf(socket: string): SocketOwner | undefined {
     return this.#sockets.ownerOf(socket)
   }
@@ -221,7 +224,7 @@ export class PublicListener {
     return this.#channels.connections(query)
   }
 
-  /** A page of the channels that sockets of this thread hear. */
+  /** A page of the channels that sockets of this thread are subscribed to. */
   channels(query: ChannelQuery): Promise<ChannelPage> {
     return this.#channels.channels(query)
   }

@@ -1,10 +1,10 @@
-/** What a thread was asked, by number, until it replies. */
+/** Pending questions to a thread, by number. */
 export class Questions<Answer> {
   readonly #open = new Map<number, (answer: Answer) => void>()
   readonly #ofEnded: Answer
   #last = 0
 
-  /** @param ofEnded the answer of a thread that has ended */
+  /** @param ofEnded the reply for a thread that has ended */
   constructor(ofEnded: Answer) {
     this.#ofEnded = ofEnded
   }

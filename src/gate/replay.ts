@@ -7,13 +7,15 @@ import { createMemoryReplayCache } from '../replay/memory.js'
 import { createSharedReplayMemory, openSharedReplayCache, type SharedReplayMemory } from '../replay/shared.js'
 import type { Log } from '../telemetry/log.js'
 
-/** The memory in which threads share what was spent: their own tickets, and those of outside minters. */
+/**
+ * The memory of spent tickets that threads share: their own tickets, and those of outside minters.
+ */
 export interface SpentMemory {
   readonly own: SharedReplayMemory
   readonly outside: SharedReplayMemory | undefined
 }
 
-/** The memory of a `shared` replay cache; undefined for the others. */
+/** Allocates the memory of a `shared` replay cache. Returns undefined for the others. */
 export function createSpentMemory(config: Config): SpentMemory | undefined {
   if (config.replay !== 'shared') return undefined
   const create = (maxTtlMs: number): SharedReplayMemory =>
@@ -26,7 +28,7 @@ export function createSpentMemory(config: Config): SpentMemory | undefined {
 }
 
 /**
- * Opens the configured replay cache, and sweeps it: once a process.
+ * Opens the configured replay cache and sweeps it. Once per process.
  * @throws StartupError `redis_evicts`
  */
 export async function openReplay(
@@ -41,7 +43,7 @@ export async function openReplay(
 }
 
 /**
- * Opens the replay cache of a thread beside others, which leaves the sweeping to the main thread.
+ * Opens the replay cache of a worker thread. The main thread does the sweeping.
  * @throws StartupError `redis_evicts`
  */
 export async function openThreadReplay(
@@ -58,7 +60,9 @@ function openSpentMemory({ own, outside }: SpentMemory) {
   return outside === undefined ? cache : splitByKey(cache, openSharedReplayCache(outside))
 }
 
-/** Lets a replay cache forget expired nonces in quiet times, too. Returns what stops that. */
+/**
+ * Removes expired nonces from a replay cache in quiet times too. Returns a function that stops it.
+ */
 function sweep(replay: { turnOver(nowMs: number): void }): () => void {
   const timer = setInterval(() => replay.turnOver(clock()), 250)
   timer.unref()

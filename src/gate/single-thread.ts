@@ -102,7 +102,7 @@ export class SingleThread implements Engine {
     return this.#listener.channels(query)
   }
 
-  /** This thread tells the hub itself. */
+  /** This thread reports to the hub directly. */
   watch(): void {}
 
   async snapshot(): Promise<Snapshot> {

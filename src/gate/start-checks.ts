@@ -18,13 +18,13 @@ import { createRevocations } from '../token/revocation.js'
 import { readUsersFile } from '../users/file.js'
 import { warnOfLooseModes } from './prepare.js'
 
-/** Something that a start depends on, looked at without starting. */
+/** A check of something that a start depends on, without starting. */
 export interface StartCheck {
   readonly subject: string
   /**
-   * What was found; undefined where there is nothing to look at. What is not right, and does not stop a start, goes to
-   * the log.
-   * @throws StartupError for what would stop the start, or leave nothing that works
+   * Returns the finding, or undefined if there is nothing to check. Problems that do not prevent a
+   * start go to the log.
+   * @throws StartupError for a problem that would prevent the start, or leave the gate useless
    */
   readonly look: (config: Config, log: Log) => Promise<string | undefined>
 }
@@ -33,7 +33,7 @@ const soonDays = 14
 const busWaitMs = 1500
 const dayMs = 86_400_000
 
-/** Everything that a start depends on besides its options, in the order in which it needs it. */
+/** Everything that a start depends on besides its options, in the order of use. */
 export const startChecks: readonly StartCheck[] = [
   { subject: 'secrets', look: lookAtSecrets },
   { subject: 'state directory', look: lookAtStateDirectory },
@@ -80,7 +80,10 @@ async function lookAtCertificate({ tlsCertFile }: Config, log: Log): Promise<str
   return text
 }
 
-/** Fetches the keys of identity providers. A gate starts without them, and is not ready until it has them. */
+/**
+ * Fetches the keys of identity providers. A gate starts without them, but is not ready until it has
+ * them.
+ */
 async function lookAtIssuers(config: Config, log: Log): Promise<string | undefined> {
   if (config.issuers.length === 0) return undefined
   const issuers = await Issuers.open(config, { log, counters: createCounters() })
@@ -120,7 +123,7 @@ async function lookAtBus(config: Config, log: Log): Promise<string | undefined> 
   if (config.redisUrl === undefined) return undefined
   const bus = new RedisBus({ config, revocations: createRevocations(), receive() {}, log, clock })
   await bus.caughtUp()
-  // A message to itself has to come back.
+  // A message to itself must come back.
   for (const end = performance.now() + busWaitMs; !bus.isUp && performance.now() < end; ) await delay(20)
   const { isUp } = bus
   bus.close()

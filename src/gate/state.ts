@@ -9,11 +9,14 @@ import { bootKeyId, ticketKey } from '../ticket/key-ring.js'
 import type { Closers } from './closers.js'
 import { createSpentMemory, openReplay, type SpentMemory } from './replay.js'
 
-/** What one life of a gate works with, however many threads it has. */
+/** The state of one life of a gate, however many threads it has. */
 export interface GateState {
-  /** Of the boot key, which lives only in this process: tickets die with the memory of what was spent. */
+  /**
+   * The secret of the boot key. It lives only in this process, so tickets die with the memory of
+   * spent ones.
+   */
   readonly bootSecret: Uint8Array
-  /** The keys as this thread has them: others open their own. */
+  /** The keys of this thread. Others open their own. */
   readonly keys: Keys
   readonly revocationFile: RevocationFile
   readonly clockMark: ClockMarkView | undefined

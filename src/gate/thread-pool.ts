@@ -22,7 +22,7 @@ import type { WorkerStart } from './worker-messages.js'
 
 const workerFile = new URL('./worker.js', import.meta.url)
 
-// A thread that fails as soon as it listens must not be started over and over without a pause.
+// A pause before the restart of a thread that fails as soon as it listens.
 const restartDelayMs = 500
 
 const busStateIntervalMs = 100
@@ -36,8 +36,9 @@ export interface ThreadPoolOptions {
 }
 
 /**
- * Serves the public port in several worker threads. The main thread keeps what they share, and starts
- * another thread where one has died; no spent ticket is forgotten, since that is in shared memory.
+ * Serves the public port in several worker threads. The main thread owns what they share, and
+ * replaces a thread that dies. No spent ticket is forgotten then, because those are in shared
+ * memory.
  */
 export class ThreadPool implements Engine {
   readonly #config: Config
@@ -48,12 +49,15 @@ export class ThreadPool implements Engine {
   readonly #logOut: Uplink['logOut']
   readonly #closers: Closers = createClosers()
   readonly #threads: (Thread | undefined)[] = []
-  /** Threads that are not ready yet: an end waits for them, since it could not end them half way. */
+  /**
+   * Threads that are still starting. Closing waits for them, because a half-started thread cannot
+   * be ended.
+   */
   readonly #starts = new Set<Promise<Thread>>()
-  /** What the threads have counted that are no more. */
+  /** The counts of threads that have ended. */
   #retired: Snapshot = { counters: createCounters(), connections: 0, loginsPending: 0 }
   #port = 0
-  /** Whether the threads are told to end: no other one is started in their place then. */
+  /** Whether the threads have been told to end. They are not replaced then. */
   #isEnding = false
 
   constructor({ config, log, state, uplink, events }: ThreadPoolOptions) {
@@ -124,7 +128,7 @@ export class ThreadPool implements Engine {
 
   async snapshot(): Promise<Snapshot> {
     await Promise.all(this.#live().map(thread => thread.count()))
-    // One that has ended meanwhile is among the retired.
+    // A thread that has ended in the meantime is among the retired.
     return sumSnapshots([this.#retired, ...this.#live().map(({ last }) => last)])
   }
 
@@ -139,7 +143,9 @@ export class ThreadPool implements Engine {
     return reserved.port
   }
 
-  /** Passes on what the threads publish to the other nodes, and tells the threads whether there is a way. */
+  /**
+   * Sends what the threads publish to the other nodes, and tells the threads whether the bus is up.
+   */
   #connect(send: Uplink['send'], isBusUp: () => boolean): void {
     const relay = this.#closers.add(createRelay(this.#start.relay))
     relay.onMessage(send)
@@ -149,7 +155,10 @@ export class ThreadPool implements Engine {
     this.#closers.add({ close: () => clearInterval(timer) })
   }
 
-  /** Only the main thread is told of signals, and SIGHUP without a listener would end the process. */
+  /**
+   * Passes SIGHUP to the threads. Only the main thread receives signals, and without a listener
+   * SIGHUP would end the process.
+   */
   #passHangups(): void {
     const pass = (): void => {
       for (const thread of this.#live()) thread.hangUp()
@@ -165,8 +174,8 @@ export class ThreadPool implements Engine {
   }
 
   /**
-   * Starts a thread and resolves when it is ready to listen.
-   * @throws what it failed with, once it has ended
+   * Starts a thread. Resolves when it is ready to listen.
+   * @throws its error, once it has ended
    */
   async #openThread(index: number): Promise<Thread> {
     const thread = new Thread(workerFile, { ...this.#start, thread: index }, this.#log, {
@@ -195,14 +204,14 @@ export class ThreadPool implements Engine {
   }
 
   #replaceThread(index: number): void {
-    this.#log.warn({ thread: index }, 'starting another thread in its place')
+    this.#log.warn({ thread: index }, 'replacing the thread')
     setTimeout(async () => {
       if (this.#isEnding) return
       try {
         const thread = await this.#startThread(index)
         if (this.#isEnding) return
         await this.#listenOn(thread)
-        this.#log.info({ thread: index }, 'another thread serves in its place')
+        this.#log.info({ thread: index }, 'the replacement thread is serving')
       } catch (error) {
         this.#log.error({ err: error, thread: index }, 'could not start a thread')
         if (!this.#isEnding) this.#replaceThread(index)
@@ -215,7 +224,7 @@ export class ThreadPool implements Engine {
     return thread.listen(this.#port, revocations.list(toSeconds(clock())))
   }
 
-  /** Ends all threads, also those that are just starting. */
+  /** Ends all threads, including starting ones. */
   async #end(how: 'drain' | 'close'): Promise<void> {
     this.#isEnding = true
     const late = [...this.#starts].map(start =>
@@ -228,13 +237,13 @@ export class ThreadPool implements Engine {
   }
 }
 
-/** A view would take all of its memory along to the other threads. */
+/** Copies the bytes: posting a view would copy all of its memory to the other threads. */
 const withOwnBytes = (message: RelayMessage): RelayMessage =>
   message.type === 'publish' && message.data.byteLength !== message.data.buffer.byteLength
     ? { ...message, data: new Uint8Array(message.data) }
     : message
 
-/** All results, once no promise is pending any more; or the first reason of those that failed. */
+/** Resolves with all results once no promise is pending, or rejects with the first failure. */
 async function all<T>(promises: readonly Promise<T>[]): Promise<T[]> {
   await Promise.allSettled(promises)
   return Promise.all(promises)

@@ -19,12 +19,15 @@ export interface ThreadReports {
   readonly logOut: LogOut
 }
 
-/** A worker thread as the main thread sees it. It ends by itself, or is told to; then it is of no more use. */
+/**
+ * A worker thread as the main thread sees it. It ends by itself or on request, and is not used
+ * again.
+ */
 export class Thread {
   readonly index: number
-  /** Resolves when it has ended, for whatever reason. */
+  /** Resolves when the thread has ended, for whatever reason. */
   readonly ended: Promise<void>
-  /** Whether it has come to listen: only then is another one started in its place when it dies. */
+  /** Whether it has started to listen. Only then is it replaced when it dies. */
   serves = false
   readonly #worker: Worker
   readonly #deliveries = new Questions<number>(0)
@@ -32,9 +35,9 @@ export class Thread {
   readonly #connections = new Questions<ConnectionPage>(noConnections)
   readonly #channels = new Questions<ChannelPage>(noChannels)
   readonly #owners = new Questions<SocketOwner | undefined>(undefined)
-  /** What it has counted, as far as is known: it outlives the thread. */
+  /** Its last known counts, which outlive it. */
   #last: Snapshot = { counters: createCounters(), connections: 0, loginsPending: 0 }
-  /** Told that it has ended: everything that waits for a reply. */
+  /** Callbacks of everything that waits for a reply, called when the thread ends. */
   readonly #waiting = new Set<() => void>()
   readonly #reports: ThreadReports
   readonly #log: Log
@@ -43,7 +46,7 @@ export class Thread {
     this.index = start.thread
     this.#log = log
     this.#reports = reports
-    // Without the loaders of an application that runs from TypeScript: the file is built.
+    // Without the loaders of an application that runs from TypeScript: this file is built.
     this.#worker = new Worker(file, { workerData: start, execArgv: [] })
     this.#worker.on('message', (message: FromWorker) => this.#receive(message))
     this.#worker.on('error', error => log.fatal({ err: error, thread: this.index }, 'a thread failed'))
@@ -60,15 +63,15 @@ export class Thread {
 
   /**
    * Resolves when it is ready to listen.
-   * @throws what it failed with, once it has ended
+   * @throws its error, once it has ended
    */
   async ready(): Promise<void> {
     await this.#orEnded(this.#reply('ready'))
   }
 
   /**
-   * Lets it listen.
-   * @throws what it failed with, once it has ended
+   * Makes it listen.
+   * @throws its error, once it has ended
    */
   async listen(port: number, revocations: readonly Revocation[]): Promise<void> {
     const listening = this.#reply('listening')
@@ -77,17 +80,17 @@ export class Thread {
     this.serves = true
   }
 
-  /** Lets it carry out messages; returns how many sockets they reached. */
+  /** Makes it carry out messages. Returns how many sockets they reached. */
   deliver(messages: readonly RelayMessage[]): Promise<number> {
     return this.#deliveries.ask(id => this.#tell({ type: 'deliver', id, messages }))
   }
 
-  /** Lets it carry a revocation out. */
+  /** Makes it carry out a revocation. */
   revoke(revocation: Revocation): Promise<Reach> {
     return this.#revocations.ask(id => this.#tell({ type: 'revoke', id, revocation }))
   }
 
-  /** Whose socket it is, if it is one of this thread. */
+  /** The owner of a socket of this thread, if it is one. */
   ownerOf(socket: string): Promise<SocketOwner | undefined> {
     return this.#owners.ask(id => this.#tell({ type: 'owner', id, socket }))
   }
@@ -100,19 +103,19 @@ export class Thread {
     return this.#channels.ask(id => this.#tell({ type: 'channels', id, query }))
   }
 
-  /** Brings `last` up to date, unless the thread ends first. */
+  /** Updates `last`, unless the thread ends first. */
   async count(): Promise<void> {
     const counted = this.#reply('snapshot').catch(() => {})
     this.#tell({ type: 'snapshot' })
     await counted
   }
 
-  /** Lets it tell what happens, or no more. */
+  /** Turns its events on or off. */
   watch(isWatched: boolean): void {
     this.#tell({ type: 'watch', isWatched })
   }
 
-  /** Lets it read its files again. */
+  /** Makes it reread its files. */
   hangUp(): void {
     this.#tell({ type: 'hangup' })
   }
@@ -160,8 +163,8 @@ export class Thread {
   }
 
   /**
-   * Waits for one message of a type.
-   * @throws StartupError when the thread says that it failed, Error when it ends
+   * Waits for a message of a type.
+   * @throws StartupError if the thread reports a failure, Error if it ends
    */
   #reply(type: FromWorker['type']): Promise<void> {
     const worker = this.#worker
@@ -177,7 +180,7 @@ export class Thread {
           settle(() => reject(new StartupError(message.code, message.message)))
       }
       const onEnd = (): void => settle(() => reject(new Error('the thread ended')))
-      // One that has ended has no thread id any more.
+      // A thread that has ended has no thread id.
       if (worker.threadId === -1) return onEnd()
       worker.on('message', onMessage)
       this.#waiting.add(onEnd)

@@ -13,25 +13,25 @@ import type { LogoutOrder } from '../token/logout-token.js'
 import type { RelayMessage, Revocation } from '../wire/relay.js'
 import type { SpentMemory } from './replay.js'
 
-/** What a worker thread is started with. */
+/** The start data of a worker thread. */
 export interface WorkerStart {
   readonly config: Config
   readonly thread: number
   readonly bootSecret: Uint8Array
-  /** Undefined where spent tickets are in Redis: each thread asks it by itself. */
+  /** Undefined if spent tickets are in Redis, which each thread asks by itself. */
   readonly memory: SpentMemory | undefined
   /** Why tickets were refused. */
   readonly refusals: SharedArrayBuffer
   readonly limits: SharedLimits
   readonly clockMark: ClockMarkView | undefined
-  /** One 32-bit word: 1 while there is a way to the other nodes. */
+  /** One 32-bit word: 1 while the bus to the other nodes is up. */
   readonly busState: SharedArrayBuffer
   /** The name of the threads' own broadcast channel. */
   readonly relay: string
 }
 
 export type ToWorker =
-  /** With everything that is revoked by now: what is revoked later is delivered. */
+  /** Includes everything revoked so far. Later revocations are delivered. */
   | { readonly type: 'listen'; readonly port: number; readonly revocations: readonly Revocation[] }
   | { readonly type: 'deliver'; readonly id: number; readonly messages: readonly RelayMessage[] }
   | { readonly type: 'revoke'; readonly id: number; readonly revocation: Revocation }

@@ -25,7 +25,7 @@ import { Questions } from './questions.js'
 import { openThreadReplay } from './replay.js'
 import type { FromWorker, ToWorker, WorkerStart } from './worker-messages.js'
 
-/** The program of one thread of the pool: a public listener on what all threads share. */
+/** The program of a thread of the pool: a public listener on shared state. */
 
 /** What happens in this thread, on its way to the main thread. */
 interface ThreadEvents {
@@ -172,7 +172,7 @@ async function open(start: WorkerStart, port: MessagePort, log: Log, closers: Cl
   return new Server({ port, listener, revocations, events: { sink, batch }, logouts, closers })
 }
 
-/** Says why this thread cannot serve, and ends it. */
+/** Reports why this thread cannot serve, and ends it. */
 function refuse(port: MessagePort, closers: Closers, error: unknown): void {
   if (error instanceof StartupError)
     port.postMessage({ type: 'failed', code: error.code, message: error.message } satisfies FromWorker)
@@ -182,13 +182,13 @@ function refuse(port: MessagePort, closers: Closers, error: unknown): void {
 
 async function run(start: WorkerStart, port: MessagePort): Promise<void> {
   const log = createLog(start.config.logLevel).child({ thread: start.thread })
-  // Whatever is open keeps the thread.
+  // Anything left open would keep the thread alive.
   const closers = createClosers()
   closers.add(port)
   try {
     const server = await open(start, port, log, closers)
-    // An open uWS loop in a thread that ends takes the process with it, so a fault closes it first.
-    // Spent tickets are in memory that all threads share; the main thread starts another one instead.
+    // A thread that ends with an open uWS loop takes the process with it, so a fault closes the
+    // loop first. Spent tickets are in shared memory, and the main thread starts another thread.
     process.on('uncaughtException', error => {
       log.fatal({ err: error }, 'a thread failed')
       server.close()
@@ -200,5 +200,5 @@ async function run(start: WorkerStart, port: MessagePort): Promise<void> {
   }
 }
 
-if (parentPort === null) throw new Error('this file runs as a worker thread')
+if (parentPort === null) throw new Error('this file must run as a worker thread')
 await run(workerData as WorkerStart, parentPort)

@@ -21,7 +21,7 @@ interface OpenIssuer {
   readonly keys: OpenKeys
 }
 
-/** The secrets that our own tokens are signed and verified with. */
+/** The secrets that sign and verify our own tokens. */
 export interface TokenSecrets {
   readonly current: string
   readonly previous: string | undefined
@@ -33,8 +33,8 @@ export interface IssuersOptions {
 }
 
 /**
- * Whose tokens are accepted: identity providers, others that are configured, and our own logins. The
- * files that say so are read again when they change and on SIGHUP; a broken one changes nothing and is
+ * Whose tokens are accepted: identity providers, other configured issuers, and our own logins.
+ * Their files are reread when they change and on SIGHUP. A broken file changes nothing and is
  * logged.
  */
 export class Issuers {
@@ -42,7 +42,7 @@ export class Issuers {
   readonly logoutTokens: LogoutTokenVerifier
   readonly #config: Config
   readonly #options: IssuersOptions
-  /** By what tells keys apart. */
+  /** By the identity of the keys. */
   #open: ReadonlyMap<string, OpenIssuer>
   #secrets: TokenSecrets
   #watches: (() => void)[] = []
@@ -66,7 +66,7 @@ export class Issuers {
     return issuers
   }
 
-  /** As they are now. */
+  /** The current secrets. */
   get secrets(): TokenSecrets {
     return this.#secrets
   }
@@ -165,7 +165,7 @@ export class Issuers {
       if (file !== undefined) this.#watches.push(watchFile(file, () => this.#reload()))
   }
 
-  /** One after another: a change that comes while another is carried out waits for it. */
+  /** Reloads one after another: a change during a reload waits for it. */
   #reload(): void {
     this.#reloading = this.#reloading.then(() => this.#readAgain())
   }
@@ -196,17 +196,17 @@ export class Issuers {
       this.logoutTokens.trust(chooser)
       closeAll(before, after)
       this.#watch()
-      log.info({ issuers: configs.map(nameOf) }, 'issuers and token secrets read again')
+      log.info({ issuers: configs.map(nameOf) }, 'issuers and token secrets reloaded')
     } catch (error) {
       log.error(
         { err: error },
-        'the files of issuers or token secrets are broken; what was read before stays',
+        'the files of issuers or token secrets are broken: the previous ones stay in use',
       )
     }
   }
 }
 
-/** Opens the keys of all issuers, save those that are open already. */
+/** Opens the keys of all issuers, except those that are open already. */
 async function openAll(
   configs: readonly IssuerConfig[],
   open: ReadonlyMap<string, OpenIssuer>,
@@ -222,12 +222,12 @@ async function openAll(
   return new Map(entries)
 }
 
-/** Closes those that are not among `kept`. */
+/** Closes the issuers that are not in `kept`. */
 function closeAll(open: ReadonlyMap<string, OpenIssuer>, kept: ReadonlyMap<string, OpenIssuer>): void {
   for (const [identity, { keys }] of open) if (!kept.has(identity)) keys.close()
 }
 
-/** One line for the start of the log: what a token without the claim `channels` permits. */
+/** Describes, for the log at the start, what a token without the claim `channels` permits. */
 export function describeDefaultRights({ issuers, login, defaultPublish, defaultSubscribe }: Config): string {
   const rights = (patterns: readonly string[]): string =>
     patterns.length === 0 ? 'nothing' : patterns.join(' ')

@@ -8,7 +8,7 @@ import { nameText } from '../token/issuer-name.js'
 import { secretKeySet, unnamedKeySet } from '../token/key-set.js'
 import { ProviderKeys, type ProviderKeysOptions } from './provider-keys.js'
 
-/** Keys of an issuer that are open, and what has to be closed. */
+/** The open keys of an issuer, and what closes them. */
 export interface OpenKeys {
   readonly source: KeySource
   close(): void
@@ -16,14 +16,14 @@ export interface OpenKeys {
 
 const isSymmetric = (name: Algorithm): boolean => name.startsWith('HS')
 
-/** The algorithms of an issuer: those that it is allowed, or else all that its kind of keys has. */
+/** The algorithms of an issuer: the configured ones, or else all of its kind of keys. */
 export const algorithmsOf = ({ algorithms, keys }: IssuerConfig): readonly Algorithm[] =>
   algorithms ?? algorithmNames.filter(name => isSymmetric(name) === (keys.from === 'secrets'))
 
 /**
- * What tells the keys of one issuer from those of another, their files' content included: keys that are
- * open already are kept when the configuration is read again.
- * @throws InvalidValue for a file that cannot be read
+ * Identifies the keys of an issuer, including the content of their files. Open keys with the same
+ * identity are kept when the configuration is reread.
+ * @throws InvalidValue if a file cannot be read
  */
 export function identityOf(issuer: IssuerConfig): string {
   const { keys } = issuer
@@ -62,6 +62,6 @@ function readKeys(keys: Exclude<KeysConfig, Fetched>, algorithms: readonly Algor
   )
 }
 
-/** What an issuer is called in the log and in `/readyz`. */
+/** The name of an issuer in the log and in `/readyz`. */
 export const nameOf = ({ name, keys }: IssuerConfig): string =>
   name !== undefined ? nameText(name) : keys.from === 'jwks' ? new URL(keys.url).origin : 'any issuer'

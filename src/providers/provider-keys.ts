@@ -11,28 +11,28 @@ import { Downloader, failureOf } from './download.js'
 
 const maxBytes = 262_144
 
-// Providers publish a key well before they sign with it, so that it is here by then.
+// Providers publish a key well before they sign with it, so it is here by then.
 const refreshMs = 300_000
 const timeoutMs = 5_000
 const retryMs = { first: 1_000, longest: 60_000 }
 
-// Anybody can send tokens that name keys which do not exist. Fetches for such names are limited, for
-// the provider's sake, but frequent: a token signed with a new key waits no longer than this for it.
+// Anybody can send tokens that name unknown keys. Fetches for them are limited, to protect the
+// provider, but frequent: a token signed with a new key waits no longer than this.
 const missIntervalMs = 2_000
 const missBurst = 6
 
-// The provider may publish a key late: one that was not found is looked for again after this.
+// Providers may publish a key late. A key that was not found is looked up again after this.
 const missingForMs = 10_000
 const maxMissing = 1_000
 
-/** Where the keys are: under a URL, or where the metadata of the issuer says. */
+/** Where the keys are: at a URL, or where the issuer's metadata says. */
 export type KeyLocation = { readonly ca?: string | undefined } & (
   | { readonly url: string }
   | { readonly issuer: string; readonly allowHttp: boolean }
 )
 
 export interface ProviderKeysOptions {
-  /** What the provider is called in the log. */
+  /** The name of the provider in the log. */
   readonly name: string
   readonly log: Log
   readonly counters: Pick<Counters, 'keyFetches'>
@@ -43,15 +43,15 @@ export interface ProviderKeysOptions {
 }
 
 /**
- * The keys of an identity provider as it publishes them: fetched at the start, then every
- * few minutes, when a token names an unknown one, and soon after a failure. When a fetch fails, the keys
- * that were read last stay. No request waits for a fetch.
+ * The published keys of an identity provider. They are fetched at the start, every few minutes,
+ * when a token names an unknown key, and soon after a failure. If a fetch fails, the previous keys
+ * stay. No request waits for a fetch.
  */
 export class ProviderKeys implements KeySource {
   readonly #location: KeyLocation
   readonly #options: ProviderKeysOptions
   readonly #downloader: Downloader
-  /** When each name that is not in the set was first asked for. */
+  /** When each missing key name was first requested. */
   readonly #missing = new LRUCache<string, number>({ max: maxMissing })
   #set: KeySet | undefined
   #lastText = ''
@@ -60,10 +60,10 @@ export class ProviderKeys implements KeySource {
   #timer: NodeJS.Timeout | undefined
   #dueAtMs = 0
   #isFetching = false
-  /** When the fetch began that the set came with, and the last fetch. */
+  /** When the fetch of the current set began, and the last fetch. */
   #asOfMs = Number.NEGATIVE_INFINITY
   #begunAtMs = 0
-  /** A name was asked for after the fetch under way began. */
+  /** Whether a name was requested after the current fetch began. */
   #isWanted = false
   /** The schedule of fetches for unknown names, as a leaky bucket. */
   #missArrivalMs = 0
@@ -105,7 +105,7 @@ export class ProviderKeys implements KeySource {
     this.#downloader.close()
   }
 
-  /** Lets the next fetch come as soon as the limit on fetches for unknown names allows. */
+  /** Moves the next fetch to the earliest time that the limit for unknown names allows. */
   #bringForward(nowMs: number): void {
     const waitMs = Math.max(0, this.#missArrivalMs - nowMs - (missBurst - 1) * missIntervalMs)
     if (nowMs + waitMs >= this.#dueAtMs) return
@@ -144,7 +144,7 @@ export class ProviderKeys implements KeySource {
     this.#isWanted = false
   }
 
-  /** Asks the metadata every time, so that keys that move are followed. */
+  /** Reads the metadata every time, in case the keys move. */
   async #url(): Promise<string> {
     const location = this.#location
     return 'url' in location
@@ -160,14 +160,14 @@ export class ProviderKeys implements KeySource {
     this.#lastText = text
     log.info(
       { issuer, keys: size, ...(ignored.length === 0 ? {} : { ignored }) },
-      'keys of the identity provider read',
+      'fetched the keys of the identity provider',
     )
     if (repeated.length > 0)
-      log.warn({ issuer, repeated }, 'the identity provider has several keys of one name')
+      log.warn({ issuer, repeated }, 'the identity provider has several keys with one name')
   }
 
   #logFailure(error: unknown): void {
-    const consequence = this.#set === undefined ? 'no token can be verified' : 'those read before stay'
+    const consequence = this.#set === undefined ? 'no token can be verified' : 'the previous ones stay in use'
     const { log, name: issuer } = this.#options
     log.error({ issuer, ...failureOf(error) }, `no keys from the identity provider; ${consequence}`)
   }

@@ -5,7 +5,7 @@ interface AlgorithmDetails {
   readonly verifies: (hash: string, key: KeyObject, input: string, signature: Buffer) => boolean
 }
 
-/** `verify` throws for some signatures of a wrong length; they are as wrong as any. */
+/** `verify` throws for some signatures of a wrong length. They are invalid like any other. */
 function holds(check: () => boolean): boolean {
   try {
     return check()
@@ -33,7 +33,7 @@ const pss: AlgorithmDetails['verifies'] = (hash, key, input, signature) =>
     ),
   )
 
-// R and S side by side, not DER (RFC 7518 section 3.4).
+// R and S concatenated, not DER (RFC 7518 section 3.4).
 const ecdsa: AlgorithmDetails['verifies'] = (hash, key, input, signature) =>
   holds(() => verify(hash, Buffer.from(input), { key, dsaEncoding: 'ieee-p1363' }, signature))
 
@@ -54,7 +54,7 @@ const algorithms = {
   ES384: { hash: 'sha384', verifies: ecdsa },
   ES512: { hash: 'sha512', verifies: ecdsa },
   EdDSA: { hash: undefined, verifies: ed25519 },
-  /** The name that RFC 9864 gives to what `EdDSA` was with this curve. */
+  /** RFC 9864's name for `EdDSA` with this curve. */
   Ed25519: { hash: undefined, verifies: ed25519 },
 } as const satisfies Readonly<Record<string, AlgorithmDetails>>
 
@@ -66,7 +66,7 @@ export const algorithmNames = Object.keys(algorithms) as readonly Algorithm[]
 export const isAlgorithm = (name: unknown): name is Algorithm =>
   typeof name === 'string' && Object.hasOwn(algorithms, name)
 
-/** Whether `signature` is that of `input` by `key`, which must be a key for this algorithm. */
+/** Whether `signature` is valid for `input` and `key`, which must be a key for this algorithm. */
 export function verifySignature(
   algorithm: Algorithm,
   key: KeyObject,
@@ -86,8 +86,8 @@ const curveAlgorithms: Readonly<Record<string, Algorithm>> = {
 }
 
 /**
- * The algorithms that a key is for. Its type decides, never the token (RFC 8725 section 3.1), so a
- * public key is never taken for a secret.
+ * The algorithms that a key is for. They depend on the key's type, never on the token (RFC 8725
+ * section 3.1), so a public key is never used as a secret.
  */
 export function algorithmsFor(key: KeyObject): readonly Algorithm[] {
   if (key.type === 'secret') return secretAlgorithms

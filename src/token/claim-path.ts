@@ -6,8 +6,9 @@ export type Payload = Readonly<Record<string, unknown>>
 export type ClaimPath = string | readonly string[]
 
 /**
- * The claim at a path; undefined if there is none. A text is first taken as the name of one claim, since
- * names may have dots (`https://example.com/roles`), then as a path (`realm_access.roles`).
+ * Returns the claim at a path, or undefined. A string is first tried as the name of one claim,
+ * because names may contain dots (`https://example.com/roles`), then as a path
+ * (`realm_access.roles`).
  */
 export function claimAt(payload: Payload, path: ClaimPath): unknown {
   if (typeof path === 'string')
@@ -24,5 +25,5 @@ function nested(payload: Payload, names: readonly string[]): unknown {
   return value
 }
 
-/** A path as people write it. */
+/** Formats a path for people. */
 export const pathText = (path: ClaimPath): string => (typeof path === 'string' ? path : path.join('.'))

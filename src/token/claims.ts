@@ -8,10 +8,10 @@ import { refuse, type TokenRefusal } from './refusal.js'
 import { readTicketClaims, type TicketClaim } from './ticket-claims.js'
 import { type RightsPolicy, readRights } from './token-rights.js'
 
-/** What a token says, once it is verified. */
+/** The claims of a verified token. */
 export interface TokenClaims {
   readonly user: string
-  /** When it was issued, at the earliest: so that a revocation covers it. */
+  /** The earliest time at which it may have been issued, so that a revocation covers it. */
   readonly issuedAtSeconds: number
   readonly expiresAtSeconds: number
   /** The login session, if the issuer names one. */
@@ -20,7 +20,7 @@ export interface TokenClaims {
   readonly subscribe?: ChannelPatterns
   /** A claim that a rule for rights needed, and that has no usable value: for `token explain`. */
   readonly unusableClaim?: string
-  /** What travels in its tickets. */
+  /** The claims that its tickets carry. */
   readonly carried?: CarriedClaims
 }
 
@@ -37,21 +37,27 @@ export interface TokenPolicy extends RightsPolicy {
   readonly userClaim?: ClaimPath | undefined
   /** @default 'sid' */
   readonly sessionClaim?: ClaimPath | undefined
-  /** What of a token travels in its tickets. */
+  /** The claims of a token that its tickets carry. */
   readonly ticketClaims?: readonly TicketClaim[] | undefined
   /** Required as `typ`, if set. Without it, `JWT`, `at+jwt` and none are accepted. */
   readonly requireTyp?: string | undefined
-  /** How far ahead of ours the issuer's clock may be: how much of the future `iat` and `nbf` may lie in. */
+  /**
+   * How far the issuer's clock may be ahead of ours: how far in the future `iat` and `nbf` may lie.
+   */
   readonly skewSeconds?: number | undefined
-  /** How far behind ours the issuer's clock may be: how long after its `exp` a token is accepted. */
+  /**
+   * How far the issuer's clock may be behind ours: how long after its `exp` a token is accepted.
+   */
   readonly graceSeconds?: number | undefined
 }
 
 /**
- * The claims policy (RFC 7519 section 4.1, RFC 8725): what a payload whose signature was verified must
- * say. No I/O; the time is an argument. Every number must be finite: JSON has `1e400`, and Infinity
- * never expires. A fraction of a second is dropped (RFC 7519 section 2 allows it).
- * @param passed told of each check that the payload passes
+ * Checks the claims of a payload whose signature was verified (RFC 7519 section 4.1, RFC 8725). No
+ * I/O; the time is an argument.
+ *
+ * Every number must be finite: JSON allows `1e400`, and Infinity never expires. Fractions of a
+ * second are dropped (RFC 7519 section 2 allows them).
+ * @param passed called for each check that the payload passes
  */
 export function checkTokenClaims(
   payload: Payload,
@@ -157,12 +163,12 @@ export function audienceRefusal(
 const isAudience = (value: unknown): value is string | readonly string[] | undefined =>
   value === undefined || typeof value === 'string' || isTexts(value)
 
-/** A refusal of what `iss` says, with a hint for the log if only the slash at the end is wrong. */
+/** Refuses an `iss`. The log gets a hint if it differs by a trailing slash only. */
 export function issuerRefusal(iss: unknown, names: readonly IssuerName[]): TokenRefusal {
   return names.some(name => differsBySlash(iss, name))
     ? {
         ...refuse('issuer'),
-        hint: 'iss and the configured issuer differ by a slash at the end, which counts',
+        hint: 'iss and the configured issuer differ by a trailing slash, which is significant',
       }
     : refuse('issuer')
 }

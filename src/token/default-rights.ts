@@ -3,20 +3,23 @@ import type { DefaultRights } from './token-rights.js'
 
 const userPlaceholder = '${user}'
 
-/** Whether `template` is a channel pattern once `${user}` in it is replaced by a channel name. */
+/** Whether `template` is a channel pattern if a channel name replaces `${user}` in it. */
 export const isPatternTemplate = (template: string): boolean =>
   isChannelPattern(template.replaceAll(userPlaceholder, 'u'))
 
 /**
- * The rights of users whose token does not say which they have.
+ * Returns the rights of users whose tokens do not state any.
  * @param publish channel patterns, in which `${user}` stands for the user
- * @param subscribe the same
+ * @param subscribe likewise
  */
 export const defaultRightsOf =
   (publish: readonly string[], subscribe: readonly string[]): DefaultRights =>
   user => ({ publish: patternsFor(user, publish), subscribe: patternsFor(user, subscribe) })
 
-/** A user whose name is not a channel name, or is too long for one, gets nothing from a pattern that names the user. */
+/**
+ * Patterns with the user in them give nothing if the user name is not a channel name, or makes the
+ * pattern too long.
+ */
 const patternsFor = (user: string, templates: readonly string[]): readonly string[] =>
   templates.flatMap(template => {
     if (!template.includes(userPlaceholder)) return [template]

@@ -3,12 +3,15 @@ import type { Payload } from './claim-path.js'
 /** How the tokens of an issuer name it in `iss`. */
 export type IssuerName =
   | { readonly exactly: string }
-  /** With `{tid}` for the tenant that the claim `tid` names, as multi-tenant applications of Entra ID have it. */
+  /**
+   * Has `{tid}` in place of the tenant in the claim `tid`, as in multi-tenant applications of Entra
+   * ID.
+   */
   | { readonly pattern: string }
 
 const tenantPattern = /^[A-Za-z0-9-]{1,64}$/
 
-/** Whether a token names this issuer. Compared character by character (RFC 8725 section 3.8). */
+/** Whether a token names this issuer. Compares code points (RFC 8725 section 3.8). */
 export function isNamed(payload: Payload, name: IssuerName): boolean {
   const { iss, tid } = payload
   if ('exactly' in name) return iss === name.exactly
@@ -17,7 +20,7 @@ export function isNamed(payload: Payload, name: IssuerName): boolean {
 
 export const nameText = (name: IssuerName): string => ('exactly' in name ? name.exactly : name.pattern)
 
-/** A mistake that is often made: the slash at the end belongs to the name, as Auth0 has it. */
+/** A common mistake: a trailing slash is part of the name, as with Auth0. */
 export const differsBySlash = (iss: unknown, name: IssuerName): boolean =>
   typeof iss === 'string' &&
   'exactly' in name &&

@@ -6,21 +6,21 @@ import type { JwsHeader } from './jws.js'
 import { refuse, type TokenRefusal } from './refusal.js'
 import type { IssuerChooser } from './verifier.js'
 
-/** An issuer, and how its tokens name it. */
+/** An issuer and its name in tokens. */
 export interface NamedIssuer {
   readonly name: IssuerName
   readonly issuer: TrustedIssuer
 }
 
-/** Those who sign with the token secret, and what their tokens have as `iss`, if anything. */
+/** The issuer that holds the token secret, and the `iss` of its tokens, if any. */
 export interface OwnIssuer {
   readonly name: string | undefined
   readonly issuerOf: (header: JwsHeader) => TrustedIssuer
 }
 
 /**
- * Chooses by `iss`: a token goes to the issuer that it names and to no other, so that the keys of one
- * never verify tokens of another.
+ * Chooses an issuer by `iss`. A token is verified by the issuer that it names and no other, so the
+ * keys of one issuer never verify tokens of another.
  */
 export function chooseByName(issuers: readonly NamedIssuer[], own: OwnIssuer | undefined): IssuerChooser {
   const exact = new Map<string, TrustedIssuer>()

@@ -2,13 +2,13 @@ import type { Algorithm } from './algorithms.js'
 import type { TokenPolicy } from './claims.js'
 import type { KeySet } from './key-set.js'
 
-/** Where the keys of an issuer come from. Nothing here waits for them. */
+/** A source of keys. Nothing waits for it. */
 export interface KeySource {
-  /** The keys as they are now; undefined until they have been fetched. */
+  /** The current keys. Undefined until they have been fetched. */
   current(): KeySet | undefined
   /**
-   * A token names a key that is not among them.
-   * @returns in how many milliseconds the key may be there; undefined if it was looked for already
+   * Reports that a token names an unknown key.
+   * @returns in how many milliseconds the key may be here; undefined if it was looked up already
    */
   missing(kid: string, nowMs: number): number | undefined
 }
@@ -16,10 +16,10 @@ export interface KeySource {
 /** Keys that do not change, such as a secret. */
 export const fixedKeys = (set: KeySet): KeySource => ({ current: () => set, missing: () => undefined })
 
-/** Somebody whose tokens are accepted: the keys that verify them, and what they must say. */
+/** An issuer whose tokens are accepted: its keys and its policy. */
 export interface TrustedIssuer {
   readonly keys: KeySource
-  /** Others are refused, even if there is a key for them. */
+  /** Other algorithms are refused, even if there is a key for them. */
   readonly algorithms: readonly Algorithm[]
   readonly policy: TokenPolicy
   readonly clock: IssuerClock
@@ -35,8 +35,9 @@ export interface LogoutPolicy {
 }
 
 /**
- * How far ahead of ours the clock may be that dates an issuer's tokens. They count as issued that much
- * earlier, or a token dated ahead would be good again a second after its user was disconnected.
+ * How far the clock that dates an issuer's tokens may be ahead of ours. Tokens count as issued that
+ * much earlier. Otherwise a token dated ahead would be valid again a second after its user was
+ * disconnected.
  */
 export class IssuerClock {
   readonly #skewSeconds: number
@@ -47,20 +48,20 @@ export class IssuerClock {
     this.#isAhead = isAhead
   }
 
-  /** Our own clock. */
+  /** Our own clock: never ahead. */
   static exact(): IssuerClock {
     return new IssuerClock(0, false)
   }
 
-  /** A clock that may be ahead by the skew at any time. */
+  /** A clock that may always be ahead by the skew. */
   static skewed(skewSeconds: number): IssuerClock {
     return new IssuerClock(skewSeconds, true)
   }
 
   /**
-   * A clock that counts as exact until it dates a token ahead of ours, and as skewed from then on. For
-   * secrets shared with an issuer, which may run on this machine: a user who logs in again right after
-   * `/disconnect` is not kept waiting for the skew.
+   * A clock that counts as exact until it dates a token ahead of ours, and as skewed from then on.
+   * For secrets shared with an issuer that may run on this machine: a user who logs in right after
+   * `/disconnect` does not wait for the skew.
    */
   static exactUntilAhead(skewSeconds: number): IssuerClock {
     return new IssuerClock(skewSeconds, false)

@@ -7,16 +7,16 @@ import { weaknessOf } from './weak-keys.js'
 export interface VerificationKey {
   readonly kid: string | undefined
   readonly key: KeyObject
-  /** Those that its type allows and its issuer intends. */
+  /** The algorithms that its type allows and its issuer intends. */
   readonly algorithms: readonly Algorithm[]
 }
 
 const maxKidLength = 256
 
 /**
- * Reads one public key of a JWK set (RFC 7517). A member that is `null` or an empty list counts as
- * absent: serialisers of .NET and Java write such members out.
- * @returns the reason, for people, if the key cannot be used here
+ * Reads a public key of a JWK set (RFC 7517). A member that is `null` or an empty list counts as
+ * absent, because .NET and Java serialisers write such members.
+ * @returns the reason if the key cannot be used
  */
 export function readJwk(entry: unknown): VerificationKey | string {
   if (!isJsonObject(entry)) return 'it is not an object'

@@ -20,8 +20,8 @@ export interface LoginTokenOptions {
   readonly audience?: string | undefined
 }
 
-// Marks tokens of logins here: our clock dated them, and no skew is allowed for it. Others that hold the
-// secret sign without it.
+// Marks the tokens of our own logins: our clock dated them, so no skew applies. Other holders of
+// the secret sign without it.
 const loginKid = 'login'
 
 const header = Buffer.from(JSON.stringify({ alg: 'HS256', typ: 'JWT', kid: loginKid })).toString('base64url')
@@ -34,7 +34,7 @@ export class LoginTokens {
     this.#options = options
   }
 
-  /** A signed token, and when it expires, in Unix seconds. Each is a session of its own. */
+  /** Returns a signed token and its expiry in Unix seconds. Each token is a session of its own. */
   issue(
     { user, channels }: TokenSubject,
     nowMs: number,
@@ -51,16 +51,16 @@ export class LoginTokens {
 }
 
 export interface SecretIssuerOptions {
-  /** The first signs tokens of logins; all verify. */
+  /** The first secret signs tokens of logins; all of them verify. */
   readonly secrets: readonly string[]
   readonly policy: TokenPolicy
-  /** How far the clocks of other nodes that issue as we do may be ahead of ours. */
+  /** How far the clocks of other nodes that sign with this secret may be ahead of ours. */
   readonly nodesAheadSeconds: number
 }
 
 /**
- * Those who sign with the token secret: the logins here, and whoever else holds it.
- * @returns whose token it is, by its header
+ * The issuers that hold the token secret: our own logins and any others.
+ * @returns a function that returns the issuer for the header of a token
  */
 export function secretIssuers(options: SecretIssuerOptions): (header: JwsHeader) => TrustedIssuer {
   const { secrets, policy, nodesAheadSeconds } = options

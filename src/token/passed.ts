@@ -1,24 +1,24 @@
-/** The checks that a token goes through, in their order. */
+/** The checks that a token goes through, in order. */
 export type TokenCheckName =
   /** Its size, its three parts, and its header. */
   | 'form'
-  /** Its issuer may use its algorithm. */
+  /** Its algorithm is allowed for its issuer. */
   | 'algorithm'
   | 'signature'
   | 'typ'
   | 'user'
-  /** `exp`, `iat` and `nbf`, but for its end. */
+  /** `exp`, `iat` and `nbf`, except for expiry. */
   | 'times'
   | 'issuer'
   | 'audience'
   | 'session'
   | 'expiry'
   | 'rights'
-  /** Those that its tickets carry. */
+  /** The claims that its tickets carry. */
   | 'claims'
 
-/** Told of each check that a token passes, for whoever wants to know how far it came. */
+/** Called for each check that a token passes. */
 export type OnPassed = (check: TokenCheckName) => void
 
-/** Where nobody wants to know. */
+/** Ignores the checks. */
 export const unheard: OnPassed = () => {}

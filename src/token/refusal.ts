@@ -11,7 +11,10 @@ export type TokenReason =
   | 'algorithm'
   /** `crit` names extensions, and none is understood here (RFC 7515 section 4.1.11). */
   | 'critical'
-  /** No key fits `kid` and the algorithm, and the key set was fetched since the token first came. */
+  /**
+   * No key matches `kid` and the algorithm, and the keys were fetched after the token was first
+   * seen.
+   */
   | 'key_unknown'
   /** The same, but the key may arrive with the next fetch. */
   | 'key_pending'
@@ -29,13 +32,13 @@ export type TokenReason =
   | `claim_type:${string}`
   | 'expired'
   | 'not_yet_valid'
-  /** It is valid for longer than is allowed here. */
+  /** Its lifetime exceeds the allowed one. */
   | 'lifetime'
   /** No rule of its issuer gives it a right. */
   | 'no_rights'
   /** Rules match, but need this claim, which is not a name without dots. */
   | `no_rights:${string}`
-  /** The claims that travel in its tickets take more than 256 bytes. */
+  /** The claims that its tickets carry take more than 256 bytes. */
   | 'ticket_claims_too_large'
   /** Its user or session was disconnected since. */
   | 'revoked'
@@ -49,9 +52,9 @@ export type TokenReason =
 /** A token that is refused. */
 export interface TokenRefusal {
   readonly reason: TokenReason
-  /** When to try again, in milliseconds from now; 0 when that does not help. */
+  /** When to try again, in milliseconds from now; 0 if that does not help. */
   readonly waitMs: number
-  /** Its signature was not looked at: whoever made the token learns nothing of the reason. */
+  /** Its signature was not verified, so the sender must not learn the reason. */
   readonly isUnsigned?: true
   /** What the operator may have got wrong, for the log. */
   readonly hint?: string

@@ -1,9 +1,9 @@
 import { isChannelName, isChannelPattern } from '../protocol.js'
 import { type ClaimPath, claimAt, type Payload } from './claim-path.js'
 
-/** Of an issuer: what its tokens may do on which channels, if a claim says so. */
+/** A rule of an issuer: what its tokens may do on which channels, if a claim matches. */
 export interface RightsRule {
-  /** Undefined: for all of its tokens. */
+  /** Undefined: applies to all tokens of the issuer. */
   readonly when: RightsCondition | undefined
   /** Channel patterns, in which `${claim}` stands for a claim of the token. */
   readonly publish: readonly string[]
@@ -16,17 +16,17 @@ export interface RightsCondition {
   readonly has: readonly string[]
 }
 
-/** What the rules of an issuer give to a token. */
+/** The rights that the rules of an issuer give a token. */
 export interface RuledRights {
   readonly publish: readonly string[]
   readonly subscribe: readonly string[]
-  /** A claim that a pattern needed and that has no usable value, so that the pattern gave nothing. */
+  /** A claim that a pattern needed but that has no usable value, so the pattern gave nothing. */
   readonly unusable: string | undefined
 }
 
 const placeholders = /\$\{([^{}]*)\}/g
 
-/** The rules of an issuer, ready to be asked. */
+/** The parsed rules of an issuer. */
 export class RightsRules {
   readonly #rules: readonly {
     readonly when: ReadyCondition | undefined
@@ -42,7 +42,7 @@ export class RightsRules {
     }))
   }
 
-  /** The union of what all rules give that match. */
+  /** The union of the rights of all matching rules. */
   rightsOf(payload: Payload, user: string): RuledRights {
     const publish: string[] = []
     const subscribe: string[] = []
@@ -60,8 +60,9 @@ interface ReadyCondition extends RightsCondition {
   readonly isWordList: boolean
 }
 
-// Claims that list words in one string (RFC 6749 section 3.3, RFC 8693 section 4.2), whatever stands before
-// the name. In any other claim a string counts whole: users may choose it, and write spaces into it.
+// Claims that list words in one string (RFC 6749 section 3.3, RFC 8693 section 4.2), with any
+// prefix. In other claims a string is compared as a whole: users may choose it, and put spaces into
+// it.
 const wordLists = /(?:^|[./:])(?:scope|scp|permissions|roles|groups)$/
 
 const readyCondition = ({ claim, has }: RightsCondition): ReadyCondition => ({
@@ -79,7 +80,7 @@ function holds({ claim, has, isWordList }: ReadyCondition, payload: Payload): bo
 
 /** A channel pattern with claims in it. */
 interface Template {
-  /** What stands as it is, and claims, by turns. */
+  /** Literal text and claims, alternating. */
   readonly parts: readonly string[]
   readonly hasColons: boolean
 }
@@ -90,8 +91,8 @@ function templateOf(text: string): Template {
 }
 
 /**
- * Adds the patterns that templates make for a token.
- * @returns a claim that one of them could not be made with, if any
+ * Adds the patterns that templates give for a token.
+ * @returns a claim that a template could not use, if any
  */
 function addFilled(
   templates: readonly Template[],
@@ -116,7 +117,7 @@ function filled({ parts, hasColons }: Template, payload: Payload, user: string):
     if (typeof value !== 'string' || !isSegment(value, hasColons)) return { unusable: claim }
     pattern += value + (parts[at + 1] ?? '')
   }
-  // Values that are too long make a pattern that is.
+  // Overlong values make an overlong pattern.
   return parts.length === 1 || isChannelPattern(pattern) ? pattern : { unusable: parts[1] ?? '' }
 }
 
@@ -125,19 +126,20 @@ interface Unusable {
 }
 
 /**
- * Whether a value stays within its place: `a.b` in the place of `${sub}` would reach what belongs to `a`
- * or to another, and nothing at all would reach what belongs to everybody.
+ * Whether a value stays within its segment. For `${sub}`, `a.b` would reach into the channels of
+ * `a` or of others, and an empty value into those of everybody.
  */
 const isSegment = (value: string, hasColons: boolean): boolean =>
   value !== '' && isChannelName(value) && !value.includes('.') && !(hasColons && value.includes(':'))
 
-/** What is wrong with a template; undefined if nothing is. */
+/** Returns what is wrong with a template, or undefined. */
 export function templateProblem(template: string): string | undefined {
   if ([...template.matchAll(placeholders)].some(([, claim = '']) => claim === '' || claim.length > 256))
     return 'names no claim between ${ and }'
   if (!isChannelPattern(template.replace(placeholders, 'x')))
-    return 'is not a channel name, or the start of one followed by *, in which ${sub} stands for a claim'
-  // Values have neither, so no two users can get the same pattern, or one a pattern that covers the other's.
+    return 'is not a channel name, or a prefix of one followed by *, in which ${sub} stands for a claim'
+  // Values contain neither, so two users never get the same pattern, or one a pattern that covers
+  // the other's.
   return /\}[^.:]/.test(template)
     ? 'has something other than a dot, a colon or the end after }: write ${sub}.*, since ${sub}* would cover others'
     : undefined

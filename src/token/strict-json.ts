@@ -2,9 +2,10 @@ import { isUtf8 } from 'node:buffer'
 import { isJsonObject } from '../protocol.js'
 
 /**
- * The JSON object in `bytes`, or undefined for anything else. Stricter than `JSON.parse`, because two
- * readers of a token must not see different claims: the bytes are valid UTF-8, no object has a member
- * twice (RFC 7519 section 4), and no string has half a surrogate pair (RFC 7493 section 2.1).
+ * Returns the JSON object in `bytes`, or undefined for anything else. Stricter than `JSON.parse`,
+ * because two readers of a token must not see different claims: the bytes are valid UTF-8, no
+ * object has a duplicate member (RFC 7519 section 4), and no string has half a surrogate pair (RFC
+ * 7493 section 2.1).
  */
 export function parseStrictObject(bytes: Buffer): Readonly<Record<string, unknown>> | undefined {
   if (!isUtf8(bytes)) return undefined
@@ -22,7 +23,7 @@ const quote = 0x22
 const backslash = 0x5c
 const colon = 0x3a
 
-/** How many members the objects in a valid JSON text have, repetitions included. */
+/** Counts the members of all objects in a valid JSON text, duplicates included. */
 function membersWritten(text: string): number {
   let members = 0
   let inString = false
@@ -35,7 +36,10 @@ function membersWritten(text: string): number {
   return members
 }
 
-/** How many members an object and all objects in it have. Not recursive: JSON may be deeper than the stack. */
+/**
+ * Counts the members of an object and of all objects in it. Not recursive: JSON may be deeper than
+ * the stack.
+ */
 function membersIn(root: object): number {
   let members = 0
   const pending: object[] = [root]
@@ -47,6 +51,9 @@ function membersIn(root: object): number {
   return members
 }
 
-/** In valid UTF-8 only an escape can make one; `JSON.stringify` escapes surrogates that are alone, and only those. */
+/**
+ * In valid UTF-8 only an escape can produce one. `JSON.stringify` escapes lone surrogates, and only
+ * those.
+ */
 const hasHalfSurrogate = (value: object, text: string): boolean =>
   /\\u[dD][89a-fA-F]/.test(text) && /(?<!\\)(?:\\\\)*\\ud[89a-f]/.test(JSON.stringify(value))

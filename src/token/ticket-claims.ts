@@ -2,20 +2,21 @@ import { type CarriedClaims, type ClaimValue, fitIntoTicket, isClaimValue } from
 import { type ClaimPath, claimAt, type Payload, pathText } from './claim-path.js'
 import { refuse, type TokenRefusal } from './refusal.js'
 
-/** A claim that is to travel in tickets: where a token has it, and its name in the ticket. */
+/** A claim that tickets carry: its place in the token, and its name in the ticket. */
 export interface TicketClaim {
   readonly path: ClaimPath
   readonly name: string
 }
 
-/** The name of a claim in the ticket: the end of its path, behind the last `.`, `/` or `:`. */
+/** The name of a claim in the ticket: the last part of its path, after any `.`, `/` or `:`. */
 export const ticketClaimName = (path: ClaimPath): string => /[^./:]*$/.exec(pathText(path))?.[0] ?? ''
 
 const none = {} as const
 
 /**
- * The claims of a token that travel in its tickets. One that the token lacks is left out; one that cannot
- * travel, and too many of them, refuse the token: what is decided by them must not depend on their size.
+ * Returns the claims of a token that its tickets carry. Skips absent ones. A claim that cannot be
+ * carried, or too many of them, refuse the token, because decisions that depend on claims must not
+ * depend on their size.
  */
 export function readTicketClaims(
   payload: Payload,

@@ -1,15 +1,15 @@
 const marks = 1 << 14
 
 /**
- * Notes which tokens were here before, as far as a small table can tell. To keep a token costs a third
- * of what it takes to verify an HMAC, mostly in the garbage collector, and many a token comes once.
+ * Remembers which tokens were seen before, approximately, in a small table. Caching a token costs a
+ * third of verifying an HMAC, mostly in the garbage collector, and many tokens come only once.
  */
 export class SeenTokens {
   readonly #marks = new Int32Array(marks)
 
-  /** Whether the token was seen before; now it was. */
+  /** Returns whether the token was seen before, and marks it as seen. */
   see(token: string): boolean {
-    // The end of the signature, which is as good as random.
+    // The end of the signature is as good as random.
     let mark = 0
     for (let at = token.length - 12; at < token.length; at++)
       mark = (Math.imul(mark, 31) + token.charCodeAt(at)) | 0

@@ -8,23 +8,23 @@ import type { RightsRules } from './rights-rules.js'
 export interface TokenRights {
   readonly publish: readonly string[]
   readonly subscribe: readonly string[]
-  /** A claim that a rule needed and that has no usable value, so that a pattern gave nothing. */
+  /** A claim that a rule needed but that has no usable value, so a pattern gave nothing. */
   readonly unusable?: string | undefined
 }
 
-/** What the user of a token may do that does not say so itself. */
+/** The rights of the user of a token that does not state any. */
 export type DefaultRights = (user: string) => TokenRights
 
 export interface RightsPolicy {
-  /** Which claims give which rights. With them, the default rights do not count. */
+  /** Rules that turn claims into rights. If set, the default rights do not apply. */
   readonly rightsRules?: RightsRules | undefined
-  /** Without them: every right on every channel. */
+  /** If absent: every right on every channel. */
   readonly defaultRights?: DefaultRights | undefined
 }
 
 /**
- * What a token permits: what it says itself, in `channels` and in `authorization_details`, and what the
- * rules of its issuer add. The defaults count where there is neither.
+ * Returns what a token permits: what it states in `channels` and in `authorization_details`, plus
+ * what the rules of its issuer give. The defaults apply if there is neither.
  * @returns undefined for every right on every channel
  */
 export function readRights(
@@ -46,7 +46,7 @@ const union = (all: readonly TokenRights[]): TokenRights => ({
   subscribe: [...new Set(all.flatMap(({ subscribe }) => subscribe))],
 })
 
-/** What the token says itself; undefined if it says nothing. */
+/** The rights that the token states. Undefined if it states none. */
 function ownRights({
   channels,
   authorization_details: details,
@@ -59,7 +59,7 @@ function ownRights({
   return union(claimed === undefined ? detailed : [claimed, ...detailed])
 }
 
-/** An object `{publish, subscribe}`. A list left out grants nothing. */
+/** An object `{publish, subscribe}`. An absent list grants nothing. */
 function rightsIn(value: unknown): TokenRights | 'malformed' {
   if (!isJsonObject(value)) return 'malformed'
   const { publish = [], subscribe = [] } = value
@@ -72,9 +72,8 @@ const maxDetails = 16
 const maxPatterns = 64
 
 /**
- * The entries of our type in `authorization_details` (RFC 9396): `{type, publish, subscribe}`. A member
- * that is not known here could be a limit, so an entry that has one grants nothing, and the token is
- * refused (section 5).
+ * The entries of our type in `authorization_details` (RFC 9396): `{type, publish, subscribe}`. An
+ * unknown member could be a limit, so the token is refused (section 5).
  */
 function detailedRights(details: unknown): readonly TokenRights[] | 'malformed' {
   if (!Array.isArray(details) || !details.every(isJsonObject)) return 'malformed'

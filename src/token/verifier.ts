@@ -1,4 +1,5 @@
-// token/: what a token must be, whose it is, and what revokes it. No HTTP, no network; time is an argument.
+// token/: validation of tokens, their issuers and their revocation. No HTTP, no network; time is an
+// argument.
 
 import { LRUCache } from 'lru-cache'
 import { verifySignature } from './algorithms.js'
@@ -16,7 +17,7 @@ import { hasLogoutEvent, isAccessTokenType } from './token-type.js'
 const maxVerifiedTokens = 10_000
 
 /**
- * Whose token it is, by what it says of itself: nothing is verified yet.
+ * Chooses the issuer of a token by what the token says. Nothing is verified yet.
  * @param payload parses the payload; undefined if it is malformed
  */
 export type IssuerChooser = (
@@ -24,7 +25,7 @@ export type IssuerChooser = (
   payload: () => Payload | undefined,
 ) => TrustedIssuer | TokenRefusal
 
-/** A token whose signature held, and the keys that it was verified with. */
+/** A token with a valid signature, and the keys that verified it. */
 interface VerifiedToken {
   readonly claims: TokenClaims
   readonly issuer: TrustedIssuer
@@ -32,10 +33,9 @@ interface VerifiedToken {
 }
 
 /**
- * What all tokens are held to (RFC 7515, RFC 7519, RFC 8725), whoever signed them. Verified tokens are
- * kept, so that the next ticket for one costs no further signature: the whole token is the key, the
- * claims are checked for expiry at every use, and the memory is bounded. Tokens verified with a key set
- * that has been replaced are verified again.
+ * Verifies tokens of any issuer (RFC 7515, RFC 7519, RFC 8725). Verified tokens are cached by their
+ * whole text, so the next ticket for one needs no signature check. Expiry is checked at every use,
+ * and memory is bounded. After a change of the key set, tokens are verified again.
  */
 export class TokenVerifier {
   readonly #maxTokenBytes: number
@@ -43,21 +43,21 @@ export class TokenVerifier {
   readonly #verified = new LRUCache<string, VerifiedToken>({ max: maxVerifiedTokens })
   readonly #seen = new SeenTokens()
 
-  /** @param maxTokenBytes the largest token that is looked at */
+  /** @param maxTokenBytes larger tokens are refused unread */
   constructor(chooseIssuer: IssuerChooser, maxTokenBytes: number) {
     this.#chooseIssuer = chooseIssuer
     this.#maxTokenBytes = maxTokenBytes
   }
 
-  /** Trusts others from now on: what was verified before is verified again. */
+  /** Replaces the trusted issuers. Tokens verified before are verified again. */
   trust(chooseIssuer: IssuerChooser): void {
     this.#chooseIssuer = chooseIssuer
     this.#verified.clear()
   }
 
   /**
-   * The claims of a token that is good at `nowMs`, or why it is refused.
-   * @param passed told of each check that a token passes that was not seen before
+   * Returns the claims of a token that is valid at `nowMs`, or why it is refused.
+   * @param passed called for each check that a token passes, unless it was seen before
    */
   verify(token: string, nowMs: number, passed: OnPassed = unheard): TokenClaims | TokenRefusal {
     if (token.length > this.#maxTokenBytes) return refuse('too_large')
@@ -92,7 +92,7 @@ export const keysUnavailableWaitMs = 1000
 
 /**
  * Verifies a signature with the keys that may have made it (RFC 7515 section 5.2).
- * @returns why it does not hold; undefined if it holds
+ * @returns why it is invalid; undefined if it is valid
  */
 export function checkSignature(
   { header, input, signature }: Jws,
@@ -106,7 +106,7 @@ export function checkSignature(
   return isOfAnotherKind ? 'algorithm' : 'key_unknown'
 }
 
-/** The same, but a key that is unknown may come with the next fetch. */
+/** Likewise, but an unknown key may come with the next fetch. */
 export function signatureRefusal(
   jws: Jws,
   set: KeySet,
@@ -137,7 +137,7 @@ function readClaims(
   return checkTokenClaims(payload, policy, nowMs, passed)
 }
 
-/** Calls `make` once, and not before its result is needed. */
+/** Calls `make` at most once, when its result is needed. */
 function lazily<T>(make: () => T): () => T {
   let made: { readonly value: T } | undefined
   return () => {
@@ -147,8 +147,8 @@ function lazily<T>(make: () => T): () => T {
 }
 
 /**
- * The claims as they count at `nowMs`. By our clock a token ends at its `exp`; one that is presented
- * later, within the allowance for a clock behind ours, ends with that.
+ * The claims as of `nowMs`. By our clock a token ends at its `exp`. A token presented later, within
+ * the allowance for a clock behind ours, ends with that allowance.
  */
 function asOf(
   claims: TokenClaims,

@@ -3,10 +3,10 @@ import type { KeyObject } from 'node:crypto'
 const rsaBits = { min: 2048, max: 8192 }
 
 /**
- * Why others than its holder could sign for a public key, or why verifying with it would cost too much.
- * With e = 1 every message is its own signature; a point of low order accepts signatures that were made
- * without a private key.
- * @returns the reason, for people; undefined for a key that is none of these
+ * Returns why a public key is unsafe, because others could sign for it or its verification would
+ * cost too much. With e = 1 every message is its own signature; a point of low order accepts
+ * signatures made without a private key.
+ * @returns the reason, or undefined
  */
 export function weaknessOf(key: KeyObject): string | undefined {
   if (key.asymmetricKeyType === 'rsa') return rsaWeakness(key)
@@ -18,7 +18,7 @@ export function weaknessOf(key: KeyObject): string | undefined {
 function rsaWeakness(key: KeyObject): string | undefined {
   const { modulusLength = 0, publicExponent = 0n } = key.asymmetricKeyDetails ?? {}
   if (modulusLength < rsaBits.min || modulusLength > rsaBits.max)
-    return `its modulus has ${modulusLength} bits, and ${rsaBits.min} to ${rsaBits.max} are accepted`
+    return `its modulus has ${modulusLength} bits: ${rsaBits.min} to ${rsaBits.max} are accepted`
   if (publicExponent < 65_537n || publicExponent % 2n === 0n || publicExponent >= 2n ** 32n)
     return 'its exponent is not an odd number from 65537 to 2^32'
   const { n = '' } = key.export({ format: 'jwk' })
@@ -27,7 +27,7 @@ function rsaWeakness(key: KeyObject): string | undefined {
     : undefined
 }
 
-// The encodings of the points of order 1, 2, 4 and 8, the non-canonical ones included, with the sign
+// The encodings of the points of order 1, 2, 4 and 8, including non-canonical ones, with the sign
 // bit cleared; as in libsodium's ge25519_has_small_order.
 const lowOrderPoints: ReadonlySet<string> = new Set([
   '0000000000000000000000000000000000000000000000000000000000000000',
@@ -45,11 +45,14 @@ function isLowOrder(point: Buffer): boolean {
   return lowOrderPoints.has(unsigned.toString('hex'))
 }
 
-// Keys of this size are made with a multiple of all primes up to this one (Nemec et al., "The Return of
-// Coppersmith's Attack", section 2).
+// Moduli of this size are built from a multiple of all primes up to this one (Nemec et al., "The
+// Return of Coppersmith's Attack", section 2).
 const largestRocaPrime = 701
 
-/** Whether the modulus is a power of 65537 modulo every small prime, which chance does not bring about. */
+/**
+ * Whether the modulus is a power of 65537 modulo every small prime, which does not happen by
+ * chance.
+ */
 const isRoca = (modulus: bigint): boolean =>
   primesUpTo(largestRocaPrime).every(prime => isPowerOf65537(Number(modulus % BigInt(prime)), prime))
 

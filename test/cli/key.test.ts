@@ -46,9 +46,9 @@ t.test('a file that exists, and may hold keys in use, is never overwritten', asy
 
 t.test('wrong usage: exit code 2, and no key', async t => {
   const cases = [
-    [[], /the one thing to do with a key is: new/],
-    [['make'], /the one thing to do with a key is: new/],
-    [['new', 'x'], /the one thing to do with a key is: new/],
+    [[], /expected an action: new/],
+    [['make'], /expected an action: new/],
+    [['new', 'x'], /expected an action: new/],
     [['new', '--id'], /--id: needs a value: write --id=VALUE/],
     [['new', '--id', '--out'], /--id: needs a value/],
     [['new', '--id='], /--id: give a number from 1 to 255/],

@@ -29,7 +29,7 @@ t.test('a file with secrets that others may use is warned about at the start', a
     (await startServer(t, { env }))
       .output()
       .split('\n')
-      .filter(line => line.includes('this file holds secrets'))
+      .filter(line => line.includes('other users can access this file'))
       .map(line => JSON.parse(line))
       .map(({ level, path, mode }) => [level, path, mode])
   t.strictSame(await warned(), [

@@ -127,7 +127,12 @@ t.test('what cannot be done: exit code 1, nothing changed', async t => {
     ['a password without end', ['add', 'bob', '--password-stdin'], 'p'.repeat(100_000), /longer than 1024/],
     ['a control character', ['passwd', 'maggie', '--password-stdin'], 'pass\tphrase\n', /control character/],
     ['a carriage return', ['passwd', 'maggie', '--password-stdin'], 'pass\rphrase\n', /control character/],
-    ['a second mark', ['passwd', 'maggie', '--password-stdin'], '\uFEFF\uFEFFp\n', /byte order mark in it/],
+    [
+      'a second mark',
+      ['passwd', 'maggie', '--password-stdin'],
+      '\uFEFF\uFEFFp\n',
+      /byte order mark: remove it/,
+    ],
     ['nothing but a mark', ['passwd', 'maggie', '--password-stdin'], '\uFEFF\n', /password is empty/],
     [
       'UTF-16',
@@ -167,7 +172,7 @@ t.test('wrong usage: exit code 2, no file made', async t => {
   const cases = [
     ['nothing', [], /one of add, passwd, remove, list/],
     ['an unknown command', ['delete', 'maggie'], /one of add, passwd, remove, list/],
-    ['no name', ['add', '--password-stdin'], /name is needed/],
+    ['no name', ['add', '--password-stdin'], /name is required/],
     ['the password as an operand', ['add', 'maggie', 'hunter2hunter2'], /nothing else/],
     [
       'an unknown option',

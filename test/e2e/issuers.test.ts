@@ -115,7 +115,7 @@ t.test('several issuers: a token goes to the one that it names, and to no other'
   await server.stop()
   t.match(
     server.output(),
-    /"reason":"issuer","hint":"iss and the configured issuer differ by a slash at the end/,
+    /"reason":"issuer","hint":"iss and the configured issuer differ by a trailing slash/,
   )
 })
 

@@ -157,7 +157,7 @@ t.test('while the provider is away, its keys stay good', async t => {
   t.equal((await present(signedBy(second, claims({ sub: 'dora' })))).status, 200, 'a new token as well')
   t.equal((await request(server.url, '/readyz')).status, 200)
   // The log is written behind the answers.
-  while (!/"reason":"fetch failed[^"]*".*those read before stay/.test(server.output()))
+  while (!/"reason":"fetch failed[^"]*".*the previous ones stay in use/.test(server.output()))
     await request(server.url, '/healthz')
 })
 

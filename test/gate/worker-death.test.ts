@@ -67,12 +67,12 @@ t.test('a thread that dies is replaced, and what was spent stays spent', async t
 
   for (const thread of [0, 1]) {
     gate.kill(thread)
-    await gate.logged('starting another thread in its place', thread)
+    await gate.logged('replacing the thread', thread)
     for (const [index, ticket] of spent.entries()) {
       const reply = await requestUpgrade(gate.url, gatePath(ticket))
       isProblem(t, reply, '401 ticket_used', `ticket ${index} after the death of thread ${thread}`)
     }
-    await gate.logged('another thread serves in its place', thread)
+    await gate.logged('the replacement thread is serving', thread)
   }
   await Promise.all(clients.map(client => client.closed))
   t.pass('the sockets of a thread go with it')
@@ -108,11 +108,11 @@ t.test('one that can not be replaced yet is tried for, one thread at a time, unt
   gate.kill(0)
   await gate.logged('could not start a thread', 0, 3)
   rmSync(gate.usersFile)
-  await gate.logged('another thread serves in its place', 0)
+  await gate.logged('the replacement thread is serving', 0)
   const tries = gate.timesLogged('could not start a thread', 0)
-  t.equal(gate.timesLogged('starting another thread in its place', 0), tries + 1)
+  t.equal(gate.timesLogged('replacing the thread', 0), tries + 1)
   gate.kill(0)
-  await gate.logged('another thread serves in its place', 0, 2)
+  await gate.logged('the replacement thread is serving', 0, 2)
   t.equal(gate.timesLogged('could not start a thread', 0), tries, 'and nobody else is tried for')
   await gate.drain()
 })
@@ -121,7 +121,7 @@ t.test('a drain while a thread is replaced leaves no thread behind', async t => 
   for (const waitMs of [0, 700]) {
     const gate = await startMortal(t)
     gate.kill(1)
-    await gate.logged('starting another thread in its place', 1)
+    await gate.logged('replacing the thread', 1)
     await delay(waitMs)
     await gate.drain()
     await t.rejects(request(gate.url, '/healthz'), `drained ${waitMs} ms after the death`)
@@ -149,7 +149,7 @@ t.test('readers of events are told that a thread has died, and hear of the one i
     told.filter(({ type }) => type === 'reset').map(({ data }) => data.reason),
     ['thread', 'thread'],
   )
-  for (const thread of [0, 1]) await gate.logged('another thread serves in its place', thread)
+  for (const thread of [0, 1]) await gate.logged('the replacement thread is serving', thread)
   await enter()
   t.match((await events.upTo('opened')).at(-1), { data: { user: 'maggie' } })
 })

@@ -205,7 +205,7 @@ const broken: readonly (readonly [name: string, answer: Answer, reason: RegExp])
   ],
 ]
 
-t.test('whatever comes in their place, those read before stay', async t => {
+t.test('whatever comes in their place, the previous ones stay in use', async t => {
   const { provider, keys, counts, logged, until } = await open(t, jwks(first))
   for (const [index, [name, answer, reason]] of broken.entries()) {
     const other = await open(t, answer)
@@ -220,7 +220,7 @@ t.test('whatever comes in their place, those read before stay', async t => {
     // It tries again by itself as well.
     await until(() => (counts.failed ?? 0) > failed)
     t.ok(keys.current()?.has('first'), `${name}: later they stay`)
-    t.match(logged.at(-1), /those read before stay/, name)
+    t.match(logged.at(-1), /the previous ones stay in use/, name)
   }
 })
 
