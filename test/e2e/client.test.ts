@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
 import type { Page } from 'playwright-core'
@@ -8,8 +9,9 @@ import t from 'tap'
 import type { Connection, ConnectOptions } from '../../src/client/index.js'
 import { openBrowser, openPage } from '../support/browser.js'
 import { freePort } from '../support/free-port.js'
+import { bearer, type Json, postJson } from '../support/http.js'
 import { fileNeeds } from '../support/programs.js'
-import { startServer, type TestServer } from '../support/server.js'
+import { adminKey, startServer, type TestServer } from '../support/server.js'
 import { openSession, socketUrl } from '../support/socket-client.js'
 import { gatePath, mint, nowSeconds, tokenFor } from '../support/tokens.js'
 
@@ -60,7 +62,7 @@ interface Visit {
 async function visit(
   server: TestServer,
   options: Partial<ConnectOptions>,
-  token: (fresh: boolean) => string = () => tokenFor('maggie'),
+  token: (fresh: boolean) => string | Promise<string> = () => tokenFor('maggie'),
 ): Promise<Visit> {
   const { page, errors } = await openPage(browser, origin)
   await page.exposeFunction('tokenFromTest', token)
@@ -74,7 +76,10 @@ async function visit(
       scope.gate.on('message', ({ data }) => scope.events.push({ name: 'message', data }))
       scope.gate.on('renewed', ({ expires }) => scope.events.push({ name: 'renewed', expires }))
       scope.gate.on('retry', ({ error }) => scope.events.push({ name: 'retry', code: error.code }))
-      scope.gate.on('close', ({ code }) => scope.events.push({ name: 'close', code }))
+      scope.gate.on('lost', ({ channel, error }) =>
+        scope.events.push({ name: 'lost', code: error.code, data: channel }),
+      )
+      scope.gate.on('close', ({ code, message }) => scope.events.push({ name: 'close', code, data: message }))
     },
     { url: server.url, channel: 'lobby', minDelayMs: 50, ...options },
   )
@@ -145,6 +150,29 @@ t.test('outlives its session by a fresh token, on the same socket', async t => {
   const events = await page.evaluate(() => (window as unknown as Scope).events)
   t.notOk(events.some(({ name }) => name === 'retry'))
   t.equal(await page.evaluate(() => (window as unknown as Scope).gate.state), 'open')
+  await page.close()
+})
+
+t.test('renews when it is told to, and hears what is taken away and why', async t => {
+  const server = await startServer(t, { env })
+  const { page, until } = await visit(server, {}, async fresh => {
+    if (!fresh) return tokenFor('maggie', { iat: nowSeconds() - 1 })
+    // One of the second in which all before were revoked would be revoked too.
+    const now = nowSeconds()
+    while (nowSeconds() === now) await delay(20)
+    return tokenFor('maggie')
+  })
+  const disconnect = (members: Json) =>
+    postJson(server.admin, '/disconnect', members, { headers: bearer(adminKey) })
+  await until('open')
+  await page.evaluate(() => (window as unknown as Scope).gate.subscribe('news'))
+  await disconnect({ user: 'maggie', reauthenticateWithinSeconds: 5 })
+  await until('renewed')
+  await disconnect({ channel: 'news' })
+  t.match(await until('lost'), { code: 'unsubscribed', data: 'news' })
+  t.equal(await page.evaluate(() => (window as unknown as Scope).gate.state), 'open')
+  await disconnect({ all: true, reason: 'für heute zu' })
+  t.match(await until('close'), { code: 'revoked', data: 'The session was revoked: für heute zu' })
   await page.close()
 })
 

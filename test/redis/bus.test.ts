@@ -11,13 +11,14 @@ import {
   until,
   untilBus,
 } from '../support/bus.js'
+import { EventStream } from '../support/event-stream.js'
 import { bearer, jsonOf, outcomeOf, request } from '../support/http.js'
 import { isProblem } from '../support/problem.js'
 import { fileNeeds } from '../support/programs.js'
 import { startRedis } from '../support/redis.js'
 import { startServer, type TestServer } from '../support/server.js'
-import type { Client } from '../support/socket-client.js'
-import { nowSeconds, tokenFor } from '../support/tokens.js'
+import { type Client, openSession, socketUrl } from '../support/socket-client.js'
+import { gatePath, mintWith, nowSeconds, tokenFor } from '../support/tokens.js'
 
 fileNeeds(t, 'redis-server')
 
@@ -119,6 +120,38 @@ t.test(
     t.match(await outcome(late, 'green'), /^200/)
     await disconnect(late, { all: true })
     for (const client of clients) t.equal((await client.closed).code, 4403)
+  },
+)
+
+t.test(
+  'a socket is disconnected by its id on whatever node it is, and its session may open no other',
+  async t => {
+    const redis = await startRedis(t)
+    const [near, far] = [await startBusNode(t, redis.port), await startBusNode(t, redis.port)]
+    const events = await EventStream.open(t, far.admin)
+    await events.expect(t, 'reset', { reason: 'start' })
+    const token = tokenFor('maggie', { sid: 's1' })
+    const enter = async (): Promise<[Client, string]> => {
+      const { ticket } = await mintWith(far.url, token)
+      const { client } = await openSession(socketUrl(far.url, gatePath(ticket)))
+      return [client, String((await events.expect(t, 'opened', { session: 's1' })).data.socket)]
+    }
+    const [[one, id], [two]] = [await enter(), await enter()]
+    t.strictSame(jsonOf(await disconnect(near, { socket: id, reason: 'that one' })), { disconnected: 0 })
+    await events.expect(t, 'revoked', { session: 's1', socket: id, reason: 'that one' })
+    t.strictSame(await one.closed, { code: 4403, reason: 'that one' })
+    await events.expect(t, 'closed', { socket: id })
+    for (const node of [near, far])
+      await until(
+        async () => (await request(node.url, '/ws_ticket', { headers: bearer(token) })).status === 401,
+      )
+    t.match(await two.ask({ type: 'ping' }), { type: 'pong' }, 'the other socket of the session stays')
+    t.strictSame(
+      jsonOf(await disconnect(near, { socket: id })),
+      { disconnected: 0 },
+      'nor is it an error twice',
+    )
+    t.match(await two.ask({ type: 'ping' }), { type: 'pong' })
   },
 )
 
