@@ -21,7 +21,9 @@ declare module 'autocannon' {
       pipelining: number
       /** Requests in all, spread evenly over the connections. */
       amount: number
+      method?: 'GET' | 'POST'
       headers?: Record<string, string>
+      body?: string
       /** How often it looks whether it is done, in milliseconds. */
       sampleInt?: number
       setupClient?: (client: Client) => void

@@ -26,9 +26,17 @@ const sendTogether = ({ conn }: autocannon.Client): void => {
   process.nextTick(() => conn.uncork())
 }
 
-type Shape = Pick<autocannon.Options, 'pipelining' | 'headers' | 'setupClient'>
+type Shape = Pick<autocannon.Options, 'pipelining' | 'method' | 'headers' | 'body' | 'setupClient'> & {
+  /** Another URL than that of the tickets for tokens. */
+  readonly url?: string
+  readonly ticketsPerRequest?: number
+}
 
-const drive = async (target: Target, load: Shape, requests: number): Promise<DriverRun> => {
+const drive = async (
+  target: Target,
+  { ticketsPerRequest = 1, ...load }: Shape,
+  requests: number,
+): Promise<DriverRun> => {
   let finish: ReturnType<typeof startRun> | undefined
   let run: Omit<DriverRun, 'operations'> | undefined
   const cannon = autocannon({
@@ -53,7 +61,7 @@ const drive = async (target: Target, load: Shape, requests: number): Promise<Dri
   // A connection ends with its last request answered but up to pipelining - 1 answers still on their way.
   verify(result, connections * (requests - load.pipelining + 1))
   if (run === undefined) throw new Error('the load ended before it had begun')
-  return { ...run, operations: result['2xx'] }
+  return { ...run, operations: result['2xx'] * ticketsPerRequest }
 }
 
 /** Hands each connection its own share of the tokens, every one used once. */
@@ -70,9 +78,34 @@ const rows: readonly Row[] = [
   { name: 'ticket', unit: 'server CPU, µs' },
   { name: 'ticket, pipelined', unit: 'server CPU, µs' },
   { name: 'ticket, new token', unit: 'server CPU, µs' },
+  { name: 'ticket, by the admin API', unit: 'server CPU, µs', comparedWith: 'ticket' },
+  { name: 'ticket, by the admin API, in lists', unit: 'server CPU, µs', comparedWith: 'ticket' },
 ]
 
-/** `GET /ws_ticket` over 32 keep-alive connections. */
+/** Lists are as long as they may be. */
+const listLength = 100
+
+/** Tickets by `POST /tickets`, one and in lists; nothing for a target without an admin listener. */
+const adminShapes = ({ host, admin }: Target): Readonly<Record<string, Shape>> => {
+  if (admin === undefined) return {}
+  const ticket = { user: 'bench', sessionSeconds: 900 }
+  const shape = (body: unknown): Shape => ({
+    pipelining: 1,
+    url: `http://${host}:${admin.port}/tickets`,
+    method: 'POST',
+    headers: { ...bearer(admin.key), 'content-type': 'application/json' },
+    body: JSON.stringify(body),
+  })
+  return {
+    'ticket, by the admin API': shape(ticket),
+    'ticket, by the admin API, in lists': {
+      ...shape(Array.from({ length: listLength }, () => ticket)),
+      ticketsPerRequest: listLength,
+    },
+  }
+}
+
+/** `GET /ws_ticket`, and `POST /tickets` where there is one, over 32 keep-alive connections. */
 export const ticketScenario: Scenario = {
   name: 'ticket',
   rows,
@@ -83,11 +116,15 @@ export const ticketScenario: Scenario = {
       ticket: { pipelining: 1, headers: bearer(token) },
       'ticket, pipelined': { pipelining, headers: bearer(token) },
       'ticket, new token': { pipelining: 1, setupClient: newTokens(unseen, requests) },
+      ...adminShapes(target),
     }
     return new Map(
       Object.entries(shapes).map(([row, shape]) => [
         row,
-        async () => cpuSample(await measure(target.pids, () => drive(target, shape, requests))),
+        async () => {
+          const each = Math.max(2, Math.ceil(requests / (shape.ticketsPerRequest ?? 1)))
+          return cpuSample(await measure(target.pids, () => drive(target, shape, each)))
+        },
       ]),
     )
   },
