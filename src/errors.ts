@@ -25,22 +25,22 @@ const refusals = {
   origin_forbidden: [403, 'This origin may not connect'],
   channel_forbidden: [403, 'This channel may not be opened'],
   address_mismatch: [403, 'The ticket was issued to another address'],
-  not_found: [404, 'There is nothing here'],
+  not_found: [404, 'Not found'],
   method_not_allowed: [405, 'This method is not allowed here'],
   length_required: [411, 'The request body needs a Content-Length'],
   body_too_large: [413, 'The request body is too large'],
-  unsupported_media_type: [415, 'The media type of the request body is not understood here'],
+  unsupported_media_type: [415, 'The media type of the request body is not supported here'],
   wrong_node: [421, 'The ticket is for another gate'],
   upgrade_required: [426, 'This is a WebSocket endpoint'],
   rate_limited: [429, 'Too many requests'],
   too_many_connections: [429, 'Too many connections'],
   token_too_large: [431, 'The token is too large'],
-  internal_error: [500, 'Something went wrong on our side'],
-  login_busy: [503, 'Too many logins are under way'],
+  internal_error: [500, 'Internal server error'],
+  login_busy: [503, 'Too many logins are in progress'],
   keys_unavailable: [503, 'The keys of the identity provider are not known yet'],
   replay_cache_full: [503, 'The replay cache is full'],
   replay_cache_unavailable: [503, 'The replay cache is unavailable'],
-  revocations_full: [503, 'No room for one more revocation'],
+  revocations_full: [503, 'The limit on revocations is reached'],
   upstream_unavailable: [503, 'The server behind is unavailable'],
   draining: [503, 'The server is shutting down'],
 } as const satisfies Record<string, readonly [status: number, title: string]>
@@ -55,7 +55,7 @@ export const statusOf = (code: RefusalCode): number => refusals[code][0]
 export const titleOf = (code: RefusalCode): string => refusals[code][1]
 
 export interface RefusalOptions {
-  /** What the client can do about it. Never contains a secret, nor anything that the client sent. */
+  /** What the client can do about it. Never contains a secret, or anything that the client sent. */
   readonly detail?: string
   /** For the log alone: what the code does not say. */
   readonly reason?: string

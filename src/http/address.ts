@@ -3,33 +3,38 @@ import { type Address, readAddress } from '../ticket/address.js'
 
 type Network = [ipaddr.IPv4 | ipaddr.IPv6, number]
 
-/** The address in `text`, or undefined. Takes what proxies write: brackets and ports included. */
+/**
+ * Parses an address as proxies write it, with brackets or a port. Returns undefined if it is none.
+ */
 export function parseAddress(text: string): Address | undefined {
   const bare =
     /^\[([^\]]+)\](?::\d+)?$/.exec(text)?.[1] ?? /^(\d+\.\d+\.\d+\.\d+):\d+$/.exec(text)?.[1] ?? text
   return readAddress(bare)
 }
 
-/** An address as people write it. */
+/** Formats an address. */
 export const addressText = (address: Address): string => ipaddr.fromByteArray(Array.from(address)).toString()
 
-/** How a limit per address counts: an IPv4 address, or an IPv6 /64, which is what one subscriber is given. */
+/**
+ * The key of an address for limits: the IPv4 address, or the IPv6 /64, which one subscriber gets.
+ */
 export const addressKey = (address: Address): string =>
   String.fromCharCode(...(address.length === 16 ? address.subarray(0, 8) : address))
 
-/** How addresses that one network may have are told from others: an IPv4 /24, or an IPv6 /48, which is what one site is given. */
+/** The key of an address's network: the IPv4 /24, or the IPv6 /48, which one site gets. */
 export const networkKey = (address: Address): string =>
   String.fromCharCode(...address.subarray(0, address.length === 16 ? 6 : 3))
 
 export interface TrustedProxies {
-  /** Whether what this peer says of its clients counts. */
+  /** Whether this peer is trusted to name its clients. */
   has(peer: Address): boolean
   /**
-   * The client behind `peer`: the last address of `X-Forwarded-For` that no trusted proxy has. Entries further left
-   * were written by the client and prove nothing. An unreadable entry ends the search at the hop before it.
+   * The client behind `peer`: the last address in `X-Forwarded-For` that is no trusted proxy.
+   * Entries further left come from the client and prove nothing. An unreadable entry ends the
+   * search at the hop before it.
    */
   clientOf(peer: Address, forwardedFor: string): Address
-  /** How many proxies of ours that request has passed, `peer` included: 1 or more where that is one. */
+  /** How many trusted proxies the request has passed, including `peer`. */
   hopsOf(peer: Address, forwardedFor: string): number
 }
 
@@ -38,7 +43,7 @@ export function createTrustedProxies(networks: readonly string[]): TrustedProxie
   const parsed = networks.map((text): Network => {
     const address = ipaddr.parse(text.replace(/\/.*$/, ''))
     const bits = text.includes('/') ? ipaddr.parseCIDR(text)[1] : address.toByteArray().length * 8
-    // Peers are compared as IPv4 where they are that in IPv6 clothes, so networks are as well.
+    // Compares IPv4-mapped peers as IPv4, so networks are treated the same way.
     return address instanceof ipaddr.IPv6 && address.isIPv4MappedAddress() && bits >= 96
       ? [address.toIPv4Address(), bits - 96]
       : [address, bits]

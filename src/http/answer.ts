@@ -1,24 +1,24 @@
 import type { HttpResponse } from 'uWebSockets.js'
 
-/** A whole answer to a request. */
+/** A complete response. */
 export interface Answer {
   /** Such as `404 Not Found`. */
   readonly status: string
   readonly contentType?: string | undefined
-  /** The `Origin` of a page that may read it, '' for none. */
+  /** The `Origin` of a page that may read the response, '' for none. */
   readonly origin?: string | undefined
   readonly headers?: Readonly<Record<string, string>> | undefined
-  /** Absent: an answer without a body. */
+  /** Absent for a response without a body. */
   readonly body?: string | undefined
-  /** Whether the connection ends with it. */
+  /** Whether to close the connection afterwards. */
   readonly closes?: boolean
 }
 
 const exposedHeaders = 'retry-after, www-authenticate'
 
-/** Writes the status line and the headers. Nothing that answers carry may be kept by caches. */
+/** Writes the status line and the headers. Caches must not keep any response. */
 export function writeHead(res: HttpResponse, { status, contentType, origin, headers }: Answer): void {
-  // Unsaid, uWS says that by itself.
+  // uWS writes this status by itself.
   if (status !== '200 OK') res.writeStatus(status)
   if (contentType !== undefined)
     res.writeHeader('content-type', contentType).writeHeader('cache-control', 'no-store')

@@ -1,22 +1,25 @@
 import { Refusal } from '../errors.js'
 
-// Each piece has a cost of its own: a body that comes byte by byte is refused when it has so many.
+// Each piece has a cost, so a body that arrives in too many small pieces is refused.
 const maxPieces = (maxBytes: number): number => maxBytes / 32
 
 const deadlineMs = 10_000
 
-/** How much of a refused body is read and thrown away: a client that still writes does not read the refusal. */
+/**
+ * How much of a refused body is read and discarded: a client that is still writing does not read
+ * the refusal.
+ */
 const discarded = { bytes: 1_048_576, pieces: 4096, ms: 2000 }
 
 const tooLarge = (maxBytes: number): Refusal =>
   new Refusal('body_too_large', {
-    detail: `The body may have ${maxBytes} bytes at most, in ${maxPieces(maxBytes)} pieces.`,
+    detail: `The body may have at most ${maxBytes} bytes, in at most ${maxPieces(maxBytes)} pieces.`,
   })
 
 export interface BodyEnds {
-  /** Called once with the body; or with a refusal, after what comes of the body was thrown away. */
+  /** Called once with the body, or with a refusal after the body was discarded. */
   readonly done: (body: Buffer | Refusal) => void
-  /** Called in its place where the body is too slow, and was not refused for anything else. */
+  /** Called instead if the body is too slow and was not refused otherwise. */
   readonly late: () => void
 }
 
@@ -24,7 +27,7 @@ export interface BodyEnds {
 export class BodyReader {
   readonly #maxBytes: number
   readonly #ends: BodyEnds
-  // One buffer for all of it: to keep each of its pieces would take hundreds of bytes apiece.
+  // One buffer for everything: keeping each piece would take hundreds of bytes apiece.
   #body: Buffer = Buffer.alloc(0)
   #bytes = 0
   #pieces = 0
@@ -58,7 +61,7 @@ export class BodyReader {
       this.#finish(this.#refusal)
   }
 
-  /** For a connection that has ended: neither end is called any more. */
+  /** Stops without calling either, for a connection that has ended. */
   cancel(): void {
     this.#isOver = true
     clearTimeout(this.#deadline)

@@ -9,19 +9,19 @@ import { createTlsApp, type TlsFiles } from './tls.js'
 export interface CertificateWatchOptions {
   readonly files: TlsFiles
   readonly log: Log
-  /** Given the app that serves the certificate as it is now. */
+  /** Called with an app that serves the current certificate. */
   readonly renew: (app: TemplatedApp) => void
 }
 
-/** A certificate and its key, as they were read. */
+/** A certificate and its key, as read. */
 interface Pair {
   readonly chain: Buffer
   readonly key: Buffer
 }
 
 /**
- * Reads the certificate and its key again when their files change and on SIGHUP. A broken file, or two that do not
- * belong together, changes nothing and is logged: the one before stays.
+ * Rereads the certificate and its key when their files change and on SIGHUP. A broken file, or two
+ * that do not match, changes nothing and is logged: the previous one stays in use.
  */
 export class CertificateWatch {
   readonly #options: CertificateWatchOptions
@@ -37,7 +37,7 @@ export class CertificateWatch {
     this.#end = watchFiles([certFile, keyFile], () => this.#reload())
   }
 
-  /** When the certificate that is served expires, Unix seconds. */
+  /** When the served certificate expires, Unix seconds. */
   get expiresAtSeconds(): number {
     return this.#expiresAtSeconds
   }
@@ -65,9 +65,12 @@ export class CertificateWatch {
         this.#expiresAtSeconds = expiryOf(pair.chain)
       }
       const expires = new Date(this.#expiresAtSeconds * 1000).toISOString()
-      log.info({ isNew, expires }, 'TLS certificate read again')
+      log.info({ isNew, expires }, 'TLS certificate reloaded')
     } catch (error) {
-      log.error({ err: error, ...files }, 'the TLS certificate or its key is broken; the one before stays')
+      log.error(
+        { err: error, ...files },
+        'the TLS certificate or its key is broken: the previous one stays in use',
+      )
     }
   }
 }

@@ -1,14 +1,19 @@
-/** Decides whether a web page of some origin may use this server. Exact on the serialised origin, never a part of it. */
+/**
+ * Decides whether web pages of an origin may use this server. Matches whole serialised origins
+ * only.
+ */
 export interface OriginPolicy {
   /**
    * @param origin the `Origin` header, not empty; `null` never passes
-   * @param own our own origin as this client sees it; asked only when the policy needs it
+   * @param own returns our own origin as this client sees it; called only if the policy needs it
    */
   allows(origin: string, own: () => string): boolean
 }
 
 export interface OriginPolicyOptions {
-  /** Serialised origins. Empty = the server's own origin, and in development any on this machine. */
+  /**
+   * Serialised origins. Empty = the server's own origin, and in development any on this machine.
+   */
   readonly origins: readonly string[]
   readonly production: boolean
 }

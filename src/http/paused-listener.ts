@@ -8,9 +8,9 @@ const lookMs = 100
 const pauseMs = 1000
 const warnEveryMs = 60_000
 
-/** How many descriptors a process keeps for its operator, over all its threads. */
+/** How many descriptors a process reserves for its operator, over all threads. */
 const reserved = 16
-/** How many more have to be free before connections are taken again. */
+/** How many more must be free before it accepts connections again. */
 const roomToResume = 16
 
 /**
@@ -79,7 +79,7 @@ class PausedListener implements Listener {
       this.#warnedMs = nowMs
       this.#options.log.warn(
         { port: this.port },
-        'no file descriptor is left: new connections are refused until some are; raise the limit on open files (ulimit -n, LimitNOFILE=)',
+        'no file descriptors left: new connections are refused until some are free; raise the limit on open files (ulimit -n, LimitNOFILE=)',
       )
     }
     this.#timer = this.#after(pauseMs, () => void this.#resume())
@@ -110,7 +110,7 @@ class PausedListener implements Listener {
   }
 }
 
-/** Whether the process, or the system, has no descriptor left. */
+/** Whether the process, or the system, has no descriptors left. */
 function isExhausted(): boolean {
   try {
     closeSync(openSync(devNull, 'r'))
@@ -120,11 +120,11 @@ function isExhausted(): boolean {
   }
 }
 
-/** A device that is missing or forbidden, as in some sandboxes, says nothing about descriptors. */
+/** A missing or forbidden device, as in some sandboxes, says nothing about descriptors. */
 const meansExhausted = (error: unknown): boolean =>
   isSystemError(error) && (error.code === 'EMFILE' || error.code === 'ENFILE')
 
-/** Takes so many descriptors, or as many as there are. */
+/** Takes this many descriptors, or as many as there are. */
 function takeDescriptors(count: number): number[] {
   const taken: number[] = []
   try {

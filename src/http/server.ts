@@ -18,11 +18,11 @@ import { problemBody, problemMediaType, statusLine } from './problem.js'
 import type { RequestHead } from './request.js'
 import { RequestLog } from './request-log.js'
 
-/** What a handler answers with when it does not refuse. */
+/** The reply of a handler that does not refuse. */
 export interface Reply {
-  /** 200 where it is left out. */
+  /** Default: 200. */
   readonly status?: '200 OK' | '204 No Content' | '503 Service Unavailable'
-  /** `application/json` where it is left out. */
+  /** Default: `application/json`. */
   readonly contentType?: string
   /** Further response headers. */
   readonly headers?: Readonly<Record<string, string>>
@@ -46,13 +46,15 @@ export type Handler<Context> = (
 
 export interface Route<Context> {
   readonly path: string
-  /** HEAD only beside a GET that has no effect: it is served as that, without the body. */
+  /** HEAD only together with a GET without side effects: it is served as that, without the body. */
   readonly methods: readonly ('GET' | 'HEAD' | 'POST')[]
-  /** Whether to leave out what costs a third of a microsecond: a look for a PROXY header that nobody asked for. */
+  /**
+   * Whether to skip the look for an unexpected PROXY header, which costs a third of a microsecond.
+   */
   readonly isHot?: true
-  /** What the handler needs of the connection, read while the request is alive. */
+  /** What the handler needs from the connection, read while the request is alive. */
   readonly context: (exchange: Exchange) => Context
-  /** The limit of all routes where it is left out. */
+  /** Default: the limit of all routes. */
   readonly maxBodyBytes?: number
   /** Further header fields that it reads, in lower case. */
   readonly headers?: ReadonlySet<string>
@@ -71,13 +73,13 @@ export interface ServerParts {
 
 const originDetail = 'This origin is not allowed here; the operator can add it to TICKETGATE_ORIGINS.'
 const ambiguousDetail = 'The length of the body is ambiguous.'
-const chunkedDetail = 'Send the body with Content-Length: it is not taken in chunks.'
+const chunkedDetail = 'Send the body with Content-Length: chunked bodies are not accepted.'
 const noBody = Buffer.alloc(0)
 const engineMethods = { GET: 'get', HEAD: 'head', POST: 'post' } as const
 const allowedHeaders = 'authorization, content-type'
 const preflightMaxAgeSeconds = '600'
 
-/** How many requests are answered in a turn of the event loop before a connection is closed for them. */
+/** How many requests are answered in a turn of the event loop before a connection is closed. */
 const requestsInTurn = 4000
 
 /** Serves routes on a uWS app. */
@@ -97,7 +99,7 @@ export class Server {
     this.requests = new RequestLog(parts)
   }
 
-  /** How many requests wait for their answers to be worked out. */
+  /** How many requests are being handled. */
   get pending(): number {
     return this.#pending
   }
@@ -113,7 +115,7 @@ export class Server {
     for (const add of this.#mounts) add(app)
   }
 
-  /** Adds a route; its other methods are answered with 405, and OPTIONS as a preflight. */
+  /** Adds a route. Other methods get a 405, and OPTIONS is handled as a preflight. */
   route<Context>(route: Route<Context>): void {
     this.mount(app => this.#addRoute(app, route))
   }
@@ -133,8 +135,9 @@ export class Server {
   }
 
   /**
-   * Refuses without a look at the body. That is read to its end, within limits: a client that still writes
-   * does not read the answer, and a proxy takes that for a failure of ours. The connection ends all the same.
+   * Refuses a request without inspecting its body. The body is read to its end, within limits: a
+   * client that is still writing does not read the response, and a proxy reports that as our
+   * failure. Then the connection is closed.
    */
   refuse(exchange: Exchange, refusal: Refusal): void {
     this.#refuseUnread(exchange, refusal, this.#originOf(exchange))
@@ -180,8 +183,8 @@ export class Server {
   }
 
   /**
-   * What follows this request may be a smuggled one. The answer comes a turn later: uWS drops a connection
-   * on which more arrives while an answer is due.
+   * Whatever follows this request may be smuggled. Responds a turn later, because uWS drops a
+   * connection on which more arrives while a response is due.
    */
   #refuseAmbiguous(exchange: Exchange): void {
     exchange.inOwnTurn(() =>
@@ -279,7 +282,7 @@ export class Server {
     })
   }
 
-  /** Everything that is thrown becomes an answer; only what we did not expect is logged as an error. */
+  /** Turns anything thrown into a response. Only unexpected errors are logged as such. */
   #refusalOf(error: unknown): Refusal {
     if (error instanceof Refusal) return error
     this.#parts.log.error({ err: error }, 'a request failed')
@@ -293,7 +296,7 @@ export class Server {
     return origin !== '' && origins.allows(origin, () => clients.ownOrigin(exchange)) ? origin : ''
   }
 
-  /** The same where a refusal is under way already, which no further one may stop. */
+  /** Likewise during a refusal, which no further one may stop. */
   #originOf(exchange: Exchange): string {
     try {
       return this.#sharedOrigin(exchange)
@@ -303,8 +306,8 @@ export class Server {
   }
 
   /**
-   * Answers a CORS preflight (Fetch standard, section 3.3): an origin that is not ours learns nothing. A
-   * client that is no page learns the methods (RFC 9110 section 9.3.7).
+   * Responds to a CORS preflight (Fetch standard, section 3.3). Unknown origins learn nothing.
+   * Requests without an Origin header get the Allow list (RFC 9110 section 9.3.7).
    */
   #preflight(methods: string, exchange: Exchange): void {
     const { head } = exchange

@@ -1,18 +1,18 @@
 import { Refusal } from '../errors.js'
 
-// What is longer, or has other characters, may be a secret that went astray: it is not echoed.
+// Longer names, or with other characters, may be misplaced secrets and are not echoed.
 const nameForm = /^[A-Za-z_][\w.-]{0,31}$/
 
 /** Whether a name that a client sent may be repeated to it. */
 export const isShowable = (name: string): boolean => nameForm.test(name)
 
-/** Names as a sentence has them: `a`, `a and b`, `a, b and c`. */
+/** Joins names for a sentence: `a`, `a and b`, `a, b and c`. */
 export const listed = (names: readonly string[]): string =>
   [names.slice(0, -1).join(', '), ...names.slice(-1)].filter(part => part !== '').join(' and ')
 
 /**
- * Refuses names that a route does not know. A misspelt one would be taken for one that is not
- * there, and a ticket for one channel become a ticket for all.
+ * Refuses names that a route does not know. Otherwise a misspelt name would be ignored, and a
+ * ticket for one channel become a ticket for all.
  * @throws Refusal `bad_request` with the first of them in its detail
  */
 export function refuseUnknown(

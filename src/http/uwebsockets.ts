@@ -10,9 +10,10 @@ const require = createRequire(import.meta.url)
 const nodeOf: Readonly<Record<string, number>> = { 115: 20, 127: 22, 131: 23, 137: 24, 141: 25 }
 
 /**
- * Loads uWebSockets.js, so that it accepts headers that hold a token of `maxTokenBytes`. Its own error would name other
- * versions of Node than the right ones.
- * @throws StartupError `uwebsockets_unavailable`, one line that says what is missing and what to install
+ * Loads uWebSockets.js, set to accept headers with a token of `maxTokenBytes`. Its own error names
+ * the wrong versions of Node.
+ * @throws StartupError `uwebsockets_unavailable`, one line that says what is missing and what to
+ * install
  */
 export function requireUWebSockets(maxTokenBytes: number): void {
   raiseHeaderLimit(maxTokenBytes)
@@ -38,7 +39,7 @@ function reasonOf(error: unknown): string {
   return libraryFault(message, here) ?? `uWebSockets.js cannot be loaded by ${here}: ${lastLine(message)}`
 }
 
-/** The names of the binaries; undefined where the package is not installed. */
+/** The names of the binaries. Undefined if the package is not installed. */
 function binaries(): string[] | undefined {
   try {
     const directory = dirname(require.resolve('uWebSockets.js'))
@@ -48,7 +49,7 @@ function binaries(): string[] | undefined {
   }
 }
 
-/** What is to be said where the C library is another one, or too old; undefined where it is not to blame. */
+/** Explains a wrong or too old C library. Returns undefined if that is not the cause. */
 function libraryFault(message: string, here: string): string | undefined {
   if (process.platform !== 'linux') return undefined
   const found = glibcVersion()

@@ -7,7 +7,7 @@ import type { ReplayCache } from '../replay/contract.js'
 import type { Snapshot } from '../telemetry/metrics.js'
 
 export interface ConsoleParts {
-  /** Whether the server has a login of its own; if not, the page asks for a token. */
+  /** Whether the server has logins of its own. If not, the page asks for a token. */
   readonly hasLogin: boolean
   readonly scope: Figures['scope']
   readonly snapshot: () => Snapshot
@@ -15,8 +15,8 @@ export interface ConsoleParts {
 }
 
 /**
- * The page at `/` and what it shows of the server.
- * @throws StartupError `console_missing` where the page was not built
+ * The page at `/`, and the server figures that it shows.
+ * @throws StartupError `console_missing` if the page was not built
  */
 export function consoleRoutes({ hasLogin, scope, snapshot, replay }: ConsoleParts): Route<undefined>[] {
   const page = readPage(hasLogin)
@@ -49,7 +49,10 @@ export function consoleRoutes({ hasLogin, scope, snapshot, replay }: ConsolePart
   ]
 }
 
-/** One document with its style and its script in it, and a policy that allows these two by their hashes and no other. */
+/**
+ * One document with its style and script inline. Its policy allows these two, by their hashes, and
+ * nothing else.
+ */
 function readPage(hasLogin: boolean): Reply {
   const style = readPart('page.css')
   const script = readPart('main.js')
@@ -62,7 +65,7 @@ function readPage(hasLogin: boolean): Reply {
     `script-src ${hashOf(script)}`,
     `style-src ${hashOf(style)}`,
     "connect-src 'self'",
-    // The icon, which is in the page.
+    // The icon in the page.
     'img-src data:',
     "base-uri 'none'",
     "form-action 'none'",

@@ -4,7 +4,7 @@ import { routes } from '../protocol.js'
 
 const nothing = (): undefined => undefined
 
-/** `/healthz`: the process works. */
+/** `/healthz`: the process is alive. */
 export const healthRoute: Route<undefined> = {
   path: routes.health,
   methods: ['GET', 'HEAD'],
@@ -14,15 +14,18 @@ export const healthRoute: Route<undefined> = {
 
 export interface Readiness {
   readonly isDraining: () => boolean
-  /** The issuers whose keys have not been fetched yet, so that their tokens cannot be verified. */
+  /** The issuers whose keys have not been fetched yet. Their tokens cannot be verified. */
   readonly withoutKeys: () => readonly string[]
-  /** Whether what was spent can be asked for: without it nobody gets in. */
+  /** Whether the record of spent tickets is available. Without it, nobody gets in. */
   readonly isStoreReady: () => boolean
-  /** Undefined where there are no other nodes. Without a way to them, what concerns this one goes on. */
+  /**
+   * Undefined if there are no other nodes. While the bus is down, this node keeps working by
+   * itself.
+   */
   readonly isBusUp: (() => boolean) | undefined
 }
 
-/** `/readyz`: new work is welcome here. */
+/** `/readyz`: the server accepts new work. */
 export const readyRoute = ({
   isDraining,
   withoutKeys,
@@ -43,7 +46,7 @@ export const readyRoute = ({
       })
     if (!isStoreReady())
       throw new Refusal('replay_cache_unavailable', {
-        detail: 'Redis can not be relied on now; the log says why.',
+        detail: 'Redis cannot be relied on right now; the log says why.',
         retryAfterSeconds: 1,
       })
     const bus = isBusUp && (isBusUp() ? 'up' : 'down')

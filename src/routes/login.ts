@@ -18,7 +18,7 @@ export interface AuthParts extends LoginParts {
   readonly counters: Counters
 }
 
-/** `/auth`: user and password for a token. */
+/** `/auth`: exchanges user and password for a token. */
 export function authRoute(parts: AuthParts): Route<Address> {
   const { tokens, clients, counters } = parts
   const admission = new LoginAdmission(parts)
@@ -39,9 +39,10 @@ export function authRoute(parts: AuthParts): Route<Address> {
     methods: ['GET', 'POST'],
     context: exchange => clients.address(exchange),
     handler(head, address, body) {
-      // A body that has no length is none, but if it has a type its sender may have meant JSON.
+      // A body without length counts as absent. But with a content type, its sender may have meant
+      // JSON.
       if (head.contentType === '' && body.length === 0 && waitsForChallenge(head))
-        throw badCredentials('Send user and password, by HTTP Basic or as JSON.', true)
+        throw badCredentials('Send user and password, as HTTP Basic or JSON.', true)
       const refused = admission.refuseAddress(address)
       if (refused !== undefined) throw refusalOf(refused, head)
       return logIn(head, address, readCredentials(head, body))
@@ -59,7 +60,7 @@ const refusalOf = (
 
 const basicPattern = /^basic +([A-Za-z0-9+/]+={0,2})$/i
 
-/** HTTP Basic (RFC 7617) where it is sent, else the JSON body. */
+/** HTTP Basic (RFC 7617) if sent, else the JSON body. */
 function readCredentials(head: RequestHead, body: Buffer): Credentials {
   const encoded = basicPattern.exec(head.authorization)?.[1]
   if (encoded !== undefined) {
@@ -76,12 +77,16 @@ function readCredentials(head: RequestHead, body: Buffer): Credentials {
   return { user, password: pwd }
 }
 
-/** Whether this may be a client that sends its credentials when it is asked (`curl --anyauth`), and is no page. */
+/**
+ * Whether this may be a client that sends its credentials only after a challenge (`curl
+ * --anyauth`), and not a web page.
+ */
 const waitsForChallenge = ({ origin, authorization }: RequestHead): boolean =>
   origin === '' && authorization === ''
 
-// RFC 9110 section 11.6.1 wants a challenge with a 401. But browsers would ask the visitor of a page that logs in by
-// JSON, so only a client that uses Basic is challenged to it, or one that waits for that.
+// RFC 9110 section 11.6.1 requires a challenge with a 401. But browsers would then prompt visitors
+// of pages that log in with JSON, so only clients that use Basic, or wait for it, get the
+// challenge.
 const badCredentials = (detail: string | undefined, challenges: boolean, isTold?: true): Refusal =>
   new Refusal('bad_credentials', {
     ...(detail === undefined ? {} : { detail }),

@@ -18,8 +18,9 @@ export interface TicketStatusParts {
 }
 
 /**
- * `/ws_ticket/status`: what has become of a ticket, for a page that saw its socket fail and, as scripts in browsers
- * do, nothing but close code 1006: also why it was refused, as long as that is remembered. Spends nothing.
+ * `/ws_ticket/status`: reports the state of a ticket to a page whose socket failed, because
+ * browsers show scripts only close code 1006. Also reports why it was refused, as long as that is
+ * remembered. Spends nothing.
  */
 export function ticketStatusRoute(parts: TicketStatusParts): Route<Address> {
   const { admission } = parts
@@ -43,11 +44,11 @@ export function ticketStatusRoute(parts: TicketStatusParts): Route<Address> {
     methods: ['POST'],
     context: exchange => parts.clients.address(exchange),
     async handler(head, address, body) {
-      // No user has a control character in the name, so these keys are apart from those of users.
+      // User names contain no control characters, so these keys never clash with those of users.
       const waitMs = parts.limiter(`\0${addressKey(address)}`, parts.clock())
       if (waitMs > 0)
         throw new Refusal('rate_limited', {
-          detail: 'Too many questions from this address.',
+          detail: 'Too many requests from this address.',
           retryAfterSeconds: retryAfterSeconds(waitMs),
         })
       const members = parseJsonObject(body, head.contentType)

@@ -1,4 +1,5 @@
-// routes/: one HTTP route a file: reads the request, asks admission, writes the reply. No state of its own.
+// routes/: one HTTP route per file: reads the request, asks admission, writes the reply. No state
+// of its own.
 
 import { type IssueRefusal, socketBase, type TicketIssuer, ticketUrl } from '../admission/ticket-issuer.js'
 import type { TokenCheck, TokenCheckRefusal } from '../admission/token-check.js'
@@ -19,11 +20,11 @@ import type { Log } from '../telemetry/log.js'
 import type { Counters } from '../telemetry/metrics.js'
 import { type Address, prefixOf } from '../ticket/address.js'
 
-/** What is read of the connection while the request is alive. */
+/** What is read from the connection while the request is alive. */
 export interface TicketContext {
-  /** Address prefix to bind the ticket to; undefined = none. */
+  /** The address prefix to bind the ticket to; undefined = none. */
   readonly address: Uint8Array | undefined
-  /** The URL tickets are presented at, up to the path; '' = unknown. */
+  /** The base of the URL at which tickets are presented; '' = unknown. */
   readonly baseUrl: string
   /** For the log, if it is to be told. */
   readonly about: object | undefined
@@ -41,7 +42,7 @@ export interface TicketRouteParts {
   readonly requests: RequestLog
 }
 
-/** `/ws_ticket`: a token for a ticket. */
+/** `/ws_ticket`: exchanges a token for a ticket. */
 export function ticketRoute(parts: TicketRouteParts): Route<TicketContext> {
   const { check, issuer, counters, clock, log } = parts
   const stopwatch = new Stopwatch(counters.durations.ticket)
@@ -51,7 +52,7 @@ export function ticketRoute(parts: TicketRouteParts): Route<TicketContext> {
     methods: ['GET', 'POST'],
     isHot: true,
     context: contextReader(parts),
-    // A token that is too large for us is told apart from a body that is.
+    // An oversized token gets another refusal than an oversized body.
     maxBodyBytes: parts.config.maxTokenBytes + maxBodyBytes,
     handler(head, { address, baseUrl, about }, body) {
       const startedMs = stopwatch.start()
@@ -77,13 +78,17 @@ export function ticketRoute(parts: TicketRouteParts): Route<TicketContext> {
       stopwatch.stop(startedMs)
       if (log.isLevelEnabled('debug'))
         log.debug({ user: token.user, session: token.session, channel, ...about }, 'ticket issued')
-      // Nothing in here needs escaping: a ticket is base64url, a channel name and a base URL are checked.
+      // None of these values needs escaping: a ticket is base64url; channel name and base URL are
+      // validated.
       return { body: `{"ticket":"${ticket}","expires":${expires}${url}}` }
     },
   }
 }
 
-/** Reads what a ticket is bound to and where it will be presented; costs nothing that is not configured. */
+/**
+ * Reads what a ticket is bound to and where it will be presented. Options that are off cost
+ * nothing.
+ */
 function contextReader({
   config,
   clients,
@@ -104,17 +109,16 @@ function contextReader({
 const notIssued = (reason: IssueRefusal): Refusal =>
   reason === 'claims_too_large'
     ? new Refusal('channel_forbidden', {
-        detail: 'The list of channels does not fit into a ticket: ask for one channel.',
+        detail: 'The list of channels does not fit into a ticket: request a ticket for one channel.',
       })
     : new Refusal(reason, {
-        detail: 'No ticket would be accepted now; try again.',
+        detail: 'No ticket would be accepted right now; try again.',
         retryAfterSeconds: 1,
       })
 
 /**
- * The token of `Authorization: Bearer` (RFC 6750 section 2.1) or of the body, in any form: whoever
- * verifies it refuses what is not a token. In the body there is room for what a proxy would refuse in a
- * header.
+ * Returns the token from `Authorization: Bearer` (RFC 6750 section 2.1) or from the body,
+ * unchecked. The body has room for tokens that a proxy would refuse in a header.
  */
 function readToken(authorization: string, inBody: unknown): string {
   const isBearer = /^bearer\b/i.test(authorization)
@@ -128,7 +132,7 @@ function readToken(authorization: string, inBody: unknown): string {
     throw new Refusal('bad_request', {
       detail: 'Send the token in Authorization or in the body, not in both.',
     })
-  if (typeof inBody !== 'string') throw new Refusal('bad_request', { detail: 'A token is a string.' })
+  if (typeof inBody !== 'string') throw new Refusal('bad_request', { detail: 'The token must be a string.' })
   return inBody
 }
 
@@ -151,7 +155,7 @@ function denied({ code, reason, waitMs }: TokenCheckRefusal): Refusal {
     : unauthorized(code, said)
 }
 
-/** A 401 with the challenge of RFC 6750 section 3. */
+/** Returns a 401 with the challenge of RFC 6750 section 3. */
 function unauthorized(
   code: 'token_missing' | 'token_invalid' | 'token_expired' | 'token_revoked',
   said: { readonly detail: string; readonly reason?: string },
@@ -165,22 +169,26 @@ function unauthorized(
   return new Refusal(code, { ...said, headers })
 }
 
-/** The channel asked for, in the query or the body; undefined = none in particular. */
+/** The requested channel, from the query or the body; undefined = none in particular. */
 function readChannel(head: RequestHead, inBody: unknown): string | undefined {
   const values: unknown[] = channelsInQuery(head.query)
   if (inBody !== undefined) values.push(inBody)
-  if (values.length > 1) throw new Refusal('bad_request', { detail: 'Ask for one channel.' })
+  if (values.length > 1) throw new Refusal('bad_request', { detail: 'Request one channel only.' })
   const [channel] = values
   if (channel === undefined) return undefined
-  if (typeof channel !== 'string') throw new Refusal('bad_request', { detail: 'A channel name is a string.' })
+  if (typeof channel !== 'string')
+    throw new Refusal('bad_request', { detail: 'The channel must be a string.' })
   if (!isChannelName(channel)) throw new Refusal('channel_invalid', { detail: channelDetail })
   return channel
 }
 
-// What needs no decoding need not wait for it.
+// Fast path for queries that need no decoding.
 const plainQuery = /^channel=([A-Za-z0-9._~:@-]*)$/
 
-/** Query builders encode what they like (WHATWG URL, section 5.1): `a%3Ab` is the channel `a:b` here. */
+/**
+ * Query builders encode more than necessary (WHATWG URL, section 5.1): `a%3Ab` is the channel `a:b`
+ * here.
+ */
 function channelsInQuery(query: string): string[] {
   if (query === '') return []
   const plain = plainQuery.exec(query)?.[1]

@@ -14,13 +14,13 @@ import type { Counters } from '../telemetry/metrics.js'
 import type { Address } from '../ticket/address.js'
 import type { VerifiedTicket } from '../ticket/verifier.js'
 
-/** The handshake that a proxy asks about, as it passed it on. */
+/** The handshake that a proxy asks about, as the proxy describes it. */
 export interface VerifyRequest {
-  /** The query by which the proxy asks, without `?`: nothing in it is the client's. */
+  /** The query of the proxy itself, without `?`. The client controls nothing in it. */
   readonly own: string
-  /** Its query, without `?`; several where proxies disagree. */
+  /** The client's query, without `?`. Several if proxies disagree. */
   readonly query: string
-  /** The subprotocols it offered. */
+  /** The subprotocols that the client offered. */
   readonly protocols: string
   readonly address: Address
   readonly ownOrigin: string
@@ -37,8 +37,8 @@ export interface VerifyParts {
 }
 
 /**
- * `/verify`: a proxy in front of another WebSocket server asks whether a handshake may pass. All is checked as at the
- * gate, and the ticket is spent; who gets a 204 is to be let through, once.
+ * `/verify`: tells a proxy in front of another WebSocket server whether a handshake may pass.
+ * Checks everything that the gate checks and spends the ticket. A 204 admits the client, once.
  */
 export function verifyRoutes(parts: VerifyParts): readonly Route<VerifyRequest>[] {
   const { admission, retryAfter, origins, clients, counters, clock } = parts
@@ -52,11 +52,11 @@ export function verifyRoutes(parts: VerifyParts): readonly Route<VerifyRequest>[
     })
   }
 
-  /** A good ticket that is not spent yet. */
+  /** Returns a valid ticket, not yet spent. */
   function check(head: RequestHead, asked: VerifyRequest, nowMs: number): VerifiedTicket {
     if (parts.isDraining()) throw refuse('draining')
     const [channel, ...others] = queryValues(asked.own, 'channel')
-    if (others.length > 0) throw new Refusal('bad_request', { detail: 'Ask for one channel.' })
+    if (others.length > 0) throw new Refusal('bad_request', { detail: 'Request one channel only.' })
     if (channel !== undefined && !isChannelName(channel)) throw refuse('channel_invalid')
     const tickets = [
       ...readPresentedTickets(asked.own, '', '').tickets,
@@ -87,7 +87,7 @@ export function verifyRoutes(parts: VerifyParts): readonly Route<VerifyRequest>[
   function read(exchange: Exchange, isAppended: boolean): VerifyRequest {
     const { query, originalUris, webSocketProtocol } = exchange.head
     const uris = originalUris.map(uri => /\?(.*)$/.exec(uri)?.[1] ?? '')
-    // Several proxies may name the same one. Of two that differ, one may be the client's own.
+    // Several proxies may name the same URI. If two differ, one may be the client's own.
     const queries = new Set(isAppended ? [query, ...uris] : uris)
     return {
       own: isAppended ? '' : query,
@@ -118,5 +118,5 @@ export function verifyRoutes(parts: VerifyParts): readonly Route<VerifyRequest>[
   ]
 }
 
-/** The channel that was asked for, once there is no more than one. */
+/** The requested channel, once it is known to be a single one. */
 const channelOf = ({ own }: VerifyRequest): string | undefined => queryValues(own, 'channel')[0]

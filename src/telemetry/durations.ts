@@ -1,9 +1,11 @@
-/** Upper ends of the buckets in which durations are counted, in seconds. */
+/** Upper bounds of the histogram buckets, in seconds. */
 export const bucketSeconds = [
   0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10,
 ] as const
 
-/** How long something took: how often it was within each bucket, the last for all above, and in all. */
+/**
+ * A histogram of durations: the count of each bucket, the last for everything above, and the sum.
+ */
 export interface Durations {
   readonly counts: number[]
   seconds: number
@@ -14,7 +16,7 @@ export const createDurations = (): Durations => ({
   seconds: 0,
 })
 
-/** Counts one that took so many milliseconds. */
+/** Counts a duration in milliseconds. */
 export function observe(durations: Durations, ms: number): void {
   const seconds = ms / 1000
   let bucket = 0
@@ -28,10 +30,10 @@ export const sumDurations = (a: Durations, b: Durations): Durations => ({
   seconds: a.seconds + b.seconds,
 })
 
-/** One in so many is measured of what is done often: to ask for the time twice takes 0.15 µs. */
+/** Frequent operations are sampled: reading the time twice takes 0.15 µs. */
 export const sampledOneIn = 16
 
-/** Measures one in {@link sampledOneIn}. */
+/** Measures one operation in {@link sampledOneIn}. */
 export class Stopwatch {
   readonly #durations: Durations
   #begun = 0
@@ -40,7 +42,7 @@ export class Stopwatch {
     this.#durations = durations
   }
 
-  /** To be given to `stop`: when it began, or 0 where it is not measured. */
+  /** Returns a start time for `stop`, or 0 if this one is not measured. */
   start(): number {
     return this.#begun++ % sampledOneIn === 0 ? performance.now() : 0
   }

@@ -2,35 +2,35 @@ import { randomBytes } from 'node:crypto'
 import type { Clock } from '../clock.js'
 import { EventSink, type PackedEvent, packEvent, type ResetReason } from './events.js'
 
-/** How long events are kept after the last reader has left: it may come back for them. */
+/** How long events are kept after the last reader has left, because it may come back. */
 const lingerMs = 300_000
 
-/** An event with its place in the stream of one life of a gate. */
+/** An event with its position in the stream of one life of a gate. */
 export interface StreamedEvent extends PackedEvent {
   readonly id: string
 }
 
 export interface EventHubOptions {
-  /** How many events are kept. */
+  /** How many events to keep. */
   readonly capacity: number
-  /** Of this gate, '' for none. */
+  /** The name of this gate, '' for none. */
   readonly node: string
   readonly clock: Clock
-  /** Told whether the threads have to tell what happens. */
+  /** Called when the threads must start or stop reporting events. */
   readonly onWatched: (isWatched: boolean) => void
 }
 
 /**
- * The events of all threads of a gate, as one numbered stream: the latest are kept, readers take them at
- * their own pace, and one that falls behind is told so. Without readers nothing is told and nothing kept.
+ * The events of all threads of a gate as one numbered stream. The latest are kept. Readers read at
+ * their own pace, and are told if they fall behind. Without readers, nothing is reported or kept.
  */
 export class EventHub {
-  /** Where this thread tells what happens. */
+  /** The sink for events of this thread. */
   readonly sink: EventSink
   readonly #options: EventHubOptions
-  /** What the ids of this life begin with. */
+  /** Prefix of the ids of this life. */
   readonly #life: string
-  /** Event N is at N modulo the capacity. */
+  /** Event N is at index N modulo the capacity. */
   #ring: PackedEvent[] = []
   #first = 1
   #last = 0
@@ -54,7 +54,7 @@ export class EventHub {
     return this.#last
   }
 
-  /** Adds what has happened in whatever thread. */
+  /** Adds an event of any thread. */
   add(event: PackedEvent): void {
     if (!this.sink.isOn) return
     this.#last++
@@ -64,8 +64,8 @@ export class EventHub {
   }
 
   /**
-   * Begins to read: after the event of that id if it is known what followed, else with a `reset`.
-   * @param wake called in a turn of its own when there is more to read, and when the hub is closed
+   * Starts reading: after the event with that id if all later ones are kept, else with a `reset`.
+   * @param wake called in a separate turn when there is more to read, and when the hub is closed
    */
   read(lastId: string | undefined, wake: () => void): EventReader {
     clearTimeout(this.#linger)
@@ -82,13 +82,13 @@ export class EventHub {
     return reader
   }
 
-  /** The event of a number; a `reset` where the reader has missed some. */
+  /** Returns the event with a number, or a `reset` if the reader has missed some. */
   at(number: number, lapse: ResetReason | undefined): StreamedEvent {
     const event = lapse === undefined ? this.#ring[number % this.#options.capacity] : this.#reset(lapse)
     return { id: `${this.#life}.${number}`, ...(event ?? this.#reset('gap')) }
   }
 
-  /** Nothing more will happen: readers take what is left, and end. */
+  /** Ends the stream. Readers read the rest and end. */
   close(): void {
     this.#isClosed = true
     clearTimeout(this.#linger)
@@ -99,7 +99,7 @@ export class EventHub {
     return packEvent('reset', { reason }, this.#options.clock())
   }
 
-  /** Undefined for an id of another life, or one after which something is kept no more. */
+  /** Returns undefined for an id of another life, or if later events are no longer kept. */
   #numberOf(id: string): number | undefined {
     const dot = id.lastIndexOf('.')
     const digits = id.slice(dot + 1)
@@ -118,7 +118,7 @@ export class EventHub {
   #forget(): void {
     this.#watch(false)
     this.#ring = []
-    // What happens from now on gets no number, so the numbers say that something is missing.
+    // Skips a number, so that the numbers show that something is missing.
     this.#last++
     this.#first = this.#last + 1
   }
@@ -129,7 +129,7 @@ export class EventHub {
     this.#options.onWatched(isWatched)
   }
 
-  /** Once for all that happens in a turn of the event loop. */
+  /** Wakes readers once per turn of the event loop. */
   #wake(): void {
     if (this.#isWaking || this.#readers.size === 0) return
     this.#isWaking = true
@@ -141,15 +141,15 @@ export class EventHub {
 }
 
 interface Place {
-  /** The number of the event that was taken last. */
+  /** The number of the event read last. */
   readonly at: number
-  /** Why the next thing to take is a `reset`. */
+  /** Why the next event is a `reset`. */
   readonly lapse: ResetReason | undefined
   readonly wake: () => void
   readonly leave: (reader: EventReader) => void
 }
 
-/** A place in the stream of events. */
+/** A position in the stream of events. */
 export class EventReader {
   readonly #hub: EventHub
   readonly #place: Place
@@ -164,18 +164,18 @@ export class EventReader {
     this.#lapse = place.lapse
   }
 
-  /** Whether there will be nothing more to take. */
+  /** Whether there is nothing more to read, ever. */
   get isOver(): boolean {
     return this.#isOver
   }
 
-  /** The next event; undefined if there is none yet. */
+  /** Returns the next event. Undefined if there is none yet. */
   take(): StreamedEvent | undefined {
     if (this.#lapse === undefined && this.#at + 1 < this.#hub.first) this.#lapse = 'slow'
     if (this.#lapse !== undefined) {
       const lapse = this.#lapse
       this.#lapse = undefined
-      // What is kept is of no use to it any more: it has to read the state of now.
+      // The reader must now read the current state, so older events are of no use to it.
       this.#at = this.#hub.last
       return this.#hub.at(this.#at, lapse)
     }
@@ -188,7 +188,7 @@ export class EventReader {
     this.#place.wake()
   }
 
-  /** Lets it take what is left, and ends it. */
+  /** Lets the reader read the rest, and ends it. */
   finish(): void {
     this.#isOver = true
     this.#place.wake()

@@ -1,7 +1,7 @@
 import type { EventHub, EventReader, StreamedEvent } from './event-hub.js'
 import type { EventFields, EventType } from './events.js'
 
-/** Something that has happened at a gate. */
+/** An event of a gate. */
 export type GateEvent = {
   [Type in EventType]: {
     readonly type: Type
@@ -14,7 +14,7 @@ export type GateEvent = {
 
 type Result = IteratorResult<GateEvent, undefined>
 
-/** The events of a gate: each loop hears what happens from its start on. */
+/** Iterates over the events of a gate. Each loop gets the events from its start on. */
 export const iterateEvents = (hub: EventHub): AsyncIterable<GateEvent> => ({
   [Symbol.asyncIterator]: () => new EventIterator(hub),
 })
@@ -58,6 +58,6 @@ class EventIterator implements AsyncIterableIterator<GateEvent, undefined> {
 
 const over: Result = { done: true, value: undefined }
 
-// Its members are those that were told; JSON has taken nothing away.
+// Its members are those that were reported: they survive JSON unchanged.
 const read = ({ id, type, data }: StreamedEvent): GateEvent =>
   ({ type, id, ...(JSON.parse(data) as object) }) as GateEvent

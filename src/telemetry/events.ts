@@ -2,7 +2,7 @@ import type { RefusalCode } from '../errors.js'
 import { LogSampler } from './log-sampler.js'
 import type { CloseReason, LoginRefusalReason } from './metrics.js'
 
-/** What is known of an open socket. */
+/** What is known about an open socket. */
 interface OpenSocket {
   readonly socket: string
   readonly user: string
@@ -11,22 +11,27 @@ interface OpenSocket {
   readonly channel: string
 }
 
-/** Someone joins a channel, or leaves it, on an open socket. */
+/** A user joins or leaves a channel on an open socket. */
 interface Subscription {
   readonly socket: string
   readonly user: string
   readonly channel: string
 }
 
-/** What an operator can hear of, by its type. Nothing in here is a secret. */
+/** The events that an operator can receive, by type. They contain no secrets. */
 export interface EventFields {
-  /** A socket whose user is known. `subscribed`: whether it hears the channel in its path. */
+  /**
+   * A socket whose user is known. `subscribed`: whether it is subscribed to the channel in its
+   * path.
+   */
   readonly opened: OpenSocket & {
     /** When its session ends, Unix seconds. */
     readonly expires: number
     readonly subscribed: boolean
   }
-  /** The end of a socket, and of all its subscriptions. `by` is why the gate closed it, if it did. */
+  /**
+   * The end of a socket and of all its subscriptions. `by` is why the gate closed it, if it did.
+   */
   readonly closed: OpenSocket & {
     readonly code: number
     readonly reason: string
@@ -34,40 +39,40 @@ export interface EventFields {
   }
   readonly subscribed: Subscription
   readonly unsubscribed: Subscription
-  /** A handshake. The user and the channel are there if the ticket was a ticket of this gate. */
+  /** A refused handshake. User and channel are present if the ticket was one of this gate. */
   readonly refused: {
     readonly code: RefusalCode
     readonly user?: string
     readonly channel?: string
-    /** How many were left out before this one. */
+    /** How many were omitted before this one. */
     readonly omitted?: number
   }
   readonly login: { readonly user: string }
-  /** `user` is there if it exists. */
+  /** `user` is present if it exists. */
   readonly login_refused: {
     readonly reason: LoginRefusalReason
     readonly user?: string
     readonly omitted?: number
   }
-  /** What was disconnected, in the words of `POST /disconnect`. */
+  /** What was disconnected, as in `POST /disconnect`. */
   readonly revoked: {
     readonly user?: string
     readonly session?: string
     readonly socket?: string
     readonly channel?: string
     readonly all?: true
-    /** Until when sockets may renew, Unix seconds; without it they are closed. */
+    /** Until when sockets may renew, Unix seconds. If absent, they are closed. */
     readonly renewBy?: number
     readonly reason?: string
   }
   readonly draining: { readonly withinSeconds: number }
-  /** Something was missed: what is known of sockets has to be read anew. */
+  /** Events were missed: the state of sockets must be read again. */
   readonly reset: { readonly reason: ResetReason }
 }
 
 /**
- * start:  the reader has not said where it was
- * gap:    what came after that is kept no more, or is of an earlier life of the gate
+ * start:  the reader named no position
+ * gap:    later events are no longer kept, or belong to an earlier life of the gate
  * slow:   the reader could not keep up
  * thread: a thread has died, and its sockets with it
  */
@@ -75,19 +80,18 @@ export type ResetReason = 'start' | 'gap' | 'slow' | 'thread'
 
 export type EventType = keyof EventFields
 
-/** An event as it is kept and handed on. */
+/** An event as kept and forwarded. */
 export interface PackedEvent {
   readonly type: EventType
   /** The fields and the time, as JSON. */
   readonly data: string
 }
 
-/** Events that anybody can cause are left out beyond so many a second, in each thread. */
+/** Limit per second and thread on events that anybody can cause. */
 const mostRefusals = 100
 
 /**
- * Where what happens is told. Places of decision ask first whether it is on, so that as long as
- * nobody listens nothing is put together.
+ * Receives events. Callers check first whether it is on, so nothing is built while nobody listens.
  */
 export class EventSink {
   isOn = false
@@ -104,14 +108,17 @@ export class EventSink {
     this.#take(packEvent(type, fields, this.#clock()))
   }
 
-  /** For what anybody can cause: a flood of it is cut. */
+  /** For events that anybody can cause: floods are sampled. */
   tellSampled<Type extends 'refused' | 'login_refused'>(type: Type, fields: () => EventFields[Type]): void {
     const sample = this.#sampler.take(type, this.#clock())
     if (sample !== undefined) this.tell(type, { ...fields(), ...sample })
   }
 }
 
-/** @param nowMs Unix milliseconds; events have whole ones */
+/**
+ * Packs an event.
+ * @param nowMs Unix milliseconds, which are rounded
+ */
 export const packEvent = <Type extends EventType>(
   type: Type,
   fields: EventFields[Type],

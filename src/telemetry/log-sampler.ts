@@ -1,4 +1,4 @@
-/** How many lines of one kind are written in a second. */
+/** How many lines of one kind are logged per second. */
 const usualPerSecond = 10
 
 interface Window {
@@ -7,7 +7,7 @@ interface Window {
   omitted: number
 }
 
-/** Bounds the log lines, or the events, of each kind, so that a flood of refusals does not fill a disk. */
+/** Limits log lines, or events, by kind, so that a flood of refusals does not fill a disk. */
 export class LogSampler {
   readonly #windows = new Map<string, Window>()
   readonly #mostPerSecond: number
@@ -17,9 +17,9 @@ export class LogSampler {
   }
 
   /**
-   * Whether to write a line: undefined where it is left out, else the fields to add to it, which say how many of its kind
-   * were left out before it.
-   * @param kind one of few: each is remembered
+   * Decides whether to log a line. Returns undefined if not, else fields to add to it: how many of
+   * its kind were omitted before.
+   * @param kind one of a few, each of which is remembered
    */
   take(kind: string, nowMs: number): { readonly omitted?: number } | undefined {
     const window = this.#windowOf(kind, nowMs)

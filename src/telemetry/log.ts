@@ -1,4 +1,4 @@
-// telemetry/: logs and metrics. It is told what happened, and decides nothing.
+// telemetry/: logs, metrics and events. It records what happens, and decides nothing.
 
 import { createRequire } from 'node:module'
 import { getEnvironmentData, setEnvironmentData } from 'node:worker_threads'
@@ -8,15 +8,17 @@ export type Log = Logger
 
 type PinoPretty = typeof import('pino-pretty')
 
-// Nothing here logs a secret. Should an embedding application hand one to this log, the usual names are blanked.
+// Nothing here logs a secret. If an embedding application passes one to this log, the usual names
+// are redacted.
 const secretNames = ['ticket', 'token', 'pwd', 'password', 'secret', 'key', 'authorization', 'cookie']
 
-// A reader of the log that stalls must not stall the server: lines wait in memory, and beyond this they are dropped.
+// A slow reader of the log must not stall the server. Lines wait in memory, and beyond this limit
+// they are dropped.
 const maxBufferedBytes = 8 * 1024 * 1024
 
 const stateName = 'ticketgate.log'
 
-/** How many lines all threads of this process have dropped: the first thread begins to count, the others join. */
+/** The count of dropped lines, shared by all threads: the first thread creates it. */
 function countOfProcess(): Int32Array {
   const known = getEnvironmentData(stateName) as Int32Array | undefined
   if (known !== undefined) return known
@@ -27,7 +29,7 @@ function countOfProcess(): Int32Array {
 
 const dropped = countOfProcess()
 
-/** How many log lines could not be written, because their reader is too slow, over all threads. */
+/** How many log lines of all threads were dropped because their reader was too slow. */
 export const droppedLogLines = (): number => Atomics.load(dropped, 0)
 
 const optionsFor = (level: string) => ({
@@ -42,7 +44,10 @@ const optionsFor = (level: string) => ({
 export const createWarningLog = (take: (line: string) => void): Log =>
   pino({ ...optionsFor('warn'), base: null, timestamp: false }, { write: take })
 
-/** Structured logs on standard output, one JSON object a line; readable text on the terminal of a developer. */
+/**
+ * Creates a structured log on standard output: one JSON object per line, or readable text on a
+ * developer's terminal.
+ */
 export function createLog(level: string): Log {
   const options = optionsFor(level)
   const readable = readableOutput()
@@ -63,7 +68,7 @@ const textOf = ({ msg, issuer, reason, hint, err }: Readonly<Record<string, unkn
   return [issuer, msg, reason, hint, fault].filter(part => typeof part === 'string').join(': ')
 }
 
-/** Counts the lines that are dropped, and says how many they were once the others have been written. */
+/** Counts dropped lines, and logs their number once the others have been written. */
 function tellOfDrops(output: ReturnType<typeof destination>, log: Log): void {
   let untold = 0
   output.on('drop', () => {
@@ -74,13 +79,13 @@ function tellOfDrops(output: ReturnType<typeof destination>, log: Log): void {
     if (untold === 0) return
     const lines = untold
     untold = 0
-    log.warn({ lines }, 'log lines were dropped: what reads the log is too slow')
+    log.warn({ lines }, 'log lines were dropped: the reader of the log is too slow')
   })
 }
 
 /**
- * The terminal, by pino-pretty. That is a development dependency, so where the package is installed for use it is not
- * there, and a terminal gets the lines as they are.
+ * The terminal, through pino-pretty. That is a development dependency, so an installed package
+ * lacks it and writes plain JSON lines.
  */
 function readableOutput(): DestinationStream | undefined {
   if (!process.stdout.isTTY || process.env.NODE_ENV === 'production') return undefined
@@ -93,9 +98,10 @@ function readableOutput(): DestinationStream | undefined {
 }
 
 /**
- * Standard output, off the event loop. Its `flushSync`, which pino calls at exit, would try a pipe whose reader has gone
- * for ever and keep the process from ending: so whoever ends the process waits for `flush` instead, once, as the last
- * thing. That of the stream calls back at once, with lines still on their way; to end the stream does wait for them.
+ * Standard output, off the event loop. pino calls its `flushSync` at exit, which would retry
+ * forever on a pipe whose reader is gone, and keep the process alive. So it is disabled: whoever
+ * ends the process awaits `flush` instead, once, as the last step. The `flush` of the stream calls
+ * back while lines are still on their way; ending the stream does wait for them.
  */
 function standardOutput(): ReturnType<typeof destination> {
   const stream = destination({ dest: 1, sync: false, maxLength: maxBufferedBytes })

@@ -66,11 +66,11 @@ for (const threads of [1, 2])
 
     replace('cert', rsaCertificate)
     server.signal('SIGHUP')
-    await untilLogged(server, 'the one before stays', threads)
+    await untilLogged(server, 'the previous one stays in use', threads)
     t.equal(await presented(server.port), first.fingerprint256, 'a pair that does not match changes nothing')
     replace('cert', 'nonsense')
     server.signal('SIGHUP')
-    await untilLogged(server, 'the one before stays', 2 * threads)
+    await untilLogged(server, 'the previous one stays in use', 2 * threads)
     t.equal(await presented(server.port), first.fingerprint256, 'nor does a broken file')
 
     replace('cert', rsaCertificate)
