@@ -50,8 +50,12 @@ export function checkAdminKey(
   problems: string[],
 ): void {
   if (production && adminKey !== undefined && isWeak(adminKey))
-    reportWeak('TICKETGATE_ADMIN_KEY', schema.adminKey.makeOne, problems)
-  if (given.has('adminKey') || (!production && isLoopback(adminHost))) return
+    reportWeak(given.get('adminKey')?.label ?? 'TICKETGATE_ADMIN_KEY', schema.adminKey.makeOne, problems)
+  if (given.has('adminKeyPrevious') && !given.has('adminKey'))
+    problems.push(
+      `${given.get('adminKeyPrevious')?.label}: there is no current key: set TICKETGATE_ADMIN_KEY, or unset this`,
+    )
+  if (given.has('adminKey') || given.has('adminKeyFile') || (!production && isLoopback(adminHost))) return
   const where = production ? 'in production' : `if the admin listener is not on loopback (${adminHost})`
   problems.push(`TICKETGATE_ADMIN_KEY: is required ${where}. Generate one: ${schema.adminKey.makeOne}`)
 }

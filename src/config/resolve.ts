@@ -19,6 +19,7 @@ import {
   givenByEnv,
   givenByFlags,
   givenByOptions,
+  readIntoGiven,
   resolveSecret,
 } from './sources.js'
 
@@ -35,6 +36,13 @@ function checkNodeEnv({ NODE_ENV: name = '' }: ConfigSources['env'], problems: s
   if (name !== 'production' && /^[\s\uFEFF'"]*prod(?:uction)?[\s'"]*$/i.test(name))
     problems.push(`NODE_ENV is ${JSON.stringify(name)}: write it as "production", or leave it out`)
 }
+
+/** Secrets whose files stand for their values. The others are read by those who use them. */
+const readAtOnce = [
+  ['adminKey', 'adminKeyFile'],
+  ['adminKeyPrevious', 'adminKeyPreviousFile'],
+  ['redisUrl', 'redisUrlFile'],
+] as const
 
 /**
  * Resolves the configuration from all sources: options override flags, flags override the
@@ -54,8 +62,10 @@ export function resolveConfig({ env, flags = [], options = {}, handlerNames }: C
   resolveSecret('jwtSecret', 'jwtSecretFile', sources, problems)
   resolveSecret('jwtSecretPrevious', 'jwtSecretPreviousFile', sources, problems)
   resolveSecret('ticketKeys', 'ticketKeysFile', sources, problems)
+  for (const [property, file] of readAtOnce) resolveSecret(property, file, sources, problems)
   const [byOptions, byFlags, byEnv] = sources
   const given: GivenMap = new Map([...byEnv, ...byFlags, ...byOptions])
+  for (const [property, file] of readAtOnce) readIntoGiven(given, property, file, problems)
   const production = env.NODE_ENV === 'production'
 
   const values = parseAll(given, production, problems)

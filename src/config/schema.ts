@@ -86,6 +86,13 @@ export const schema = {
     meaning:
       'Bearer token of the admin listener. Required off loopback and in production, where a key with too few different characters is refused',
   },
+  adminKeyFile: { kind: path, meaning: 'File with that key; reread when it changes, and on SIGHUP' },
+  adminKeyPrevious: {
+    kind: bearerKey,
+    secret: true,
+    meaning: 'The previous admin key: accepted as well, while callers change to the current one',
+  },
+  adminKeyPreviousFile: { kind: path, meaning: 'File with the previous admin key' },
   publicUrl: {
     kind: publicUrl,
     meaning:
@@ -229,6 +236,7 @@ export const schema = {
     secret: true,
     meaning: 'Redis or Valkey: carries messages between gates, and holds the replay cache if that is redis',
   },
+  redisUrlFile: { kind: path, meaning: 'File with that URL, which has a password' },
   redisCaFile: {
     kind: readableFile,
     meaning: 'CA certificates for Redis over TLS, PEM, instead of the well-known ones',

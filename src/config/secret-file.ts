@@ -1,3 +1,4 @@
+import { schema } from './schema.js'
 import { InvalidValue, MisspeltValue, readText, signingSecret, withoutNewline } from './value-types.js'
 
 /**
@@ -12,5 +13,18 @@ export function readSecretFile(file: string): string {
     if (!(error instanceof InvalidValue)) throw error
     const remedy = error instanceof MisspeltValue ? '' : `. Generate one: openssl rand -base64 48 > ${file}`
     throw new InvalidValue(`the secret in ${file} ${error.message}${remedy}`)
+  }
+}
+
+/**
+ * Reads the value of a secret option from its file, as at the start.
+ * @throws InvalidValue with the path
+ */
+export function readSecretOption(property: 'adminKey' | 'adminKeyPrevious', file: string): string {
+  try {
+    return schema[property].kind.parse(withoutNewline(readText(file)))
+  } catch (error) {
+    if (!(error instanceof InvalidValue)) throw error
+    throw new InvalidValue(`the key in ${file} ${error.message}`)
   }
 }

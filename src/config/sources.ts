@@ -1,6 +1,7 @@
 import { type FlagKinds, parseArguments } from './arguments.js'
 import type { GateOptions } from './gate-options.js'
 import { definition, flagOf, type Property, prefix, properties, upperSnake, variableOf } from './schema.js'
+import { readText, reportInvalid } from './value-types.js'
 
 export interface ConfigSources {
   readonly env: Readonly<Record<string, string | undefined>>
@@ -158,5 +159,21 @@ export function resolveSecret(
   for (const other of others) {
     other.delete(property)
     other.delete(fileProperty)
+  }
+}
+
+/** Puts the text of the file in the place of the secret that it holds. The name of the file's option stays. */
+export function readIntoGiven(
+  given: GivenMap,
+  property: Property,
+  fileProperty: Property,
+  problems: string[],
+): void {
+  const file = given.get(fileProperty)
+  if (typeof file?.value !== 'string') return
+  try {
+    given.set(property, { label: file.label, value: readText(file.value) })
+  } catch (error) {
+    reportInvalid(error, file.label, problems)
   }
 }

@@ -6,9 +6,9 @@ import type { Config } from './schema.js'
  */
 export function watchedFiles(config: Config): readonly string[] {
   const { issuersFile, issuers, jwtSecretFile, jwtSecretPreviousFile, ticketKeysFile } = config
-  const { tlsCertFile, tlsKeyFile } = config
+  const { tlsCertFile, tlsKeyFile, adminKeyFile, adminKeyPreviousFile } = config
   const files = new Set([issuersFile, jwtSecretFile, jwtSecretPreviousFile, ticketKeysFile])
-  for (const file of [tlsCertFile, tlsKeyFile]) files.add(file)
+  for (const file of [tlsCertFile, tlsKeyFile, adminKeyFile, adminKeyPreviousFile]) files.add(file)
   for (const { keys } of issuers)
     for (const file of 'files' in keys ? keys.files : [keys.caFile]) files.add(file)
   return [...files].filter(file => file !== undefined)

@@ -19,6 +19,7 @@ import {
   sumSnapshots,
 } from '../telemetry/metrics.js'
 import { createMetrics } from '../telemetry/prometheus.js'
+import { AdminKeys } from './admin-keys.js'
 import type { Engine } from './engine.js'
 
 export type AdminListenerParts = MetricsSources &
@@ -33,12 +34,14 @@ export class AdminListener {
   readonly #app = App()
   readonly #refused: RefusalCounts = {}
   readonly #parts: AdminListenerParts
+  readonly #keys: AdminKeys
   #listener: Listener | undefined
 
   constructor(config: Config, log: Log, parts: AdminListenerParts) {
     this.#config = config
     this.#log = log
     this.#parts = parts
+    this.#keys = new AdminKeys(config, log)
     const server = new Server(this.#app, {
       origins: { allows: () => false },
       clients: new ClientView({
@@ -55,7 +58,7 @@ export class AdminListener {
     // Requires no key. It is served from reserved descriptors if the public listener has none left.
     server.route(healthRoute)
     for (const route of adminRoutes({
-      key: config.adminKey,
+      keys: this.#keys,
       control: parts.control,
       tickets: parts.tickets,
       events: parts.events,
@@ -90,6 +93,7 @@ export class AdminListener {
   }
 
   close(): void {
+    this.#keys.close()
     this.#listener?.close()
     this.#app.close()
   }

@@ -3,15 +3,20 @@ import { isIPv4, isIPv6 } from 'node:net'
 import { Refusal } from '../../errors.js'
 import type { RequestHead } from '../../http/request.js'
 
+/** The keys that are accepted now: another list after every change. */
+export interface AcceptedKeys {
+  readonly current: readonly string[]
+}
+
 /** Looks at the head of a request, and throws a `Refusal` if it may not go on. */
 export type Guard = (head: RequestHead) => void
 
 /**
- * Who may use the admin listener.
- * @param key required as `Authorization: Bearer`; undefined = none, on loopback in development
+ * Who may use the admin listener: whoever sends one of the keys as `Authorization: Bearer`. Without any, on loopback in
+ * development, all but web pages.
  */
-export const createGuard = (key: string | undefined): Guard =>
-  key === undefined ? refusePages : keyGuard(key)
+export const createGuard = (keys: AcceptedKeys): Guard =>
+  keys.current.length === 0 ? refusePages : keyGuard(keys)
 
 /**
  * Without a key any page that the developer visits could publish and disconnect: browsers name it with every POST. And it
@@ -33,12 +38,20 @@ function isAddressOrLocalhost(host: string): boolean {
 }
 
 /** Compares digests, so that neither time nor length tells anything of the key. */
-function keyGuard(key: string): Guard {
+function keyGuard(keys: AcceptedKeys): Guard {
   const digest = (text: string): Buffer => createHash('sha256').update(text).digest()
-  const expected = digest(`Bearer ${key}`)
+  let seen: readonly string[] = []
+  let expected: readonly Buffer[] = []
   return ({ authorization }) => {
+    if (seen !== keys.current) {
+      seen = keys.current
+      expected = seen.map(key => digest(`Bearer ${key}`))
+    }
     const given = digest(authorization.replace(/^bearer +/i, 'Bearer '))
-    if (timingSafeEqual(given, expected)) return
+    let isKnown = false
+    // All of them, so that the time does not tell which it was.
+    for (const each of expected) isKnown = timingSafeEqual(given, each) || isKnown
+    if (isKnown) return
     throw new Refusal('admin_key_invalid', {
       detail: 'Send the admin key as Authorization: Bearer.',
       headers: { 'www-authenticate': 'Bearer realm="ticketgate admin"' },

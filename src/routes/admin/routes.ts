@@ -8,14 +8,13 @@ import { channelsRoute, type HeardChannels } from './channels.js'
 import { connectionsRoute, type OpenConnections } from './connections.js'
 import { disconnectRoute } from './disconnect.js'
 import { eventsRoute } from './events.js'
-import { createGuard } from './guard.js'
+import { type AcceptedKeys, createGuard } from './guard.js'
 import { metricsRoute } from './metrics.js'
 import { publishRoute } from './publish.js'
 import { ticketsRoute } from './tickets.js'
 
 export interface AdminParts {
-  /** Required as `Authorization: Bearer`; undefined = none, on loopback in development. */
-  readonly key: string | undefined
+  readonly keys: AcceptedKeys
   readonly metrics: Metrics
   readonly sockets: OpenConnections & HeardChannels
   readonly tickets: Pick<BackEndIssuer, 'issue' | 'issued'>
@@ -25,14 +24,14 @@ export interface AdminParts {
 
 /** The routes of the admin listener. */
 export function adminRoutes({
-  key,
+  keys,
   metrics,
   sockets,
   tickets,
   control,
   events,
 }: AdminParts): Route<undefined>[] {
-  const guard = createGuard(key)
+  const guard = createGuard(keys)
   return [
     metricsRoute(metrics),
     connectionsRoute(sockets),

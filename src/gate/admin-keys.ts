@@ -1,0 +1,52 @@
+import type { Config } from '../config/schema.js'
+import { readSecretOption } from '../config/secret-file.js'
+import { watchFiles } from '../disk/watch-file.js'
+import type { Log } from '../telemetry/log.js'
+
+type Files = Pick<Config, 'adminKey' | 'adminKeyFile' | 'adminKeyPrevious' | 'adminKeyPreviousFile'>
+
+/**
+ * The keys that the admin listener accepts: the current one and, while it is replaced, the previous one. Their files are
+ * read again when they change and on SIGHUP; a broken one changes nothing and is logged.
+ */
+export class AdminKeys {
+  readonly #config: Files
+  readonly #log: Log
+  readonly #end: () => void
+  #current: readonly string[]
+
+  constructor(config: Files, log: Log) {
+    this.#config = config
+    this.#log = log
+    this.#current = given(config.adminKey, config.adminKeyPrevious)
+    const files = given(config.adminKeyFile, config.adminKeyPreviousFile)
+    this.#end = files.length === 0 ? () => {} : watchFiles(files, () => this.#reload())
+  }
+
+  /** Another list after every change; empty where no key is required. */
+  get current(): readonly string[] {
+    return this.#current
+  }
+
+  close(): void {
+    this.#end()
+  }
+
+  #reload(): void {
+    const { adminKey, adminKeyFile, adminKeyPrevious, adminKeyPreviousFile } = this.#config
+    try {
+      this.#current = given(
+        adminKeyFile === undefined ? adminKey : readSecretOption('adminKey', adminKeyFile),
+        adminKeyPreviousFile === undefined
+          ? adminKeyPrevious
+          : readSecretOption('adminKeyPrevious', adminKeyPreviousFile),
+      )
+      this.#log.info({ keys: this.#current.length }, 'admin keys read again')
+    } catch (error) {
+      this.#log.error({ err: error }, 'the file of an admin key is broken; the keys read before stay')
+    }
+  }
+}
+
+const given = (...values: readonly (string | undefined)[]): string[] =>
+  values.filter(value => value !== undefined)
