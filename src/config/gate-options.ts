@@ -73,6 +73,27 @@ export interface GateOptions {
    */
   readonly adminKey?: OptionValue<'adminKey'>
   /**
+   * File with that key; reread when it changes, and on SIGHUP.
+   *
+   * Values: path. `TICKETGATE_ADMIN_KEY_FILE` if left out.
+   * @default none
+   */
+  readonly adminKeyFile?: OptionValue<'adminKeyFile'>
+  /**
+   * The previous admin key: accepted as well, while callers change to the current one.
+   *
+   * Values: text of 16 characters or more. `TICKETGATE_ADMIN_KEY_PREVIOUS` if left out.
+   * @default none
+   */
+  readonly adminKeyPrevious?: OptionValue<'adminKeyPrevious'>
+  /**
+   * File with the previous admin key.
+   *
+   * Values: path. `TICKETGATE_ADMIN_KEY_PREVIOUS_FILE` if left out.
+   * @default none
+   */
+  readonly adminKeyPreviousFile?: OptionValue<'adminKeyPreviousFile'>
+  /**
    * URL at which browsers reach this server; the url in a ticket reply starts with it. Without it:
    * the Host header in development, none in production.
    *
@@ -291,6 +312,13 @@ export interface GateOptions {
    * @default none
    */
   readonly redisUrl?: OptionValue<'redisUrl'>
+  /**
+   * File with that URL, which has a password.
+   *
+   * Values: path. `TICKETGATE_REDIS_URL_FILE` if left out.
+   * @default none
+   */
+  readonly redisUrlFile?: OptionValue<'redisUrlFile'>
   /**
    * CA certificates for Redis over TLS, PEM, instead of the well-known ones.
    *
