@@ -1,5 +1,11 @@
-import { schema } from './schema.js'
-import { InvalidValue, MisspeltValue, readText, signingSecret, withoutNewline } from './value-types.js'
+import {
+  bearerKey,
+  InvalidValue,
+  MisspeltValue,
+  readText,
+  signingSecret,
+  withoutNewline,
+} from './value-types.js'
 
 /**
  * Reads the secret in a file, without one trailing newline.
@@ -17,12 +23,12 @@ export function readSecretFile(file: string): string {
 }
 
 /**
- * Reads the value of a secret option from its file, as at the start.
+ * Reads the admin key in a file, without one trailing newline.
  * @throws InvalidValue with the path
  */
-export function readSecretOption(property: 'adminKey' | 'adminKeyPrevious', file: string): string {
+export function readAdminKey(file: string): string {
   try {
-    return schema[property].kind.parse(withoutNewline(readText(file)))
+    return bearerKey.parse(withoutNewline(readText(file)))
   } catch (error) {
     if (!(error instanceof InvalidValue)) throw error
     throw new InvalidValue(`the key in ${file} ${error.message}`)

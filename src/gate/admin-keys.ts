@@ -1,5 +1,5 @@
 import type { Config } from '../config/schema.js'
-import { readSecretOption } from '../config/secret-file.js'
+import { readAdminKey } from '../config/secret-file.js'
 import { watchFiles } from '../disk/watch-file.js'
 import type { Log } from '../telemetry/log.js'
 
@@ -36,10 +36,8 @@ export class AdminKeys {
     const { adminKey, adminKeyFile, adminKeyPrevious, adminKeyPreviousFile } = this.#config
     try {
       this.#current = given(
-        adminKeyFile === undefined ? adminKey : readSecretOption('adminKey', adminKeyFile),
-        adminKeyPreviousFile === undefined
-          ? adminKeyPrevious
-          : readSecretOption('adminKeyPrevious', adminKeyPreviousFile),
+        adminKeyFile === undefined ? adminKey : readAdminKey(adminKeyFile),
+        adminKeyPreviousFile === undefined ? adminKeyPrevious : readAdminKey(adminKeyPreviousFile),
       )
       this.#log.info({ keys: this.#current.length }, 'admin keys read again')
     } catch (error) {
