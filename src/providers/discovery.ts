@@ -2,8 +2,14 @@ import { checkUrl } from '../config/issuers.js'
 import { isJsonObject } from '../protocol.js'
 import type { Downloader } from './download.js'
 
+/** Where the keys of an issuer are, and for how long that holds, in milliseconds, if the issuer says so. */
+export interface DiscoveredKeys {
+  readonly url: string
+  readonly freshForMs: number | undefined
+}
+
 /**
- * Returns the URL of an issuer's keys, from its metadata under OpenID Connect Discovery 1.0, or else under
+ * Finds the keys of an issuer, from its metadata under OpenID Connect Discovery 1.0, or else under
  * RFC 8414. The metadata must name the same issuer (section 4.3 of the former, 3.3 of the latter).
  * @throws Error that says what is wrong
  */
@@ -11,9 +17,9 @@ export async function discoverKeys(
   issuer: string,
   allowHttp: boolean,
   downloader: Pick<Downloader, 'download'>,
-): Promise<string> {
+): Promise<DiscoveredKeys> {
   const [first, second] = metadataUrls(issuer)
-  const text = await downloader.download(first).catch(error => {
+  const { text, freshForMs } = await downloader.download(first).catch(error => {
     if (isNotFound(error)) return downloader.download(second)
     throw error
   })
@@ -24,7 +30,7 @@ export async function discoverKeys(
     )
   if (typeof url !== 'string') throw new Error('the metadata has no jwks_uri')
   checkUrl(url, allowHttp, 'jwks_uri')
-  return url
+  return { url, freshForMs }
 }
 
 const metadataUrls = (issuer: string): readonly [string, string] => {

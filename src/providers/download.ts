@@ -1,6 +1,7 @@
 import type { Dispatcher } from 'undici'
 import { proxyVariables } from '../config/egress-proxy.js'
 import { isLoopback } from '../config/value-types.js'
+import { freshnessOf } from './freshness.js'
 
 export interface DownloadOptions {
   /** For each download, from the call to the last byte. */
@@ -8,6 +9,12 @@ export interface DownloadOptions {
   readonly maxBytes: number
   /** Certificates to trust instead of the system's, as PEM. */
   readonly ca?: string | undefined
+}
+
+/** A document, and how long it may be used, in milliseconds, if its server says so. */
+export interface Download {
+  readonly text: string
+  readonly freshForMs: number | undefined
 }
 
 type Undici = typeof import('undici')
@@ -34,11 +41,11 @@ export class Downloader {
   }
 
   /**
-   * Returns the text at a URL. Does not follow redirects: they could lead away from the host that the
+   * Returns the document at a URL. Does not follow redirects: they could lead away from the host that the
    * operator trusts.
    * @throws Error that says why it failed
    */
-  async download(url: string): Promise<string> {
+  async download(url: string): Promise<Download> {
     const { timeoutMs } = this.#options
     const closing = this.#closing.signal
     // Not AbortSignal.any with AbortSignal.timeout: on Node 20 the garbage collector may collect that
@@ -62,7 +69,7 @@ export class Downloader {
     void this.#byProxy?.destroy()
   }
 
-  async #read(url: string, signal: AbortSignal): Promise<string> {
+  async #read(url: string, signal: AbortSignal): Promise<Download> {
     const { maxBytes } = this.#options
     const fetch = this.#fetch
     const response = await fetch(url, {
@@ -82,7 +89,8 @@ export class Downloader {
       if (length > maxBytes) throw new Error(`more than ${maxBytes} bytes`)
       chunks.push(chunk)
     }
-    return new TextDecoder('utf-8', { fatal: true }).decode(Buffer.concat(chunks))
+    const text = new TextDecoder('utf-8', { fatal: true }).decode(Buffer.concat(chunks))
+    return { text, freshForMs: freshnessOf(response.headers, Date.now()) }
   }
 
   /** A proxy cannot reach the loopback interface of this machine. */

@@ -13,6 +13,9 @@ const maxBytes = 262_144
 
 // Providers publish a key well before they sign with it, so it is here by then.
 const refreshMs = 300_000
+// What caching headers are honoured within: a provider is not asked all the time, and no key that was
+// withdrawn counts for hours.
+const fresh = { leastMs: 60_000, mostMs: 900_000 }
 const timeoutMs = 5_000
 const retryMs = { first: 1_000, longest: 60_000 }
 
@@ -24,6 +27,7 @@ const missBurst = 6
 // Providers may publish a key late. A key that was not found is looked up again after this.
 const missingForMs = 10_000
 const maxMissing = 1_000
+const maxKidLength = 256
 
 /** Where the keys are: at a URL, or where the issuer's metadata says. */
 export type KeyLocation = { readonly ca?: string | undefined } & (
@@ -36,16 +40,24 @@ export interface ProviderKeysOptions {
   readonly name: string
   readonly log: Log
   readonly counters: Pick<Counters, 'keyFetches'>
-  /** @default 300_000 */
+  /**
+   * How often keys are fetched whose provider does not say how long they may be used.
+   * @default 300_000
+   */
   readonly refreshMs?: number
+  /**
+   * How often at most, and at least, whatever the provider says.
+   * @default { leastMs: 60_000, mostMs: 900_000 }
+   */
+  readonly fresh?: { readonly leastMs: number; readonly mostMs: number }
   /** @default 5_000 */
   readonly timeoutMs?: number
 }
 
 /**
- * The published keys of an identity provider. They are fetched at the start, every few minutes,
- * when a token names an unknown key, and soon after a failure. If a fetch fails, the previous keys
- * stay. No request waits for a fetch.
+ * The published keys of an identity provider. They are fetched at the start, then as often as their
+ * caching headers say or every few minutes, when a token names an unknown key, and soon after a failure.
+ * If a fetch fails, the previous keys stay. No request waits for a fetch.
  */
 export class ProviderKeys implements KeySource {
   readonly #location: KeyLocation
@@ -53,6 +65,8 @@ export class ProviderKeys implements KeySource {
   readonly #downloader: Downloader
   /** When each missing key name was first requested. */
   readonly #missing = new LRUCache<string, number>({ max: maxMissing })
+  /** Where the metadata said that the keys are, and until when that holds. */
+  #found: { readonly url: string; readonly untilMs: number } | undefined
   #set: KeySet | undefined
   #lastText = ''
   #failures = 0
@@ -88,6 +102,8 @@ export class ProviderKeys implements KeySource {
   }
 
   missing(kid: string, nowMs: number): number | undefined {
+    // Nobody names a key like that; to remember such names would take memory.
+    if (kid.length > maxKidLength) return undefined
     let sinceMs = this.#missing.get(kid)
     if (sinceMs === undefined || nowMs - sinceMs >= missingForMs) {
       sinceMs = nowMs
@@ -126,15 +142,18 @@ export class ProviderKeys implements KeySource {
     this.#isFetching = true
     this.#begunAtMs = clock()
     try {
-      this.#read(await this.#downloader.download(await this.#url()))
+      const { text, freshForMs } = await this.#downloader.download(await this.#url())
+      this.#read(text)
       this.#asOfMs = this.#begunAtMs
       this.#failures = 0
       increment(counters.keyFetches, 'ok')
-      this.#schedule(this.#options.refreshMs ?? refreshMs)
+      this.#schedule(this.#refreshMs(freshForMs))
     } catch (error) {
       if (this.#isClosed) return
       increment(counters.keyFetches, 'failed')
       this.#logFailure(error)
+      // The keys may have moved.
+      this.#found = undefined
       this.#schedule(Math.min(retryMs.first * 2 ** this.#failures, retryMs.longest))
       this.#failures++
     } finally {
@@ -144,12 +163,22 @@ export class ProviderKeys implements KeySource {
     this.#isWanted = false
   }
 
-  /** Reads the metadata every time, in case the keys move. */
+  /** When to fetch again, in milliseconds from now. */
+  #refreshMs(freshForMs: number | undefined): number {
+    if (freshForMs === undefined) return this.#options.refreshMs ?? refreshMs
+    const { leastMs, mostMs } = this.#options.fresh ?? fresh
+    return Math.min(Math.max(freshForMs, leastMs), mostMs)
+  }
+
+  /** Reads the metadata every time, in case the keys move, unless it says how long it holds. */
   async #url(): Promise<string> {
     const location = this.#location
-    return 'url' in location
-      ? location.url
-      : discoverKeys(location.issuer, location.allowHttp, this.#downloader)
+    if ('url' in location) return location.url
+    if (this.#found !== undefined && this.#begunAtMs < this.#found.untilMs) return this.#found.url
+    const { url, freshForMs = 0 } = await discoverKeys(location.issuer, location.allowHttp, this.#downloader)
+    const { mostMs } = this.#options.fresh ?? fresh
+    this.#found = { url, untilMs: this.#begunAtMs + Math.min(freshForMs, mostMs) }
+    return url
   }
 
   #read(text: string): void {

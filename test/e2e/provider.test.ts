@@ -139,6 +139,29 @@ t.test('keys that a stranger makes up keep nobody out for long, and are refused 
   provider.answer = jwks(second)
 })
 
+t.test('while a provider does not answer, no request waits', async t => {
+  const slow = await startProvider(t, jwks(second))
+  const gate = await startServer(t, { env: environmentFor(slow) })
+  const third = newKey('EdDSA', '2027-02')
+  let release = (): void => {}
+  const asked = new Promise<void>(resolve => {
+    slow.answer = (response, incoming) => {
+      release = () => jwks(second, third)(response, incoming)
+      resolve()
+    }
+  })
+  isProblem(t, await present(signedBy(third, claims()), gate.url), '503 keys_unavailable')
+  await asked
+  // The provider holds its answer back until these have theirs.
+  for (let n = 0; n < 20; n++) {
+    isProblem(t, await present(signedBy(third, claims()), gate.url), '503 keys_unavailable')
+    t.equal((await present(signedBy(second, claims()), gate.url)).status, 200)
+  }
+  t.equal((await request(gate.url, '/readyz')).status, 200)
+  release()
+  t.equal((await presentUntil(t, signedBy(third, claims()), 200, gate.url)).status, 200)
+})
+
 t.test('two keys of one name, old and new: tokens of both are good', async t => {
   const twin = newKey('ES256', second.kid)
   const both = await startProvider(t, jwks(second, twin))

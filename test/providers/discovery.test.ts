@@ -19,7 +19,8 @@ const start = async (t: Test, documents: (origin: string) => Readonly<Record<str
   return {
     origin,
     asked,
-    find: (issuer: string, allowHttp = false) => discoverKeys(issuer, allowHttp, downloader),
+    find: async (issuer: string, allowHttp = false) =>
+      (await discoverKeys(issuer, allowHttp, downloader)).url,
   }
 }
 

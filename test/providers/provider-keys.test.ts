@@ -4,7 +4,11 @@ import { gzipSync } from 'node:zlib'
 import pino from 'pino'
 import t, { type Test } from 'tap'
 import { clock } from '../../src/clock.js'
-import { ProviderKeys } from '../../src/providers/provider-keys.js'
+import {
+  type KeyLocation,
+  ProviderKeys,
+  type ProviderKeysOptions,
+} from '../../src/providers/provider-keys.js'
 import { type Answer, jwks, newKey, type Provider, startProvider, text } from '../support/provider.js'
 
 // The module keeps no process alive, and a provider that is gone does not either.
@@ -26,7 +30,8 @@ interface Opened {
 const open = async (
   t: Test,
   answer: Answer,
-  timing: { refreshMs?: number; timeoutMs?: number } = {},
+  timing: Pick<ProviderKeysOptions, 'refreshMs' | 'timeoutMs' | 'fresh'> = {},
+  locate: (provider: Provider) => KeyLocation = ({ url }) => ({ url }),
 ): Promise<Opened> => {
   const provider = await startProvider(t, answer)
   const logged: string[] = []
@@ -41,15 +46,12 @@ const open = async (
     },
   )
   const counts: Opened['counts'] = {}
-  const keys = await ProviderKeys.open(
-    { url: provider.url },
-    {
-      name: 'https://id.test',
-      log,
-      counters: { keyFetches: counts },
-      ...timing,
-    },
-  )
+  const keys = await ProviderKeys.open(locate(provider), {
+    name: 'https://id.test',
+    log,
+    counters: { keyFetches: counts },
+    ...timing,
+  })
   t.teardown(() => keys.close())
   return {
     provider,
@@ -93,6 +95,100 @@ t.test('keys are there when it is open, and fetched again by itself', async t =>
   await until(() => keys.current()?.has('first') === false)
   t.ok((counts.ok ?? 0) >= 4)
   t.equal(counts.failed, undefined)
+})
+
+/** The same answer with caching headers. */
+const cached =
+  (answer: Answer, headers: Readonly<Record<string, string>>): Answer =>
+  (response, request) => {
+    for (const [name, value] of Object.entries(headers)) response.setHeader(name, value)
+    answer(response, request)
+  }
+
+const never = 3_600_000
+
+t.test('caching headers say when they are fetched again, within bounds', async t => {
+  const soon: [name: string, headers: Record<string, string>, fresh: { leastMs: number; mostMs: number }][] =
+    [
+      ['as max-age says', { 'cache-control': 'public, max-age=1' }, { leastMs: 0, mostMs: never }],
+      ['three weeks are too long', { 'cache-control': 'max-age=2000000' }, { leastMs: 0, mostMs: 20 }],
+      ['a lie is too long', { 'cache-control': `max-age=${'9'.repeat(400)}` }, { leastMs: 0, mostMs: 20 }],
+      ['so is one by Expires', { expires: 'Fri, 31 Dec 9999 23:59:59 GMT' }, { leastMs: 0, mostMs: 20 }],
+      ['not to be kept', { 'cache-control': 'no-store' }, { leastMs: 20, mostMs: never }],
+      ['over already', { expires: '0' }, { leastMs: 20, mostMs: never }],
+    ]
+  for (const [name, headers, fresh] of soon) {
+    const { provider, keys, until } = await open(t, cached(jwks(first), headers), { refreshMs: never, fresh })
+    provider.answer = jwks(second)
+    await until(() => keys.current()?.has('second') === true)
+    t.notOk(keys.current()?.has('first'), `${name}: what was withdrawn counts no more`)
+    keys.close()
+  }
+  const fresh = { leastMs: never, mostMs: never }
+  const { provider } = await open(t, cached(jwks(first), { 'cache-control': 'no-cache' }), {
+    refreshMs: 1,
+    fresh,
+  })
+  await outpaced(provider, 1)
+  t.equal(provider.asked(), 1 + outpaces, 'but not all the time')
+})
+
+t.test('metadata is kept as long as it says, and no longer when the keys are gone', async t => {
+  const asked: string[] = []
+  let path = '/a'
+  const serve =
+    (headers: Readonly<Record<string, string>>): Answer =>
+    (response, request) => {
+      const url = String(request.url)
+      asked.push(url)
+      const issuer = `http://${request.headers.host}`
+      if (url.endsWith('/openid-configuration'))
+        return cached(text(JSON.stringify({ issuer, jwks_uri: issuer + path })), headers)(response, request)
+      return (url === path ? jwks(first, second) : text('', 404))(response, request)
+    }
+  const locate = ({ url }: Provider): KeyLocation => ({ issuer: new URL(url).origin, allowHttp: false })
+  const count = (what: string): number => asked.filter(url => url.endsWith(what)).length
+
+  const kept = await open(t, serve({ 'cache-control': 'max-age=600' }), { refreshMs: 10 }, locate)
+  await kept.until(() => (kept.counts.ok ?? 0) >= 1)
+  while (count('/a') < 4) await kept.provider.nextAsked()
+  t.equal(count('/openid-configuration'), 1, 'keys are fetched, metadata is kept')
+  path = '/b'
+  while (count('/b') < 1) await kept.provider.nextAsked()
+  t.equal(count('/openid-configuration'), 2, 'the keys have moved')
+  kept.keys.close()
+
+  asked.length = 0
+  const open2 = await open(t, serve({}), { refreshMs: 10 }, locate)
+  while (count('/b') < 4) await open2.provider.nextAsked()
+  t.ok(count('/openid-configuration') >= 4, 'without headers it is asked every time')
+  open2.keys.close()
+})
+
+t.test('a provider that flaps: the set that it published last counts', async t => {
+  const { provider, keys, counts, until } = await open(t, jwks(first), { refreshMs: 1 })
+  const known = (): readonly string[] => ['first', 'second'].filter(kid => keys.current()?.has(kid))
+  const turns: [answer: Answer, kid: string, isBroken: boolean][] = [
+    [text('', 500), 'first', true],
+    [jwks(second), 'second', false],
+    [text('<html>'), 'second', true],
+    [text('{"keys":[]}'), 'second', true],
+    [jwks(first), 'first', false],
+  ]
+  for (const [answer, kid, isBroken] of turns) {
+    const failed = counts.failed ?? 0
+    provider.answer = answer
+    await until(() => (isBroken ? (counts.failed ?? 0) > failed : known().join() === kid))
+    t.strictSame(known(), [kid])
+  }
+})
+
+t.test('names of keys that are longer than any are not remembered', async t => {
+  const { provider, keys } = await open(t, jwks(first))
+  t.equal(keys.missing('k'.repeat(257), clock()), undefined)
+  await outpaced(provider, 1)
+  t.equal(provider.asked(), 1 + outpaces)
+  t.type(keys.missing('k'.repeat(256), clock()), 'number')
 })
 
 t.test('an unknown kid has them fetched at once, and many of it a few times', async t => {
