@@ -73,6 +73,15 @@ t.test('all that can happen to a secret happens', async t => {
   await (await openSession(socketUrl(server.url, '/channel/'), { protocols })).client.close()
   const refused = await take()
   const bound = await take('red')
+  const ordered = await postJson(
+    server.admin,
+    '/tickets',
+    { user: 'maggie', sessionSeconds: 60, channel: 'red' },
+    { headers: bearer(adminKey) },
+  )
+  const ours = String(jsonOf(ordered).ticket)
+  tickets.push(ours)
+  const sent = { authorization: `Ticket ${ours}` }
 
   const replies: [string, Promise<Reply>][] = [
     ['a wrong password', postJson(server.url, '/auth', { user: 'maggie', pwd: wrongPassword })],
@@ -137,6 +146,31 @@ t.test('all that can happen to a secret happens', async t => {
       'a referrer with a ticket',
       request(server.url, '/nothing', { headers: { referer: `${server.url}${gatePath(refused)}` } }),
     ],
+    [
+      'a ticket in Authorization, for another channel',
+      requestUpgrade(server.url, '/channel/blue', { headers: sent }),
+    ],
+    ['a ticket in Authorization, of nowhere', request(server.url, '/nothing', { headers: sent })],
+    ['a ticket in Authorization, for a ticket', request(server.url, '/ws_ticket', { headers: sent })],
+    ['what became of a ticket', postJson(server.url, '/ws_ticket/status', { ticket: ours })],
+    [
+      'a ticket as a member of an order',
+      postJson(server.admin, '/tickets', { [ours]: 1, user: 'maggie' }, { headers: bearer(adminKey) }),
+    ],
+    [
+      'a ticket in an order',
+      postJson(
+        server.admin,
+        '/tickets',
+        { user: 'maggie', expires: ours, channel: ours },
+        { headers: bearer(adminKey) },
+      ),
+    ],
+    [
+      'a ticket as a parameter',
+      request(server.admin, `/connections?after=${ours}`, { headers: bearer(adminKey) }),
+    ],
+    ['a ticket as the admin key', request(server.admin, '/connections', { headers: sent })],
     ['a wrong admin key', request(server.admin, '/metrics', { headers: bearer(wrongAdminKey) })],
     ['an admin key in the query', request(server.admin, `/metrics?key=${adminKey}`)],
     ['an admin key on the public listener', request(server.url, '/metrics', { headers: bearer(adminKey) })],
