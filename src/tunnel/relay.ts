@@ -50,9 +50,11 @@ export class Relay implements TunnelEnd {
     return this.#tunnel.name
   }
 
-  /** Dials the server behind, now that the ticket is spent and the client has its 101. */
+  /**
+   * Dials the server behind, now that the ticket is spent and the client has its 101.
+   * @throws what a request that cannot be sent throws: nothing has begun then
+   */
   open(ws: Socket): void {
-    this.#client = ws
     const { url, protocols, headers } = this.#request
     const upstream = new WebSocket(url, [...protocols], {
       headers: { ...headers },
@@ -64,6 +66,7 @@ export class Relay implements TunnelEnd {
       keepAliveInitialDelay: keepAliveMs,
       generateMask: this.#tunnel.writeMask,
     } as WebSocket.ClientOptions)
+    this.#client = ws
     this.#upstream = upstream
     this.#tunnel.opened(this)
     upstream.on('upgrade', response => this.#upgraded(response))
@@ -94,6 +97,7 @@ export class Relay implements TunnelEnd {
 
   /** The client is closed, by itself or by us. */
   clientClosed(code: number, reason: string, byClient: boolean): void {
+    if (this.#client === undefined) return
     this.#client = undefined
     this.#tunnel.closed()
     const upstream = this.#upstream

@@ -6,6 +6,7 @@ import type { Config } from '../config/schema.js'
 import type { TunnelRoute } from '../config/tunnels.js'
 import type { ClientView } from '../http/client-view.js'
 import type { Application } from '../socket/application.js'
+import { closeFailed } from '../socket/closing.js'
 import { MessageLimits } from '../socket/message-limits.js'
 import type { SocketEvents } from '../socket/socket-events.js'
 import type { Conversation, Sockets } from '../socket/sockets.js'
@@ -50,7 +51,7 @@ export class Tunnels {
 }
 
 function openTunnel(route: TunnelRoute, parts: TunnelsParts): Tunnel {
-  const { config, sockets, clients, application, counters, clock } = parts
+  const { config, sockets, clients, application, counters, clock, log } = parts
   const tunnel = new Tunnel(route, parts)
   const { maxMessageBytes, maxUpstreamBytes, maxBufferedBytes } = tunnel
   const rate = route.messageRate ?? config.messageRate
@@ -63,7 +64,7 @@ function openTunnel(route: TunnelRoute, parts: TunnelsParts): Tunnel {
   sockets.route({
     path: route.path,
     entry: tunnelEntry(route, tunnel, new UpstreamRequests(route, clients)),
-    conversation: conversationOf(limits, sockets.events),
+    conversation: conversationOf(limits, sockets.events, log),
     application,
     maxMessageBytes,
     // The server behind is paused before so much waits.
@@ -74,10 +75,14 @@ function openTunnel(route: TunnelRoute, parts: TunnelsParts): Tunnel {
   return tunnel
 }
 
-const conversationOf = (limits: MessageLimits, events: SocketEvents): Conversation => ({
+const conversationOf = (limits: MessageLimits, events: SocketEvents, log: Log): Conversation => ({
   open(ws) {
     events.opened(ws, false)
-    relayOf(ws)?.open(ws)
+    try {
+      relayOf(ws)?.open(ws)
+    } catch (error) {
+      closeFailed(ws, error, log)
+    }
   },
   message(ws, bytes, isBinary) {
     if (limits.admit(ws, bytes.byteLength) !== 0) relayOf(ws)?.send(bytes, isBinary)

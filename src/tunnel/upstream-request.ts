@@ -82,7 +82,8 @@ export class UpstreamRequests {
     headers[forwardedHeader.for] = addressText(this.#clients.address(exchange))
     const [scheme = '', host = ''] = this.#clients.ownOrigin(exchange).split('://')
     if (scheme !== '') headers[forwardedHeader.proto] = scheme
-    headers[forwardedHeader.host] = host || head.host
+    // A Host that is none could be anything, and Node throws for some of that.
+    if (host !== '') headers[forwardedHeader.host] = host
     headers[forwardedHeader.requestId] = randomUUID()
     return headers
   }

@@ -132,6 +132,25 @@ t.test('a header field of the client arrives byte by byte', async t => {
   connection.destroy()
 })
 
+t.test('a Host that is none reaches nobody, and ends nothing', async t => {
+  const gate = await startTunnels(t, `/docs/*=${base}`)
+  for (const [host, forwarded] of [
+    ['gate.test', 'gate.test'],
+    ['xłx', undefined],
+    ['a b', undefined],
+    ['', undefined],
+  ] as const) {
+    const connection = await RawConnection.connect(gate.url)
+    const text = upgradeText(`/docs/a?ticket=${await mint(gate.url)}`)
+    connection.write(text.replace('Host: gate.test', `Host: ${host}`))
+    t.equal((await connection.response())?.status, 101, host)
+    const { request } = await upstream.next()
+    t.equal(request.headers['x-forwarded-host'], forwarded, host)
+    connection.destroy()
+  }
+  t.equal((await request(gate.url, '/healthz')).status, 200)
+})
+
 t.test('of the subprotocols the ticket stays here, and the one that was told is held to', async t => {
   const ticket = async (): Promise<string> => `ticket.${await mint(server.url)}`
   const cases = [
