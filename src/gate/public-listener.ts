@@ -116,6 +116,8 @@ export class PublicListener {
       refused: counters.requestsRefused,
       log,
       explains: !config.production,
+      // In development another program on this name may not speak TLS.
+      strictTransport: files !== undefined && config.production,
     })
     const { replay } = parts.replay
     const common: Common = {

@@ -16,8 +16,18 @@ export interface Answer {
 
 const exposedHeaders = 'retry-after, www-authenticate'
 
-/** Writes the status line and the headers. Caches must not keep any response. */
-export function writeHead(res: HttpResponse, { status, contentType, origin, headers }: Answer): void {
+/** For a year, browsers open this name by TLS only (RFC 6797). */
+const strictTransport = 'max-age=31536000'
+
+/**
+ * Writes the status line and the headers. Caches must not keep any response.
+ * @param isStrict whether browsers are told to come by TLS from now on
+ */
+export function writeHead(
+  res: HttpResponse,
+  { status, contentType, origin, headers }: Answer,
+  isStrict: boolean,
+): void {
   // uWS writes this status by itself.
   if (status !== '200 OK') res.writeStatus(status)
   if (contentType !== undefined)
@@ -27,5 +37,6 @@ export function writeHead(res: HttpResponse, { status, contentType, origin, head
       .writeHeader('access-control-allow-origin', origin)
       .writeHeader('access-control-expose-headers', exposedHeaders)
       .writeHeader('vary', 'origin')
+  if (isStrict) res.writeHeader('strict-transport-security', strictTransport)
   if (headers !== undefined) for (const [name, value] of Object.entries(headers)) res.writeHeader(name, value)
 }

@@ -61,11 +61,18 @@ export class Exchange {
   #place: 'handler' | 'turn' | undefined = 'handler'
   /** Answered, closed, or aborted by the client: the response must not be used any more. */
   #isOver = false
+  readonly #isStrict: boolean
   #reader: BodyReader | undefined
   #stream: StreamListener | undefined
 
-  private constructor(res: HttpResponse, head: RequestHead, context: us_socket_context_t | undefined) {
+  private constructor(
+    res: HttpResponse,
+    head: RequestHead,
+    context: us_socket_context_t | undefined,
+    isStrict: boolean,
+  ) {
     this.#res = res
+    this.#isStrict = isStrict
     this.head = head
     this.#context = context
   }
@@ -74,15 +81,17 @@ export class Exchange {
    * Makes a uWS handler.
    * @param isRefused asked first, before anything is read: the connection is closed then
    * @param handle answers, or sees to it that there will be an answer
+   * @param isStrict whether the answers tell browsers to come by TLS only
    */
   static handler(
     isRefused: () => boolean,
     handle: (exchange: Exchange) => void,
     routed?: Routed,
+    isStrict = false,
   ): EngineHandler {
     return (res, req, context) => {
       if (isRefused()) return void res.close()
-      const exchange = new Exchange(res, new RequestHead(req, routed), context)
+      const exchange = new Exchange(res, new RequestHead(req, routed), context, isStrict)
       try {
         handle(exchange)
       } finally {
@@ -127,7 +136,7 @@ export class Exchange {
         res.cork(() => res.end())
       },
     })
-    res.cork(() => writeHead(res, answer))
+    res.cork(() => writeHead(res, answer, this.#isStrict))
     res.onWritable(() => {
       this.inOwnTurn(() => this.#stream?.drained())
       return true
@@ -222,7 +231,7 @@ export class Exchange {
   }
 
   #write(answer: Answer): void {
-    writeHead(this.#res, answer)
+    writeHead(this.#res, answer, this.#isStrict)
     const { body, closes = false } = answer
     if (body === undefined) this.#endBodiless(closes)
     else if (this.head.method === 'head') this.#endHead(Buffer.byteLength(body), closes)

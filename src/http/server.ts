@@ -67,6 +67,8 @@ export interface ServerParts {
   readonly maxBodyBytes: number
   readonly refused: RefusalCounts
   readonly log: Log
+  /** Whether browsers are told to come by TLS only. */
+  readonly strictTransport?: boolean
   /** Whether refusals in the log say what the operator can do about them. */
   readonly explains: boolean
 }
@@ -131,6 +133,7 @@ export class Server {
         if (!this.#refusesUnclear(exchange)) handle(exchange)
       },
       routed,
+      this.#parts.strictTransport,
     )
   }
 

@@ -3,15 +3,16 @@ import { join } from 'node:path'
 import { type ConnectionOptions, connect, getCiphers } from 'node:tls'
 import t, { type Test } from 'tap'
 import { certificate, certificateKey, rsaCertificate, rsaCertificateKey } from '../support/certificate.js'
-import { startServer, temporaryDirectory } from '../support/server.js'
+import { request } from '../support/http.js'
+import { development, type Environment, startServer, temporaryDirectory } from '../support/server.js'
 
-const startTls = async (t: Test, cert: string, key: string): Promise<number> => {
+const startTls = async (t: Test, cert: string, key: string, others: Environment = {}) => {
   const directory = temporaryDirectory(t)
   const [certFile, keyFile] = [join(directory, 'cert.pem'), join(directory, 'key.pem')]
   writeFileSync(certFile, cert)
   writeFileSync(keyFile, key)
   const env = { TICKETGATE_TLS_CERT_FILE: certFile, TICKETGATE_TLS_KEY_FILE: keyFile }
-  return (await startServer(t, { env })).port
+  return startServer(t, { env: { ...env, ...others } })
 }
 
 /** What the two sides agree on, `none` where they do not. */
@@ -37,7 +38,7 @@ const servers = [
 
 for (const [kind, cert, key] of servers)
   t.test(`TLS 1.2 with a certificate on ${kind}: forward secret and AEAD, or nothing`, async t => {
-    const port = await startTls(t, cert, key)
+    const { port } = await startTls(t, cert, key)
     const accepted = []
     for (const suite of suites) {
       const outcome = await agreed(port, { maxVersion: 'TLSv1.2', ciphers: `${suite}:@SECLEVEL=0` })
@@ -57,3 +58,13 @@ for (const [kind, cert, key] of servers)
         version,
       )
   })
+
+t.test('browsers are told to come by TLS from now on, where TLS is ours and in production', async t => {
+  const field = 'strict-transport-security'
+  const server = await startTls(t, certificate, certificateKey)
+  for (const path of ['/healthz', '/nowhere', '/channel/'])
+    t.equal((await request(server.url, path)).headers[field], 'max-age=31536000', path)
+  t.notOk((await request(server.admin, '/metrics')).headers[field], 'not by the admin listener')
+  const others = [await startServer(t), await startTls(t, certificate, certificateKey, development)]
+  for (const { url } of others) t.notOk((await request(url, '/healthz')).headers[field], url)
+})

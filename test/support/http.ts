@@ -34,7 +34,7 @@ const send = (base: string, path: string, options: RequestOptions): Promise<Repl
     const body = options.body === undefined ? undefined : Buffer.from(options.body)
     const outgoing = (protocol === 'https:' ? secureRequest : nodeRequest)({
       rejectUnauthorized: false,
-      hostname,
+      hostname: hostname.replace(/^\[|\]$/g, ''),
       port,
       path,
       method: options.method ?? 'GET',

@@ -1,0 +1,42 @@
+import { networkInterfaces } from 'node:os'
+import t from 'tap'
+import { outcomeOf, requestUpgrade } from '../support/http.js'
+import { startServer } from '../support/server.js'
+import { attempt, openSession, socketUrl } from '../support/socket-client.js'
+import { gatePath, mint } from '../support/tokens.js'
+
+const hasIPv6 = Object.values(networkInterfaces()).some(each =>
+  each?.some(({ address }) => address === '::1'),
+)
+const skip = hasIPv6 ? {} : { skip: 'there is no IPv6 on this machine' }
+
+t.test('a listener on IPv6 alone', skip, async t => {
+  const server = await startServer(t, {
+    env: { TICKETGATE_HOST: '::1', TICKETGATE_ADMIN_HOST: '::1', TICKETGATE_BIND: 'address' },
+  })
+  t.match(server.url, /^http:\/\/\[::1\]:\d+$/)
+  t.match(server.admin, /^http:\/\/\[::1\]:\d+$/)
+  const { client } = await openSession(socketUrl(server.url, gatePath(await mint(server.url))))
+  t.match(await client.ask({ type: 'ping' }), { type: 'pong' })
+  t.equal(outcomeOf(await requestUpgrade(server.url, gatePath('AAAA'))), '401 ticket_invalid')
+  while (!server.output().includes('"address":"::1"')) await mint(server.url)
+  t.pass('the log has the address')
+})
+
+t.test('one on :: takes both, and counts an IPv4 client by its IPv4 address', skip, async t => {
+  const server = await startServer(t, {
+    env: { TICKETGATE_HOST: '::', TICKETGATE_BIND: 'address', TICKETGATE_MAX_CONNECTIONS_PER_ADDRESS: '1' },
+  })
+  const bases = [`http://[::1]:${server.port}`, `http://127.0.0.1:${server.port}`] as const
+  for (const base of bases) await openSession(socketUrl(base, gatePath(await mint(base))))
+  for (const base of bases) {
+    const reply = await attempt(socketUrl(base, gatePath(await mint(base))))
+    t.match(reply, { status: 429 }, base)
+  }
+  const [six, four] = bases
+  t.equal(
+    outcomeOf(await requestUpgrade(four, gatePath(await mint(six)))),
+    '403 address_mismatch',
+    'a ticket taken over IPv6 is no good over IPv4',
+  )
+})
