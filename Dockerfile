@@ -3,16 +3,16 @@ ARG NODE_IMAGE=node:24-trixie-slim
 FROM ${NODE_IMAGE} AS packages
 WORKDIR /app
 COPY package.json package-lock.json ./
-# No package that is used here needs its install script: native parts come prebuilt.
+# No package needs its install script here: native parts come prebuilt.
 RUN npm ci --ignore-scripts --no-audit --no-fund
 
 FROM packages AS build
 COPY tsconfig.json ./
 COPY src ./src
-# Modes as the image needs them, whatever the umask of the host was.
+# Sets file modes regardless of the host's umask.
 RUN npm run build && chmod 644 package.json
 
-# uWebSockets.js ships a binary for every platform and Node version (180 MB); the image can load one of them.
+# uWebSockets.js ships binaries for every platform and Node version (180 MB); keep the one that fits.
 FROM packages AS production
 RUN npm ci --omit=dev --prefer-offline --ignore-scripts --no-audit --no-fund \
   && binary="uws_$(node -p '[process.platform, process.arch, process.versions.modules].join("_")').node" \
@@ -25,15 +25,15 @@ WORKDIR /app
 ENV NODE_ENV=production \
   TICKETGATE_HOST=0.0.0.0 \
   TICKETGATE_STATE_DIR=/var/lib/ticketgate
-# Group 0, as which OpenShift runs an image, under a user that it chooses.
+# OpenShift runs images as an arbitrary user in group 0.
 RUN install -d -o 1000 -g 0 -m 0770 /var/lib/ticketgate
 COPY --from=production /app/node_modules ./node_modules
 COPY --from=build /app/package.json ./
 COPY --from=build /app/dist ./dist
-# The image's `node`, by number, so that Kubernetes can see that it is not root.
+# The user `node`, by number, so that Kubernetes can verify that it is not root.
 USER 1000:1000
 VOLUME /var/lib/ticketgate
-# 8081 is the admin listener: on loopback inside the container unless TICKETGATE_ADMIN_HOST says otherwise.
+# 8081 is the admin listener, on loopback inside the container unless TICKETGATE_ADMIN_HOST is set.
 EXPOSE 8080 8081
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=30s --timeout=5s --start-period=15s --retries=3 CMD ["node", "dist/main.js", "health"]
