@@ -227,7 +227,7 @@ t.test('a handshake that is refused for another reason than the ticket is tried 
   const small = await startServer(t, { env: { TICKETGATE_MAX_CONNECTIONS: '1' } })
   const peer = await peerOn(small, 'only')
   const gate = connectTo(t, small.url)
-  t.match(await gate.next('retry'), { error: { code: 'handshake_failed' } })
+  t.match(await gate.next('retry'), { error: { code: 'too_many_connections' } })
   await peer.close()
   await gate.opened()
 })
