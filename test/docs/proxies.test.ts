@@ -12,6 +12,8 @@ t.test('the configurations of proxies are those which the tests run', async t =>
     ['many-nodes', 'haproxy-nodes.cfg', 'haproxy'],
     ['in-front-of', 'nginx-verify.conf', 'nginx'],
     ['in-front-of', 'caddy-verify.caddyfile', 'caddyfile'],
+    ['in-front-of', 'haproxy-verify.cfg', 'haproxy'],
+    ['in-front-of', 'haproxy-verify.lua', 'lua'],
   ] as const)
     t.ok(
       codeBlocks(readPage(`docs/${page}.md`), language).includes(read(`test/proxy/${file}`).trimEnd()),

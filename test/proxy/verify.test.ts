@@ -17,7 +17,7 @@ import {
 import { startNode, untilReady } from '../support/nodes.js'
 import { isProblem } from '../support/problem.js'
 import { needs } from '../support/programs.js'
-import { startCaddy, startNginx } from '../support/proxy.js'
+import { startCaddy, startHaproxy, startNginx, writeConfig } from '../support/proxy.js'
 import { startRedis } from '../support/redis.js'
 import {
   allowedOrigin,
@@ -336,6 +336,8 @@ interface ProxyUnderTest {
   readonly elsewhere: number
 }
 
+const gateAddress = '127.0.0.1:8080'
+
 const proxies: Readonly<Record<string, ProxyUnderTest>> = {
   nginx: {
     needed: needs('nginx', 'python3'),
@@ -353,6 +355,17 @@ const proxies: Readonly<Record<string, ProxyUnderTest>> = {
     gateAway: 502,
     elsewhere: 200,
   },
+  HAProxy: {
+    needed: needs('haproxy', 'python3'),
+    start: (t, { [gateAddress]: gate = '', ...others }) =>
+      startHaproxy(t, 'haproxy-verify.cfg', {
+        '/etc/haproxy/ticketgate.lua': writeConfig(t, 'haproxy-verify.lua', { [gateAddress]: gate }),
+        ...others,
+      }),
+    isRefusal: isProblem,
+    gateAway: 503,
+    elsewhere: 404,
+  },
 }
 
 for (const [proxyName, { needed, start, isRefusal, gateAway, elsewhere }] of Object.entries(proxies))
@@ -362,7 +375,7 @@ for (const [proxyName, { needed, start, isRefusal, gateAway, elsewhere }] of Obj
     })
     const upstream = await startUpstream(t)
     const behind = (gatePort: number): Promise<string> =>
-      start(t, { '127.0.0.1:8080': `127.0.0.1:${gatePort}`, '127.0.0.1:9000': `127.0.0.1:${upstream.port}` })
+      start(t, { [gateAddress]: `127.0.0.1:${gatePort}`, '127.0.0.1:9000': `127.0.0.1:${upstream.port}` })
     const proxy = await behind(server.port)
     const path = (ticket?: string): string => `/sockets/1${ticket === undefined ? '' : `?ticket=${ticket}`}`
     const enters = async (t: Test, target: string, headers: Headers, name: string): Promise<Arrival> => {
@@ -422,7 +435,7 @@ for (const [proxyName, { needed, start, isRefusal, gateAway, elsewhere }] of Obj
           holds('maggie'),
           name,
         )
-      const carried = await mintOf(server, 'maggie', { exp: ends, email: 'a@b.test', admin: false })
+      const carried = await mintOf(server, 'maggie', { exp: ends, email: 'a@b.test' })
       t.strictSame(
         toldOf(
           await enters(

@@ -14,6 +14,17 @@ const readConfig = (name: string, replacements: Readonly<Record<string, string>>
   return text
 }
 
+/** A file of test/proxy, its addresses replaced. Returns its path. */
+export const writeConfig = (
+  t: Test,
+  name: string,
+  replacements: Readonly<Record<string, string>>,
+): string => {
+  const file = join(temporaryDirectory(t), name)
+  writeFileSync(file, readConfig(name, replacements))
+  return file
+}
+
 /** Starts nginx with a configuration of test/proxy, its addresses replaced. Answers its base URL. */
 export const startNginx = async (
   t: Test,
@@ -58,8 +69,7 @@ export const startHaproxy = async (
   replacements: Readonly<Record<string, string>>,
 ): Promise<string> => {
   const port = await freePort()
-  const file = join(temporaryDirectory(t), 'haproxy.cfg')
-  writeFileSync(file, readConfig(config, { 'bind :8000': `bind 127.0.0.1:${port}`, ...replacements }))
+  const file = writeConfig(t, config, { 'bind :8000': `bind 127.0.0.1:${port}`, ...replacements })
   const haproxy = await startProgram(t, 'haproxy', ['-db', '-f', file])
   await haproxy.until(() => haproxy.listensOn(port))
   return `http://127.0.0.1:${port}`
