@@ -1,0 +1,223 @@
+import { execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { setTimeout as delay } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { createClient } from 'graphql-ws'
+import { NodeWebSocket as EngineSocket, io } from 'socket.io-client'
+import t, { type Test } from 'tap'
+import WebSocket from 'ws'
+import { WebsocketProvider } from 'y-websocket'
+import * as Y from 'yjs'
+import { createTicketSource, type HandledSocketClass, ticketedWebSocket } from '../../src/client/index.js'
+import { codeBlocks } from '../docs/markdown.js'
+import { bearer, postJson } from '../support/http.js'
+import { needs, pathOf } from '../support/programs.js'
+import {
+  adminKey,
+  allowedOrigin,
+  startServer,
+  type TestServer,
+  temporaryDirectory,
+} from '../support/server.js'
+import { socketUrl } from '../support/socket-client.js'
+import { mint, nowSeconds, tokenFor } from '../support/tokens.js'
+import { openThrough } from '../support/tunnel.js'
+
+const directory = fileURLToPath(new URL('../../examples/tunnels', import.meta.url))
+const [, settings = ''] = codeBlocks(readFileSync(join(directory, 'README.md'), 'utf8'), 'sh')
+
+/** The value of a variable, as the README sets it. */
+const settingOf = (name: string): string => new RegExp(`${name}='([^']*)'`).exec(settings)?.[1] ?? ''
+
+/** Starts a server of the examples on a free port, and the gate of the README in front of it. */
+async function start(t: Test, readmePort: number, command: string, ...args: string[]): Promise<TestServer> {
+  const child = spawn(command, args, {
+    cwd: directory,
+    env: { PATH: process.env.PATH, PORT: '0' },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  t.teardown(() => child.kill('SIGKILL'))
+  const [line] = await once(createInterface(child.stdout), 'line')
+  const port = /^listening on (\d+)$/.exec(String(line))?.[1]
+  const tunnels = settingOf('TICKETGATE_TUNNELS')
+  if (port === undefined || !tunnels.includes(`:${readmePort}/`)) throw new Error(`no port: ${line}`)
+  return startServer(t, {
+    env: {
+      TICKETGATE_TUNNELS: tunnels.replace(`:${readmePort}/`, `:${port}/`),
+      TICKETGATE_TUNNEL_HEADERS: settingOf('TICKETGATE_TUNNEL_HEADERS'),
+    },
+  })
+}
+
+const node = (t: Test, readmePort: number, file: string) => start(t, readmePort, process.execPath, file)
+
+/** What is dated in the second of a revocation is revoked as well. */
+let revokedUntilSeconds = 0
+
+/** Tickets for the user, each by a token of its own. */
+const sourceFor = (gate: TestServer, path = '', user = 'maggie') =>
+  createTicketSource({
+    url: gate.url,
+    socketUrl: socketUrl(gate.url, path),
+    async getToken() {
+      while (nowSeconds() <= revokedUntilSeconds) await delay(20)
+      return tokenFor(user)
+    },
+  })
+
+const disconnect = ({ admin }: TestServer, user = 'maggie') => {
+  revokedUntilSeconds = nowSeconds() + 1
+  return postJson(admin, '/disconnect', { user }, { headers: bearer(adminKey) })
+}
+
+const when = <Event>(listen: (heard: (event: Event) => void) => void): Promise<Event> => new Promise(listen)
+
+t.test('Socket.IO', async t => {
+  const gate = await node(t, 3001, 'socket-io.js')
+  const source = sourceFor(gate)
+  class TicketTransport extends EngineSocket {
+    override doOpen(): this {
+      source.ticket().then(
+        ticket => {
+          this.query.ticket = ticket
+          super.doOpen()
+        },
+        error => this.onError('no ticket', error),
+      )
+      return this
+    }
+  }
+  const socket = io(gate.url, {
+    transports: [TicketTransport as never],
+    forceNew: true,
+    reconnectionDelay: 10,
+    reconnectionDelayMax: 100,
+  })
+  t.teardown(() => socket.close())
+  const connected = () => when<void>(heard => socket.once('connect', heard))
+  const said = () => when<unknown>(heard => socket.once('said', heard))
+  await connected()
+  let heard = said()
+  socket.emit('say', 'hello')
+  t.strictSame(await heard, { user: 'maggie', text: 'hello' })
+  const again = connected()
+  await disconnect(gate)
+  await again
+  heard = said()
+  socket.emit('say', 'back')
+  t.strictSame(await heard, { user: 'maggie', text: 'back' }, 'with a ticket of a new token')
+})
+
+t.test('graphql-ws', async t => {
+  const gate = await node(t, 3002, 'graphql.js')
+  const source = sourceFor(gate, '/graphql')
+  const client = createClient({
+    url: () => source.url(),
+    webSocketImpl: WebSocket,
+    lazy: false,
+    retryAttempts: Number.POSITIVE_INFINITY,
+    retryWait: async () => {},
+    shouldRetry: () => true,
+  })
+  t.teardown(() => client.dispose())
+  const connected = () => when<void>(heard => client.on('connected', () => heard()))
+  const ask = async () => {
+    for await (const result of client.iterate({ query: '{ user }' })) return result.data
+    return undefined
+  }
+  await connected()
+  t.strictSame({ ...(await ask()) }, { user: 'maggie' })
+  const again = connected()
+  await disconnect(gate)
+  await again
+  t.strictSame({ ...(await ask()) }, { user: 'maggie' })
+})
+
+t.test('y-websocket', async t => {
+  const gate = await node(t, 3003, 'yjs.js')
+  const visit = (user: string) => {
+    const doc = new Y.Doc()
+    const provider = new WebsocketProvider(socketUrl(gate.url, '/docs'), 'plan', doc, {
+      WebSocketPolyfill: ticketedWebSocket(
+        sourceFor(gate, '', user),
+        WebSocket as unknown as HandledSocketClass,
+      ) as never,
+      disableBc: true,
+      // To y-websocket all codes from 4400 to 4499 are final otherwise, 4401 included.
+      shouldReconnect: () => true,
+    })
+    t.teardown(() => {
+      provider.destroy()
+      doc.destroy()
+    })
+    const connected = () =>
+      when<void>(heard =>
+        provider.on('status', ({ status }: { status: string }) => {
+          if (status === 'connected') heard()
+        }),
+      )
+    return { text: doc.getText('text'), connected }
+  }
+  const [maggie, theo] = [visit('maggie'), visit('theo')]
+  await Promise.all([maggie.connected(), theo.connected()])
+  const seen = (text: string) =>
+    when<void>(heard =>
+      theo.text.observe(() => {
+        if (theo.text.toString() === text) heard()
+      }),
+    )
+  const first = seen('hello')
+  maggie.text.insert(0, 'hello')
+  await first
+  const again = maggie.connected()
+  await disconnect(gate)
+  await again
+  const second = seen('hello again')
+  maggie.text.insert(5, ' again')
+  await second
+  t.pass('what was written is there')
+})
+
+/** Talks to an echo that knows who it talks to. */
+async function talk(t: Test, gate: TestServer, path: string): Promise<void> {
+  const { socket, hears, closed } = await openThrough(gate, path, { user: 'Zoë', origin: allowedOrigin })
+  socket.send('hello')
+  const large = Buffer.alloc(16_384, 7)
+  socket.send(large)
+  t.strictSame(await hears(2), ['text Zoë: hello', `binary ${large.toString('hex')}`])
+  await disconnect(gate, 'Zoë')
+  t.strictSame(await closed, { code: 4403, reason: 'revoked' })
+  const url = socketUrl(gate.url, `${path}?ticket=${await mint(gate.url, 'theo')}`)
+  const other = new WebSocket(url, { perMessageDeflate: false })
+  await once(other, 'open')
+  other.send(Buffer.from([0x61]), { fin: false, binary: false })
+  other.ping()
+  other.send('b', { fin: true })
+  const [message] = await once(other, 'message')
+  t.equal(String(message), 'theo: ab', 'in fragments')
+  other.close(4000, 'enough')
+  const [code, reason] = await once(other, 'close')
+  t.strictSame([code, String(reason)], [4000, 'enough'])
+}
+
+t.test('websockets, in Python', needs('python3'), async t => {
+  await talk(t, await start(t, 3004, pathOf('python3'), 'echo.py'), '/python/room')
+})
+
+t.test('gorilla/websocket, in Go', needs('go-gorilla'), async t => {
+  const program = join(temporaryDirectory(t), 'echo')
+  execFileSync(pathOf('go-gorilla'), ['build', '-o', program, 'echo.go'], {
+    cwd: directory,
+    env: {
+      ...process.env,
+      GO111MODULE: 'off',
+      GOPATH: '/usr/share/gocode',
+      GOFLAGS: '',
+      GOCACHE: temporaryDirectory(t),
+    },
+  })
+  await talk(t, await start(t, 3005, program), '/go/room')
+})
