@@ -4,8 +4,7 @@ import type { GateOptions } from '../../src/config/gate-options.js'
 import { optionsTable } from '../../src/config/help.js'
 import type { Property } from '../../src/config/schema.js'
 import { refusalCodes, statusOf } from '../../src/errors.js'
-import { createCounters } from '../../src/telemetry/metrics.js'
-import { createMetrics } from '../../src/telemetry/prometheus.js'
+import { everyMetric } from '../support/every-metric.js'
 import { between, readPage, rowsOf, tableUnder } from './markdown.js'
 import { optionsInterface } from './options-interface.js'
 
@@ -38,16 +37,7 @@ t.test('every error code is in the table, in order, with its status and what it 
 })
 
 t.test('every metric is in the table', async t => {
-  // Of a gate that has all that there is to measure.
-  const text = await createMetrics({
-    replay: { size: 0, highWater: 0, capacity: 1 },
-    bus: { isUp: true, dropped: 0, lost: 0 },
-    store: { state: { is: 'ready' } },
-    tls: true,
-    hasTunnels: true,
-    maxConnections: 1000,
-    snapshot: async () => ({ counters: createCounters(), connections: 0, loginsPending: 0 }),
-  }).render()
+  const text = await everyMetric()
   const served = [...text.matchAll(/^# TYPE (\S+)/gm)].map(([, name]) => name)
   const listed = tableUnder(readPage('docs/operation.md'), '## Metrics').flatMap(([names = '']) =>
     [...names.matchAll(/`(\w+)/g)].map(([, name]) => name),

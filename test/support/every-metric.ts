@@ -1,0 +1,14 @@
+import { createCounters } from '../../src/telemetry/metrics.js'
+import { createMetrics } from '../../src/telemetry/prometheus.js'
+
+/** A scrape of a gate that has all that there is to measure. */
+export const everyMetric = (): Promise<string> =>
+  createMetrics({
+    replay: { size: 0, highWater: 0, capacity: 1 },
+    bus: { isUp: true, dropped: 0, lost: 0 },
+    store: { state: { is: 'ready' } },
+    tls: true,
+    hasTunnels: true,
+    maxConnections: 1000,
+    snapshot: async () => ({ counters: createCounters(), connections: 0, loginsPending: 0 }),
+  }).render()
