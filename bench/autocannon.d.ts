@@ -1,4 +1,4 @@
-/** The part of autocannon 9 that the bench uses; the package brings no types. */
+/** The part of autocannon 9 that the bench uses. The package has no types. */
 declare module 'autocannon' {
   import type { EventEmitter } from 'node:events'
   import type { Socket } from 'node:net'
@@ -9,7 +9,7 @@ declare module 'autocannon' {
     }
 
     interface Client extends EventEmitter {
-      /** Not documented, but there in 9.0.0, which is pinned. */
+      /** Undocumented, but present in 9.0.0, which is pinned. */
       conn: Socket
       /** This connection's requests, in turn. Not with pipelining above 1. */
       setRequests(requests: Request[]): void
@@ -19,12 +19,12 @@ declare module 'autocannon' {
       url: string
       connections: number
       pipelining: number
-      /** Requests in all, spread evenly over the connections. */
+      /** Total requests, spread evenly over the connections. */
       amount: number
       method?: 'GET' | 'POST'
       headers?: Record<string, string>
       body?: string
-      /** How often it looks whether it is done, in milliseconds. */
+      /** How often it checks whether it is done, in milliseconds. */
       sampleInt?: number
       setupClient?: (client: Client) => void
     }

@@ -16,7 +16,7 @@ const palette: Readonly<Record<string, string>> = {
   socketio: '#845ef7',
 }
 
-/** One chart of bars: some rows of the table, the targets side by side. */
+/** A bar chart: some rows of the table, targets side by side. */
 interface BarChart {
   readonly file: string
   readonly title: string
@@ -70,7 +70,7 @@ const barCharts: readonly BarChart[] = [
   },
 ]
 
-/** What every chart says of itself: how to repeat it. */
+/** The caption of every chart: how to repeat it. */
 const subtext = ({ run }: Results): string =>
   [
     `${run.command} · ${String(run.date).slice(0, 10)} · ${run.machine}`,
@@ -128,7 +128,7 @@ const bars = (results: Results, { title, unit, rows }: BarChart, shown: readonly
   })
 }
 
-/** Where a logarithmic axis begins: the power of ten at or below half the least value. */
+/** The start of a logarithmic axis: the power of ten at or below half the least value. */
 const floorOf = (shown: readonly Summary[]): number =>
   10 ** Math.floor(Math.log10(Math.min(...shown.map(one => one.value.median)) / 2))
 

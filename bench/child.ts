@@ -8,13 +8,13 @@ const stopDeadlineMs = 5_000
 
 export interface Child {
   readonly pid: number
-  /** Where it says it listens. */
+  /** The URL that it logs. */
   readonly url: string
-  /** Where it says its admin listener listens. */
+  /** The admin URL that it logs. */
   readonly adminUrl: string | undefined
-  /** After a failure: its last log lines if it has ended or does so within a moment, else nothing. */
+  /** After a failure: its last log lines, if it has ended or ends within a moment. */
   lastWords(): Promise<string | undefined>
-  /** Asks it to end, and ends it after 5 seconds. */
+  /** Asks it to stop, and kills it after 5 seconds. */
   stop(): Promise<void>
 }
 
@@ -23,7 +23,7 @@ process.on('exit', () => {
   for (const child of running) child.kill('SIGKILL')
 })
 
-/** The caller's environment without what would change a server's behaviour. */
+/** The caller's environment, without variables that would change a server's behaviour. */
 const cleanEnvironment = (own: Readonly<Record<string, string>>): Record<string, string> => ({
   PATH: process.env.PATH ?? '',
   HOME: process.env.HOME ?? '/',
@@ -40,15 +40,15 @@ interface Listening {
   readonly admin?: string
 }
 
-/** What the log line `{"msg":"listening","url":…}` says. */
+/** Parses the log line `{"msg":"listening","url":…}`. */
 const listening = (log: string): Listening | undefined => {
   const line = log.split('\n').find(text => text.includes('"listening"') && text.endsWith('}'))
   return line === undefined ? undefined : JSON.parse(line)
 }
 
 /**
- * Starts a program and waits until it logs where it listens. Its output goes to a file, not a pipe, so that
- * reading it costs the driver nothing and never holds the server up.
+ * Starts a program and waits until it logs its URL. Its output goes to a file, not a pipe, so that
+ * reading it costs the driver nothing and never blocks the server.
  */
 export const startChild = async (
   [command, ...args]: readonly [string, ...string[]],

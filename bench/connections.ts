@@ -9,11 +9,11 @@ import type { Target } from './target.js'
 import { startTicketgate, type Users } from './ticketgate.js'
 import { payload, ticketWire } from './wires.js'
 
-// A gate keeps 5 % of its descriptors to itself, and one of its sockets is the publisher's.
+// A gate reserves 5 % of its descriptors, and one of its sockets is the publisher's.
 const socketsWithin = (descriptors: number): number => Math.floor(descriptors * 0.95) - 1
 
 const startsAtOnce = 4
-// Measured, and what is checked before anything is begun.
+// Measured. Checked before anything starts.
 const gateBytes = 85e6
 const connectionBytes = 12_500
 
@@ -28,7 +28,7 @@ const descriptorLimit = (): number => {
   return limit === 'unlimited' ? numberIn('/proc/sys/fs/nr_open') : Number(limit)
 }
 
-/** What has to be there for `count` sockets, beside what is. */
+/** Checks the resources that `count` sockets require. */
 const checkLimits = (count: number, gates: number): void => {
   const short: string[] = []
   const requireLimit = (what: string, have: number, need: number, mend: string): void => {
@@ -49,7 +49,8 @@ const checkLimits = (count: number, gates: number): void => {
   const [first = 0, last = 0] = readFileSync('/proc/sys/net/ipv4/ip_local_port_range', 'utf8')
     .split(/\s+/)
     .map(Number)
-  // Sixteen source addresses go to each gate, every port of them once for the sockets and once to show tickets again.
+  // Each gate has sixteen source addresses. Every port of them is used once for the sockets, and
+  // once to present tickets again.
   const ports = (last - first + 1) * 16
   requireLimit(
     'ports to each gate',
@@ -67,7 +68,10 @@ const checkLimits = (count: number, gates: number): void => {
   if (short.length > 0) throw new Error(`not enough for ${count} connections:\n  ${short.join('\n  ')}`)
 }
 
-/** Where connection tracking watches loopback, it has to have room for both ways. It is seen only with traffic. */
+/**
+ * Connection tracking on loopback, if enabled, must have room for both directions. It is visible
+ * only with traffic.
+ */
 const checkTracking = (count: number): void => {
   let tracked = 0
   let most = 0
@@ -92,11 +96,11 @@ interface Cell {
 const settings = (count: number): Readonly<Record<string, string>> => ({
   TICKETGATE_TICKET_RATE: 'off',
   TICKETGATE_TOKEN_TTL_SECONDS: '86400',
-  // What is reserved from the start. Each ticket is spent once.
+  // Reserved from the start. Each ticket is spent once.
   TICKETGATE_REPLAY_CAPACITY: String(Math.max(100, count + 100)),
 })
 
-/** Runs `work` over the items, some at once. */
+/** Runs `work` over the items, several at once. */
 const eachOf = async <T, R>(
   items: readonly T[],
   atOnce: number,
@@ -111,7 +115,7 @@ const eachOf = async <T, R>(
   return results
 }
 
-/** One message on each gate, and every socket of it has to hear it. */
+/** Publishes one message on each gate and checks that every socket receives it. */
 const publishToAll = async ({ target, opener, count }: Cell): Promise<void> => {
   const [line = ''] = await ticketWire.lines(target, 1)
   const socket = new WebSocket(`ws://${target.host}:${target.port}${line}`)
@@ -134,8 +138,9 @@ const startCells = (counts: readonly number[], directory: string, users: Users):
   })
 
 /**
- * Opens `total` ticketed sockets over as many gates as the limit on descriptors demands, and an opener for each; proves
- * that every one lives, and that every ticket is refused when it is shown again.
+ * Opens `total` ticketed sockets over as many gates as the limit on descriptors requires, with one
+ * opener each. Proves that every socket is alive, and that every ticket is refused when it is
+ * presented again.
  */
 export const holdConnections = async (total: number, directory: string, users: Users): Promise<string> => {
   const each = socketsWithin(Math.min(descriptorLimit(), 1_000_000))
@@ -195,7 +200,7 @@ export const holdConnections = async (total: number, directory: string, users: U
   const lost = outcomes.reduce((sum, outcome) => sum + outcome.lost, 0)
   if (lost > 0) throw new Error(`${lost} connections were lost`)
 
-  // A drain of so many would take its time, and nobody is served by it.
+  // Draining this many would take long, and benefits nobody.
   for (const { target } of cells) process.kill(target.child.pid, 'SIGKILL')
   return [
     '',

@@ -1,6 +1,6 @@
 /**
- * What the parts of a ticket cost, in this process, without a server: CPU nanoseconds per operation, and the memory of a
- * spent ticket. `npx tsx bench/core.ts [--rounds N] [--json FILE]`.
+ * The cost of the parts of a ticket, in this process, without a server: CPU nanoseconds per
+ * operation, and the memory of a spent ticket. `npx tsx bench/core.ts [--rounds N] [--json FILE]`.
  */
 import {
   createHmac,
@@ -34,10 +34,10 @@ import { TokenVerifier } from '../src/token/verifier.js'
 
 export interface CoreFigure {
   readonly name: string
-  /** Nanoseconds of CPU time per operation, garbage collection included: of the rounds. */
+  /** CPU nanoseconds per operation, including garbage collection, over the rounds. */
   readonly median: number
   readonly least: number
-  /** What it should be at most, where something is stated. */
+  /** The upper limit, if one is stated. */
   readonly target?: number
 }
 
@@ -57,7 +57,7 @@ const nowSeconds = Math.floor(nowMs / 1000)
 const ttlSeconds = 10
 const live = 1_000_000
 
-/** What the server puts into a ticket for one channel. */
+/** The claims of a ticket for one channel. */
 const claims: TicketClaims = {
   user: 'maggie',
   sessionEndsAtSeconds: nowSeconds + 900,
@@ -66,14 +66,17 @@ const claims: TicketClaims = {
   channel: 'lobby',
 }
 
-/** A number of operations; answers something that depends on all of them, so that none is left out. */
+/**
+ * Runs a number of operations. Returns a value that depends on all of them, so that none is
+ * optimised away.
+ */
 type Work = (operations: number) => unknown
 
 interface Row {
   readonly name: string
   readonly operations: number
   readonly target?: number
-  /** Done before each round, and not measured. */
+  /** Runs before each round, unmeasured. */
   readonly prepare: () => Work
 }
 
@@ -93,7 +96,7 @@ const sample = issue()
 const bytes = Buffer.from(sample, 'base64url')
 const body = bytes.subarray(0, -macBytes)
 const packed = bytes.subarray(headerBytes, -macBytes)
-// As ticketgate read and wrote claims before it did so by itself.
+// How ticketgate encoded claims before it had its own reader and writer.
 const packr = new Packr({ useRecords: false, variableMapSize: true })
 const wireClaims: unknown = packr.unpack(packed)
 const verify = (text: string) => verifyTicket(text, ring, nowMs, ownTicketsOnly)
@@ -109,7 +112,10 @@ const openMemory = () => createMemoryReplayCache(16_000_000)
 const openShared = (capacity = 2 * live) =>
   openSharedReplayCache(createSharedReplayMemory({ capacity, maxTtlMs: ttlSeconds * 1000, nowMs }))
 
-/** Claims at a million live nonces, in caches filled once: those claimed in the rounds come on top. */
+/**
+ * Claims with a million live nonces, in caches that are filled once. The claims of the rounds are
+ * added to them.
+ */
 const claimRow = (name: string, open: typeof openMemory | typeof openShared): Row => {
   let cache: ReturnType<typeof open> | undefined
   const operations = 50_000
@@ -179,7 +185,7 @@ function issuerOf(algorithm: SigningAlgorithm, policy: TokenPolicy) {
 
 interface TokenRow {
   readonly algorithm: SigningAlgorithm
-  /** How many tokens there are, each of which comes once in a round; 1 = the same one again and again. */
+  /** How many tokens there are, each used once per round; 1 = always the same one. */
   readonly distinct: number
   readonly policy?: Omit<TokenPolicy, 'maxTtlSeconds'>
 }
@@ -268,7 +274,7 @@ function rows(): Row[] {
 function measure(row: Row): number {
   const work = row.prepare()
   collectGarbage()
-  // CPU time, so that whoever else is busy on this machine counts for less.
+  // CPU time, so that other work on this machine counts less.
   const before = process.cpuUsage()
   work(row.operations)
   const { user, system } = process.cpuUsage(before)
@@ -278,7 +284,7 @@ function measure(row: Row): number {
 setFlagsFromString('--expose-gc')
 const collectGarbage: () => void = runInNewContext('gc')
 
-/** Memory of the process that is in use, garbage left out. */
+/** Memory in use, without garbage. */
 function usedBytes(): number {
   collectGarbage()
   collectGarbage()
@@ -295,7 +301,7 @@ function remember(name: string, open: typeof openMemory | typeof openShared, sha
     random.writeUInt32LE(Math.imul(n, 0x9e3779b1) >>> 0, 0)
     if (cache.claim(random.toString('latin1'), expiresAtMs, nowMs) !== 'fresh') throw new Error('not fresh')
   }
-  // Shared memory is counted by no heap: it is what was allocated.
+  // No heap counts shared memory: take what was allocated.
   const bytes = shared ? sharedBytes : usedBytes() - before
   return { cache: name, live: cache.size, bytesPerTicket: bytes / live }
 }

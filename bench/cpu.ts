@@ -1,11 +1,11 @@
 import { readdirSync, readFileSync } from 'node:fs'
 
-/** Where the figures of a server's CPU time come from; printed with the results. */
+/** The source of a server's CPU time, printed with the results. */
 export type CpuSource = 'schedstat' | 'stat'
 
 /** What a driver reports of its own side of a run. */
 export interface DriverRun {
-  /** Operations that were answered as they must be. */
+  /** Operations with the right response. */
   readonly operations: number
   /** CPU time of the driver, all threads, in nanoseconds. */
   readonly driverCpuNs: number
@@ -49,24 +49,27 @@ const findSource = (): CpuSource => {
   }
 }
 
-/** Throws where there is no /proc. */
+/** Throws if there is no /proc. */
 export const cpuSource: CpuSource = findSource()
 
 /** CPU time a process has used so far, user and kernel, in nanoseconds. */
 const processCpuNs = (pid: number): number =>
   cpuSource === 'schedstat' ? schedstatNs(pid) : statNs(`/proc/${pid}/stat`)
 
-/** The same of a process's first thread alone: in Node, the one that runs JavaScript. */
+/** Likewise for a process's first thread alone: in Node, the one that runs JavaScript. */
 export const mainThreadCpuNs = (pid: number): number =>
   cpuSource === 'schedstat' ? threadNs(pid, pid) : statNs(`/proc/${pid}/task/${pid}/stat`)
 
-/** What of a process is in memory, in bytes. */
+/** Resident memory of a process, in bytes. */
 export const residentBytes = (pid: number): number => {
   const line = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))
   return Number(line?.[1]) * 1024
 }
 
-/** Starts timing this process as the driver; the returned function ends it and gives the run's figures. */
+/**
+ * Starts timing this process as the driver. Returns a function that stops it and returns the
+ * figures.
+ */
 export const startRun = (): ((operations: number) => DriverRun) => {
   const start = process.hrtime.bigint()
   const cpu = process.cpuUsage()
@@ -80,7 +83,7 @@ export const startRun = (): ((operations: number) => DriverRun) => {
   }
 }
 
-/** Runs a driver against a server's processes and adds what it cost there. */
+/** Runs a driver against a server's processes and adds their cost. */
 export const measure = async (
   pids: readonly number[],
   drive: () => Promise<DriverRun>,

@@ -73,7 +73,7 @@ const chosen = <T extends string>(option: string, names: string[] | undefined, a
   return names ? all.filter(one => names.includes(one)) : all
 }
 
-/** Throws on an unknown option or value, naming it. */
+/** Parses the options. Throws on an unknown option or value, naming it. */
 const readOptions = (args: string[]): Options | 'help' => {
   const { values } = parseArgs({
     args,
@@ -155,7 +155,7 @@ const bench = async (options: Options, command: string, directory: string): Prom
   if (options.nodes && compilerIsMissing === undefined)
     curves.push(await measureNodes(fleetsOf(directory, users), rounds, scale))
 
-  // Loaded when it is wanted: it allocates what it measures.
+  // Loaded on demand: it allocates what it measures.
   const parts = options.core ? await import('./core.js') : undefined
   const coreReport = parts?.benchCore(rounds, text => say(`core  ${text}`))
 
@@ -199,7 +199,7 @@ const main = async (args: string[]): Promise<void> => {
   if (options.publish) publishConnections(reached, run)
 }
 
-// Leaving by process.exit lets the `exit` handlers end the servers and delete the temporary directory.
+// process.exit runs the `exit` handlers, which end the servers and delete the temporary directory.
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130))
 main(process.argv.slice(2)).then(
   () => process.exit(0),

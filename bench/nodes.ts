@@ -11,11 +11,11 @@ const handshakes = 8_000
 /** A way to run several nodes. */
 export interface Fleet {
   readonly label: string
-  /** So many nodes, which share what they need. */
+  /** Starts `count` nodes, with what they share. */
   start(count: number): Promise<{ nodes: readonly Target[]; stop(): Promise<void> }>
 }
 
-/** Handshakes on all nodes at once, each with a driver of its own: CPU time of all, per handshake. */
+/** Handshakes on all nodes at once, each with its own driver: CPU time of all, per handshake. */
 const shakeOn = async (nodes: readonly Target[], size: number): Promise<number> => {
   const each = Math.max(50, Math.round(size / nodes.length))
   const lines = await Promise.all(nodes.map(node => node.wire.lines(node, each)))
@@ -31,7 +31,10 @@ const shakeOn = async (nodes: readonly Target[], size: number): Promise<number> 
   return load.serverCpuNs / 1000 / load.operations
 }
 
-/** What a handshake costs as more nodes share the load. All fleets are up at once, and measured in turn. */
+/**
+ * The cost of a handshake as more nodes share the load. All fleets run at once, and are measured in
+ * turn.
+ */
 export const measureNodes = async (
   fleets: readonly Fleet[],
   rounds: number,

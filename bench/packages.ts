@@ -4,7 +4,10 @@ import { fileURLToPath } from 'node:url'
 
 const here = fileURLToPath(new URL('.', import.meta.url))
 
-/** Installs the peers' packages and the charting library, which `npm ci` at the top leaves out, once. */
+/**
+ * Installs the packages of the peers and the charting library, once. `npm ci` at the top leaves
+ * them out.
+ */
 export const installPackages = (): void => {
   if (existsSync(`${here}node_modules/.package-lock.json`)) return
   process.stderr.write('installing bench/package.json …\n')

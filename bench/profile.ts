@@ -13,7 +13,7 @@ import { payload, ticketWire } from './wires.js'
 
 const shown = 25
 
-/** Gets ready (tickets are taken, subscribers are there), and gives what is to be profiled, of about 5 seconds. */
+/** Prepares tickets and subscribers, and returns the work to profile, about 5 seconds of it. */
 type Prepare = (target: Target, opener: Opener, count: (operations: number) => number) => Promise<Load>
 type Load = () => Promise<unknown>
 
@@ -47,7 +47,10 @@ const loads: Readonly<Record<string, Prepare>> = {
 
 export const profileNames = Object.keys(loads)
 
-/** The part of a .cpuprofile that is needed: samples are ids of nodes, each with the time since the one before. */
+/**
+ * The required part of a .cpuprofile: samples are ids of nodes, each with the time since the
+ * previous one.
+ */
 interface CpuProfile {
   readonly nodes: readonly {
     readonly id: number
@@ -61,7 +64,7 @@ interface CpuProfile {
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 
-/** Self time by function from `begin` on, in microseconds, the longest first; without what V8 counts as idle. */
+/** Self time by function from `begin` on, in microseconds, longest first, without idle time. */
 const selfTimes = (
   { nodes, startTime, samples, timeDeltas }: CpuProfile,
   begin: number,
@@ -79,14 +82,14 @@ const selfTimes = (
     at += timeDeltas[i] ?? 0
     if (at < begin) return
     const name = names.get(id) ?? '(unknown)'
-    // A delta is the time up to its sample, so the time after a sample is in the next one.
+    // A delta is the time up to its sample, so the time after a sample is in the next delta.
     times.set(name, (times.get(name) ?? 0) + (timeDeltas[i + 1] ?? 0))
   })
   times.delete('(idle)')
   return [...times].sort(([, a], [, b]) => b - a)
 }
 
-/** Profiles ticketgate under a load and gives a table of self time by function. */
+/** Profiles ticketgate under a load. Returns a table of self time by function. */
 export const profile = async (
   name: string,
   scale: number,

@@ -5,10 +5,10 @@ import { curveTable, markdownTable, type Results } from './report.js'
 
 const directory = fileURLToPath(new URL('results/', import.meta.url))
 
-/** What the charts are made with has to be there before the measuring begins. */
+/** Installs what the charts need, before measuring. */
 export const preparePublishing = (): void => installPackages()
 
-/** Writes what --connections came to beside the others. */
+/** Writes the results of --connections beside the others. */
 export const publishConnections = (text: string, run: Results['run']): void => {
   mkdirSync(directory, { recursive: true })
   const lines = ['command', 'date', 'machine', 'system', 'node', 'ticketgate', 'uWebSockets'].map(
@@ -17,7 +17,7 @@ export const publishConnections = (text: string, run: Results['run']): void => {
   writeFileSync(`${directory}connections.txt`, `${text.trim()}\n\n${lines.join('\n')}\n`)
 }
 
-/** Writes the results as JSON, as tables and as charts into bench/results, which the documents show. */
+/** Writes the results as JSON, tables and charts into bench/results, which the documents show. */
 export const publish = async (results: Results): Promise<string> => {
   const { drawCharts } = await import('./charts.js')
   const core = results.core && (await import('./core.js')).coreTable(results.core)

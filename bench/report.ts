@@ -7,7 +7,7 @@ import type { Percentiles } from './driver/opener.js'
 import type { Row, Sample, Unit } from './scenario.js'
 import type { TargetName } from './target.js'
 
-/** One measured run: the warm-up round is not among them. Rounds count from 1. */
+/** One measured run, warm-up excluded. Rounds count from 1. */
 export interface Measurement extends Sample {
   readonly round: number
   readonly row: string
@@ -21,7 +21,7 @@ export interface Gap {
   readonly reason: string
 }
 
-/** A target or a scenario left out, and what to do. */
+/** A target or a scenario left out, and how to fix that. */
 export interface Missing {
   readonly name: string
   readonly reason: string
@@ -38,12 +38,12 @@ export interface Summary {
   readonly unit: Unit
   readonly target: TargetName
   readonly value: Spread
-  /** The same as a multiple of the floor, taken within each round; absent without a floor to compare with. */
+  /** As a multiple of the floor within each round. Absent without a floor to compare with. */
   readonly timesFloor?: Spread
-  /** Where operations were counted. */
+  /** Present if operations were counted. */
   readonly load?: {
     readonly operationsPerSecond: number
-    /** CPU time by wall time: 1 is one core kept busy. */
+    /** CPU time divided by wall time: 1 is one busy core. */
     readonly serverShare: number
     readonly driverShare: number
   }
@@ -55,7 +55,7 @@ export interface Curve {
   readonly name: string
   readonly unit: string
   readonly over: string
-  /** Of the sizes, in a chart. */
+  /** The axis of the sizes in a chart. */
   readonly axis: 'log' | 'value'
   readonly sizes: readonly number[]
   readonly series: Readonly<Record<string, readonly (number | null)[]>>
@@ -126,7 +126,9 @@ const summariseRow = (row: Row, target: TargetName, measured: readonly Measureme
   }
 }
 
-/** One summary for each row and target that was measured, in the order of the rows and of `targets`. */
+/**
+ * Returns one summary for each measured row and target, in the order of the rows and of `targets`.
+ */
 export const summarise = (
   rows: readonly Row[],
   targets: readonly TargetName[],
@@ -141,11 +143,11 @@ export const summarise = (
 const versionOf = (path: string): string =>
   (JSON.parse(readFileSync(new URL(path, import.meta.url), 'utf8')) as { version: string }).version
 
-/** The first line a program says of itself. */
+/** The first line of a program's version output. */
 const versionLine = (program: string, argument: string): string =>
   spawnSync(program, [argument], { encoding: 'utf8' }).stdout?.split('\n', 1)[0]?.trim() ?? 'none'
 
-/** Where and with what the figures were made. */
+/** Describes the machine and the software of the run. */
 export const describeRun = (command: string, date: Date, rounds: number): Results['run'] => ({
   command,
   date: date.toISOString(),
@@ -172,7 +174,7 @@ const peerVersions = (): Record<string, string> =>
     }
   ).dependencies
 
-/** A figure with three digits, or more before the point. */
+/** Formats a figure with three digits, or more before the decimal point. */
 export const digits = (value: number): string => {
   const size = Math.abs(value)
   if (size >= 1000) return Math.round(value).toLocaleString('en')
@@ -206,7 +208,7 @@ const cells = (one: Summary): string[] => [
   one.latency ? [one.latency.p50, one.latency.p99, one.latency.p999].map(digits).join(' / ') : '',
 ]
 
-/** What was measured, row by row, and what was not. */
+/** The rows with measurements, and the gaps. */
 const tableRows = ({ summary, gaps }: Pick<Results, 'summary' | 'gaps'>): string[][] => {
   const names = [...new Set([...summary, ...gaps].map(one => one.row))]
   return names.flatMap(name => [
@@ -215,7 +217,7 @@ const tableRows = ({ summary, gaps }: Pick<Results, 'summary' | 'gaps'>): string
   ])
 }
 
-/** The results as lines of text, in columns. */
+/** Formats the results as text in columns. */
 export const table = (results: Pick<Results, 'summary' | 'gaps'>): string => {
   const body = tableRows(results)
   const widths = columns.map((head, i) =>
@@ -229,7 +231,7 @@ export const table = (results: Pick<Results, 'summary' | 'gaps'>): string => {
   return [line(columns), widths.map(width => '─'.repeat(width)).join('  '), ...body.map(line)].join('\n')
 }
 
-/** A curve as lines of text: sizes across, series down. */
+/** Formats a curve as text: sizes across, series down. */
 export const curveTable = ({ name, unit, over, sizes, series }: Curve): string => {
   const rows = [
     [over, ...sizes.map(size => size.toLocaleString('en'))],
@@ -245,7 +247,7 @@ export const curveTable = ({ name, unit, over, sizes, series }: Curve): string =
   return [`${name} (${unit})`, ...lines].join('\n')
 }
 
-/** The same table in Markdown. */
+/** Formats the table in Markdown. */
 export const markdownTable = (results: Pick<Results, 'summary' | 'gaps'>): string =>
   [columns, columns.map((_, i) => (i < 3 ? '---' : '--:')), ...tableRows(results)]
     .map(row => `| ${columns.map((_, i) => row[i] ?? '').join(' | ')} |`)

@@ -3,11 +3,14 @@ import { digits } from './report.js'
 import type { Scenario, Steps } from './scenario.js'
 import type { Target } from './target.js'
 
-/** Tells how far it is, with the time since the start. */
+/** Reports progress, with the time since the start. */
 export const say = (text: string): void =>
   void process.stderr.write(`${(performance.now() / 1000).toFixed(0).padStart(4)} s  ${text}\n`)
 
-/** Awaits work against a target; a failure says what was being done, and the server's last words if it has ended. */
+/**
+ * Awaits work against a target. A failure says what was in progress, with the server's last log
+ * lines if it has ended.
+ */
 const blaming = async <T>(target: Target, what: string, work: Promise<T>): Promise<T> => {
   try {
     return await work
@@ -23,7 +26,7 @@ export interface Played {
   readonly gaps: readonly Gap[]
 }
 
-/** One round of one scenario, row by row, the targets of a row right after one another. */
+/** Plays one round of a scenario, row by row, with the targets of a row right after one another. */
 const playRound = async (
   scenario: Scenario,
   targets: readonly Target[],
@@ -62,7 +65,7 @@ const playRound = async (
   return { measured, gaps: round <= 1 ? gaps : [] }
 }
 
-/** All rounds of all scenarios; the first is to warm up, and dropped. */
+/** Plays all rounds of all scenarios. The first is the warm-up and dropped. */
 export const playAll = async (
   scenarios: readonly Scenario[],
   targets: readonly Target[],
@@ -72,7 +75,7 @@ export const playAll = async (
   const measured: Measurement[] = []
   const gaps: Gap[] = []
   for (let round = 0; round <= rounds; round++) {
-    // Every other round the other way round, so that a drift of the machine favours nobody.
+    // Reverses the order every other round, so that a drift of the machine favours no target.
     const order = round % 2 === 0 ? targets : targets.toReversed()
     for (const scenario of scenarios) {
       if (scenario.maxRounds !== undefined && (round === 0 || round > scenario.maxRounds)) continue

@@ -11,17 +11,17 @@ const spentSizes = [4_000, 8_000, 16_000, 32_000, 64_000]
 const handshakes = 1_000
 const deliveries = 50_000
 
-/** Handshakes before the first that counts, for the compiler in V8. */
+/** Handshakes before measuring starts, for the compiler in V8. */
 const warmUp = (scale: number): number => Math.max(50, Math.round(6_000 * scale))
 
-/** What is measured with a number of connections held. */
+/** The measurements with a number of open connections. */
 interface Held {
   readonly handshakeMicros: number
   readonly residentMiB: number
   readonly deliveryMicros: number
 }
 
-/** A fresh target, and what it is called in the curves. */
+/** A fresh target and its name in the curves. */
 export interface Contender {
   readonly label: string
   start(): Promise<Target>
@@ -58,7 +58,8 @@ const climb = (target: Target, sizes: readonly number[], scale: number): Promise
       const rounds = Math.max(3, Math.ceil((deliveries * scale) / size))
       const fanOut = await perOperation(target, () => opener.run(`fanout ${rounds} ${size} 0 ${publication}`))
       const residentMiB = residentBytes(child.pid) / 2 ** 20
-      // On the empty channel the others would hear nothing of them anyway, but uWS would walk through its topics.
+      // On the empty channel the others would not receive them either, but uWS would walk through
+      // its topics.
       const lines = await wire.lines(target, Math.max(50, Math.round(handshakes * scale)), 'others')
       const load = await measure(target.pids, () => handshakeAll(target, lines, '101'))
       points.push({
@@ -70,7 +71,7 @@ const climb = (target: Target, sizes: readonly number[], scale: number): Promise
     return points
   })
 
-/** Server CPU of a handshake, as more and more tickets are remembered as spent. */
+/** Server CPU per handshake as more and more spent tickets are remembered. */
 const spend = async (target: Target, sizes: readonly number[], scale: number): Promise<number[]> => {
   const points: number[] = []
   let spent = 0
@@ -89,7 +90,7 @@ const spend = async (target: Target, sizes: readonly number[], scale: number): P
   return points
 }
 
-/** What things cost as more is held, remembered, or to be told. */
+/** How costs grow with open connections, remembered tickets and subscribers. */
 export const measureScaling = async (contenders: readonly Contender[], scale: number): Promise<Curve[]> => {
   const scaled = (sizes: readonly number[]): number[] => [
     ...new Set(sizes.map(size => Math.max(1, Math.round(size * scale)))),

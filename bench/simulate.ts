@@ -1,8 +1,10 @@
 /**
- * How many nodes carry how many sockets, what saturates first, and how long a reconnect storm lasts, from measured costs:
- * `npx tsx bench/simulate.ts --nodes 100 --sockets 1e7`. `--help` lists all flags with their defaults.
+ * Computes, from measured costs, how many nodes carry how many sockets, what saturates first, and
+ * how long a reconnect storm lasts: `npx tsx bench/simulate.ts --nodes 100 --sockets 1e7`. `--help`
+ * lists all flags with their defaults.
  *
- * It is a model, not a measurement: nodes and Redis are servers with a queue each, stepped through in time.
+ * It is a model, not a measurement: nodes and Redis are servers with one queue each, simulated step
+ * by step.
  */
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
@@ -10,21 +12,24 @@ import { parseArgs } from 'node:util'
 export interface Costs {
   /** CPU of a gate for one mint and one handshake. */
   readonly handshakeUs: number
-  /** The same where the claim is asked of Redis: what the client costs on top. */
+  /** Additional CPU of a gate if the claim is in Redis. */
   readonly redisClientUs: number
   /** CPU of Redis for one claim. It has one thread. */
   readonly redisClaimUs: number
-  /** CPU of Redis for one look, of which each gate makes one a second. */
+  /** CPU of Redis for one look. Each gate looks once a second. */
   readonly redisLookUs: number
-  /** CPU of Redis for one message on the bus, and for each node that hears it. */
+  /** CPU of Redis for one message on the bus, and for each receiving node. */
   readonly redisPublishUs: number
   readonly redisDeliveryUs: number
-  /** Memory of one idle socket, the kernel's share included. */
+  /** Memory of one idle socket, including the kernel's share. */
   readonly socketBytes: number
   /** Memory of one spent ticket, in a gate and in Redis. */
   readonly spentBytes: number
   readonly redisSpentBytes: number
-  /** How long after a ticket has expired Redis keeps it as spent: twice the clock skew, and up to six seconds. */
+  /**
+   * How long Redis keeps a spent ticket after its expiry: twice the clock skew, plus up to six
+   * seconds.
+   */
   readonly redisKeptSeconds: number
 }
 
@@ -38,13 +43,13 @@ export interface Fleet {
   readonly ticketSeconds: number
   /** Messages a second that cross the bus, of all nodes. */
   readonly busMessages: number
-  /** Whether the claim is asked of Redis. Otherwise tickets are routed to the node that minted them. */
+  /** Whether claims are in Redis. Otherwise tickets are routed to the node that minted them. */
   readonly unrouted: boolean
 }
 
 export interface Steady {
   readonly handshakesPerSecond: number
-  /** Share of each resource in use: above 1 it is too much. */
+  /** Load of each resource: above 1 is too much. */
   readonly load: Readonly<Record<'nodeCpu' | 'redisClaims' | 'redisBus', number>>
   readonly first: string
   readonly nodeMemoryBytes: number
@@ -82,16 +87,19 @@ export function steady(costs: Costs, fleet: Fleet): Steady {
 export interface Pacing {
   /** Clients come back evenly spread over this time; 0 = all at once. */
   readonly spreadSeconds: number
-  /** When a client gives an attempt up. The work it has made is done all the same. */
+  /** When a client abandons an attempt. The work for it is done nevertheless. */
   readonly patienceSeconds: number
-  /** The first wait after a failure; it doubles up to a minute, and each wait is a random part of it. */
+  /**
+   * The first wait after a failure. It doubles up to a minute, and each wait is a random part of
+   * it.
+   */
   readonly backoffSeconds: number
 }
 
 export interface Storm {
-  /** Until all are in; Infinity when that is not so within the time looked at. */
+  /** Until all are connected. Infinity if that takes longer than the simulated time. */
   readonly seconds: number
-  /** Attempts that nobody waited for any more when they were served. */
+  /** Attempts that were abandoned before they were served. */
   readonly wasted: number
   readonly attempts: number
 }
@@ -99,7 +107,7 @@ export interface Storm {
 const stepSeconds = 0.05
 const horizonSeconds = 3600
 
-/** `share` of all nodes is lost at once, and their clients come back to those that are left. */
+/** Loses a share of all nodes at once. Their clients reconnect to the remaining nodes. */
 export function storm(costs: Costs, fleet: Fleet, lostNodes: number, pacing: Pacing): Storm {
   const { nodes, sockets, cores, unrouted } = fleet
   const left = nodes - lostNodes
@@ -108,11 +116,11 @@ export function storm(costs: Costs, fleet: Fleet, lostNodes: number, pacing: Pac
   const byRedis = unrouted
     ? Math.max(0, 1e6 - left * costs.redisLookUs) / costs.redisClaimUs
     : Number.POSITIVE_INFINITY
-  // The others come and go meanwhile.
+  // The usual traffic of the other clients.
   const usual = (sockets - clients) / fleet.lifeSeconds
   const perStep = (Math.min(byNodes, byRedis) - usual) * stepSeconds
 
-  // Groups of clients: how many will try at a step, by how often they have failed.
+  // For each step, how many clients will try, by their number of failures.
   const due: Map<number, number>[] = []
   const plan = (step: number, failures: number, count: number): void => {
     due[step] ??= new Map()
@@ -149,7 +157,7 @@ export function storm(costs: Costs, fleet: Fleet, lostNodes: number, pacing: Pac
   }
   return { seconds: Number.POSITIVE_INFINITY, wasted, attempts }
 
-  /** Those who gave up have waited since then, and try again, spread over the time of their backoff. */
+  /** Clients that gave up try again, spread over their backoff. */
   function retry(
     step: number,
     { failures, since }: { failures: number; since: number },
@@ -166,7 +174,7 @@ export function storm(costs: Costs, fleet: Fleet, lostNodes: number, pacing: Pac
   }
 }
 
-/** What each flag is when it is not given, its unit, and what it says. */
+/** The default, unit and description of each flag. */
 const flags = {
   nodes: ['100', '', 'nodes of the fleet'],
   sockets: ['1e7', '', 'sockets in all'],

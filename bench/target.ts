@@ -13,38 +13,40 @@ export const targetNames = [
 ] as const
 export type TargetName = (typeof targetNames)[number]
 
-/** How a client of the target speaks. */
+/** The protocol of a target's clients. */
 export interface Wire {
-  /** Lines for the opener, each good for one connection: tickets are taken for them, outside the measured time. */
+  /**
+   * Lines for the opener, one per connection. Their tickets are taken outside the measured time.
+   */
   lines(target: Target, count: number, channel?: string): Promise<string[]>
   /** Data frames the server sends before a connection counts as open. */
   readonly greetingFrames: number
-  /** The text of a message to the channel of the connection; with an id, it is acknowledged. */
+  /** A message to the channel of the connection. With an id, it is acknowledged. */
   publication(data: string, id?: number): string
 }
 
-/** A server under measurement: its own processes, listening on loopback. */
+/** A server under measurement: separate processes, listening on loopback. */
 export interface Target {
   readonly name: TargetName
   readonly child: Child
-  /** All processes whose CPU time counts: a store beside the server is part of it. */
+  /** All processes whose CPU time counts, including a store of the server. */
   readonly pids: readonly number[]
   readonly host: string
   readonly port: number
-  /** Where `POST /publish` goes. */
+  /** The admin listener, for `POST /publish`. */
   readonly admin?: { readonly port: number; readonly key: string }
   readonly wire: Wire
-  /** Bearer tokens this server accepts (the floor accepts anything, of the same size). */
+  /** Bearer tokens for this server (the floor accepts anything of the same size). */
   readonly tokens: TokenSource
   /** Logins with the hash of a production server, and with the cheapest that ticketgate accepts. */
   readonly logins: Logins
-  /** The code of each refusal; undefined when it refuses nothing, or after the 101. */
+  /** The code of each refusal. Undefined if it refuses nothing, or only after the 101. */
   readonly refusals?: { readonly replay: string; readonly forgery: string }
-  /** Its share of the operations of a round: less for a slow one, so that a round stays short. */
+  /** Its share of the operations of a round: less for a slow target, so that rounds stay short. */
   readonly share: number
-  /** Why it can not do a scenario or a row, by its name. */
+  /** Why it does not support a scenario or a row, by name. */
   readonly cannot: Readonly<Record<string, string>>
-  /** Another one like it, fresh, with these environment variables besides. */
+  /** Starts another, fresh one, with these additional environment variables. */
   another(env?: Readonly<Record<string, string>>): Promise<Target>
   stop(): Promise<void>
 }

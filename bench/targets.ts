@@ -17,15 +17,15 @@ const peer = (file: string): string => fileURLToPath(new URL(`peers/${file}`, im
 
 type Environment = Readonly<Record<string, string>>
 
-/** What a target is started with. */
+/** What a target needs to start. */
 interface Stage {
   readonly directory: string
   readonly users: Users
-  /** What ticketgate answers, for the floor. */
+  /** The replies of ticketgate, for the floor. */
   readonly replies: Replies
 }
 
-/** The raw uWS server that checks nothing, answering the same bytes as ticketgate. */
+/** Starts the raw uWS server that checks nothing and replies with the same bytes as ticketgate. */
 const startFloor = async (stage: Stage, more: Environment = {}): Promise<Target> => {
   const { directory, replies, users } = stage
   const env = {
@@ -57,7 +57,7 @@ const startFloor = async (stage: Stage, more: Environment = {}): Promise<Target>
 
 type Kind = Pick<Target, 'name' | 'wire' | 'refusals' | 'share' | 'cannot'>
 
-/** A peer: told its secret and its users by the environment. */
+/** Starts a peer, with its secret and users in the environment. */
 const startPeer = async (
   stage: Stage,
   kind: Kind,
@@ -148,7 +148,7 @@ const freePort = async (): Promise<number> => {
   return port
 }
 
-/** A Redis of its own for one target: its CPU time counts as the target's. */
+/** Starts a Redis for one target. Its CPU time counts as the target's. */
 const startStore = async (stage: Pick<Stage, 'directory'>): Promise<Child> => {
   const port = String(await freePort())
   const own = mkdtempSync(join(stage.directory, 'redis-'))
@@ -168,7 +168,7 @@ const startRedis = async (stage: Stage): Promise<Target> => {
   const kind: Kind = {
     name: 'redis',
     wire: ticketWire,
-    // It can not tell a used ticket from one that never was.
+    // It cannot tell a used ticket from one that never existed.
     refusals: { replay: 'ticket_invalid', forgery: 'ticket_invalid' },
     share: 0.5,
     cannot: {
@@ -183,7 +183,7 @@ const startRedis = async (stage: Stage): Promise<Target> => {
 const noStore = 'no store takes part in it: as ticketgate'
 const sameAsTicketgate = { auth: noStore, memory: noStore, storm: noStore }
 
-/** Gates that share a Redis, whose CPU time counts as that of the first. */
+/** Starts gates that share a Redis, whose CPU time counts as that of the first gate. */
 const startGatesOnRedis = async (
   stage: Pick<Stage, 'directory' | 'users'>,
   count: number,
@@ -241,13 +241,16 @@ const starters: Readonly<Record<Exclude<TargetName, 'ticketgate'>, (stage: Stage
   socketio: startSocketIo,
 }
 
-/** Starts the targets. A peer that lacks something is left out; without ticketgate and the floor there is no bench. */
+/**
+ * Starts the targets. A peer that lacks something is left out; ticketgate and the floor are
+ * required.
+ */
 export const startTargets = async (
   names: readonly TargetName[],
   directory: string,
   users: Users,
 ): Promise<{ targets: Target[]; missing: Missing[] }> => {
-  // Started in any case: the floor answers what ticketgate does.
+  // Always started, because the floor copies its replies.
   const ticketgate = await startTicketgate(directory, users)
   const stage = { directory, users, replies: await recordReplies(ticketgate) }
   const targets: Target[] = []

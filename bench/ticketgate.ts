@@ -20,7 +20,10 @@ export const address = (child: Child): { host: string; port: number } => {
   return { host: hostname, port: Number(port) }
 }
 
-/** Two users, and their hashes: made as `ticketgate user add` makes them, and the cheapest that it accepts. */
+/**
+ * Two users and their hashes: one as `ticketgate user add` makes it, and the cheapest that it
+ * accepts.
+ */
 export interface Users {
   readonly logins: Logins
   readonly hashes: Readonly<Record<string, string>>
@@ -38,7 +41,7 @@ export const createUsers = async (): Promise<Users> => {
   }
 }
 
-/** What ticketgate's replies look like; the floor is told to answer the same bytes. */
+/** Recorded replies of ticketgate. The floor sends the same bytes. */
 export interface Replies {
   readonly token: TokenShape
   readonly headers: Readonly<Record<string, string>>
@@ -49,7 +52,7 @@ export interface Replies {
   readonly ok: string
 }
 
-/** Demands a 200. */
+/** Sends a request and requires a 200. */
 const ask = async (url: string, init: RequestInit): Promise<{ headers: Headers; text: string }> => {
   const response = await fetch(url, init)
   const text = await response.text()
@@ -58,7 +61,7 @@ const ask = async (url: string, init: RequestInit): Promise<{ headers: Headers; 
   return { headers: response.headers, text }
 }
 
-/** Goes through the whole flow once and keeps what the server answered. */
+/** Runs the whole flow once and records the replies. */
 export const recordReplies = async ({ child, logins }: Target): Promise<Replies> => {
   const login = await ask(`${child.url}/auth`, {
     method: 'POST',
@@ -99,17 +102,21 @@ export const recordReplies = async ({ child, logins }: Target): Promise<Replies>
   }
 }
 
-// Too high to be reached, so that the limits do their work and refuse nobody: one user and one address do everything.
+// Too high to be reached: the limiters do their work but refuse nothing, as one user and one
+// address do everything.
 const unreachedRate = '1000000/1'
 
 export interface GateOptions {
   readonly settings?: Readonly<Record<string, string>>
-  /** For Node, before the program. */
+  /** Options of Node, before the program. */
   readonly nodeOptions?: readonly string[]
   readonly tokenSeconds?: number
 }
 
-/** ticketgate in production shape; rates and the ticket lifetime differ from the defaults (bench/README.md says why). */
+/**
+ * Starts ticketgate in production shape. Rates and ticket lifetime differ from the defaults (see
+ * bench/README.md).
+ */
 export const startTicketgate = async (
   directory: string,
   users: Users,

@@ -1,13 +1,13 @@
 import { randomUUID } from 'node:crypto'
 import { createDecoder, createSigner } from 'fast-jwt'
 
-/** What a login's token looks like, so that more of the same can be signed without logging in. */
+/** The shape of a login token, so that more can be signed without logging in. */
 export interface TokenShape {
   readonly header: Readonly<Record<string, unknown>>
   readonly claims: Readonly<Record<string, unknown>>
 }
 
-/** Gives `count` tokens, each different from every other ever given. */
+/** Returns `count` tokens, all different from each other and from earlier ones. */
 export type TokenSource = (count: number) => string[]
 
 const defaultLifetimeSeconds = 900

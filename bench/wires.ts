@@ -7,7 +7,7 @@ const publish = (data: string, id?: number): string =>
 
 const pipelinesTickets = ({ cannot }: Target): boolean => cannot['ticket, pipelined'] === undefined
 
-/** ticketgate's own protocol, which the peers speak too as far as the bench goes. */
+/** ticketgate's own protocol. The peers speak the part that the bench uses. */
 export const ticketWire: Wire = {
   lines: async (target, count, channel = '') =>
     (await takeTickets(target, count, pipelinesTickets(target) ? 32 : 1)).map(
@@ -17,13 +17,16 @@ export const ticketWire: Wire = {
   publication: publish,
 }
 
-/** The same sizes for the floor, which is told by the first byte what to do. */
+/** The same sizes for the floor. The first byte tells it what to do. */
 export const floorWire: Wire = {
   ...ticketWire,
   publication: (data, id) => (id === undefined ? publish(data) : `a${publish(data, id).slice(1)}`),
 }
 
-/** Socket.IO 4 over Engine.IO 4: its `open` packet, then we connect with the token, then its answer and our `welcome`. */
+/**
+ * Socket.IO 4 over Engine.IO 4: its `open` packet, our connect with the token, its reply, and our
+ * `welcome`.
+ */
 export const socketIoWire: Wire = {
   lines: async (target, count, channel = '') =>
     target

@@ -9,7 +9,10 @@ interface Server {
   readonly port: number
 }
 
-/** One connection: connect, ask for the upgrade, read the answer, close both ways. Gives all that was answered. */
+/**
+ * Makes one connection: connect, upgrade, read the response, close both sides. Returns the
+ * response.
+ */
 const shake = (server: Server, target: string): Promise<string> =>
   new Promise((resolve, reject) => {
     let answer = ''
@@ -29,8 +32,8 @@ const shake = (server: Server, target: string): Promise<string> =>
   })
 
 /**
- * Handshakes by Node, 32 at a time, where there is no C compiler for opener.c. It takes about as much CPU as the
- * servers do, so they are further from saturation.
+ * Handshakes by Node, 32 at a time, if there is no C compiler for opener.c. It takes about as much
+ * CPU as the servers do, so they are further from saturation.
  */
 export const handshakeByNode = async (
   server: Server,

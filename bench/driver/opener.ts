@@ -16,28 +16,30 @@ export interface Percentiles {
   readonly max: number
 }
 
-/** What a command of opener.c came to. */
+/** The result of a command of opener.c. */
 export interface Outcome {
   readonly run: DriverRun
   readonly latency: Percentiles
-  /** How often each was answered: `101`, `401 ticket_used`, or what went wrong. */
+  /** Counts by response: `101`, `401 ticket_used`, or an error. */
   readonly answers: Readonly<Record<string, number>>
-  /** Connections kept so far, and how many of them the server has closed. */
+  /** Open connections, and how many of them the server has closed. */
   readonly kept: number
   readonly lost: number
 }
 
-/** A running opener.c, for one server. Its commands are described there; they run one after another. */
+/**
+ * A running opener.c, for one server. Its commands are described there. They run one after another.
+ */
 export interface Opener {
   readonly pid: number
-  /** Rejects when the opener gives up, with its last words. */
+  /** Rejects if the opener fails, with its last output. */
   run(command: string, lines?: readonly string[]): Promise<Outcome>
   stop(): Promise<void>
 }
 
 let program: string | undefined
 
-/** Builds the opener; gives what is missing for that, if anything. */
+/** Builds the opener. Returns what is missing for that, if anything. */
 export const buildOpener = (directory: string): string | undefined => {
   const path = join(directory, 'opener')
   const { error, status, stderr } = spawnSync('gcc', ['-O2', '-o', path, source], { encoding: 'utf8' })
@@ -76,7 +78,7 @@ process.on('exit', () => {
   for (const child of running) child.kill('SIGKILL')
 })
 
-/** Starts an opener for a server on loopback. Throws before `buildOpener` has succeeded. */
+/** Starts an opener for a server on loopback. Throws unless `buildOpener` has succeeded. */
 export const startOpener = ({ host, port }: { host: string; port: number }): Opener => {
   if (program === undefined) throw new Error('the C driver is not built')
   const child = spawn(program, [host, String(port), nextSource(), String(sourcesEach)])
@@ -105,7 +107,7 @@ export const startOpener = ({ host, port }: { host: string; port: number }): Ope
   }
 }
 
-/** Starts an opener for the time of `work`. */
+/** Starts an opener for the duration of `work`. */
 export const withOpener = async <T>(
   server: { host: string; port: number },
   work: (opener: Opener) => Promise<T>,
@@ -125,7 +127,7 @@ export const expectAnswers = (outcome: Pick<Outcome, 'answers'>, expected: strin
   throw new Error(`expected ${count} answers of ${expected}, got ${got.join(', ') || 'none'}`)
 }
 
-/** A text, or bytes, as a WebSocket frame of a client, in hex; the mask is zero. */
+/** Encodes text or bytes as a WebSocket frame of a client, in hex, with a zero mask. */
 export const frameHex = (message: string | Uint8Array): string => {
   const payload = Buffer.from(message as string)
   if (payload.length > 65_535) throw new RangeError('too long for the bench')

@@ -9,7 +9,7 @@ const atOnce = 64
 
 const row: Row = { name: 'ticket and handshake', unit: 'server CPU, µs' }
 
-/** Both halves as one load: what a store is asked when the ticket is taken counts as well as what it is asked later. */
+/** Both halves as one load: store requests count for the ticket as well as for the handshake. */
 const admit = async (target: Target, count: number) => {
   const finish = startRun()
   const tickets = await takeTickets(target, count, 1, atOnce)

@@ -13,8 +13,8 @@ export const loginHex = (target: Target, login: Login): string =>
 const rows: readonly Row[] = [{ name: 'login, hash aside', unit: 'server CPU, µs' }]
 
 /**
- * `POST /auth`, of a user with the cheapest hash there may be. In Node, passwords are hashed on other threads than the
- * first, so the first one's CPU time is that of all the rest.
+ * `POST /auth` of a user with the cheapest possible hash. Node hashes passwords on other threads,
+ * so the CPU time of the first thread is that of everything else.
  */
 export const authScenario: Scenario = {
   name: 'auth',

@@ -17,7 +17,7 @@ const rows: readonly Row[] = [
   { name: 'fan-out, MessagePack, bursts', unit: 'server CPU, µs', comparedWith: 'fan-out, bursts' },
 ]
 
-/** A message to the channel of the subscribers, as `POST /publish` of the admin listener has it. */
+/** A message to the channel of the subscribers, for `POST /publish`. */
 const adminPublishHex = (target: Target, port: number, key: string): string =>
   requestHex(
     { host: target.host, port },
@@ -36,7 +36,9 @@ const publishesByAdmin = async ({ host, admin }: Target): Promise<boolean> => {
 
 const openers = new Map<Target, Opener>()
 
-/** One publishes 64 bytes to a channel, 1,000 hear it; an operation is one delivery. */
+/**
+ * One client publishes 64 bytes to a channel with 1,000 subscribers. An operation is one delivery.
+ */
 export const fanOutScenario: Scenario = {
   name: 'fan-out',
   rows,

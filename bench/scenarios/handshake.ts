@@ -7,7 +7,10 @@ import type { Target } from '../target.js'
 const handshakes = 4_000
 const atOnce = 32
 
-/** Connects, shows a ticket, reads the answer and closes, for each line. Throws unless all answers are `expected`. */
+/**
+ * Connects, presents a ticket, reads the response and closes, for each line. Throws unless all
+ * responses are `expected`.
+ */
 export const handshakeAll = async (
   target: Target,
   lines: readonly string[],
@@ -23,7 +26,7 @@ export const handshakeAll = async (
   return outcome.run
 }
 
-/** The same ticket with one character of its MAC changed: not the last, whose low bits must be zero. */
+/** Changes one character of a ticket's MAC. Not the last, whose low bits must be zero. */
 export const forge = (line: string): string => {
   const at = line.length - 12
   return line.slice(0, at) + (line[at] === 'A' ? 'B' : 'A') + line.slice(at + 1)
@@ -35,7 +38,7 @@ const rows: readonly Row[] = [
   { name: 'refused forgery', unit: 'server CPU, µs', comparedWith: 'handshake' },
 ]
 
-/** Connect, upgrade, close, over a new TCP connection each, 32 at a time. */
+/** Connect, upgrade, close, each over a new TCP connection, 32 at a time. */
 export const handshakeScenario: Scenario = {
   name: 'handshake',
   rows,
@@ -52,7 +55,7 @@ export const handshakeScenario: Scenario = {
         cpuSample(await measure(target.pids, () => handshakeAll(target, shown, expected)))
     const steps = new Map<string, Step | string>([['handshake', step(lines, '101')]])
     if (refusals !== undefined) {
-      // The forgeries are of tickets nobody spent, so that only the MAC can give them away.
+      // Forgeries of unspent tickets, so that only the MAC is wrong.
       const forgeries = (await wire.lines(target, size)).map(forge)
       steps.set('refused replay', step(lines, `401 ${refusals.replay}`))
       steps.set('refused forgery', step(forgeries, `401 ${refusals.forgery}`))

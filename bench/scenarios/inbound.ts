@@ -9,7 +9,10 @@ const exchanges = 60
 
 const rows: readonly Row[] = [{ name: 'inbound publish', unit: 'server CPU, µs' }]
 
-/** 32 clients publish 64 bytes each to a channel nobody else hears, and wait for the acknowledgements, 16 at a time. */
+/**
+ * 32 clients publish 64 bytes each to a channel without other subscribers, and wait for
+ * acknowledgements, 16 at a time.
+ */
 export const inboundScenario: Scenario = {
   name: 'inbound',
   rows,

@@ -9,7 +9,7 @@ import { memoryScenario } from './memory.js'
 import { stormScenario } from './storm.js'
 import { ticketScenario } from './ticket.js'
 
-/** Those that measure targets side by side, in the order in which they are played. */
+/** The scenarios that compare targets, in the order of play. */
 export const scenarios: readonly Scenario[] = [
   authScenario,
   ticketScenario,
@@ -22,5 +22,5 @@ export const scenarios: readonly Scenario[] = [
   stormScenario,
 ]
 
-/** These can be driven by Node where there is no C compiler. */
+/** Scenarios that Node can drive if there is no C compiler. */
 export const withoutOpener: readonly Scenario[] = [ticketScenario, handshakeScenario]

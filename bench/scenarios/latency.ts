@@ -14,7 +14,7 @@ const rows: readonly Row[] = [
 export const ticketHex = (target: Target): string =>
   requestHex(target, 'GET', '/ws_ticket', { authorization: `Bearer ${target.tokens(1)[0]}` })
 
-/** Drives a target by a schedule; the value is the 99th percentile. */
+/** Drives a target by a schedule. The value is the 99th percentile. */
 export const timedSample = async (target: Target, drive: () => Promise<Outcome>): Promise<Sample> => {
   let latency: Outcome['latency'] | undefined
   const load = await measure(target.pids, async () => {
@@ -27,8 +27,9 @@ export const timedSample = async (target: Target, drive: () => Promise<Outcome>)
 }
 
 /**
- * Times to answer at a rate that every target can keep up with. Requests start by a schedule, whatever the server does, and
- * their time counts from when they were due, so a stall is seen in all that it made late (no coordinated omission).
+ * Response times at a rate that every target can sustain. Requests start by a schedule, whatever
+ * the server does, and their time counts from when they were due, so a stall shows in all requests
+ * that it delays (no coordinated omission).
  */
 export const latencyScenario: Scenario = {
   name: 'latency',

@@ -9,11 +9,11 @@ import type { Target } from '../target.js'
 const held = 18_000
 const heldBefore = 6_000
 const warmUp = 8_000
-// So that a batch of tickets is used before it has expired, on a slow target, too.
+// Small enough that a batch of tickets is used before it expires, even with a slow target.
 const batch = 2_000
 const collectMs = 600
 const steadyBytes = 2 ** 18
-// Short, for what is spent has to be forgotten first: who does not wait for that measures what was spent, not what is idle.
+// Short, because spent tickets must be forgotten first. Otherwise they would be measured too.
 const ticketSeconds = 3
 // Peers sweep every second, ticketgate 2,048 tickets every quarter of one.
 const sweepSeconds = 3
@@ -31,15 +31,15 @@ interface Idleness {
 }
 
 /**
- * What is in memory when all have been silent for as long as a ticket lives: what was spent is forgotten, V8 has given
- * back what it took for the rush, and the garbage is gone. Go keeps its own, as it does in production.
+ * Resident memory after a silence as long as a ticket lives: spent tickets are forgotten, V8 has
+ * returned what the rush took, and garbage is collected. Go keeps its garbage, as in production.
  */
 const settledBytes = async ({ child }: Target, seconds: number): Promise<number> => {
   await sleep((seconds + sweepSeconds) * 1000)
   let bytes = residentBytes(child.pid)
   for (let before = Number.POSITIVE_INFINITY; bytes < before - steadyBytes; ) {
     before = bytes
-    // V8 gives memory back behind a collection, and some of it only behind the next.
+    // V8 returns memory after a collection, and some only after the next.
     for (let collections = 0; collections < 3 && runsNode(child.pid); collections++) {
       process.kill(child.pid, 'SIGUSR2')
       await sleep(collectMs)
@@ -50,8 +50,9 @@ const settledBytes = async ({ child }: Target, seconds: number): Promise<number>
 }
 
 /**
- * What a server's memory grows by for each connection that is held and silent. Each time on a fresh process that has
- * done some handshakes before, and from the first third held on, so that what is there once is not counted.
+ * The growth of a server's memory per idle connection. Each time a fresh process that has done some
+ * handshakes, measured from the first third of the connections on, so that one-time costs do not
+ * count.
  */
 const measureMemory = ({ target, seconds, count }: Idleness): Promise<number> =>
   withOpener(target, async opener => {

@@ -20,7 +20,7 @@ const tickets = (target: Target, opener: Opener, size: number): Promise<Sample> 
     return outcome
   })
 
-/** Logs in, 32 at once, until told to stop. Every login is answered, by a token or by being told to come back. */
+/** Logs in, 32 at a time, until told to stop. Every login gets a token or a request to retry. */
 const storm = async (target: Target, opener: Opener, goesOn: () => boolean): Promise<void> => {
   const hex = loginHex(target, target.logins.production)
   while (goesOn()) {
@@ -31,7 +31,7 @@ const storm = async (target: Target, opener: Opener, goesOn: () => boolean): Pro
   }
 }
 
-/** How the times of tickets hold while as many logins as the server takes are hashing. */
+/** Ticket latency while the server hashes as many logins as it accepts. */
 export const stormScenario: Scenario = {
   name: 'storm',
   rows,

@@ -18,8 +18,9 @@ const verify = (result: autocannon.Result, expected: number): void => {
 }
 
 /**
- * autocannon writes each request by itself, as the answer before it comes in, so that the server would mostly read
- * them one by one. Those that become due within one turn go out in one write, as a pipelining client sends them.
+ * autocannon writes each request when the previous response arrives, so the server would mostly
+ * read them one by one. Requests that become due in one turn go out in one write, as a pipelining
+ * client sends them.
  */
 const sendTogether = ({ conn }: autocannon.Client): void => {
   conn.cork()
@@ -48,7 +49,8 @@ const drive = async (
     setupClient: client => {
       load.setupClient?.(client)
       if (load.pipelining > 1) client.on('headers', () => sendTogether(client))
-      // autocannon notices only at its next tick that all is done: take the time when the last connection ends.
+      // autocannon notices only at its next tick that it is done. Take the time when the last
+      // connection ends.
       client.on('done', () => {
         run = finish?.(0)
       })
@@ -58,13 +60,14 @@ const drive = async (
     finish = startRun() // after all requests are laid out in memory, which is no part of the load
   })
   const result = await cannon
-  // A connection ends with its last request answered but up to pipelining - 1 answers still on their way.
+  // A connection ends when its last request is answered, while up to pipelining - 1 responses are
+  // still on their way.
   verify(result, connections * (requests - load.pipelining + 1))
   if (run === undefined) throw new Error('the load ended before it had begun')
   return { ...run, operations: result['2xx'] * ticketsPerRequest }
 }
 
-/** Hands each connection its own share of the tokens, every one used once. */
+/** Gives each connection its own share of the tokens, each used once. */
 const newTokens = (tokens: readonly string[], requests: number): NonNullable<Shape['setupClient']> => {
   let next = 0
   return client => {
@@ -82,10 +85,12 @@ const rows: readonly Row[] = [
   { name: 'ticket, by the admin API, in lists', unit: 'server CPU, µs', comparedWith: 'ticket' },
 ]
 
-/** Lists are as long as they may be. */
+/** The maximum length of a list. */
 const listLength = 100
 
-/** Tickets by `POST /tickets`, one and in lists; nothing for a target without an admin listener. */
+/**
+ * Tickets by `POST /tickets`, single and in lists. Empty for a target without an admin listener.
+ */
 const adminShapes = ({ host, admin }: Target): Readonly<Record<string, Shape>> => {
   if (admin === undefined) return {}
   const ticket = { user: 'bench', sessionSeconds: 900 }
@@ -105,7 +110,7 @@ const adminShapes = ({ host, admin }: Target): Readonly<Record<string, Shape>> =
   }
 }
 
-/** `GET /ws_ticket`, and `POST /tickets` where there is one, over 32 keep-alive connections. */
+/** `GET /ws_ticket`, and `POST /tickets` if available, over 32 keep-alive connections. */
 export const ticketScenario: Scenario = {
   name: 'ticket',
   rows,
