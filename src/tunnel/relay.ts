@@ -1,4 +1,4 @@
-import type { IncomingMessage } from 'node:http'
+import type { ClientRequest, IncomingMessage } from 'node:http'
 import WebSocket from 'ws'
 import { retryAfterReason, tunnelCloseCode } from '../protocol.js'
 import { closeWith, isOpen } from '../socket/closing.js'
@@ -37,6 +37,8 @@ export class Relay implements TunnelEnd {
   #earlyBytes = 0
   /** How the client ended it before the server behind has answered. */
   #end: { readonly code: number; readonly reason: string } | undefined
+  /** Whether the server behind has taken the connection. */
+  #isConnected = false
   #hasAnswered = false
   #isPaused = false
 
@@ -65,6 +67,7 @@ export class Relay implements TunnelEnd {
       keepAlive: true,
       keepAliveInitialDelay: keepAliveMs,
       generateMask: this.#tunnel.writeMask,
+      finishRequest: (request: ClientRequest) => this.#finish(request),
     } as WebSocket.ClientOptions)
     this.#client = ws
     this.#upstream = upstream
@@ -111,6 +114,16 @@ export class Relay implements TunnelEnd {
   /** Ends what is left of it at once. */
   terminate(): void {
     this.#upstream?.terminate()
+  }
+
+  #finish(request: ClientRequest): void {
+    const connected = this.#request.url.protocol === 'wss:' ? 'secureConnect' : 'connect'
+    request.once('socket', socket =>
+      socket.once(connected, () => {
+        this.#isConnected = true
+      }),
+    )
+    request.end()
   }
 
   #keep(ws: Socket, bytes: ArrayBuffer, isBinary: boolean): void {
@@ -175,10 +188,10 @@ export class Relay implements TunnelEnd {
   #failed(error: Error): void {
     if (this.#client === undefined) return
     const reason = 'code' in error ? String(error.code) : error.message
-    if (!this.#hasAnswered) {
-      this.#tunnel.countFailedDial()
-      this.#tunnel.upstream.failed(reason)
-    } else if (isOpen(this.#client)) this.#tunnel.log('warn', 'the server behind was lost', { reason })
+    if (!this.#hasAnswered) this.#tunnel.countFailedDial()
+    // One that has hung up may have meant this client alone, so it is not down for the others.
+    if (!this.#isConnected) this.#tunnel.upstream.failed(reason)
+    else if (isOpen(this.#client)) this.#tunnel.log('warn', 'the server behind was lost', { reason })
     this.#endFailed()
   }
 

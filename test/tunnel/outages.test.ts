@@ -67,6 +67,20 @@ t.test('a server behind that refuses one client is not down', async t => {
   t.match(gate.output(), /"status":403.*the server behind has refused a handshake/)
 })
 
+t.test('a server behind that hangs up on one client is not down for the others', async t => {
+  const http = createServer()
+  http.on('upgrade', (_, socket) => socket.destroy())
+  await once(http.listen(0, '127.0.0.1'), 'listening')
+  t.teardown(() => http.close())
+  const address = http.address()
+  const port = typeof address === 'object' ? address?.port : 0
+  const gate = await startTunnels(t, `/a/*=ws://127.0.0.1:${port}`)
+  for (let n = 0; n < 3; n++)
+    t.match(await (await openThrough(gate, path)).closed, { code: 1014, reason: /^retry_after_ms=\d+$/ })
+  t.match(gate.output(), /"reason":"ECONNRESET".*the server behind was lost/)
+  t.equal(await metric(gate, 'ticketgate_tunnel_dial_failures_total{tunnel="/a/*"}'), 3)
+})
+
 t.test('a gate that ends while its servers are down ends at once', async t => {
   const gate = await startTunnels(t, `/a/*=ws://127.0.0.1:${await freePort()}`)
   await (await openThrough(gate, path)).closed
