@@ -55,12 +55,14 @@ const reachable = (url: string): string =>
 /** Returns why the server at `url` is not healthy. Undefined if it is. */
 async function problemAt(url: string): Promise<string | undefined> {
   const asked = reachable(url)
-  if (!URL.canParse(asked)) return `${asked} is not a URL`
-  const send = asked.startsWith('https:') ? (await import('node:https')).get : get
+  const [, scheme, socketPath] = /^(https?)\+unix:(.+)$/.exec(asked) ?? []
+  const base = scheme === undefined ? asked : `${scheme}://localhost`
+  if (!URL.canParse(base)) return `${asked} is not a URL`
+  const send = base.startsWith('https:') ? (await import('node:https')).get : get
   return new Promise(resolve => {
     // The server is local, and no certificate names this address.
-    const options = { timeout: limitMs, rejectUnauthorized: false }
-    const request = send(`${asked}${routes.health}`, options, response => {
+    const options = { timeout: limitMs, rejectUnauthorized: false, socketPath }
+    const request = send(`${base}${routes.health}`, options, response => {
       response.resume()
       resolve(response.statusCode === 200 ? undefined : `${asked}: status ${response.statusCode}`)
     })

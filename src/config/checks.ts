@@ -2,6 +2,7 @@ import { certificateFault } from './certificate.js'
 import { type Property, schema, type Values, variableOf } from './schema.js'
 import type { GivenMap } from './sources.js'
 import { readTicketKeys } from './ticket-keys.js'
+import { unixPathOf } from './unix-path.js'
 import { isLoopback, isWeak, readFile, reportInvalid } from './value-types.js'
 
 /**
@@ -36,6 +37,9 @@ const wildcards: ReadonlySet<string> = new Set(['0.0.0.0', '::'])
  * reach the admin listener.
  */
 export function checkPorts({ host, port, adminHost, adminPort }: Values, problems: string[]): void {
+  if (unixPathOf(host) !== undefined && host === adminHost)
+    problems.push('TICKETGATE_ADMIN_HOST: the public listener has this socket: give one of them another path')
+  if (unixPathOf(host) !== undefined || unixPathOf(adminHost) !== undefined) return
   const overlap = host === adminHost || wildcards.has(host) || wildcards.has(adminHost)
   if (port === adminPort && port !== 0 && overlap)
     problems.push(
@@ -111,7 +115,11 @@ export function checkRedis(given: GivenMap, { replay, redisUrl }: Values, proble
     )
 }
 
-export function checkThreads(given: GivenMap, { threads, replay }: Values, problems: string[]): void {
+export function checkThreads(given: GivenMap, { threads, replay, host }: Values, problems: string[]): void {
+  if (threads > 1 && unixPathOf(host) !== undefined)
+    problems.push(
+      `${given.get('host')?.label}: a Unix socket is served by one thread: set TICKETGATE_THREADS=1, or give an address`,
+    )
   if (threads > 1 && replay === 'memory')
     problems.push(
       `${given.get('replay')?.label}: each of ${threads} threads would have its own memory and accept a ticket once: use shared, or one thread`,

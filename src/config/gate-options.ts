@@ -9,9 +9,9 @@ import type { OptionValue } from './schema.js'
  */
 export interface GateOptions {
   /**
-   * Address of the public listener.
+   * Address of the public listener, or the path of its Unix socket.
    *
-   * Values: address or host name. `TICKETGATE_HOST` if left out.
+   * Values: address, host name, or unix:/path. `TICKETGATE_HOST` if left out.
    * @default 127.0.0.1
    */
   readonly host?: OptionValue<'host'>
@@ -51,9 +51,9 @@ export interface GateOptions {
    */
   readonly tlsKeyFile?: OptionValue<'tlsKeyFile'>
   /**
-   * Address of the admin listener.
+   * Address of the admin listener, or the path of its Unix socket.
    *
-   * Values: address or host name. `TICKETGATE_ADMIN_HOST` if left out.
+   * Values: address, host name, or unix:/path. `TICKETGATE_ADMIN_HOST` if left out.
    * @default 127.0.0.1
    */
   readonly adminHost?: OptionValue<'adminHost'>

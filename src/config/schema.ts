@@ -54,7 +54,11 @@ const bytes = (max: number): Kind<number> => integer(1024, max, 'bytes')
  * is not given.
  */
 export const schema = {
-  host: { kind: host, default: '127.0.0.1', meaning: 'Address of the public listener' },
+  host: {
+    kind: host,
+    default: '127.0.0.1',
+    meaning: 'Address of the public listener, or the path of its Unix socket',
+  },
   port: {
     kind: port,
     default: '8080',
@@ -77,7 +81,11 @@ export const schema = {
     meaning: 'TLS certificate chain of the public listener, PEM; reread when it changes, and on SIGHUP',
   },
   tlsKeyFile: { kind: readableFile, meaning: 'Private key of that certificate, PEM, without passphrase' },
-  adminHost: { kind: host, default: '127.0.0.1', meaning: 'Address of the admin listener' },
+  adminHost: {
+    kind: host,
+    default: '127.0.0.1',
+    meaning: 'Address of the admin listener, or the path of its Unix socket',
+  },
   adminPort: { kind: port, default: '8081', meaning: 'Port of the admin listener; 0 takes any free port' },
   adminKey: {
     kind: bearerKey,

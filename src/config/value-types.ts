@@ -4,6 +4,7 @@ import ipaddr from 'ipaddr.js'
 import { isNodeName } from '../ticket/codec.js'
 import { serializedOrigin } from '../ticket/origin.js'
 import { isPatternTemplate } from '../token/default-rights.js'
+import { unixPathOf, unixPrefix } from './unix-path.js'
 
 /** The kinds of values that options have, and how each is parsed. */
 
@@ -258,8 +259,10 @@ const hostNamePattern =
 
 export const host: Kind<string> = {
   placeholder: 'HOST',
-  values: 'address or host name',
+  values: 'address, host name, or unix:/path',
   parse(text) {
+    const path = unixPathOf(text)
+    if (path !== undefined) return unixHost(path)
     if (isIP(text) === 0 && !hostNamePattern.test(text))
       throw new InvalidValue(
         `${quote(text)} is neither an address nor a host name: give one such as 127.0.0.1, or 0.0.0.0 for all interfaces, without port or brackets`,
@@ -268,9 +271,24 @@ export const host: Kind<string> = {
   },
 }
 
+/** What the kernel has room for (unix(7)), without the zero at its end. */
+const maxUnixPathBytes = 107
+
+function unixHost(path: string): string {
+  if (!path.startsWith('/') || path.endsWith('/') || /[\p{Cc}?#]/u.test(path))
+    throw new InvalidValue(`${quote(path)} is not the path of a socket: write unix:/run/ticketgate/gate.sock`)
+  if (Buffer.byteLength(path) > maxUnixPathBytes)
+    throw new InvalidValue(
+      `the path is longer than the ${maxUnixPathBytes} bytes of a socket's: take a shorter one`,
+    )
+  return unixPrefix + path
+}
+
 /** Whether other machines cannot reach a listener on this host. */
 export const isLoopback = (name: string): boolean =>
-  name === 'localhost' || (isIP(name) !== 0 && ipaddr.process(name).range() === 'loopback')
+  name === 'localhost' ||
+  unixPathOf(name) !== undefined ||
+  (isIP(name) !== 0 && ipaddr.process(name).range() === 'loopback')
 
 export const isLoopbackUrl = (url: URL): boolean => isLoopback(url.hostname.replace(/^\[|\]$/g, ''))
 

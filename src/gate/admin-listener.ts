@@ -1,5 +1,6 @@
 import { App } from 'uWebSockets.js'
 import type { Config } from '../config/schema.js'
+import { unixPathOf } from '../config/unix-path.js'
 import { Refusal } from '../errors.js'
 import { createTrustedProxies } from '../http/address.js'
 import { maxAdminBodyBytes } from '../http/body.js'
@@ -48,6 +49,7 @@ export class AdminListener {
         proxies: createTrustedProxies([]),
         publicUrl: undefined,
         tls: false,
+        isUnix: unixPathOf(config.adminHost) !== undefined,
         warnings: new ForwardingWarnings(log),
       }),
       maxBodyBytes: maxAdminBodyBytes,

@@ -7,6 +7,7 @@ import { TicketIssuer } from '../admission/ticket-issuer.js'
 import { TokenCheck } from '../admission/token-check.js'
 import { clock, toSeconds } from '../clock.js'
 import type { Config } from '../config/schema.js'
+import { unixPathOf } from '../config/unix-path.js'
 import type { Keys } from '../disk/gate-keys.js'
 import { Refusal } from '../errors.js'
 import { createTrustedProxies } from '../http/address.js'
@@ -106,6 +107,7 @@ export class PublicListener {
       proxies: createTrustedProxies(config.trustedProxies),
       publicUrl: config.publicUrl,
       tls: files !== undefined,
+      isUnix: unixPathOf(config.host) !== undefined,
       warnings: new ForwardingWarnings(log),
     })
     const origins = createOriginPolicy(config)

@@ -5,10 +5,12 @@ import { resolve } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { clock, toSeconds } from '../clock.js'
 import type { Config } from '../config/schema.js'
+import { unixPathOf } from '../config/unix-path.js'
 import { errnoOf } from '../disk/errno.js'
 import { RevocationFile } from '../disk/revocation-file.js'
 import { checkStateDirectory } from '../disk/state-dir.js'
 import { StartupError } from '../errors.js'
+import { unixSocketFault } from '../http/unix-listener.js'
 import { Issuers } from '../providers/issuers.js'
 import { RedisBus } from '../redis/bus.js'
 import { openRedisReplay } from '../redis/open-replay.js'
@@ -95,6 +97,8 @@ async function lookAtIssuers(config: Config, log: Log): Promise<string | undefin
 }
 
 async function lookAtPort(host: string, port: number, variable: string): Promise<string> {
+  const path = unixPathOf(host)
+  if (path !== undefined) return lookAtSocket(path)
   if (port === 0) return `${host}, any free port`
   const probe = createServer()
   const code = await new Promise<string | undefined>(done => {
@@ -107,6 +111,12 @@ async function lookAtPort(host: string, port: number, variable: string): Promise
       `cannot listen on ${host} port ${port} (${code}): stop what uses it, or set ${variable} or ${variable.replace('_PORT', '_HOST')}`,
     )
   return `${host} port ${port} is free`
+}
+
+async function lookAtSocket(path: string): Promise<string> {
+  const fault = await unixSocketFault(path)
+  if (fault !== undefined) throw new StartupError('port_unavailable', `cannot listen on ${path}: ${fault}`)
+  return `${path} is free`
 }
 
 async function lookAtReplayCache(config: Config, log: Log): Promise<string> {

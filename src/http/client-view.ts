@@ -1,6 +1,6 @@
 import { Refusal } from '../errors.js'
 import type { Address } from '../ticket/address.js'
-import type { TrustedProxies } from './address.js'
+import { parseAddress, type TrustedProxies } from './address.js'
 import type { Exchange } from './exchange.js'
 import type { ForwardingWarnings } from './forwarding-warnings.js'
 
@@ -8,10 +8,15 @@ export interface ClientViewOptions {
   readonly proxies: TrustedProxies
   readonly publicUrl: string | undefined
   readonly tls: boolean
+  /** Whether clients come by a Unix socket: then a proxy does, and the mode of the socket says which. */
+  readonly isUnix: boolean
   readonly warnings: ForwardingWarnings
 }
 
 const hostPattern = /^(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?$/
+
+/** Where a request over a Unix socket comes from whose proxy does not say. */
+const thisMachine: Address = new Uint8Array([127, 0, 0, 1])
 
 const gone = (): Refusal => new Refusal('bad_request', { detail: 'The connection is gone.' })
 
@@ -23,17 +28,20 @@ export class ClientView {
   readonly #proxies: TrustedProxies
   readonly #publicOrigin: string | undefined
   readonly #ownScheme: 'http' | 'https'
+  readonly #isUnix: boolean
   readonly #warnings: ForwardingWarnings
 
-  constructor({ proxies, publicUrl, tls, warnings }: ClientViewOptions) {
+  constructor({ proxies, publicUrl, tls, isUnix, warnings }: ClientViewOptions) {
     this.#proxies = proxies
     this.#publicOrigin = publicUrl === undefined ? undefined : new URL(publicUrl).origin
     this.#ownScheme = tls ? 'https' : 'http'
+    this.#isUnix = isUnix
     this.#warnings = warnings
   }
 
   /** @throws Refusal `bad_request` for a PROXY header from a peer that is not trusted */
   address(exchange: Exchange): Address {
+    if (this.#isUnix) return this.#forwarded(exchange).address
     const peer = this.#clientAt(exchange)
     if (!this.#proxies.has(peer)) return peer
     const { forwardedFor } = exchange.head
@@ -50,9 +58,8 @@ export class ClientView {
     const { head } = exchange
     let scheme: string = this.#ownScheme
     let { host } = head
-    const peer = this.#clientAt(exchange)
-    if (this.#proxies.has(peer)) {
-      const hops = this.#proxies.hopsOf(peer, head.forwardedFor)
+    const hops = this.#isUnix ? this.#forwarded(exchange).hops : this.#hopsTo(exchange)
+    if (hops > 0) {
       scheme = entryOf(head.forwardedProto, hops).toLowerCase() || scheme
       host = entryOf(head.forwardedHost, hops) || host
     }
@@ -63,10 +70,28 @@ export class ClientView {
 
   /** The refusal that `address` and `ownOrigin` would throw, at less cost, for requests that need neither. */
   proxyRefusal(exchange: Exchange): Refusal | undefined {
-    if (exchange.proxied().length === 0) return undefined
+    if (this.#isUnix || exchange.proxied().length === 0) return undefined
     const peer = exchange.peer()
     if (peer.length === 0) return gone()
     return this.#proxies.has(peer) ? undefined : this.#refuseProxy(peer)
+  }
+
+  /** How many trusted proxies the request has passed. */
+  #hopsTo(exchange: Exchange): number {
+    const peer = this.#clientAt(exchange)
+    return this.#proxies.has(peer) ? this.#proxies.hopsOf(peer, exchange.head.forwardedFor) : 0
+  }
+
+  /** What the proxy at the other end of a Unix socket says, which is trusted, and others behind it that are. */
+  #forwarded({ head }: Exchange): { readonly address: Address; readonly hops: number } {
+    const entries = head.forwardedFor.split(',')
+    const client = parseAddress((entries.pop() ?? '').trim())
+    if (client === undefined) return { address: thisMachine, hops: 1 }
+    const before = entries.join()
+    return {
+      address: this.#proxies.clientOf(client, before),
+      hops: this.#proxies.has(client) ? 1 + this.#proxies.hopsOf(client, before) : 1,
+    }
   }
 
   /**

@@ -7,9 +7,13 @@ import {
 } from 'uWebSockets.js'
 import { createConnection, createServer } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
+import { unixPathOf } from '../config/unix-path.js'
 import { errnoOf } from '../disk/errno.js'
 import { StartupError } from '../errors.js'
 import type { Log } from '../telemetry/log.js'
+import { type Listener, listenUnix } from './unix-listener.js'
+
+export type { Listener }
 
 // uWS.js takes these four arguments; its types know only three.
 declare module 'uWebSockets.js' {
@@ -22,12 +26,6 @@ declare module 'uWebSockets.js' {
     ): TemplatedApp
   }
   const LIBUS_LISTEN_EXCLUSIVE_PORT: number
-}
-
-export interface Listener {
-  readonly port: number
-  /** Takes no more connections. */
-  close(): void
 }
 
 /** Whether other sockets may listen on the same port: those of the threads of one process may. */
@@ -57,6 +55,8 @@ export async function listen(
   app: TemplatedApp,
   { host, port, sharing, variable, log }: ListenOptions,
 ): Promise<Listener> {
+  const path = unixPathOf(host)
+  if (path !== undefined) return listenUnix(app, path, variable.replace('_PORT', '_HOST'))
   const attempt = (): Promise<us_listen_socket | false> =>
     new Promise(resolve => {
       app.listen(host, port, sharing === 'exclusive' ? LIBUS_LISTEN_EXCLUSIVE_PORT : 0, resolve)

@@ -1,6 +1,7 @@
 import type { TemplatedApp } from 'uWebSockets.js'
 import { closeSync, openSync } from 'node:fs'
 import { devNull } from 'node:os'
+import { unixPathOf } from '../config/unix-path.js'
 import { isSystemError } from '../disk/errno.js'
 import { type Listener, type ListenOptions, listen } from './listener.js'
 
@@ -30,7 +31,8 @@ export async function listenWithPauses(
   threads: number,
 ): Promise<Listener> {
   const listener = await listen(app, options)
-  return options.port === 0 ? listener : new PausedListener(app, options, listener, threads)
+  const isChosen = options.port === 0 && unixPathOf(options.host) === undefined
+  return isChosen ? listener : new PausedListener(app, options, listener, threads)
 }
 
 class PausedListener implements Listener {

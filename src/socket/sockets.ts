@@ -4,6 +4,7 @@ import type { TicketAdmission } from '../admission/ticket-admission.js'
 import type { Clock } from '../clock.js'
 import { maxUnidentified } from '../config/descriptors.js'
 import type { Config } from '../config/schema.js'
+import { unixPathOf } from '../config/unix-path.js'
 import type { ClientView } from '../http/client-view.js'
 import type { Doors } from '../http/doors.js'
 import type { OriginPolicy } from '../http/origins.js'
@@ -185,7 +186,10 @@ export class Sockets {
       slots: this.slots,
       // A later ticket may be bound to an address, and what a proxy said of that is gone after the
       // handshake.
-      keepsAddress: config.maxConnectionsPerAddress > 0 || config.trustedProxies.length > 0,
+      keepsAddress:
+        config.maxConnectionsPerAddress > 0 ||
+        config.trustedProxies.length > 0 ||
+        unixPathOf(config.host) !== undefined,
       compression: config.compression,
     })
   }

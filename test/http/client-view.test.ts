@@ -11,6 +11,7 @@ const echo = (t: Test, options: Partial<ClientViewOptions> = {}): Promise<string
     proxies: createTrustedProxies([]),
     publicUrl: undefined,
     tls: false,
+    isUnix: false,
     warnings: new ForwardingWarnings(createLog('fatal')),
     ...options,
   })

@@ -49,6 +49,7 @@ const start = async (t: Test) => {
     proxies: createTrustedProxies([]),
     publicUrl: undefined,
     tls: false,
+    isUnix: false,
     warnings: new ForwardingWarnings(log),
   })
   const origins = createOriginPolicy(config)
