@@ -31,8 +31,8 @@ const startGate = (
   { issuer }: OpenIdProvider,
   entry: object,
   env: Environment,
+  file = join(temporaryDirectory(t), 'issuers.json'),
 ): Promise<TestServer> => {
-  const file = join(temporaryDirectory(t), 'issuers.json')
   writeFileSync(file, JSON.stringify([{ issuer, discover: true, audiences: resource, ...entry }]))
   return startServer(t, {
     env: {
@@ -157,12 +157,9 @@ const event = 'http://schemas.openid.net/event/backchannel-logout'
 /** A gate, and logout tokens that say what no provider would. */
 async function startSigned(t: Test, entry: object = enabled) {
   const keys = await startProvider(t, jwks(key))
-  const server = await startGate(
-    t,
-    { issuer } as OpenIdProvider,
-    { jwksUrl: keys.url, discover: undefined, ...entry },
-    {},
-  )
+  const file = join(temporaryDirectory(t), 'issuers.json')
+  const fields = { jwksUrl: keys.url, discover: undefined, ...entry }
+  const server = await startGate(t, { issuer } as OpenIdProvider, fields, {}, file)
   let jti = 0
   const logout = (changes: Json = {}, header: Json = {}, by = key): string =>
     signedBy(
@@ -180,7 +177,7 @@ async function startSigned(t: Test, entry: object = enabled) {
       { typ: 'logout+jwt', ...header },
     )
   const access = signedBy(key, { iss: issuer, aud: resource, sid: 's1' })
-  return { server, keys, logout, access }
+  return { server, file, keys, logout, access }
 }
 
 t.test('forged and wrong ones end nothing', async t => {
@@ -219,6 +216,7 @@ t.test('forged and wrong ones end nothing', async t => {
   while (!/"reason":"audience".*"msg":"logout token refused"/.test(server.output()) && t.passing())
     await ticketOf(server, access)
   t.notMatch(server.output(), /maggie|jti-/, 'the log names nobody')
+  for (const [name, token] of cases) t.notOk(server.output().includes(token), `${name}: it is not in the log`)
   const accepted = await send(server, `state=other&logout_token=${logout()}&more=1`)
   t.strictSame([accepted.status, accepted.text], [200, '{}'], 'other fields do not count')
   t.strictSame(await client.closed, { code: 4403, reason: 'revoked' })
@@ -269,8 +267,16 @@ t.test('a key that is not known yet: come again', async t => {
   t.equal(reply.status, 200, server.output())
 })
 
-t.test('it is not there unless an issuer turns it on', async t => {
+t.test('it is not there unless an issuer turns it on, which the file may do at any time', async t => {
   isProblem(t, await send(await startServer(t), 'logout_token=a'), '404 not_found', 'our own logins')
-  const { server, logout } = await startSigned(t, { backchannelLogout: false })
+  const { server, file, keys, logout, access } = await startSigned(t, { backchannelLogout: false })
   isProblem(t, await send(server, `logout_token=${logout()}`), '404 not_found', 'an issuer without it')
+  const client = await enter(server, access)
+  const entry = { issuer, jwksUrl: keys.url, audiences: resource, ...enabled }
+  writeFileSync(file, JSON.stringify([entry]))
+  let reply: Reply
+  do reply = await send(server, `logout_token=${logout()}`)
+  while (reply.status === 404)
+  t.equal(reply.status, 200)
+  t.strictSame(await client.closed, { code: 4403, reason: 'revoked' })
 })
