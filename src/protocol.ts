@@ -24,6 +24,8 @@ export const ticketHeader = {
   channel: 'x-ticket-channel',
   session: 'x-ticket-session',
   expires: 'x-ticket-expires',
+  /** A JWT that says all of this, signed. */
+  assertion: 'x-ticket-assertion',
   /** Before the name of a claim that the ticket carries. */
   claimPrefix: 'x-ticket-claim-',
 } as const

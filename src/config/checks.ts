@@ -3,7 +3,7 @@ import { type Property, schema, type Values, variableOf } from './schema.js'
 import type { GivenMap } from './sources.js'
 import { readTicketKeys } from './ticket-keys.js'
 import { unixPathOf } from './unix-path.js'
-import { isLoopback, isWeak, readFile, reportInvalid } from './value-types.js'
+import { isLoopback, isWeak, readFile, readText, reportInvalid, withoutNewline } from './value-types.js'
 
 /**
  * Checks that involve several options, or files that they name. Each adds its problems to the list.
@@ -100,6 +100,19 @@ export function checkTicketKeys(
   } catch (error) {
     reportInvalid(error, label, problems, { makeOne: schema.ticketKeys.makeOne })
   }
+}
+
+/** Who could check an assertion by the token secret could sign tokens with it. */
+export function checkAssertionKey(
+  given: GivenMap,
+  { tunnelAssertionKeyFile: file }: Values,
+  jwtSecret: string,
+  problems: string[],
+): void {
+  if (file !== undefined && withoutNewline(readText(file)) === jwtSecret)
+    problems.push(
+      `${given.get('tunnelAssertionKeyFile')?.label}: is the token secret, with which the servers behind could issue tokens: give another one`,
+    )
 }
 
 export function checkRedis(given: GivenMap, { replay, redisUrl }: Values, problems: string[]): void {

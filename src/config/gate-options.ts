@@ -467,6 +467,15 @@ export interface GateOptions {
    */
   readonly tunnelHeaders?: OptionValue<'tunnelHeaders'>
   /**
+   * File with the key that signs X-Ticket-Assertion for the servers behind tunnels: a private key
+   * signs with ES256, a secret with HS256.
+   *
+   * Values: path of a P-256 key in PEM, or of a secret of 32 bytes or more.
+   * `TICKETGATE_TUNNEL_ASSERTION_KEY_FILE` if left out.
+   * @default none
+   */
+  readonly tunnelAssertionKeyFile?: OptionValue<'tunnelAssertionKeyFile'>
+  /**
    * Time from SIGTERM to exit, while sockets are closed in batches.
    *
    * Values: 1 to 3600 seconds. `TICKETGATE_DRAIN_SECONDS` if left out.

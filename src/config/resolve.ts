@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import { StartupError } from '../errors.js'
 import {
   checkAdminKey,
+  checkAssertionKey,
   checkPorts,
   checkRedis,
   checkThreads,
@@ -78,6 +79,7 @@ export function resolveConfig({ env, flags = [], options = {}, handlerNames }: C
   checkTicketKeys(given, values, identity.jwtSecret, problems)
   checkRedis(given, values, problems)
   checkThreads(given, values, problems)
+  checkAssertionKey(given, values, identity.jwtSecret, problems)
   if (problems.length > 0) throw new StartupError('config_invalid', problems.join('\n'))
 
   return Object.freeze({

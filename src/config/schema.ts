@@ -1,6 +1,7 @@
 // config/: every option, defined once: name, type, default and check. It opens only the files that
 // options name.
 
+import { assertionKeyFile } from './assertion-key.js'
 import type { IdentityConfig } from './issuers.js'
 import { redisUrl } from './redis-url.js'
 import { clientField, tunnels } from './tunnels.js'
@@ -326,6 +327,11 @@ export const schema = {
     kind: list('header names', clientField),
     default: 'cookie,user-agent,accept-language,origin,traceparent',
     meaning: 'Which headers of a client are passed on through tunnels',
+  },
+  tunnelAssertionKeyFile: {
+    kind: assertionKeyFile,
+    meaning:
+      'File with the key that signs X-Ticket-Assertion for the servers behind tunnels: a private key signs with ES256, a secret with HS256',
   },
   drainSeconds: {
     kind: integer(1, 3600, 'seconds'),

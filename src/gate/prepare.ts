@@ -29,10 +29,10 @@ export async function withDevelopmentSecret(
 /** Logs which files with secrets other users can access. */
 export function warnOfLooseModes(config: Config, log: Log): void {
   const { jwtSecretFile, jwtSecretPreviousFile, ticketKeysFile, tlsKeyFile, usersFile } = config
-  const { adminKeyFile, adminKeyPreviousFile, redisUrlFile, redisKeyFile } = config
+  const { adminKeyFile, adminKeyPreviousFile, redisUrlFile, redisKeyFile, tunnelAssertionKeyFile } = config
   const secretsOfIssuers = config.issuers.flatMap(({ keys }) => (keys.from === 'secrets' ? keys.files : []))
   const files = [jwtSecretFile, jwtSecretPreviousFile, ticketKeysFile, tlsKeyFile, usersFile]
-    .concat(adminKeyFile, adminKeyPreviousFile, redisUrlFile, redisKeyFile)
+    .concat(adminKeyFile, adminKeyPreviousFile, redisUrlFile, redisKeyFile, tunnelAssertionKeyFile)
     .filter(file => file !== undefined)
     .concat(secretsOfIssuers)
   for (const { path, mode } of looseModes(files))

@@ -2,6 +2,7 @@
 // in, and for how long, is decided as for any other socket.
 
 import type { Clock } from '../clock.js'
+import { type AssertionKey, readAssertionKey } from '../config/assertion-key.js'
 import type { Config } from '../config/schema.js'
 import type { TunnelRoute } from '../config/tunnels.js'
 import type { ClientView } from '../http/client-view.js'
@@ -36,7 +37,9 @@ export class Tunnels {
 
   /** Adds a route for each. */
   constructor(parts: TunnelsParts) {
-    for (const route of parts.config.tunnels) this.#tunnels.push(openTunnel(route, parts))
+    const { tunnels, tunnelAssertionKeyFile: file } = parts.config
+    const key = file === undefined ? undefined : readAssertionKey(file)
+    for (const route of tunnels) this.#tunnels.push(openTunnel(route, parts, key))
   }
 
   /** How many sockets behind are open, or about to close. */
@@ -50,7 +53,7 @@ export class Tunnels {
   }
 }
 
-function openTunnel(route: TunnelRoute, parts: TunnelsParts): Tunnel {
+function openTunnel(route: TunnelRoute, parts: TunnelsParts, assertionKey: AssertionKey | undefined): Tunnel {
   const { config, sockets, clients, application, counters, clock, log } = parts
   const tunnel = new Tunnel(route, parts)
   const { maxMessageBytes, maxUpstreamBytes, maxBufferedBytes } = tunnel
@@ -63,7 +66,7 @@ function openTunnel(route: TunnelRoute, parts: TunnelsParts): Tunnel {
   })
   sockets.route({
     path: route.path,
-    entry: tunnelEntry(route, tunnel, new UpstreamRequests(route, clients)),
+    entry: tunnelEntry(route, tunnel, new UpstreamRequests(route, { clients, clock, assertionKey })),
     conversation: conversationOf(limits, sockets.events, log),
     application,
     maxMessageBytes,

@@ -1,11 +1,14 @@
 import { randomUUID } from 'node:crypto'
 import { addClaims, headerText } from '../admission/ticket-headers.js'
+import { type Clock, toSeconds } from '../clock.js'
+import type { AssertionKey } from '../config/assertion-key.js'
 import type { TunnelRoute } from '../config/tunnels.js'
 import { addressText } from '../http/address.js'
 import type { ClientView } from '../http/client-view.js'
 import type { Exchange } from '../http/exchange.js'
 import { forwardedHeader, ticketHeader, ticketParameter } from '../protocol.js'
 import type { Session } from '../socket/session.js'
+import { AssertionSigner } from './assertion.js'
 
 /** The handshake with the server behind. */
 export interface UpstreamRequest {
@@ -36,6 +39,13 @@ const withoutTicket = (query: string): string =>
     .filter(part => part !== ticketParameter && !part.startsWith(`${ticketParameter}=`))
     .join('&')
 
+export interface UpstreamRequestsParts {
+  readonly clients: ClientView
+  readonly clock: Clock
+  /** Undefined where nothing is signed. */
+  readonly assertionKey: AssertionKey | undefined
+}
+
 /** Builds the handshakes of one tunnel. */
 export class UpstreamRequests {
   readonly #url: URL
@@ -43,11 +53,16 @@ export class UpstreamRequests {
   readonly #prefix: string | undefined
   readonly #clients: ClientView
 
-  constructor({ path, url }: TunnelRoute, clients: ClientView) {
+  readonly #signer: AssertionSigner | undefined
+  readonly #clock: Clock
+
+  constructor({ path, url }: TunnelRoute, { clients, clock, assertionKey }: UpstreamRequestsParts) {
     this.#url = new URL(url)
     this.#basePath = this.#url.pathname.replace(/\/$/, '')
     this.#prefix = path.endsWith('/*') ? path.slice(0, -1) : undefined
     this.#clients = clients
+    this.#clock = clock
+    this.#signer = assertionKey && new AssertionSigner(assertionKey, url)
   }
 
   /** What follows the path of the tunnel in the path of a request; '' where nothing can. */
@@ -79,6 +94,8 @@ export class UpstreamRequests {
     headers[ticketHeader.session] = session.id
     headers[ticketHeader.expires] = String(session.expiresAtSeconds)
     if (session.carried !== undefined) addClaims(headers, session.carried)
+    if (this.#signer !== undefined)
+      headers[ticketHeader.assertion] = this.#signer.sign(session, toSeconds(this.#clock()))
     headers[forwardedHeader.for] = addressText(this.#clients.address(exchange))
     const [scheme = '', host = ''] = this.#clients.ownOrigin(exchange).split('://')
     if (scheme !== '') headers[forwardedHeader.proto] = scheme

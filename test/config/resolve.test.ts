@@ -76,6 +76,7 @@ const variables = [
   'TICKETGATE_EVENT_BUFFER',
   'TICKETGATE_TUNNELS',
   'TICKETGATE_TUNNEL_HEADERS',
+  'TICKETGATE_TUNNEL_ASSERTION_KEY_FILE',
   'TICKETGATE_DRAIN_SECONDS',
   'TICKETGATE_LOG_LEVEL',
 ]
@@ -162,6 +163,7 @@ t.test('every default', async t => {
     verify: 'off',
     tunnels: [],
     tunnelHeaders: ['cookie', 'user-agent', 'accept-language', 'origin', 'traceparent'],
+    tunnelAssertionKeyFile: undefined,
     eventBuffer: 10_000,
     drainSeconds: 1,
     logLevel: 'info',

@@ -1,0 +1,98 @@
+import { createPublicKey, generateKeyPairSync } from 'node:crypto'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { decodeProtectedHeader, jwtVerify } from 'jose'
+import t from 'tap'
+import { resolveConfig } from '../../src/config/resolve.js'
+import { bearer, request } from '../support/http.js'
+import { isProblem } from '../support/problem.js'
+import { jwtSecret, temporaryDirectory } from '../support/server.js'
+import { mintWith, nowSeconds, tokenFor } from '../support/tokens.js'
+import { openThrough, startTunnels } from '../support/tunnel.js'
+import { startUpstream } from '../support/upstream.js'
+
+const secret = 'for-assertions-Kx7Qm2Tz9Wb4Lc8Rn5Vd1Hs'
+const pem = (namedCurve: string): string =>
+  generateKeyPairSync('ec', { namedCurve }).privateKey.export({ type: 'pkcs8', format: 'pem' }).toString()
+const directory = temporaryDirectory(t)
+const fileWith = (text: string, name = 'key'): string => {
+  const file = join(directory, name)
+  writeFileSync(file, text, { mode: 0o600 })
+  return file
+}
+const upstream = await startUpstream(t)
+const url = `ws://127.0.0.1:${upstream.port}/`
+
+for (const [algorithm, text] of [
+  ['ES256', pem('prime256v1')],
+  ['HS256', `${secret}\n`],
+] as const)
+  t.test(`the server behind can check who it is, by ${algorithm}`, async t => {
+    const gate = await startTunnels(t, `/docs/*=${url}`, {
+      TICKETGATE_TUNNEL_ASSERTION_KEY_FILE: fileWith(text, algorithm),
+    })
+    const { ticket } = await mintWith(gate.url, tokenFor('Zoë', { sid: 'login-1', exp: nowSeconds() + 500 }))
+    const { socket } = await openThrough(gate, '/docs/room', {
+      ticket,
+      headers: { 'x-ticket-assertion': 'of the client', x_ticket_assertion: 'of the client' },
+    })
+    const { headers } = (await upstream.next()).request
+    const assertion = String(headers['x-ticket-assertion'])
+    const key = algorithm === 'ES256' ? createPublicKey(text) : Buffer.from(secret)
+    const { payload } = await jwtVerify(assertion, key, {
+      issuer: 'ticketgate',
+      audience: url,
+      typ: 'ticket-assertion+jwt',
+      algorithms: [algorithm],
+    })
+    const { iat = 0, exp, jti, ...claims } = payload
+    t.strictSame(claims, {
+      iss: 'ticketgate',
+      aud: url,
+      sub: 'Zoë',
+      sid: 'login-1',
+      channel: 'room',
+      session_expires: Number(headers['x-ticket-expires']),
+    })
+    t.equal(exp, iat + 60)
+    t.ok(jti)
+    t.equal(decodeProtectedHeader(assertion).alg, algorithm)
+    t.notOk('x_ticket_assertion' in headers)
+    isProblem(
+      t,
+      await request(gate.url, '/ws_ticket', { headers: bearer(assertion) }),
+      '401 token_invalid',
+      'it is no token',
+    )
+    socket.terminate()
+  })
+
+t.test('without a key there is no assertion', async t => {
+  const gate = await startTunnels(t, `/docs/*=${url}`)
+  const { socket } = await openThrough(gate, '/docs/room', {
+    headers: { 'x-ticket-assertion': 'of the client' },
+  })
+  t.notOk('x-ticket-assertion' in (await upstream.next()).request.headers)
+  socket.terminate()
+})
+
+t.test('keys that are refused at the start', async t => {
+  const problemOf = (text: string, name: string): string => {
+    const env = { TICKETGATE_TUNNEL_ASSERTION_KEY_FILE: fileWith(text, name) }
+    try {
+      resolveConfig({ env, options: { jwtSecret } })
+      return ''
+    } catch (error) {
+      return error instanceof Error ? error.message : ''
+    }
+  }
+  t.match(problemOf('short', 'short'), /^TICKETGATE_TUNNEL_ASSERTION_KEY_FILE: is shorter than 32 bytes/)
+  t.match(problemOf('a'.repeat(40), 'weak'), /has a secret of few different characters/)
+  t.match(problemOf(pem('secp384r1'), 'curve'), /has no such key: give a P-256 private key in PEM/)
+  t.match(problemOf('-----BEGIN PRIVATE KEY-----\n', 'broken'), /has no such key/)
+  t.match(
+    problemOf(`${jwtSecret}\n`, 'token'),
+    /is the token secret, with which the servers behind could issue tokens/,
+  )
+  t.equal(problemOf(secret, 'good'), '')
+})
