@@ -41,7 +41,7 @@ async function follow() {
     const frames = (text + piece).split('\n\n')
     text = frames.pop()
     for (const frame of frames)
-      if (frame !== ':') await take(Object.fromEntries(frame.split('\n').map(line => line.split(/: (.*)/))))
+      if (frame !== ':') await take(Object.fromEntries(frame.split('\n').map(line => line.split(/: (.*)/s))))
   }
 }
 

@@ -445,7 +445,7 @@ export interface GateOptions {
    */
   readonly verify?: OptionValue<'verify'>
   /**
-   * How many events are kept for a reader of /events that comes back; about 400 bytes each.
+   * How many events are kept for a reader of /events that comes back; 400 bytes each.
    *
    * Values: 100 to 1000000 events. `TICKETGATE_EVENT_BUFFER` if left out.
    * @default 10000

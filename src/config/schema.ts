@@ -315,7 +315,7 @@ export const schema = {
   eventBuffer: {
     kind: integer(100, 1_000_000, 'events'),
     default: '10000',
-    meaning: 'How many events are kept for a reader of /events that comes back; about 400 bytes each',
+    meaning: 'How many events are kept for a reader of /events that comes back; 400 bytes each',
   },
   tunnels: {
     kind: tunnels,

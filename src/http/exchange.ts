@@ -23,7 +23,7 @@ export type EngineHandler = (res: HttpResponse, req: HttpRequest, context?: us_s
 /** What goes on in a response after its head. To be used in a turn of the event loop of its own. */
 export interface ResponseStream {
   /** False if the connection takes no more for now: what was written is sent as soon as it does. */
-  write(text: string): boolean
+  write(piece: string | Uint8Array): boolean
   /** Ends the response. */
   end(): void
 }
@@ -129,7 +129,7 @@ export class Exchange {
     if (this.#isOver) return
     const res = this.#res
     this.#stream = begin({
-      write: text => !this.#isOver && this.#writeMore(text),
+      write: piece => !this.#isOver && this.#writeMore(piece),
       end: () => {
         if (this.#isOver) return
         this.#isOver = true
@@ -222,10 +222,10 @@ export class Exchange {
     })
   }
 
-  #writeMore(text: string): boolean {
+  #writeMore(piece: string | Uint8Array): boolean {
     let isTaken = false
     this.#res.cork(() => {
-      isTaken = this.#res.write(text)
+      isTaken = this.#res.write(piece)
     })
     return isTaken
   }

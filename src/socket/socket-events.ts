@@ -1,30 +1,35 @@
-import type { EventSink } from '../telemetry/events.js'
-import type { Socket } from './session.js'
+import { type EventSink, quoted } from '../telemetry/events.js'
+import type { Session, Socket } from './session.js'
 import type { SocketIds } from './socket-ids.js'
 
-/** Tells what becomes of the sockets of one thread, if anybody listens. */
+/** Reports events of the sockets of one thread, if anybody listens. */
 export class SocketEvents {
-  readonly sink: EventSink
+  readonly #sink: EventSink
   readonly #ids: SocketIds
 
   constructor(sink: EventSink, ids: SocketIds) {
-    this.sink = sink
+    this.#sink = sink
     this.#ids = ids
   }
 
-  /** The user of an open socket is known. @param subscribed whether it hears the channel of its path */
+  /**
+   * Reports a socket whose user is known.
+   * @param subscribed whether it is subscribed to the channel in its path
+   */
   opened(ws: Socket, subscribed: boolean): void {
-    if (!this.sink.isOn) return
-    const { socket, user, id: session, channel, expiresAtSeconds: expires } = ws.getUserData().session
-    this.sink.tell('opened', { socket: this.#ids.idOf(socket), user, session, channel, expires, subscribed })
+    if (!this.#sink.isOn) return
+    const { session } = ws.getUserData()
+    const end = `"expires":${session.expiresAtSeconds},"subscribed":${subscribed}`
+    this.#sink.tellMembers('opened', `${this.#membersOf(session)},${end}`)
   }
 
-  /** It is closed; one whose user was never known was never told. */
+  /** Reports the end of a socket, unless its user was never known. */
   closed(ws: Socket, code: number, reason: string): void {
-    if (!this.sink.isOn) return
-    const { socket, user, id: session, channel, closeReason: by = 'other' } = ws.getUserData().session
-    if (user === '') return
-    this.sink.tell('closed', { socket: this.#ids.idOf(socket), user, session, channel, code, reason, by })
+    if (!this.#sink.isOn) return
+    const { session } = ws.getUserData()
+    if (session.user === '') return
+    const end = `"code":${code},"reason":${quoted(reason)},"by":"${session.closeReason ?? 'other'}"`
+    this.#sink.tellMembers('closed', `${this.#membersOf(session)},${end}`)
   }
 
   subscribed(ws: Socket, channel: string): void {
@@ -35,9 +40,14 @@ export class SocketEvents {
     this.#tell('unsubscribed', ws, channel)
   }
 
+  /** The members that both ends of a socket have in common. Each handshake needs them twice. */
+  #membersOf({ socket, user, id, channel }: Session): string {
+    return `"socket":"${this.#ids.idOf(socket)}","user":${quoted(user)},"session":${quoted(id)},"channel":${quoted(channel)}`
+  }
+
   #tell(type: 'subscribed' | 'unsubscribed', ws: Socket, channel: string): void {
-    if (!this.sink.isOn) return
+    if (!this.#sink.isOn) return
     const { socket, user } = ws.getUserData().session
-    this.sink.tell(type, { socket: this.#ids.idOf(socket), user, channel })
+    this.#sink.tell(type, { socket: this.#ids.idOf(socket), user, channel })
   }
 }

@@ -1,14 +1,13 @@
 import { randomBytes } from 'node:crypto'
 import type { Clock } from '../clock.js'
+import { EventRing, frameOf } from './event-ring.js'
 import { EventSink, type PackedEvent, packEvent, type ResetReason } from './events.js'
 
 /** How long events are kept after the last reader has left, because it may come back. */
 const lingerMs = 300_000
 
-/** An event with its position in the stream of one life of a gate. */
-export interface StreamedEvent extends PackedEvent {
-  readonly id: string
-}
+/** How long events wait to be sent together. */
+const wakeAfterMs = 10
 
 export interface EventHubOptions {
   /** How many events to keep. */
@@ -30,9 +29,9 @@ export class EventHub {
   readonly #options: EventHubOptions
   /** Prefix of the ids of this life. */
   readonly #life: string
-  /** Event N is at index N modulo the capacity. */
-  #ring: PackedEvent[] = []
-  #first = 1
+  /** Undefined while nobody listens. */
+  #ring: EventRing | undefined
+  /** The number of the last event before the ring. */
   #last = 0
   readonly #readers = new Set<EventReader>()
   #isWaking = false
@@ -46,20 +45,10 @@ export class EventHub {
     this.sink = new EventSink(event => this.add(event), options.clock)
   }
 
-  get first(): number {
-    return this.#first
-  }
-
-  get last(): number {
-    return this.#last
-  }
-
   /** Adds an event of any thread. */
   add(event: PackedEvent): void {
-    if (!this.sink.isOn) return
-    this.#last++
-    this.#ring[this.#last % this.#options.capacity] = event
-    if (this.#last - this.#first === this.#options.capacity) this.#first++
+    if (this.#ring === undefined) return
+    this.#ring.add(event)
     this.#wake()
   }
 
@@ -69,23 +58,19 @@ export class EventHub {
    */
   read(lastId: string | undefined, wake: () => void): EventReader {
     clearTimeout(this.#linger)
-    this.#watch(true)
-    const number = lastId === undefined ? undefined : this.#numberOf(lastId)
-    const reader = new EventReader(this, {
-      at: number ?? this.#last,
-      lapse: number !== undefined ? undefined : lastId === undefined ? 'start' : 'gap',
+    const ring = this.#watched()
+    const number = lastId === undefined ? undefined : this.#numberOf(lastId, ring)
+    const lapse = number !== undefined ? undefined : lastId === undefined ? 'start' : 'gap'
+    const reader = new EventReader(ring, {
+      at: number ?? ring.last,
+      lapse,
+      reset: (at, reason) => frameOf(this.#life, at, packEvent('reset', { reason }, this.#options.clock())),
       wake,
       leave: left => this.#leave(left),
     })
     if (this.#isClosed) reader.close()
     else this.#readers.add(reader)
     return reader
-  }
-
-  /** Returns the event with a number, or a `reset` if the reader has missed some. */
-  at(number: number, lapse: ResetReason | undefined): StreamedEvent {
-    const event = lapse === undefined ? this.#ring[number % this.#options.capacity] : this.#reset(lapse)
-    return { id: `${this.#life}.${number}`, ...(event ?? this.#reset('gap')) }
   }
 
   /** Ends the stream. Readers read the rest and end. */
@@ -95,17 +80,13 @@ export class EventHub {
     for (const reader of [...this.#readers]) reader.finish()
   }
 
-  #reset(reason: ResetReason): PackedEvent {
-    return packEvent('reset', { reason }, this.#options.clock())
-  }
-
   /** Returns undefined for an id of another life, or if later events are no longer kept. */
-  #numberOf(id: string): number | undefined {
+  #numberOf(id: string, { first, last }: EventRing): number | undefined {
     const dot = id.lastIndexOf('.')
     const digits = id.slice(dot + 1)
     if (id.slice(0, Math.max(0, dot)) !== this.#life || !/^\d{1,16}$/.test(digits)) return undefined
     const number = Number(digits)
-    return number >= this.#first - 1 && number <= this.#last ? number : undefined
+    return number >= first - 1 && number <= last ? number : undefined
   }
 
   #leave(reader: EventReader): void {
@@ -115,12 +96,17 @@ export class EventHub {
     this.#linger.unref()
   }
 
+  #watched(): EventRing {
+    this.#ring ??= new EventRing(this.#options.capacity, this.#life, this.#last)
+    this.#watch(true)
+    return this.#ring
+  }
+
   #forget(): void {
     this.#watch(false)
-    this.#ring = []
     // Skips a number, so that the numbers show that something is missing.
-    this.#last++
-    this.#first = this.#last + 1
+    this.#last = (this.#ring?.last ?? this.#last) + 1
+    this.#ring = undefined
   }
 
   #watch(isWatched: boolean): void {
@@ -129,14 +115,14 @@ export class EventHub {
     this.#options.onWatched(isWatched)
   }
 
-  /** Wakes readers once per turn of the event loop. */
+  /** Wakes readers once for all events of some milliseconds: each write costs more than an event. */
   #wake(): void {
     if (this.#isWaking || this.#readers.size === 0) return
     this.#isWaking = true
-    setImmediate(() => {
+    setTimeout(() => {
       this.#isWaking = false
       for (const reader of [...this.#readers]) reader.wake()
-    })
+    }, wakeAfterMs)
   }
 }
 
@@ -145,20 +131,22 @@ interface Place {
   readonly at: number
   /** Why the next event is a `reset`. */
   readonly lapse: ResetReason | undefined
+  /** Returns a `reset` with a number, as it is sent. */
+  readonly reset: (at: number, reason: ResetReason) => string
   readonly wake: () => void
   readonly leave: (reader: EventReader) => void
 }
 
 /** A position in the stream of events. */
 export class EventReader {
-  readonly #hub: EventHub
+  readonly #ring: EventRing
   readonly #place: Place
   #at: number
   #lapse: ResetReason | undefined
   #isOver = false
 
-  constructor(hub: EventHub, place: Place) {
-    this.#hub = hub
+  constructor(ring: EventRing, place: Place) {
+    this.#ring = ring
     this.#place = place
     this.#at = place.at
     this.#lapse = place.lapse
@@ -169,19 +157,20 @@ export class EventReader {
     return this.#isOver
   }
 
-  /** Returns the next event. Undefined if there is none yet. */
-  take(): StreamedEvent | undefined {
-    if (this.#lapse === undefined && this.#at + 1 < this.#hub.first) this.#lapse = 'slow'
-    if (this.#lapse !== undefined) {
-      const lapse = this.#lapse
-      this.#lapse = undefined
-      // The reader must now read the current state, so older events are of no use to it.
-      this.#at = this.#hub.last
-      return this.#hub.at(this.#at, lapse)
-    }
-    if (this.#at === this.#hub.last) return undefined
-    this.#at++
-    return this.#hub.at(this.#at, undefined)
+  /** Returns the next event, as it is sent. Undefined if there is none yet. */
+  take(): string | undefined {
+    const reset = this.#takeReset()
+    if (reset !== undefined || this.#at === this.#ring.last) return reset
+    return this.#ring.frame(++this.#at)
+  }
+
+  /** Returns the next events, as they are sent. Undefined if there are none yet. Use them at once. */
+  takeSome(mostBytes: number): string | Uint8Array | undefined {
+    const reset = this.#takeReset()
+    if (reset !== undefined || this.#at === this.#ring.last) return reset
+    const [bytes, to] = this.#ring.frames(this.#at + 1, mostBytes)
+    this.#at = to
+    return bytes
   }
 
   wake(): void {
@@ -198,5 +187,15 @@ export class EventReader {
   close(): void {
     this.#isOver = true
     this.#place.leave(this)
+  }
+
+  #takeReset(): string | undefined {
+    if (this.#lapse === undefined && this.#at + 1 < this.#ring.first) this.#lapse = 'slow'
+    if (this.#lapse === undefined) return undefined
+    const lapse = this.#lapse
+    this.#lapse = undefined
+    // The reader must now read the current state, so older events are of no use to it.
+    this.#at = this.#ring.last
+    return this.#place.reset(this.#at, lapse)
   }
 }

@@ -1,4 +1,4 @@
-import type { EventHub, EventReader, StreamedEvent } from './event-hub.js'
+import type { EventHub, EventReader } from './event-hub.js'
 import type { EventFields, EventType } from './events.js'
 
 /** An event of a gate. */
@@ -48,16 +48,20 @@ class EventIterator implements AsyncIterableIterator<GateEvent, undefined> {
     for (;;) {
       const [resolve] = this.#waiting
       if (resolve === undefined) return
-      const event = this.#reader.take()
-      if (event === undefined && !this.#reader.isOver) return
+      const frame = this.#reader.take()
+      if (frame === undefined && !this.#reader.isOver) return
       this.#waiting.shift()
-      resolve(event === undefined ? over : { done: false, value: read(event) })
+      resolve(frame === undefined ? over : { done: false, value: read(frame) })
     }
   }
 }
 
 const over: Result = { done: true, value: undefined }
 
-// Its members are those that were reported: they survive JSON unchanged.
-const read = ({ id, type, data }: StreamedEvent): GateEvent =>
-  ({ type, id, ...(JSON.parse(data) as object) }) as GateEvent
+const form = /^id: ([^\n]+)\nevent: ([^\n]+)\ndata: ([^\n]+)\n\n$/
+
+/** Reads an event from the form in which it is sent. */
+function read(frame: string): GateEvent {
+  const [, id, type, data = '{}'] = form.exec(frame) ?? []
+  return { type, id, ...(JSON.parse(data) as object) } as GateEvent
+}

@@ -108,6 +108,14 @@ export class EventSink {
     this.#take(packEvent(type, fields, this.#clock()))
   }
 
+  /**
+   * For the most frequent events: takes a third of the time.
+   * @param members the fields as the members of a JSON object; see {@link quoted}
+   */
+  tellMembers(type: EventType, members: string): void {
+    this.#take({ type, data: `${timeOf(Math.floor(this.#clock()))},${members}}` })
+  }
+
   /** For events that anybody can cause: floods are sampled. */
   tellSampled<Type extends 'refused' | 'login_refused'>(type: Type, fields: () => EventFields[Type]): void {
     const sample = this.#sampler.take(type, this.#clock())
@@ -117,10 +125,30 @@ export class EventSink {
 
 /**
  * Packs an event.
- * @param nowMs Unix milliseconds, which are rounded
+ * @param nowMs Unix milliseconds, which are rounded down
  */
-export const packEvent = <Type extends EventType>(
+export function packEvent<Type extends EventType>(
   type: Type,
   fields: EventFields[Type],
   nowMs: number,
-): PackedEvent => ({ type, data: `{"atMs":${Math.floor(nowMs)},${JSON.stringify(fields).slice(1)}` })
+): PackedEvent {
+  return { type, data: `${timeOf(Math.floor(nowMs))},${JSON.stringify(fields).slice(1)}` }
+}
+
+let latestMs = 0
+let latestText = ''
+
+/** Formats the time. Many events share a millisecond, so its text is cached. */
+function timeOf(ms: number): string {
+  if (ms !== latestMs) {
+    latestMs = ms
+    latestText = `{"atMs":${ms}`
+  }
+  return latestText
+}
+
+// Everything but the characters that JSON strings hold as they are.
+const special = /[^ !#-[\]-~]/
+
+/** Returns text as a JSON string. */
+export const quoted = (text: string): string => (special.test(text) ? JSON.stringify(text) : `"${text}"`)

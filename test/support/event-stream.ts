@@ -98,7 +98,7 @@ export class EventStream {
     this.#text = frames.pop() ?? ''
     for (const frame of frames) {
       if (frame.startsWith(':')) continue
-      const [, id, type, data] = /^id: (\S+)\nevent: (\w+)\ndata: (.*)$/.exec(frame) ?? []
+      const [, id, type, data] = /^id: (\S+)\nevent: (\w+)\ndata: ([^\n]*)$/.exec(frame) ?? []
       if (id === undefined || type === undefined || data === undefined) throw new Error(`no event: ${frame}`)
       const event = { id, type, data: JSON.parse(data) as Json }
       const wake = this.#waiting.shift()

@@ -15,14 +15,38 @@ const start = (capacity = 3, node = '') => {
 
 const nothing = (): void => {}
 
+interface Read {
+  readonly id: string
+  readonly data: string
+}
+
+const read = (frame = ''): Read => {
+  const [, id = '', data = '{}'] = /^id: (.+)\nevent: \w+\ndata: ([^\n]+)\n\n$/.exec(frame) ?? []
+  return { id, data }
+}
+
+const short = (frame: string): string => {
+  const { id, data } = read(frame)
+  const { user, reason } = JSON.parse(data) as { user?: string; reason?: string }
+  return `${id.slice(id.lastIndexOf('.') + 1)} ${user ?? reason}`
+}
+
 /** All that there is to take, in short: the number, and the user or the reason. */
 const taken = (reader: EventReader): string[] => {
   const all: string[] = []
-  for (let event = reader.take(); event !== undefined; event = reader.take()) {
-    const { user, reason } = JSON.parse(event.data) as { user?: string; reason?: string }
-    all.push(`${event.id.slice(event.id.lastIndexOf('.') + 1)} ${user ?? reason}`)
-  }
+  for (let frame = reader.take(); frame !== undefined; frame = reader.take()) all.push(short(frame))
   return all
+}
+
+/** The same, taken several at a time. */
+const takenTogether = (reader: EventReader, bytes: number): string[] => {
+  let text = ''
+  for (let some = reader.takeSome(bytes); some !== undefined; some = reader.takeSome(bytes))
+    text += typeof some === 'string' ? some : Buffer.from(some).toString()
+  return text
+    .split(/(?<=\n\n)/)
+    .filter(frame => frame !== '')
+    .map(short)
 }
 
 t.test('a reader takes what happens from when it came, in order, once', async t => {
@@ -35,9 +59,9 @@ t.test('a reader takes what happens from when it came, in order, once', async t 
   t.strictSame(taken(reader), ['1 maggie', '2 theo'])
   t.strictSame(taken(reader), [])
   login('vera')
-  const event = reader.take()
-  t.equal(event?.data, '{"atMs":1764000000000,"user":"vera"}')
-  t.match(event?.id, /^[0-9a-f]{12}\.3$/)
+  const { id, data } = read(reader.take())
+  t.equal(data, '{"atMs":1764000000000,"user":"vera"}')
+  t.match(id, /^[0-9a-f]{12}\.3$/)
 })
 
 t.test('as many are kept as there is room for, and one who misses some is told', async t => {
@@ -49,7 +73,7 @@ t.test('as many are kept as there is room for, and one who misses some is told',
   taken(quick)
   for (const user of ['a', 'b', 'c', 'd']) {
     login(user)
-    ids.push(quick.take()?.id ?? '')
+    ids.push(read(quick.take()).id)
   }
   t.strictSame(taken(slow), ['4 slow'], 'it goes on from now')
   login('e')
@@ -59,14 +83,14 @@ t.test('as many are kept as there is room for, and one who misses some is told',
   t.strictSame(taken(hub.read(ids[3], nothing)), ['5 e'])
 })
 
-t.test('readers are woken once for all that happens in a turn', async t => {
+t.test('readers are woken once for several events', async t => {
   const { hub, login } = start()
   let times = 0
   hub.read(undefined, () => times++)
   login('a')
   login('b')
   t.equal(times, 0)
-  await new Promise(resolve => setImmediate(resolve))
+  while (times === 0) await new Promise(resolve => setImmediate(resolve))
   t.equal(times, 1)
 })
 
@@ -78,7 +102,7 @@ t.test('without a reader nothing is told; after the last one, it is for five min
   const first = hub.read(undefined, nothing)
   taken(first)
   login('a')
-  const { id = '' } = first.take() ?? {}
+  const { id } = read(first.take())
   first.close()
   mock.timers.tick(299_999)
   login('b')
@@ -105,4 +129,35 @@ t.test('at the end readers take what is left', async t => {
   t.strictSame(left, ['1 start'], 'a reader that has taken nothing yet has nothing to go on from')
   t.equal(reader.isOver, true)
   t.equal(hub.read(undefined, nothing).isOver, true)
+})
+
+t.test('whatever is in them, events are whole, and the oldest make room', async t => {
+  const capacity = 50
+  const { hub, login } = start(capacity)
+  const [one, some] = [hub.read(undefined, nothing), hub.read(undefined, nothing)]
+  taken(one)
+  takenTogether(some, 1000)
+  const users: string[] = []
+  let seed = 1
+  const random = (most: number): number => {
+    seed = (seed * 48_271) % 2_147_483_647
+    return seed % most
+  }
+  for (let round = 0; round < 300; round++) {
+    const count = 1 + random(6)
+    const from = users.length
+    for (let n = 0; n < count; n++) {
+      const character = ['a', '"', '\\', 'ü', '漢', '𝄞', '\u2028'][random(7)] ?? ''
+      users.push(character.repeat(random(700)))
+      login(users.at(-1) ?? '')
+    }
+    const expected = users.slice(from).map((user, n) => `${from + n + 1} ${user}`)
+    for (const got of [taken(one), takenTogether(some, random(3000))])
+      if (JSON.stringify(got) !== JSON.stringify(expected)) t.strictSame(got, expected, `round ${round}`)
+  }
+  t.pass()
+  const late = hub.read(undefined, nothing)
+  taken(late)
+  for (let n = 0; n < capacity + 1; n++) login('x')
+  t.strictSame(takenTogether(late, 1000), [`${users.length + capacity + 1} slow`])
 })

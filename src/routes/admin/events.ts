@@ -1,7 +1,7 @@
 import { Refusal } from '../../errors.js'
 import type { ResponseStream, StreamListener } from '../../http/exchange.js'
 import { routes } from '../../protocol.js'
-import type { EventHub, EventReader, StreamedEvent } from '../../telemetry/event-hub.js'
+import type { EventHub, EventReader } from '../../telemetry/event-hub.js'
 import type { AdminRoute } from './admin-route.js'
 
 const mostReaders = 8
@@ -11,8 +11,8 @@ const lastEventId = 'last-event-id'
 const keepAliveMs = 5000
 const comment = ':\n\n'
 
-/** How much is written at a time, in characters. */
-const pieceLength = 32 * 1024
+/** How much is written at a time, approximately. */
+const pieceBytes = 32 * 1024
 
 /** `GET /events`: what happens, as server-sent events (HTML Standard, section 9.2). */
 export function eventsRoute(hub: EventHub): AdminRoute {
@@ -67,30 +67,15 @@ class EventStream implements StreamListener {
   }
 
   #send(): void {
-    if (this.#isReady) {
-      let piece = this.#take()
-      while (piece !== '') piece = this.#write(piece) ? this.#take() : ''
-    }
+    let piece = this.#isReady ? this.#reader.takeSome(pieceBytes) : undefined
+    while (piece !== undefined) piece = this.#write(piece) ? this.#reader.takeSome(pieceBytes) : undefined
     if (!this.#reader.isOver) return
     this.#response.end()
     this.gone()
   }
 
-  #write(text: string): boolean {
-    this.#isReady = this.#response.write(text)
+  #write(piece: string | Uint8Array): boolean {
+    this.#isReady = this.#response.write(piece)
     return this.#isReady
   }
-
-  #take(): string {
-    let text = ''
-    while (text.length < pieceLength) {
-      const event = this.#reader.take()
-      if (event === undefined) break
-      text += frameOf(event)
-    }
-    return text
-  }
 }
-
-/** JSON has no line breaks, so one line of data is enough. */
-const frameOf = ({ id, type, data }: StreamedEvent): string => `id: ${id}\nevent: ${type}\ndata: ${data}\n\n`
