@@ -3,6 +3,8 @@ import { type IssuerConfig, readIssuersFile } from '../config/issuers.js'
 import { nodesAheadSeconds } from '../config/node-clocks.js'
 import type { Config } from '../config/schema.js'
 import { readSecretFile } from '../config/secret-file.js'
+import { longestTokenSeconds } from '../config/token-life.js'
+import { InvalidValue } from '../config/value-types.js'
 import { watchFile } from '../disk/watch-file.js'
 import type { Log } from '../telemetry/log.js'
 import type { Counters } from '../telemetry/metrics.js'
@@ -179,6 +181,7 @@ export class Issuers {
         issuersFile === undefined
           ? this.#config.issuers
           : readIssuersFile(issuersFile, issuerDefaults(this.#config))
+      checkLives(configs, this.#config)
       const secrets = {
         current: jwtSecretFile === undefined ? this.#secrets.current : readSecretFile(jwtSecretFile),
         previous:
@@ -204,6 +207,17 @@ export class Issuers {
       )
     }
   }
+}
+
+/**
+ * Revocations are kept for as long as the longest token that there could be at the start.
+ * @throws InvalidValue if an issuer that came later has longer ones
+ */
+function checkLives(issuers: readonly IssuerConfig[], config: Config): void {
+  if (longestTokenSeconds({ ...config, issuers }) > longestTokenSeconds(config))
+    throw new InvalidValue(
+      'an issuer has larger maxTtlSeconds than any had at the start: restart, so that revocations are kept for as long',
+    )
 }
 
 /** Opens the keys of all issuers, except those that are open already. */

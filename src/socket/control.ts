@@ -3,6 +3,7 @@ import type { TicketSpec } from '../admission/ticket-spec.js'
 import { type Clock, toSeconds } from '../clock.js'
 import { nodesAheadSeconds } from '../config/node-clocks.js'
 import type { Config } from '../config/schema.js'
+import { longestTokenSeconds } from '../config/token-life.js'
 import { longestOutsideMs } from '../disk/gate-keys.js'
 import type { RevocationFile } from '../disk/revocation-file.js'
 import { Refusal } from '../errors.js'
@@ -213,10 +214,9 @@ const reachSeconds = (config: Config): number => (config.login === 'off' ? 0 : n
  * and a new one that is behind must not miss it.
  */
 function keepSeconds(config: Config): number {
-  const { clockSkewSeconds, issuers } = config
+  const { clockSkewSeconds } = config
   const longestSeconds = Math.max(
-    config.tokenMaxTtlSeconds + 2 * clockSkewSeconds,
-    ...issuers.map(({ maxTtlSeconds, skewSeconds }) => maxTtlSeconds + 2 * skewSeconds),
+    longestTokenSeconds(config),
     Math.ceil((longestOutsideMs(config) ?? 0) / 1000),
     config.ticketTtlSeconds,
   )

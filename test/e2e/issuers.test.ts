@@ -340,6 +340,23 @@ t.test('a clock per issuer, and a longest life', async t => {
     t.equal(await outcome(server, hs(claims)), expected, JSON.stringify(claims))
 })
 
+t.test('tokens that outlive the revocations of this start are not accepted before the next', async t => {
+  const of = (file: Setting['file'], maxTtlSeconds: number) => [
+    { issuer: 'shop', secretFile: file('secret', secret), maxTtlSeconds },
+  ]
+  const { server, write, file } = await start(t, each => of(each, 172_800))
+  const now = nowSeconds()
+  const long = hs({ iss: 'shop', exp: now + 172_801 })
+  t.equal(await outcome(server, hs({ iss: 'shop', exp: now + 172_800 })), 'accepted')
+  write(of(file, 172_801))
+  while (!/"level":"error".*larger maxTtlSeconds/.test(server.output()) && t.passing())
+    await request(server.url, '/healthz')
+  t.equal(await outcome(server, long), 'token_invalid')
+  write(of(file, 60))
+  await until(t, server, hs({ iss: 'shop', exp: now + 172_800 }), 'token_invalid')
+  t.equal(await outcome(server, hs({ iss: 'shop', exp: now + 60 })), 'accepted')
+})
+
 t.test('a payload that is malformed names no issuer', async t => {
   const { server } = await start(t, file => [
     { issuer: 'a', secretFile: file('a', secret) },
