@@ -24,7 +24,7 @@ export interface IssuedTicket {
 }
 
 /**
- * claims_too_large: the token's list of channels does not fit into a ticket
+ * claims_too_large: the token's list of channels does not fit into a ticket, or what else it says
  * replay_cache_unavailable: the epoch of the store is unknown, so no ticket would be accepted
  */
 export type IssueRefusal = 'claims_too_large' | 'replay_cache_unavailable'

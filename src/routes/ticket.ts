@@ -71,7 +71,7 @@ export function ticketRoute(parts: TicketRouteParts): Route<TicketContext> {
       if (refusal !== undefined) throw denied(refusal)
       const origin = bindsOrigin && head.origin !== '' ? head.origin : undefined
       const issued = issuer.issue(token, { channel, origin, address }, nowMs)
-      if (typeof issued === 'string') throw notIssued(issued)
+      if (typeof issued === 'string') throw notIssued(issued, channel)
       counters.ticketsIssued++
       const { ticket, expires } = issued
       const url = baseUrl === '' ? '' : `,"url":"${ticketUrl(baseUrl, channel, ticket)}"`
@@ -106,10 +106,13 @@ function contextReader({
   })
 }
 
-const notIssued = (reason: IssueRefusal): Refusal =>
+const notIssued = (reason: IssueRefusal, channel: string | undefined): Refusal =>
   reason === 'claims_too_large'
     ? new Refusal('channel_forbidden', {
-        detail: 'The list of channels does not fit into a ticket: request a ticket for one channel.',
+        detail:
+          channel === undefined
+            ? 'The list of channels does not fit into a ticket: request a ticket for one channel.'
+            : 'The user, the session and the claims of the token do not fit into a ticket, even for one channel.',
       })
     : new Refusal(reason, {
         detail: 'No ticket would be accepted right now; try again.',
