@@ -16,7 +16,7 @@ t.test('it is Unix time, with fractions, and never goes backwards', async t => {
   t.equal(toSeconds(1999.9), 1)
 })
 
-t.test('all threads of a process have the one clock, whenever they were started', async t => {
+t.test('all threads of a process share one clock, whenever they were started', async t => {
   const threads = Array.from({ length: 2 }, () =>
     startThread(new URL('support/clock-thread.ts', import.meta.url), undefined),
   )
@@ -47,7 +47,7 @@ const machine = () => {
   return { at, sources, state, read: createClock(sources, state) }
 }
 
-t.test('the time for which the machine slept is made up for', async t => {
+t.test('the time that the machine has slept is added', async t => {
   const { at, sources, state, read } = machine()
   at.monotonic = 1
   t.equal(read(), bootMs + 1)
@@ -65,7 +65,7 @@ t.test('the time for which the machine slept is made up for', async t => {
   t.equal(read(), bootMs + 8 * hourMs + 5001, 'but it adds up')
 })
 
-t.test('nothing else moves it', async t => {
+t.test('nothing else changes it', async t => {
   const steps = [
     ['the system clock set ahead', { systemOff: hourMs }],
     ['the system clock set back', { systemOff: -hourMs }],
@@ -83,7 +83,7 @@ t.test('nothing else moves it', async t => {
   }
 })
 
-t.test('it goes on by no more than the system clock has', async t => {
+t.test('it advances by no more than the system clock', async t => {
   const { at, read } = machine()
   read()
   Object.assign(at, { monotonic: 1000, slept: hourMs, uptimeOff: hourMs })

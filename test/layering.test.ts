@@ -152,7 +152,7 @@ t.test('the core is pure: no server, no files, no network', async t => {
   t.ok(reach('index.ts').has('uWebSockets.js'), 'the walk finds the server elsewhere')
 })
 
-t.test('only an exchange has hold of a uWS response: it knows where an answer is safe', async t => {
+t.test('only an exchange holds a uWS response: it knows when a response is safe', async t => {
   const holders = filesUnder('.').filter(file => /\bHttpResponse\b|\(res\b|\bres\.\w+\(/.test(sourceOf(file)))
   t.strictSame(holders.sort(), ['http/answer.ts', 'http/exchange.ts'])
   t.strictSame(
@@ -161,7 +161,7 @@ t.test('only an exchange has hold of a uWS response: it knows where an answer is
   )
 })
 
-t.test('what a browser loads brings nothing from npm or Node along', async t => {
+t.test('browser code imports nothing from npm or Node', async t => {
   t.strictSame(importsOf('protocol.ts'), [])
   const loaded = ['client', 'console/page'].flatMap(filesUnder)
   t.ok(loaded.length >= 5)

@@ -51,49 +51,52 @@ const check = async (test: Test, server: TestServer, cases: readonly Case[]): Pr
   }
 }
 
-t.test('by address: behind a trusted proxy it is the client’s, and nobody else is believed', async t => {
-  const server = await startServer(t, {
-    env: { TICKETGATE_BIND: 'address', TICKETGATE_TRUSTED_PROXIES: `${proxy},10.0.0.0/8` },
-  })
-  const behind = (forwarded: string): Client => ({ from: proxy, forwarded })
-  await check(t, server, [
-    ['the same address', { from: '127.0.0.2' }, { from: '127.0.0.2' }, '101'],
-    ['its neighbour', { from: '127.0.0.2' }, { from: '127.0.0.3' }, '403 address_mismatch'],
-    ['the same client of the proxy', behind('203.0.113.9'), behind('203.0.113.9'), '101'],
-    ['another client of the proxy', behind('203.0.113.9'), behind('203.0.113.8'), '403 address_mismatch'],
-    ['the same behind two proxies', behind('203.0.113.9'), behind('203.0.113.9, 10.1.2.3'), '101'],
-    [
-      'one who writes the address himself',
-      behind('203.0.113.9'),
-      { from: '127.0.0.2', forwarded: '203.0.113.9' },
-      '403 address_mismatch',
-    ],
-    [
-      'one who writes it, and the proxy says who he is',
-      behind('203.0.113.9'),
-      behind('203.0.113.9, 203.0.113.8'),
-      '403 address_mismatch',
-    ],
-    [
-      'a ticket taken with an address written by oneself',
-      { from: '127.0.0.2', forwarded: '203.0.113.9' },
-      { from: '127.0.0.2' },
-      '101',
-    ],
-    [
-      'and that address',
-      { from: '127.0.0.2', forwarded: '203.0.113.9' },
-      behind('203.0.113.9'),
-      '403 address_mismatch',
-    ],
-    ['the /64 of an IPv6 client', behind('2001:db8::1'), behind('2001:db8::ffff:1'), '101'],
-    ['the next /64', behind('2001:db8::1'), behind('2001:db8:0:1::1'), '403 address_mismatch'],
-    ['IPv4 in IPv6 clothes', behind('203.0.113.9'), behind('::ffff:203.0.113.9'), '101'],
-    ['the proxy itself, without a header', behind('203.0.113.9'), { from: proxy }, '403 address_mismatch'],
-  ])
-})
+t.test(
+  'bound to an address: the client’s behind a trusted proxy, and no other header is trusted',
+  async t => {
+    const server = await startServer(t, {
+      env: { TICKETGATE_BIND: 'address', TICKETGATE_TRUSTED_PROXIES: `${proxy},10.0.0.0/8` },
+    })
+    const behind = (forwarded: string): Client => ({ from: proxy, forwarded })
+    await check(t, server, [
+      ['the same address', { from: '127.0.0.2' }, { from: '127.0.0.2' }, '101'],
+      ['its neighbour', { from: '127.0.0.2' }, { from: '127.0.0.3' }, '403 address_mismatch'],
+      ['the same client of the proxy', behind('203.0.113.9'), behind('203.0.113.9'), '101'],
+      ['another client of the proxy', behind('203.0.113.9'), behind('203.0.113.8'), '403 address_mismatch'],
+      ['the same behind two proxies', behind('203.0.113.9'), behind('203.0.113.9, 10.1.2.3'), '101'],
+      [
+        'one who writes the address himself',
+        behind('203.0.113.9'),
+        { from: '127.0.0.2', forwarded: '203.0.113.9' },
+        '403 address_mismatch',
+      ],
+      [
+        'one who writes it, and the proxy says who he is',
+        behind('203.0.113.9'),
+        behind('203.0.113.9, 203.0.113.8'),
+        '403 address_mismatch',
+      ],
+      [
+        'a ticket taken with an address written by oneself',
+        { from: '127.0.0.2', forwarded: '203.0.113.9' },
+        { from: '127.0.0.2' },
+        '101',
+      ],
+      [
+        'and that address',
+        { from: '127.0.0.2', forwarded: '203.0.113.9' },
+        behind('203.0.113.9'),
+        '403 address_mismatch',
+      ],
+      ['the /64 of an IPv6 client', behind('2001:db8::1'), behind('2001:db8::ffff:1'), '101'],
+      ['the next /64', behind('2001:db8::1'), behind('2001:db8:0:1::1'), '403 address_mismatch'],
+      ['IPv4 in IPv6 clothes', behind('203.0.113.9'), behind('::ffff:203.0.113.9'), '101'],
+      ['the proxy itself, without a header', behind('203.0.113.9'), { from: proxy }, '403 address_mismatch'],
+    ])
+  },
+)
 
-t.test('by address: how much of it counts is a setting', async t => {
+t.test('bound to an address: the number of bits is configurable', async t => {
   for (const [bits, cases] of [
     [
       '24,128',
@@ -134,7 +137,7 @@ t.test('by address: how much of it counts is a setting', async t => {
   }
 })
 
-t.test('by origin: the page that took it, and no other that may connect', async t => {
+t.test('bound to an origin: only the page that requested the ticket may connect', async t => {
   const server = await startServer(t, { env: { TICKETGATE_BIND: 'origin' } })
   await check(t, server, [
     ['the same page', { origin: home }, { origin: home }, '101'],
@@ -158,7 +161,7 @@ t.test('without the setting a ticket is bound to neither', async t => {
   ])
 })
 
-t.test('session, its end and the rights are those of the token, under the MAC', async t => {
+t.test('session, expiry and rights come from the token, under the MAC', async t => {
   const server = await startServer(t)
   const exp = nowSeconds() + 77
   const claims = { sid: 'session-1', exp, channels: { publish: ['chat.*'], subscribe: ['news'] } }

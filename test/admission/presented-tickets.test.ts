@@ -87,12 +87,12 @@ t.test('the protocols beside the tickets', async t => {
     t.strictSame(readPresentedTickets('', offered, '').protocols, expected, name)
 })
 
-t.test('what one handshake brought does not show in the next', async t => {
+t.test('nothing of one handshake leaks into the next', async t => {
   readPresentedTickets('ticket=AA', 'chat, ticket.BB', 'Ticket CC')
   t.strictSame(readPresentedTickets('', '', ''), { tickets: [], protocols: [] })
 })
 
-t.test('tokens where tickets belong', async t => {
+t.test('tokens in place of tickets', async t => {
   const cases = [
     ['under token', `token=${jwt}`, true],
     ['under access_token', `access_token=${jwt}`, true],
@@ -105,7 +105,7 @@ t.test('tokens where tickets belong', async t => {
   for (const [name, query, expected] of cases) t.equal(hasTokenInQuery(query), expected, name)
 })
 
-t.test('what looks like a JWT', async t => {
+t.test('texts that look like a JWT', async t => {
   for (const text of [jwt, 'eyJ.e.', `eyJhbGciOiJub25lIn0.eyJ9.`, 'eyJ_-.A-_.'])
     t.ok(looksLikeJwt(text), text)
   for (const text of [

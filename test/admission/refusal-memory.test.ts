@@ -17,7 +17,7 @@ t.test('the last code of a ticket, over all that share the memory', async t => {
   }
 })
 
-t.test('the memory is bounded: newer ones take the place of older ones', async t => {
+t.test('the memory is bounded: newer entries replace older ones', async t => {
   const memory = new RefusalMemory()
   const first = nonce()
   memory.note(first, 'channel_forbidden')

@@ -51,7 +51,7 @@ async function survives(t: Test, server: TestServer, base: string, closing: stri
 
 const health = closingRequest('/healthz', {})
 
-t.test('an answer that ends its connection, to a request with a body, does not end the process', async t => {
+t.test('a response that closes the connection of a request with a body does not end the process', async t => {
   const server = await startServer(t)
   await survives(t, server, server.url, health)
 })
@@ -74,7 +74,7 @@ t.test('nor on the admin listener', async t => {
   await survives(t, server, server.admin, closingRequest('/connections', bearer(adminKey)))
 })
 
-t.test('nor where the answer is large: the console', async t => {
+t.test('nor does a large response: the console', async t => {
   const server = await startServer(t, { env: development })
   await survives(t, server, server.url, closingRequest('/', {}))
 })

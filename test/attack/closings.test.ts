@@ -25,7 +25,7 @@ const packets = function* (): Generator<string> {
     }
 }
 
-t.test('a refused body among other requests does not end the process', async t => {
+t.test('a refused body between other requests does not end the process', async t => {
   const server = await startServer(t)
   for (const packet of packets()) {
     const connection = await RawConnection.connect(server.url)

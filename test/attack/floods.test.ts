@@ -17,7 +17,7 @@ const floods = async (connection: RawConnection, chunk: string | Buffer, most: n
   return !connection.isOpen
 }
 
-t.test('requests without end on one connection are cut off, and others are served meanwhile', async t => {
+t.test('endless requests on one connection are cut off, and others are served', async t => {
   for (const [name, isRead] of [
     ['by one that reads the answers', true],
     ['by one that does not', false],
@@ -32,7 +32,7 @@ t.test('requests without end on one connection are cut off, and others are serve
   }
 })
 
-t.test('who never reads the answers is cut off, however slowly it asks', async t => {
+t.test('a client that never reads is cut off, however slowly it sends', async t => {
   for (const line of ['GET /x', 'GET /healthz', 'OPTIONS /auth', 'HEAD /auth', 'POST /x']) {
     const connection = await RawConnection.connect(server.url)
     connection.socket.pause()
@@ -47,7 +47,7 @@ t.test('who never reads the answers is cut off, however slowly it asks', async t
   }
 })
 
-t.test('after an answer that ends the connection nothing more is read of it', async t => {
+t.test('after a response that closes the connection, nothing more is read from it', async t => {
   const connection = await RawConnection.connect(server.url)
   // uWS forgets the end where another request is there already.
   connection.write(upgradeText('/channel/') + one)
@@ -57,7 +57,7 @@ t.test('after an answer that ends the connection nothing more is read of it', as
   t.equal(await connection.response(), undefined, 'nothing more')
 })
 
-t.test('where an answer without a body ends the connection can not be counted out', async t => {
+t.test('a response without a body cannot be told apart from the end of the connection', async t => {
   // Nobody has asked it anything, so who counts knows where he is.
   const fresh = await startServer(t)
   const head = 'HEAD /auth HTTP/1.1\r\nHost: a\r\n\r\n'
@@ -73,7 +73,7 @@ t.test('where an answer without a body ends the connection can not be counted ou
   t.ok(answered < counts.reduce((sum, count) => sum + count), 'it ended before all were answered')
 })
 
-t.test('answers that nobody reads never end the process, wherever they stop to fit', async t => {
+t.test('unread responses never end the process, wherever the buffer fills up', async t => {
   for (let n = 0; n < 30; n++) {
     const connection = await RawConnection.connect(server.url)
     connection.socket.pause()
@@ -86,7 +86,7 @@ t.test('answers that nobody reads never end the process, wherever they stop to f
   t.equal((await request(server.url, '/healthz')).status, 200)
 })
 
-t.test('a client that sends a thousand requests at once and reads gets them all answered', async t => {
+t.test('a client that sends a thousand requests at once and reads gets all responses', async t => {
   const connection = await RawConnection.connect(server.url)
   connection.write(one.repeat(1000))
   for (let n = 0; n < 1000; n++) {
@@ -97,7 +97,7 @@ t.test('a client that sends a thousand requests at once and reads gets them all 
   connection.destroy()
 })
 
-t.test('a socket that was dropped for not reading may not go on sending', async t => {
+t.test('a socket that was dropped for not reading cannot continue sending', async t => {
   const connection = await RawConnection.connect(server.url)
   connection.write(upgradeText(gatePath(await mint(server.url), 'lobby')))
   t.equal((await connection.response())?.status, 101)
@@ -131,7 +131,7 @@ const upgrade = async (at: TestServer): Promise<RawConnection> => {
 const frames = (head: number): Buffer =>
   Buffer.concat(Array(50_000).fill(Buffer.from([head, 0x80, 0, 0, 0, 0])))
 
-t.test('frames without end are cut off, with a message rate and without one', async t => {
+t.test('endless frames are cut off, with and without a message rate', async t => {
   const rateless = await startServer(t, { env: { TICKETGATE_MESSAGE_RATE: 'off' } })
   for (const [name, head] of [
     ['messages', 0x81],
@@ -149,7 +149,7 @@ t.test('frames without end are cut off, with a message rate and without one', as
     }
 })
 
-t.test('the body of a refused request is not read without end', async t => {
+t.test('the body of a refused request is not read endlessly', async t => {
   for (const [base, line] of [
     [server.url, 'POST /nothing'],
     [server.url, 'OPTIONS /auth'],
@@ -162,7 +162,7 @@ t.test('the body of a refused request is not read without end', async t => {
   }
 })
 
-t.test('a page that nobody reads is not kept again and again', async t => {
+t.test('unread copies of a page do not accumulate', async t => {
   const page = await startServer(t, { env: { TICKETGATE_CONSOLE: 'on' } })
   const connection = await RawConnection.connect(page.url)
   connection.socket.pause()

@@ -71,7 +71,7 @@ async function servesOthers(t: Test, server: TestServer, name: string): Promise<
   await client.close()
 }
 
-t.test('frames that nobody may send end their connection, and no other', async t => {
+t.test('forbidden frames close their connection, and no other', async t => {
   const server = await startServer(t, { env: { TICKETGATE_MAX_MESSAGE_BYTES: String(maxMessageBytes) } })
   const ping = '{"type":"ping","id":1}'
   const cases: readonly (readonly [name: string, ...frames: Buffer[]])[] = [
@@ -118,7 +118,7 @@ t.test('frames that nobody may send end their connection, and no other', async t
   t.equal(await metric(server, 'ticketgate_connections'), 0)
 })
 
-t.test('a frame that is not masked is not understood', async t => {
+t.test('an unmasked frame is refused', async t => {
   const server = await startServer(t)
   const connection = await openRaw(server)
   connection.write(frame({ opcode: 1, payload: '{"type":"publish","data":"unmasked"}', masked: false }))
@@ -128,7 +128,7 @@ t.test('a frame that is not masked is not understood', async t => {
   connection.destroy()
 })
 
-t.test('a message in pieces is one message', async t => {
+t.test('a fragmented message is one message', async t => {
   const server = await startServer(t)
   const text = '{"type":"ping","id":"é😀"}'
   const bytes = Buffer.from(text)
@@ -197,7 +197,7 @@ t.test('a reader that never reads costs little, is closed and counted, and delay
   await reader.close()
 })
 
-t.test('who floods and does not read the answers is closed', async t => {
+t.test('a client that floods and does not read is closed', async t => {
   const server = await startServer(t, { env: { TICKETGATE_MESSAGE_RATE: 'off' } })
   const connection = await openRaw(server)
   connection.socket.pause()
@@ -221,7 +221,7 @@ const peakBytes = ({ pid }: TestServer): number =>
   1024 * Number(/^VmHWM:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1])
 
 for (const compression of ['shared', 'dedicated'])
-  t.test(`compression ${compression}: negotiated, and a bomb does not go off`, async t => {
+  t.test(`compression ${compression}: negotiated, and a decompression bomb is refused`, async t => {
     const server = await startServer(t, {
       env: { TICKETGATE_COMPRESSION: compression, TICKETGATE_MAX_MESSAGE_BYTES: String(maxMessageBytes) },
     })

@@ -31,7 +31,7 @@ t.test('one ticket by 100 sockets at once has exactly one winner, in every round
   }
 })
 
-t.test('a ticket stays spent after its winner is gone, however it went', async t => {
+t.test('a ticket stays spent after its winner is gone, however it left', async t => {
   const server = await startServer(t, { env: { TICKETGATE_TICKET_TTL_SECONDS: '600' } })
   const leave = {
     'by FIN': (socket: RawConnection) => void socket.socket.end(),
@@ -49,7 +49,7 @@ t.test('a ticket stays spent after its winner is gone, however it went', async t
   }
 })
 
-t.test('a full cache refuses the fresh, and never forgets the used', async t => {
+t.test('a full cache refuses fresh tickets and never forgets used ones', async t => {
   const capacity = 100
   const server = await startServer(t, {
     env: { TICKETGATE_REPLAY_CAPACITY: String(capacity), TICKETGATE_TICKET_TTL_SECONDS: '600' },

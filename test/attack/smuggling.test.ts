@@ -42,7 +42,7 @@ const nothingPasses = async (t: Test, name: string, text: string): Promise<void>
   )
 }
 
-t.test('the smuggled request has its answer when it is not hidden', async t => {
+t.test('the smuggled request gets a response when it is not hidden', async t => {
   const { answers } = await exchange(smuggled)
   t.strictSame(
     answers.map(({ status }) => status),
@@ -56,7 +56,7 @@ t.test('the smuggled request has its answer when it is not hidden', async t => {
   )
 })
 
-t.test('the length of a body has one reading or none', async t => {
+t.test('the length of a body is unambiguous or refused', async t => {
   const long = String(smuggled.length)
   const json = 'Content-Type: application/json'
   const cases = [
@@ -143,7 +143,7 @@ t.test('the length of a body has one reading or none', async t => {
   for (const [name, lines, body] of cases) await nothingPasses(t, name, request11(lines, body))
 })
 
-t.test('header lines have one reading or none', async t => {
+t.test('header lines are unambiguous or refused', async t => {
   const cases = [
     ['a folded line', request11(['GET /readyz', 'X-One: a', ' X-Two: b'])],
     ['a line that begins with a tab', request11(['GET /readyz', 'X-One: a', '\tb'])],
@@ -173,7 +173,7 @@ t.test('header lines have one reading or none', async t => {
   for (const [name, text] of cases) await nothingPasses(t, name, text)
 })
 
-t.test('what follows a malformed request on its connection is not served', async t => {
+t.test('requests after a malformed one on a connection are not served', async t => {
   const cases = [
     ['a broken request line', 'BROKEN\r\n\r\n'],
     ['a missing Host', 'GET /readyz HTTP/1.1\r\n\r\n'],
@@ -221,26 +221,23 @@ t.test('the body of a refused request is never read as the next request', async 
   for (const [name, lines, body] of cases) await nothingPasses(t, name, request11(lines, body))
 })
 
-t.test(
-  'a HEAD has a head for its answer and nothing else, so that no body is taken for the next',
-  async t => {
-    for (const path of ['/healthz', '/readyz', '/auth', '/ws_ticket', '/channel/', '/nothing']) {
-      const connection = await RawConnection.connect(server.url)
-      connection.write(requestText('HEAD', path) + smuggled)
-      await serverHasRead(server.url)
-      const [head = '', ...next] = connection.rest.split('\r\n\r\n')
-      t.match(head, /^HTTP\/1\.1 \d{3} /, path)
-      t.match(
-        next.join('\r\n\r\n'),
-        /^(HTTP\/1\.1 200 |$)/,
-        `${path}: what follows is the next answer, or nothing`,
-      )
-      connection.destroy()
-    }
-  },
-)
+t.test('the response to HEAD has no body that could be taken for the next response', async t => {
+  for (const path of ['/healthz', '/readyz', '/auth', '/ws_ticket', '/channel/', '/nothing']) {
+    const connection = await RawConnection.connect(server.url)
+    connection.write(requestText('HEAD', path) + smuggled)
+    await serverHasRead(server.url)
+    const [head = '', ...next] = connection.rest.split('\r\n\r\n')
+    t.match(head, /^HTTP\/1\.1 \d{3} /, path)
+    t.match(
+      next.join('\r\n\r\n'),
+      /^(HTTP\/1\.1 200 |$)/,
+      `${path}: what follows is the next answer, or nothing`,
+    )
+    connection.destroy()
+  }
+})
 
-t.test('an opened socket takes what follows as frames, not as requests', async t => {
+t.test('an open socket reads the following bytes as frames, not as requests', async t => {
   const ticket = await mint(server.url)
   const connection = await RawConnection.connect(server.url)
   connection.write(upgradeText(`/channel/?ticket=${ticket}`) + smuggled)
@@ -250,7 +247,7 @@ t.test('an opened socket takes what follows as frames, not as requests', async t
   connection.destroy()
 })
 
-t.test('a socket opens once though its upgrade is pipelined after others', async t => {
+t.test('a socket opens once if its upgrade is pipelined after others', async t => {
   const ticket = await mint(server.url)
   const connection = await RawConnection.connect(server.url)
   connection.write(upgradeText('/channel/?ticket=AAAA') + upgradeText(`/channel/?ticket=${ticket}`))
@@ -264,7 +261,7 @@ t.test('a socket opens once though its upgrade is pipelined after others', async
  * uWS takes a bare LF for a line end, any two bytes for the one after a chunk, `g` to `?` for digits, no digit for
  * the last chunk, a chunk extension for more digits, and a trailer for the next request.
  */
-t.test('a body in chunks is refused, and nothing that follows is served, wherever it ends', async t => {
+t.test('a chunked body is refused, and nothing that follows is served, wherever it ends', async t => {
   const bodies = [
     ['honest', chunked(credentials)],
     ['honest, in two', `10\r\n${credentials.slice(0, 16)}\r\n12\r\n${credentials.slice(16)}\r\n0\r\n\r\n`],
@@ -322,7 +319,7 @@ t.test('the admin listener reads bodies in the same way', async t => {
   }
 })
 
-t.test('a field that may have one line is refused with two', async t => {
+t.test('two lines of a single-line field are refused', async t => {
   const ticket = await mint(server.url)
   const upgrade = [
     `GET /channel/?ticket=${ticket}`,
@@ -365,7 +362,7 @@ t.test('a field that may have one line is refused with two', async t => {
   t.equal((await requestUpgrade(server.url, gatePath(ticket))).status, 101, 'none of them spent the ticket')
 })
 
-t.test('a list that comes in several lines is one list', async t => {
+t.test('a list in several lines is one list', async t => {
   const ticket = await mint(server.url)
   const { answers } = await exchange(
     request11([
@@ -387,7 +384,7 @@ t.test('a list that comes in several lines is one list', async t => {
  * let a request be smuggled; nginx, HAProxy and Caddy do not (test/proxy/smuggling.test.ts). If one of these
  * fails, uWS has been fixed.
  */
-t.test('known: what the parser hides from us', async t => {
+t.test('known: what the parser hides', async t => {
   const statuses = async (text: string) => (await exchange(text)).answers.map(({ status }) => status)
   const length = `Content-Length: ${smuggled.length}`
   t.strictSame(
@@ -419,7 +416,7 @@ t.test('known: what the parser hides from us', async t => {
   )
 })
 
-t.test('the server is as well as before', async t => {
+t.test('the server is unharmed', async t => {
   t.equal((await request(server.url, '/healthz')).status, 200)
   t.notMatch(server.output(), /internal_error|uncaught|"level":"(error|fatal)"/i)
 })

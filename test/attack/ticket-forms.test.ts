@@ -58,7 +58,7 @@ t.test('every truncation, of the text and of the bytes', async t => {
   await allInvalid(t, ticket, forged)
 })
 
-t.test('extensions, repetitions, foreign alphabets and names of nodes', async t => {
+t.test('extensions, repetitions, foreign alphabets and node names', async t => {
   const ticket = await mint(server.url)
   const bytes = Buffer.from(ticket, 'base64url')
   const middle = ticket.length >> 1
@@ -111,14 +111,14 @@ t.test('extensions, repetitions, foreign alphabets and names of nodes', async t 
   await allInvalid(t, ticket, forged)
 })
 
-t.test('a ticket sent to another node by its name alone is refused, and not spent', async t => {
+t.test('a ticket with another node name in its text is refused, and not spent', async t => {
   const ticket = await mint(server.url)
   const reply = await requestUpgrade(server.url, gatePath(`a.${ticket}`))
   t.match(`${reply.status} ${reply.text}`, /^(401 .*"ticket_invalid"|421 .*"wrong_node")/)
   t.equal((await requestUpgrade(server.url, gatePath(ticket))).status, 101)
 })
 
-t.test('the spare bits of the last character may only be zero', async t => {
+t.test('the spare bits of the last character must be zero', async t => {
   let seen = 0
   for (const user of ['u', 'uu', 'uuu']) {
     const ticket = await mint(server.url, user)
@@ -140,7 +140,7 @@ t.test('the spare bits of the last character may only be zero', async t => {
   t.equal(seen, 2, 'both lengths with spare bits were seen')
 })
 
-t.test('parts of two good tickets do not make one', async t => {
+t.test('parts of two valid tickets do not make one', async t => {
   const one = await mint(server.url, 'maggie')
   const other = await mint(server.url, 'maggie', 'red')
   const a = Buffer.from(one, 'base64url')
@@ -159,7 +159,7 @@ t.test('parts of two good tickets do not make one', async t => {
   t.equal((await requestUpgrade(server.url, gatePath(other, 'red'))).status, 101)
 })
 
-t.test('characters no client would send, on the bare wire', async t => {
+t.test('characters that no client would send, on a raw connection', async t => {
   const ticket = await mint(server.url)
   const cases = [
     ['a space behind it', `${ticket} `],
@@ -179,7 +179,7 @@ t.test('characters no client would send, on the bare wire', async t => {
   t.equal((await requestUpgrade(server.url, gatePath(ticket))).status, 101, 'the ticket itself is still good')
 })
 
-t.test('in the subprotocols the same holds', async t => {
+t.test('likewise in the subprotocols', async t => {
   const ticket = await mint(server.url)
   const headers = (text: string) => ({
     headers: { 'sec-websocket-protocol': `ticketgate.v1.json, ticket.${text}` },

@@ -36,7 +36,7 @@ const swap = (token: string, part: number, text: string): string =>
     .map((old, index) => (index === part ? text : old))
     .join('.')
 
-t.test('the good token that all the bad ones are made of is accepted', async t => {
+t.test('the valid token that all the others are made of is accepted', async t => {
   t.equal((await present(tokenFor('maggie'))).status, 200)
 })
 
@@ -162,12 +162,12 @@ t.test('a payload whose bytes are not UTF-8', async t => {
   )
 })
 
-t.test('a token of 10 KB is refused one way or another', async t => {
+t.test('a token of 10 KB is refused', async t => {
   const reply = await present(tokenFor('a'.repeat(10_240)))
   t.ok([400, 401, 431].includes(reply.status), String(reply.status))
 })
 
-t.test('a past exp is told apart, and a negative one is refused', async t => {
+t.test('a past exp has its own code, and a negative one is refused', async t => {
   const now = nowSeconds()
   await isRefused(t, 'a second ago', tokenFor('maggie', { iat: now - 60, exp: now - 1 }), 'token_expired')
   await isRefused(t, 'years ago', tokenFor('maggie', { iat: 1_000_000, exp: 1_000_060 }), 'token_expired')
@@ -176,7 +176,7 @@ t.test('a past exp is told apart, and a negative one is refused', async t => {
   t.match(negative.text, /token_(expired|invalid)/)
 })
 
-t.test('the edges that are inside', async t => {
+t.test('the inclusive limits', async t => {
   const now = nowSeconds()
   const cases = [
     ['a life of exactly 24 hours', tokenFor('maggie', { iat: now, exp: now + day })],
@@ -192,7 +192,7 @@ t.test('the edges that are inside', async t => {
   for (const [name, token] of cases) t.equal((await present(token)).status, 200, name)
 })
 
-t.test('a token is no ticket and a ticket no token', async t => {
+t.test('a token is not a ticket and a ticket not a token', async t => {
   const token = tokenFor('maggie')
   isProblem(t, await requestUpgrade(server.url, gatePath(token)), '401 token_in_url', 'a token in the query')
   t.match(
@@ -225,7 +225,7 @@ t.test('a token is no ticket and a ticket no token', async t => {
   )
 })
 
-t.test('a token is looked for in the Authorization header only', async t => {
+t.test('a token is read from the Authorization header only', async t => {
   const token = tokenFor('maggie')
   const cases = [
     ['no header', '/ws_ticket', {}],
@@ -244,7 +244,7 @@ t.test('a token is looked for in the Authorization header only', async t => {
   t.equal(lower.status, 200, 'the scheme is a word in any case (RFC 9110 section 11.1)')
 })
 
-t.test('a token seen before gets nothing for a forged copy, nor after its end', async t => {
+t.test('a token seen before admits neither a forged copy nor itself after its expiry', async t => {
   const short = tokenFor('maggie', { exp: nowSeconds() + 10 })
   t.equal((await present(short)).status, 200)
   await isRefused(t, 'the same with another signature', swap(short, 2, 'A'.repeat(43)))
@@ -259,7 +259,7 @@ t.test('a token seen before gets nothing for a forged copy, nor after its end', 
   t.match(upgraded.text, /"code":\s*"(ticket|token)_expired"/)
 })
 
-t.test('issuer and audience count where they are configured', async t => {
+t.test('issuer and audience are checked if configured', async t => {
   const strict = await startServer(t, {
     users: { maggie: 'secret' },
     env: { TICKETGATE_JWT_ISSUER: 'https://id.test', TICKETGATE_JWT_AUDIENCE: 'gate' },

@@ -64,7 +64,7 @@ t.test('the smallest run measures every row of floor and ticketgate', async t =>
       t.equal(values.length, sizes.length, `${name}: ${label}`)
 })
 
-t.test('sockets are held, hear a message, and their tickets work once', async t => {
+t.test('open sockets receive a message, and their tickets work once', async t => {
   const { code, output } = await bench('--connections', '60')
   t.equal(code, 0, output)
   t.match(output, /60 ticketed sockets held by 1 gates/)

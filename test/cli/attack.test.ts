@@ -26,7 +26,7 @@ const attack = (args: readonly string[]) => run(['attack', ...args], env)
 const outcomesOf = (stdout: string): Record<string, string> =>
   Object.fromEntries((JSON.parse(stdout) as Finding[]).map(({ name, outcome }) => [name, outcome]))
 
-t.test('ticketgate holds all of it, over a restart as well', async t => {
+t.test('ticketgate withstands every attack, across a restart too', async t => {
   const port = await freePort()
   const options = {
     users: { maggie: password },
@@ -84,7 +84,7 @@ const holes: Readonly<Record<Hole, readonly string[]>> = {
   'forgets the lifetime': ['expiry'],
 }
 
-t.test('a server with a ticket in Redis: no false alarm, and each hole is found', async t => {
+t.test('a server with tickets in Redis: no false alarm, and each hole is found', async t => {
   const redis = await startRedis(t)
   for (const [hole, found] of Object.entries(holes) as [Hole, readonly string[]][])
     await t.test(hole, async t => {

@@ -17,7 +17,7 @@ const env = {
   TICKETGATE_ADMIN_PORT: '0',
 }
 
-t.test('one line for each thing that a start needs, and nothing is opened or made', async t => {
+t.test('one line for each requirement of a start, and nothing is opened or created', async t => {
   const stateDir = temporaryDirectory(t)
   await addUser(stateDir, 'maggie', 'correct horse battery staple')
   const [cert, key] = [join(stateDir, 'cert.pem'), join(stateDir, 'key.pem')]
@@ -51,7 +51,7 @@ t.test('one line for each thing that a start needs, and nothing is opened or mad
   t.notOk(existsSync(absent), 'the state directory is not made')
 })
 
-t.test('everything that would stop the start is said at once, and the exit code is 1', async t => {
+t.test('all problems that would stop the start are reported at once, and the exit code is 1', async t => {
   const stateDir = temporaryDirectory(t)
   writeFileSync(join(stateDir, 'users.json'), '{"maggie": {}}', { mode: 0o666 })
   const holder = createServer().listen(0, '127.0.0.1')
@@ -110,7 +110,7 @@ t.test('a certificate that expires soon, or has expired', needs('openssl'), asyn
   t.match(await look('0'), { code: 1, stdout: /^failed {3}certificate: the certificate is not valid now/m })
 })
 
-t.test('beside the server that it describes', async t => {
+t.test('beside a running server with the same configuration', async t => {
   const [port, adminPort] = [String(await freePort()), String(await freePort())]
   const ports = { TICKETGATE_PORT: port, TICKETGATE_ADMIN_PORT: adminPort }
   const { stateDir } = await startServer(t, { env: ports })
@@ -121,7 +121,7 @@ t.test('beside the server that it describes', async t => {
   t.match(await run(['check', '--no-ports'], same), { code: 0 })
 })
 
-t.test('Redis is asked', needs('redis-server'), async t => {
+t.test('Redis is checked', needs('redis-server'), async t => {
   const redis = await startRedis(t)
   const withRedis = {
     ...env,

@@ -15,19 +15,22 @@ async function takenPort(t: Test): Promise<string> {
   return String(typeof address === 'object' ? address?.port : '')
 }
 
-t.test('a first start that finds its port taken makes no user, whose password nobody would see', async t => {
-  const stateDir = temporaryDirectory(t)
-  for (const name of ['TICKETGATE_PORT', 'TICKETGATE_ADMIN_PORT']) {
-    const env = { ...development, TICKETGATE_STATE_DIR: stateDir, [name]: await takenPort(t) }
-    const failed = await runServe(t, env)
-    t.match(failed, { code: 1, stderr: new RegExp(name) })
-    t.notMatch(failed.output, /password/)
-    t.notOk(existsSync(join(stateDir, 'users.json')), name)
-  }
-  const server = await startServer(t, { env: development, stateDir })
-  const password = /user maggie, password (\S+) /.exec(server.output())?.[1]
-  t.equal((await postJson(server.url, '/auth', { user: 'maggie', pwd: password })).status, 200)
-})
+t.test(
+  'a first start that fails because of its port creates no user, whose password nobody would see',
+  async t => {
+    const stateDir = temporaryDirectory(t)
+    for (const name of ['TICKETGATE_PORT', 'TICKETGATE_ADMIN_PORT']) {
+      const env = { ...development, TICKETGATE_STATE_DIR: stateDir, [name]: await takenPort(t) }
+      const failed = await runServe(t, env)
+      t.match(failed, { code: 1, stderr: new RegExp(name) })
+      t.notMatch(failed.output, /password/)
+      t.notOk(existsSync(join(stateDir, 'users.json')), name)
+    }
+    const server = await startServer(t, { env: development, stateDir })
+    const password = /user maggie, password (\S+) /.exec(server.output())?.[1]
+    t.equal((await postJson(server.url, '/auth', { user: 'maggie', pwd: password })).status, 200)
+  },
+)
 
 /** Runs a line in a shell, as pasted; resolves with its exit code. */
 const paste = (line: string, cwd: string, input: string): Promise<number | null> =>
@@ -37,7 +40,7 @@ const paste = (line: string, cwd: string, input: string): Promise<number | null>
     child.stdin.end(input)
   })
 
-t.test('the hint names a user that exists and the file in use, and works from anywhere', async t => {
+t.test('the hint names an existing user and the file in use, and works from any directory', async t => {
   for (const [names, expected] of [
     [['maggie', 'bart'], 'maggie'],
     [["o'brien & sons", 'zoe'], "o'brien & sons"],
@@ -54,7 +57,7 @@ t.test('the hint names a user that exists and the file in use, and works from an
   }
 })
 
-t.test('a second user file is never made unsaid', async t => {
+t.test('a second user file is never created silently', async t => {
   const directory = temporaryDirectory(t)
   const add = (...flags: string[]) =>
     run(['user', 'add', 'maggie', '--password-stdin', ...flags], {}, 'correct horse\n')
@@ -68,7 +71,7 @@ t.test('a second user file is never made unsaid', async t => {
   t.strictSame(readdirSync(directory).sort(), ['other.json', 'users.json'])
 })
 
-t.test('users are managed without the settings of the server, broken as they may be', async t => {
+t.test('users can be managed even if the settings of the server are broken', async t => {
   const directory = temporaryDirectory(t)
   await addUser(directory, 'maggie', 'correct horse')
   const broken = {

@@ -7,7 +7,7 @@ import { certificate, certificateKey } from '../support/certificate.js'
 import { freePort } from '../support/free-port.js'
 import { run, startServer, temporaryDirectory } from '../support/server.js'
 
-t.test('the server that the environment describes is asked', async t => {
+t.test('the server that the environment describes is checked', async t => {
   const port = String(await freePort())
   const env = { TICKETGATE_PORT: port }
   const absent = await run(['health'], env)
@@ -43,7 +43,7 @@ t.test('a port given to the server by a flag is found, as the health check of an
   t.notOk(existsSync(join(server.stateDir, 'listening.json')), 'without the flag nothing is left of it')
 })
 
-t.test('a server with TLS is asked by TLS', async t => {
+t.test('a server with TLS is checked over TLS', async t => {
   const directory = temporaryDirectory(t)
   const [cert, key] = [join(directory, 'cert.pem'), join(directory, 'key.pem')]
   writeFileSync(cert, certificate)
@@ -54,7 +54,7 @@ t.test('a server with TLS is asked by TLS', async t => {
   t.match(await run(['health'], env), { code: 0, output: '' })
 })
 
-t.test('what is misspelt is explained, and help needs nothing', async t => {
+t.test('misspelt settings are explained, and help needs none', async t => {
   t.match(await run(['health'], { TICKETGATE_PORT: 'x' }), {
     code: 1,
     stderr: /TICKETGATE_PORT: "x" is not a whole/,
@@ -68,7 +68,7 @@ t.test('what is misspelt is explained, and help needs nothing', async t => {
   t.match(await run(['health'], { ...unrelated, NODE_ENV: 'production' }), { code: 1, stderr: /not healthy/ })
 })
 
-t.test('the quick question goes where the schema says', async t => {
+t.test('the quick check uses the address that the schema gives', async t => {
   for (const env of [
     {},
     { TICKETGATE_HOST: '::', TICKETGATE_PORT: '1' },

@@ -17,7 +17,7 @@ async function run(...args: string[]) {
 const idsOf = (keys: string): number[] =>
   parseTicketKeys(keys, { node: 'one', notSecret: 'x' }).map(key => key.id)
 
-t.test('a key is printed in the form that the variable takes, another one each time', async t => {
+t.test('a key is printed in the form of the variable, a new one each time', async t => {
   const [first, second] = [await run('new'), await run('new', '--id=255')]
   t.match(first, { code: 0, err: '' })
   t.strictSame([...idsOf(first.out), ...idsOf(second.out)], [1, 255])

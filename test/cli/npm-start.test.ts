@@ -42,13 +42,13 @@ function start(...words: readonly string[]) {
 
 const npm = ['npm', 'start', '--ignore-scripts']
 
-t.test('npm start runs in any shell, so it has no words of one', async t => {
+t.test('npm start uses no syntax of a particular shell', async t => {
   const { scripts } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
   t.equal(scripts.start, 'node dist/main.js serve')
   t.ok(mainFile.endsWith('dist/main.js'))
 })
 
-t.test('the server ends with npm, which stops only the shell in between', async t => {
+t.test('the server stops with npm, which stops only the shell between them', async t => {
   const { child, said, ended } = start(...npm)
   await said(/listening/)
   child.kill('SIGTERM')
@@ -56,7 +56,7 @@ t.test('the server ends with npm, which stops only the shell in between', async 
 })
 
 t.test(
-  'Ctrl-C drains once: the terminal, npm and the shell make one signal of it',
+  'Ctrl-C drains once, although the terminal, npm and the shell all send a signal',
   needs('script'),
   async t => {
     const { child, said, ended } = start(

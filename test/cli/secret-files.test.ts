@@ -6,7 +6,7 @@ import { certificate, certificateKey } from '../support/certificate.js'
 import { ticketKeys } from '../support/nodes.js'
 import { jwtSecret, startServer, temporaryDirectory } from '../support/server.js'
 
-t.test('a file with secrets that others may use is warned about at the start', async t => {
+t.test('a start warns about a file with secrets that others can access', async t => {
   const directory = temporaryDirectory(t)
   const write = (name: string, text: string, mode: number): string => {
     writeFileSync(join(directory, name), text)
@@ -42,6 +42,6 @@ t.test('a file with secrets that others may use is warned about at the start', a
   t.strictSame(await warned(), [], 'a group may read, as in the secrets of Kubernetes')
 })
 
-t.test('a file that is not there is left to its reader', async t => {
+t.test('a missing file is reported by its reader, not as a loose mode', async t => {
   t.strictSame(looseModes([join(t.testdir(), 'none'), '/proc/1/nothing/here']), [])
 })

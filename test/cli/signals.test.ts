@@ -36,7 +36,7 @@ async function beginStart(threads: string, words: readonly string[] = []): Promi
 const childOf = ({ pid }: ChildProcess): number =>
   Number(readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim())
 
-t.test('a signal ends a start that waits', async t => {
+t.test('a signal ends a waiting start', async t => {
   for (const [threads, signal] of [
     ['1', 'SIGTERM'],
     ['1', 'SIGINT'],
@@ -48,7 +48,7 @@ t.test('a signal ends a start that waits', async t => {
   }
 })
 
-t.test('also as process 1, which has no default for signals', needs('unshare'), async t => {
+t.test('likewise as process 1, which has no default for signals', needs('unshare'), async t => {
   for (const threads of ['1', '2']) {
     const child = await beginStart(threads, [pathOf('unshare'), '--pid', '--fork', '--kill-child'])
     process.kill(childOf(child), 'SIGTERM')
@@ -56,7 +56,7 @@ t.test('also as process 1, which has no default for signals', needs('unshare'), 
   }
 })
 
-t.test('a command that a signal ends has not done its work', async t => {
+t.test('a command ended by a signal does not report success', async t => {
   for (const [signal, code] of [
     ['SIGTERM', 143],
     ['SIGINT', 130],

@@ -53,7 +53,7 @@ const failure = (stateDir: string): Promise<{ code: unknown; stderr: string }> =
     ),
   )
 
-t.test('a directory that another user may not enter is named, with its mode and both users', async t => {
+t.test('a directory that this user may not enter is named, with its mode and both users', async t => {
   const directory = stateOf(t, 0o700)
   const { code, stderr } = await failure(directory)
   t.equal(code, 1)
@@ -63,7 +63,7 @@ t.test('a directory that another user may not enter is named, with its mode and 
   t.notMatch(stderr, 'JWT_SECRET', 'nobody is told to log everybody out')
 })
 
-t.test('a file that another user may not read is named likewise', async t => {
+t.test('likewise a file that this user may not read', async t => {
   for (const name of ['users.json', 'revocations.jsonl', 'revocations.json']) {
     const directory = stateOf(t, 0o770, [name])
     const { code, stderr } = await failure(directory)

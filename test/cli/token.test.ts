@@ -64,7 +64,7 @@ const environment = async (t: Test): Promise<Environment & { readonly TICKETGATE
   return { TICKETGATE_ISSUERS_FILE: file, TICKETGATE_STATE_DIR: temporaryDirectory(t) }
 }
 
-t.test('a token that is accepted: its issuer, the checks, and what it permits', async t => {
+t.test('an accepted token: its issuer, the checks, and its rights', async t => {
   const exp = nowSeconds() + 500
   const { code, out, err } = await explain(
     await environment(t),
@@ -90,7 +90,7 @@ t.test('a token that is accepted: its issuer, the checks, and what it permits', 
     t.match(out, line)
 })
 
-t.test('what it says is what the server does, and neither shows the token', async t => {
+t.test('explanation and server agree, and neither shows the token', async t => {
   const env = await environment(t)
   const server = await startServer(t, {
     env: { TICKETGATE_JWT_SECRET: undefined, TICKETGATE_LOG_LEVEL: 'debug', ...env },
@@ -144,7 +144,7 @@ t.test('what it says is what the server does, and neither shows the token', asyn
   }
 })
 
-t.test('a rule that matches, with a pattern that cannot be made', async t => {
+t.test('a matching rule with a pattern that cannot be filled in', async t => {
   const { code, out } = await explain(await environment(t), hs({ ...trader, sub: 'maggie.smith' }))
   t.equal(code, 0)
   t.match(
@@ -153,7 +153,7 @@ t.test('a rule that matches, with a pattern that cannot be made', async t => {
   )
 })
 
-t.test('a token that was revoked since', async t => {
+t.test('a revoked token', async t => {
   const env = await environment(t)
   const server = await startServer(t, {
     env: { TICKETGATE_JWT_SECRET: undefined, ...env },
@@ -185,7 +185,7 @@ t.test('the program: the environment, flags, and the secret of development', asy
   })
 })
 
-t.test('a provider that cannot be reached: standard error says why', async t => {
+t.test('an unreachable provider: standard error says why', async t => {
   const provider = await startProvider(t, answering('', 500))
   const { code, out, err } = await explain(
     { TICKETGATE_JWKS_URL: provider.url, TICKETGATE_STATE_DIR: temporaryDirectory(t) },
@@ -199,7 +199,7 @@ t.test('a provider that cannot be reached: standard error says why', async t => 
   )
 })
 
-t.test('wrong usage, which may hold the token: it is not repeated', async t => {
+t.test('wrong usage, which may contain the token, is not repeated', async t => {
   const env = await environment(t)
   const token = hs(trader)
   for (const [args, code, err] of [

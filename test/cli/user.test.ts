@@ -33,7 +33,7 @@ async function logsIn(usersFile: string, name: string, password: string) {
   return hasher.verify(user?.passwordHash, password)
 }
 
-t.test('a user is added, listed, given another password and removed', async t => {
+t.test('a user is added, listed, gets a new password and is removed', async t => {
   const file = join(t.testdir(), 'state', 'users.json')
   const none = `there is no user file ${file}\n`
   t.strictSame(await run(file, ['list']), { code: 0, out: '', err: none })
@@ -58,14 +58,14 @@ t.test('a user is added, listed, given another password and removed', async t =>
   t.strictSame(await run(file, ['list']), { code: 0, out: 'bob\n', err: '' })
 })
 
-t.test('of two adds of one name at the same time, one wins', async t => {
+t.test('of two concurrent adds of one name, one wins', async t => {
   const file = join(t.testdir(), 'users.json')
   const results = await Promise.all([add(file, 'maggie'), add(file, 'maggie')])
   t.strictSame(results.map(result => result.code).sort(), [0, 1])
   t.match(results.find(result => result.code === 1)?.err, /maggie exists/)
 })
 
-t.test('rights are stored, listed, and survive a new password', async t => {
+t.test('rights are stored and listed, and survive a new password', async t => {
   const file = join(t.testdir(), 'users.json')
   await add(file, 'maggie', '--publish', 'chat.*', '--publish=news', '--subscribe', '*')
   await add(file, 'bob', '--subscribe', '')
@@ -98,7 +98,7 @@ t.test('one line of standard input is the password', async t => {
   t.equal(held.code, 0, 'does not wait for the end of the stream')
 })
 
-t.test('a weak password is warned about and taken', async t => {
+t.test('a weak password is accepted with a warning', async t => {
   const file = join(t.testdir(), 'users.json')
   const short = await run(file, ['add', 'maggie', '--password-stdin'], 'secret\n')
   t.match(short, { code: 0, err: /^warning: .*shorter than 8/ })
@@ -107,7 +107,7 @@ t.test('a weak password is warned about and taken', async t => {
   t.match(same, { code: 0, err: /^warning: .*the user name/ })
 })
 
-t.test('a name with a colon is taken, with a warning: HTTP Basic cannot carry it', async t => {
+t.test('a name with a colon is accepted with a warning: HTTP Basic cannot carry it', async t => {
   const file = join(t.testdir(), 'users.json')
   const { code, out, err } = await add(file, 'acme:maggie')
   t.match({ code, out }, { code: 0, out: /^added acme:maggie to / })
@@ -115,7 +115,7 @@ t.test('a name with a colon is taken, with a warning: HTTP Basic cannot carry it
   t.equal((await add(file, 'maggie')).err, '')
 })
 
-t.test('what cannot be done: exit code 1, nothing changed', async t => {
+t.test('a failure: exit code 1, nothing changed', async t => {
   const cases = [
     ['add of a user that exists', ['add', 'maggie', '--password-stdin'], 'other\n', /maggie exists/],
     ['passwd of an unknown user', ['passwd', 'bob', '--password-stdin'], 'other\n', /no user bob/],
@@ -168,7 +168,7 @@ t.test('what cannot be done: exit code 1, nothing changed', async t => {
   }
 })
 
-t.test('wrong usage: exit code 2, no file made', async t => {
+t.test('wrong usage: exit code 2, no file created', async t => {
   const cases = [
     ['nothing', [], /one of add, passwd, remove, list/],
     ['an unknown command', ['delete', 'maggie'], /one of add, passwd, remove, list/],
@@ -211,7 +211,7 @@ t.test('help', async t => {
   }
 })
 
-t.test('a corrupt file is reported by every command and left alone', async t => {
+t.test('a corrupt file is reported by every command and left untouched', async t => {
   const file = join(t.testdir(), 'users.json')
   writeFileSync(file, '{"maggie":')
   for (const args of [['list'], ['remove', 'maggie'], ['add', 'bob', '--password-stdin']]) {
@@ -221,7 +221,7 @@ t.test('a corrupt file is reported by every command and left alone', async t => 
   }
 })
 
-t.test('a file that cannot be written is reported', async t => {
+t.test('an unwritable file is reported', async t => {
   const directory = t.testdir()
   const file = join(directory, 'users.json')
   mkdirSync(`${file}.lock`)

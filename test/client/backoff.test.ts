@@ -4,7 +4,7 @@ import { retryAfterMs } from '../../src/client/tickets.js'
 
 const samples = (draw: () => number): number[] => Array.from({ length: 2000 }, draw)
 
-t.test('backoff doubles its limit up to the cap, with full jitter below it', async t => {
+t.test('the backoff limit doubles up to the cap, with full jitter below it', async t => {
   const bounds = { minDelayMs: 500, maxDelayMs: 30_000 }
   const cases = [
     [0, 500],

@@ -18,7 +18,7 @@ const peerOn = async (at: TestServer, channel: string, user = 'theo') =>
 const openSockets = async (at: TestServer): Promise<unknown> =>
   jsonOf(await request(at.admin, '/connections', { headers: { authorization: `Bearer ${adminKey}` } }))
 
-t.test('opens, is welcomed, hears and is heard', async t => {
+t.test('opens, gets its welcome, receives and publishes', async t => {
   const gate = connectTo(t, server.url, { channel: 'lobby' })
   t.equal(gate.state, 'connecting')
   const welcome = await gate.next('open')
@@ -32,14 +32,14 @@ t.test('opens, is welcomed, hears and is heard', async t => {
   await peer.close()
 })
 
-t.test('carries the ticket in the subprotocols: no URL holds one', async t => {
+t.test('carries the ticket in the subprotocols, never in a URL', async t => {
   const gate = connectTo(t, server.url, { channel: 'lobby' })
   await gate.opened()
   t.strictSame(gate.urls, [`${socketUrl(server.url, '/channel/lobby')}`])
   t.equal(gate.tickets.length, 1)
 })
 
-t.test('subscribes and unsubscribes, each answered', async t => {
+t.test('subscribes and unsubscribes, with a reply to each', async t => {
   const gate = connectTo(t, server.url, { channel: 'lobby' })
   // Before it is open, too.
   await gate.subscribe('news')
@@ -59,18 +59,15 @@ t.test('subscribes and unsubscribes, each answered', async t => {
   await peer.close()
 })
 
-t.test(
-  'what the server refuses on the socket is rejected with its code, and the connection stays',
-  async t => {
-    const claims = { channels: { publish: [], subscribe: ['lobby'] } }
-    const gate = connectTo(t, server.url, { channel: 'lobby', claims })
-    await gate.opened()
-    await t.rejects(gate.publish('no'), { name: 'GateError', code: 'channel_forbidden' })
-    await t.rejects(gate.subscribe('admin'), { name: 'GateError', code: 'channel_forbidden' })
-    await t.rejects(gate.subscribe('no such name!'), { code: 'channel_invalid' })
-    t.equal(gate.state, 'open')
-  },
-)
+t.test('a request that the server refuses rejects with its code, and the connection stays open', async t => {
+  const claims = { channels: { publish: [], subscribe: ['lobby'] } }
+  const gate = connectTo(t, server.url, { channel: 'lobby', claims })
+  await gate.opened()
+  await t.rejects(gate.publish('no'), { name: 'GateError', code: 'channel_forbidden' })
+  await t.rejects(gate.subscribe('admin'), { name: 'GateError', code: 'channel_forbidden' })
+  await t.rejects(gate.subscribe('no such name!'), { code: 'channel_invalid' })
+  t.equal(gate.state, 'open')
+})
 
 t.test('a ticket for the channel only opens that one', async t => {
   const gate = connectTo(t, server.url, { channel: 'lobby', channelOnly: true })
@@ -78,7 +75,7 @@ t.test('a ticket for the channel only opens that one', async t => {
   await t.rejects(gate.subscribe('news'), { code: 'channel_forbidden' })
 })
 
-t.test('reads by an async iterator, which ends with close()', async t => {
+t.test('messages can be read by an async iterator, which ends with close()', async t => {
   const gate = connectTo(t, server.url, { channel: 'loop' })
   await gate.opened()
   const peer = await peerOn(server, 'loop')
@@ -95,7 +92,7 @@ t.test('reads by an async iterator, which ends with close()', async t => {
   await peer.close()
 })
 
-t.test('leaving the loop leaves the connection', async t => {
+t.test('leaving the loop leaves the connection open', async t => {
   const gate = connectTo(t, server.url, { channel: 'loop' })
   await gate.opened()
   const peer = await peerOn(server, 'loop')
@@ -108,7 +105,7 @@ t.test('leaving the loop leaves the connection', async t => {
   await peer.close()
 })
 
-t.test('a reader that does not read is told, and costs no more than its limit', async t => {
+t.test('a slow reader gets an error, and takes no more memory than its limit', async t => {
   const gate = connectTo(t, server.url, { channel: 'slow' })
   const reader = gate.messages(2)
   await gate.opened()
@@ -137,7 +134,7 @@ t.test('data that JSON cannot hold is refused, and costs nothing else', async t 
   t.equal(gate.tickets.length, 1, 'it is the same connection')
 })
 
-t.test('a listener that throws hurts nobody else', async t => {
+t.test('a listener that throws does not affect others', async t => {
   const gate = connectTo(t, server.url)
   const thrown = new Promise(resolve => process.once('uncaughtException', resolve))
   gate.on('open', () => {
@@ -149,7 +146,7 @@ t.test('a listener that throws hurts nobody else', async t => {
   t.equal(gate.state, 'open')
 })
 
-t.test('a listener can be taken off', async t => {
+t.test('a listener can be removed', async t => {
   const gate = connectTo(t, server.url)
   const off = gate.on('open', () => t.fail('it was taken off'))
   off()
@@ -198,7 +195,7 @@ t.test('close() in a listener of retry ends the waiting', async t => {
   t.equal(gate.state, 'closed')
 })
 
-t.test('a socket that the platform refuses to make is given up', async t => {
+t.test('a socket that the platform refuses to create is given up', async t => {
   class Refusing {
     constructor() {
       throw new Error('SecurityError')
@@ -208,7 +205,7 @@ t.test('a socket that the platform refuses to make is given up', async t => {
   t.match(await gate.next('close'), { code: 'socket_unavailable' })
 })
 
-t.test('a server that begins an answer and does not end it is left after the time limit', async t => {
+t.test('a server that never finishes its response is abandoned after the time limit', async t => {
   const stalling = createServer((_, response) => {
     response.writeHead(200, { 'content-type': 'application/json' }).write('{"ticket":')
   }).listen(0, '127.0.0.1')
@@ -223,7 +220,7 @@ t.test('a server that begins an answer and does not end it is left after the tim
   t.match(retry, { error: { code: 'bad_reply' } })
 })
 
-t.test('a handshake that is refused for another reason than the ticket is tried again', async t => {
+t.test('a handshake that is refused for another reason than the ticket is retried', async t => {
   const small = await startServer(t, { env: { TICKETGATE_MAX_CONNECTIONS: '1' } })
   const peer = await peerOn(small, 'only')
   const gate = connectTo(t, small.url)
@@ -264,7 +261,7 @@ t.test('gives up on a refusal that no attempt can change, and says which', async
   }
 })
 
-t.test('a refused token is asked for once more, and the fresh one will do', async t => {
+t.test('a refused token is requested once more, and the fresh one is used', async t => {
   const gate = connectTo(t, server.url, {
     getToken: ({ fresh }) => tokenFor('maggie', fresh ? {} : expired),
   })
@@ -273,7 +270,7 @@ t.test('a refused token is asked for once more, and the fresh one will do', asyn
   t.match(await gate.next('retry'), { error: { code: 'token_expired' }, delayMs: 0 })
 })
 
-t.test('what may pass is tried again', async t => {
+t.test('transient failures are retried', async t => {
   let times = 0
   const gate = connectTo(t, server.url, {
     async getToken() {
@@ -312,7 +309,7 @@ t.test('Retry-After is honoured', async t => {
   t.equal(gate.asked.length, 2, 'and not too early')
 })
 
-t.test('a flood is closed, and comes back when the server said', async t => {
+t.test('a socket closed for flooding comes back when the server said', async t => {
   const strict = await startServer(t, { env: { TICKETGATE_MESSAGE_RATE: '2/1' } })
   const gate = connectTo(t, strict.url)
   await gate.opened()
@@ -328,7 +325,7 @@ t.test('a flood is closed, and comes back when the server said', async t => {
   await gate.opened()
 })
 
-t.test('a session that ends unrenewed is followed by one with a fresh token', async t => {
+t.test('a session that ends without renewal is followed by one with a fresh token', async t => {
   let isOver = false
   const gate = connectTo(t, server.url, {
     getToken({ fresh }) {

@@ -9,7 +9,7 @@ import { mint, tokenFor } from '../support/tokens.js'
 
 const server = await startServer(t)
 
-t.test('what is no token is never sent, and is named', async t => {
+t.test('an invalid token is never sent, and is reported', async t => {
   const cases = [
     ['an object', { token: tokenFor('maggie') }],
     ['an array', [tokenFor('maggie')]],
@@ -38,7 +38,7 @@ t.test('what is no token is never sent, and is named', async t => {
     }
 })
 
-t.test('what is no ticket is never presented, and is named', async t => {
+t.test('an invalid ticket is never presented, and is reported', async t => {
   for (const [kind, value] of [
     ['an object', { ticket: 'AQAB' }],
     ['undefined', undefined],
@@ -54,7 +54,7 @@ t.test('what is no ticket is never presented, and is named', async t => {
   }
 })
 
-t.test('a ticket of the own back end opens, a fresh one for every attempt', async t => {
+t.test('a ticket from the back end opens the socket, a fresh one for every attempt', async t => {
   const asked: boolean[] = []
   const gate = connectTo(t, server.url, {
     channel: 'lobby',
@@ -71,7 +71,7 @@ t.test('a ticket of the own back end opens, a fresh one for every attempt', asyn
   t.equal(gate.tickets.length, 1)
 })
 
-t.test('a session of tickets of the own back end is renewed by another of them', async t => {
+t.test('a session opened with a back-end ticket is renewed with another one', async t => {
   const asked: boolean[] = []
   const gate = connectTo(t, server.url, {
     async getTicket({ fresh }) {
@@ -90,7 +90,7 @@ t.test('a session of tickets of the own back end is renewed by another of them',
   t.strictSame(asked, [false, true])
 })
 
-t.test('a back end that answers its token route with HTML 401 ends it, as the documents do it', async t => {
+t.test('a back end that returns an HTML 401 from its token route ends it, as documented', async t => {
   let asked = 0
   const backEnd = createServer((_, response) => {
     asked++
@@ -111,7 +111,7 @@ t.test('a back end that answers its token route with HTML 401 ends it, as the do
   t.equal(asked, 1)
 })
 
-t.test('getToken may say that time will help, and how much', async t => {
+t.test('getToken can ask to retry, and say when', async t => {
   let times = 0
   const gate = connectTo(t, server.url, {
     getToken() {

@@ -7,7 +7,7 @@ import { tokenFor } from '../support/tokens.js'
 const server = await startServer(t)
 const route = '/ws_ticket'
 
-t.test('a page of something in front, with whatever status, empties no site', async t => {
+t.test('an error page of a proxy, with any status, does not end connections', async t => {
   const clients = 20
   for (const status of [400, 401, 403, 404, 405, 410, 413, 431, 451, 500, 502, 503]) {
     const front = await startFront(t, server.url, first(clients * 3, route, htmlPage(status)))
@@ -18,7 +18,7 @@ t.test('a page of something in front, with whatever status, empties no site', as
   }
 })
 
-t.test('a refusal that only looks like one of the server passes as well', async t => {
+t.test('a refusal that only looks like one of the server is retried too', async t => {
   const json =
     (status: number, type: string, body: object): Intercept =>
     (_, response) => {
@@ -71,7 +71,7 @@ t.test('a refusal of the server that no retry can change ends it at once', async
   }
 })
 
-t.test('a gateway that refuses a token gets a fresh one the next time, however often it takes', async t => {
+t.test('a gateway that refuses a token gets a fresh one each time, however often', async t => {
   const front = await startFront(t, server.url, first(12, route, htmlPage(401)))
   const gate = connectTo(t, front.url, { maxDelayMs: 30 })
   await gate.opened()
@@ -93,7 +93,7 @@ t.test('a token that is refused twice at once is not the end', async t => {
   t.strictSame(gate.asked, [false, true, true, true, true])
 })
 
-t.test('keys that are not there yet are waited for, as long as the server says', async t => {
+t.test('keys that are not available yet are waited for as long as the server says', async t => {
   const answer = problem(503, 'keys_unavailable', { 'retry-after': '1' })
   const front = await startFront(t, server.url, first(1, route, answer))
   const gate = connectTo(t, front.url)
@@ -104,7 +104,7 @@ t.test('keys that are not there yet are waited for, as long as the server says',
   t.strictSame(gate.asked, [false, false], 'the token is good: no other is asked for')
 })
 
-t.test('waits that the server asks for do not lengthen those after them', async t => {
+t.test('waits that the server asks for do not lengthen later ones', async t => {
   // A wait of the client's own would have doubled its limit eight times by the end.
   const draining = problem(503, 'draining')
   const front = await startFront(t, server.url, first(8, route, draining))
@@ -117,7 +117,7 @@ t.test('waits that the server asks for do not lengthen those after them', async 
   }
 })
 
-t.test('a token that stays refused ends it in the end, and says why', async t => {
+t.test('a token that stays refused ends it eventually, and says why', async t => {
   const gate = connectTo(t, server.url, { getToken: () => tokenFor('maggie', { aud: 1 }, { alg: 'none' }) })
   t.match(await gate.next('close'), { code: 'token_invalid' })
   t.equal(gate.asked.length, 8)

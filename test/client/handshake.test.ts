@@ -33,7 +33,7 @@ const refusing = async (t: Test, says: Intercept) => {
 // So that what is noticed is not noticed by a time limit, but at once.
 const patient = { timeoutMs: 3_600_000 }
 
-t.test('a refused handshake is noticed when it happens, by any WebSocket class', async t => {
+t.test('a refused handshake is noticed at once, with any WebSocket class', async t => {
   for (const [name, WebSocket] of classes) {
     const front = await refusing(t, () => false)
     const gate = connectTo(t, front.url, { WebSocket, ...patient })
@@ -45,7 +45,7 @@ t.test('a refused handshake is noticed when it happens, by any WebSocket class',
   }
 })
 
-t.test('a connection that is cut is noticed when it happens, by any WebSocket class', async t => {
+t.test('a cut connection is noticed at once, with any WebSocket class', async t => {
   for (const [name, WebSocket] of classes) {
     const front = await startFront(t, server.url)
     const gate = connectTo(t, front.url, { WebSocket, ...patient })
@@ -57,7 +57,7 @@ t.test('a connection that is cut is noticed when it happens, by any WebSocket cl
   }
 })
 
-t.test('after a handshake that ran into the time limit, the ticket is not to blame', async t => {
+t.test('a handshake that timed out is not blamed on the ticket', async t => {
   const hasty = await startServer(t, { env: { TICKETGATE_TICKET_TTL_SECONDS: '1' } })
   for (const [name, WebSocket] of classes) {
     const front = await startFront(t, hasty.url)
@@ -70,7 +70,7 @@ t.test('after a handshake that ran into the time limit, the ticket is not to bla
   }
 })
 
-t.test('a socket that opened and was cut before its welcome does not call its ticket stolen', async t => {
+t.test('a socket that is cut before its welcome does not report a stolen ticket', async t => {
   const front = await startFront(t, server.url, statusSays({ state: 'used' }))
   front.handshake = refuseWith(401)
   const refused = connectTo(t, front.url)
@@ -89,7 +89,7 @@ t.test('a socket that opened and was cut before its welcome does not call its ti
   await gate.close()
 })
 
-t.test('a refusal that no retry can change, as the ticket status tells it, ends it', async t => {
+t.test('a permanent refusal, as reported by the ticket status, ends it', async t => {
   for (const code of ['origin_forbidden', 'channel_forbidden', 'token_revoked']) {
     const front = await refusing(t, statusSays({ state: 'live', refused: code }))
     const gate = connectTo(t, front.url, patient)
@@ -98,7 +98,7 @@ t.test('a refusal that no retry can change, as the ticket status tells it, ends 
   }
 })
 
-t.test('other refusals that the ticket status tells are waited out', async t => {
+t.test('other refusals that the ticket status reports are waited out', async t => {
   const codes = ['address_mismatch', 'too_many_connections', 'draining', 'replay_cache_full', 'of_tomorrow']
   for (const code of codes) {
     const front = await refusing(t, statusSays({ state: 'live', refused: code }))
@@ -111,7 +111,7 @@ t.test('other refusals that the ticket status tells are waited out', async t => 
   }
 })
 
-t.test('a status that cannot be had or read says nothing', async t => {
+t.test('an unavailable or unreadable status is ignored', async t => {
   for (const says of [
     statusSays({ state: 'live' }),
     statusSays({ refused: 1 }),

@@ -53,11 +53,11 @@ async function allBack(t: Test, gates: readonly Recorded[]): Promise<void> {
   await Promise.all(gates.map(gate => gate.close()))
 }
 
-t.test('after a rotation all come back, however slowly the keys come', async t => {
+t.test('after a rotation all clients come back, however slowly the keys arrive', async t => {
   for (const ms of [0, 50, 200, 1500]) await rotate(t, ms, async () => {})
 })
 
-t.test("a stranger's made-up key ids keep nobody out", async t => {
+t.test('key ids made up by a stranger keep nobody out', async t => {
   const stranger = newKey('ES256', 'stranger')
   await rotate(t, 200, base =>
     Promise.all(

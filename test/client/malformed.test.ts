@@ -66,7 +66,7 @@ const frames: readonly (readonly [name: string, frame: string | Buffer])[] = [
   ['a renewal without an end', JSON.stringify({ type: 'renewed', expires: thorny })],
 ]
 
-t.test('a frame that is no message ends the connection, and it is tried again', async t => {
+t.test('a frame that is not a message ends the connection, and it is retried', async t => {
   for (const [name, frame] of frames)
     for (const before of [[], [welcome]]) {
       const { url, left } = await serveOnce(t, peer => {
@@ -83,7 +83,7 @@ t.test('a frame that is no message ends the connection, and it is tried again', 
     }
 })
 
-t.test('a request that waits for a reply is told that there will be none', async t => {
+t.test('a pending request is told that there will be no reply', async t => {
   const { url } = await serveOnce(t, peer => {
     peer.send(welcome)
     peer.on('message', () => peer.send(JSON.stringify({ type: 'error', id: 1, code: thorny, detail: [] })))

@@ -38,7 +38,7 @@ async function serve(t: Test): Promise<{ url: string; said: Json[]; peer: () => 
   return { url: `http://127.0.0.1:${(http.address() as AddressInfo).port}`, said, peer: () => first }
 }
 
-t.test('a renewal that the server requires is made with a fresh token, on the same socket', async t => {
+t.test('a required renewal uses a fresh token, on the same socket', async t => {
   const { url, said, peer } = await serve(t)
   const gate = connectTo(t, url)
   await gate.next('open')
@@ -50,7 +50,7 @@ t.test('a renewal that the server requires is made with a fresh token, on the sa
   t.equal(gate.urls.length, 1)
 })
 
-t.test('a renewal that fails is made again while there is time', async t => {
+t.test('a failed renewal is retried while there is time', async t => {
   const { url, said, peer } = await serve(t)
   let times = 0
   const gate = connectTo(t, url, {
@@ -66,7 +66,7 @@ t.test('a renewal that fails is made again while there is time', async t => {
   t.equal(said.length, 1)
 })
 
-t.test('a channel that was taken away is reported as lost, and not subscribed to again', async t => {
+t.test('a revoked channel is reported as lost, and not subscribed to again', async t => {
   const { url, said, peer } = await serve(t)
   const gate = connectTo(t, url)
   await gate.subscribe('news')

@@ -25,7 +25,7 @@ async function bundle(line: string): Promise<Buffer> {
   return Buffer.from(outputFiles[0]?.contents ?? [])
 }
 
-t.test('it is a few KB, as its page says', async t => {
+t.test('it has the few KB that its page states', async t => {
   const bytes = gzipSync(await bundle(`export { connect } from 'ticketgate/client'`), { level: 9 }).length
   t.ok(bytes > 1000 && bytes <= 5700, `${bytes} bytes`)
   const stated = Number(
@@ -34,7 +34,7 @@ t.test('it is a few KB, as its page says', async t => {
   t.ok(Math.abs(stated - bytes / 1000) <= 0.1, `the page says ${stated} KB`)
 })
 
-t.test("Node's own WebSocket and fetch will do", async t => {
+t.test("Node's own WebSocket and fetch are sufficient", async t => {
   const server = await startServer(t)
   const program = `
     import { connect } from 'ticketgate/client'
@@ -52,12 +52,12 @@ t.test("Node's own WebSocket and fetch will do", async t => {
   t.equal(stdout, 'maggie in lobby\n', 'and nothing keeps the process from ending')
 })
 
-t.test('what is not used is shaken off', async t => {
+t.test('unused parts are tree-shaken', async t => {
   const bytes = (await bundle(`export { GateError } from 'ticketgate/client'`)).length
   t.ok(bytes > 0 && bytes < 500, `${bytes} bytes`)
 })
 
-t.test("its types fit the browser's and Node's, and bring in neither", async t => {
+t.test("its types are compatible with the browser's and Node's, and require neither", async t => {
   const directory = temporaryDirectory(t)
   const page = `
     import { connect } from '${root}dist/client/index.js'

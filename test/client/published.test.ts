@@ -64,7 +64,7 @@ t.test('publint finds nothing wrong with either package', async t => {
   }
 })
 
-t.test('types are right wherever modules are resolved, but for CommonJS, which has none of it', async t => {
+t.test('types resolve correctly everywhere except in CommonJS, which is not supported', async t => {
   for (const tarball of [client, server]) {
     const analysis = await checkPackage(createPackageFromTarballData(readFileSync(tarball)))
     if (!analysis.types) throw new Error('it has no types')

@@ -31,7 +31,7 @@ t.test('a session is renewed in band, before it ends, by a fresh token', { buffe
   t.notOk(gate.heard.some(({ name }) => name === 'retry'))
 })
 
-t.test('a renewal that fails is tried again in the time that is left', { buffered: true }, async t => {
+t.test('a failed renewal is retried in the remaining time', { buffered: true }, async t => {
   let times = 0
   const gate = connectTo(t, server.url, {
     getToken(request) {
@@ -44,7 +44,7 @@ t.test('a renewal that fails is tried again in the time that is left', { buffere
   t.equal(gate.urls.length, 1)
 })
 
-t.test('a user who is revoked is out, and the client does not come back', async t => {
+t.test('a revoked user is disconnected, and the client does not come back', async t => {
   const gate = connectTo(t, server.url, { user: 'mallory' })
   await gate.opened()
   t.equal((await disconnect('mallory')).status, 200)
@@ -52,7 +52,7 @@ t.test('a user who is revoked is out, and the client does not come back', async 
   t.equal(gate.asked.length, 1)
 })
 
-t.test('a token that was revoked is given up', async t => {
+t.test('a revoked token is given up', async t => {
   const claims = { iat: nowSeconds() - 5 }
   await disconnect('eve')
   const gate = connectTo(t, server.url, { user: 'eve', claims })
@@ -60,7 +60,7 @@ t.test('a token that was revoked is given up', async t => {
   t.equal(gate.asked.length, 1, 'another one is not asked for')
 })
 
-t.test('a ticket that somebody else used is reported as such, and another one taken', async t => {
+t.test('a ticket that somebody else used is reported, and replaced by another', async t => {
   let thefts = 0
   const gate = connectTo(t, server.url, {
     async fetch(url, options) {

@@ -53,7 +53,7 @@ t.test('comes back after a crash', async t => {
   t.equal(new Set(gate.tickets).size, gate.tickets.length)
 })
 
-t.test('a channel that may not be heard any more is reported as lost', async t => {
+t.test('a channel that may no longer be subscribed to is reported as lost', async t => {
   const env = { TICKETGATE_PORT: String(await freePort()) }
   const first = await startServer(t, { env })
   let channels: object | undefined

@@ -29,7 +29,7 @@ const giving: RequestListener = (_, response) => {
   response.writeHead(200, { 'content-type': 'application/json' }).end('{"ticket":"AAAA"}')
 }
 
-t.test('what a server asks to wait is kept to, up to ten minutes', async t => {
+t.test('a wait that the server asks for is honoured, up to ten minutes', async t => {
   const cases = [
     ['within the bound', refusing('599'), '', 599_000],
     ['at the bound', refusing('600'), '', tenMinutesMs],

@@ -26,7 +26,7 @@ t.test('the limit of the wait doubles with every failure of its own', async t =>
   t.ok(isNear(400, limitAfter([lost, lost, lost])))
 })
 
-t.test('what the server names a time for does not double it', async t => {
+t.test('a failure with a time from the server does not double it', async t => {
   const told = (code: string, ms?: number) => new GateError(code, '', 'time', ms)
   for (const error of [
     told('draining'),
@@ -42,7 +42,7 @@ t.test('what the server names a time for does not double it', async t => {
   t.ok(isNear(400, atOnce), 'a server that says at once, again and again, is not followed for ever')
 })
 
-t.test('after a connection that lasted, the next wait is a short one', async t => {
+t.test('after a long-lived connection, the next wait is short', async t => {
   for (const [lastedMs, limit] of [
     [9_999, 800],
     [10_000, 100],
@@ -57,24 +57,21 @@ t.test('after a connection that lasted, the next wait is a short one', async t =
   }
 })
 
-t.test('a session that ended is followed at once, but not again and again', async t => {
+t.test('an expired session is followed by another at once, but not repeatedly', async t => {
   const ended = new GateError('session_expired', '', 'token')
   const retry = policy()
   t.match(retry.next(ended, 5000, false), { delayMs: 0, fresh: true })
   t.not(retry.next(ended, 5000, false)?.delayMs, 0)
 })
 
-t.test(
-  'tokens that are refused in a row end it; anything else in between starts the count again',
-  async t => {
-    const retry = policy()
-    for (let count = 1; count < 8; count++) t.match(retry.next(refused, undefined, false), { fresh: true })
-    t.match(retry.next(lost, undefined, false), { fresh: false })
-    for (let count = 1; count < 8; count++) t.match(retry.next(refused, undefined, false), { fresh: true })
-    t.equal(retry.next(refused, undefined, false), undefined)
-  },
-)
+t.test('consecutive token refusals end it; anything else in between resets the count', async t => {
+  const retry = policy()
+  for (let count = 1; count < 8; count++) t.match(retry.next(refused, undefined, false), { fresh: true })
+  t.match(retry.next(lost, undefined, false), { fresh: false })
+  for (let count = 1; count < 8; count++) t.match(retry.next(refused, undefined, false), { fresh: true })
+  t.equal(retry.next(refused, undefined, false), undefined)
+})
 
-t.test('while offline it waits the longest wait', async t => {
+t.test('while offline it waits as long as possible', async t => {
   t.match(policy().next(lost, undefined, true), { delayMs: 100_000 })
 })

@@ -33,7 +33,7 @@ t.test('every call takes a fresh ticket, which opens a socket once', async t => 
   await client.close()
 })
 
-t.test('tickets are bound to the channel that is named, and to none if none is', async t => {
+t.test('tickets are bound to the given channel, if any', async t => {
   const bound = createTicketSource({ url: server.url, getToken, channel: 'lobby' })
   const other = `/channel/other?ticket=${await bound.ticket()}`
   t.equal(outcomeOf(await requestUpgrade(server.url, other)), '403 channel_forbidden')
@@ -42,7 +42,7 @@ t.test('tickets are bound to the channel that is named, and to none if none is',
   t.equal(outcomeOf(await requestUpgrade(server.url, `/channel/any?ticket=${await free.ticket()}`)), '101')
 })
 
-t.test('the socket may be elsewhere, and speak what it likes', async t => {
+t.test('the socket may be on another server, with another protocol', async t => {
   const of = (socketUrl: string) => createTicketSource({ url: server.url, getToken, socketUrl })
   t.match(
     await of('https://app.example.com/graphql').url(),
@@ -53,14 +53,14 @@ t.test('the socket may be elsewhere, and speak what it likes', async t => {
   t.throws(() => of('nowhere'), { name: 'TypeError', message: /^socketUrl: / })
 })
 
-t.test('tickets may come from the own back end', async t => {
+t.test('tickets may come from the back end', async t => {
   const source = createTicketSource({ url: server.url, getTicket: () => mint(server.url) })
   const { client, welcome } = await openSession(await source.url())
   t.match(welcome, { user: 'maggie' })
   await client.close()
 })
 
-t.test('a token that is refused is asked for once more, in the same call', async t => {
+t.test('a refused token is requested once more, in the same call', async t => {
   const asked: boolean[] = []
   const source = createTicketSource({
     url: server.url,
@@ -75,7 +75,7 @@ t.test('a token that is refused is asked for once more, in the same call', async
   t.strictSame(asked, [false, true, false, true], 'and the next call starts anew')
 })
 
-t.test('what fails is a typed error that says whether to try again', async t => {
+t.test('failures are typed errors that say whether to retry', async t => {
   const nothing = { channels: { publish: [], subscribe: [] } }
   const of = (options: Partial<TicketSourceOptions>) =>
     createTicketSource({ url: server.url, getToken, ...options })
@@ -114,7 +114,7 @@ t.test('options that cannot work are refused at once', async t => {
     })
 })
 
-t.test('a class of sockets that take their tickets themselves', async t => {
+t.test('a socket class that gets its tickets itself', async t => {
   const Ticketed = ticketedWebSocket(
     createTicketSource({ url: server.url, getToken }),
     WebSocket as unknown as HandledSocketClass,
@@ -142,7 +142,7 @@ t.test('a class of sockets that take their tickets themselves', async t => {
   t.equal(await opened(`${socketBase}/channel/lobby?v=1`, ['ticketgate.v1.json']), 'ticketgate.v1.json')
 })
 
-t.test('a socket without a ticket fails as a socket does, and says why', async t => {
+t.test('a socket without a ticket fails like any socket, and says why', async t => {
   const source = createTicketSource({
     url: server.url,
     getToken: () => tokenFor('maggie', { channels: { publish: [], subscribe: [] } }),
@@ -164,7 +164,7 @@ t.test('a socket without a ticket fails as a socket does, and says why', async t
   t.equal(socket.readyState, 3)
 })
 
-t.test('a socket that is closed before it has its ticket opens nothing', async t => {
+t.test('a socket that is closed before it has a ticket opens nothing', async t => {
   let isAsked = (): void => {}
   const asked = new Promise<void>(resolve => {
     isAsked = resolve

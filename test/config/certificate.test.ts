@@ -59,7 +59,7 @@ t.test('keys that clients can use are served', async t => {
   }
 })
 
-t.test('what Node takes and uWebSockets.js does not is refused with a reason', async t => {
+t.test('files that Node accepts but uWebSockets.js does not are refused with a reason', async t => {
   const cases = [
     ['secp256k1', 'secp256k1', /keys of type EC \(secp256k1\) are not supported: use one of RSA, P-256/],
     ['brainpool', 'brainpool', /keys of type EC \(brainpoolP256r1\) are not supported/],
@@ -89,7 +89,7 @@ t.test('what Node takes and uWebSockets.js does not is refused with a reason', a
   )
 })
 
-t.test('what only uWebSockets.js finds wrong is said as well, in one line', async t => {
+t.test('faults that only uWebSockets.js finds are reported too, in one line', async t => {
   for (const TICKETGATE_THREADS of ['1', '2']) {
     const env = { ...settings('explicit', 'explicit'), TICKETGATE_THREADS, TICKETGATE_LOG_LEVEL: 'warn' }
     const { code, stderr } = await runServe(t, env)

@@ -120,7 +120,7 @@ t.test('all fields', async t => {
   })
 })
 
-t.test('what logout tokens are held to', async t => {
+t.test('the policy for logout tokens', async t => {
   const cases: [fields: Json, logout: unknown][] = [
     [{ backchannelLogout: true }, { audiences: ['gate'], ends: 'session' }],
     [
@@ -164,7 +164,7 @@ t.test('four ways to the keys', async t => {
     t.match(readText(stringify([entry]))[0]?.keys, keys, JSON.stringify(entry))
 })
 
-t.test('problems, each with its path', async t => {
+t.test('problems are reported with their paths', async t => {
   const short = fileOf('short', 'short')
   const weak = fileOf('weak', 'a'.repeat(40))
   const privateKey = fileOf('other.pem', '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n')
@@ -389,7 +389,7 @@ t.test('problems, each with its path', async t => {
   })
 })
 
-t.test('two issuers of one name, or of the name of our own logins', async t => {
+t.test('duplicate issuer names, including that of our own logins', async t => {
   t.throws(() => readText(stringify([jwks, jwks])), { message: /"https:\/\/id\.example\/" occurs twice/ })
   t.doesNotThrow(
     () => readText(stringify([jwks, { ...jwks, issuer: 'https://id.example' }])),
@@ -399,7 +399,7 @@ t.test('two issuers of one name, or of the name of our own logins', async t => {
   t.throws(() => readText(stringify([jwks]), own as never), { message: /TICKETGATE_JWT_ISSUER/ })
 })
 
-t.test('the published schema is that of the code, and says the same of files', async t => {
+t.test('the published schema is up to date and agrees with the parser', async t => {
   const published = readFileSync(new URL('../../docs/issuers.schema.json', import.meta.url), 'utf8')
   t.strictSame(
     JSON.parse(published),
@@ -449,7 +449,7 @@ const configures = (t: Test, name: string, env: Record<string, string>, expected
   t.match(resolveConfig({ env }), expected, name)
 }
 
-t.test('the variables of one provider mean a file of one entry', async t => {
+t.test('the variables of a single provider are equivalent to a file with one entry', async t => {
   const oidc = { TICKETGATE_OIDC_ISSUER: 'https://id.example/' }
   const jwksEnv = { TICKETGATE_JWKS_URL: 'https://id.example/keys', TICKETGATE_JWT_AUDIENCE: 'gate' }
   const file = { TICKETGATE_ISSUERS_FILE: fileOf('one.yaml', stringify([jwks])) }

@@ -254,7 +254,7 @@ t.test('values in every form', async t => {
   t.equal(texts.publicUrl, 'https://example.com/edge')
 })
 
-t.test('each range at its edges', async t => {
+t.test('each range at its limits', async t => {
   const cases = [
     ['PORT', 0, 65_535],
     ['ADMIN_PORT', 0, 65_535],
@@ -284,7 +284,7 @@ t.test('each range at its edges', async t => {
   }
 })
 
-t.test('the edges of rates and address bits', async t => {
+t.test('the limits of rates and address bits', async t => {
   const accepted = [
     { TICKETGATE_LOGIN_RATE: '1/1' },
     { TICKETGATE_LOGIN_RATE: '1000000/86400' },
@@ -452,7 +452,7 @@ t.test('origins of apps and browser extensions can be listed', async t => {
   t.strictSame(resolveConfig({ env: { TICKETGATE_ORIGINS: origins.join() } }).origins, origins)
 })
 
-t.test('names that do not exist, and the nearest that does', async t => {
+t.test('unknown names, and the most similar known one', async t => {
   const variable = (name: string, near: string) =>
     [{ env: { [name]: 'canary' } }, `${name}: unknown variable: unset it, or write ${near} if`] as const
   const flag = (name: string, near: string) =>
@@ -541,7 +541,7 @@ t.test('options of a wrong type', async t => {
   }
 })
 
-t.test('what is nearly production is not taken for development', t => {
+t.test('a misspelt production is not taken for development', t => {
   for (const NODE_ENV of [
     'Production',
     'prod',
@@ -677,7 +677,7 @@ t.test('a secret in a file', async t => {
   )
 })
 
-t.test('what is put around a value unseen is refused by name, in a variable as in a file', async t => {
+t.test('invisible additions to a value are refused by name, in a variable and in a file', async t => {
   const quotes = /is in quotes, which would be part of it: remove them/
   const carriageReturn = /ends with a carriage return: save the file with Unix line endings/
   const mark = /begins with a byte order mark/
@@ -826,7 +826,7 @@ t.test('variables that Kubernetes sets for a service of our name are explained',
   ])
 })
 
-t.test('all problems are told at once, and no value of a secret with them', async t => {
+t.test('all problems are reported at once, without secrets', async t => {
   const canary = 'canary'
   const problems = problemsOf({
     env: {
@@ -859,7 +859,7 @@ t.test('the configuration cannot be changed', async t => {
   t.ok(Object.isFrozen(fromEnv({})))
 })
 
-t.test('help lists every variable, within 100 columns', async t => {
+t.test('help lists every variable in at most 100 columns', async t => {
   const help = helpText()
   const listed = [...help.matchAll(/^.* (TICKETGATE_\w+)$/gm)].map(([, name]) => name)
   t.strictSame(listed, variables)

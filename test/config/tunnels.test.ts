@@ -146,7 +146,7 @@ t.test('what is refused, and where it is', async t => {
   }
 })
 
-t.test('header fields that look like those of the gate may not come from clients', async t => {
+t.test('header fields that look like those of the gate cannot be allowed from clients', async t => {
   const fields = (text: string) => resolveConfig({ env: { TICKETGATE_TUNNEL_HEADERS: text } }).tunnelHeaders
   t.strictSame(fields('Cookie, X-Tenant'), ['cookie', 'x-tenant'])
   t.strictSame(fields(''), ['cookie', 'user-agent', 'accept-language', 'origin', 'traceparent'])

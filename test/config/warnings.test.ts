@@ -20,7 +20,7 @@ t.test('tickets that are bound to an address, on listeners of both families', as
     t.strictSame(warningsWith(host, bind), [], `${host} with ${bind}`)
 })
 
-t.test('the log has them at the start', async t => {
+t.test('they are logged at the start', async t => {
   const env = { TICKETGATE_HOST: '::', TICKETGATE_BIND: 'address' }
   for (const threads of ['1', '2']) {
     const server = await startServer(t, { env: { ...env, TICKETGATE_THREADS: threads } })

@@ -44,7 +44,7 @@ async function servedNames(): Promise<ReadonlySet<string>> {
 const namesIn = (expr: string): string[] =>
   [...expr.matchAll(/\b(?:ticketgate|process)_\w+/g)].map(([name]) => name)
 
-t.test('alerts and dashboard ask for nothing that a gate does not serve', async t => {
+t.test('alerts and dashboard use only metrics that a gate has', async t => {
   const served = await servedNames()
   for (const { alert, expr } of rules)
     t.strictSame(
@@ -68,7 +68,7 @@ t.test('alerts and dashboard ask for nothing that a gate does not serve', async 
   }
 })
 
-t.test('each alert says how bad it is, what happens and what to do, and has a test', async t => {
+t.test('each alert has a severity, a description, advice and a test', async t => {
   const tested = readFileSync(alertTests, 'utf8')
   for (const { alert, labels, annotations } of rules) {
     t.match(labels.severity, /^(warning|critical)$/, alert)
@@ -77,7 +77,7 @@ t.test('each alert says how bad it is, what happens and what to do, and has a te
   }
 })
 
-t.test('no panel lies over another', async t => {
+t.test('no panels overlap', async t => {
   const places = new Map<string, string>()
   for (const { title, gridPos } of panels)
     for (let x = gridPos.x; x < gridPos.x + gridPos.w; x++)
@@ -89,7 +89,7 @@ t.test('no panel lies over another', async t => {
   t.equal(new Set(panels.map(({ id }) => id)).size, panels.length)
 })
 
-t.test('promtool finds the rules good, and each alert fires when it should', needs('promtool'), async t => {
+t.test('promtool accepts the rules, and each alert fires when it should', needs('promtool'), async t => {
   const promtool = (...args: readonly string[]): string =>
     execFileSync(pathOf('promtool'), args, { encoding: 'utf8', stdio: 'pipe' })
   t.match(promtool('check', 'rules', alertsFile), `SUCCESS: ${rules.length} rules found`)

@@ -31,7 +31,7 @@ async function listenAsManager(t: Test, socket: string): Promise<() => Promise<s
   return next
 }
 
-t.test('the service manager hears when it serves, that it lives, and when it stops', async t => {
+t.test('the service manager is notified when it is ready, alive and stopping', async t => {
   const socket = join(temporaryDirectory(t), 'notify')
   const next = await listenAsManager(t, socket)
   const server = await startServer(t, { env: { NOTIFY_SOCKET: socket, WATCHDOG_USEC: '200000' } })
@@ -44,7 +44,7 @@ t.test('the service manager hears when it serves, that it lives, and when it sto
   await stopped
 })
 
-t.test('the unit has no mistake, and little of the system is open to it', async t => {
+t.test('the unit is valid and sandboxed', async t => {
   t.doesNotThrow(() =>
     execFileSync('systemd-analyze', ['security', '--offline=true', '--threshold=20', unit]),
   )

@@ -77,7 +77,7 @@ class Gate {
 const markIn = (path: string): number => JSON.parse(readFileSync(path, 'utf8')).untilMs
 
 t.test(
-  'the first life is born now, and its mark is ahead of its clock, on disk before it is told',
+  'the first life begins now, and its mark is ahead of its clock, on disk before it is used',
   async t => {
     const path = join(temporaryDirectory(t), 'state', 'clock-gate-1')
     const gate = await Gate.start(t, path, startMs + 0.4)
@@ -89,7 +89,7 @@ t.test(
   },
 )
 
-t.test('the mark goes on with the clock, and each is on disk before it is told', async t => {
+t.test('the mark advances with the clock, and is on disk before it is used', async t => {
   const gate = await Gate.start(t, join(temporaryDirectory(t), 'clock'))
   for (const ms of [1000, 2000, 60_000]) {
     gate.nowMs += ms
@@ -99,7 +99,7 @@ t.test('the mark goes on with the clock, and each is on disk before it is told',
   t.strictSame(gate.marks.toSorted(), gate.marks, 'it does not go back')
 })
 
-t.test('the next life is born no earlier than the mark of the last, whatever the clock says', async t => {
+t.test('the next life begins no earlier than the last mark, whatever the clock says', async t => {
   const cases = [
     ['the clock goes on', 10_000],
     ['it stands still', 0],
@@ -116,22 +116,19 @@ t.test('the next life is born no earlier than the mark of the last, whatever the
   }
 })
 
-t.test(
-  'lives of which each has its clock set back: none is born within what another could accept',
-  async t => {
-    const path = join(temporaryDirectory(t), 'clock')
-    let latestMs = 0
-    for (let life = 0; life < 6; life++) {
-      const gate = await Gate.start(t, path, startMs - life * 3000)
-      t.ok(gate.bornAtMs >= latestMs, `life ${life}`)
-      latestMs = Math.max(latestMs, gate.untilMs)
-      gate.die()
-    }
-  },
-)
+t.test('with the clock set back before each life, none begins within the time of another', async t => {
+  const path = join(temporaryDirectory(t), 'clock')
+  let latestMs = 0
+  for (let life = 0; life < 6; life++) {
+    const gate = await Gate.start(t, path, startMs - life * 3000)
+    t.ok(gate.bornAtMs >= latestMs, `life ${life}`)
+    latestMs = Math.max(latestMs, gate.untilMs)
+    gate.die()
+  }
+})
 
 t.test(
-  'of two gates with one mark the elder gives way, and the younger is born after all it may accept',
+  'of two gates with one mark, the older gives way, and the younger begins after its last time',
   async t => {
     const path = join(temporaryDirectory(t), 'clock')
     const elder = await Gate.start(t, path)
@@ -149,7 +146,7 @@ t.test(
   },
 )
 
-t.test('a mark that can not be written gives no more time, and goes on when it can', async t => {
+t.test('a mark that cannot be written gives no more time, and recovers', async t => {
   const path = join(temporaryDirectory(t), 'clock')
   const gate = await Gate.start(t, path)
   const last = gate.untilMs
@@ -164,7 +161,7 @@ t.test('a mark that can not be written gives no more time, and goes on when it c
   t.equal(gate.errors.length, 1)
 })
 
-t.test('a mark that vanishes is not made anew: it may have been moved to another gate', async t => {
+t.test('a missing mark is not recreated: it may have been moved to another gate', async t => {
   const path = join(temporaryDirectory(t), 'clock')
   const gate = await Gate.start(t, path)
   const last = gate.untilMs
@@ -176,7 +173,7 @@ t.test('a mark that vanishes is not made anew: it may have been moved to another
   t.match(gate.errors[0]?.message, /another gate has taken over/)
 })
 
-t.test('without a mark that it can read and write, a gate does not start', async t => {
+t.test('without a readable and writable mark, a gate does not start', async t => {
   const directory = temporaryDirectory(t)
   const contents = [
     '',
@@ -200,7 +197,7 @@ t.test('without a mark that it can read and write, a gate does not start', async
 })
 
 t.test(
-  'a gate that hangs in its last step while another takes its mark over does not get it back',
+  'a gate that hangs in its last step while another takes over its mark does not get it back',
   async t => {
     const path = join(temporaryDirectory(t), 'clock')
     const elder = await Gate.start(t, path)

@@ -45,22 +45,19 @@ const view = (bornAtMs: number, untilMs: number): SharedArrayBuffer => {
   return words.buffer as SharedArrayBuffer
 }
 
-t.test(
-  'without keys of outside minters there is nothing to keep, and no ticket of theirs is good',
-  async t => {
-    const config = configOf({ ticketTtlSeconds: 7 })
-    const { log } = createTestLog()
-    t.equal(await keepClockMark(config, log), undefined)
-    t.equal(longestOutsideMs(config), undefined)
-    const bootKey = newBootKey()
-    const keys = openTicketKeys(config, bootKey, log, undefined)
-    t.strictSame([...keys.ring().keys()], [0])
-    t.strictSame(keys.policy, { ...ownTicketsOnly, node: '' })
-    keys.close()
-  },
-)
+t.test('without keys of outside minters nothing is kept, and their tickets are refused', async t => {
+  const config = configOf({ ticketTtlSeconds: 7 })
+  const { log } = createTestLog()
+  t.equal(await keepClockMark(config, log), undefined)
+  t.equal(longestOutsideMs(config), undefined)
+  const bootKey = newBootKey()
+  const keys = openTicketKeys(config, bootKey, log, undefined)
+  t.strictSame([...keys.ring().keys()], [0])
+  t.strictSame(keys.policy, { ...ownTicketsOnly, node: '' })
+  keys.close()
+})
 
-t.test('with them, the policy follows the mark that all threads see', async t => {
+t.test('with them, the policy follows the mark that all threads share', async t => {
   const config = configOf({
     ticketKeys: `${keyText(1, 'a')},${keyText(9, 'b')}`,
     node: 'gate-1',
@@ -94,7 +91,7 @@ const watched = (t: Test, first: string) => {
   return { file, keys, ...testLog, ids: () => [...keys.ring().keys()] }
 }
 
-t.test('the file is read again when it changes: written, replaced, or another behind its link', async t => {
+t.test('the file is reread when it changes: written, replaced, or behind a changed link', async t => {
   const { file, ids, until } = watched(t, keyText(1, 'a'))
   t.strictSame(ids(), [0, 1])
   writeFileSync(file, `${keyText(1, 'a')}\n${keyText(2, 'b')}\n`)
@@ -112,7 +109,7 @@ t.test('the file is read again when it changes: written, replaced, or another be
 })
 
 t.test(
-  'on SIGHUP it is read at once; one that is broken changes nothing and is logged, without the keys',
+  'on SIGHUP it is reread at once; a broken file changes nothing and is logged, without the keys',
   async t => {
     const listenersBefore = process.listenerCount('SIGHUP')
     const { file, ids, keys, lines, until } = watched(t, keyText(1, 'a'))

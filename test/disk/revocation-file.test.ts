@@ -41,7 +41,7 @@ const untilReplaced = async (path: string, inode: number): Promise<void> => {
   while (statSync(path).ino === inode) await delay(5)
 }
 
-t.test('what is written is there when it is opened again, and for nobody else to read', async t => {
+t.test('revocations are read back after a restart, from a private file', async t => {
   const directory = join(temporaryDirectory(t), 'state')
   const file = await open(directory)
   t.notOk(existsSync(directory), 'nothing is written before there is something')
@@ -53,7 +53,7 @@ t.test('what is written is there when it is opened again, and for nobody else to
   t.equal(again.revocations.covers({ user: 'maggie', issuedAtSeconds: at }), true)
 })
 
-t.test('to write one costs one line, however many are kept', async t => {
+t.test('writing one costs one line, however many are kept', async t => {
   const directory = temporaryDirectory(t)
   const path = journalOf(directory)
   writeFileSync(path, linesFor(20_000, at + 900))
@@ -66,7 +66,7 @@ t.test('to write one costs one line, however many are kept', async t => {
   t.equal((await found(directory)).length, 20_001)
 })
 
-t.test('many at once are all on disk when the last is written', async t => {
+t.test('concurrent writes are all on disk when the last is done', async t => {
   const directory = temporaryDirectory(t)
   const file = await open(directory)
   const all = Array.from({ length: 50 }, (_, n) => `user-${n}`)
@@ -82,7 +82,7 @@ t.test('many at once are all on disk when the last is written', async t => {
   t.strictSame(await found(directory), all.sort())
 })
 
-t.test('two gates on one directory lose nothing of one another', async t => {
+t.test('two gates on one directory lose nothing of each other', async t => {
   const directory = temporaryDirectory(t)
   const [one, two] = [await open(directory), await open(directory)]
   const write = (file: RevocationFile, prefix: string) =>
@@ -91,7 +91,7 @@ t.test('two gates on one directory lose nothing of one another', async t => {
   t.equal((await found(directory)).length, 40)
 })
 
-t.test('the later of two counts', async t => {
+t.test('the later of two applies', async t => {
   const directory = temporaryDirectory(t)
   const file = await open(directory)
   await file.write(revoke('maggie', at + 100))
@@ -99,7 +99,7 @@ t.test('the later of two counts', async t => {
   t.match((await open(directory)).revocations.list(at), [{ atSeconds: at + 20, untilSeconds: at + 100 }])
 })
 
-t.test('more than there is room for are all kept at the start', async t => {
+t.test('more than the capacity are all kept at the start', async t => {
   const directory = temporaryDirectory(t)
   writeFileSync(journalOf(directory), linesFor(100_001, at + 900))
   const { revocations } = await open(directory)
@@ -108,15 +108,15 @@ t.test('more than there is room for are all kept at the start', async t => {
   t.equal(revocations.add(revoke('one more'), at), 'full')
 })
 
-t.test('what is over takes no room at the start', async t => {
+t.test('expired ones take no room at the start', async t => {
   const directory = temporaryDirectory(t)
   writeFileSync(journalOf(directory), linesFor(100_001, at) + linesFor(1, at + 900, 'x'))
   const { revocations } = await open(directory)
   t.equal(revocations.size, 1)
 })
 
-t.test('written anew', async t => {
-  await t.test('once most of it is over, and without what is', async t => {
+t.test('compaction', async t => {
+  await t.test('once most of it is obsolete, and without that part', async t => {
     const directory = temporaryDirectory(t)
     const path = journalOf(directory)
     writeFileSync(path, linesFor(10, at + 10) + linesFor(2, at + 900, 'live-'))
@@ -129,7 +129,7 @@ t.test('written anew', async t => {
     t.equal(statSync(path).mode & 0o777, 0o600)
   })
 
-  await t.test('a part at a time: the event loop turns meanwhile', async t => {
+  await t.test('in parts, with turns of the event loop in between', async t => {
     const directory = temporaryDirectory(t)
     const path = journalOf(directory)
     writeFileSync(path, linesFor(30_000, at) + linesFor(20_000, at + 900, 'live-'))
@@ -145,7 +145,7 @@ t.test('written anew', async t => {
     t.equal((await found(directory)).length, 20_001)
   })
 
-  await t.test('what is written meanwhile, here or by another gate, is not lost', async t => {
+  await t.test('concurrent writes, here or by another gate, are not lost', async t => {
     const directory = temporaryDirectory(t)
     const path = journalOf(directory)
     writeFileSync(path, linesFor(5000, at) + linesFor(2000, at + 900, 'live-'))
@@ -165,7 +165,7 @@ t.test('written anew', async t => {
     t.equal(kept.size, 2001 + names.length)
   })
 
-  await t.test('a crash before its last step leaves what was', async t => {
+  await t.test('a crash before its last step leaves the old file', async t => {
     const directory = temporaryDirectory(t)
     const path = journalOf(directory)
     writeFileSync(path, linesFor(2, at + 900))
@@ -176,7 +176,7 @@ t.test('written anew', async t => {
   })
 })
 
-t.test('a crash in the middle of a line loses that line alone', async t => {
+t.test('a crash in the middle of a line loses only that line', async t => {
   const whole = linesFor(3, at + 900)
   for (const cut of [1, 2, 40, JSON.stringify(revoke('2')).length]) {
     const directory = temporaryDirectory(t)
@@ -192,7 +192,7 @@ t.test('a crash in the middle of a line loses that line alone', async t => {
 })
 
 t.test(
-  'the form of earlier versions is read, and goes into the journal with the first that is added',
+  'the form of earlier versions is read, and moves into the journal with the first addition',
   async t => {
     const directory = temporaryDirectory(t)
     const former = join(directory, 'revocations.json')
@@ -218,7 +218,7 @@ const invalidLines = [
   ['a negative time', JSON.stringify({ ...revoke('maggie'), untilSeconds: -1 })],
 ] as const
 
-t.test('a file that is not whole stops the start, says what to do, and stays', async t => {
+t.test('a damaged file stops the start with advice, and is left alone', async t => {
   const isRefused = async (t: Test, file: string, content: string, name: string): Promise<void> => {
     const directory = temporaryDirectory(t)
     const path = join(directory, file)
@@ -235,7 +235,7 @@ t.test('a file that is not whole stops the start, says what to do, and stays', a
     await isRefused(t, 'revocations.json', content, `formerly ${content}`)
 })
 
-t.test('a write that fails says so, and the next one brings it along', async t => {
+t.test('a failed write rejects, and the next one includes it', async t => {
   const directory = join(temporaryDirectory(t), 'state')
   const file = await open(directory)
   writeFileSync(directory, 'not a directory')
@@ -245,7 +245,7 @@ t.test('a write that fails says so, and the next one brings it along', async t =
   t.strictSame(await found(directory), ['maggie', 'theo'])
 })
 
-t.test('nothing is confirmed before the disk has confirmed it', async t => {
+t.test('nothing is confirmed before it is synced', async t => {
   const directory = temporaryDirectory(t)
   const disk = await hangNextSync(t, directory)
   let isConfirmed = false
@@ -259,7 +259,7 @@ t.test('nothing is confirmed before the disk has confirmed it', async t => {
   await written
 })
 
-t.test('a gate whose disk hangs takes away nothing that another has written meanwhile', async t => {
+t.test('a gate whose disk hangs does not undo writes of another', async t => {
   const directory = temporaryDirectory(t)
   const path = journalOf(directory)
   writeFileSync(path, linesFor(3, at) + linesFor(1, at + 900, 'live-'))
@@ -274,7 +274,7 @@ t.test('a gate whose disk hangs takes away nothing that another has written mean
   t.strictSame(await found(directory), ['a', 'b', 'c', 'live-0'])
 })
 
-t.test('what is learnt from another node is written down once', async t => {
+t.test('revocations from another node are written once', async t => {
   const directory = temporaryDirectory(t)
   const file = await open(directory)
   for (const name of ['maggie', 'maggie', 'theo', 'maggie']) file.learn(revoke(name))
@@ -285,7 +285,7 @@ t.test('what is learnt from another node is written down once', async t => {
   )
 })
 
-t.test('what is learnt and cannot be written down is logged once, and written with the next', async t => {
+t.test('a revocation that cannot be written is logged once, and written with the next', async t => {
   const lines: string[] = []
   const log = pino({ level: 'info' }, { write: line => lines.push(line) })
   const directory = join(temporaryDirectory(t), 'state')

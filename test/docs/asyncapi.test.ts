@@ -30,7 +30,7 @@ t.test('it lists every message in one direction', async t => {
   t.strictSame([...names('toServer'), ...names('toClient')].sort(), all)
 })
 
-t.test('every example of the protocol is as it says, and every message has one', async t => {
+t.test('every example of the protocol is valid, and every message has one', async t => {
   const seen = new Set<string>()
   const examples = ['wire', 'first', 'notice'].flatMap(kind => codeBlocks(protocol, kind))
   const lines = examples.join('\n').split('\n')

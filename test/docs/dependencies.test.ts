@@ -4,7 +4,7 @@ import { rowsOf } from './markdown.js'
 
 const read = (path: string): string => readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8')
 
-t.test('each production dependency has a line that says why it is there', async t => {
+t.test('each production dependency has a line that says why it is used', async t => {
   const [, table = ''] = /\n\n(\|[\s\S]*)$/.exec(read('docs/dependencies.md')) ?? []
   const rows = rowsOf(table.trim())
   const names = rows.map(([name = '']) => name.replaceAll('`', ''))

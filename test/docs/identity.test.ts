@@ -207,7 +207,7 @@ t.test('tokens of providers with public keys', async t => {
   }
 })
 
-t.test('what token explain says of a refused one is what the document shows', async t => {
+t.test('token explain prints what the document shows', async t => {
   const [keycloak] = publicKeyProviders as readonly [ProviderTokens]
   const { sign, jwk } = await signing(keycloak, 'XLdaWdWgz84tRJJJvAOV')
   const env = {
@@ -223,7 +223,7 @@ t.test('what token explain says of a refused one is what the document shows', as
   t.equal(stdout.trimEnd().replace(size, ' … bytes'), shown.replace(size, ' … bytes'))
 })
 
-t.test('tokens of those that share a secret, and of one that changes', async t => {
+t.test('tokens of issuers with a shared secret, and its rotation', async t => {
   const secrets = {
     'supabase-jwt-secret': 'super-secret-jwt-token-with-at-least-32-characters-long',
     'shop-new': 'identity-tests-share-Vq3n8Zt1Lw6Xc9Rb2Md5Kf7',

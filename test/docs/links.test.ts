@@ -29,7 +29,7 @@ t.test('links within the repository lead somewhere', async t => {
   }
 })
 
-t.test('the front page is short, and links every page of docs', async t => {
+t.test('the front page is short and links to every page of docs', async t => {
   const readme = readPage('README.md')
   t.ok(readme.split('\n').length <= 250)
   for (const page of pages.filter(page => page.startsWith('docs/'))) t.ok(readme.includes(`](${page})`), page)

@@ -63,7 +63,7 @@ async function playNotice(t: Test, user: string, expected: Json): Promise<void> 
   await client.close()
 }
 
-t.test('the examples go as they are told', async t => {
+t.test('the examples run as described', async t => {
   const examples = codeBlocks(protocol, 'wire')
   for (const example of examples) await play(t, example)
   const [first = '', ...others] = codeBlocks(protocol, 'first')
@@ -101,12 +101,12 @@ t.test('the examples go as they are told', async t => {
   )
 })
 
-t.test('all close codes are there', async t => {
+t.test('all close codes are listed', async t => {
   const codes = tableUnder(protocol, '## 5. The end').map(([code]) => Number(code))
   t.strictSame([...new Set(codes)], Object.values(closeCode).sort())
 })
 
-t.test('all codes of errors are there', async t => {
+t.test('all error codes are listed', async t => {
   const rows = tableUnder(
     protocol.slice(protocol.indexOf('\n### error\n')),
     'The request had no effect, and the socket stays open.',
@@ -117,7 +117,7 @@ t.test('all codes of errors are there', async t => {
   )
 })
 
-t.test('messages of MessagePack are as they are written out', async t => {
+t.test('MessagePack messages have the documented bytes', async t => {
   const [block = ''] = codeBlocks(protocol, 'msgpack')
   const [said, heard] = block.split('\n').map(line => {
     const [message = '', bytes = ''] = line.split(/ {2,}/)

@@ -4,7 +4,7 @@ import { codeBlocks, readPage } from './markdown.js'
 
 const read = (path: string): string => readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8')
 
-t.test('the configurations of proxies are those which the tests run', async t => {
+t.test('the proxy configurations are those that the tests run', async t => {
   for (const [page, file, language] of [
     ['deployment', 'nginx-tls.conf', 'nginx'],
     ['many-nodes', 'nginx-nodes.conf', 'nginx'],

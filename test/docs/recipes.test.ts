@@ -101,7 +101,7 @@ t.test('the file of unrouted nodes starts nodes in production, wherever it is us
   await inShell(t, directory, serve, async line => void t.equal(line.production, true))
 })
 
-t.test('the commands of the login work as they stand there', async t => {
+t.test('the login commands work as printed', async t => {
   const directory = checkout(t)
   const script = firstOf('docs/users.md')
     .replace(/^(.*user add maggie).*$/m, '$1 --password-stdin < password.txt')
@@ -129,7 +129,7 @@ t.test('a gate starts with a key for minters', async t => {
   t.equal(statSync(join(directory, 'ticket.keys')).mode & 0o777, 0o600)
 })
 
-t.test('curl publishes, takes a ticket, and asks what became of a ticket', needs('curl'), async t => {
+t.test('curl publishes, gets a ticket, and asks for the state of a ticket', needs('curl'), async t => {
   const server = await startServer(t, { env: { TICKETGATE_ADMIN_KEY: adminKey } })
   const { client } = await openSession(
     socketUrl(server.url, gatePath(await mint(server.url, 'maggie'), 'lobby')),
@@ -155,7 +155,7 @@ t.test('curl publishes, takes a ticket, and asks what became of a ticket', needs
   t.equal(await inShell(t, '/', ask, async () => {}), '{"state":"live"}')
 })
 
-t.test('the settings for identity providers are accepted', async t => {
+t.test('the settings for identity providers are valid', async t => {
   const directory = temporaryDirectory(t)
   const exported = firstOf('docs/identity.md')
   const env = Object.fromEntries(
@@ -179,7 +179,7 @@ t.test('the settings for identity providers are accepted', async t => {
   t.strictSame(counts, [3, 1, 1])
 })
 
-t.test('no command of a document relies on a name that npx would fetch', async t => {
+t.test('no documented command relies on a name that npx would fetch', async t => {
   for (const document of documents)
     for (const [line] of document.matchAll(/^.*\bnpx ticketgate\b.*$/gm)) t.fail(line)
 })

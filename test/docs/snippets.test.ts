@@ -88,7 +88,7 @@ const runSnippet = (code: string, scope: Json): void =>
     ...Object.values({ GateError, ...scope }),
   )
 
-t.test('a back end that wants a login ends what the snippet opens; one that is broken does not', async t => {
+t.test('a back end that requires a login ends what the snippet opens; a broken one does not', async t => {
   for (const [status, expected] of [
     [401, 'closed for good: logged_out'],
     [500, /^token_unavailable, again in /],

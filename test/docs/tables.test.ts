@@ -24,7 +24,7 @@ t.equal(
   'an editor shows of each option what the schema says: npx tsx test/docs/write-options.ts writes it',
 )
 
-t.test('every error code is in the table, in order, with its status and what it means', async t => {
+t.test('every error code is in the table, in order, with its status and meaning', async t => {
   const rows = rowsOf(between(readPage('docs/errors.md'), 'errors'))
   t.strictSame(
     rows.map(([code, status]) => `${code} ${status}`),

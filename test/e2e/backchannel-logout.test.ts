@@ -61,7 +61,7 @@ const isOver = async (t: Test, at: TestServer, token: string, ticket: string): P
 }
 
 for (const threads of ['1', '3'])
-  t.test(`who logs out at the provider is logged out here, with ${threads} threads`, async t => {
+  t.test(`a logout at the provider logs out here, with ${threads} threads`, async t => {
     const { provider, server } = await start(t, enabled, { TICKETGATE_THREADS: threads })
     const maggie = await provider.logIn('maggie')
     const elsewhere = await provider.logIn('maggie')
@@ -96,7 +96,7 @@ for (const threads of ['1', '3'])
   })
 
 t.test(
-  'a provider whose access tokens have no sid: all of the user ends, and who logs in again is in',
+  'a provider without sid in access tokens: all sessions of the user end, and a new login works',
   async t => {
     const { provider, server } = await start(t, { ...enabled, backchannelLogout: 'user', skewSeconds: 0 })
     const [maggie, elsewhere, theo] = [
@@ -125,7 +125,7 @@ t.test(
 const redis = needs('redis-server')
 
 t.test(
-  'over nodes: a logout at one ends sockets at the other, and a replay there ends nothing',
+  'across nodes: a logout at one ends sockets at the other, and a replay there ends nothing',
   redis,
   async t => {
     const { port } = await startRedis(t)
@@ -222,7 +222,7 @@ t.test('forged and wrong ones end nothing', async t => {
   t.strictSame(await client.closed, { code: 4403, reason: 'revoked' })
 })
 
-t.test('what is no logout request', async t => {
+t.test('requests that are not logout requests', async t => {
   const { server, logout } = await startSigned(t)
   isProblem(t, await send(server, ''), '400 bad_request')
   isProblem(t, await send(server, `logout_token=${logout()}&logout_token=${logout()}`), '400 bad_request')
@@ -232,14 +232,14 @@ t.test('what is no logout request', async t => {
   isProblem(t, await request(server.url, '/backchannel-logout'), '405 method_not_allowed')
 })
 
-t.test('many at once of one token: it is carried out once', async t => {
+t.test('concurrent copies of one token are carried out once', async t => {
   const { server, logout } = await startSigned(t)
   const token = logout()
   const replies = await Promise.all(Array.from({ length: 10 }, () => send(server, `logout_token=${token}`)))
   t.strictSame(replies.map(({ status }) => status).sort(), [200, ...Array(9).fill(400)])
 })
 
-t.test('who sends too many wrong ones is held off before any signature is verified', async t => {
+t.test('a sender of too many invalid ones is refused before any signature is verified', async t => {
   const { server, logout } = await startSigned(t)
   let reply: Reply
   let refused = 0
@@ -254,7 +254,7 @@ t.test('who sends too many wrong ones is held off before any signature is verifi
   t.equal(await metric(server, 'ticketgate_backchannel_logouts_total{outcome="signature"}'), refused - 1)
 })
 
-t.test('a key that is not known yet: come again', async t => {
+t.test('a key that is not known yet: try again', async t => {
   const { server, keys, logout } = await startSigned(t)
   const next = newKey('ES256', 'two')
   const token = logout({}, {}, next)

@@ -100,7 +100,7 @@ async function visit(
 
 const env = { TICKETGATE_ORIGINS: origin }
 
-t.test('opens across origins, hears and is heard', async t => {
+t.test('opens across origins, receives and publishes', async t => {
   const server = await startServer(t, { env })
   const { page, errors, until } = await visit(server, {})
   await until('open')
@@ -118,7 +118,7 @@ t.test('opens across origins, hears and is heard', async t => {
   await page.close()
 })
 
-t.test('comes back after a restart and hears its channels again', async t => {
+t.test('comes back after a restart and receives its channels again', async t => {
   const fixed = { ...env, TICKETGATE_PORT: String(await freePort()) }
   const first = await startServer(t, { env: fixed })
   const { page, until } = await visit(first, { maxDelayMs: 500 })
@@ -153,7 +153,7 @@ t.test('outlives its session by a fresh token, on the same socket', async t => {
   await page.close()
 })
 
-t.test('renews when it is told to, and hears what is taken away and why', async t => {
+t.test('renews when told to, and learns which channels are revoked and why', async t => {
   const server = await startServer(t, { env })
   const { page, until } = await visit(server, {}, async fresh => {
     if (!fresh) return tokenFor('maggie', { iat: nowSeconds() - 1 })

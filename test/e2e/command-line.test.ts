@@ -74,12 +74,12 @@ t.test('a wrong setting refuses the start and names the variable', async t => {
   })
 })
 
-t.test('a missing secret comes with the command that makes one', async t => {
+t.test('a missing secret comes with a command that generates one', async t => {
   const { output } = await runServe(t, { TICKETGATE_JWT_SECRET: undefined })
   t.match(output, /openssl rand|node -e|ticketgate \w+|head -c/)
 })
 
-t.test('the edges of the ranges are inside', async t => {
+t.test('the limits of the ranges are inclusive', async t => {
   await startServer(t, {
     env: {
       TICKETGATE_REPLAY_CAPACITY: '100',
@@ -92,7 +92,7 @@ t.test('the edges of the ranges are inside', async t => {
   })
 })
 
-t.test('the trailing newline of a secret file is no part of the secret', async t => {
+t.test('the trailing newline of a secret file is not part of the secret', async t => {
   const file = join(temporaryDirectory(t), 'secret')
   const secret = 'from-a-file-Wd3Gh8Kp5Rt2Vy7Bn4Mz9Xc6Lq1'
   writeFileSync(file, `${secret}\n`)
@@ -110,7 +110,7 @@ t.test('the trailing newline of a secret file is no part of the secret', async t
   t.equal(bad.status, 401, 'signed with it')
 })
 
-t.test('PORT counts where TICKETGATE_PORT is not set', async t => {
+t.test('PORT is used if TICKETGATE_PORT is not set', async t => {
   const server = await startServer(t, { env: { TICKETGATE_PORT: undefined, PORT: '0' } })
   t.not(server.port, 8080)
   t.equal((await request(server.url, '/healthz')).status, 200)
@@ -131,7 +131,7 @@ t.test('a second instance on the same port fails with the port in the message', 
   t.equal((await request(server.url, '/healthz')).status, 200, 'the first one goes on')
 })
 
-t.test('--help lists every variable and leaves with 0', async t => {
+t.test('--help lists every variable and exits with 0', async t => {
   const { code, stdout } = await run(['--help'], {})
   t.equal(code, 0)
   for (const name of [
@@ -176,7 +176,7 @@ t.test('a flag sets what its variable sets', async t => {
   t.match(output, /ticket-ttl-seconds|TICKETGATE_TICKET_TTL_SECONDS/)
 })
 
-t.test('where it listens is printed even where the log says nothing of it', async t => {
+t.test('the address is printed even if the log does not have it', async t => {
   const { url, admin } = await startServer(t, { env: { TICKETGATE_LOG_LEVEL: 'fatal' } })
   t.equal((await request(url, '/healthz')).status, 200)
   t.equal((await request(admin, '/metrics', { headers: bearer(adminKey) })).status, 200)

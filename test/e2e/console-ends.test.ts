@@ -45,7 +45,7 @@ t.test('the chat comes back after a restart of the server', async t => {
   await page.close()
 })
 
-t.test('a session that is over ends the chat, which says what to do', async t => {
+t.test('an expired session ends the chat, which says what to do', async t => {
   const server = await startServer(t, { env: { ...consoleOn, TICKETGATE_TOKEN_TTL_SECONDS: '8' }, users })
   const { page } = await openPage(browser, server.url)
   await logIn(page)

@@ -13,7 +13,7 @@ const browser = await openBrowser(t)
 const step = (page: Page, name: string, state: string) =>
   page.waitForSelector(`#step-${name}[data-state=${state}]`)
 
-t.test('with an identity provider, the walk begins with a token that is pasted', async t => {
+t.test('with an identity provider, the walk begins with a pasted token', async t => {
   const key = newKey('ES256', 'first')
   const provider = await startProvider(t, jwks(key))
   const server = await startServer(t, {
@@ -51,7 +51,7 @@ t.test('with an identity provider, the walk begins with a token that is pasted',
   await page.close()
 })
 
-t.test('after a restart with another secret, a token of before is not shown as good', async t => {
+t.test('after a restart with another secret, an older token is not shown as valid', async t => {
   const env = { ...development, TICKETGATE_PORT: String(await freePort()) }
   const first = await startServer(t, { env, users })
   const { page } = await openPage(browser, first.url)
@@ -83,7 +83,7 @@ t.test('after a restart with another secret, a token of before is not shown as g
   await page.close()
 })
 
-t.test('a token that has expired is not shown as good', async t => {
+t.test('an expired token is not shown as valid', async t => {
   const server = await startServer(t, { env: { ...consoleOn, TICKETGATE_TOKEN_TTL_SECONDS: '2' }, users })
   const { page } = await openPage(browser, server.url)
   await logIn(page)
@@ -93,7 +93,7 @@ t.test('a token that has expired is not shown as good', async t => {
   await page.close()
 })
 
-t.test('a token that was refused for a ticket is not shown as good', async t => {
+t.test('a refused token is not shown as valid', async t => {
   const server = await startServer(t, { env: consoleOn, users })
   const { page } = await openPage(browser, server.url)
   await logIn(page)

@@ -92,7 +92,7 @@ t.test('the whole walk', async t => {
   await page.close()
 })
 
-t.test('the policy holds: what is injected does not run', async t => {
+t.test('the policy holds: injected code does not run', async t => {
   const { page, errors } = await openPage(browser, server.url)
   const ran = await page.evaluate(() => {
     const script = document.createElement('script')

@@ -39,7 +39,7 @@ t.test('the printed recipe works when pasted', needs('bash', 'curl'), async t =>
   t.match(stdout, /101 Switching Protocols/, stdout)
 })
 
-t.test('the ticket reply tells the whole URL to open', async t => {
+t.test('the ticket reply has the whole URL to open', async t => {
   const { url } = await mintWith(server.url, token)
   t.match(url, new RegExp(`^ws://127\\.0\\.0\\.1:${server.port}/channel/\\?ticket=`))
   const { client } = await openSession(url ?? '')
@@ -49,7 +49,7 @@ t.test('the ticket reply tells the whole URL to open', async t => {
   t.match((await openSession(bound.url ?? '')).welcome, { channel: 'red' })
 })
 
-t.test('the same origin and localhost may connect, others not', async t => {
+t.test('the same origin and localhost may connect, others may not', async t => {
   const cases = [
     [`http://127.0.0.1:${server.port}`, 101],
     ['http://localhost:5173', 101],

@@ -87,11 +87,11 @@ async function takeAway(t: Test, env: Environment): Promise<void> {
 
 const three = { TICKETGATE_THREADS: '3' }
 
-t.test('a channel is taken from a user', t => takeAway(t, {}))
+t.test('a channel is revoked from a user', t => takeAway(t, {}))
 
 t.test('the same over several threads', t => takeAway(t, three))
 
-t.test('a channel is closed for all who were let in before', async t => {
+t.test('a channel is closed for everybody admitted before', async t => {
   for (const env of [{}, three]) {
     const server = await startServer(t, { env })
     const token = before('maggie')
@@ -122,7 +122,7 @@ t.test('all are disconnected', async t => {
   isProblem(t, await ticketFor(restarted, token, 'lobby'), '401 token_revoked', 'after a restart')
 })
 
-t.test('those who are to renew stay, if they do so in time with a fresh token', async t => {
+t.test('users who must renew stay if they do so in time with a fresh token', async t => {
   for (const env of [{}, three]) {
     const server = await startServer(t, { env })
     const [renews, waits] = [
@@ -146,7 +146,7 @@ t.test('those who are to renew stay, if they do so in time with a fresh token', 
   }
 })
 
-t.test('of a channel, those who are on it go on until they have to have renewed', async t => {
+t.test('users of a revoked channel keep it until their renewal is due', async t => {
   const server = await startServer(t)
   const [onIt, apart] = [
     await open(server, before('maggie'), 'news'),
@@ -165,7 +165,7 @@ t.test('of a channel, those who are on it go on until they have to have renewed'
   t.match(await ask(apart, { type: 'subscribe', channel: 'news', id: 3 }), { code: 'channel_forbidden' })
 })
 
-t.test('the client renews when it is told to, and learns what was taken away, and why', async t => {
+t.test('the client renews when told to, and learns what was revoked, and why', async t => {
   const server = await startServer(t, { env: three })
   const gate = connectTo(t, server.url, {
     channel: 'lobby',
@@ -186,7 +186,7 @@ t.test('the client renews when it is told to, and learns what was taken away, an
   t.match(await gate.next('close'), { code: 'revoked', message: /bye/ })
 })
 
-t.test('what is asked for must fit together', async t => {
+t.test('contradictory requests are refused', async t => {
   const server = await startServer(t)
   const refused = async (members: Json): Promise<string> => {
     const reply = await disconnect(server, members)

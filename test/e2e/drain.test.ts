@@ -35,7 +35,7 @@ const untilNotReady = async (ready: RawConnection) => {
   }
 }
 
-t.test('on SIGTERM it refuses newcomers, closes all sockets with 1012 and leaves with 0', async t => {
+t.test('on SIGTERM it refuses newcomers, closes all sockets with 1012 and exits with 0', async t => {
   const server = await startServer(t, {
     env: { TICKETGATE_DRAIN_SECONDS: '10', TICKETGATE_TICKET_TTL_SECONDS: '120' },
   })
@@ -82,19 +82,19 @@ t.test('on SIGTERM it refuses newcomers, closes all sockets with 1012 and leaves
   await Promise.all([ready, mintConnection, gate, health, idle].map(connection => connection.closed))
 })
 
-t.test('it leaves with 0 by the deadline though a client never answers its close', async t => {
+t.test('it exits with 0 by the deadline even if a client never replies to its close', async t => {
   const server = await startServer(t, { env: { TICKETGATE_DRAIN_SECONDS: '1' } })
   const deaf = await openDeaf(server)
   t.strictSame(await server.stop(), { code: 0, signal: null })
   deaf.destroy()
 })
 
-t.test('it leaves with 0 at once when nobody is there', async t => {
+t.test('it exits with 0 at once if there are no sockets', async t => {
   const server = await startServer(t, { env: { TICKETGATE_DRAIN_SECONDS: '3600' } })
   t.strictSame(await server.stop(), { code: 0, signal: null })
 })
 
-t.test('a login that waits for its second is answered before it leaves', async t => {
+t.test('a login that waits for its second gets its response before the exit', async t => {
   // Where there may be other nodes, the first token that is not revoked is dated up to two seconds later.
   const server = await startServer(t, {
     users: { maggie: 'secret' },
@@ -139,7 +139,7 @@ t.test('a second signal ends it at once', async t => {
   }
 })
 
-t.test('where a proxy asks it to verify, it is seen not to be ready though nobody is there', async t => {
+t.test('a proxy that uses /verify sees that it is not ready, even without sockets', async t => {
   // A tenth of it, for which it is there to be seen, is time enough on a busy machine.
   const server = await startServer(t, { env: { TICKETGATE_DRAIN_SECONDS: '60', TICKETGATE_VERIFY: 'on' } })
   server.signal('SIGTERM')
@@ -149,7 +149,7 @@ t.test('where a proxy asks it to verify, it is seen not to be ready though nobod
   t.strictSame(await server.exited, { code: 0, signal: null })
 })
 
-t.test('SIGHUP does no harm where there is nothing to read again', async t => {
+t.test('SIGHUP does no harm if there is nothing to reread', async t => {
   for (const threads of ['1', '2']) {
     const server = await startServer(t, { env: { TICKETGATE_THREADS: threads } })
     server.signal('SIGHUP')
@@ -158,7 +158,7 @@ t.test('SIGHUP does no harm where there is nothing to read again', async t => {
   }
 })
 
-t.test('its last words are written', async t => {
+t.test('its last log lines are written', async t => {
   const server = await startServer(t)
   await server.stop()
   t.match(server.output(), /"msg":"stopped"/)
@@ -170,7 +170,7 @@ t.test('SIGINT drains like SIGTERM', async t => {
   t.strictSame(await server.exited, { code: 0, signal: null })
 })
 
-t.test('it ends as well when nobody reads its log any more', async t => {
+t.test('it exits even if its log is no longer read', async t => {
   const server = await startServer(t)
   server.hangUpOutput()
   t.strictSame(await server.stop(), { code: 0, signal: null })

@@ -29,7 +29,7 @@ const gates: [name: string, env: Environment][] = [
   ],
 ]
 
-t.test('a start that fails half way says why and ends: a supervisor must learn of it', async t => {
+t.test('a start that fails halfway says why and exits, so that a supervisor learns of it', async t => {
   for (const [name, env] of gates) {
     const stateDir = temporaryDirectory(t)
     writeFileSync(join(stateDir, 'users.json'), '{')

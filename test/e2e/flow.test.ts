@@ -62,7 +62,7 @@ t.test('the founding flow works as its author wrote it', async t => {
 })
 
 for (const method of ['GET', 'POST'])
-  t.test(`curl logs in by ${method}, takes a ticket and passes once`, needs('curl'), async t => {
+  t.test(`curl logs in by ${method}, gets a ticket and connects once`, needs('curl'), async t => {
     const json = ['-H', 'content-type: application/json']
     const login = await curl('-X', method, ...json, '-d', credentials, `${server.url}/auth`)
     const { token } = JSON.parse(login) as { token: string }
@@ -81,7 +81,7 @@ t.test('curl logs in by Basic', needs('curl'), async t => {
   t.type((JSON.parse(login) as Json).token, 'string')
 })
 
-t.test("Python's websockets goes the whole way, by query and by subprotocol", needs('python3'), async t => {
+t.test("Python's websockets runs the whole flow, by query and by subprotocol", needs('python3'), async t => {
   const { stdout } = await execute(pathOf('python3'), [
     join(here, 'flow-client.py'),
     server.url,
@@ -118,7 +118,7 @@ t.test('a ticket in the subprotocols opens, and only the protocol is echoed', as
   else isProblem(t, again, '401 ticket_used')
 })
 
-t.test('a ticket spent by query is spent by subprotocol too, and the other way round', async t => {
+t.test('a ticket spent by query is spent by subprotocol too, and vice versa', async t => {
   const byQuery = await mint(server.url)
   const { client } = await openSession(socketUrl(server.url, gatePath(byQuery)), {
     protocols: ['ticketgate.v1.json'],

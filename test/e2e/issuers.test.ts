@@ -75,7 +75,7 @@ const start = async (
 const hs = (claims: Json, by = secret): string =>
   signText('{"alg":"HS256","typ":"JWT"}', JSON.stringify({ ...claimsFor('maggie'), ...claims }), by)
 
-t.test('several issuers: a token goes to the one that it names, and to no other', async t => {
+t.test('several issuers: a token is verified by the one that it names, and no other', async t => {
   const a = await startProvider(t, jwks(first))
   const b = await startProvider(t, jwks(second))
   const { server } = await start(t, file => [
@@ -169,7 +169,7 @@ t.test('keys from PEM files, and by a server with certificates of its own', asyn
   t.equal(await outcome(untrusting.server, signedBy(second, { iss: 'tls', aud: 'gate' })), 'keys_unavailable')
 })
 
-t.test('the claims of others: user, session, audience, and the tenant in the issuer', async t => {
+t.test('claims of other providers: user, session, audience, and the tenant in the issuer', async t => {
   const provider = await startProvider(t, jwks(first))
   const { server } = await start(t, () => [
     {
@@ -216,7 +216,7 @@ t.test('the claims of others: user, session, audience, and the tenant in the iss
   t.notOk('sub' in claims)
 })
 
-t.test('our own logins beside issuers', async t => {
+t.test('our own logins in addition to issuers', async t => {
   const provider = await startProvider(t, jwks(first))
   const { server } = await start(
     t,
@@ -233,7 +233,7 @@ t.test('our own logins beside issuers', async t => {
   isProblem(t, await postJson(server.url, '/auth', { user: 'maggie', pwd: 'wrong' }), '401 bad_credentials')
 })
 
-t.test('the files are read again when they change, and a broken one changes nothing', async t => {
+t.test('the files are reread when they change, and a broken one changes nothing', async t => {
   const provider = await startProvider(t, jwks(first))
   const entry = { issuer: 'a', jwksUrl: provider.url, audiences: 'gate' }
   const shop = (file: Setting['file'], content: string) => ({
@@ -270,7 +270,7 @@ t.test('the files are read again when they change, and a broken one changes noth
   }
 })
 
-t.test('the token secret changes without a restart, and the one before is accepted', async t => {
+t.test('the token secret is rotated without a restart, and the previous one is accepted', async t => {
   const directory = temporaryDirectory(t)
   const put = (name: string, content: string): string => {
     writeFileSync(join(directory, name), content)
@@ -303,7 +303,7 @@ t.test('the token secret changes without a restart, and the one before is accept
   t.equal(await outcome(direct, tokenFor('maggie')), 'accepted')
 })
 
-t.test('an issuer whose keys are not there: it is named, and the others go on', async t => {
+t.test('an issuer without keys is named, and the others keep working', async t => {
   const a = await startProvider(t, jwks(first))
   const b = await startProvider(t, text('', 500))
   const { server } = await start(t, () => [
@@ -322,7 +322,7 @@ t.test('an issuer whose keys are not there: it is named, and the others go on', 
   t.match(server.output(), /"issuer":"https:\/\/b\.example","reason":"status 500"/)
 })
 
-t.test('a clock per issuer, and a longest life', async t => {
+t.test('a clock skew and a maximum lifetime per issuer', async t => {
   const { server } = await start(t, file => [
     { issuer: 'exact', secretFile: file('secret', secret), skewSeconds: 0, maxTtlSeconds: 60 },
     { issuer: 'loose', secretFile: file('other', secret), skewSeconds: 300 },
@@ -357,7 +357,7 @@ t.test('tokens that outlive the revocations of this start are not accepted befor
   t.equal(await outcome(server, hs({ iss: 'shop', exp: now + 60 })), 'accepted')
 })
 
-t.test('a payload that is malformed names no issuer', async t => {
+t.test('a malformed payload names no issuer', async t => {
   const { server } = await start(t, file => [
     { issuer: 'a', secretFile: file('a', secret) },
     { issuer: 'b', secretFile: file('b', `${secret}b`) },

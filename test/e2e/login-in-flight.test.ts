@@ -46,14 +46,14 @@ async function waitingLogin(t: Test) {
   return { server, late, change }
 }
 
-t.test('who is removed while a login waits does not get in by it', async t => {
+t.test('a user who is removed while a login waits does not get in', async t => {
   const { server, late, change } = await waitingLogin(t)
   await change(users => void users.delete('maggie'))
   await disconnect(server, { user: 'maggie' })
   isProblem(t, await late, '401 bad_credentials')
 })
 
-t.test('nor does who gets another password meanwhile, by the old one', async t => {
+t.test('nor does the old password after a change in the meantime', async t => {
   const passwordHash = await createPasswordHasher({ concurrency: 1, queueLimit: 1 }).hash('secret too')
   const { server, late, change } = await waitingLogin(t)
   await change(users => void users.set('maggie', { name: 'maggie', passwordHash }))
@@ -62,7 +62,7 @@ t.test('nor does who gets another password meanwhile, by the old one', async t =
   t.equal((await login(server, 'maggie', 'secret too')).status, 200)
 })
 
-t.test('who gets other rights meanwhile logs in with those', async t => {
+t.test('rights changed in the meantime apply to the login', async t => {
   const { late, change } = await waitingLogin(t)
   await change(users => {
     const maggie = users.get('maggie')
@@ -73,7 +73,7 @@ t.test('who gets other rights meanwhile logs in with those', async t => {
   t.strictSame(payload.channels, { subscribe: ['red'] })
 })
 
-t.test('a login that waits while its user is disconnected is one of after that', async t => {
+t.test('a login that waits while its user is disconnected counts as a later one', async t => {
   const { server, late } = await waitingLogin(t)
   await disconnect(server, { user: 'maggie' })
   const reply = await late

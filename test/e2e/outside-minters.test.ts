@@ -134,7 +134,7 @@ t.test('minters whose clocks are ahead or behind', async t => {
   )
 })
 
-t.test('a restart forgets what was spent, and accepts none of it', async t => {
+t.test('a restart forgets spent tickets, and accepts none of them', async t => {
   const minter = createMinter(7)
   const env = envOf(minter.key)
   const stateDir = temporaryDirectory(t)
@@ -200,7 +200,7 @@ t.test(
   },
 )
 
-t.test('of two gates with one name and one state directory the elder gives way', async t => {
+t.test('of two gates with one name and one state directory, the older one gives way', async t => {
   const minter = createMinter(7)
   const env = envOf(minter.key)
   const elder = await startServer(t, { env })

@@ -36,7 +36,7 @@ const targetsOf = (document: string): string[] =>
     .filter(target => target !== '' && !/^[a-z]+:/.test(target))
     .map(target => relative(root, resolve(root, dirname(document), target)))
 
-t.test('every link of a document in the package leads to a file in it', async t => {
+t.test('every link of a packaged document leads to a packaged file', async t => {
   t.ok(documents.includes('README.md'))
   for (const document of documents)
     t.strictSame(
@@ -46,7 +46,7 @@ t.test('every link of a document in the package leads to a file in it', async t 
     )
 })
 
-t.test('the package has what is built and what its documents show, and nothing else', async t => {
+t.test('the package contains the build and what its documents show, and nothing else', async t => {
   for (const path of [
     'dist/main.js',
     'dist/index.d.ts',
@@ -65,46 +65,42 @@ t.test('the package has what is built and what its documents show, and nothing e
 })
 
 const needed = needs('tar')
-t.test(
-  'the example for any Node server runs on the package, where there is no uWebSockets.js',
-  needed,
-  async t => {
-    execFileSync(pathOf('tar'), ['-xzf', join(directory, packed.filename), '-C', modules])
-    renameSync(join(modules, 'package'), join(modules, 'ticketgate'))
-    const { dependencies } = JSON.parse(readFileSync(join(modules, 'ticketgate/package.json'), 'utf8'))
-    for (const name of Object.keys(dependencies))
-      if (name !== 'uWebSockets.js') {
-        mkdirSync(dirname(join(modules, name)), { recursive: true })
-        symlinkSync(join(root, 'node_modules', name), join(modules, name))
-      }
-    const page = readFileSync(join(root, 'docs/embedding.md'), 'utf8')
-    const example = /## Tickets in any Node server\n.*?```js\n(.*?)```/s.exec(page)?.[1] ?? ''
-    const listen = 'server.listen(8080)'
-    t.ok(example.includes(listen))
-    const file = join(directory, 'example.mjs')
-    writeFileSync(
-      file,
-      example.replace(listen, "server.listen(0, '127.0.0.1', () => console.log(server.address().port))"),
-    )
+t.test('the example for any Node server runs with the package, without uWebSockets.js', needed, async t => {
+  execFileSync(pathOf('tar'), ['-xzf', join(directory, packed.filename), '-C', modules])
+  renameSync(join(modules, 'package'), join(modules, 'ticketgate'))
+  const { dependencies } = JSON.parse(readFileSync(join(modules, 'ticketgate/package.json'), 'utf8'))
+  for (const name of Object.keys(dependencies))
+    if (name !== 'uWebSockets.js') {
+      mkdirSync(dirname(join(modules, name)), { recursive: true })
+      symlinkSync(join(root, 'node_modules', name), join(modules, name))
+    }
+  const page = readFileSync(join(root, 'docs/embedding.md'), 'utf8')
+  const example = /## Tickets in any Node server\n.*?```js\n(.*?)```/s.exec(page)?.[1] ?? ''
+  const listen = 'server.listen(8080)'
+  t.ok(example.includes(listen))
+  const file = join(directory, 'example.mjs')
+  writeFileSync(
+    file,
+    example.replace(listen, "server.listen(0, '127.0.0.1', () => console.log(server.address().port))"),
+  )
 
-    const child = spawn(process.execPath, [file], { cwd: directory, stdio: ['ignore', 'pipe', 'inherit'] })
-    t.teardown(async () => {
-      if (child.exitCode !== null) return
-      child.kill('SIGKILL')
-      await once(child, 'exit')
-    })
-    const [port] = await once(createInterface(child.stdout), 'line')
-    const base = `http://127.0.0.1:${port}`
-    const { text: ticket } = await request(base, '/')
-    const path = gatePath(ticket)
-    const outcomes = await Promise.all(Array.from({ length: 20 }, () => requestUpgrade(base, path)))
-    t.equal(
-      outcomes.filter(({ status }) => status === 101).length,
-      1,
-      'of twenty sockets with one ticket one opens',
-    )
-    isProblem(t, await requestUpgrade(base, path), '401 ticket_used')
-    for (const wrong of ['/', '/?ticket=x', `${path}A`])
-      isProblem(t, await requestUpgrade(base, wrong), '401 ticket_invalid', wrong)
-  },
-)
+  const child = spawn(process.execPath, [file], { cwd: directory, stdio: ['ignore', 'pipe', 'inherit'] })
+  t.teardown(async () => {
+    if (child.exitCode !== null) return
+    child.kill('SIGKILL')
+    await once(child, 'exit')
+  })
+  const [port] = await once(createInterface(child.stdout), 'line')
+  const base = `http://127.0.0.1:${port}`
+  const { text: ticket } = await request(base, '/')
+  const path = gatePath(ticket)
+  const outcomes = await Promise.all(Array.from({ length: 20 }, () => requestUpgrade(base, path)))
+  t.equal(
+    outcomes.filter(({ status }) => status === 101).length,
+    1,
+    'of twenty sockets with one ticket one opens',
+  )
+  isProblem(t, await requestUpgrade(base, path), '401 ticket_used')
+  for (const wrong of ['/', '/?ticket=x', `${path}A`])
+    isProblem(t, await requestUpgrade(base, wrong), '401 ticket_invalid', wrong)
+})

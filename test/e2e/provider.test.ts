@@ -43,7 +43,7 @@ const presentUntil = async (t: Test, token: string, status: number, base = serve
   }
 }
 
-t.test('a token of the provider opens a socket, under its rights and until its end', async t => {
+t.test('a token of the provider opens a socket, with its rights and until its expiry', async t => {
   const exp = nowSeconds() + 100
   const channels = { publish: ['red'], subscribe: ['red', 'blue'] }
   const { ticket, expires } = await mintWith(server.url, signedBy(first, claims({ exp, channels })))
@@ -61,7 +61,7 @@ t.test('there is no login here', async t => {
   }
 })
 
-t.test('tokens that are not of the provider, or not for us', async t => {
+t.test('tokens of other issuers, or for another audience', async t => {
   const now = nowSeconds()
   const cases: [name: string, token: string, code: string][] = [
     ['one of the secret of the tests', tokenFor('maggie', claims()), 'token_invalid'],
@@ -98,7 +98,7 @@ t.test('clocks may differ by the skew', async t => {
   )
 })
 
-t.test('a revocation covers what a clock ahead of ours dated after it', async t => {
+t.test('a revocation covers tokens that a clock ahead of ours dated after it', async t => {
   const ahead = signedBy(first, claims({ sub: 'theo', iat: nowSeconds() + 3 }))
   const { client } = await openSession(
     socketUrl(server.url, gatePath((await mintWith(server.url, ahead)).ticket)),
@@ -109,7 +109,7 @@ t.test('a revocation covers what a clock ahead of ours dated after it', async t 
   isProblem(t, await present(ahead), '401 token_revoked')
 })
 
-t.test('rotation: the new key is fetched when it is named, and what is withdrawn counts no more', async t => {
+t.test('rotation: the new key is fetched when a token names it, and a withdrawn key is refused', async t => {
   const token = signedBy(second, claims())
   const old = signedBy(first, claims())
   t.equal((await present(old)).status, 200)
@@ -125,7 +125,7 @@ t.test('rotation: the new key is fetched when it is named, and what is withdrawn
   t.equal((await present(token)).status, 200)
 })
 
-t.test('keys that a stranger makes up keep nobody out for long, and are refused in the end', async t => {
+t.test('keys made up by a stranger keep nobody out for long, and are eventually refused', async t => {
   const made = Array.from({ length: 30 }, (_, n) => signedBy(newKey('EdDSA', `made-up-${n}`), claims()))
   for (const token of made) isProblem(t, await present(token), '503 keys_unavailable')
   const third = newKey('EdDSA', '2027-01')
@@ -139,7 +139,7 @@ t.test('keys that a stranger makes up keep nobody out for long, and are refused 
   provider.answer = jwks(second)
 })
 
-t.test('while a provider does not answer, no request waits', async t => {
+t.test('no request waits for a provider that does not respond', async t => {
   const slow = await startProvider(t, jwks(second))
   const gate = await startServer(t, { env: environmentFor(slow) })
   const third = newKey('EdDSA', '2027-02')
@@ -162,7 +162,7 @@ t.test('while a provider does not answer, no request waits', async t => {
   t.equal((await presentUntil(t, signedBy(third, claims()), 200, gate.url)).status, 200)
 })
 
-t.test('two keys of one name, old and new: tokens of both are good', async t => {
+t.test('two keys with one name, old and new: tokens of both are valid', async t => {
   const twin = newKey('ES256', second.kid)
   const both = await startProvider(t, jwks(second, twin))
   const gate = await startServer(t, { env: environmentFor(both) })
@@ -171,7 +171,7 @@ t.test('two keys of one name, old and new: tokens of both are good', async t => 
   t.match(gate.output(), /"repeated":\["2 keys are named \\"2026-12\\""\]/)
 })
 
-t.test('while the provider is away, its keys stay good', async t => {
+t.test('while the provider is unreachable, its keys stay valid', async t => {
   const token = signedBy(second, claims())
   await provider.stop()
   await present(signedBy(newKey('EdDSA', 'nor there'), claims()))
@@ -185,7 +185,7 @@ t.test('while the provider is away, its keys stay good', async t => {
 })
 
 t.test(
-  'a provider that is away from the start: alive, not ready, 503 for tokens, until it is there',
+  'a provider that is unreachable from the start: alive, not ready, 503 for tokens, until it responds',
   async t => {
     const late = await startProvider(t, text('', 500))
     const waiting = await startServer(t, {
@@ -215,7 +215,7 @@ t.test(
   },
 )
 
-t.test('a provider that hangs holds up neither requests nor the end', async t => {
+t.test('a provider that hangs delays neither requests nor the shutdown', async t => {
   const hanging = await startProvider(t, jwks(first))
   const quick = await startServer(t, { env: { ...environmentFor(hanging), TICKETGATE_THREADS: '2' } })
   hanging.answer = () => {}
@@ -226,7 +226,7 @@ t.test('a provider that hangs holds up neither requests nor the end', async t =>
   t.strictSame(await quick.stop(), { code: 0, signal: null })
 })
 
-t.test('without the claim channels a token permits what the settings grant, by default nothing', async t => {
+t.test('without the claim channels a token has the configured rights, by default none', async t => {
   const names = ['TICKETGATE_DEFAULT_PUBLISH', 'TICKETGATE_DEFAULT_SUBSCRIBE'] as const
   const own = await startProvider(t, jwks(second))
   const start = async (publish?: string, subscribe?: string) => {
@@ -276,7 +276,7 @@ t.test('without the claim channels a token permits what the settings grant, by d
 })
 
 t.test(
-  'why a token is refused is in the log and in a metric, and in the answer once it is verified',
+  'the reason of a token refusal is in the log and in a metric, and in the response once it is verified',
   async t => {
     const own = await startProvider(t, jwks(second))
     const gate = await startServer(t, { env: { ...environmentFor(own), TICKETGATE_LOG_LEVEL: 'debug' } })
@@ -313,7 +313,7 @@ t.test(
   },
 )
 
-t.test('in development neither issuer nor audience is demanded, and no user is made', async t => {
+t.test('in development neither issuer nor audience is required, and no user is created', async t => {
   const easy = await startProvider(t, jwks(first))
   const gate = await startServer(t, { env: { ...development, TICKETGATE_JWKS_URL: easy.url } })
   t.equal((await present(signedBy(first), gate.url)).status, 200)
@@ -323,7 +323,7 @@ t.test('in development neither issuer nor audience is demanded, and no user is m
   t.notMatch(gate.output(), /password/)
 })
 
-t.test('production refuses a provider whose tokens could be for anybody', async t => {
+t.test('production refuses a provider without audience', async t => {
   const { code, stderr } = await runServe(t, {
     TICKETGATE_JWKS_URL: 'https://id.example/keys',
     TICKETGATE_JWT_SECRET: undefined,

@@ -44,7 +44,7 @@ t.test('a killed process forgets its tickets as well', async t => {
   isProblem(t, await requestUpgrade(second.url, gatePath(used)), '401 ticket_invalid')
 })
 
-t.test('two gates side by side do not take each other’s tickets', async t => {
+t.test('two gates side by side do not accept each other’s tickets', async t => {
   const one = await startServer(t, { env })
   const other = await startServer(t, { env })
   const ticket = await mint(one.url)

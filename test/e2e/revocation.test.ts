@@ -81,7 +81,7 @@ t.test('disconnect closes, revokes, and survives a restart', t => story(t, {}))
 
 t.test('the same over several threads', t => story(t, { TICKETGATE_THREADS: '3' }))
 
-t.test('the second of the revocation belongs to it', async t => {
+t.test('a revocation covers its own second', async t => {
   const server = await startServer(t)
   const before = nowSeconds()
   await disconnect(server, { user: 'maggie' })
@@ -98,7 +98,7 @@ t.test('the second of the revocation belongs to it', async t => {
   }
 })
 
-t.test('a token that a clock ahead of ours dated is revoked with those of before, and stays so', async t => {
+t.test('a token dated by a clock ahead of ours is revoked with earlier ones, and stays revoked', async t => {
   const server = await startServer(t)
   const iat = nowSeconds() + 3
   const [used, unused] = ['s1', 's2'].map(sid => tokenFor('maggie', { iat, sid })) as [string, string]
@@ -113,7 +113,7 @@ t.test('a token that a clock ahead of ours dated is revoked with those of before
   await isRevoked(t, server, unused, 'and one that was not presented before')
 })
 
-t.test('a ticket of an outside minter that names no token is dated by itself', async t => {
+t.test('a ticket of an outside minter without a token date counts by its own date', async t => {
   const key = Buffer.alloc(32, 7).toString('base64url')
   const server = await startServer(t, {
     env: {
@@ -152,7 +152,7 @@ t.test('the file is small, private, and a broken one stops the start', async t =
   t.match(run.stderr, /TICKETGATE_JWT_SECRET/)
 })
 
-t.test('killed at any instant: what was confirmed is revoked when it is started again', async t => {
+t.test('killed at any instant: confirmed revocations survive the restart', async t => {
   const stateDir = temporaryDirectory(t)
   const confirmed: string[] = []
   for (const most of [1, 7, 40]) {
@@ -177,7 +177,7 @@ t.test('killed at any instant: what was confirmed is revoked when it is started 
     await isRevoked(t, server, tokenFor(user, { iat: nowSeconds() - 20, exp: nowSeconds() + 600 }), user)
 })
 
-t.test('what is asked for must be one user or one session', async t => {
+t.test('a request must name one user or one session', async t => {
   const server = await startServer(t)
   for (const body of [
     {},

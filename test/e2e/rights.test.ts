@@ -56,7 +56,7 @@ const start = async (t: Test, threads = '1'): Promise<Setting> => {
 const take = ({ url }: TestServer, by: string, channel?: string): Promise<Reply> =>
   request(url, `/ws_ticket${channel === undefined ? '' : `?channel=${channel}`}`, { headers: bearer(by) })
 
-t.test('what a rule gives opens channels, and nothing else does', async t => {
+t.test('only the rights that a rule gives open channels', async t => {
   for (const threads of ['1', '2']) {
     const { server } = await start(t, threads)
     const { ticket } = await mintWith(server.url, token(trader))
@@ -74,7 +74,7 @@ t.test('what a rule gives opens channels, and nothing else does', async t => {
   }
 })
 
-t.test('without a right there is no ticket: the answer, the log and the metrics say why', async t => {
+t.test('without a right there is no ticket: the response, the log and the metrics say why', async t => {
   const { server } = await start(t)
   const cases: [name: string, claims: Json, detail: RegExp][] = [
     ['no rule matches', {}, /\(no_rights\): none of the rules/],
@@ -98,7 +98,7 @@ t.test('without a right there is no ticket: the answer, the log and the metrics 
   )
 })
 
-t.test('a subject with a dot or a star in it reaches nothing of others', async t => {
+t.test('a subject with a dot or a star reaches no channels of others', async t => {
   const { server, write } = await start(t)
   write([{ publish: ['orders.${sub}', 'orders.${sub}.*'], subscribe: ['user:${sub}:*'] }])
   for (const sub of ['*', 'theo.*', 'theo.1', '.', 'theo.', 'a/../theo', 'theo%2E1', '${user}']) {
@@ -113,7 +113,7 @@ t.test('a subject with a dot or a star in it reaches nothing of others', async t
   t.equal((await take(server, token({ sub: 'theo' }), 'orders.theo.1')).status, 200)
 })
 
-t.test('rights follow the file of issuers, also those of tokens seen before', async t => {
+t.test('rights follow changes of the issuers file, even for tokens seen before', async t => {
   const { server, write } = await start(t)
   const kept = token(trader)
   t.equal((await take(server, kept, 'prices.gold')).status, 200)

@@ -17,7 +17,7 @@ async function present(server: TestServer, ticket: string): Promise<string> {
   return status === 101 ? '101' : `${status} ${JSON.parse(text).code}`
 }
 
-t.test('`ticketgate key new` makes a key that the server takes', async t => {
+t.test('`ticketgate key new` generates a key that the server accepts', async t => {
   const [one, other, nine] = await Promise.all([
     run(['key', 'new'], {}),
     run(['key', 'new'], {}),
@@ -65,43 +65,46 @@ async function until(server: TestServer, minter: Minter, expected: string): Prom
 }
 
 for (const threads of ['1', '2'])
-  t.test(`keys are changed while the server runs, and nobody is dropped (threads: ${threads})`, async t => {
-    const [old, next, last] = [createMinter(1), createMinter(2), createMinter(3)]
-    const file = join(temporaryDirectory(t), 'ticket.keys')
-    const replace = (text: string): void => {
-      writeFileSync(`${file}.new`, text)
-      renameSync(`${file}.new`, file)
-    }
-    replace(`${old.key}\n`)
-    const server = await startServer(t, { env: fileEnv(file, threads) })
-    const path = gatePath(old.mint('gate-1', ahead()))
-    const { client } = await openSession(socketUrl(server.url, path))
-    t.equal(
-      await present(server, next.mint('gate-1', ahead())),
-      '401 ticket_invalid',
-      'a key it does not have',
-    )
+  t.test(
+    `keys are changed while the server runs, and no socket is dropped (threads: ${threads})`,
+    async t => {
+      const [old, next, last] = [createMinter(1), createMinter(2), createMinter(3)]
+      const file = join(temporaryDirectory(t), 'ticket.keys')
+      const replace = (text: string): void => {
+        writeFileSync(`${file}.new`, text)
+        renameSync(`${file}.new`, file)
+      }
+      replace(`${old.key}\n`)
+      const server = await startServer(t, { env: fileEnv(file, threads) })
+      const path = gatePath(old.mint('gate-1', ahead()))
+      const { client } = await openSession(socketUrl(server.url, path))
+      t.equal(
+        await present(server, next.mint('gate-1', ahead())),
+        '401 ticket_invalid',
+        'a key it does not have',
+      )
 
-    replace(`${old.key}\n${next.key}\n`)
-    await until(server, next, '101')
-    t.pass('a change of the file is seen')
-    t.equal(await present(server, old.mint('gate-1', ahead())), '101', 'the old key is good still')
+      replace(`${old.key}\n${next.key}\n`)
+      await until(server, next, '101')
+      t.pass('a change of the file is seen')
+      t.equal(await present(server, old.mint('gate-1', ahead())), '101', 'the old key is good still')
 
-    replace(`${old.key}\n${next.key}!\n`)
-    server.signal('SIGHUP')
-    while (!server.output().includes('the ticket keys are broken')) await present(server, '')
-    t.equal(await present(server, next.mint('gate-1', ahead())), '101', 'a broken file changes nothing')
-    t.notOk(server.output().includes(next.key.slice(2)), 'and no key is in the log')
+      replace(`${old.key}\n${next.key}!\n`)
+      server.signal('SIGHUP')
+      while (!server.output().includes('the ticket keys are broken')) await present(server, '')
+      t.equal(await present(server, next.mint('gate-1', ahead())), '101', 'a broken file changes nothing')
+      t.notOk(server.output().includes(next.key.slice(2)), 'and no key is in the log')
 
-    replace(`${last.key}\n`)
-    server.signal('SIGHUP')
-    await until(server, last, '101')
-    await until(server, old, '401 ticket_invalid')
-    t.equal(await present(server, await mint(server.url)), '101', 'its own tickets need no file')
-    t.match(
-      await client.ask({ type: 'ping', id: 'still here' }),
-      { type: 'pong' },
-      'a socket of the old key stays',
-    )
-    await client.close()
-  })
+      replace(`${last.key}\n`)
+      server.signal('SIGHUP')
+      await until(server, last, '101')
+      await until(server, old, '401 ticket_invalid')
+      t.equal(await present(server, await mint(server.url)), '101', 'its own tickets need no file')
+      t.match(
+        await client.ask({ type: 'ping', id: 'still here' }),
+        { type: 'pong' },
+        'a socket of the old key stays',
+      )
+      await client.close()
+    },
+  )

@@ -40,7 +40,7 @@ const node = (...args: readonly string[]): Promise<Outcome> =>
 const main = join(own, 'dist/main.js')
 const evaluate = (code: string): Promise<Outcome> => node('--input-type=module', '--eval', code)
 
-t.test('without uWebSockets.js all works that does not serve', async t => {
+t.test('without uWebSockets.js everything works except serving', async t => {
   t.match(await node(main, '--version'), { code: 0, stdout: `${manifest.version}\n`, stderr: '' })
   t.match(await node(main, '--help'), { code: 0, stdout: /TICKETGATE_PORT/, stderr: '' })
   t.match(await node(main, 'serve', '--help'), { code: 0, stdout: /TICKETGATE_PORT/, stderr: '' })
@@ -66,7 +66,7 @@ t.test('without uWebSockets.js all works that does not serve', async t => {
 
 const oneLine = (pattern: RegExp): RegExp => new RegExp(`^ticketgate: ${pattern.source}\\n$`)
 
-t.test('what serves says in one line what is missing', async t => {
+t.test('commands that serve say in one line what is missing', async t => {
   t.match(await node(main, 'serve'), {
     code: 1,
     stdout: '',
@@ -139,7 +139,7 @@ t.test(
   },
 )
 
-t.test('musl is told from a glibc that is too old', async t => {
+t.test('musl is distinguished from a glibc that is too old', async t => {
   if (platform !== 'linux') return
   fakeUWebSockets(
     [binary(process.versions.modules)],
@@ -153,7 +153,7 @@ t.test('musl is told from a glibc that is too old', async t => {
   })
 })
 
-t.test('a Node that is too old is told so by every command but --version', async t => {
+t.test('every command but --version reports a Node that is too old', async t => {
   const old = join(project, 'old.cjs')
   writeFileSync(
     old,
@@ -167,14 +167,14 @@ t.test('a Node that is too old is told so by every command but --version', async
   t.match(await node('--require', old, main, '--version'), { code: 0, stdout: `${manifest.version}\n` })
 })
 
-t.test('what an old Node reads first has no syntax that it does not know', async t => {
+t.test('the files that an old Node reads first have no newer syntax', async t => {
   for (const file of ['main.js', 'cli/node-support.js', 'cli/stop-signals.js']) {
     const text = readFileSync(join(root, 'dist', file), 'utf8').replaceAll(/\/\/.*|\/\*[\s\S]*?\*\//g, '')
     t.notMatch(text, /\?\.|\?\?|\|\|=|&&=|#\w|\bawait\b/, file)
   }
 })
 
-t.test('engines are the versions that have a binary and that the code runs on', async t => {
+t.test('engines lists the versions with a binary on which the code runs', async t => {
   const nodeOf: Readonly<Record<string, string>> = { 115: '20', 127: '22', 131: '23', 137: '24', 141: '25' }
   const names = readdirSync(join(root, 'node_modules/uWebSockets.js'))
   const majors = new Set(

@@ -13,7 +13,7 @@ fileNeeds(t, 'chromium')
 const password = 'correct horse battery'
 const directory = exampleDirectory('angular')
 
-t.test('the Angular compiler has nothing to say of it', async () => {
+t.test('the Angular compiler reports nothing', async () => {
   runIn(directory, 'npm', 'run', 'check')
 })
 

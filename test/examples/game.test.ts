@@ -26,7 +26,7 @@ const start = async (t: Test): Promise<string> => {
   throw new Error('it has ended')
 }
 
-t.test('two play, the server decides, and a third watches', async t => {
+t.test('two players, a server that decides, and a spectator', async t => {
   const url = await start(t)
   const join = async () => {
     const { client } = await openSession(String(jsonOf(await postJson(url, '/ticket/7', '')).socket))

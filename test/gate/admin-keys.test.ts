@@ -16,7 +16,7 @@ const outcomes = async ({ admin }: TestServer): Promise<string[]> => {
 
 const out = '401 admin_key_invalid'
 
-t.test('the previous admin key is accepted as well', async t => {
+t.test('the previous admin key is accepted too', async t => {
   const env = { TICKETGATE_ADMIN_KEY: keys[1], TICKETGATE_ADMIN_KEY_PREVIOUS: keys[0] }
   t.strictSame(await outcomes(await startServer(t, { env })), ['in', 'in', out])
 })
@@ -55,7 +55,7 @@ for (const threads of ['1', '2'])
     for (const key of keys) t.notMatch(server.output(), key)
   })
 
-t.test('what is wrong with the file of a secret is said by its name', async t => {
+t.test('faults of a secret file are reported with its name', async t => {
   const directory = temporaryDirectory(t)
   const write = (text: string): string => {
     const file = join(directory, `file-${text.length}`)

@@ -9,7 +9,7 @@ import { gatePath, mint } from '../support/tokens.js'
 const server = await startServer(t)
 const admin = (path: string) => request(server.admin, path, { headers: bearer(adminKey) })
 
-t.test('the key is demanded, whole and exact', async t => {
+t.test('the exact key is required', async t => {
   const cases = [
     ['none', {}],
     ['a wrong one', bearer('wrong')],
@@ -29,7 +29,7 @@ t.test('the key is demanded, whole and exact', async t => {
     }
 })
 
-t.test('who has not the key is counted', async t => {
+t.test('requests without the key are counted', async t => {
   const counted = async () =>
     Number(
       /requests_refused_total\{code="admin_key_invalid"\} (\d+)/.exec((await admin('/metrics')).text)?.[1] ??
@@ -40,7 +40,7 @@ t.test('who has not the key is counted', async t => {
   t.equal(await counted(), before + 3)
 })
 
-t.test('without a key it is not for web pages', async t => {
+t.test('without a key it refuses web pages', async t => {
   const { admin: open } = await startServer(t, { env: development })
   const disconnect = (headers: Readonly<Record<string, string>>) =>
     request(open, '/disconnect', { method: 'POST', headers, body: '{"user":"nobody"}' })
@@ -49,7 +49,7 @@ t.test('without a key it is not for web pages', async t => {
     isProblem(t, await disconnect({ origin }), '403 origin_forbidden', origin)
 })
 
-t.test('without a key a name that a page has led here gets nothing (DNS rebinding)', async t => {
+t.test('without a key it refuses foreign host names (DNS rebinding)', async t => {
   const { admin: open } = await startServer(t, { env: development })
   const ask = (path: string, host: string) =>
     request(open, path, { headers: { host }, ...(path === '/publish' ? { method: 'POST', body: '[]' } : {}) })
@@ -85,7 +85,7 @@ t.test('without a key a name that a page has led here gets nothing (DNS rebindin
   t.equal(reply.status, 200, 'with a key any name will do')
 })
 
-t.test('its routes are its own', async t => {
+t.test('its routes are not on the public listener', async t => {
   isProblem(t, await admin('/nothing'), '404 not_found')
   isProblem(t, await admin('/auth'), '404 not_found', 'nobody logs in here')
   const reply = await request(server.admin, '/metrics', { method: 'POST', headers: bearer(adminKey) })
@@ -93,7 +93,7 @@ t.test('its routes are its own', async t => {
   t.match(reply.headers.allow, /\bGET\b/)
 })
 
-t.test('/metrics is Prometheus text, with refusals by their code', async t => {
+t.test('/metrics is Prometheus text, with refusals by code', async t => {
   await requestUpgrade(server.url, '/channel/?ticket=AAAA')
   const ticket = await mint(server.url)
   await requestUpgrade(server.url, gatePath(ticket))
@@ -121,7 +121,7 @@ const numbers = (value: unknown): number[] =>
       ? Object.values(value).flatMap(numbers)
       : []
 
-t.test('/connections counts the sockets that are open', async t => {
+t.test('/connections counts open sockets', async t => {
   const clients: Client[] = []
   for (let n = 0; n < 7; n++)
     clients.push((await openSession(socketUrl(server.url, gatePath(await mint(server.url))))).client)

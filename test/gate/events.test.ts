@@ -35,6 +35,6 @@ async function story(t: Test, threads: number): Promise<void> {
   t.strictSame(heard, ['reset', 'opened', 'draining', 'closed'], 'the loop ends with the gate')
 }
 
-t.test('an application hears what happens at its gate', t => story(t, 1))
+t.test('an application receives the events of its gate', t => story(t, 1))
 
 t.test('the same over threads', t => story(t, 2))

@@ -2,7 +2,7 @@ import t from 'tap'
 import { openGate } from '../support/gate.js'
 import { request } from '../support/http.js'
 
-t.test('a gate listens once: another call says so, and the gate goes on', async t => {
+t.test('a gate listens once: a second call throws, and the gate keeps running', async t => {
   for (const threads of [1, 2]) {
     const gate = await openGate(t, { threads })
     const first = gate.listen()
@@ -13,7 +13,7 @@ t.test('a gate listens once: another call says so, and the gate goes on', async 
   }
 })
 
-t.test('a gate that has ended cannot listen', async t => {
+t.test('a closed gate cannot listen', async t => {
   for (const threads of [1, 2]) {
     const closed = await openGate(t, { threads })
     await closed.close()
@@ -24,7 +24,7 @@ t.test('a gate that has ended cannot listen', async t => {
   }
 })
 
-t.test('an end in any state, and again, is harmless', async t => {
+t.test('closing in any state, and again, is harmless', async t => {
   const unused = await openGate(t)
   await unused.drain()
   await unused.close()

@@ -6,7 +6,7 @@ import { gatePath, mint } from '../support/tokens.js'
 
 const two = { TICKETGATE_THREADS: '2' }
 
-t.test('of two processes on one port the second does not start, whatever their threads', async t => {
+t.test('of two processes on one port, the second does not start, whatever their threads', async t => {
   for (const [first, second] of [
     ['2', '2'],
     ['2', '1'],
@@ -52,7 +52,7 @@ t.test('and whichever addresses they listen on', async t => {
   }
 })
 
-t.test('two processes that start on one port at once: one of them has it', async t => {
+t.test('of two processes that start on one port at once, one gets it', async t => {
   const port = await freePort()
   const env = { ...two, TICKETGATE_PORT: String(port) }
   const outcomes = await Promise.allSettled(Array.from({ length: 3 }, () => startServer(t, { env })))
@@ -73,7 +73,7 @@ t.test('two processes that start on one port at once: one of them has it', async
   )
 })
 
-t.test('the memory of one thread is none for two: it does not start', async t => {
+t.test('the memory replay cache does not start with two threads', async t => {
   const { code, stderr } = await runServe(t, { ...two, TICKETGATE_REPLAY: 'memory' })
   t.equal(code, 1)
   t.match(stderr, /TICKETGATE_REPLAY: memory .* use shared, or one thread/)

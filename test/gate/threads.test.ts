@@ -50,7 +50,7 @@ t.test('one ticket by 100 sockets on two threads has exactly one winner, in ever
   await bothSay(server, 'ticket_used')
 })
 
-t.test('a ticket of one thread opens a socket on the other, and a login holds on both', async t => {
+t.test('a ticket of one thread opens a socket on the other, and a login is valid on both', async t => {
   const server = await startServer(t, {
     users: { maggie: 'secret' },
     env: { ...two, TICKETGATE_LOG_LEVEL: 'debug' },
@@ -77,7 +77,7 @@ t.test('a ticket of one thread opens a socket on the other, and a login holds on
   )
 })
 
-t.test('limits count over both threads', async t => {
+t.test('limits apply over both threads', async t => {
   const server = await startServer(t, {
     env: { ...two, TICKETGATE_TICKET_RATE: '15/600', TICKETGATE_LOGIN_RATE: '12/600' },
   })
@@ -97,7 +97,7 @@ t.test('limits count over both threads', async t => {
   t.strictSame(tally(logins), { '401': 12, '429': 18 }, 'logins from an address')
 })
 
-t.test('caps count over both threads, and a socket that goes makes room', async t => {
+t.test('caps apply over both threads, and a closed socket makes room', async t => {
   const cases = [
     ['in all', { TICKETGATE_MAX_CONNECTIONS: '7' }],
     ['per user', { TICKETGATE_MAX_CONNECTIONS_PER_USER: '7' }],
@@ -131,7 +131,7 @@ t.test('caps count over both threads, and a socket that goes makes room', async 
   }
 })
 
-t.test('what is published on one thread is heard on both, once and in order', async t => {
+t.test('messages published on one thread arrive on both, once and in order', async t => {
   const server = await startServer(t, { env: { ...two, TICKETGATE_LOG_LEVEL: 'debug' } })
   const clients = await joinBoth(server, 16, 'red')
   await bothSay(server, accepted)
@@ -151,7 +151,7 @@ t.test('what is published on one thread is heard on both, once and in order', as
   for (const client of [...clients, elsewhere]) client?.socket.terminate()
 })
 
-t.test('on SIGTERM the sockets of both threads are closed with 1012, and it leaves with 0', async t => {
+t.test('on SIGTERM the sockets of both threads are closed with 1012, and it exits with 0', async t => {
   const server = await startServer(t, {
     env: { ...two, TICKETGATE_DRAIN_SECONDS: '10', TICKETGATE_LOG_LEVEL: 'debug' },
   })

@@ -51,7 +51,7 @@ async function startMortal(t: Test) {
   }
 }
 
-t.test('a thread that dies is replaced, and what was spent stays spent', async t => {
+t.test('a thread that dies is replaced, and spent tickets stay spent', async t => {
   const gate = await startMortal(t)
   const spent: string[] = []
   const clients: Client[] = []
@@ -102,7 +102,7 @@ t.test('a thread that dies is replaced, and what was spent stays spent', async t
   await Promise.all([...clients, ...more].map(client => client.closed))
 })
 
-t.test('one that can not be replaced yet is tried for, one thread at a time, until it can', async t => {
+t.test('a failed replacement is retried, one thread at a time, until it succeeds', async t => {
   const gate = await startMortal(t)
   writeFileSync(gate.usersFile, '{')
   gate.kill(0)
@@ -128,7 +128,7 @@ t.test('a drain while a thread is replaced leaves no thread behind', async t => 
   }
 })
 
-t.test('a gate that is ended while its threads start leaves none', async t => {
+t.test('a gate that is closed while its threads start leaves none', async t => {
   for (const end of ['close', 'drain'] as const) {
     const gate = await openGate(t, { threads: 2 })
     const [{ url }] = await Promise.all([gate.listen(), gate[end]()])
@@ -136,20 +136,23 @@ t.test('a gate that is ended while its threads start leaves none', async t => {
   }
 })
 
-t.test('readers of events are told that a thread has died, and hear of the one in its place', async t => {
-  const gate = await startMortal(t)
-  const events = await EventStream.open(t, gate.admin)
-  t.match(await events.next(), { type: 'reset', data: { reason: 'start' } })
-  const enter = async () => (await openSession(socketUrl(gate.url, gatePath(await mint(gate.url))))).client
-  const before = await Promise.all(Array.from({ length: 8 }, enter))
-  for (const thread of [0, 1]) gate.kill(thread)
-  for (const { closed } of before) await closed
-  const told = [...(await events.upTo('reset')), ...(await events.upTo('reset'))]
-  t.strictSame(
-    told.filter(({ type }) => type === 'reset').map(({ data }) => data.reason),
-    ['thread', 'thread'],
-  )
-  for (const thread of [0, 1]) await gate.logged('the replacement thread is serving', thread)
-  await enter()
-  t.match((await events.upTo('opened')).at(-1), { data: { user: 'maggie' } })
-})
+t.test(
+  'readers of events learn that a thread has died, and receive the events of its replacement',
+  async t => {
+    const gate = await startMortal(t)
+    const events = await EventStream.open(t, gate.admin)
+    t.match(await events.next(), { type: 'reset', data: { reason: 'start' } })
+    const enter = async () => (await openSession(socketUrl(gate.url, gatePath(await mint(gate.url))))).client
+    const before = await Promise.all(Array.from({ length: 8 }, enter))
+    for (const thread of [0, 1]) gate.kill(thread)
+    for (const { closed } of before) await closed
+    const told = [...(await events.upTo('reset')), ...(await events.upTo('reset'))]
+    t.strictSame(
+      told.filter(({ type }) => type === 'reset').map(({ data }) => data.reason),
+      ['thread', 'thread'],
+    )
+    for (const thread of [0, 1]) await gate.logged('the replacement thread is serving', thread)
+    await enter()
+    t.match((await events.upTo('opened')).at(-1), { data: { user: 'maggie' } })
+  },
+)

@@ -34,7 +34,7 @@ t.test('addresses as proxies write them', async t => {
   for (const [text, expected] of cases) t.equal(hex(parseAddress(text)), expected, text)
 })
 
-t.test('texts that are no address', async t => {
+t.test('texts that are not addresses', async t => {
   const texts = [
     '',
     ' ',
@@ -69,7 +69,7 @@ t.test('texts that are no address', async t => {
   for (const text of texts) t.equal(parseAddress(text), undefined, JSON.stringify(text))
 })
 
-t.test('no text makes the parser throw, and what it reads has 4 or 16 bytes', async t => {
+t.test('no text makes the parser throw, and results have 4 or 16 bytes', async t => {
   const characters = fc.constantFrom(...'0123456789abcdefF:.[]/%x ,')
   const property = fc.property(fc.oneof(fc.string({ unit: characters }), fc.string()), text => {
     const parsed = parseAddress(text)
@@ -119,7 +119,7 @@ t.test('the client behind trusted proxies, walked from the right', async t => {
     t.strictSame(proxies.clientOf(address(peer), header), address(expected), name)
 })
 
-t.test('who is a trusted proxy', async t => {
+t.test('which peers are trusted proxies', async t => {
   const nobody = createTrustedProxies([])
   t.notOk(nobody.has(address('127.0.0.1')))
   t.strictSame(nobody.clientOf(address('127.0.0.1'), '1.1.1.1'), address('127.0.0.1'))
@@ -142,7 +142,7 @@ t.test('who is a trusted proxy', async t => {
     t.equal(createTrustedProxies([network]).has(address(peer)), expected, `${peer} in ${network}`)
 })
 
-t.test('a header as long as uWS lets through is walked quickly and to its end', async t => {
+t.test('a header of the maximum length is read quickly and to its end', async t => {
   const proxies = createTrustedProxies(['10.0.0.0/8'])
   const hops = Array.from({ length: 500 }, () => '10.0.0.2')
   t.strictSame(

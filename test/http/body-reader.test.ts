@@ -65,7 +65,7 @@ t.test('a piece is copied: uWS uses its memory for the next', async t => {
   t.strictSame(ends, ['hello'])
 })
 
-t.test('after a connection has ended nothing is handed over', async t => {
+t.test('after a connection has ended, nothing is handed over', async t => {
   const ends: unknown[] = []
   const reader = new BodyReader(320, { done: body => ends.push(body), late: () => ends.push('late') })
   reader.take(bytesOf('hello'), false)

@@ -45,7 +45,7 @@ const isOpenTo = (t: Test, reply: Reply, origin: string, name: string): void => 
   t.match(reply.headers.vary, /\borigin\b/i, `${name}: varies by Origin`)
 }
 
-t.test('a preflight from a listed origin is answered', async t => {
+t.test('a preflight from a listed origin is accepted', async t => {
   for (const origin of listed)
     for (const path of ['/auth', '/ws_ticket']) {
       const name = `${path} from ${origin}`
@@ -60,7 +60,7 @@ t.test('a preflight from a listed origin is answered', async t => {
     }
 })
 
-t.test('a preflight from anywhere else opens nothing', async t => {
+t.test('a preflight from any other origin gets no permission', async t => {
   for (const [name, origin] of strangers)
     for (const path of ['/auth', '/ws_ticket'])
       t.equal(
@@ -100,7 +100,7 @@ t.test('replies and refusals can be read from a listed origin', async t => {
   t.match(ticket.headers['access-control-expose-headers'] ?? 'retry-after', /retry-after/i)
 })
 
-t.test('nothing can be read from anywhere else', async t => {
+t.test('no response can be read from any other origin', async t => {
   for (const [name, origin] of strangers) {
     const reply = await request(server.url, '/ws_ticket', {
       headers: { origin, authorization: `Bearer ${tokenFor('maggie')}` },
@@ -109,7 +109,7 @@ t.test('nothing can be read from anywhere else', async t => {
   }
 })
 
-t.test('a socket from a listed origin, or from no browser, may open', async t => {
+t.test('a socket from a listed origin, or without Origin, may open', async t => {
   for (const origin of [...listed, undefined]) {
     const headers = origin === undefined ? {} : { origin }
     const reply = await requestUpgrade(server.url, gatePath(await mint(server.url)), { headers })
@@ -117,7 +117,7 @@ t.test('a socket from a listed origin, or from no browser, may open', async t =>
   }
 })
 
-t.test('a socket from anywhere else is refused, and its ticket is still good', async t => {
+t.test('a socket from any other origin is refused, and its ticket is still valid', async t => {
   for (const [name, origin] of strangers) {
     const ticket = await mint(server.url)
     isProblem(
@@ -149,7 +149,7 @@ t.test('without a list, the public URL is the one origin', async t => {
   }
 })
 
-t.test('apps and browser extensions by their very origin, with tickets bound to it', async t => {
+t.test('apps and browser extensions by their exact origin, with tickets bound to it', async t => {
   const app = 'capacitor://localhost'
   const extension = 'chrome-extension://nkbihfbeogaeaoehlefnkodbefgpgknn'
   const { url } = await startServer(t, {

@@ -8,7 +8,7 @@ import { request } from '../support/http.js'
 
 const lingerMs = 15_000
 
-t.test('connections come in by the last door; one that was shut stays as long as it is used', async t => {
+t.test('new connections use the latest app; an old one stays as long as it is used', async t => {
   const mount =
     (name: string) =>
     (app: TemplatedApp): void => {

@@ -18,7 +18,7 @@ const warningsOf = (output: string) =>
 
 const start = (t: Test, trusted?: string) => startServer(t, { env: { TICKETGATE_TRUSTED_PROXIES: trusted } })
 
-t.test('an untrusted peer that forwards for others is warned of once, by name', async t => {
+t.test('an untrusted peer that forwards for others is logged once, by address', async t => {
   for (const [field, value] of [
     ['x-forwarded-for', '203.0.113.9'],
     ['x-forwarded-proto', 'https'],
@@ -35,7 +35,7 @@ t.test('an untrusted peer that forwards for others is warned of once, by name', 
   }
 })
 
-t.test('a trusted proxy is not warned of, unless it sends what is not read', async t => {
+t.test('a trusted proxy is not logged, unless it sends headers that are not read', async t => {
   const server = await start(t, '127.0.0.1')
   const forwarded = { 'x-forwarded-for': '203.0.113.9', 'x-forwarded-proto': 'https' }
   await logIn(server.url, forwarded)

@@ -23,7 +23,7 @@ t.test('a listener on IPv6 alone', skip, async t => {
   t.pass('the log has the address')
 })
 
-t.test('one on :: takes both, and counts an IPv4 client by its IPv4 address', skip, async t => {
+t.test('a listener on :: accepts both, and counts an IPv4 client by its IPv4 address', skip, async t => {
   const server = await startServer(t, {
     env: { TICKETGATE_HOST: '::', TICKETGATE_BIND: 'address', TICKETGATE_MAX_CONNECTIONS_PER_ADDRESS: '1' },
   })

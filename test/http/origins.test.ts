@@ -113,7 +113,7 @@ t.test('no list, in development: our own origin and this machine', async t => {
   )
 })
 
-t.test('an own origin that is unknown lets nobody pass', async t => {
+t.test('an unknown own origin admits nobody', async t => {
   const policy = createOriginPolicy({ origins: [], production: true })
   for (const origin of ['null', 'https://gate.test', ' '])
     t.notOk(
@@ -122,7 +122,7 @@ t.test('an own origin that is unknown lets nobody pass', async t => {
     )
 })
 
-t.test('the own origin is not asked for where it does not count', async t => {
+t.test('the own origin is computed only if needed', async t => {
   const never = () => {
     throw new Error('asked')
   }

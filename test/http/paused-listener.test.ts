@@ -13,7 +13,7 @@ const isRefused = async (server: TestServer): Promise<boolean> => {
 }
 
 for (const threads of [1, 2])
-  t.test(`strangers that hold every descriptor do not stop the gate, with ${threads} threads`, async t => {
+  t.test(`strangers that exhaust the descriptors do not stop the gate, with ${threads} threads`, async t => {
     const server = await startServer(t, {
       openFiles: 200,
       env: { TICKETGATE_PORT: String(await freePort()), TICKETGATE_THREADS: String(threads) },
@@ -55,7 +55,7 @@ for (const threads of [1, 2])
     t.equal((await server.stop()).code, 0)
   })
 
-t.test('a gate with descriptors to spare takes every connection, look after look', async t => {
+t.test('a gate with free descriptors accepts every connection', async t => {
   const server = await startServer(t, { env: { TICKETGATE_PORT: String(await freePort()) } })
   // It looks ten times a second.
   for (let n = 0; n < 30; n++) {

@@ -19,7 +19,7 @@ const loginText = (headers = {}) =>
   requestText('POST', '/auth', { 'content-length': String(login.length), ...headers }, login)
 const takeText = requestText('GET', '/ws_ticket', bearer(tokenFor('maggie')))
 
-t.test('a PROXY header from a peer that is no trusted proxy is refused', async t => {
+t.test('a PROXY header from an untrusted peer is refused', async t => {
   const server = await startServer(t)
   const header = proxyHeader('203.0.113.9')
   const ticket = await mint(server.url)
@@ -44,7 +44,7 @@ t.test('a PROXY header from a peer that is no trusted proxy is refused', async t
   })
 })
 
-t.test('the address that a trusted proxy names is the one that counts', async t => {
+t.test('the address that a trusted proxy names is used', async t => {
   const { url } = await startServer(t, {
     env: { TICKETGATE_TRUSTED_PROXIES: '127.0.0.1,198.51.100.7', TICKETGATE_LOGIN_RATE: '1/600' },
   })
@@ -81,7 +81,7 @@ t.test('the address that a trusted proxy names is the one that counts', async t 
     t.equal(outcomeOf(await ask(url, ...headers, loginText(fields))), expected, name)
 })
 
-t.test('tickets that are bound to an address go by the named one', async t => {
+t.test('tickets bound to an address use the named one', async t => {
   const { url } = await startServer(t, {
     env: { TICKETGATE_TRUSTED_PROXIES: '127.0.0.1', TICKETGATE_BIND: 'address' },
   })

@@ -75,7 +75,7 @@ t.test('how a request says where its body ends', async t => {
   }
 })
 
-t.test('a field that may have one line is told when it has two', async t => {
+t.test('a single-line field with two lines is reported', async t => {
   const names = [
     'origin',
     'authorization',
@@ -112,7 +112,7 @@ t.test('a list in several lines is one list', async t => {
   })
 })
 
-t.test('the URIs that proxies were asked for, each as it came', async t => {
+t.test('the original URIs from proxies, unchanged', async t => {
   const fields = ['X-Original-URI: /a?x=1,2', 'X-Forwarded-Uri: /b', 'X-Original-URI: /c']
   t.match(await echoOf<Seen>(base, get, [host, ...fields]), { originalUris: ['/a?x=1,2', '/b', '/c'] })
 })

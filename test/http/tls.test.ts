@@ -59,7 +59,7 @@ for (const [kind, cert, key] of servers)
       )
   })
 
-t.test('browsers are told to come by TLS from now on, where TLS is ours and in production', async t => {
+t.test('HSTS is sent in production if the gate terminates TLS', async t => {
   const field = 'strict-transport-security'
   const server = await startTls(t, certificate, certificateKey)
   for (const path of ['/healthz', '/nowhere', '/channel/'])

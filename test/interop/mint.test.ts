@@ -91,7 +91,7 @@ for (const [language, mint] of minters)
     t.not(nonces[0], nonces[1], 'no nonce twice')
   })
 
-t.test('a running gate takes them, once', async t => {
+t.test('a running gate accepts them, once', async t => {
   const server = await startServer(t, {
     env: {
       TICKETGATE_NODE: 'gate-1',
@@ -123,7 +123,7 @@ t.test('a running gate takes them, once', async t => {
 })
 
 const needed = needs('redis-server')
-t.test('gates that share a store take them, with its epoch, once at one of them', needed, async t => {
+t.test('gates that share a store accept them, with its epoch, once at one of them', needed, async t => {
   const redis = await startRedis(t)
   const env = { TICKETGATE_TICKET_KEYS: `${keyId}:${key.toString('base64url')}` }
   const nodes = [await startNode(t, redis.port, env), await startNode(t, redis.port, env)] as const

@@ -8,7 +8,7 @@ import { gatePath, nowSeconds } from '../support/tokens.js'
 
 const maggie = { user: 'maggie', expires: nowSeconds() + 600 }
 
-t.test('tickets for gates that share a Redis, good at each of them, once', needs('redis-server'), async t => {
+t.test('tickets for gates that share a Redis, valid at any of them, once', needs('redis-server'), async t => {
   const redis = await startRedis(t)
   const [one, other] = [await startNode(t, redis.port), await startNode(t, redis.port)]
   let epoch = '0'.repeat(32)

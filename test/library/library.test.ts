@@ -71,7 +71,7 @@ const outcome = (verify: () => unknown): string => {
   }
 }
 
-t.test('one process issues and verifies: a ticket says who presents it, once', async t => {
+t.test('one process issues and verifies: a ticket identifies its user, once', async t => {
   const { issuer, verifier } = pair()
   const all = {
     ...maggie,
@@ -124,7 +124,7 @@ t.test('an issuer elsewhere, with a key in any of its forms', async t => {
   }
 })
 
-t.test('an issuer elsewhere goes by the clock of its system', async t => {
+t.test('an issuer elsewhere uses the system clock', async t => {
   const before = Math.floor(Date.now() / 1000)
   const end = before + 3600
   const issuer = createIssuer({ key: outside, node: 'gate-1' })
@@ -235,7 +235,7 @@ t.test('a ticket ends at a millisecond', async t => {
   )
 })
 
-t.test('tickets from elsewhere: whose, since when, and how far clocks may be off', async t => {
+t.test('tickets from elsewhere: keys, notBeforeMs and clock skew', async t => {
   const at = (issuedMs: number, options: Partial<VerifierOptions> = {}, verifierNode = 'gate-1') => {
     const issuer = createIssuer({ key: outside, node: 'gate-1', clock: () => issuedMs })
     const { verifier } = outsidePair(options, verifierNode)
@@ -274,7 +274,7 @@ t.test('without notBeforeMs the memory begins when the verifier is created', asy
 })
 
 t.test(
-  'of two verifiers with one name and keys of issuers elsewhere, none accepts what the other did',
+  'of two verifiers with one name and keys of issuers elsewhere, neither accepts what the other did',
   async t => {
     const hand = clockAt()
     const create = (options: Partial<VerifierOptions> = {}) =>
@@ -312,7 +312,7 @@ t.test(
 )
 
 t.test(
-  'a memory that has lost a name to another can not take it back, for it lacks what that spent',
+  'a memory that has lost a name to another cannot take it back, because it lacks what that spent',
   async t => {
     const hand = clockAt()
     const [first, second] = [createMemoryReplayCache(100), createMemoryReplayCache(100)]
@@ -336,7 +336,7 @@ t.test(
   },
 )
 
-t.test('verifiers that share a memory allow one clock skew, or the laxer would outlast it', async t => {
+t.test('verifiers that share a memory must have the same clock skew', async t => {
   const replay = createMemoryReplayCache(100)
   const create = (clockSkewSeconds: number) => () =>
     createVerifier({ keys: [outside], node: 'skewed', clock: () => nowMs, replay, clockSkewSeconds })
@@ -370,7 +370,7 @@ t.test('a full memory refuses, forgets nothing, spends nothing, and recovers', a
   t.strictSame(present(), ['ticket_expired', 'ticket_expired', 'good'])
 })
 
-t.test('a memory that can not be asked refuses, as does one that answers nonsense', async t => {
+t.test('an unavailable memory refuses, as does one that returns nonsense', async t => {
   const base = createMemoryReplayCache(100)
   const saying = (answer: unknown): ReplayCache => ({ ...base, claim: () => answer as 'fresh' })
   for (const answer of ['unavailable', Promise.resolve('fresh'), undefined, true]) {
@@ -382,7 +382,7 @@ t.test('a memory that can not be asked refuses, as does one that answers nonsens
   }
 })
 
-t.test('the error is a whole HTTP answer, the one of the server', async t => {
+t.test("the error is a complete HTTP response, the same as the server's", async t => {
   const full = pair({ capacity: 1 })
   full.verifier.verify(full.issuer.issue(maggie).ticket)
   const { issuer, verifier } = pair()
@@ -416,7 +416,7 @@ t.test('the error is a whole HTTP answer, the one of the server', async t => {
   }
 })
 
-t.test('networks are those of the gate, in every form of an address', async t => {
+t.test('networks match those of the gate, in every form of an address', async t => {
   const cases: readonly (readonly [network: string, packed: string, inside: string[], outside: string[]])[] =
     [
       ['203.0.113.9', '20cb007109', ['203.0.113.9', '::ffff:203.0.113.9'], ['203.0.113.8', '::1']],
@@ -585,7 +585,7 @@ t.test('mistakes of the caller are TypeErrors that name the option', async t => 
     )
 })
 
-t.test('no key is in what is printed of one, nor in the errors about it', async t => {
+t.test('printing a key, or an error about it, does not reveal it', async t => {
   const shown = inspect([createBootKey(), createIssuer({ key: outside, node: 'gate-1' })], {
     depth: 9,
     showHidden: true,
@@ -596,7 +596,7 @@ t.test('no key is in what is printed of one, nor in the errors about it', async 
   t.match(text, /b25lIHNl/, 'which it would be')
 })
 
-t.test('the package has it as ticketgate/ticket, without the server in it', async t => {
+t.test('the package exports it as ticketgate/ticket, without the server', async t => {
   const script = `
     const names = Object.keys(await import('ticketgate/ticket'))
     const { sharedObjects } = process.report.getReport()

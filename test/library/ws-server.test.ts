@@ -69,7 +69,7 @@ t.test('a handshake that ws refuses spends no ticket', async t => {
   t.equal((await requestUpgrade(base, path)).status, 101)
 })
 
-t.test('a ticket of another life of the server is refused', async t => {
+t.test('a ticket from before a restart is refused', async t => {
   const [one, other] = await Promise.all([startExample(t), startExample(t)])
   const path = `/?ticket=${await take(one)}`
   isProblem(t, await requestUpgrade(other, path), '401 ticket_invalid')

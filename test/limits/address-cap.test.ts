@@ -161,7 +161,7 @@ for (const threads of ['1', '2'])
     t.equal(await roomInTheEnd(server), cap, 'all at once')
   })
 
-t.test('a socket on which nothing was said in time gives its place back', async t => {
+t.test('a socket that does not authenticate in time gives its place back', async t => {
   const server = await startServer(t, {
     env: { ...env, TICKETGATE_FIRST_MESSAGE_SECONDS: '1', TICKETGATE_MAX_CONNECTIONS_PER_ADDRESS: '1' },
   })
@@ -169,7 +169,7 @@ t.test('a socket on which nothing was said in time gives its place back', async 
   await (await silent(server)).close()
 })
 
-t.test('a socket that says who it is keeps its place, and needs no second one', async t => {
+t.test('a socket that authenticates keeps its place, and takes no second one', async t => {
   const server = await startServer(t, { env: { ...env, TICKETGATE_MAX_CONNECTIONS_PER_ADDRESS: '1' } })
   const client = await identified(server)
   isProblem(t, await requestUpgrade(server.url, path), '429 too_many_connections')

@@ -3,7 +3,7 @@ import { type ConnectionLimits, createConnectionCaps } from '../../src/limits/ca
 
 const off: ConnectionLimits = { total: 0, perUser: 0, perAddress: 0 }
 
-t.test('each cap lets its number in, and one more when one has left', async t => {
+t.test('each cap admits its number, and one more when one has left', async t => {
   const cases = [
     ['in all', { ...off, total: 3 }, false],
     ['per user', { ...off, perUser: 3 }, true],
@@ -25,7 +25,7 @@ t.test('each cap lets its number in, and one more when one has left', async t =>
   }
 })
 
-t.test('who is turned away takes nothing, of any of the caps', async t => {
+t.test('a refused connection counts against none of the caps', async t => {
   const caps = createConnectionCaps({ total: 0, perUser: 1, perAddress: 1 })
   t.ok(caps.enter('maggie', 'home'))
   for (let n = 0; n < 10; n++) t.notOk(caps.enter('lisa', 'home'), 'the address is full')
@@ -34,7 +34,7 @@ t.test('who is turned away takes nothing, of any of the caps', async t => {
   t.equal(caps.open, 2)
 })
 
-t.test('a cap counts its own kind', async t => {
+t.test('each cap counts separately', async t => {
   const caps = createConnectionCaps({ total: 0, perUser: 2, perAddress: 3 })
   t.ok(caps.enter('maggie', 'home') && caps.enter('maggie', 'school'))
   t.notOk(caps.enter('maggie', 'cafe'), 'a user, over addresses')
@@ -43,7 +43,7 @@ t.test('a cap counts its own kind', async t => {
   t.ok(caps.enter('homer', 'school'))
 })
 
-t.test('a user and an address of one name do not meet', async t => {
+t.test('a user and an address with the same name do not clash', async t => {
   const caps = createConnectionCaps({ total: 0, perUser: 1, perAddress: 1 })
   t.ok(caps.enter('x', 'y'))
   t.notOk(caps.enter('x', 'z'))
@@ -51,7 +51,7 @@ t.test('a user and an address of one name do not meet', async t => {
   t.ok(caps.enter('y', 'x'))
 })
 
-t.test('without caps all are let in, and counted', async t => {
+t.test('without caps all are admitted and counted', async t => {
   const caps = createConnectionCaps(off)
   let turnedAway = 0
   for (let n = 0; n < 10_000; n++) if (!caps.enter('maggie', 'home')) turnedAway++
@@ -60,7 +60,7 @@ t.test('without caps all are let in, and counted', async t => {
   t.equal(caps.open, 0)
 })
 
-t.test('comings and goings of many leave nothing behind', async t => {
+t.test('many connections that come and go leave nothing behind', async t => {
   const caps = createConnectionCaps({ total: 2, perUser: 1, perAddress: 1 })
   const wrong: number[] = []
   for (let n = 0; n < 5000; n++) {
@@ -73,7 +73,7 @@ t.test('comings and goings of many leave nothing behind', async t => {
   t.equal(caps.open, 0)
 })
 
-t.test('who is not known yet counts by address alone, and once', async t => {
+t.test('an unauthenticated connection counts by address only, and once', async t => {
   const caps = createConnectionCaps({ total: 2, perUser: 1, perAddress: 3 })
   t.ok(caps.enter('maggie', 'home'))
   t.ok(caps.enterUnknown('home') && caps.enterUnknown('home'))

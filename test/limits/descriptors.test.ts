@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process'
 import t from 'tap'
 import { connectionsWithin, descriptorLimit } from '../../src/config/descriptors.js'
 
-t.test('the limit is the one the process was started with', async t => {
+t.test('the limit is that of the process', async t => {
   const module = new URL('../../src/config/descriptors.ts', import.meta.url).href
   const script = `import { descriptorLimit } from '${module}'; process.stdout.write(String(descriptorLimit()))`
   const told = execFileSync('sh', [
@@ -18,7 +18,7 @@ t.test('the limit is the one the process was started with', async t => {
   t.equal(told.toString(), '300')
 })
 
-t.test('asking leaves the report as the application set it', async t => {
+t.test('reading it leaves the report as the application configured it', async t => {
   const { report } = process
   const before: unknown = Reflect.get(report, 'excludeNetwork')
   t.teardown(() => Reflect.set(report, 'excludeNetwork', before))

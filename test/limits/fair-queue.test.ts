@@ -42,14 +42,14 @@ const create = (concurrency: number, limit: number) => {
   return { queue, begun, add, drain }
 }
 
-t.test('groups take turns, and within a group the first comes first', async t => {
+t.test('groups take turns, and within a group the order is kept', async t => {
   const { begun, add, drain } = create(1, 100)
   for (const name of ['a1', 'a2', 'a3', 'a4', 'b1', 'b2', 'c1']) add(name)
   await drain()
   t.strictSame(begun, ['a1', 'a2', 'b1', 'c1', 'a3', 'b2', 'a4'])
 })
 
-t.test('no more run at once than may', async t => {
+t.test('concurrency is bounded', async t => {
   const { queue, begun, add, drain } = create(2, 100)
   for (const name of ['a1', 'b1', 'c1', 'd1']) add(name)
   await new Promise(setImmediate)
@@ -59,7 +59,7 @@ t.test('no more run at once than may', async t => {
   t.equal(begun.length, 4)
 })
 
-t.test('a full queue: the group that has most in it makes room, its newest first', async t => {
+t.test('a full queue: the largest group makes room, newest first', async t => {
   const { queue, begun, add, drain } = create(1, 4)
   const flood = ['a0', 'a1', 'a2', 'a3', 'a4', 'a5'].map(add)
   t.equal(queue.pending, 5, 'one runs, four wait')
@@ -75,7 +75,7 @@ t.test('a full queue: the group that has most in it makes room, its newest first
   t.strictSame(begun, ['a0', 'a1', 'b1', 'c1', 'd1'])
 })
 
-t.test('a flood of one group keeps no other out, however many come', async t => {
+t.test('a flood of one group keeps no other out', async t => {
   const { add, drain } = create(2, 64)
   for (let n = 0; n < 500; n++) add(`f${n}`)
   const others = Array.from({ length: 30 }, (_, n) => add(String.fromCharCode(0x4e00 + n)))
@@ -85,7 +85,7 @@ t.test('a flood of one group keeps no other out, however many come', async t => 
   t.strictSame(new Set(outcomes), new Set(['done']))
 })
 
-t.test('a place is free again when the work fails', async t => {
+t.test('failed work frees its place', async t => {
   const queue = new FairQueue({ concurrency: 1, limit: 0 })
   await t.rejects(
     queue.run('a', () => Promise.reject(new Error('no'))),

@@ -35,7 +35,7 @@ t.test('guesses at one user from anywhere share one bucket, whether the user exi
   )
 })
 
-t.test('those that are checked at once all count, and the next waits for longer', async t => {
+t.test('attempts checked at once all count, and the next waits longer', async t => {
   const limits = create()
   const checked = Array.from({ length: 67 }, (_, n) => limits.waitOfUser('maggie', `address ${n}`, nowMs))
   t.strictSame(new Set(checked), new Set([0]))
@@ -51,7 +51,7 @@ t.test('fewer than a hundred in any hour', async t => {
   t.ok(checked < 100, String(checked))
 })
 
-t.test('who guesses from elsewhere locks nobody out of where they have logged in', async t => {
+t.test('guesses from elsewhere do not lock users out at their familiar addresses', async t => {
   const limits = create()
   t.equal(limits.waitOfUser('maggie', 'home', nowMs), 0)
   limits.succeed('maggie', 'home', nowMs)
@@ -71,7 +71,7 @@ t.test('who guesses from elsewhere locks nobody out of where they have logged in
   )
 })
 
-t.test('there, too, guesses are slowed', async t => {
+t.test('guesses from familiar addresses are slowed too', async t => {
   const limits = create()
   limits.succeed('maggie', 'home', nowMs)
   t.equal(
@@ -85,7 +85,7 @@ t.test('there, too, guesses are slowed', async t => {
   )
 })
 
-t.test('one that succeeds gives back nine tenths of what it took of its address', async t => {
+t.test('a successful login gives back nine tenths of its cost', async t => {
   const limits = create()
   let admitted = 0
   for (let n = 0; n < 1000; n++) {
@@ -101,7 +101,7 @@ t.test('one that succeeds gives back nine tenths of what it took of its address'
   t.equal(failed, 10)
 })
 
-t.test('one that came to no decision gives all back', async t => {
+t.test('an undecided attempt gives everything back', async t => {
   const limits = create()
   for (let n = 0; n < 500; n++) {
     t.equal(limits.takeAddress('home', nowMs), 0)
@@ -109,7 +109,7 @@ t.test('one that came to no decision gives all back', async t => {
   }
 })
 
-t.test('threads share all of it', async t => {
+t.test('threads share all limits', async t => {
   const memory = createLoginLimitsMemory()
   const [one, two] = [create(memory), create(memory)]
   one.succeed('maggie', 'home', nowMs)
@@ -121,7 +121,7 @@ t.test('threads share all of it', async t => {
   t.equal(two.waitOfUser('maggie', 'home', nowMs), 0)
 })
 
-t.test('what is remembered is bounded, and the oldest goes first', async t => {
+t.test('memory is bounded, and the oldest entry is replaced first', async t => {
   const limits = create()
   const later = nowMs + 2 * hourMs
   for (let n = 0; n < 100; n++) limits.succeed('maggie', `old ${n}`, nowMs)
@@ -138,7 +138,7 @@ t.test('what is remembered is bounded, and the oldest goes first', async t => {
   t.ok(old < 70, `of those long before many others ${old} are known`)
 })
 
-t.test('no key is another, wherever it is cut', async t => {
+t.test('user and address are never confused, wherever they are joined', async t => {
   const limits = create()
   limits.succeed('ab', 'c', nowMs)
   failing(limits, 'a', n => `address ${n}`)

@@ -20,7 +20,7 @@ const passing = (rate: Rate, attempts: number, burst?: number): number => {
   return passed
 }
 
-t.test('a burst is what the rate says, and no more', async t => {
+t.test('a burst is as large as the rate says, and no larger', async t => {
   const cases = [
     ['the login rate', { count: 10, seconds: 60 }, undefined, 10],
     ['the ticket rate', { count: 60, seconds: 60 }, undefined, 60],
@@ -56,7 +56,7 @@ t.test('after a burst one passes every interval, to the millisecond', async t =>
   t.equal(nextArrival(nowMs + 66_000, nowMs + 6000, rate), -6000, 'but only one')
 })
 
-t.test('what is not used is not saved up beyond the burst', async t => {
+t.test('unused events do not accumulate beyond the burst', async t => {
   const rate = { count: 3, seconds: 3 }
   let arrival = nextArrival(0, nowMs, rate)
   let passed = 0
@@ -91,7 +91,7 @@ t.test('in any window no more pass than burst and rate allow', async t => {
   t.pass(`seed ${seed}`)
 })
 
-t.test('who waits as long as he is told passes, and does not pay for having been refused', async t => {
+t.test('waiting as long as told is enough, and refusals cost nothing', async t => {
   const limiter = createRateLimiter({ count: 2, seconds: 10 })
   t.strictSame([limiter('a', nowMs), limiter('a', nowMs)], [0, 0])
   const waitMs = limiter('a', nowMs)
@@ -106,7 +106,7 @@ t.test('who waits as long as he is told passes, and does not pay for having been
   t.ok(limiter('a', nowMs + waitMs) > 0)
 })
 
-t.test('keys do not share, and no rate is no limit', async t => {
+t.test('keys are independent, and no rate is no limit', async t => {
   const limiter = createRateLimiter({ count: 1, seconds: 60 })
   for (const key of ['a', 'b', '', '__proto__', 'a\0'])
     t.strictSame([limiter(key, nowMs) === 0, limiter(key, nowMs) > 0], [true, true], JSON.stringify(key))
@@ -114,7 +114,7 @@ t.test('keys do not share, and no rate is no limit', async t => {
   t.ok(Array.from({ length: 10_000 }, () => off('a', nowMs)).every(waitMs => waitMs === 0))
 })
 
-t.test('a flood of keys is forgotten from its oldest end, and the latest stay limited', async t => {
+t.test('in a flood of keys the oldest are forgotten, and the latest stay limited', async t => {
   const limiter = createRateLimiter({ count: 1, seconds: 3600 })
   for (let n = 0; n < 150_000; n++) limiter(`key ${n}`, nowMs)
   t.ok(limiter('key 149999', nowMs) > 0, 'the last is remembered')

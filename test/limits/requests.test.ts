@@ -59,7 +59,7 @@ t.test('tickets are limited per user', async t => {
   t.equal((await take('bart', '127.0.0.2')).status, 200, 'forged tokens of a user take nothing from him')
 })
 
-t.test('a forwarded address counts when a trusted proxy says so, from the right', async t => {
+t.test('a forwarded address from a trusted proxy is used, from the right', async t => {
   const server = await startServer(t, {
     env: {
       TICKETGATE_LOGIN_RATE: '1/3600',
@@ -93,7 +93,7 @@ t.test('a forwarded address counts when a trusted proxy says so, from the right'
   for (const [name, from, forwarded, expected] of cases)
     t.equal(await status(from, forwarded), expected, name)
 
-  await t.test('garbage where an address belongs gives no free login', async t => {
+  await t.test('garbage in place of an address does not evade the limit', async t => {
     const garbage = [
       'unknown',
       '999.1.1.1',
@@ -115,7 +115,7 @@ t.test('a forwarded address counts when a trusted proxy says so, from the right'
   })
 })
 
-t.test('what a trusted proxy forwards of scheme and host makes the URL; others make nothing', async t => {
+t.test('scheme and host from a trusted proxy make the URL; others are ignored', async t => {
   const server = await startServer(t, {
     env: {
       ...development,
@@ -155,34 +155,41 @@ const guess = async (server: TestServer, user: string): Promise<string[]> => {
 }
 
 for (const threads of ['1', '2'])
-  t.test(`guessing at one user from many addresses is slowed and visible, on ${threads} threads`, async t => {
-    const users = { maggie: 'secret' }
-    const server = await startServer(t, { users, env: { ...asShipped, TICKETGATE_THREADS: threads } })
-    const home = '127.0.0.2'
-    t.equal((await login(server, home, undefined, right)).status, 200)
-    const outcomes = await guess(server, 'maggie')
-    t.equal(outcomes[19], '401 bad_credentials')
-    // A minute between them from here on; a slow machine may see one more.
-    t.ok(outcomes.slice(20).filter(outcome => outcome === '429 rate_limited').length >= 39)
-    const strange = await login(server, '127.0.0.9', undefined, right)
-    isProblem(t, strange, '429 rate_limited', 'the right password, from an address that is new')
-    hasRetryAfter(t, strange, 'a user', 60)
-    for (let n = 0; n < 3; n++)
-      t.equal((await login(server, home, undefined, right)).status, 200, 'and from where the user was before')
+  t.test(
+    `guessing one user's password from many addresses is slowed and visible, on ${threads} threads`,
+    async t => {
+      const users = { maggie: 'secret' }
+      const server = await startServer(t, { users, env: { ...asShipped, TICKETGATE_THREADS: threads } })
+      const home = '127.0.0.2'
+      t.equal((await login(server, home, undefined, right)).status, 200)
+      const outcomes = await guess(server, 'maggie')
+      t.equal(outcomes[19], '401 bad_credentials')
+      // A minute between them from here on; a slow machine may see one more.
+      t.ok(outcomes.slice(20).filter(outcome => outcome === '429 rate_limited').length >= 39)
+      const strange = await login(server, '127.0.0.9', undefined, right)
+      isProblem(t, strange, '429 rate_limited', 'the right password, from an address that is new')
+      hasRetryAfter(t, strange, 'a user', 60)
+      for (let n = 0; n < 3; n++)
+        t.equal(
+          (await login(server, home, undefined, right)).status,
+          200,
+          'and from where the user was before',
+        )
 
-    t.strictSame(await guess(server, 'nobody'), outcomes, 'a user that does not exist is no different')
+      t.strictSame(await guess(server, 'nobody'), outcomes, 'a user that does not exist is no different')
 
-    t.ok((await metricOf(server, 'wrong_password')) >= 20)
-    t.ok((await metricOf(server, 'unknown_user')) >= 20)
-    t.ok((await metricOf(server, 'user_rate')) >= 79)
-    t.match(server.output(), /"level":"warn",[^\n]*"user":"maggie",[^\n]*logins of this user have failed/)
-    t.match(server.output(), /"user":"maggie","reason":"wrong_password",.*"msg":"login refused"/)
-    t.match(server.output(), /"reason":"unknown_user",.*"msg":"login refused"/)
-    t.notMatch(server.output(), /nobody/, 'a name that is nobody’s may be a password')
-  })
+      t.ok((await metricOf(server, 'wrong_password')) >= 20)
+      t.ok((await metricOf(server, 'unknown_user')) >= 20)
+      t.ok((await metricOf(server, 'user_rate')) >= 79)
+      t.match(server.output(), /"level":"warn",[^\n]*"user":"maggie",[^\n]*logins of this user have failed/)
+      t.match(server.output(), /"user":"maggie","reason":"wrong_password",.*"msg":"login refused"/)
+      t.match(server.output(), /"reason":"unknown_user",.*"msg":"login refused"/)
+      t.notMatch(server.output(), /nobody/, 'a name that is nobody’s may be a password')
+    },
+  )
 
 t.test(
-  'a login that succeeds counts a tenth, so a proxy that is not trusted shuts nobody out at once',
+  'a successful login counts a tenth, so an untrusted proxy does not lock everybody out at once',
   async t => {
     const server = await startServer(t, {
       users: { maggie: 'secret' },
@@ -197,7 +204,7 @@ t.test(
   },
 )
 
-t.test('a flood from one IPv6 /48 shuts nobody out', async t => {
+t.test('a flood from one IPv6 /48 locks nobody out', async t => {
   const server = await startServer(t, {
     users: { maggie: 'secret' },
     env: { ...asShipped, TICKETGATE_TRUSTED_PROXIES: '127.0.0.0/8' },

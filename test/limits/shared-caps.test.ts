@@ -22,7 +22,7 @@ const at = (caps: readonly ConnectionCaps[], n: number): ConnectionCaps => {
   return found
 }
 
-t.test('as full as the total allows, a cap of one turns away no newcomer for the sake of others', async t => {
+t.test('at the total, a cap of one wrongly refuses no newcomer', async t => {
   const total = 100_000
   const probes = 20_000
   const cases = [
@@ -47,7 +47,7 @@ t.test('as full as the total allows, a cap of one turns away no newcomer for the
   }
 })
 
-t.test('a cap that is not set costs no memory, and one that is goes by the total', async t => {
+t.test('an unset cap takes no memory, and a set one depends on the total', async t => {
   const bytes = (limits: ConnectionLimits) => {
     const { users, addresses } = createSharedLimits(4, limits)
     return [users.byteLength, addresses.byteLength]
@@ -70,7 +70,7 @@ t.test('few sockets find room with any number of threads', async t => {
   t.equal(refused, 0)
 })
 
-t.test('what a dead thread had is forgotten, and nothing of the others', async t => {
+t.test('the counts of a dead thread are cleared, and no others', async t => {
   const limits = { total: 0, perUser: 2, perAddress: 2 }
   const { shared, caps } = openAll(3, limits)
   for (const one of caps.slice(0, 2)) t.ok(one.enter('maggie', 'home'))
@@ -84,7 +84,7 @@ t.test('what a dead thread had is forgotten, and nothing of the others', async t
   t.notOk(at(caps, 1).enter('maggie', 'home'), 'and no other')
 })
 
-t.test('threads that race for the places of one user never have more than these', async t => {
+t.test('threads that race for the places of one user never exceed its cap', async t => {
   const threads = 4
   for (const perUser of [1, 2]) {
     const limits = { total: 0, perUser, perAddress: 0 }

@@ -38,7 +38,7 @@ t.test('the keys are found by the metadata of OpenID Connect', async t => {
   t.equal(await find(`${origin}/auth0/`), `${origin}/auth0.json`, 'the slash at the end is part of the name')
 })
 
-t.test('or else by those of RFC 8414, which are under another path', async t => {
+t.test('or else by those of RFC 8414, at another path', async t => {
   const { origin, asked, find } = await start(t, origin => ({
     '/.well-known/oauth-authorization-server': metadata(origin),
     '/.well-known/oauth-authorization-server/tenant/1': metadata(`${origin}/tenant/1`),
@@ -52,7 +52,7 @@ t.test('or else by those of RFC 8414, which are under another path', async t => 
   ])
 })
 
-t.test('metadata that cannot be trusted', async t => {
+t.test('invalid metadata', async t => {
   const paths = [
     'other',
     'slash',

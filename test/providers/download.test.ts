@@ -8,7 +8,7 @@ import { type Answer, startProvider, text } from '../support/provider.js'
 setFlagsFromString('--expose-gc')
 const collectGarbage: () => void = runInNewContext('gc')
 
-t.test('the time limit holds though garbage is collected meanwhile', async t => {
+t.test('the time limit holds across garbage collections', async t => {
   const silent: readonly (readonly [name: string, answer: Answer])[] = [
     ['nothing comes', () => {}],
     ['a head comes, and no body', response => void response.writeHead(200).flushHeaders()],
@@ -29,7 +29,7 @@ t.test('the time limit holds though garbage is collected meanwhile', async t => 
   }
 })
 
-t.test('no timer is left behind by what came in time', async t => {
+t.test('a download in time leaves no timer behind', async t => {
   const provider = await startProvider(t, text('{}'))
   const downloader = await Downloader.open({ timeoutMs: 60_000, maxBytes: 1000 })
   const timers = (): number => process.getActiveResourcesInfo().filter(name => name === 'Timeout').length
@@ -40,7 +40,7 @@ t.test('no timer is left behind by what came in time', async t => {
   downloader.close()
 })
 
-t.test('closing ends what is under way', async t => {
+t.test('closing ends running downloads', async t => {
   const provider = await startProvider(t, () => {})
   const downloader = await Downloader.open({ timeoutMs: 60_000, maxBytes: 1000 })
   const download = downloader.download(provider.url)

@@ -78,7 +78,7 @@ t.test('a proxy that refuses: not ready, and the log names the variable', async 
   }
 })
 
-t.test('a provider on this machine is not asked through a proxy', async t => {
+t.test('a provider on this machine is fetched without a proxy', async t => {
   const proxy = await startEgressProxy(t, 0)
   const provider = await startProvider(t, jwks(key))
   const url = `http://127.0.0.1:${proxy.port}`
@@ -89,12 +89,12 @@ t.test('a provider on this machine is not asked through a proxy', async t => {
   t.strictSame(proxy.asked, [])
 })
 
-t.test('without a proxy, a provider that cannot be reached: the log says what to set', async t => {
+t.test('without a proxy, an unreachable provider: the log says what to set', async t => {
   const server = await startServer(t, { env: environment(t, {}) })
   t.match(server.output(), /"hint":"set HTTPS_PROXY if/)
 })
 
-t.test('a variable that names no proxy stops the start, and its password is not shown', async t => {
+t.test('a variable that is not a proxy URL stops the start, without showing its password', async t => {
   for (const value of ['proxy.example.com:3128', 'socks5://me:sesame@proxy:1080', 'not a URL']) {
     const run = await runServe(t, environment(t, { HTTPS_PROXY: value }))
     t.equal(run.code, 1)

@@ -79,7 +79,7 @@ const outpaced = async (provider: Provider, ms: number): Promise<void> => {
   for (let n = 0; n < outpaces; n++) await (await fetch(provider.url)).text()
 }
 
-t.test('keys are there when it is open, and fetched again by itself', async t => {
+t.test('keys are available once it is open, and refreshed by itself', async t => {
   // No fetch fails because this process, which is the provider as well, was held up.
   const { provider, keys, counts, until } = await open(t, jwks(first), { refreshMs: 20, timeoutMs: 60_000 })
   t.ok(keys.current()?.has('first'))
@@ -165,7 +165,7 @@ t.test('metadata is kept as long as it says, and no longer when the keys are gon
   open2.keys.close()
 })
 
-t.test('a provider that flaps: the set that it published last counts', async t => {
+t.test('a flapping provider: the latest set applies', async t => {
   const { provider, keys, counts, until } = await open(t, jwks(first), { refreshMs: 1 })
   const known = (): readonly string[] => ['first', 'second'].filter(kid => keys.current()?.has(kid))
   const turns: [answer: Answer, kid: string, isBroken: boolean][] = [
@@ -183,7 +183,7 @@ t.test('a provider that flaps: the set that it published last counts', async t =
   }
 })
 
-t.test('names of keys that are longer than any are not remembered', async t => {
+t.test('overlong key ids are not remembered', async t => {
   const { provider, keys } = await open(t, jwks(first))
   t.equal(keys.missing('k'.repeat(257), clock()), undefined)
   await outpaced(provider, 1)
@@ -191,7 +191,7 @@ t.test('names of keys that are longer than any are not remembered', async t => {
   t.type(keys.missing('k'.repeat(256), clock()), 'number')
 })
 
-t.test('an unknown kid has them fetched at once, and many of it a few times', async t => {
+t.test('an unknown kid triggers a fetch at once, and many trigger a few', async t => {
   const { provider, keys, until } = await open(t, jwks(first))
   t.equal(provider.asked(), 1)
   provider.answer = jwks(second)
@@ -209,7 +209,7 @@ t.test('an unknown kid has them fetched at once, and many of it a few times', as
   t.equal(provider.asked(), 7 + outpaces, 'then it is enough for a second or two')
 })
 
-t.test('kids that a stranger makes up do not keep a new key away for long', async t => {
+t.test('kids made up by a stranger do not delay a new key for long', async t => {
   const { provider, keys, until } = await open(t, jwks(first))
   for (let miss = 0; miss < 5000; miss++) {
     keys.missing(`made up ${miss}`, clock())
@@ -221,7 +221,7 @@ t.test('kids that a stranger makes up do not keep a new key away for long', asyn
   await until(() => keys.current()?.has('second') === true)
 })
 
-t.test('a kid that was looked for is unknown, until it is looked for again', async t => {
+t.test('a kid that was looked up is unknown until the next lookup', async t => {
   const { provider, keys, until } = await open(t, jwks(first))
   const now = clock()
   provider.answer = jwks(first, second)
@@ -232,7 +232,7 @@ t.test('a kid that was looked for is unknown, until it is looked for again', asy
   t.type(keys.missing('other', now + 10_000), 'number', 'the provider may have been late')
 })
 
-t.test('a kid that is named while a fetch is under way is looked for in the next', async t => {
+t.test('a kid that is requested during a fetch is looked up in the next', async t => {
   const { provider, keys, until } = await open(t, jwks(first))
   let release = (): void => {}
   const held = new Promise<void>(resolve => {
@@ -249,7 +249,7 @@ t.test('a kid that is named while a fetch is under way is looked for in the next
   await until(() => keys.current()?.has('second') === true)
 })
 
-t.test('what is ignored in a set, and what is there twice, is logged once a set', async t => {
+t.test('ignored and duplicate keys are logged once per set', async t => {
   const { provider, keys, logged } = await open(
     t,
     jwks(first, second, newKey('EdDSA', 'second'), newKey('RS256', 'secret', { use: 'enc' })),
@@ -301,7 +301,7 @@ const broken: readonly (readonly [name: string, answer: Answer, reason: RegExp])
   ],
 ]
 
-t.test('whatever comes in their place, the previous ones stay in use', async t => {
+t.test('after any invalid response the previous keys stay in use', async t => {
   const { provider, keys, counts, logged, until } = await open(t, jwks(first))
   for (const [index, [name, answer, reason]] of broken.entries()) {
     const other = await open(t, answer)
@@ -320,7 +320,7 @@ t.test('whatever comes in their place, the previous ones stay in use', async t =
   }
 })
 
-t.test('who does not answer, or not to the end, is not waited for', async t => {
+t.test('a provider that does not respond completely is not waited for', async t => {
   const slow: readonly (readonly [name: string, answer: Answer])[] = [
     ['nothing', () => {}],
     ['a head and no body', response => void response.writeHead(200).flushHeaders()],
@@ -350,14 +350,14 @@ t.test('who does not answer, or not to the end, is not waited for', async t => {
   }
 })
 
-t.test('a provider that comes back is asked again', async t => {
+t.test('a provider that comes back is fetched again', async t => {
   const { provider, keys, until } = await open(t, text('', 503))
   t.equal(keys.current(), undefined)
   provider.answer = jwks(first)
   await until(() => keys.current()?.has('first') === true)
 })
 
-t.test('a provider that is gone: the keys stay, and it is found when it is back', async t => {
+t.test('an unreachable provider: the keys stay, and it is found when it is back', async t => {
   const { provider, keys, counts, until } = await open(t, jwks(first), { refreshMs: 20 })
   await provider.stop()
   await until(() => (counts.failed ?? 0) >= 1)
@@ -367,7 +367,7 @@ t.test('a provider that is gone: the keys stay, and it is found when it is back'
   await until(() => keys.current()?.has('second') === true)
 })
 
-t.test('once closed it asks no more', async t => {
+t.test('once closed it fetches no more', async t => {
   const refreshMs = 10
   const { provider, keys } = await open(t, jwks(first), { refreshMs })
   await provider.nextAsked()

@@ -59,7 +59,7 @@ for (const [name, startProxy] of Object.entries(proxies) as [keyof typeof proxie
       },
     )
 
-    await t.test('who sends much too much takes no gate out of service', async t => {
+    await t.test('oversized requests take no gate out of service', async t => {
       const body = 'x'.repeat(1_000_000)
       for (const path of ['/auth', '/nothing'])
         for (let n = 0; n < 8; n++) {
@@ -69,7 +69,7 @@ for (const [name, startProxy] of Object.entries(proxies) as [keyof typeof proxie
       t.equal((await request(proxy, '/healthz')).status, 200)
     })
 
-    await t.test('6 KB of cookies shut nobody out: the gate does not get them', async t => {
+    await t.test('6 KB of cookies lock nobody out, because the gate does not get them', async t => {
       const cookies = { cookie: `session=${'x'.repeat(6000)}` }
       const headers = { authorization: `Bearer ${tokenFor('maggie')}`, ...cookies }
       const taken = await request(proxy, '/ws_ticket', { headers })
@@ -78,7 +78,7 @@ for (const [name, startProxy] of Object.entries(proxies) as [keyof typeof proxie
       t.equal((await requestUpgrade(proxy, path, { headers: cookies })).status, 101)
     })
 
-    await t.test('tickets come from both gates, and whoever minted one opens it', async t => {
+    await t.test('tickets come from both gates, and each opens at its own gate', async t => {
       const seen = new Set<string>()
       for (let round = 0; round < 20; round++) {
         const ticket = await mint(proxy)
@@ -91,7 +91,7 @@ for (const [name, startProxy] of Object.entries(proxies) as [keyof typeof proxie
       t.strictSame([...seen].sort(), ['gate-1', 'gate-2'])
     })
 
-    await t.test('what names no gate there is gets an answer from some gate', async t => {
+    await t.test('an unknown gate name is refused by some gate', async t => {
       const forms = ['', 'x', 'gate-3.AAAA', 'any-gate.AAAA', '.AAAA', 'GATE-1.AAAA', tokenFor('maggie')]
       for (const form of forms)
         for (const reply of [
@@ -109,7 +109,7 @@ for (const [name, startProxy] of Object.entries(proxies) as [keyof typeof proxie
       t.equal((await requestUpgrade(proxy, gatePath(other))).status, 101)
     })
 
-    await t.test('a gate that dies takes its tickets with it, and nobody is in twice', async t => {
+    await t.test('the tickets of a gate that dies are void, and none is accepted twice', async t => {
       const [spent, kept] = [await mint(two.url), await mint(two.url)]
       t.equal((await requestUpgrade(proxy, gatePath(spent))).status, 101)
       two.signal('SIGKILL')

@@ -42,7 +42,7 @@ const proxies = {
 const healthy = 'GET /healthz HTTP/1.1\r\nHost: gate.test\r\n\r\n'
 
 for (const [name, start] of Object.entries(proxies) as [keyof typeof proxies, Start][])
-  t.test(`behind ${name} nobody hides a request in front of another client's`, needs(name), async t => {
+  t.test(`behind ${name} no request can be smuggled in front of another client's`, needs(name), async t => {
     const server = await startServer(t)
     const proxy = await start(t, { '10.0.0.1:8080': `127.0.0.1:${server.port}` })
     // Until the proxy has seen that the gate is there.

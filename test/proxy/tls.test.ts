@@ -12,7 +12,7 @@ import { gatePath, mint } from '../support/tokens.js'
 
 fileNeeds(t, 'nginx')
 
-t.test('nginx speaks TLS for the gate, and passes sockets and refusals on', async t => {
+t.test('nginx terminates TLS for the gate, and passes on sockets and refusals', async t => {
   const directory = temporaryDirectory(t)
   const files = { cert: join(directory, 'cert.pem'), key: join(directory, 'key.pem') }
   writeFileSync(files.cert, certificate)

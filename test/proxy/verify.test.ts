@@ -67,14 +67,14 @@ const holder = ({ headers }: Reply) => ({
   expires: Number(headers['x-ticket-expires']) > nowSeconds(),
 })
 
-t.test('it is not there unless it is asked for', async t => {
+t.test('it is absent unless enabled', async t => {
   const server = await startServer(t)
   const ticket = await mint(server.url)
   for (const path of ['', '/a']) isProblem(t, await ask(server, `${path}?ticket=${ticket}`), '404 not_found')
   t.equal((await requestUpgrade(server.url, `/channel/?ticket=${ticket}`)).status, 101, 'nothing was spent')
 })
 
-t.test('a good ticket, wherever it is, once', async t => {
+t.test('a valid ticket, wherever it is, once', async t => {
   const server = await startServer(t, { env })
   const forms: Record<string, (ticket: string) => Promise<Reply>> = {
     'in its own query': ticket => ask(server, `?ticket=${ticket}`),
@@ -234,7 +234,7 @@ t.test('refusals, none of which spends', async t => {
     t.equal((await ask(server, `?ticket=${ticket}`, { origin: allowedOrigin })).status, 204)
 })
 
-t.test('names that are no header text come percent-encoded, and can not add a header', async t => {
+t.test('names that are not header text are percent-encoded, and cannot add a header', async t => {
   const server = await startServer(t, { env })
   for (const name of ['maggie@example.com', 'Zoë 李', '100%', 'a,b', "o'hara+1", '😀', ' x ']) {
     const token = signText(
@@ -248,7 +248,7 @@ t.test('names that are no header text come percent-encoded, and can not add a he
   }
 })
 
-t.test('claims that travel come as headers, and can not add one', async t => {
+t.test('carried claims become headers, and cannot add others', async t => {
   const server = await startServer(t, { env: { ...env, ...carrying(t) } })
   const claimsIn = ({ headers }: Reply): Json =>
     Object.fromEntries(
@@ -277,7 +277,7 @@ t.test('claims that travel come as headers, and can not add one', async t => {
   t.strictSame(claimsIn(await ask(server, `?ticket=${await mint(server.url)}`)), {}, 'a login of ours')
 })
 
-t.test('a ticket bound to an address is good from there, as a trusted proxy tells it', async t => {
+t.test('a ticket bound to an address is valid from there, as a trusted proxy reports it', async t => {
   const server = await startServer(t, {
     env: { ...env, TICKETGATE_BIND: 'address', TICKETGATE_TRUSTED_PROXIES: '127.0.0.0/8' },
   })
@@ -290,7 +290,7 @@ t.test('a ticket bound to an address is good from there, as a trusted proxy tell
   t.equal((await ask(server, `?ticket=${ticket}`, from('203.0.113.5'))).status, 204)
 })
 
-t.test('with a store that is elsewhere', needs('redis-server'), async t => {
+t.test('with a remote store', needs('redis-server'), async t => {
   const redis = await startRedis(t)
   const nodes = [await startNode(t, redis.port, env), await startNode(t, redis.port, env)] as const
   let statuses: number[]
@@ -391,7 +391,7 @@ for (const [proxyName, { needed, start, isRefusal, gateAway, elsewhere }] of Obj
     const mintFor = async (user: string): Promise<string> =>
       (await mintWith(server.url, tokenFor(user, { exp: ends }))).ticket
 
-    await t.test('good tickets get in, with our headers and no forged ones', async t => {
+    await t.test('valid tickets get in, with our headers and no forged ones', async t => {
       const cases: [name: string, headers: Headers][] = [
         ['plain', {}],
         [
@@ -471,7 +471,7 @@ for (const [proxyName, { needed, start, isRefusal, gateAway, elsewhere }] of Obj
       )
     })
 
-    await t.test('the URI is the one that was asked for, whatever the client says', async t => {
+    await t.test('the URI is the requested one, whatever the client says', async t => {
       for (const name of ['X-Original-URI', 'x-original-uri', 'X-Forwarded-Uri', 'X-FORWARDED-URI']) {
         const [own, other] = [await mintFor('maggie'), await mintFor('theo')]
         const claim = { [name]: [`/sockets/1?ticket=${other}`, `/?ticket=${other}`] }
@@ -496,7 +496,7 @@ for (const [proxyName, { needed, start, isRefusal, gateAway, elsewhere }] of Obj
       }
     })
 
-    await t.test('nobody else reaches it', async t => {
+    await t.test('other clients cannot reach it', async t => {
       const spent = await mint(server.url)
       await enters(t, path(spent), {}, 'the first time')
       let soon: number
@@ -555,7 +555,7 @@ for (const [proxyName, { needed, start, isRefusal, gateAway, elsewhere }] of Obj
       await enters(t, path(other), { origin: allowedOrigin }, 'the first to reach it after all these')
     })
 
-    await t.test('of many at once, one', async t => {
+    await t.test('of many at once, one is accepted', async t => {
       const ticket = await mint(server.url)
       const replies = await Promise.all(Array.from({ length: 10 }, () => requestUpgrade(proxy, path(ticket))))
       t.strictSame(replies.map(({ status }) => status).sort(), [101, ...Array(9).fill(401)])

@@ -10,7 +10,7 @@ import { gatePath, mint, nowSeconds, tokenFor } from '../support/tokens.js'
 
 fileNeeds(t, 'redis-server')
 
-t.test('while Redis is away all goes on here, and what others miss is counted', async t => {
+t.test('while Redis is unreachable this node keeps working, and what others miss is counted', async t => {
   const redis = await startRedis(t)
   const [ways, nodes] = [
     [await startRelay(t, redis.port), await startRelay(t, redis.port)] as const,
@@ -22,7 +22,7 @@ t.test('while Redis is away all goes on here, and what others miss is counted', 
   t.match(await say(speaker, 'before'), { type: 'ok' })
   for (const client of [near, far]) t.match(await client.next(), { data: 'before' })
 
-  await t.test('one node can not speak', async t => {
+  await t.test('one node cannot send', async t => {
     ways[0].cut()
     await untilBus(one, 'down')
     for (const data of [1, 2, 3]) t.match(await say(speaker, data), { type: 'ok' })
@@ -45,7 +45,7 @@ t.test('while Redis is away all goes on here, and what others miss is counted', 
     t.pass('what was revoked meanwhile is revoked there too')
   })
 
-  await t.test('one node can not hear', async t => {
+  await t.test('one node cannot receive', async t => {
     const lost = await busMetric(two, 'messages_lost_total')
     ways[1].drop()
     await untilBus(two, 'down')
@@ -74,7 +74,7 @@ t.test('while Redis is away all goes on here, and what others miss is counted', 
   })
 })
 
-t.test('what waits for Redis is bounded, and forgotten with its connection', async t => {
+t.test('messages waiting for Redis are bounded, and dropped with their connection', async t => {
   const redis = await startRedis(t)
   const way = await startRelay(t, redis.port)
   const large = { TICKETGATE_MESSAGE_RATE: 'off', TICKETGATE_MAX_MESSAGE_BYTES: '1048576' }
@@ -93,7 +93,7 @@ t.test('what waits for Redis is bounded, and forgotten with its connection', asy
   t.match(await hearer.next(), { data: big }, 'afterwards there is room again')
 })
 
-t.test('what is no message does no harm', async t => {
+t.test('malformed messages do no harm', async t => {
   const redis = await startRedis(t)
   const node = await startBusNode(t, redis.port)
   const client = await join(node, 'maggie')
@@ -114,7 +114,7 @@ t.test('what is no message does no harm', async t => {
   t.match(await client.next(), { data: 'well' })
 })
 
-t.test('a Redis that lets nobody in is in the log, with why and without the password', async t => {
+t.test('a Redis that refuses the login is logged, with the reason and without the password', async t => {
   const redis = await startRedis(t, ['--requirepass', 'another'])
   const password = 'canary-Rw4Tz8Qm'
   const url = `redis://:${password}@127.0.0.1:${redis.port}`

@@ -22,7 +22,7 @@ import { gatePath, mintWith, nowSeconds, tokenFor } from '../support/tokens.js'
 
 fileNeeds(t, 'redis-server')
 
-t.test('what is said on one node is heard on all, once, whoever says it', async t => {
+t.test('a message on one node reaches all, once, whoever publishes it', async t => {
   const redis = await startRedis(t)
   const nodes = await startThree(t, redis)
   const clients: Client[] = []
@@ -59,7 +59,7 @@ t.test('what is said on one node is heard on all, once, whoever says it', async 
     )
 })
 
-t.test('a rush of messages crosses in order and whole, many in one packet', async t => {
+t.test('a rush of messages arrives complete and in order, many in one packet', async t => {
   const redis = await startRedis(t)
   // The rush is 5 MB, and this process reads when it gets to it: no limit on slow readers may end the test.
   const limitless = { TICKETGATE_MESSAGE_RATE: 'off', TICKETGATE_MAX_BACKPRESSURE_BYTES: '16777216' }
@@ -98,7 +98,7 @@ t.test('another database is another deployment', async t => {
 })
 
 t.test(
-  'a channel that is taken or closed on one node is so on all, and on one that starts later',
+  'a channel that is revoked or closed on one node is so on all, and on one that starts later',
   async t => {
     const redis = await startRedis(t)
     const nodes = await startThree(t, redis)
@@ -123,39 +123,36 @@ t.test(
   },
 )
 
-t.test(
-  'a socket is disconnected by its id on whatever node it is, and its session may open no other',
-  async t => {
-    const redis = await startRedis(t)
-    const [near, far] = [await startBusNode(t, redis.port), await startBusNode(t, redis.port)]
-    const events = await EventStream.open(t, far.admin)
-    await events.expect(t, 'reset', { reason: 'start' })
-    const token = tokenFor('maggie', { sid: 's1' })
-    const enter = async (): Promise<[Client, string]> => {
-      const { ticket } = await mintWith(far.url, token)
-      const { client } = await openSession(socketUrl(far.url, gatePath(ticket)))
-      return [client, String((await events.expect(t, 'opened', { session: 's1' })).data.socket)]
-    }
-    const [[one, id], [two]] = [await enter(), await enter()]
-    t.strictSame(jsonOf(await disconnect(near, { socket: id, reason: 'that one' })), { disconnected: 0 })
-    await events.expect(t, 'revoked', { session: 's1', socket: id, reason: 'that one' })
-    t.strictSame(await one.closed, { code: 4403, reason: 'that one' })
-    await events.expect(t, 'closed', { socket: id })
-    for (const node of [near, far])
-      await until(
-        async () => (await request(node.url, '/ws_ticket', { headers: bearer(token) })).status === 401,
-      )
-    t.match(await two.ask({ type: 'ping' }), { type: 'pong' }, 'the other socket of the session stays')
-    t.strictSame(
-      jsonOf(await disconnect(near, { socket: id })),
-      { disconnected: 0 },
-      'nor is it an error twice',
+t.test('a socket is disconnected by its id on any node, and its session may open no other', async t => {
+  const redis = await startRedis(t)
+  const [near, far] = [await startBusNode(t, redis.port), await startBusNode(t, redis.port)]
+  const events = await EventStream.open(t, far.admin)
+  await events.expect(t, 'reset', { reason: 'start' })
+  const token = tokenFor('maggie', { sid: 's1' })
+  const enter = async (): Promise<[Client, string]> => {
+    const { ticket } = await mintWith(far.url, token)
+    const { client } = await openSession(socketUrl(far.url, gatePath(ticket)))
+    return [client, String((await events.expect(t, 'opened', { session: 's1' })).data.socket)]
+  }
+  const [[one, id], [two]] = [await enter(), await enter()]
+  t.strictSame(jsonOf(await disconnect(near, { socket: id, reason: 'that one' })), { disconnected: 0 })
+  await events.expect(t, 'revoked', { session: 's1', socket: id, reason: 'that one' })
+  t.strictSame(await one.closed, { code: 4403, reason: 'that one' })
+  await events.expect(t, 'closed', { socket: id })
+  for (const node of [near, far])
+    await until(
+      async () => (await request(node.url, '/ws_ticket', { headers: bearer(token) })).status === 401,
     )
-    t.match(await two.ask({ type: 'ping' }), { type: 'pong' })
-  },
-)
+  t.match(await two.ask({ type: 'ping' }), { type: 'pong' }, 'the other socket of the session stays')
+  t.strictSame(
+    jsonOf(await disconnect(near, { socket: id })),
+    { disconnected: 0 },
+    'nor is it an error twice',
+  )
+  t.match(await two.ask({ type: 'ping' }), { type: 'pong' })
+})
 
-t.test('who is disconnected on one node is out on all, and stays out', async t => {
+t.test('a user who is disconnected on one node is out on all, and stays out', async t => {
   const redis = await startRedis(t)
   const nodes = await startThree(t, redis)
   const clients = await Promise.all(nodes.map(node => join(node, 'maggie')))

@@ -39,7 +39,7 @@ const logIn = (node: TestServer, user: string): Promise<Reply> =>
 const join = async (node: TestServer, token: string) =>
   (await openSession(socketUrl(node.url, gatePath((await mintWith(node.url, token)).ticket)))).client
 
-t.test('who is disconnected is out on a node whose clock is ahead, and may come back', async t => {
+t.test('a disconnected user is out on a node whose clock is ahead, and may come back', async t => {
   const redis = await startRedis(t)
   const near = await startNode(t, redis.url)
   const far = await startNode(t, redis.url, ahead(t, 1))
@@ -65,7 +65,7 @@ t.test('who is disconnected is out on a node whose clock is ahead, and may come 
   }
 })
 
-t.test('a token of a node whose clock is ahead is good at once on the others', async t => {
+t.test('a token of a node whose clock is ahead is valid at once on the others', async t => {
   const redis = await startRedis(t)
   const near = await startNode(t, redis.url)
   const far = await startNode(t, redis.url, ahead(t, 1))

@@ -47,7 +47,7 @@ function certificates(t: Test) {
   return file
 }
 
-t.test('TLS, with an authority of our own and a client certificate', needs('openssl'), async t => {
+t.test('TLS, with our own CA and a client certificate', needs('openssl'), async t => {
   const file = certificates(t)
   const tlsPort = await freePort()
   const { port } = await startRedis(t, [
@@ -100,7 +100,7 @@ sentinel failover-timeout primary 2000
   return ports
 }
 
-t.test('sentinels: a new primary is found, and no ticket of before is good there', async t => {
+t.test('sentinels: a new primary is found, and older tickets are refused there', async t => {
   const primary = await startRedis(t)
   const replica = await startRedis(t, ['--replicaof', `127.0.0.1 ${primary.port}`])
   const ports = await startSentinels(t, primary.port)

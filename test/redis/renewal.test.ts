@@ -33,7 +33,7 @@ t.test('a socket is renewed by a ticket that is spent in the store, once', async
   t.match(other, /503/, 'nor does anybody come in')
 })
 
-t.test('a client that is gone when the store answers takes nobody along', async t => {
+t.test('a client that is gone when the store replies affects nobody else', async t => {
   const redis = await startRedis(t)
   const node = await startNode(t, redis.port, longLived)
   const spent = Array.from({ length: 20 }, async () => {
@@ -59,7 +59,7 @@ t.test('a client that is gone when the store answers takes nobody along', async 
   t.equal(await metric(node, 'ticketgate_connections'), 0)
 })
 
-t.test('what has become of a ticket, as far as the store can tell', async t => {
+t.test('the state of a ticket, as far as the store can tell', async t => {
   const redis = await startRedis(t)
   const node = await startNode(t, redis.port, longLived)
   const ask = (ticket: string) => postJson(node.url, '/ws_ticket/status', { ticket })

@@ -78,7 +78,7 @@ const outages: [name: string, happen: Act, mend: Act][] = [
   ],
 ]
 
-t.test('whatever becomes of the store, nobody is let in twice, and all is well when it is back', async t => {
+t.test('whatever happens to the store, no ticket is accepted twice, and the gate recovers', async t => {
   for (const [name, happen, mend] of outages)
     await t.test(name, async t => {
       const redis = await startRedis(t)
@@ -118,39 +118,33 @@ t.test('whatever becomes of the store, nobody is let in twice, and all is well w
     })
 })
 
-t.test(
-  'when the answer is lost the ticket may be spent: then it is lost as well, and nobody is in',
-  async t => {
-    const redis = await startRedis(t)
-    const relay = await startRelay(t, redis.port)
-    const node = await startNode(t, relay.port, longLived)
-    t.equal(
-      (await requestUpgrade(node.url, gatePath(await mint(node.url)))).status,
-      101,
-      'the store has the script',
-    )
-    const spent = async (): Promise<number> => {
-      const sets = await redis.client.keys('ticketgate:spent:*')
-      return (await Promise.all(sets.map(set => redis.client.scard(set)))).reduce(
-        (sum, size) => sum + size,
-        0,
-      )
-    }
-    const before = await spent()
-    let ticket: string
-    // Until one has reached the store: a gate that missed an answer before does not send any.
-    do {
-      ticket = await mint(node.url)
-      relay.dropAnswers()
-      isProblem(t, await requestUpgrade(node.url, gatePath(ticket)), '503 replay_cache_unavailable')
-      relay.heal()
-      await untilReady(node)
-    } while ((await spent()) === before)
-    isProblem(t, await requestUpgradeUntilAnswered(node.url, gatePath(ticket)), '401 ticket_used')
-  },
-)
+t.test('when the reply is lost, the ticket may be spent: then it is lost too, and not accepted', async t => {
+  const redis = await startRedis(t)
+  const relay = await startRelay(t, redis.port)
+  const node = await startNode(t, relay.port, longLived)
+  t.equal(
+    (await requestUpgrade(node.url, gatePath(await mint(node.url)))).status,
+    101,
+    'the store has the script',
+  )
+  const spent = async (): Promise<number> => {
+    const sets = await redis.client.keys('ticketgate:spent:*')
+    return (await Promise.all(sets.map(set => redis.client.scard(set)))).reduce((sum, size) => sum + size, 0)
+  }
+  const before = await spent()
+  let ticket: string
+  // Until one has reached the store: a gate that missed an answer before does not send any.
+  do {
+    ticket = await mint(node.url)
+    relay.dropAnswers()
+    isProblem(t, await requestUpgrade(node.url, gatePath(ticket)), '503 replay_cache_unavailable')
+    relay.heal()
+    await untilReady(node)
+  } while ((await spent()) === before)
+  isProblem(t, await requestUpgradeUntilAnswered(node.url, gatePath(ticket)), '401 ticket_used')
+})
 
-t.test('emptied: tickets of before are refused, new ones are good', async t => {
+t.test('emptied: older tickets are refused, new ones are valid', async t => {
   const redis = await startRedis(t)
   const node = await startNode(t, redis.port, longLived)
   const [spent, kept] = [await mint(node.url), await mint(node.url)]
@@ -176,7 +170,7 @@ const entersInTheEnd = async (t: Test, base: string): Promise<void> => {
   t.equal(last.status, 101, 'a new ticket is good')
 }
 
-t.test('failed over to a replica that lags: what only the old one knew is not forgotten', async t => {
+t.test('failover to a lagging replica: tickets that only the old primary knew stay spent', async t => {
   const primary = await startRedis(t)
   const replica = await startRedis(t)
   const link = await startRelay(t, primary.port)
@@ -212,7 +206,7 @@ t.test('failed over to a replica that lags: what only the old one knew is not fo
   for (const node of nodes) await entersInTheEnd(t, node.url)
 })
 
-t.test('two that both think they are the primary: a ticket is good at one of them', async t => {
+t.test('two servers that both think they are the primary: a ticket is valid at one of them', async t => {
   const one = await startRedis(t)
   const two = await startRedis(t)
   await two.client.replicaof('127.0.0.1', one.port)
@@ -253,7 +247,7 @@ t.test('of many presentations at two nodes one wins, in every round', async t =>
   }
 })
 
-t.test('whoever hangs up while the gate waits gives the place back', async t => {
+t.test('a client that hangs up while the gate waits gives its place back', async t => {
   const redis = await startRedis(t)
   const node = await startNode(t, redis.port, { TICKETGATE_MAX_CONNECTIONS: '1', ...longLived })
   const [first, second] = [await mint(node.url), await mint(node.url)]
@@ -271,7 +265,7 @@ t.test('whoever hangs up while the gate waits gives the place back', async t => 
   if (outcome instanceof Client) await outcome.close()
 })
 
-t.test('what is said while the gate waits does not reach anybody unasked', async t => {
+t.test('messages during the wait reach only subscribers', async t => {
   const redis = await startRedis(t)
   const relay = await startRelay(t, redis.port)
   const node = await startNode(t, relay.port, longLived)
@@ -289,7 +283,7 @@ t.test('what is said while the gate waits does not reach anybody unasked', async
   t.equal((await request(node.url, '/healthz')).status, 200)
 })
 
-t.test('start: a store that may forget is refused, one that is not there yet is waited for', async t => {
+t.test('start: a store that may forget is refused, an unreachable one is waited for', async t => {
   const redis = await startRedis(t, ['--maxmemory-policy', 'allkeys-lru'])
   const refused = await runServe(t, storeEnv(redis.port))
   t.equal(refused.code, 1)
@@ -307,7 +301,7 @@ t.test('start: a store that may forget is refused, one that is not there yet is 
   t.equal((await requestUpgrade(node.url, gatePath(await mint(node.url)))).status, 101)
 })
 
-t.test('start: what has to be given with it', async t => {
+t.test('start: required options', async t => {
   const { TICKETGATE_TICKET_KEYS: _, TICKETGATE_REDIS_URL: __, ...bare } = storeEnv(1)
   const { code, stderr } = await runServe(t, bare)
   t.equal(code, 1)

@@ -128,7 +128,7 @@ replayContract(
   { slack: undefined, counts: false, many: 5000 },
 )
 
-t.test('the store alone decides when a nonce may be forgotten, whatever the clocks of gates say', async t => {
+t.test('only the store decides when a nonce may be forgotten, whatever the clocks of gates say', async t => {
   const { port, client } = await startRedis(t)
   const cache = await openCache(t, port)
   const expiresAtMs = Date.now() + 300
@@ -184,7 +184,7 @@ t.test('tickets of another epoch, however many, do not make the gate look at its
   t.ok((await looks()) - before > 0, 'but one of the epoch that it knows does')
 })
 
-t.test('who asks waits in the same queue, and that has an end', async t => {
+t.test('lookups wait in the same queue, which is bounded', async t => {
   const server = await startRedis(t)
   const cache = await openCache(t, server.port)
   server.signal('SIGSTOP')
@@ -197,7 +197,7 @@ t.test('who asks waits in the same queue, and that has an end', async t => {
   t.equal(await claimOn(cache, ticketOf(0)), 'fresh', 'and it is empty again')
 })
 
-t.test('it counts what is spent, and forgets a period at a time', async t => {
+t.test('it counts spent tickets, and forgets one period at a time', async t => {
   const { port, client } = await startRedis(t)
   const cache = await openCache(t, port)
   for (let n = 0; n < 10; n++) t.equal(await claimOn(cache, ticketOf(n, 100)), 'fresh')
@@ -210,7 +210,7 @@ t.test('it counts what is spent, and forgets a period at a time', async t => {
   t.equal((await client.keys('ticketgate:spent:*')).length, 1)
 })
 
-t.test('the clock of the store jumps: nobody enters twice, and it goes on', async t => {
+t.test('the clock of the store jumps: no ticket is accepted twice, and the store recovers', async t => {
   const minute = 60
   const day = 24 * 60 * minute
   for (const [name, jumps, looksBetween] of [
@@ -244,25 +244,28 @@ t.test('the clock of the store jumps: nobody enters twice, and it goes on', asyn
     })
 })
 
-t.test('a gate behind the store by more than its tickets live says so, and mints none', async t => {
-  const { port } = await startRedis(t)
-  const [ttlMs, skewMs, graceMs, lifeMs] = [10_000, 2000, 5000, 60_000]
-  let behindMs = ttlMs + graceMs - 1000
-  const cache = await openCache(t, port, { ttlMs, skewMs, clock: () => Date.now() - behindMs })
-  const { epoch } = cache
-  t.same(cache.state, { is: 'ready' })
-  const [spent, unspent] = [ticketOf(0, lifeMs), ticketOf(1, lifeMs)]
-  t.equal(await claimOn(cache, spent), 'fresh')
-  behindMs = ttlMs + graceMs + 1000
-  await lookAt(cache)
-  t.same(cache.state, { is: 'behind', seconds: 16 })
-  t.equal(cache.epoch, undefined)
-  t.equal(await claimAtOnce(cache, unspent, epoch), 'unavailable')
-  behindMs = 0
-  t.strictSame([await claimOn(cache, spent), await claimOn(cache, unspent)], ['replayed', 'fresh'])
-})
+t.test(
+  'a gate that is behind the store by more than its ticket lifetime says so, and mints none',
+  async t => {
+    const { port } = await startRedis(t)
+    const [ttlMs, skewMs, graceMs, lifeMs] = [10_000, 2000, 5000, 60_000]
+    let behindMs = ttlMs + graceMs - 1000
+    const cache = await openCache(t, port, { ttlMs, skewMs, clock: () => Date.now() - behindMs })
+    const { epoch } = cache
+    t.same(cache.state, { is: 'ready' })
+    const [spent, unspent] = [ticketOf(0, lifeMs), ticketOf(1, lifeMs)]
+    t.equal(await claimOn(cache, spent), 'fresh')
+    behindMs = ttlMs + graceMs + 1000
+    await lookAt(cache)
+    t.same(cache.state, { is: 'behind', seconds: 16 })
+    t.equal(cache.epoch, undefined)
+    t.equal(await claimAtOnce(cache, unspent, epoch), 'unavailable')
+    behindMs = 0
+    t.strictSame([await claimOn(cache, spent), await claimOn(cache, unspent)], ['replayed', 'fresh'])
+  },
+)
 
-t.test('a new life of the store accepts nothing of an older one', async t => {
+t.test('a new life of the store accepts no tickets of an older one', async t => {
   const cases: [
     name: string,
     args: string[],
@@ -327,7 +330,7 @@ t.test('a new life of the store accepts nothing of an older one', async t => {
     })
 })
 
-t.test('a primary that was a replica for a while has a new life, though its process has not', async t => {
+t.test('a primary that was a replica for a while has a new life, though its process does not', async t => {
   const [one, two] = [await startRedis(t), await startRedis(t)]
   await two.client.replicaof('127.0.0.1', one.port)
   // Redis begins a new life when the first replica comes.
@@ -346,7 +349,7 @@ t.test('a primary that was a replica for a while has a new life, though its proc
   t.equal(await claimOn(cache, ticket, epoch), 'predates')
 })
 
-t.test('what the database holds beside it is left alone', async t => {
+t.test('other data in the database is left alone', async t => {
   const { port, client } = await startRedis(t)
   await client.set('of somebody else', 'x')
   const cache = await openCache(t, port)
@@ -364,7 +367,7 @@ t.test('what the database holds beside it is left alone', async t => {
   )
 })
 
-t.test('gates that allow different amounts for clocks keep what was spent for the same time', async t => {
+t.test('gates with different clock skews keep spent tickets for the same time', async t => {
   const { port, client } = await startRedis(t)
   const strict = await openCache(t, port)
   const lenient = await openCache(t, port, { skewMs: 60_000 })

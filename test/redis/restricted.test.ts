@@ -54,7 +54,7 @@ const linesOf = (node: TestServer, message: RegExp): Line[] =>
 const isUnusable = /^Redis is (unusable|unreachable): no ticket is accepted/
 const isNoBus = /^Redis is unusable as a bus/
 
-t.test('a user who may do what the documents name, and no more, is enough', async t => {
+t.test('a user with only the documented permissions is sufficient', async t => {
   const redis = await redisFor(t, [...keys, ...channels, forNames, ...forReplay, ...forBus])
   const node = await startNode(t, redis.port, redis.env)
   const other = await startBusNode(t, redis.port, redis.env)
@@ -90,7 +90,7 @@ const storeCases: readonly (readonly [
   ['with the right to read alone', ['+@read', '+eval', '+evalsha', '+info', '+time'], /SADD/, /permission/],
 ]
 
-t.test('a store that is unusable from the start is in the log, with why, and in the metrics', async t => {
+t.test('a store that is unusable from the start is logged, with the reason, and in the metrics', async t => {
   const isExplained = async (t: Test, node: TestServer, reason: RegExp, hint: RegExp): Promise<void> => {
     await until(async () => linesOf(node, isUnusable).length > 0)
     const [line] = linesOf(node, isUnusable)
@@ -147,7 +147,7 @@ t.test('a store that is unusable from the start is in the log, with why, and in 
       await isExplained(t, await start(redis, {}), RegExp(command, 'i'), /renamed/)
     })
 
-  await t.test('nobody listens', async t => {
+  await t.test('nothing listens on the port', async t => {
     const redis = await startRedis(t)
     await redis.kill()
     const node = await start(redis, {})
@@ -159,7 +159,7 @@ t.test('a store that is unusable from the start is in the log, with why, and in 
   })
 })
 
-t.test('every new reason is logged, and none twice', async t => {
+t.test('every new reason is logged once', async t => {
   const redis = await redisFor(t, [...keys, ...channels, ...without('info', 'scard')])
   const node = await startServer(t, { env: storeEnv(redis.port, redis.env) })
   await until(async () => linesOf(node, isUnusable).length === 1)
@@ -177,13 +177,13 @@ t.test('every new reason is logged, and none twice', async t => {
   t.pass('and again in the next outage')
 })
 
-t.test('a Redis that does not let CONFIG through is good', async t => {
+t.test('a Redis that forbids CONFIG is accepted', async t => {
   const redis = await startRedis(t, ['--rename-command', 'CONFIG', ''])
   const node = await startNode(t, redis.port)
   t.equal((await requestUpgrade(node.url, gatePath(await mint(node.url)))).status, 101)
 })
 
-t.test('where it does not say whether it evicts, an operator can vouch for it', async t => {
+t.test('if it does not report its eviction policy, an operator can vouch for it', async t => {
   // INFO of one section alone, as some managed services have it.
   const blind = ['-info', '+info|replication']
   const redis = await redisFor(t, [...keys, ...channels, ...forReplay, ...forBus, ...blind])
@@ -203,7 +203,7 @@ t.test('where it does not say whether it evicts, an operator can vouch for it', 
   t.pass('where it says so, that counts')
 })
 
-t.test('the way between nodes that is closed from the start is in the log, with why', async t => {
+t.test('a bus that is unusable from the start is logged, with the reason', async t => {
   for (const [name, rights, reason] of [
     ['without PUBLISH', [...channels, ...without('publish')], /publish/],
     ['without SUBSCRIBE', [...channels, ...without('subscribe')], /subscribe/],
@@ -221,7 +221,7 @@ t.test('the way between nodes that is closed from the start is in the log, with 
     })
 })
 
-t.test('a gate without Redis has no metric of one', async t => {
+t.test('a gate without Redis has no metrics about it', async t => {
   const node = await startServer(t)
   const { text } = await request(node.admin, '/metrics', {
     headers: { authorization: 'Bearer wire-tests-admin-Hs4Pq8Yn1' },

@@ -28,7 +28,7 @@ const stateWith = (t: Parameters<typeof temporaryDirectory>[0], name: string): s
   return stateDir
 }
 
-t.test('a revocation that Redis does not take at that moment is said again', soon, async t => {
+t.test('a revocation that Redis does not take is resent', soon, async t => {
   const redis = await startRedis(t)
   const [near, far] = [await startBusNode(t, redis.port), await startBusNode(t, redis.port)]
   const socket = await join(far, 'maggie')
@@ -38,7 +38,7 @@ t.test('a revocation that Redis does not take at that moment is said again', soo
   t.equal((await socket.closed).code, 4403)
 })
 
-t.test('a revocation that meets a broken connection reaches the others with the next', soon, async t => {
+t.test('a revocation during a broken connection reaches the others with the next one', soon, async t => {
   const redis = await startRedis(t)
   const [near, far] = [await startBusNode(t, redis.port), await startBusNode(t, redis.port)]
   for (const user of ['maggie', 'theo', 'vera']) {

@@ -43,7 +43,7 @@ for (const [name, keyId, longestMs] of [
     { longestMs, ttlMs: longestMs, recoveryMs: 2 * longestMs, falseReplays: 5 / 2 ** 37 },
   )
 
-t.test('one kind leaves the other its room, and is forgotten in its own time', async t => {
+t.test('each kind has its own room, and is forgotten in its own time', async t => {
   const cache = open(100)
   const claim = (keyId: number, n: number, lifeMs: number, atMs: number) =>
     cache.claim(nonceOf(`key ${keyId}`, n), atMs + lifeMs, atMs, undefined, keyId)

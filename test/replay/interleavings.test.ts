@@ -154,7 +154,7 @@ t.test('the nonces of these tests meet as they should', async t => {
   t.strictSame(results, ['fresh', 'replayed', 'fresh'], 'twins are one to the cache')
 })
 
-t.test('whatever the order of steps: one fresh at most, nothing lost, counts bounded', async t => {
+t.test('in any order of steps: at most one fresh, nothing lost, counts bounded', async t => {
   const answers = new Set<string>()
   let all = 0
   for (const [name, each] of Object.entries(scenarios)) {
@@ -232,7 +232,7 @@ const mutations = [
   ],
 ] as const
 
-t.test('the search sees what is wrong in mutants of the source', async t => {
+t.test('the search finds the faults of mutated sources', async t => {
   const source = readFileSync(new URL('../../src/replay/shared.ts', import.meta.url), 'utf8')
   const directory = mkdtempSync(join(tmpdir(), 'ticketgate-mutants-'))
   t.teardown(() => rmSync(directory, { recursive: true }))

@@ -8,7 +8,7 @@ const nowMs = 1_764_000_000_123
 replayContract(t, 'memory', capacity => ({ cache: createMemoryReplayCache(capacity) }), { recoveryMs: 1 })
 
 t.test(
-  'the edge is exact: capacity fits, one more does not, one that expires makes room for one',
+  'the limit is exact: capacity fits, one more does not, one that expires makes room for one',
   async t => {
     const capacity = 100
     const cache = createMemoryReplayCache(capacity)
@@ -37,7 +37,7 @@ t.test('nothing is evicted by a flood many times its capacity', async t => {
     if (cache.claim(nonceOf('flood', n), nowMs + 10_000, nowMs + 1000) !== 'replayed') t.fail(`nonce ${n}`)
 })
 
-t.test('expired ones do not pile up while there is room: the size stays within the capacity', async t => {
+t.test('expired entries do not pile up: the size stays within the capacity', async t => {
   const cache = createMemoryReplayCache(100)
   let full = 0
   for (let n = 0; n < 20_000; n++)
@@ -46,7 +46,7 @@ t.test('expired ones do not pile up while there is room: the size stays within t
   t.ok(cache.size <= 100 && cache.highWater <= 100)
 })
 
-t.test('in quiet times what has expired is forgotten, turn by turn, and nothing else', async t => {
+t.test('in quiet times expired entries are removed, turn by turn, and no others', async t => {
   const cache = createMemoryReplayCache(20_000)
   const claim = (group: string, n: number, at = nowMs) =>
     cache.claim(nonceOf(group, n), nowMs + (group === 'short' ? 1000 : 5000), at)
@@ -64,7 +64,7 @@ t.test('in quiet times what has expired is forgotten, turn by turn, and nothing 
   t.equal(cache.size, 0)
 })
 
-t.test('two caches know nothing of each other', async t => {
+t.test('two caches are independent', async t => {
   const [one, two] = [createMemoryReplayCache(100), createMemoryReplayCache(100)]
   t.equal(one.claim(nonceOf('two', 0), nowMs + 10, nowMs), 'fresh')
   t.equal(two.claim(nonceOf('two', 0), nowMs + 10, nowMs), 'fresh')

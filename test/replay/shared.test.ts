@@ -74,7 +74,7 @@ const race = async (
   return { memory, fresh: tally.slice(1, 1 + nonces), counts }
 }
 
-t.test('over real threads each nonce is fresh to exactly one of them', async t => {
+t.test('over real threads each nonce is fresh for exactly one of them', async t => {
   const [threads, nonces] = [4, 50_000]
   // Room to spare: a thread that is held up may find the last room taken by the very nonce it claims, and say `full`.
   const { memory, fresh, counts } = await race(threads, nonces + threads, nonces)
@@ -87,7 +87,7 @@ t.test('over real threads each nonce is fresh to exactly one of them', async t =
 })
 
 t.test(
-  'over real threads a full cache takes no more than its capacity and one for each other thread',
+  'over real threads a full cache holds at most its capacity plus one for each other thread',
   async t => {
     const [threads, nonces, capacity] = [4, 20_000, 5000]
     const { memory, fresh, counts } = await race(threads, capacity, nonces)
@@ -106,7 +106,7 @@ t.test(
   },
 )
 
-t.test('the edge is exact: capacity fits, one more does not', async t => {
+t.test('the limit is exact: capacity fits, one more does not', async t => {
   for (const capacity of [1, 2, 3, 100, 101]) {
     const cache = open(capacity)
     const claim = (n: number) => cache.claim(nonceOf('edge', n), startMs + maxTtlMs, startMs)
@@ -116,7 +116,7 @@ t.test('the edge is exact: capacity fits, one more does not', async t => {
   }
 })
 
-t.test('a table is used anew every other period, without anything being cleared', async t => {
+t.test('a table is reused every other period, without clearing it', async t => {
   const capacity = 50
   const cache = open(capacity)
   const periods = 40
@@ -136,7 +136,7 @@ t.test('a table is used anew every other period, without anything being cleared'
   t.equal(cache.highWater, capacity)
 })
 
-t.test('a thread that slept over periods, or whose clock is behind, spends nothing anew', async t => {
+t.test('a thread that slept over periods, or whose clock is behind, spends nothing twice', async t => {
   const memory = create(20)
   const [awake, asleep] = [openSharedReplayCache(memory), openSharedReplayCache(memory)]
   const early = Array.from({ length: 20 }, (_, n) => nonceOf('early', n))
@@ -154,7 +154,7 @@ t.test('a thread that slept over periods, or whose clock is behind, spends nothi
   t.equal(awake.size, 20, 'nor does it touch the count of a later period')
 })
 
-t.test('what does not fit the periods is refused, never guessed', async t => {
+t.test('expiries outside the periods are refused, never guessed', async t => {
   const cache = open(100)
   const cases = [
     ['the longest life', startMs + maxTtlMs, startMs, 'fresh'],
@@ -178,7 +178,7 @@ t.test('what does not fit the periods is refused, never guessed', async t => {
   t.equal(brief.claim(nonceOf('end', 0), endMs - 1, endMs - second), 'replayed')
 })
 
-t.test('a ticket at either side of a border of periods, and exactly on it', async t => {
+t.test('a ticket on either side of a period boundary, and exactly on it', async t => {
   for (const baseMs of [startMs, startMs + 0.1, startMs + 1 / 3, startMs - 0.000_244_140_625]) {
     const cache = open(1000, baseMs)
     for (let period = 1; period < 300; period++)
@@ -216,15 +216,12 @@ t.test('false replays are as rare as stated', async t => {
   t.ok(compared <= falseReplays * 2 ** 37, `a full table: ${compared.toFixed(2)} fingerprints are compared`)
 })
 
-t.test(
-  'its memory is what is stated: 24 bytes per ticket of capacity, from the start and for good',
-  async t => {
-    for (const capacity of [100, 1000, 1_000_000]) {
-      const { buffer } = create(capacity)
-      t.ok(buffer.byteLength <= 24 * capacity + 256, `${buffer.byteLength / capacity} bytes`)
-    }
-  },
-)
+t.test('its memory is as stated: 24 bytes per ticket of capacity, fixed from the start', async t => {
+  for (const capacity of [100, 1000, 1_000_000]) {
+    const { buffer } = create(capacity)
+    t.ok(buffer.byteLength <= 24 * capacity + 256, `${buffer.byteLength / capacity} bytes`)
+  }
+})
 
 t.test('mistakes of the caller are TypeErrors that name the option', async t => {
   const cases = [

@@ -66,7 +66,7 @@ for (const [mode, env] of modes)
       'without parameters, how many',
     )
 
-    await t.test('with what is known of each', async t => {
+    await t.test('with the details of each', async t => {
       await clients[3]?.ask({ type: 'subscribe', channel: 'news', id: 1 })
       const [connection, ...others] = (await list(server, 'user=user-3')).connections
       t.strictSame(others, [])
@@ -92,7 +92,7 @@ for (const [mode, env] of modes)
       t.strictSame((await list(server, 'user=nobody')).connections, [])
     })
 
-    await t.test('in pages, each once, whatever opens, closes and is renewed meanwhile', async t => {
+    await t.test('in pages, each once, whatever opens, closes and is renewed in the meantime', async t => {
       const steady = Array.from({ length: 18 }, (_, n) => `user-${n}`).sort()
       const renewed = async (n: number): Promise<void> => {
         const { ticket } = await mintWith(
@@ -117,7 +117,7 @@ for (const [mode, env] of modes)
       )
     })
 
-    await t.test('the id is what POST /disconnect takes', async t => {
+    await t.test('the id works with POST /disconnect', async t => {
       const [connection] = (await list(server, 'user=user-5')).connections
       const body = JSON.stringify({ socket: connection?.id })
       await request(server.admin, '/disconnect', { method: 'POST', headers: bearer(adminKey), body })

@@ -9,7 +9,7 @@ import { gatePath, mint } from '../support/tokens.js'
 const password = 'canary of the demo user'
 const on = { TICKETGATE_CONSOLE: 'on' }
 
-t.test('one document, and a policy that lets nothing else run or load', async t => {
+t.test('one document, with a policy that forbids anything else', async t => {
   const server = await startServer(t, { env: development, users: { maggie: password } })
   const { status, headers, text } = await request(server.url, '/')
   t.equal(status, 200)
@@ -53,7 +53,7 @@ t.test('one document, and a policy that lets nothing else run or load', async t 
   t.notOk(text.includes(password), 'no password')
 })
 
-t.test('the figures are counts, and right', async t => {
+t.test('the figures are correct counts', async t => {
   const server = await startServer(t, { env: on })
   const figures = async () => jsonOf(await request(server.url, '/console/figures'))
   t.strictSame(await figures(), {
@@ -86,7 +86,7 @@ t.test('the figures are counts, and right', async t => {
   await client.close()
 })
 
-t.test('several threads: each answers for itself, and says so', async t => {
+t.test('several threads: each reports its own figures, and says so', async t => {
   const server = await startServer(t, { env: { ...on, TICKETGATE_THREADS: '2' } })
   t.equal((await request(server.url, '/')).status, 200)
   t.match(jsonOf(await request(server.url, '/console/figures')), {
@@ -95,7 +95,7 @@ t.test('several threads: each answers for itself, and says so', async t => {
   })
 })
 
-t.test('off, as in production, there is nothing', async t => {
+t.test('off, as in production, it is absent', async t => {
   for (const env of [{}, { ...development, TICKETGATE_CONSOLE: 'off' }]) {
     const server = await startServer(t, { env })
     for (const path of ['/', '/console/figures', '/console/', '/console/page/main.js'])

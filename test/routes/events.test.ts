@@ -92,11 +92,11 @@ async function story(t: Test, env: Environment): Promise<void> {
   t.equal(end.id.replace(/\d+$/, ''), first.id.replace(/\d+$/, ''))
 }
 
-t.test('what happens is told, in order', t => story(t, {}))
+t.test('events arrive in order', t => story(t, {}))
 
 t.test('the same over several threads', t => story(t, { TICKETGATE_THREADS: '3' }))
 
-t.test('a reader that comes back goes on where it was', async t => {
+t.test('a reader that comes back continues where it was', async t => {
   const server = await startServer(t, { env: { TICKETGATE_EVENT_BUFFER: '100' } })
   const before = await EventStream.open(t, server.admin)
   await before.expect(t, 'reset', { reason: 'start' })
@@ -130,7 +130,7 @@ t.test('a reader that comes back goes on where it was', async t => {
   }
 })
 
-t.test('after a restart a reader is told that it has missed something', async t => {
+t.test('after a restart a reader is told that it has missed events', async t => {
   const one = await startServer(t, { env: { TICKETGATE_NODE: 'gate-1' } })
   const { id } = await (await EventStream.open(t, one.admin)).next()
   t.match(id, /^gate-1\.[0-9a-f]{12}\.\d+$/, 'the node is in the id')
@@ -139,7 +139,7 @@ t.test('after a restart a reader is told that it has missed something', async t 
   await (await EventStream.open(t, two.admin, id)).expect(t, 'reset', { reason: 'gap' })
 })
 
-t.test('a slow reader holds nobody up, and is told what it has missed', async t => {
+t.test('a slow reader delays nobody, and is told that it has missed events', async t => {
   const server = await startServer(t, {
     env: { TICKETGATE_EVENT_BUFFER: '1000', TICKETGATE_MESSAGE_RATE: 'off' },
   })
@@ -181,7 +181,7 @@ t.test('a slow reader holds nobody up, and is told what it has missed', async t 
   t.match(rest.at(-1), { data: { user: 'maggie' } })
 })
 
-t.test('a flood of refusals is cut, and counted', async t => {
+t.test('a flood of refusals is sampled and counted', async t => {
   const server = await startServer(t)
   const events = await EventStream.open(t, server.admin)
   await events.expect(t, 'reset', { reason: 'start' })
@@ -196,7 +196,7 @@ t.test('a flood of refusals is cut, and counted', async t => {
   t.ok(told.length >= 100)
 })
 
-t.test('only who has the key may listen, and only so many', async t => {
+t.test('reading requires the key, and the number of readers is limited', async t => {
   const server = await startServer(t)
   isProblem(t, await request(server.admin, '/events'), '401 admin_key_invalid')
   isProblem(
@@ -219,7 +219,7 @@ t.test('only who has the key may listen, and only so many', async t => {
   t.equal(await metric(server, 'ticketgate_connections'), 0)
 })
 
-t.test('no ticket and no token is in an event', async t => {
+t.test('events contain no tickets or tokens', async t => {
   const server = await startServer(t)
   const events = await EventStream.open(t, server.admin)
   await events.expect(t, 'reset', { reason: 'start' })

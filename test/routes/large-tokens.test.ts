@@ -68,13 +68,13 @@ t.test('a token in the body', async t => {
   t.equal(proxied.status, 200, 'Authorization may be for a proxy')
 })
 
-t.test('cookies and other headers have room beside a token', async t => {
+t.test('cookies and other headers fit in addition to a token', async t => {
   const server = await startServer(t)
   const headers = { ...bearer(tokenOf(16_384)), cookie: `a=${'c'.repeat(otherHeaderBytes - 1024)}` }
   t.equal((await request(server.url, '/ws_ticket', { headers })).status, 200)
 })
 
-t.test('headers beyond the limit of uWebSockets.js are its own 431, which an operator can raise', async t => {
+t.test('headers beyond the limit of uWebSockets.js get its own 431, and the limit can be raised', async t => {
   const headers = { ...bearer(tokenFor('maggie')), cookie: `a=${'c'.repeat(60_000)}` }
   const usual = await startServer(t)
   const refused = await request(usual.url, '/ws_ticket', { headers })
@@ -86,7 +86,7 @@ t.test('headers beyond the limit of uWebSockets.js are its own 431, which an ope
   t.equal((await byHeader(low, tokenOf(16_384))).status, 200, 'but not lower than tokens need')
 })
 
-t.test('the client gets a ticket for a large token, and ends with one that is too large', async t => {
+t.test('the client gets a ticket for a large token, and ends with an oversized one', async t => {
   const server = await startServer(t)
   const opened = connectTo(t, server.url, { getToken: () => tokenOf(16_000) })
   await opened.opened()

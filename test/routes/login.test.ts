@@ -18,7 +18,7 @@ const basic = (user: string, pwd: string): { authorization: string } => ({
   authorization: `Basic ${Buffer.from(`${user}:${pwd}`).toString('base64')}`,
 })
 
-t.test('a login by any way gives a token that lives as long as configured', async t => {
+t.test('a login in any form returns a token with the configured lifetime', async t => {
   const ways = [
     ['POST with JSON', { method: 'POST', headers: json, body: credentials }],
     ['GET with JSON', { method: 'GET', headers: json, body: credentials }],
@@ -63,7 +63,7 @@ t.test('names and passwords beyond ASCII, colons in the password', async t => {
   t.equal(byBasic.status, 200, 'Basic, as UTF-8 (RFC 7617 section 2.1)')
 })
 
-t.test('wrong credentials look the same whatever is wrong', async t => {
+t.test('wrong credentials get the same response whatever is wrong', async t => {
   const wrong = [
     ['a wrong password', 'maggie', 'secre'],
     ['a wrong password, longer', 'maggie', 'secret '],
@@ -95,7 +95,7 @@ t.test('wrong credentials look the same whatever is wrong', async t => {
   )
 })
 
-t.test('a client that waits for a challenge gets one, and no page does', async t => {
+t.test('a client that waits for a challenge gets one, a web page does not', async t => {
   const challenge = /^Basic realm="ticketgate"/
   for (const method of ['GET', 'POST']) {
     const reply = await request(server.url, '/auth', { method })
@@ -121,7 +121,7 @@ t.test('a client that waits for a challenge gets one, and no page does', async t
   t.equal(wrong.headers['www-authenticate'], undefined, 'a login by JSON')
 })
 
-t.test('asking for the challenge is no login that counts', async t => {
+t.test('requesting the challenge does not count as a login', async t => {
   const { url } = await startServer(t, {
     users: { maggie: 'secret' },
     env: { TICKETGATE_LOGIN_RATE: '1/600' },
@@ -130,13 +130,13 @@ t.test('asking for the challenge is no login that counts', async t => {
   t.equal((await request(url, '/auth', { headers: basic('maggie', 'secret') })).status, 200)
 })
 
-t.test('curl logs in when it is asked', needs('curl'), async t => {
+t.test('curl logs in when challenged', needs('curl'), async t => {
   const args = ['--silent', '--show-error', '--anyauth', '--user', 'maggie:secret', `${server.url}/auth`]
   const { stdout } = await promisify(execFile)('curl', args)
   t.match(JSON.parse(stdout), { token: /^ey/ })
 })
 
-t.test('requests that are no login', async t => {
+t.test('requests that are not logins', async t => {
   const cases = [
     ['a member that is unknown', '{"user":"maggie","pwd":"secret","password":"x"}', '400 bad_request'],
     ['no JSON', '{"user":', '400 bad_request'],
@@ -183,12 +183,12 @@ t.test('other media types are refused', async t => {
     )
 })
 
-t.test('a body too large is refused', async t => {
+t.test('an oversized body is refused', async t => {
   const body = JSON.stringify({ user: 'maggie', pwd: 'x'.repeat(200_000) })
   isProblem(t, await postJson(server.url, '/auth', body), '413 body_too_large')
 })
 
-t.test('a body in chunks is refused', async t => {
+t.test('a chunked body is refused', async t => {
   const reply = await request(server.url, '/auth', {
     method: 'POST',
     headers: { ...json, 'transfer-encoding': 'chunked', 'content-length': [] },
@@ -197,29 +197,32 @@ t.test('a body in chunks is refused', async t => {
   isProblem(t, reply, '411 length_required')
 })
 
-t.test('who sends much too much hears of it, and the next request has a new connection', async t => {
-  for (const [method, path, status] of [
-    ['POST', '/auth', 413],
-    ['POST', '/nothing', 404],
-    ['POST', '/healthz', 405],
-  ] as const) {
-    const connection = await RawConnection.connect(server.url)
-    const body = Buffer.alloc(1_000_000, 0x20)
-    connection.write(requestText(method, path, { ...json, 'content-length': String(body.length) }))
-    const { socket } = connection
-    for (let at = 0; at < body.length; at += 50_000) {
-      socket.write(body.subarray(at, at + 50_000))
-      await serverHasRead(server.url)
-      if (at + 50_000 < body.length && connection.arrived().length > 0)
-        t.fail(`${path}: answered while it is written`)
+t.test(
+  'a client that sends far too much gets the refusal, and the next request uses a new connection',
+  async t => {
+    for (const [method, path, status] of [
+      ['POST', '/auth', 413],
+      ['POST', '/nothing', 404],
+      ['POST', '/healthz', 405],
+    ] as const) {
+      const connection = await RawConnection.connect(server.url)
+      const body = Buffer.alloc(1_000_000, 0x20)
+      connection.write(requestText(method, path, { ...json, 'content-length': String(body.length) }))
+      const { socket } = connection
+      for (let at = 0; at < body.length; at += 50_000) {
+        socket.write(body.subarray(at, at + 50_000))
+        await serverHasRead(server.url)
+        if (at + 50_000 < body.length && connection.arrived().length > 0)
+          t.fail(`${path}: answered while it is written`)
+      }
+      const response = await connection.response()
+      t.match(response, { status, headers: { connection: 'close' } }, path)
+      await connection.closed
     }
-    const response = await connection.response()
-    t.match(response, { status, headers: { connection: 'close' } }, path)
-    await connection.closed
-  }
-})
+  },
+)
 
-t.test('and so does a client that sends much in chunks', async t => {
+t.test('and so does a client that sends a large chunked body', async t => {
   const piece = `400\r\n${'x'.repeat(1024)}\r\n`
   for (const path of ['/auth', '/nothing']) {
     const connection = await RawConnection.connect(server.url)
@@ -232,14 +235,14 @@ t.test('and so does a client that sends much in chunks', async t => {
   }
 })
 
-t.test('a refused request whose body never comes is answered', async t => {
+t.test('a refused request whose body never arrives gets its response', async t => {
   const connection = await RawConnection.connect(server.url)
   connection.write(requestText('POST', '/nothing', { 'content-length': '9' }))
   t.equal((await connection.response())?.status, 404)
   await connection.closed
 })
 
-t.test('a password beyond reason is refused without a login', async t => {
+t.test('an excessive password is refused without a login', async t => {
   const reply = await postJson(server.url, '/auth', { user: 'maggie', pwd: 'p'.repeat(3000) })
   t.match(String(reply.status), /^(400|401|413)$/)
 })
@@ -258,7 +261,7 @@ t.test('broken Basic is refused', async t => {
   }
 })
 
-t.test('more logins at once than can queue are told to come back', async t => {
+t.test('logins beyond the queue are told to retry', async t => {
   const replies = await Promise.all(
     Array.from({ length: 300 }, () => postJson(server.url, '/auth', { user: 'maggie', pwd: 'wrong' })),
   )

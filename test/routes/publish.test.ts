@@ -43,11 +43,11 @@ async function story(t: Test, env: Environment, copies: number): Promise<void> {
   t.equal(await metric(server, 'ticketgate_messages_published_total'), 22, 'each counts once')
 }
 
-t.test('a message, or a batch, reaches all who hear its channel', t => story(t, {}, 2))
+t.test('a message, or a batch, reaches all subscribers of its channel', t => story(t, {}, 2))
 
 t.test('the same over several threads', t => story(t, { TICKETGATE_THREADS: '2' }, 4))
 
-t.test('MessagePack, and what is not understood', async t => {
+t.test('MessagePack, and unsupported types', async t => {
   const { server, clients, publish } = await startWith(t, {}, 1)
   const send = (body: Uint8Array, type: string): Promise<Response> =>
     fetch(`${server.admin}/publish`, {

@@ -11,7 +11,7 @@ t.test('health and readiness are 200 once it listens', async t => {
   t.equal((await request(server.url, '/readyz')).status, 200)
 })
 
-t.test('what is not there is 404', async t => {
+t.test('unknown routes are 404', async t => {
   for (const path of [
     '/nothing',
     '/auth/',
@@ -35,7 +35,7 @@ t.test('what is not there is 404', async t => {
     }
 })
 
-t.test('HEAD is answered where GET has no effect (RFC 9110 section 9.3.2)', async t => {
+t.test('HEAD is supported where GET has no effect (RFC 9110 section 9.3.2)', async t => {
   const shapeOf = ({ status, headers }: Reply) => ({
     status,
     headers: { ...headers, date: '', connection: '' },
@@ -62,7 +62,7 @@ t.test('HEAD is answered where GET has no effect (RFC 9110 section 9.3.2)', asyn
   t.equal((await request(server.url, '/channel/', { method: 'HEAD' })).status, 426, 'a channel')
 })
 
-t.test('HEAD is not answered where GET has an effect', async t => {
+t.test('HEAD is refused where GET has an effect', async t => {
   const { url } = await startServer(t, { env: { TICKETGATE_VERIFY: 'on' } })
   for (const path of ['/auth', '/ws_ticket', '/verify']) {
     const reply = await request(url, path, { method: 'HEAD', headers: bearer(tokenFor('maggie')) })
@@ -76,7 +76,7 @@ t.test('a query does not hide a route', async t => {
   t.equal((await request(server.url, '/healthz?x=1')).status, 200)
 })
 
-t.test('a wrong method is 405 and told which are right', async t => {
+t.test('a wrong method is 405 with the allowed ones', async t => {
   const cases = [
     ['/auth', ['PUT', 'DELETE', 'PATCH'], ['GET', 'POST']],
     ['/ws_ticket', ['PUT', 'DELETE', 'PATCH'], ['GET', 'POST']],
@@ -96,7 +96,7 @@ t.test('a wrong method is 405 and told which are right', async t => {
     }
 })
 
-t.test('OPTIONS from no page says which methods there are', async t => {
+t.test('OPTIONS without Origin lists the methods', async t => {
   for (const [path, allow] of [
     ['/auth', 'GET, POST, OPTIONS'],
     ['/ws_ticket', 'GET, POST, OPTIONS'],
@@ -117,7 +117,7 @@ t.test('a plain GET of a channel is told to upgrade', async t => {
   }
 })
 
-t.test('an upgrade is told what is wrong with it (RFC 6455 section 4.2, RFC 9110 section 7.8)', async t => {
+t.test('a refused upgrade says what is wrong (RFC 6455 section 4.2, RFC 9110 section 7.8)', async t => {
   const cases = [
     ['no key', { 'sec-websocket-key': [] }, '400 bad_request'],
     ['an empty key', { 'sec-websocket-key': '' }, '400 bad_request'],

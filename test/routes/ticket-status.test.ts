@@ -16,7 +16,7 @@ const stateOf = async (server: TestServer, ticket: string): Promise<unknown> => 
 }
 
 for (const replay of ['memory', 'shared'])
-  t.test(`what has become of a ticket, with ${replay}`, async t => {
+  t.test(`the state of a ticket, with ${replay}`, async t => {
     const server = await startServer(t, {
       env: { TICKETGATE_REPLAY: replay, TICKETGATE_TICKET_TTL_SECONDS: '600' },
     })
@@ -36,7 +36,7 @@ for (const replay of ['memory', 'shared'])
   })
 
 for (const replay of ['memory', 'shared'])
-  t.test(`a ticket that is over is expired, used or not, with ${replay}`, async t => {
+  t.test(`a ticket past its end is expired, used or not, with ${replay}`, async t => {
     const server = await startServer(t, {
       env: { TICKETGATE_REPLAY: replay, TICKETGATE_TICKET_TTL_SECONDS: '1' },
     })
@@ -57,7 +57,7 @@ for (const [mode, env] of [
   ['one thread', {}],
   ['two threads', { TICKETGATE_THREADS: '2' }],
 ] as const)
-  t.test(`why a ticket was refused that is not spent, ${mode}`, async t => {
+  t.test(`why an unspent ticket was refused, ${mode}`, async t => {
     const server = await startServer(t, {
       env: {
         ...env,
@@ -113,7 +113,7 @@ for (const [mode, env] of [
     t.strictSame(await stateOf(server, forged), { state: 'invalid' }, 'nor of one that is forged')
   })
 
-t.test('the client gives up on what no retry can change, and waits on the rest', async t => {
+t.test('the client gives up on permanent refusals, and waits out the rest', async t => {
   const server = await startServer(t, { env: { TICKETGATE_MAX_CONNECTIONS_PER_USER: '1' } })
   const getToken = () => tokenFor('maggie')
   const options = { channel: 'lobby', WebSocket, minDelayMs: 1 }
@@ -133,7 +133,7 @@ t.test('the client gives up on what no retry can change, and waits on the rest',
   await second.opened()
 })
 
-t.test('the question', async t => {
+t.test('the request', async t => {
   const server = await startServer(t)
   for (const [body, code] of [
     ['{}', '400 bad_request'],
@@ -152,7 +152,7 @@ t.test('the question', async t => {
   t.equal(preflight.headers['access-control-allow-origin'], allowedOrigin)
 })
 
-t.test('one address may ask so often, whatever it asks, and takes nothing from others', async t => {
+t.test('requests are limited per address, whatever they ask, without affecting others', async t => {
   const server = await startServer(t, { env: { TICKETGATE_TICKET_RATE: '5/3600' } })
   const { ticket } = await mintWith(server.url, tokenFor('127.0.0.1'))
   for (let n = 0; n < 5; n++) t.equal((await ask(server, ticket, '127.0.0.2')).status, 200)

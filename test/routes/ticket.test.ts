@@ -173,7 +173,7 @@ t.test('a misspelt name is refused, by name: it would widen the ticket', async t
   }
 })
 
-t.test('bodies that ask for nothing that can be', async t => {
+t.test('bodies that are not valid requests', async t => {
   const cases = [
     ['a channel that is a number', '{"channel":5}', '400'],
     ['a channel that is null', '{"channel":null}', '400'],
@@ -201,7 +201,7 @@ t.test('bodies that ask for nothing that can be', async t => {
   )
 })
 
-t.test('two channels asked for are one too many', async t => {
+t.test('two channels are one too many', async t => {
   const reply = await request(server.url, '/ws_ticket?channel=red&channel=blue', { headers: bearer(token) })
   t.ok(reply.status === 400, `${reply.status} ${reply.text}`)
 })

@@ -50,7 +50,7 @@ t.test('a back end gets a ticket by one call, and it opens one socket', async t 
   t.equal(await metric(server, 'ticketgate_tickets_issued_total'), issuedBefore + 1, 'it is counted')
 })
 
-t.test('it restricts as it was asked to', async t => {
+t.test('the ticket has the requested restrictions', async t => {
   const from = (headers: Record<string, string>, ticket: string, channel = '') =>
     requestUpgrade(server.url, gatePath(ticket, channel), { headers })
   const cases: readonly [string, object, string, string, Record<string, string>][] = [
@@ -71,7 +71,7 @@ t.test('it restricts as it was asked to', async t => {
   }
 })
 
-t.test('a ticket may live shorter', async t => {
+t.test('a ticket may have a shorter life', async t => {
   const now = nowSeconds()
   const { expires } = await take(server, { ...maggie, ttlSeconds: 1 })
   t.ok(expires <= now + 2)
@@ -159,7 +159,7 @@ t.test('refusals name the member', async t => {
   isProblem(t, await postJson(server.url, '/tickets', maggie), '404 not_found', 'not on the public port')
 })
 
-t.test('a revocation covers those of before, and none of after', async t => {
+t.test('a revocation covers earlier tickets, and no later ones', async t => {
   const { ticket } = await take(server, { ...maggie, user: 'bart' })
   await postJson(server.admin, '/disconnect', { user: 'bart' }, { headers: bearer(adminKey) })
   const after = await take(server, { ...maggie, user: 'bart' })
@@ -219,7 +219,7 @@ t.test('for the named gate alone', async t => {
   )
 })
 
-t.test('while it drains there are none', async t => {
+t.test('while draining there are none', async t => {
   const gate = await startServer(t, { env: { TICKETGATE_DRAIN_SECONDS: '5' } })
   const { client } = await openSession(socketUrl(gate.url, gatePath((await take(gate, maggie)).ticket)))
   gate.signal('SIGTERM')
@@ -255,7 +255,7 @@ t.test('claims reach the server behind', async t => {
   })
 })
 
-t.test('an embedding application has it as a method', async t => {
+t.test('embedding applications have it as a method', async t => {
   const gate = await openGate(t, { publicUrl: 'http://localhost:9' })
   const { url } = await gate.listen()
   const { ticket, url: own } = await gate.issueTicket({ user: 'lisa', sessionSeconds: 60, channel: 'lobby' })

@@ -45,7 +45,7 @@ const deferred = <T>() => {
   return { promise, resolve }
 }
 
-t.test('an application knows the claims that a ticket carries, at every way in', async t => {
+t.test('an application gets the carried claims, however the socket is opened', async t => {
   const directory = temporaryDirectory(t)
   const put = (name: string, text: string): string => {
     writeFileSync(join(directory, name), text)
@@ -201,7 +201,7 @@ t.test('authorize decides before the ticket is spent', async t => {
   await (await join()).close()
 })
 
-t.test('what a handler throws closes its socket only', async t => {
+t.test('an error in a handler closes only its socket', async t => {
   const cases: readonly (readonly [name: string, handlers: GateHandlers<undefined>])[] = [
     ['onConnect throws', { onConnect: ({ user }) => fail(user) }],
     ['onConnect rejects', { onConnect: async ({ user }) => fail(user) }],
@@ -264,7 +264,7 @@ t.test('an application closes sockets, and publishes and disconnects as the admi
   await t.rejects(gate.disconnect({ session: 'a b' }), TypeError)
 })
 
-t.test('a member that is undefined is one that is left out', async t => {
+t.test('an undefined member counts as absent', async t => {
   const stateDir = temporaryDirectory(t)
   const { gate, join } = await start(t, {}, { stateDir })
   const client = await join()
@@ -277,7 +277,7 @@ t.test('a member that is undefined is one that is left out', async t => {
   await (await create(t, {}, { stateDir })).close()
 })
 
-t.test('reasons are cut between characters', async t => {
+t.test('reasons are truncated between characters', async t => {
   for (const [reason, expected] of [
     ['', ''],
     ['a'.repeat(123), 'a'.repeat(123)],
@@ -290,7 +290,7 @@ t.test('reasons are cut between characters', async t => {
     t.equal(boundedReason(reason), expected)
 })
 
-t.test('a mistake of the application is told to it', async t => {
+t.test('mistakes of the application throw', async t => {
   await t.rejects(createGate({ onMessage: 5 as never }), { name: 'TypeError', message: /onMessage/ })
   await t.rejects(
     createGate({ onMessage() {}, threads: 2, port: 0, adminPort: 0, stateDir: temporaryDirectory(t) }),
@@ -310,7 +310,7 @@ t.test('a mistake of the application is told to it', async t => {
     )
 })
 
-t.test('authorize cannot be async: it does not compile, and no gate is made of it', async t => {
+t.test('authorize cannot be async: it does not compile, and creates no gate', async t => {
   const handlers = {
     async authorize() {
       await null
@@ -383,7 +383,7 @@ t.test('an application closes one connection when it learns of the end of anothe
   await draining
 })
 
-t.test('a gate can be drained more than once, also one that did not come to listen', async t => {
+t.test('a gate can be drained more than once, even if it never listened', async t => {
   const { gate, url } = await start(t, {})
   const { client } = await openSession(socketUrl(url, gatePath(await mint(url))))
   await Promise.all([gate.drain(), gate.drain()])
@@ -401,7 +401,7 @@ t.test('a gate can be drained more than once, also one that did not come to list
   await late.drain()
 })
 
-t.test('a fault of a handler is in the log, with no ticket and no token', async t => {
+t.test('a fault of a handler is logged, without tickets and tokens', async t => {
   const script = `
     import { createGate } from 'ticketgate'
     const gate = await createGate({ onMessage() { throw new Error('of the application') } })
@@ -444,7 +444,7 @@ t.test('a fault of a handler is in the log, with no ticket and no token', async 
   t.notOk(lines.some(line => line.includes(ticket) || line.includes(token)))
 })
 
-t.test('whoever drains a gate that drains already waits for its end as well', async t => {
+t.test('draining a gate that is draining waits for the same end', async t => {
   const ends: string[] = []
   const { gate, join } = await start(t, { onClose: () => void ends.push('closed') })
   await join()
@@ -454,7 +454,7 @@ t.test('whoever drains a gate that drains already waits for its end as well', as
   await first
 })
 
-t.test('a gate that is ended while it begins to listen is closed, and says so', async t => {
+t.test('a gate that is closed while it begins to listen is closed, and says so', async t => {
   for (const end of ['close', 'drain'] as const) {
     const gate = await create(t)
     const [listening] = await Promise.all([gate.listen(), gate[end]()])

@@ -51,7 +51,7 @@ t.test('the channel of a topic', async t => {
     t.equal(channelOfTopic(topic), channel, topic)
 })
 
-t.test('those who leave make room for others: topics do not multiply', async t => {
+t.test('leavers make room for others: topics do not multiply', async t => {
   const model = new TopicModel()
   const topics = new ChannelTopics(model, shardCapacity)
   const most = 4 * shardCapacity
@@ -69,7 +69,7 @@ t.test('those who leave make room for others: topics do not multiply', async t =
 })
 
 t.test(
-  'however sockets come and go, each subscriber hears a publication once, and its publisher never',
+  'however sockets come and go, each subscriber gets a publication once, and its publisher never',
   async t => {
     const action = fc.oneof(
       {
@@ -137,7 +137,7 @@ t.test(
   },
 )
 
-t.test('a socket keeps the channels that it may hear', async t => {
+t.test('a socket keeps its channels', async t => {
   const model = new TopicModel()
   const topics = new ChannelTopics(model, shardCapacity)
   for (let n = 0; n < shardCapacity; n++) topics.join(model.socket(), 'msgpack', 'full')

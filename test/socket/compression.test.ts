@@ -66,7 +66,7 @@ const offers: readonly (readonly [offer: string, ...modes: readonly Mode[]])[] =
   ['permessage-delfate'],
 ]
 
-t.test('an offer is accepted if it can be kept', async t => {
+t.test('an offer is accepted if it can be honoured', async t => {
   for (const [offer, ...accepted] of offers)
     for (const mode of modes)
       t.equal(
@@ -135,7 +135,7 @@ const compressed = (message: string, windowBits: number): Buffer => {
 }
 
 for (const mode of modes)
-  t.test(`by hand, ${mode}: what is accepted is kept`, async t => {
+  t.test(`by hand, ${mode}: what is accepted is honoured`, async t => {
     const server = await start(t, mode)
     const publisher = (await openSession(socketUrl(server.url, gatePath(await mint(server.url), 'x')))).client
     for (const [offer, ...accepted] of offers) {

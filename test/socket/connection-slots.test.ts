@@ -138,7 +138,7 @@ const hasRoom = async (t: Test, { url, path, works }: Gate, name: string): Promi
   await client.close()
 }
 
-t.test('a replay cache that fails lets nobody in, and takes no connection from anybody', async t => {
+t.test('a failing replay cache admits nobody, and leaks no connection slot', async t => {
   const gate = await start(t)
   const failures: readonly (readonly [name: string, claim: Claim])[] = [
     [
@@ -157,7 +157,7 @@ t.test('a replay cache that fails lets nobody in, and takes no connection from a
   }
 })
 
-t.test('a refusal takes no connection from anybody, whenever it comes', async t => {
+t.test('a refusal leaks no connection slot, at any stage', async t => {
   const gate = await start(t)
   for (const [outcome, expected] of [
     ['replayed', '401 ticket_used'],
@@ -172,7 +172,7 @@ t.test('a refusal takes no connection from anybody, whenever it comes', async t 
     }
 })
 
-t.test('a client that leaves while its ticket is spent takes no connection with it', async t => {
+t.test('a client that leaves while its ticket is spent leaks no connection slot', async t => {
   const gate = await start(t)
   let settle: (outcome: ClaimOutcome) => void = () => {}
   const asked = new Promise<void>(resolve => {
@@ -193,7 +193,7 @@ t.test('a client that leaves while its ticket is spent takes no connection with 
   await hasRoom(t, gate, 'gone')
 })
 
-t.test('a gate that begins to drain while a ticket is spent lets nobody in', async t => {
+t.test('a gate that begins to drain while a ticket is spent admits nobody', async t => {
   const gate = await start(t)
   gate.claims(() => {
     gate.drains()
@@ -203,7 +203,7 @@ t.test('a gate that begins to drain while a ticket is spent lets nobody in', asy
   t.equal(gate.sockets.size, 0)
 })
 
-t.test('a socket that waits to authenticate is not let in while the gate drains', async t => {
+t.test('an unauthenticated socket is not admitted while the gate drains', async t => {
   const gate = await start(t)
   const waiting = await open(socketUrl(gate.url, '/channel/lobby'))
   gate.drains()

@@ -113,7 +113,7 @@ const start = async (t: Test) => {
 
 const expired = { code: 4401, reason: 'session_expired' }
 
-t.test('a message in the last millisecond counts, one at the end of the session does not', async t => {
+t.test('a message in the last millisecond is accepted, one at the end of the session is not', async t => {
   const { at, enter } = await start(t)
   const client = await enter()
   at(endSeconds * 1000 - 1)
@@ -123,7 +123,7 @@ t.test('a message in the last millisecond counts, one at the end of the session 
   t.strictSame(await client.closed, expired, 'though nothing has swept since')
 })
 
-t.test('a socket that says nothing is closed at the end, and not before', async t => {
+t.test('a silent socket is closed at the end, and not before', async t => {
   const { at, sweep, table, enter } = await start(t)
   const client = await enter()
   at(endSeconds * 1000 - 1)
@@ -134,7 +134,7 @@ t.test('a socket that says nothing is closed at the end, and not before', async 
   t.strictSame(await client.closed, expired)
 })
 
-t.test('a renewal in the last millisecond counts, one at the end does not', async t => {
+t.test('a renewal in the last millisecond is accepted, one at the end is not', async t => {
   const { at, sweep, enter, ticket } = await start(t)
   const [early, late] = [await enter(), await enter()]
   at(endSeconds * 1000 - 1)
@@ -153,7 +153,7 @@ t.test('a renewal in the last millisecond counts, one at the end does not', asyn
   t.strictSame(await early.closed, expired)
 })
 
-t.test('the ticket of a renewal has a last millisecond too, and so has its session', async t => {
+t.test('likewise the ticket of a renewal, and its session', async t => {
   const { at, enter, ticket } = await start(t)
   const client = await enter()
   const [first, second] = [ticket(endSeconds + 50), ticket(endSeconds + 50)]

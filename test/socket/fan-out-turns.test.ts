@@ -42,7 +42,7 @@ const numberIn = (message: string): number => (JSON.parse(message) as { data: [n
 const deliveries = ({ model }: { model: TopicModel }): number =>
   model.published.reduce((sum, { reached }) => sum + reached, 0)
 
-t.test('what fits into a turn is sent at once', async t => {
+t.test('publications that fit into a turn are sent at once', async t => {
   const gate = start()
   const [first] = gate.join(1000, 'lobby')
   for (let n = 0; n < 32; n++) t.equal(gate.fanOut.send(numbered('lobby', n)), 1000)
@@ -57,7 +57,7 @@ for (const [name, compresses, bytes, subscribers, publications] of [
   ['one message, compressed, to 5,000', true, 16_000, 5000, 1],
   ['small messages by the thousand', false, 64, 1000, 5000],
 ] as const)
-  t.test(`${name}: sent over many turns, in order, and others in between`, async t => {
+  t.test(`${name}: sent over many turns, in order, with others in between`, async t => {
     const gate = start({ compresses })
     const crowd = gate.join(subscribers, 'lobby')
     const [other] = gate.join(1, 'other')
@@ -104,7 +104,7 @@ t.test('a publication that waits keeps its own copy of the data', async t => {
   t.notOk(one?.heard.some(message => message.includes('zz')))
 })
 
-t.test('a publisher does not hear itself, nor does one that has left matter', async t => {
+t.test('a publisher does not receive its own message, and may leave', async t => {
   const gate = start()
   const [publisher, leaving, other] = gate.join(1000, 'lobby')
   for (let n = 0; n < 20; n++) {
@@ -116,7 +116,7 @@ t.test('a publisher does not hear itself, nor does one that has left matter', as
   t.equal(publisher?.heard.length, 20, 'only those of the other')
 })
 
-t.test('what a user has waiting when it is revoked is sent to nobody', async t => {
+t.test('waiting publications of a revoked user are dropped', async t => {
   const gate = start()
   const [flooder, honest, other] = gate.join(1000, 'lobby')
   for (let n = 0; n < 20; n++) gate.fanOut.send(numbered('lobby', n, 16_000), flooder)
@@ -129,7 +129,7 @@ t.test('what a user has waiting when it is revoked is sent to nobody', async t =
   t.strictSame(other?.heard.slice(before).map(numberIn), [20])
 })
 
-t.test('so much waits, and no more: then a publication is refused, until there is room again', async t => {
+t.test('the queue is bounded: publications are refused until there is room again', async t => {
   const gate = start()
   const [one] = gate.join(5000, 'lobby')
   const accepted: number[] = []
@@ -146,7 +146,7 @@ t.test('so much waits, and no more: then a publication is refused, until there i
   t.strictSame(one?.heard.map(numberIn), [...accepted, sent], 'what was accepted is heard, in order')
 })
 
-t.test('data that is malformed is sent to nobody who needs it in another encoding, now or later', async t => {
+t.test('malformed data is not sent in another encoding, now or later', async t => {
   const gate = start()
   const [one] = gate.join(1000, 'lobby', 'msgpack')
   const broken: Publication = { type: 'publish', channel: 'lobby', encoding: 'json', data: Buffer.from('{') }

@@ -54,11 +54,11 @@ t.test('data that looks like an object of a class is data', async t => {
   await closeAll([speaker, listener])
 })
 
-t.test('every encoding hears the other and its own, once', async t => {
+t.test('every encoding receives the other and its own, once', async t => {
   const server = await startServer(t)
   await everyWay(t, server, 2)
 
-  t.test('the subprotocol that is offered first counts, and is echoed', async t => {
+  t.test('the subprotocol that is offered first is used and echoed', async t => {
     const offers = [
       [[msgpackProtocol, 'ticketgate.v1.json'], msgpackProtocol],
       [['other', 'ticketgate.v1.json', msgpackProtocol], 'ticketgate.v1.json'],
@@ -80,7 +80,7 @@ t.test('every encoding hears the other and its own, once', async t => {
     await client.close()
   })
 
-  t.test('what a publisher sent arrives byte for byte where the encoding is its own', async t => {
+  t.test("data arrives byte for byte in the publisher's own encoding", async t => {
     for (const protocol of both) {
       const [one, two] = [
         await join(server, 'one', 'raw', protocol),
@@ -103,7 +103,7 @@ t.test('every encoding hears the other and its own, once', async t => {
     }
   })
 
-  t.test('a publisher that hears nothing is heard', async t => {
+  t.test('a publisher without subscriptions can publish', async t => {
     const listener = await join(server, 'two', 'mute', 'ticketgate.v1.json')
     const token = tokenFor('one', { channels: { publish: ['mute'] } })
     const { ticket } = await mintWith(server.url, token)
@@ -128,7 +128,7 @@ t.test('every encoding hears the other and its own, once', async t => {
   })
 })
 
-t.test('rights: names and beginnings, to publish and to subscribe apart', async t => {
+t.test('rights: names and prefixes, to publish and to subscribe separately', async t => {
   const server = await startServer(t)
   const channels = { publish: ['chat.*', 'log'], subscribe: ['chat.a', 'news*'] }
   const { ticket } = await mintWith(server.url, tokenFor('maggie', { channels }))
@@ -157,7 +157,7 @@ t.test('rights: names and beginnings, to publish and to subscribe apart', async 
   await client.close()
 })
 
-t.test('a socket may hear 128 channels', async t => {
+t.test('a socket may subscribe to 128 channels', async t => {
   const server = await startServer(t, { env: { TICKETGATE_MESSAGE_RATE: 'off' } })
   const client = await join(server, 'many', 'path', 'ticketgate.v1.json')
   for (let n = 1; n < 128; n++)

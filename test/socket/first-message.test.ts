@@ -7,12 +7,12 @@ import { gatePath, mint, nowSeconds, tokenFor } from '../support/tokens.js'
 
 const on = { TICKETGATE_FIRST_MESSAGE_SECONDS: '30' }
 
-t.test('without the option there is no socket without a ticket', async t => {
+t.test('without the option, no socket opens without a ticket', async t => {
   const server = await startServer(t)
   isProblem(t, await requestUpgrade(server.url, '/channel/lobby'), '401 ticket_missing')
 })
 
-t.test('the first message says who it is', async t => {
+t.test('the first message authenticates', async t => {
   const server = await startServer(t, { env: on })
   const enter = (channel = 'lobby', protocols: string[] = []): Promise<Client> =>
     open(socketUrl(server.url, `/channel/${channel}`), { protocols, origin: allowedOrigin })
@@ -92,49 +92,52 @@ t.test('the first message says who it is', async t => {
   isProblem(t, await requestUpgrade(server.url, `/channel/?token=${tokenFor('m')}`), '401 token_in_url')
 })
 
-t.test('who stays silent is closed', async t => {
+t.test('a silent socket is closed', async t => {
   const server = await startServer(t, { env: { TICKETGATE_FIRST_MESSAGE_SECONDS: '1' } })
   const client = await open(socketUrl(server.url, '/channel/'))
   t.strictSame(await client.closed, { code: 4408, reason: 'auth_timeout' })
 })
 
-t.test('the silent are counted apart: they hear nothing, and crowd out nobody', async t => {
-  const server = await startServer(t, {
-    env: { ...on, TICKETGATE_MAX_CONNECTIONS: '3' },
-  })
-  const silent: Client[] = []
-  for (let n = 0; n < 256; n++) silent.push(await open(socketUrl(server.url, '/channel/lobby')))
-  const refused = await requestUpgrade(server.url, '/channel/lobby')
-  isProblem(t, refused, '429 too_many_connections')
-  hasRetryAfter(t, refused, 'the 257th')
-  const ticketed: Client[] = []
-  for (let n = 0; n < 3; n++)
-    ticketed.push(await open(socketUrl(server.url, gatePath(await mint(server.url), 'lobby'))))
-  await postJson(server.admin, '/publish', { channel: 'lobby', data: 1 }, { headers: bearer(adminKey) })
-  for (const client of ticketed) {
-    t.match(await client.next(), { type: 'welcome' })
-    t.match(await client.next(), { data: 1 })
-  }
-  const [first, second, ...others] = silent
-  first?.send({ type: 'auth', payload: tokenFor('maggie') })
-  t.match(
-    await first?.closed,
-    { code: 4429, reason: /^retry_after_ms=\d+$/ },
-    'the caps hold for them as well',
-  )
-  await ticketed[0]?.close()
-  t.match(await second?.ask({ type: 'auth', payload: tokenFor('maggie') }), { type: 'welcome' })
-  const two = await Promise.all([0, 1].map(() => open(socketUrl(server.url, '/channel/lobby'))))
-  isProblem(
-    t,
-    await requestUpgrade(server.url, '/channel/lobby'),
-    '429 too_many_connections',
-    'two places were free',
-  )
-  t.equal(await metric(server, 'ticketgate_connections'), 259)
-  await Promise.all([...others, ...two, ...ticketed.slice(1)].map(client => client.close()))
-  t.strictSame(jsonOf(await request(server.admin, '/connections', { headers: bearer(adminKey) })), {
-    connections: 1,
-  })
-  await second?.close()
-})
+t.test(
+  'unauthenticated sockets are counted separately: they receive nothing, and crowd out nobody',
+  async t => {
+    const server = await startServer(t, {
+      env: { ...on, TICKETGATE_MAX_CONNECTIONS: '3' },
+    })
+    const silent: Client[] = []
+    for (let n = 0; n < 256; n++) silent.push(await open(socketUrl(server.url, '/channel/lobby')))
+    const refused = await requestUpgrade(server.url, '/channel/lobby')
+    isProblem(t, refused, '429 too_many_connections')
+    hasRetryAfter(t, refused, 'the 257th')
+    const ticketed: Client[] = []
+    for (let n = 0; n < 3; n++)
+      ticketed.push(await open(socketUrl(server.url, gatePath(await mint(server.url), 'lobby'))))
+    await postJson(server.admin, '/publish', { channel: 'lobby', data: 1 }, { headers: bearer(adminKey) })
+    for (const client of ticketed) {
+      t.match(await client.next(), { type: 'welcome' })
+      t.match(await client.next(), { data: 1 })
+    }
+    const [first, second, ...others] = silent
+    first?.send({ type: 'auth', payload: tokenFor('maggie') })
+    t.match(
+      await first?.closed,
+      { code: 4429, reason: /^retry_after_ms=\d+$/ },
+      'the caps hold for them as well',
+    )
+    await ticketed[0]?.close()
+    t.match(await second?.ask({ type: 'auth', payload: tokenFor('maggie') }), { type: 'welcome' })
+    const two = await Promise.all([0, 1].map(() => open(socketUrl(server.url, '/channel/lobby'))))
+    isProblem(
+      t,
+      await requestUpgrade(server.url, '/channel/lobby'),
+      '429 too_many_connections',
+      'two places were free',
+    )
+    t.equal(await metric(server, 'ticketgate_connections'), 259)
+    await Promise.all([...others, ...two, ...ticketed.slice(1)].map(client => client.close()))
+    t.strictSame(jsonOf(await request(server.admin, '/connections', { headers: bearer(adminKey) })), {
+      connections: 1,
+    })
+    await second?.close()
+  },
+)

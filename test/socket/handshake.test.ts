@@ -187,7 +187,7 @@ t.test('without a ticket nothing opens', async t => {
     isProblem(t, await requestUpgrade(server.url, path, options), '401 ticket_missing', name)
 })
 
-t.test('a refusal ends its connection', async t => {
+t.test('a refusal closes its connection', async t => {
   const connection = await RawConnection.connect(server.url)
   connection.write(upgradeText('/channel/'))
   const reply = await connection.response()
@@ -196,7 +196,7 @@ t.test('a refusal ends its connection', async t => {
   await connection.closed
 })
 
-t.test('other parameters beside the ticket do no harm', async t => {
+t.test('other parameters do no harm', async t => {
   for (const query of [
     'a=1&ticket=T',
     'ticket=T&a=1',
@@ -239,12 +239,12 @@ t.test('a native client sends the ticket as Authorization', async t => {
   isProblem(t, await requestUpgrade(server.url, '/channel/', { headers }), '401 ticket_missing', 'nor alone')
 })
 
-t.test('a ticket hidden from a log that looks for its name is no ticket', async t => {
+t.test('a ticket under an encoded parameter name is not a ticket', async t => {
   const ticket = await mint(server.url)
   isProblem(t, await requestUpgrade(server.url, `/channel/?%74icket=${ticket}`), '401 ticket_missing')
 })
 
-t.test('an upgrade that is none does not spend the ticket', async t => {
+t.test('an invalid upgrade does not spend the ticket', async t => {
   const cases = [
     ['no key', { 'sec-websocket-key': [] }],
     ['a short key', { 'sec-websocket-key': 'c2hvcnQ=' }],
@@ -262,7 +262,7 @@ t.test('an upgrade that is none does not spend the ticket', async t => {
   }
 })
 
-t.test('the fields of a handshake may be written as RFC 6455 lets them', async t => {
+t.test('the fields of a handshake may have any form that RFC 6455 allows', async t => {
   const cases = [
     ['Connection as Firefox sends it', { connection: 'keep-alive, Upgrade' }],
     ['Connection in other letters, first of several', { connection: 'UPGRADE,keep-alive' }],
@@ -280,7 +280,7 @@ t.test('the fields of a handshake may be written as RFC 6455 lets them', async t
   t.equal(reply.headers['sec-websocket-protocol'], json)
 })
 
-t.test('a ticket for any channel opens any, and the names at the edges', async t => {
+t.test('a ticket for any channel opens any, with names of minimum and maximum length', async t => {
   for (const channel of ['', 'red', 'a'.repeat(128), 'A-Za-z0-9._~:@-']) {
     const { client, welcome } = await openSession(
       socketUrl(server.url, gatePath(await mint(server.url), channel)),
@@ -290,21 +290,21 @@ t.test('a ticket for any channel opens any, and the names at the edges', async t
   }
 })
 
-t.test('a path beneath a channel is none', async t => {
+t.test('a path below a channel is not a channel', async t => {
   const ticket = await mint(server.url)
   const reply = await requestUpgrade(server.url, gatePath(ticket, 'a/b'))
   t.match(reply.text, /"code":\s*"(channel_invalid|not_found)"/, String(reply.status))
   t.equal((await requestUpgrade(server.url, gatePath(ticket))).status, 101, 'not spent')
 })
 
-t.test('a ticket is over when its time is', async t => {
+t.test('a ticket ends on time', async t => {
   const brief = await startServer(t, { env: { TICKETGATE_TICKET_TTL_SECONDS: '1' } })
   const { ticket, expires } = await mintWith(brief.url, tokenFor('maggie'))
   await new Promise(resolve => setTimeout(resolve, (expires + 1) * 1000 - Date.now()))
   isProblem(t, await requestUpgrade(brief.url, gatePath(ticket)), '401 ticket_expired')
 })
 
-t.test('caps on connections: per user, per address, in all; who is refused keeps the ticket', async t => {
+t.test('caps on connections: per user, per address, in all; a refusal does not spend the ticket', async t => {
   const capped = await startServer(t, {
     env: {
       TICKETGATE_MAX_CONNECTIONS: '6',

@@ -4,7 +4,7 @@ import { mergeConnections } from '../../src/socket/connection-list.js'
 import { Smallest } from '../../src/socket/smallest.js'
 import { SocketIds } from '../../src/socket/socket-ids.js'
 
-t.test('the smallest of many are kept, in order', async t => {
+t.test('the smallest items are kept, in order', async t => {
   const smallest = new Smallest<number>(5)
   // 7919 is prime, so these are all numbers below 7919, mixed.
   for (let n = 0; n < 7919; n++) smallest.add((n * 4001) % 7919, (n * 4001) % 7919)
@@ -14,7 +14,7 @@ t.test('the smallest of many are kept, in order', async t => {
   t.strictSame(few.sorted(), ['k1', 'k2', 'k3'])
 })
 
-t.test('an id says which sockets of a thread come after it', async t => {
+t.test('an id defines which sockets of a thread come after it', async t => {
   const ids = new SocketIds()
   const number = ids.next()
   t.equal(ids.floorAfter(ids.idOf(number)), number)
@@ -28,7 +28,7 @@ const connections = (thread: string, numbers: readonly number[], next?: string) 
   next,
 })
 
-t.test('pages of threads are one page', async t => {
+t.test('pages of threads are merged', async t => {
   const cases = [
     ['all', [connections('b', [1]), connections('a', [7, 9])], 5, ['a.7', 'a.9', 'b.1'], undefined],
     ['just all', [connections('a', [7, 9]), connections('b', [])], 2, ['a.7', 'a.9'], undefined],
@@ -54,7 +54,7 @@ const channels = (counts: Readonly<Record<string, number>>, hasMore = false) => 
   hasMore,
 })
 
-t.test('what threads have counted is summed, as far as each has', async t => {
+t.test('the counts of threads are summed', async t => {
   const cases = [
     ['all', [channels({ a: 1, c: 2 }), channels({ b: 1, c: 3 })], 5, channels({ a: 1, b: 1, c: 5 })],
     [

@@ -18,7 +18,7 @@ const hearsNothing = async (client: Client): Promise<boolean> => {
   return first.type === 'pong' && first.id === 'anything before?'
 }
 
-t.test('the welcome comes first and says who, where and until when', async t => {
+t.test('the welcome comes first, with user, channel and expiry', async t => {
   const exp = nowSeconds() + 300
   for (const user of ['maggie', 'quotes " and \\ and \u2028', '{"user":"admin"}', 'Zoë 🐢']) {
     const { ticket } = await mintWith(server.url, tokenFor(user, { exp }))
@@ -30,7 +30,7 @@ t.test('the welcome comes first and says who, where and until when', async t => 
   }
 })
 
-t.test('what one publishes, all others on the channel hear, and nobody else', async t => {
+t.test('a publication reaches all other subscribers of the channel, and nobody else', async t => {
   const [one, two, three, elsewhere] = [
     await join('one', 'a'),
     await join('two', 'a'),
@@ -74,7 +74,7 @@ t.test('data of every shape arrives as it was sent', async t => {
   await Promise.all([one.close(), two.close()])
 })
 
-t.test('nobody speaks in the name of another', async t => {
+t.test('no client can publish in the name of another', async t => {
   const [one, two] = [await join('one', 'names'), await join('two', 'names')]
   one.send({ type: 'publish', data: 1, user: 'admin' })
   one.send('{"type":"publish","data":2,"user":"admin","user":"admin"}')
@@ -131,7 +131,7 @@ t.test('without an id there is no ok', async t => {
   await one.close()
 })
 
-t.test('a ping has its pong', async t => {
+t.test('a ping gets a pong', async t => {
   const one = await join('one')
   t.strictSame(await one.ask({ type: 'ping' }), { type: 'pong' })
   t.strictSame(await one.ask({ type: 'ping', id: 7 }), { type: 'pong', id: 7 })
@@ -139,7 +139,7 @@ t.test('a ping has its pong', async t => {
   await one.close()
 })
 
-t.test('what cannot be done is an error, and the socket stays', async t => {
+t.test('a failed request gets an error, and the socket stays open', async t => {
   const openRed = async () =>
     (await openSession(socketUrl(server.url, gatePath(await mint(server.url, 'maggie', 'red'), 'red'))))
       .client
@@ -226,7 +226,7 @@ t.test('binary frames on a JSON socket do no harm', async t => {
   one.socket.terminate()
 })
 
-t.test('a flood closes with 4429 and says when to come back', async t => {
+t.test('a flood closes with 4429 and says when to retry', async t => {
   const one = await join('flood')
   for (let n = 0; n < 300; n++) one.send({ type: 'ping', id: n })
   const { code, reason } = await one.closed
@@ -265,7 +265,7 @@ t.test('a message of the largest size passes, a byte more closes with 1009', asy
   t.match(String((await huge.closed).code), /^(1009|1006)$/, 'a million bytes')
 })
 
-t.test('ids and numbers of 64 bits come through as they were written', async t => {
+t.test('ids and numbers of 64 bits are unchanged', async t => {
   const url = async (user: string): Promise<string> =>
     socketUrl(server.url, gatePath(await mint(server.url, user)))
   const protocols = ['ticketgate.v1.msgpack']

@@ -27,7 +27,7 @@ const drain = (queue: PublicationQueue<Item>): string[] => {
 
 const roomy = { channelBytes: 1000, totalBytes: 10_000 }
 
-t.test('channels take turns, each in its order, and an item stays first until it is done', async t => {
+t.test('channels take turns, each in order, and an item stays first until it is done', async t => {
   const queue = new PublicationQueue<Item>(roomy)
   for (const each of [item('a', 1, 10, 3), item('a', 2), item('b', 1), item('a', 3), item('c', 1, 10, 2)])
     queue.add(each)
@@ -35,7 +35,7 @@ t.test('channels take turns, each in its order, and an item stays first until it
   t.equal(queue.bytes, 0)
 })
 
-t.test('what is added during a turn comes after what waits', async t => {
+t.test('items added during a turn come after waiting ones', async t => {
   const queue = new PublicationQueue<Item>(roomy)
   queue.add(item('a', 1))
   queue.turn(() => {
@@ -47,7 +47,7 @@ t.test('what is added during a turn comes after what waits', async t => {
   queue.turn(() => t.fail('nothing waits'))
 })
 
-t.test('it is bounded by channel and in all, and one channel does not shut out the others', async t => {
+t.test('it is bounded per channel and in all, and one channel does not crowd out the others', async t => {
   const queue = new PublicationQueue<Item>({ channelBytes: 100, totalBytes: 250 })
   const addIfRoom = (channel: string, bytes: number): boolean => {
     const hasRoom = queue.hasRoom(channel, bytes)

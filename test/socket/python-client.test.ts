@@ -14,7 +14,7 @@ const script = fileURLToPath(new URL('python-client.py', import.meta.url))
 const channels = { publish: ['lobby'], subscribe: ['*'] }
 
 for (const protocol of ['ticketgate.v1.json', 'ticketgate.v1.msgpack'])
-  t.test(`Python talks ${protocol}`, async t => {
+  t.test(`Python speaks ${protocol}`, async t => {
     // Python may take its time to start, with the tickets in its arguments.
     const server = await startServer(t, { env: { TICKETGATE_TICKET_TTL_SECONDS: '600' } })
     const ticket = async (user: string): Promise<string> =>

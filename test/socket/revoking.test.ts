@@ -75,7 +75,7 @@ const echoes = async (client: Client): Promise<boolean> =>
 
 const reach = { disconnected: 0, unsubscribed: 0, renewRequired: 0 }
 
-t.test('those end whose authority is as old, by user or session, or all', async t => {
+t.test('sockets with an older authority end, by user, by session, or all', async t => {
   const { revoke, enter } = await start(t)
   const [before, at, after] = [
     await enter('maggie', now - 1),
@@ -100,7 +100,7 @@ t.test('those end whose authority is as old, by user or session, or all', async 
   t.ok((await echoes(after.client)) && (await echoes(silent.client)), 'nor one that has no authority yet')
 })
 
-t.test('one socket ends, of several of a session', async t => {
+t.test('one socket of several of a session ends', async t => {
   const { revoke, enter } = await start(t)
   const [one, two] = [await enter('maggie'), await enter('maggie')]
   t.not(one.id, two.id)
@@ -111,7 +111,7 @@ t.test('one socket ends, of several of a session', async t => {
   t.ok(await echoes(one.client))
 })
 
-t.test('a channel: who was opened on it ends, and the others no longer hear it', async t => {
+t.test('a channel: sockets opened on it end, and others lose their subscription', async t => {
   const { revoke, enter, hear } = await start(t)
   const [on, beside, apart] = [
     await enter('maggie', now, 'news'),

@@ -3,7 +3,7 @@ import { addressKeyOf, type NewSession, packAddress, rightsOf, Session } from '.
 import type { Rights } from '../../src/ticket/rights.js'
 import { encodings } from '../../src/wire/encoding.js'
 
-t.test('rights that are the same are kept once, and no others', async t => {
+t.test('equal rights are kept once, different ones separately', async t => {
   const kinds: readonly Rights[] = [
     {},
     { channel: '' },
@@ -50,7 +50,7 @@ const sessionOf = (some: Partial<NewSession>): Session =>
     ...some,
   })
 
-t.test('sessions that came in the same way, and others, each know how', async t => {
+t.test('sessions with shared and different fields each have their own', async t => {
   const entrances = ['', 'a', 'json'].flatMap(channel =>
     [encodings.json, encodings.msgpack].flatMap(encoding =>
       ['', 'https://a.example', 'null'].map(origin => ({ channel, encoding, origin })),
@@ -65,7 +65,7 @@ t.test('sessions that came in the same way, and others, each know how', async t 
   }
 })
 
-t.test('a flood of different ones is forgotten, not confused', async t => {
+t.test('a flood of different values is forgotten, not confused', async t => {
   for (let n = 0; n < 3000; n++) {
     t.equal(rightsOf({ channel: `c${n}` }).channel, `c${n}`)
     const { channel, origin } = sessionOf({ channel: `c${n}`, origin: `https://o${n}` })
@@ -73,7 +73,7 @@ t.test('a flood of different ones is forgotten, not confused', async t => {
   }
 })
 
-t.test('an address is kept as it is, and counts as the caps count', async t => {
+t.test('an address is kept unchanged, and counts as for the caps', async t => {
   const session = (address: string) => sessionOf({ address })
   const v4 = packAddress(Uint8Array.of(203, 0, 113, 255))
   t.equal(addressKeyOf(session(v4)), v4)

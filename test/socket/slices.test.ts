@@ -26,7 +26,7 @@ t.test('each item has its turn, in order, and others have theirs between them', 
   t.ok(turns >= 10, `${turns} turns`)
 })
 
-t.test('it ends when it is told to', async t => {
+t.test('it ends when told to', async t => {
   let looks = 0
   await inSlices(items, () => ++looks < 7)
   t.equal(looks, 7)

@@ -85,7 +85,7 @@ t.test('sockets are closed at the second their session ends in, and no other', a
   table.closeExpired(1_000_000)
 })
 
-t.test('a socket that has gone is in the table no more', async t => {
+t.test('a closed socket is no longer in the table', async t => {
   const { table, reasons, enter } = await start(t)
   const leaving = await enter(100)
   const staying = await enter(100)
@@ -101,7 +101,7 @@ t.test('a socket that has gone is in the table no more', async t => {
   t.not(ws, staying.ws)
 })
 
-t.test('sockets under one second leave in any order', async t => {
+t.test('sockets of one second leave in any order', async t => {
   const { table, enter } = await start(t)
   const all: Socket[] = []
   for (let n = 0; n < 5; n++) all.push((await enter(100)).ws)
@@ -114,7 +114,7 @@ t.test('sockets under one second leave in any order', async t => {
   }
 })
 
-t.test('a renewed socket is under its new end', async t => {
+t.test('a renewed socket is listed under its new end', async t => {
   const { table, enter } = await start(t)
   const [one, two, three] = [await enter(100), await enter(100), await enter(100)]
   table.renew(two.ws, 200)
@@ -128,7 +128,7 @@ t.test('a renewed socket is under its new end', async t => {
   t.equal((await two.client.closed).code, 4401)
 })
 
-t.test('who has not said who it is in time, is told so', async t => {
+t.test('a socket that does not authenticate in time is told so', async t => {
   const { table, reasons, enter } = await start(t)
   const silent = await enter(100, '/')
   table.closeExpired(99)
@@ -176,12 +176,15 @@ t.test('a drain closes all with 1012 and tells each when to come back', async t 
   t.strictSame(new Set(reasons), new Set(['draining']))
 })
 
-t.test('a drain of nothing is done at once, and one of a socket that leaves by itself ends too', async t => {
-  const { table, enter } = await start(t)
-  await drainSockets(table, 3_600_000)
-  const { client } = await enter(1000)
-  const drained = drainSockets(table, 60_000)
-  await client.close()
-  await drained
-  t.equal(table.size, 0)
-})
+t.test(
+  'a drain without sockets is done at once, and one of a socket that leaves by itself ends too',
+  async t => {
+    const { table, enter } = await start(t)
+    await drainSockets(table, 3_600_000)
+    const { client } = await enter(1000)
+    const drained = drainSockets(table, 60_000)
+    await client.close()
+    await drained
+    t.equal(table.size, 0)
+  },
+)

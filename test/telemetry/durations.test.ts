@@ -9,7 +9,7 @@ import { gatePath, mint, mintWith } from '../support/tokens.js'
 const countOf = (server: TestServer, name: string): Promise<number> =>
   metric(server, `ticketgate_${name}_duration_seconds_count`)
 
-t.test('what users wait for is measured, over all threads', async t => {
+t.test('what users wait for is measured over all threads', async t => {
   const users = { maggie: 'a long enough password' }
   const server = await startServer(t, { users, env: { TICKETGATE_THREADS: '2' } })
   const reply = await postJson(server.url, '/auth', { user: 'maggie', pwd: users.maggie })

@@ -49,7 +49,7 @@ const takenTogether = (reader: EventReader, bytes: number): string[] => {
     .map(short)
 }
 
-t.test('a reader takes what happens from when it came, in order, once', async t => {
+t.test('a reader gets the events since its start, in order, once', async t => {
   const { hub, login } = start()
   login('before')
   const reader = hub.read(undefined, nothing)
@@ -64,7 +64,7 @@ t.test('a reader takes what happens from when it came, in order, once', async t 
   t.match(id, /^[0-9a-f]{12}\.3$/)
 })
 
-t.test('as many are kept as there is room for, and one who misses some is told', async t => {
+t.test('as many events are kept as fit, and a reader that misses some is told', async t => {
   const { hub, login } = start(3)
   const slow = hub.read(undefined, nothing)
   const ids: string[] = []
@@ -94,7 +94,7 @@ t.test('readers are woken once for several events', async t => {
   t.equal(times, 1)
 })
 
-t.test('without a reader nothing is told; after the last one, it is for five minutes', async t => {
+t.test('without a reader nothing is reported; after the last one leaves, it is for five minutes', async t => {
   mock.timers.enable({ apis: ['setTimeout'] })
   t.teardown(() => mock.timers.reset())
   const { hub, watched, login } = start()
@@ -118,7 +118,7 @@ t.test('without a reader nothing is told; after the last one, it is for five min
   t.strictSame(watched, [true, false, true])
 })
 
-t.test('at the end readers take what is left', async t => {
+t.test('at the end readers read the rest', async t => {
   const { hub, login } = start()
   let left: string[] = []
   const reader = hub.read(undefined, () => {

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { LogSampler } from '../../src/telemetry/log-sampler.js'
 
-t.test('ten lines a second of each kind, and the next says how many were left out', t => {
+t.test('ten lines per second of each kind, and the next says how many were omitted', t => {
   const sampler = new LogSampler()
   const start = 1_000_000
   const written = Array.from({ length: 1000 }, () => sampler.take('a', start)).filter(each => each)

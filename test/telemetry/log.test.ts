@@ -22,7 +22,7 @@ const logged = (
   return { text, lines: lines.map(line => JSON.parse(line) as Line) }
 }
 
-t.test('one JSON object a line, with level, time and process', async t => {
+t.test('one JSON object per line, with level, time and process', async t => {
   const { text, lines } = logged(
     'info',
     `log.info({ port: 1 }, 'listening'); log.error({ err: new Error('no') }, 'two\\nlines')`,
@@ -34,7 +34,7 @@ t.test('one JSON object a line, with level, time and process', async t => {
   t.notMatch(text, '\u001b', 'without colours')
 })
 
-t.test('what is below the level is not written, what is at it or above is', async t => {
+t.test('lines below the level are not written, others are', async t => {
   const all = ['trace', 'debug', 'info', 'warn', 'error', 'fatal']
   const each = all.map(level => `log.${level}('${level}')`).join(';')
   // `fatal` is written at once, so it can overtake a line that is still on its way.
@@ -48,7 +48,7 @@ t.test('what is below the level is not written, what is at it or above is', asyn
     )
 })
 
-t.test('what goes by the name of a secret is blanked', async t => {
+t.test('fields named like secrets are redacted', async t => {
   const names = ['ticket', 'token', 'pwd', 'password', 'secret', 'key', 'authorization', 'cookie']
   const canary = 'canary-Xq7Lm2Tz'
   const fields = JSON.stringify(Object.fromEntries(names.map(name => [name, canary])))
@@ -65,7 +65,7 @@ t.test('what goes by the name of a secret is blanked', async t => {
   t.equal(lines[1]?.user, 'maggie', 'what is no secret stays')
 })
 
-t.test('lines that a stalled reader makes it drop are counted, and said once it reads on', async t => {
+t.test('lines dropped for a stalled reader are counted, and reported once it reads again', async t => {
   const script = `import { createLog, droppedLogLines } from '${module}'
     const log = createLog('info')
     for (let n = 0; n < 3000; n++) log.info({ text: 'x'.repeat(10000) }, 'flood')

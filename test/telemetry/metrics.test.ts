@@ -109,7 +109,7 @@ const labelled = [
   ['ticketgate_connections_closed_total', 'reason'],
 ] as const
 
-t.test('the names are there from the start, with a kind and a meaning', async t => {
+t.test('the names are present from the start, with type and help', async t => {
   const exposition = await create().scrape()
   const names = new Set(exposition.samples.map(({ name }) => name))
   for (const name of plain) t.ok(names.has(name), name)
@@ -123,7 +123,7 @@ t.test('the names are there from the start, with a kind and a meaning', async t 
   }
 })
 
-t.test('what does not exist has no metric', async t => {
+t.test('absent components have no metrics', async t => {
   const { samples, types } = await create({
     bus: undefined,
     store: undefined,
@@ -136,7 +136,7 @@ t.test('what does not exist has no metric', async t => {
   t.notOk(unbounded.types.has('ticketgate_connections_limit'), 'nor has a limit that is none')
 })
 
-t.test('a duration is counted in its bucket and in all above', async t => {
+t.test('a duration counts in its bucket and in all above', async t => {
   const { counters, scrape } = create()
   const { login } = counters.durations
   for (const ms of [0, 0.1, 0.11, 30, 99_000]) observe(login, ms)
@@ -176,7 +176,7 @@ t.test('durations of threads are summed, and a stopwatch measures one in sixteen
   t.equal(one.durations.handshake.counts.at(-1), 0, 'and neither is changed')
 })
 
-t.test('what a label says cannot end it', t => {
+t.test('label values are escaped', t => {
   t.equal(
     counterBy('x_total', 'reason', 'Help', { 'a"b\\c\nd': 1 }),
     '# HELP x_total Help\n# TYPE x_total counter\nx_total{reason="a\\"b\\\\c\\nd"} 1\n',
@@ -214,7 +214,7 @@ t.test('the state of the store is one of its states', async t => {
   )
 })
 
-t.test('what is counted is what is shown, however often one looks', async t => {
+t.test('the counts are shown unchanged, however often they are read', async t => {
   const { counters, state, replay, scrape } = create()
   counters.ticketsIssued = 7
   counters.handshakesAccepted = 3
@@ -297,13 +297,13 @@ t.test('labels are codes and reasons, so the number of series is bounded', async
   t.strictSame(unlabelled, [], 'nothing else is shown, and nothing else has a label')
 })
 
-t.test('every series stands there once', async t => {
+t.test('every series occurs once', async t => {
   const { samples } = await create().scrape()
   const keys = samples.map(({ name, labels }) => `${name}{${labels}}`)
   t.equal(new Set(keys).size, keys.length)
 })
 
-t.test('two gates in one process count for themselves', async t => {
+t.test('two gates in one process count separately', async t => {
   const [one, two] = [create(), create()]
   one.counters.ticketsIssued = 5
   t.equal(sampleOf(await one.scrape(), 'ticketgate_tickets_issued_total'), 5)

@@ -41,7 +41,7 @@ async function lineOf(server: TestServer, msg: string, code?: string): Promise<L
 const start = (t: Test, options: ServerOptions = {}) =>
   startServer(t, { users: { maggie: 'a long enough password' }, ...options })
 
-t.test('a refused handshake is one line that says who, where from and why', async t => {
+t.test('a refused handshake is one line with user, address and reason', async t => {
   const server = await start(t, { env: { TICKETGATE_TICKET_TTL_SECONDS: '1' } })
   const headers = { origin: allowedOrigin, 'x-request-id': 'a1-b2' }
   const once = gatePath(await mint(server.url, 'maggie', 'room'), 'room')
@@ -77,7 +77,7 @@ t.test('a refused handshake is one line that says who, where from and why', asyn
   t.notOk('user' in line || 'session' in line, 'what a forged ticket says is not believed')
 })
 
-t.test('a refused request is one line, with the reason that its code does not say', async t => {
+t.test('a refused request is one line, with details beyond its code', async t => {
   const server = await start(t)
   await request(server.url, '/ws_ticket', { headers: bearer(tokenFor('maggie', { aud: 5 })) })
   t.match(await lineOf(server, 'request refused', 'token_invalid'), {
@@ -143,7 +143,7 @@ t.test('logins, tickets, sockets and revocations are one line each', async t => 
   })
 })
 
-t.test('what a client sends begins no line, and is no longer than it has to be', async t => {
+t.test('client input starts no line, and its length is bounded', async t => {
   const server = await start(t)
   const origin = `https://x"},\\n\\u001b[31m{"level":"info","msg":"login"${'x'.repeat(1000)}`
   const headers = { origin, 'x-request-id': ['a', 'b "c"'] }
@@ -156,7 +156,7 @@ t.test('what a client sends begins no line, and is no longer than it has to be',
   t.equal(linesOf(server).filter(({ msg }) => msg === 'login').length, 0)
 })
 
-t.test('in development a foreign origin is told how to let it in', async t => {
+t.test('in development the log says how to allow a foreign origin', async t => {
   const server = await start(t, { env: development })
   const origin = 'https://app.example.org'
   await requestUpgrade(server.url, gatePath('AAAA'), { headers: { origin } })

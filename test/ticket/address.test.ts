@@ -14,12 +14,12 @@ const prefix = (text: string, v4: number, v6: number): Uint8Array => {
 
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex')
 
-t.test('brackets and ports are no part of an address', async t => {
+t.test('brackets and ports are not part of an address', async t => {
   for (const text of ['[::1]', '203.0.113.9:80', '[::1]:80', '', '203.0.113.0/24'])
     t.equal(readAddress(text), undefined, JSON.stringify(text))
 })
 
-t.test('IPv4 in IPv6 clothes is IPv4, and nothing else is', async t => {
+t.test('IPv4-mapped IPv6 is IPv4, and nothing else is', async t => {
   const bytes = (text: string) => Uint8Array.from(Buffer.from(text, 'hex'))
   t.equal(hex(normalize(bytes('00000000000000000000ffffcb007109'))), 'cb007109')
   for (const other of [
@@ -71,7 +71,7 @@ t.test('which addresses lie in a prefix', async t => {
     t.equal(isInPrefix(address(other), prefix(own, v4, v6)), expected, `${own}/${v4},${v6} ${other}`)
 })
 
-t.test('prefixes that are none match nothing', async t => {
+t.test('invalid prefixes match nothing', async t => {
   const own = address('203.0.113.9')
   for (const bad of ['', '20', '20cb0071', '20cb00710900', '19cb0071ff', '21cb00710900', 'ffcb007109'])
     t.notOk(isInPrefix(own, Buffer.from(bad, 'hex')), bad)

@@ -15,7 +15,7 @@ t.test('claims are packed as one map of short keys', async t => {
   t.equal(packClaims(vectorClaims).toString('hex'), vectorClaimsHex)
 })
 
-t.test('claims packed by another hand are read', async t => {
+t.test('claims packed by other code are read', async t => {
   t.strictSame(unpackClaims(hex(vectorClaimsHex)), vectorClaims)
   t.strictSame(
     unpackClaims(hex('82 a178 05 a175 a16d')),
@@ -45,14 +45,14 @@ t.test('numbers and texts in other encodings than the smallest, as other languag
     t.equal(unpackClaims(hex(`82 a175 a16d a178 ${number}`)), undefined, name)
 })
 
-t.test('what is absent stays absent, and what is empty stays empty', async t => {
+t.test('absent claims stay absent, and empty ones stay empty', async t => {
   const bare = { user: 'm', sessionEndsAtSeconds: 5 }
   t.strictSame(unpackClaims(packClaims(bare)), bare)
   const empty = { ...bare, channel: '', publish: [], subscribe: [], tokenIssuedAtSeconds: 0 }
   t.strictSame(unpackClaims(packClaims(empty)), empty, 'the empty channel is not "any channel"')
 })
 
-t.test('claims that travel come back as they were, whatever their size', async t => {
+t.test('carried claims are read back unchanged, whatever their size', async t => {
   const bare = { user: 'm', sessionEndsAtSeconds: 5 }
   const numbers = [0, 127, 128, 255, 256, 65_535, 65_536, 2 ** 32, 2 ** 53 - 1, 2 ** 53, 1e300, 0.1, 5e-324]
   for (const number of [...numbers, ...numbers.map(each => -each)]) {
@@ -89,7 +89,7 @@ t.test('an address outlives the buffer it was read from', async t => {
   t.strictSame(claims, vectorClaims)
 })
 
-t.test('members of a wrong kind', async t => {
+t.test('members of a wrong type', async t => {
   const cases: readonly (readonly [name: string, members: Readonly<Record<string, unknown>>])[] = [
     ['no user', { x: 5 }],
     ['no end of session', { u: 'm' }],

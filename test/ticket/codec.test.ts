@@ -20,7 +20,7 @@ const longest = maxUnsignedBytes + macBytes
 const sample = (length: number): Buffer =>
   Buffer.from(Uint8Array.from({ length }, (_, index) => (index === length - 1 ? 0xff : index * 37)))
 
-t.test('the sizes are those of the format', async t => {
+t.test('the sizes match the format', async t => {
   t.strictSame([headerBytes, macBytes, maxUnsignedBytes], [26, 32, 538])
 })
 
@@ -31,7 +31,7 @@ t.test('the header is laid out byte by byte', async t => {
   t.strictSame(readHeader(bytes), { version: 1, keyId: 7, issuedAtMs: 0x010203040506, ttlSeconds: 3600 })
 })
 
-t.test('a header laid out by another hand is read back, at the edges too', async t => {
+t.test('a header written by other code is read back, at the limits too', async t => {
   for (const issuedAtMs of [0, 1, nowMs, 2 ** 32 - 1, 2 ** 32, 2 ** 48 - 1])
     for (const ttlSeconds of [0, 1, 255, 256, 3600, 65_535])
       for (const keyId of [0, 1, 255]) {
@@ -62,19 +62,16 @@ t.test('bytes become one text and come back', async t => {
   t.equal(toText('edge-1', sample(60)), `edge-1.${sample(60).toString('base64url')}`)
 })
 
-t.test(
-  'the node is what stands before the first dot, and a dot alone is not the absence of a node',
-  async t => {
-    const cases = [
-      ['edge-1.AAAA', 'edge-1'],
-      ['AAAA', ''],
-      ['.AAAA', '.'],
-      ['a.b.c', 'a'],
-      ['', ''],
-    ] as const
-    for (const [text, node] of cases) t.equal(nodeOf(text), node, text)
-  },
-)
+t.test('the node is what precedes the first dot, and a dot alone is not the absence of a node', async t => {
+  const cases = [
+    ['edge-1.AAAA', 'edge-1'],
+    ['AAAA', ''],
+    ['.AAAA', '.'],
+    ['a.b.c', 'a'],
+    ['', ''],
+  ] as const
+  for (const [text, node] of cases) t.equal(nodeOf(text), node, text)
+})
 
 t.test('node names', async t => {
   for (const name of ['a', 'edge-1', '0', '-', 'a'.repeat(32)]) t.ok(isNodeName(name), name)
@@ -82,7 +79,7 @@ t.test('node names', async t => {
     t.notOk(isNodeName(name), JSON.stringify(name))
 })
 
-t.test('texts that are not those of a ticket', async t => {
+t.test('texts that are not tickets', async t => {
   const text = toText('', sample(60))
   const cases = [
     ['empty', ''],
@@ -110,7 +107,7 @@ t.test('texts that are not those of a ticket', async t => {
   for (const [name, bad] of cases) t.equal(fromText(bad), undefined, name)
 })
 
-t.test('the bits that encode nothing must be zero', async t => {
+t.test('the unused bits must be zero', async t => {
   const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
   for (const [length, variants] of [
     [58, 15],

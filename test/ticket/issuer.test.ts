@@ -18,7 +18,7 @@ t.test('a ticket is, byte for byte, what the format says', async t => {
   t.equal(text, textOf(body, macOf(body)), 'its MAC is the one computed by hand')
 })
 
-t.test('key id, time and ttl stand in it', async t => {
+t.test('it contains key id, time and ttl', async t => {
   const key = ticketKey(200, secret)
   const text = issueTicket(claims, { key, node: '', nowMs: 1_000_000.999, ttlSeconds: 3600 }) ?? ''
   const nonce = bytesOf(text).subarray(10, 26)
@@ -32,7 +32,7 @@ t.test('key id, time and ttl stand in it', async t => {
   t.equal(text, textOf(body, macOf(body)), 'fractions of a millisecond are cut off')
 })
 
-t.test('the ticket of a node begins with its name and has it under the MAC', async t => {
+t.test('the ticket of a node starts with its name and has it under the MAC', async t => {
   const key = ticketKey(1, secret, 'edge-1')
   const text = issueTicket(claims, { ...options, key, node: 'edge-1' }) ?? ''
   t.match(text, /^edge-1\.[\w-]+$/)
@@ -48,7 +48,7 @@ t.test('two tickets for the same claims have two nonces, and nothing else differ
   t.strictSame(first.subarray(26, -32), second.subarray(26, -32))
 })
 
-t.test('claims may weigh 512 bytes and no more', async t => {
+t.test('claims may have 512 bytes and no more', async t => {
   const overhead = packClaims({ ...claims, user: 'a'.repeat(300) }).length - 300
   const largest = 'a'.repeat(maxClaimsBytes - overhead)
   t.equal(packClaims({ ...claims, user: largest }).length, 512)

@@ -35,7 +35,7 @@ t.test('secrets below, at and above a block of the hash, and bodies of every len
   }
 })
 
-t.test('a key keeps nothing of what it signed before, nor of other keys', async t => {
+t.test('a key keeps no state between signatures, or from other keys', async t => {
   const keys = [ticketKey(1, secret), ticketKey(2, secret, 'edge-1'), ticketKey(3, new Uint8Array(32))]
   const fresh = (key: number, body: Uint8Array) =>
     key === 2 ? macOf(body, labelOf(), new Uint8Array(32)) : macOf(body, labelOf(key === 1 ? 'edge-1' : ''))
@@ -49,13 +49,13 @@ t.test('a key keeps nothing of what it signed before, nor of other keys', async 
   t.strictSame(wrong, [])
 })
 
-t.test('the MAC is written where it is asked for, and nowhere else', async t => {
+t.test('the MAC is written at its offset, and nowhere else', async t => {
   const target = Buffer.alloc(50, 0xee)
   writeMac(ticketKey(1, secret), body, body.length, target, 9)
   t.strictSame(target, Buffer.concat([Buffer.alloc(9, 0xee), macOf(body), Buffer.alloc(9, 0xee)]))
 })
 
-t.test('MACs that do not hold', async t => {
+t.test('invalid MACs', async t => {
   const key = ticketKey(1, secret)
   const good = macOf(body)
   const other = Uint8Array.from(secret, (byte, index) => (index === 31 ? byte ^ 1 : byte))
@@ -75,19 +75,19 @@ t.test('MACs that do not hold', async t => {
   t.ok(holds(key, body, good), 'and the good one still does')
 })
 
-t.test('a node can not be mistaken for the first bytes of a ticket', async t => {
+t.test('a node cannot be mistaken for the first bytes of a ticket', async t => {
   const beginning = String.fromCharCode(body[0] ?? 0)
   const shifted = sign(ticketKey(1, secret, beginning), body.subarray(1))
   t.notOk(holds(ticketKey(1, secret), body, shifted))
 })
 
-t.test('every boot key is another', async t => {
+t.test('every boot key is different', async t => {
   const keys = Array.from({ length: 50 }, () => newBootKey())
   t.equal(new Set(keys.map(key => sign(key, body).toString('hex'))).size, keys.length)
   t.equal(keys.filter(({ id }) => id !== 0).length, 0, 'all have id 0')
 })
 
-t.test('ids and secrets that no key has', async t => {
+t.test('invalid ids and secrets', async t => {
   for (const id of [-1, 256, 1.5, Number.NaN, Number.POSITIVE_INFINITY])
     t.throws(() => ticketKey(id, secret), TypeError, `id ${id}`)
   for (const length of [0, 1, 31])

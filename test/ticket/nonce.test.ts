@@ -28,7 +28,7 @@ t.test('neighbours overlap in no part', async t => {
   t.equal(quarters.size, 10_000)
 })
 
-t.test('a nonce is written where it is asked for, and nowhere else', async t => {
+t.test('a nonce is written at its offset, and nowhere else', async t => {
   const target = Buffer.alloc(48, 0xee)
   writeNonce(target, 10)
   t.equal(target.subarray(0, 10).toString('hex'), 'ee'.repeat(10))

@@ -72,7 +72,7 @@ const issue = (claims: TicketClaims): string =>
 
 t.comment(`seed ${seed}`)
 
-t.test('round trip: what is issued says the same when verified', async t => {
+t.test('round trip: a verified ticket has the issued claims', async t => {
   const property = fc.property(
     claims,
     issuedAtMs,
@@ -92,7 +92,7 @@ t.test('round trip: what is issued says the same when verified', async t => {
   run(t, property)
 })
 
-t.test('a ticket is good before its expiry, and never at or after it', async t => {
+t.test('a ticket is valid before its expiry, and never at or after it', async t => {
   const property = fc.property(
     issuedAtMs,
     ttlSeconds,
@@ -150,7 +150,7 @@ t.test('no string is a ticket by chance, and none makes the verifier throw', asy
   )
 })
 
-t.test('no accept without the MAC: any other key, label or body', async t => {
+t.test('no ticket is accepted without its MAC: any other key, label or body', async t => {
   const otherSecret = fc.uint8Array({ minLength: 32, maxLength: 100 })
   const property = fc.property(
     claims,
@@ -169,7 +169,7 @@ t.test('no accept without the MAC: any other key, label or body', async t => {
   run(t, property)
 })
 
-t.test('a MAC that holds makes no other bytes than well-formed claims good', async t => {
+t.test('a valid MAC does not make malformed claims valid', async t => {
   const property = fc.property(fc.uint8Array({ maxLength: 512 }), claims, fc.nat(), (noise, claims, at) => {
     const packed = packClaims(claims)
     const noisy = Buffer.from(packed)

@@ -66,7 +66,7 @@ t.test('invalid vectors', async t => {
   for (const vector of vectors.invalid) t.equal(verify(vector), vector.code, vector.name)
 })
 
-t.test('names are not used twice, and texts of every length modulo 4 are there', async t => {
+t.test('names are unique, and texts of every length modulo 4 occur', async t => {
   const all = [...vectors.valid, ...vectors.invalid]
   t.equal(new Set(all.map(({ name }) => name)).size, all.length)
   const lengths = vectors.valid.map(({ ticket }) => ticket.slice(ticket.indexOf('.') + 1).length % 4)

@@ -47,7 +47,7 @@ const claimsOfBytes = (bytes: number): Buffer => {
   return packed
 }
 
-t.test('a ticket signed in another language is good', async t => {
+t.test('a ticket signed in another language is valid', async t => {
   const expected: VerifiedTicket = {
     keyId: 0,
     nonce: Buffer.from('a0a1a2a3a4a5a6a7a8a9aaabacadaeaf', 'hex').toString('latin1'),
@@ -58,7 +58,7 @@ t.test('a ticket signed in another language is good', async t => {
   t.strictSame(verifyTicket(vectorText, ring, nowMs, anyTime), expected)
 })
 
-t.test('what is issued is good, and says what was asked for', async t => {
+t.test('an issued ticket is valid, and has the requested claims', async t => {
   const issued = issueTicket(vectorClaims, {
     key: ticketKey(0, secret),
     node: '',
@@ -72,7 +72,7 @@ t.test('what is issued is good, and says what was asked for', async t => {
 })
 
 t.test(
-  'a ticket that names no token is dated by its own issue, an outside one as early as it may be',
+  'a ticket without a token date counts by its own, an outside one by the earliest possible',
   async t => {
     const { tokenIssuedAtSeconds: _, ...claims } = vectorClaims
     const dated = (id: number, at: number, policy: TicketPolicy): unknown => {
@@ -115,7 +115,7 @@ t.test('a ticket ends at a millisecond, and so does the session', async t => {
   for (const [name, parts, at, expected] of cases) t.equal(outcome(seal(parts), at), expected, name)
 })
 
-t.test('tickets under a MAC that holds, and refused all the same', async t => {
+t.test('tickets with a valid MAC that are refused nevertheless', async t => {
   t.equal(outcome(seal({ claims: claimsOfBytes(512) })), 'good', '512 bytes of claims are good')
   const cases: readonly (readonly [name: string, parts: Parts])[] = [
     ['ttl 0', { ttlSeconds: 0 }],
@@ -136,7 +136,7 @@ t.test('tickets under a MAC that holds, and refused all the same', async t => {
   t.equal(outcome(seal({ ttlSeconds: 0 }), nowMs + 1), 'ticket_invalid', 'invalid counts before expired')
 })
 
-t.test('tickets under a MAC that does not hold', async t => {
+t.test('tickets with an invalid MAC', async t => {
   const body = layOut()
   const cases = [
     ['another secret', seal({}, undefined, otherSecret)],
@@ -154,7 +154,7 @@ t.test('tickets under a MAC that does not hold', async t => {
   for (const [name, text] of cases) t.equal(outcome(text), 'ticket_invalid', name)
 })
 
-t.test('the key id says which key, and only that one', async t => {
+t.test('the key id selects the key, and only that one', async t => {
   const two = ringOf(ticketKey(0, secret), ticketKey(7, otherSecret))
   const cases = [
     ['key 0', seal(), 'good'],
@@ -168,7 +168,7 @@ t.test('the key id says which key, and only that one', async t => {
   t.equal(outcome(seal(), nowMs, new Map()), 'ticket_invalid', 'an empty ring')
 })
 
-t.test('a ticket is good for one gate: the one whose name it has, in the text and under the MAC', async t => {
+t.test('a ticket is valid at one gate: the one that it names, in the text and under the MAC', async t => {
   const of = (inText: string, inMac: string) => {
     const body = layOut()
     return `${inText}${textOf(body, macOf(body, labelOf(inMac)))}`
@@ -197,7 +197,7 @@ t.test('a ticket is good for one gate: the one whose name it has, in the text an
   for (const [name, result, expected] of cases) t.equal(result, expected, name)
 })
 
-t.test('outside minters: clocks that are off, the birth of the gate, the end of its promise', async t => {
+t.test('outside minters: wrong clocks, the start of the gate, the end of its mark', async t => {
   const birthMs = nowMs - 60_000
   const policy = { node: '', skewMs: 5000, earliestOutsideMs: birthMs + 5000, outsideUntilMs: nowMs + 60_000 }
   const keys = ringOf(ticketKey(0, secret), ticketKey(7, otherSecret))
@@ -230,7 +230,7 @@ t.test('outside minters: clocks that are off, the birth of the gate, the end of 
   t.match(verified, { expiresAtMs: nowMs + 15_000 }, 'it is remembered as long as it could be accepted')
 })
 
-t.test('texts at and over the bound', async t => {
+t.test('texts at and above the maximum length', async t => {
   t.equal(outcome('A'.repeat(760)), 'ticket_invalid')
   t.equal(fromText('A'.repeat(760))?.length, 570, 'which is still looked at')
   t.equal(fromText('A'.repeat(761)), undefined, 'and this is not')

@@ -18,7 +18,7 @@ const outcome = (changes: Payload, at = nowMs, rules: TokenPolicy = policy): str
   return 'reason' in result ? result.reason : 'good'
 }
 
-t.test('what a good payload says', async t => {
+t.test('a valid payload', async t => {
   t.strictSame(checkTokenClaims(good, policy, nowMs), {
     user: 'maggie',
     issuedAtSeconds: issuedAt,
@@ -160,7 +160,7 @@ t.test('subjects', async t => {
   t.ok(isUserName('maggie'))
 })
 
-t.test('issuer and audience, where they are demanded', async t => {
+t.test('issuer and audience, if required', async t => {
   const strict: TokenPolicy = {
     ...policy,
     issuer: { exactly: 'https://id.test' },
@@ -232,7 +232,7 @@ t.test('channels', async t => {
   for (const [name, channels, expected] of cases) t.strictSame(rightsOf(channels), expected, name)
 })
 
-t.test('claims that travel', async t => {
+t.test('carried claims', async t => {
   const paths = ['email', 'org.id', ['https://a.test/roles'], 'on', 'n'] as const
   const rules: TokenPolicy = {
     ...policy,
@@ -269,7 +269,7 @@ t.test('claims that travel', async t => {
   for (const [name, claims, expected] of cases) t.strictSame(carriedOf(claims), expected, name)
 })
 
-t.test('rights where the token does not say which', async t => {
+t.test('rights of a token that states none', async t => {
   const rules: TokenPolicy = {
     ...policy,
     defaultRights: defaultRightsOf(['chat.*'], ['${user}', 'user.${user}.*', '${user}.${user}']),

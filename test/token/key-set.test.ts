@@ -44,7 +44,7 @@ const judge = (text: string, token: string, extra: Partial<TokenPolicy> = {}, no
   return { outcome: 'reason' in result ? result.reason : result.user, misses }
 }
 
-t.test('a token by each kind of key is good, by its kid', async t => {
+t.test('a token by each kind of key is valid, by its kid', async t => {
   for (const algorithm of algorithms) {
     t.strictSame(judge(whole, signedBy(keyOf(algorithm))), { outcome: 'maggie', misses: 0 }, algorithm)
     const bare = setText({ ...keyOf(algorithm).jwk, use: undefined, alg: undefined, key_ops: ['verify'] })
@@ -52,7 +52,7 @@ t.test('a token by each kind of key is good, by its kid', async t => {
   }
 })
 
-t.test('a token without a kid is good where one key alone can have signed it', async t => {
+t.test('a token without a kid is valid if only one key can have signed it', async t => {
   const token = signedBy(keyOf('ES256'), {}, { kid: undefined })
   t.equal(judge(whole, token).outcome, 'maggie', 'one of this kind')
   const twin = newKey('ES256', 'other')
@@ -68,7 +68,7 @@ t.test('a token without a kid is good where one key alone can have signed it', a
   )
 })
 
-t.test('several keys of one kid: each is tried', async t => {
+t.test('several keys with one kid: each is tried', async t => {
   const [one, two, three] = [newKey('ES256', 'same'), newKey('ES256', 'same'), newKey('RS256', 'same')]
   const text = setText(one.jwk, two.jwk, three.jwk)
   for (const key of [one, two, three]) t.equal(judge(text, signedBy(key)).outcome, 'maggie', key.algorithm)
@@ -76,14 +76,14 @@ t.test('several keys of one kid: each is tried', async t => {
   t.strictSame(readKeySet(text).repeated, ['3 keys are named "same"'])
 })
 
-t.test('a key that is there several times counts once', async t => {
+t.test('a duplicate key counts once', async t => {
   const { jwk } = keyOf('RS256')
   const report = readKeySet(setText(jwk, jwk, { ...jwk, x5t: 'x', use: undefined }))
   t.match(report, { size: 1, ignored: [], repeated: [] })
   t.equal(judge(setText(jwk, jwk), signedBy(keyOf('RS256'))).outcome, 'maggie')
 })
 
-t.test('more keys of one kid than are tried', async t => {
+t.test('more keys with one kid than are tried', async t => {
   const many = Array.from({ length: 6 }, () => newKey('EdDSA', 'same'))
   const text = setText(...many.map(key => key.jwk))
   t.match(readKeySet(text), { size: 4, repeated: ['6 keys are named "same", of which 4 are tried'] })
@@ -93,7 +93,7 @@ t.test('more keys of one kid than are tried', async t => {
   )
 })
 
-t.test('an unknown kid asks for fresh keys, nothing else does', async t => {
+t.test('only an unknown kid triggers a fetch', async t => {
   const rs = keyOf('RS256')
   const cases = [
     ['a kid that is not there', signedBy(rs, {}, { kid: 'new' }), 'key_unknown', 1],
@@ -116,7 +116,7 @@ t.test('an unknown kid asks for fresh keys, nothing else does', async t => {
     t.strictSame(judge(whole, token), { outcome, misses }, name)
 })
 
-t.test('no algorithm stands in for another', async t => {
+t.test('algorithms are not interchangeable', async t => {
   const rs = keyOf('RS256')
   const hs = (secret: string | Buffer, kid = rs.kid): string => {
     const input = `${base64url(JSON.stringify({ alg: 'HS256', typ: 'JWT', kid }))}.${base64url(JSON.stringify(claimsFor('maggie')))}`
@@ -160,7 +160,7 @@ t.test('no algorithm stands in for another', async t => {
     t.match(judge(set, token).outcome, /^(algorithm|signature|malformed|key_unknown)$/, name)
 })
 
-t.test('keys that cannot be used are ignored, and the reason is said', async t => {
+t.test('unusable keys are ignored, with the reason', async t => {
   const { jwk } = keyOf('RS256')
   const ed = keyOf('EdDSA').jwk
   const k1 = generateKeyPairSync('ec', { namedCurve: 'secp256k1' }).publicKey.export({ format: 'jwk' })
@@ -266,7 +266,7 @@ t.test('EdDSA and Ed25519 are two names of one algorithm', async t => {
       )
 })
 
-t.test('texts that are no key set', async t => {
+t.test('texts that are not key sets', async t => {
   const cases: [name: string, text: string, reason: RegExp][] = [
     ['nothing', '', /not JSON/],
     ['a page', '<!doctype html><title>Sign in</title>', /not JSON/],
@@ -282,7 +282,7 @@ t.test('texts that are no key set', async t => {
   for (const [name, text, reason] of cases) t.throws(() => readKeySet(text), reason, name)
 })
 
-t.test('claims: the policy is that of every token, with the skew on top', async t => {
+t.test('claims: the policy of every token, plus the skew', async t => {
   const key = keyOf('EdDSA')
   const now = nowSeconds()
   const nowMs = now * 1000
@@ -316,7 +316,7 @@ t.test('claims: the policy is that of every token, with the skew on top', async 
     t.equal(judge(whole, signedBy(key, { ...good, ...claims }, header), strict, nowMs).outcome, outcome, name)
 })
 
-t.test('the skew never lengthens a token that is not over', async t => {
+t.test('the skew never extends a token that has not expired', async t => {
   const now = nowSeconds()
   const set = setOf(whole)
   const verifier = verifierOf(fixedKeys(set), { graceSeconds: 5 })
@@ -342,7 +342,7 @@ t.test('a token counts as issued when it can have been at the earliest', async t
   }
 })
 
-t.test('what was verified with keys that are gone is forgotten', async t => {
+t.test('tokens verified with removed keys are forgotten', async t => {
   let set: KeySet | undefined
   const verifier = verifierOf({ current: () => set, missing: () => undefined })
   const token = signedBy(keyOf('ES256'))
@@ -355,7 +355,7 @@ t.test('what was verified with keys that are gone is forgotten', async t => {
   t.match(verifier.verify(token, Date.now()), { user: 'maggie' })
 })
 
-t.test('a key that may come is waited for by nobody, and the wait is told', async t => {
+t.test('nothing waits for a key that may come, and the wait is reported', async t => {
   const waits = [700, undefined]
   const verifier = verifierOf({ current: () => setOf(whole), missing: () => waits.shift() })
   const token = signedBy(newKey('ES256', 'new'))
@@ -363,7 +363,7 @@ t.test('a key that may come is waited for by nobody, and the wait is told', asyn
   t.strictSame(verifier.verify(token, Date.now()), { reason: 'key_unknown', waitMs: 0 })
 })
 
-t.test('a token of our own secret is none of the provider', async t => {
+t.test('a token signed with our own secret is not one of the provider', async t => {
   const claims = JSON.stringify(claimsFor('maggie'))
   t.equal(judge(whole, signText('{"alg":"HS256","typ":"JWT"}', claims)).outcome, 'algorithm')
 })

@@ -52,7 +52,7 @@ const outcome = (...args: Parameters<typeof verify>): string => {
   return 'reason' in result ? result.reason : 'good'
 }
 
-t.test('what a logout token orders', async t => {
+t.test('the effect of a logout token', async t => {
   const order = { id: '["https://id.example","a1"]', issuedAtSeconds: iat }
   t.strictSame(verify(sign()), { ...order, subject: { session: 'session-1' } })
   t.strictSame(verify(sign({ sub: undefined })), { ...order, subject: { session: 'session-1' } })
@@ -151,7 +151,7 @@ t.test('refusals', async t => {
   t.match(verify(unknown, nowMs, rotating), { reason: 'key_pending', waitMs: 700 })
 })
 
-t.test('a logout token takes no ticket, whatever its typ and audience', async t => {
+t.test('a logout token gets no ticket, whatever its typ and audience', async t => {
   const open = { ...issuer, policy: { maxTtlSeconds: 600 } }
   const tokens = new TokenVerifier(() => open, 16_384)
   for (const typ of ['logout+jwt', 'JWT', undefined])

@@ -31,7 +31,7 @@ t.test('tokens of the second of the revocation and before are revoked, later one
   t.equal(revocations.covers(token('theo', at - 1, 'maggie')), false, 'a session of that name')
 })
 
-t.test('a session is revoked for itself', async t => {
+t.test('a session is revoked separately', async t => {
   const revocations = createRevocations()
   revocations.add(revoke('s1', { subject: 'session' }), at)
   t.equal(revocations.covers(token('maggie', at, 's1')), true)
@@ -41,7 +41,7 @@ t.test('a session is revoked for itself', async t => {
   t.equal(revocations.covers(token('maggie', at + 1, 's1')), false)
 })
 
-t.test('names are names', async t => {
+t.test('names are compared exactly', async t => {
   const revocations = createRevocations()
   for (const name of ['__proto__', 'constructor', 'hasOwnProperty'])
     t.equal(revocations.covers(token(name, at, name)), false, name)
@@ -50,7 +50,7 @@ t.test('names are names', async t => {
   t.equal(revocations.size, 1)
 })
 
-t.test('out of order, the later second and the later end count', async t => {
+t.test('out of order, the later second and the later end apply', async t => {
   const revocations = createRevocations()
   revocations.add(revoke('maggie', { atSeconds: at, untilSeconds: at + 100 }), at)
   revocations.add(revoke('maggie', { atSeconds: at - 50, untilSeconds: at + 50 }), at)
@@ -68,7 +68,7 @@ t.test('they are forgotten when the tokens that they concern have expired, not b
   t.strictSame(revocations.list(at + 1000), [])
 })
 
-t.test('a full memory keeps what it has and takes no more', async t => {
+t.test('a full memory keeps its entries and accepts no more', async t => {
   const revocations = createRevocations([], 2)
   t.equal(revocations.add(revoke('a', { untilSeconds: at + 10 }), at), 'added')
   t.equal(revocations.add(revoke('b'), at), 'added')
@@ -85,12 +85,12 @@ t.test('a full memory keeps what it has and takes no more', async t => {
   t.equal(revocations.size, 1)
 })
 
-t.test('what was known before is kept, whatever the room', async t => {
+t.test('earlier revocations are kept, whatever the capacity', async t => {
   const revocations = createRevocations([revoke('a'), revoke('b'), revoke('c')], 2)
   for (const name of ['a', 'b', 'c']) t.equal(revocations.covers(token(name, at)), true, name)
 })
 
-t.test('what is listed can be taken up again', async t => {
+t.test('listed revocations can be loaded again', async t => {
   const before = createRevocations()
   before.add(revoke('maggie'), at)
   before.add(revoke('s1', { subject: 'session' }), at)
@@ -99,7 +99,7 @@ t.test('what is listed can be taken up again', async t => {
   t.equal(after.covers(token('x', at, 's1')), true)
 })
 
-t.test('all tokens of before are revoked at once', async t => {
+t.test('all earlier tokens are revoked at once', async t => {
   const revocations = createRevocations()
   revocations.add(revoke('', { subject: 'all' }), at)
   t.equal(revocations.covers(token('maggie', at)), true)
@@ -108,7 +108,7 @@ t.test('all tokens of before are revoked at once', async t => {
   t.equal(revocations.firstGoodSecond('maggie'), at + 1)
 })
 
-t.test('a channel is taken from all, or from one user, and nothing else', async t => {
+t.test('a channel is revoked for all, or for one user, and nothing else', async t => {
   const revocations = createRevocations()
   revocations.add(revoke('news', { subject: 'channel' }), at)
   revocations.add(revoke('maggie', { subject: 'user_channel', channel: 'lobby' }), at)
@@ -132,7 +132,7 @@ t.test('a channel is taken from all, or from one user, and nothing else', async 
   t.equal(revocations.size, 0)
 })
 
-t.test('of two of one subject, sockets end as the stricter says', async t => {
+t.test('of two with one subject, the stricter applies to sockets', async t => {
   const [one, other] = ['AAAAAAAA.1', 'AAAAAAAA.2']
   for (const [name, first, second, expected] of [
     ['at once, and later', {}, { renewBySeconds: at + 60 }, {}],
@@ -150,7 +150,7 @@ t.test('of two of one subject, sockets end as the stricter says', async t => {
   t.equal(laterOf(strict, revoke('maggie', { renewBySeconds: at + 60 })), strict, 'no news')
 })
 
-t.test('what comes from elsewhere is a revocation, or is not', async t => {
+t.test('validation of revocations from elsewhere', async t => {
   t.ok(isRevocation(revoke('maggie')), 'as before there were other kinds')
   for (const [name, good] of [
     ['all', { subject: 'all', name: '' }],

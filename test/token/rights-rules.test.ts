@@ -37,7 +37,7 @@ const rule = (publish: readonly string[], subscribe: readonly string[] = [], whe
 
 const has = (claim: string | readonly string[], ...words: string[]) => ({ claim, has: words })
 
-t.test('the union of what matches', async t => {
+t.test('the union of all matching rules', async t => {
   const rightsRules = [
     rule(['orders.${sub}'], ['prices.*'], has('realm_access.roles', 'trader')),
     rule([], ['prices.*', 'news'], has('groups', 'readers', 'writers')),
@@ -56,7 +56,7 @@ t.test('the union of what matches', async t => {
   t.strictSame(outcome({}, { rightsRules: [rule([], ['news'])] }), { publish: [], subscribe: ['news'] })
 })
 
-t.test('what a claim has', async t => {
+t.test('matching of claims', async t => {
   const cases: [name: string, claims: Json, claim: string | readonly string[], matches: boolean][] = [
     ['a list', { roles: ['a', 'trader'] }, 'roles', true],
     ['a string', { role: 'trader' }, 'role', true],
@@ -125,7 +125,7 @@ t.test('a claim in a pattern is a channel name without dots, and nothing else', 
   )
 })
 
-t.test('no two users reach a channel by one pattern that has a claim in it', async t => {
+t.test('no two users reach a channel through one pattern with a claim', async t => {
   const place = fc.tuple(
     fc.constantFrom('', 'x'),
     fc.constantFrom('${a}', '${b}'),

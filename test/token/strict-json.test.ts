@@ -18,7 +18,7 @@ t.test('objects are read as JSON.parse reads them', async t => {
   for (const text of texts) t.equal(JSON.stringify(read(text)), JSON.stringify(JSON.parse(text)), text)
 })
 
-t.test('texts that two readers could read differently, or that are no object', async t => {
+t.test('texts that two readers could read differently, or that are not objects', async t => {
   const cases: [name: string, text: string | Uint8Array][] = [
     ['empty', ''],
     ['a list', '[]'],
@@ -45,13 +45,13 @@ t.test('texts that two readers could read differently, or that are no object', a
   for (const [name, text] of cases) t.equal(read(text), undefined, name)
 })
 
-t.test('depth is no harm', async t => {
+t.test('depth does no harm', async t => {
   const depth = 20_000
   t.ok(read(`{"a":${'['.repeat(depth)}${']'.repeat(depth)}}`))
   t.equal(read(`{"a":${'['.repeat(depth)}"\\ud800"${']'.repeat(depth)}}`), undefined)
 })
 
-t.test('any object is read back, and any member written again refuses it', async t => {
+t.test('any object is read back, and any duplicate member refuses it', async t => {
   const name = fc.string({ unit: 'binary' })
   const object = fc.dictionary(name, fc.jsonValue({ maxDepth: 3 }), { minKeys: 1 })
   fc.assert(

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import t from 'tap'
 import { SeenTokens } from '../../src/token/token-cache.js'
 
-t.test('a token is known from the second time on', async t => {
+t.test('a token is recognised from the second time on', async t => {
   const seen = new SeenTokens()
   const isKnown = (token: string): boolean => seen.see(token)
   const tokens = Array.from({ length: 100 }, () => `e30.e30.${randomBytes(32).toString('base64url')}`)
@@ -10,7 +10,7 @@ t.test('a token is known from the second time on', async t => {
   t.ok(tokens.filter(isKnown).length >= 95, 'but for a few that share a place')
 })
 
-t.test('a flood of others has it forgotten, and costs no memory', async t => {
+t.test('a flood of others makes it forgotten, and takes no memory', async t => {
   const seen = new SeenTokens()
   const isKnown = (token: string): boolean => seen.see(token)
   const token = `e30.e30.${'A'.repeat(43)}`

@@ -70,7 +70,7 @@ for (const [name, valid, invalid] of [
   ['json_web_key', 5, 20],
   ['json_web_crypto', 4, 45],
 ] as const)
-  t.test(`Wycheproof, ${name}: what is valid is accepted, what is invalid is refused`, async t => {
+  t.test(`Wycheproof, ${name}: valid vectors are accepted, invalid ones are refused`, async t => {
     const groups = read(`wycheproof/${name}_test.json`).testGroups as readonly Group[]
     const passed = { valid: 0, invalid: 0 }
     for (const group of groups)
@@ -83,7 +83,7 @@ for (const [name, valid, invalid] of [
     t.strictSame(passed, { valid, invalid })
   })
 
-t.test('vectors that are not what they say', async t => {
+t.test('mislabelled vectors', async t => {
   const groups = read('wycheproof/json_web_signature_test.json').testGroups as readonly Group[]
   const jwsOf = (id: number): unknown =>
     groups.flatMap(({ tests }) => tests).find(({ tcId }) => tcId === id)?.jws

@@ -75,46 +75,38 @@ t.test('a revocation reaches tunnels, by user and by session, in every thread', 
   for (const { socket } of open) socket.terminate()
 })
 
-t.test(
-  'it is disconnected by socket, channel, and user and channel; the gate never speaks on it',
-  async t => {
-    const { gate, upstream } = await start(t)
-    const listed = async (): Promise<Json[]> => {
-      const { text } = await request(gate.admin, '/connections?user=maggie', { headers: bearer(adminKey) })
-      return JSON.parse(text).connections
+t.test('it is disconnected by socket, channel, and user and channel; the gate never sends on it', async t => {
+  const { gate, upstream } = await start(t)
+  const listed = async (): Promise<Json[]> => {
+    const { text } = await request(gate.admin, '/connections?user=maggie', { headers: bearer(adminKey) })
+    return JSON.parse(text).connections
+  }
+  for (const name of ['by socket', 'by channel', 'by user and channel', 'when it is not renewed'] as const) {
+    const client = await openThrough(gate, path)
+    const behind = await upstream.next()
+    const [connection] = await listed()
+    t.match(connection, { tunnel: '/a/*', channel: 'b', subscriptions: [] })
+    const subject = {
+      'by socket': { socket: connection?.id },
+      'by channel': { channel: 'b' },
+      'by user and channel': { user: 'maggie', channel: 'b' },
+      'when it is not renewed': { all: true, reauthenticateWithinSeconds: 1 },
+    }[name]
+    const reply = await disconnect(gate, subject)
+    if (name === 'when it is not renewed') {
+      t.strictSame(reply, { renewRequired: 1 })
+      behind.socket.send('the first thing that is heard')
+      t.strictSame(await client.hears(1), ['text the first thing that is heard'])
+      await sameEnd(t, client, behind, 4401, /^session_expired$/, name)
+    } else {
+      t.match(reply, { disconnected: 1 }, name)
+      await sameEnd(t, client, behind, 4403, /^revoked$/, name)
     }
-    for (const name of [
-      'by socket',
-      'by channel',
-      'by user and channel',
-      'when it is not renewed',
-    ] as const) {
-      const client = await openThrough(gate, path)
-      const behind = await upstream.next()
-      const [connection] = await listed()
-      t.match(connection, { tunnel: '/a/*', channel: 'b', subscriptions: [] })
-      const subject = {
-        'by socket': { socket: connection?.id },
-        'by channel': { channel: 'b' },
-        'by user and channel': { user: 'maggie', channel: 'b' },
-        'when it is not renewed': { all: true, reauthenticateWithinSeconds: 1 },
-      }[name]
-      const reply = await disconnect(gate, subject)
-      if (name === 'when it is not renewed') {
-        t.strictSame(reply, { renewRequired: 1 })
-        behind.socket.send('the first thing that is heard')
-        t.strictSame(await client.hears(1), ['text the first thing that is heard'])
-        await sameEnd(t, client, behind, 4401, /^session_expired$/, name)
-      } else {
-        t.match(reply, { disconnected: 1 }, name)
-        await sameEnd(t, client, behind, 4403, /^revoked$/, name)
-      }
-      await nextSecond()
-    }
-  },
-)
+    await nextSecond()
+  }
+})
 
-t.test('events tell of tunnels as of other sockets', async t => {
+t.test('events report tunnels like other sockets', async t => {
   const { gate, upstream } = await start(t)
   const events = await EventStream.open(t, gate.admin)
   const client = await openThrough(gate, path)
@@ -127,7 +119,7 @@ t.test('events tell of tunnels as of other sockets', async t => {
   await events.expect(t, 'closed', { user: 'maggie', code: 4000, reason: 'enough', by: 'upstream_closed' })
 })
 
-t.test('draining tells both sides, and the gate ends', async t => {
+t.test('draining closes both sides, and the gate exits', async t => {
   const { gate, upstream } = await start(t, { TICKETGATE_DRAIN_SECONDS: '2' })
   const clients = await Promise.all(Array.from({ length: 20 }, () => openThrough(gate, path)))
   const arrivals = await Promise.all(clients.map(() => upstream.next()))
@@ -154,7 +146,7 @@ t.test('caps count tunnels and channels alike', async t => {
   again.socket.terminate()
 })
 
-t.test('a tunnel may have a message rate of its own', async t => {
+t.test('a tunnel may have its own message rate', async t => {
   const { gate, upstream } = await start(t, { TICKETGATE_MESSAGE_RATE: 'off' }, ';message-rate=5/60')
   const client = await openThrough(gate, path)
   const behind = await upstream.next()

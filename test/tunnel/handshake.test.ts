@@ -47,7 +47,7 @@ t.test('the path and the query reach the server behind, without the ticket', asy
   for (const [path, expected] of cases) t.equal((await arrivalOf(path)).request.url, expected, path)
 })
 
-t.test('who it is, is in headers that no client can write', async t => {
+t.test('the user is in headers that no client can set', async t => {
   const expires = Math.floor(Date.now() / 1000) + 500
   const { ticket } = await mintWith(server.url, tokenFor('Zoë, 100%', { exp: expires, sid: 'login-1' }))
   const { request } = await arrivalOf('/docs/room', {
@@ -97,7 +97,7 @@ t.test('who it is, is in headers that no client can write', async t => {
   t.ok(key)
 })
 
-t.test('claims that the ticket carries are headers as well', async t => {
+t.test('carried claims are headers too', async t => {
   const file = join(temporaryDirectory(t), 'issuers.yaml')
   writeFileSync(`${file}.secret`, jwtSecret)
   writeFileSync(
@@ -132,7 +132,7 @@ t.test('a header field of the client arrives byte by byte', async t => {
   connection.destroy()
 })
 
-t.test('a Host that is none reaches nobody, and ends nothing', async t => {
+t.test('an invalid Host is not passed on, and ends nothing', async t => {
   const gate = await startTunnels(t, `/docs/*=${base}`)
   for (const [host, forwarded] of [
     ['gate.test', 'gate.test'],
@@ -151,7 +151,7 @@ t.test('a Host that is none reaches nobody, and ends nothing', async t => {
   t.equal((await request(gate.url, '/healthz')).status, 200)
 })
 
-t.test('of the subprotocols the ticket stays here, and the one that was told is held to', async t => {
+t.test('the ticket is not passed on as a subprotocol, and the negotiated one is enforced', async t => {
   const ticket = async (): Promise<string> => `ticket.${await mint(server.url)}`
   const cases = [
     ['the one that is offered', '/docs/a', ['chat', await ticket()], 'chat'],
@@ -194,7 +194,7 @@ const openWithout = async (path: string, protocols: readonly string[]) => {
   return through
 }
 
-t.test('a server behind that does not look at subprotocols goes by what the client was told', async t => {
+t.test('a server behind that ignores subprotocols gets the negotiated one', async t => {
   const silent = await startUpstream(t, { handleProtocols: () => false })
   const gate = await startTunnels(t, `/a/*=ws://127.0.0.1:${silent.port}`)
   const { socket, hears } = await openThrough(gate, '/a/b', { protocols: ['chat'] })
@@ -206,7 +206,7 @@ t.test('a server behind that does not look at subprotocols goes by what the clie
   await arrival.closed
 })
 
-t.test('what is refused never reaches the server behind, and does not spend its ticket', async t => {
+t.test('refused handshakes never reach the server behind, and do not spend their tickets', async t => {
   const good = await mint(server.url)
   const bound = await mint(server.url, 'maggie', 'other')
   const narrow = await mintWith(server.url, tokenFor('theo', { channels: { subscribe: ['app'] } }))

@@ -81,7 +81,7 @@ t.test('a server behind that hangs up on one client is not down for the others',
   t.equal(await metric(gate, 'ticketgate_tunnel_dial_failures_total{tunnel="/a/*"}'), 3)
 })
 
-t.test('a gate that ends while its servers are down ends at once', async t => {
+t.test('a gate that stops while its servers are down stops at once', async t => {
   const gate = await startTunnels(t, `/a/*=ws://127.0.0.1:${await freePort()}`)
   await (await openThrough(gate, path)).closed
   t.strictSame(await gate.stop(), { code: 0, signal: null })

@@ -94,7 +94,7 @@ t.test('messages up to the limit pass both ways, and a larger one is 1009', asyn
   t.equal((await other.behind.closed).code, 1009)
 })
 
-t.test('codes and reasons of an end pass both ways', async t => {
+t.test('close codes and reasons pass both ways', async t => {
   const reason = 'why not: Zoë'
   for (const code of [1000, 1001, 1003, 1008, 1011, 4000, 4321]) {
     const one = await openPair()
@@ -128,7 +128,7 @@ t.test('both ends close at the same time', async t => {
   }
 })
 
-t.test('what comes before the server behind has answered is kept, within a bound', async t => {
+t.test('early messages are kept until the server behind responds, within a limit', async t => {
   const held: Socket[] = []
   let dialled = (): void => {}
   const slow = createServer(socket => {
@@ -203,7 +203,7 @@ t.test('a slow client pauses the server behind, and loses nothing', async t => {
 })
 
 t.test(
-  'a server behind that reads nothing costs its client the connection, not the gate its memory',
+  'a server behind that reads nothing loses the connection, and takes no memory of the gate',
   async t => {
     const server = await startTunnels(t, `/a/*=ws://127.0.0.1:${upstream.port}`, {
       TICKETGATE_MESSAGE_RATE: 'off',
@@ -232,7 +232,7 @@ const openRaw = async (): Promise<{ connection: RawConnection; behind: Arrival }
   return { connection, behind: await upstream.next() }
 }
 
-t.test('what breaks the protocol ends both sides', async t => {
+t.test('protocol errors end both sides', async t => {
   for (const [name, bytes] of [
     ['text that is not UTF-8', maskedFrame(0x81, Buffer.from([0xc3, 0x28]))],
     ['half a character', maskedFrame(0x81, Buffer.from([0xc3]))],

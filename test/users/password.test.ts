@@ -16,12 +16,12 @@ t.test('a hash verifies its own password and no other', async t => {
   t.equal(hasher.pending, 0)
 })
 
-t.test('a hash of other parameters within bounds verifies', async t => {
+t.test('a hash with other parameters within bounds verifies', async t => {
   const hash = await argon2Hash(password, { memoryCost: 7168, timeCost: 5, parallelism: 1 })
   t.equal(await createPasswordHasher(roomy).verify(hash, password), true)
 })
 
-t.test('a verification without a usable hash hashes all the same, and answers false', async t => {
+t.test('a verification without a usable hash does the same work, and returns false', async t => {
   const hasher = createPasswordHasher({ concurrency: 1, queueLimit: 0 })
   const hash = await hasher.hash(password)
   const cases = [
@@ -40,7 +40,7 @@ t.test('a verification without a usable hash hashes all the same, and answers fa
   }
 })
 
-t.test('beyond the queue a login is refused, and those under way are not', async t => {
+t.test('beyond the queue a login is refused, and running ones are not affected', async t => {
   for (const [concurrency, queueLimit] of [
     [1, 2],
     [2, 1],
@@ -66,7 +66,7 @@ t.test('one at a time means in turn', async t => {
   t.strictSame(done, [1, 2, 3, 4])
 })
 
-t.test('a place is given back when the work fails', async t => {
+t.test('failed work gives its place back', async t => {
   const hasher = createPasswordHasher({ concurrency: 1, queueLimit: 0 })
   await t.rejects(hasher.hash(Symbol('not a password') as unknown as string))
   t.equal(hasher.pending, 0)

@@ -36,7 +36,7 @@ const put = (path: string, ...users: User[]) =>
 const namesIn = async (path: string) => (await (await openUserStore(path)).list()).map(user => user.name)
 const deadPid = () => spawnSync(process.execPath, ['-e', '']).pid
 
-t.test('what is written is read back', async t => {
+t.test('users are read back as written', async t => {
   const path = join(t.testdir(), 'users.json')
   const maggie = user('maggie', { channels: { publish: ['chat.*', ''], subscribe: ['*'] } })
   await put(path, user('zoë'), maggie, user('bob'))
@@ -50,7 +50,7 @@ t.test('what is written is read back', async t => {
   )
 })
 
-t.test('names that mean something to JavaScript are names like any other', async t => {
+t.test('names that are special in JavaScript are names like any other', async t => {
   const path = join(t.testdir(), 'users.json')
   const names = ['__proto__', 'constructor', 'hasOwnProperty', 'toString', '7', ' ']
   const store = await openUserStore(path)
@@ -62,7 +62,7 @@ t.test('names that mean something to JavaScript are names like any other', async
   t.equal((await store.list()).length, names.length - 1)
 })
 
-t.test('the file is for its owner alone, and nothing else is left', async t => {
+t.test('the file is private, and no other file is left', async t => {
   const directory = join(t.testdir(), 'new', 'state')
   const path = join(directory, 'users.json')
   await put(path, user('maggie'))
@@ -75,7 +75,7 @@ t.test('the file is for its owner alone, and nothing else is left', async t => {
 })
 
 t.test(
-  'what root writes belongs to the service',
+  'files written by root belong to the service',
   { skip: process.getuid?.() !== 0 && 'needs root' },
   async t => {
     const directory = t.testdir()
@@ -116,7 +116,7 @@ t.test('a change on disk is picked up', async t => {
   t.equal(await store.find('bob'), undefined, 'removed')
 })
 
-t.test('a file broken at run time changes nothing and is told of once', async t => {
+t.test('a file broken at run time changes nothing and is reported once', async t => {
   const path = join(t.testdir(), 'users.json')
   await put(path, user('maggie'))
   const errors: Error[] = []
@@ -203,7 +203,7 @@ t.test('a corrupt file is a clear error and is never overwritten', async t => {
   }
 })
 
-t.test('a change that can not be written leaves the file as it was', async t => {
+t.test('a change that cannot be written leaves the file as it was', async t => {
   const directory = t.testdir()
   const path = join(directory, 'users.json')
   await put(path, user('maggie'))
@@ -226,14 +226,14 @@ t.test('a change that can not be written leaves the file as it was', async t => 
   }
 })
 
-t.test('changes at the same time are all kept', async t => {
+t.test('concurrent changes are all kept', async t => {
   const path = join(t.testdir(), 'users.json')
   const names = Array.from({ length: 20 }, (_, n) => `user${n}`)
   await Promise.all(names.map(name => put(path, user(name))))
   t.strictSame(await namesIn(path), names.sort())
 })
 
-t.test('changes by several processes at the same time are all kept', async t => {
+t.test('concurrent changes by several processes are all kept', async t => {
   const directory = t.testdir()
   const path = join(directory, 'users.json')
   const program = `
@@ -264,7 +264,7 @@ t.test('a change waits for the lock of a living process', async t => {
   t.strictSame(events, ['release', 'change'])
 })
 
-t.test('the lock of a dead process is broken, by one of those that wait', async t => {
+t.test('the lock of a dead process is broken by one waiting process', async t => {
   const cases = [
     ['on this host', `${deadPid()}@${hostname()}:5f1c`, new Date()],
     ['on another host, long ago', `${process.pid}@elsewhere.example:5f1c`, new Date(Date.now() - 60_000)],
@@ -284,7 +284,7 @@ t.test('the lock of a dead process is broken, by one of those that wait', async 
   }
 })
 
-t.test('a process that died while breaking a lock does not block for ever', async t => {
+t.test('a process that died while breaking a lock does not block forever', async t => {
   const directory = t.testdir()
   const path = join(directory, 'users.json')
   const holder = `${deadPid()}@${hostname()}:5f1c`
@@ -297,7 +297,7 @@ t.test('a process that died while breaking a lock does not block for ever', asyn
   t.strictSame(readdirSync(directory), ['users.json'])
 })
 
-t.test('a process that lost its lock while it slept writes nothing', async t => {
+t.test('a process that lost its lock while suspended writes nothing', async t => {
   const directory = t.testdir()
   const path = join(directory, 'users.json')
   await put(path, user('maggie'))
@@ -322,7 +322,7 @@ t.test('a file moved into place is picked up whatever its age', async t => {
   t.equal(await store.find('new'), undefined)
 })
 
-t.test('a mount of Kubernetes, where a link to a directory is swapped, is picked up', async t => {
+t.test('a Kubernetes mount that swaps a directory link is picked up', async t => {
   const directory = t.testdir({ '..1': {}, '..2': {} })
   await put(join(directory, '..1', 'users.json'), user('maggie'))
   await put(join(directory, '..2', 'users.json'), user('theo'))
@@ -341,7 +341,7 @@ async function spawnAndWait() {
   await once(spawn(process.execPath, ['-e', '']), 'exit')
 }
 
-t.test('a change that hangs while others go on is refused, and takes none of theirs away', async t => {
+t.test('a change that hangs while others continue is refused, and undoes none of theirs', async t => {
   const path = join(t.testdir(), 'users.json')
   await put(path, user('maggie'))
   writeFileSync(`${path}.tmp`, 'not ours')

@@ -13,7 +13,7 @@ const basic = (name: string, pwd: string) => ({
   authorization: `Basic ${Buffer.from(`${name}:${pwd}`).toString('base64')}`,
 })
 
-t.test('a name and a password are the same in every Unicode form, at user add as at login', async t => {
+t.test('a name and a password match in every Unicode form, at user add and at login', async t => {
   t.not(nfc, nfd)
   for (const [kept, pwd] of [
     [nfc, password.nfc],
@@ -33,7 +33,7 @@ t.test('a name and a password are the same in every Unicode form, at user add as
   }
 })
 
-t.test('a file with names in another form is read; one with a name in both is broken', async t => {
+t.test('a file with names in another form is read; one with a name in both is invalid', async t => {
   const file = join(temporaryDirectory(t), 'users.json')
   const hash = await createPasswordHasher({ concurrency: 1, queueLimit: 0 }).hash('x')
   writeFileSync(file, JSON.stringify({ [nfd]: { passwordHash: hash } }))

@@ -36,7 +36,7 @@ t.test('the data of a JSON message is found as it was written', async t => {
   }
 })
 
-t.test('what is no JSON message is none', async t => {
+t.test('invalid JSON messages', async t => {
   const deep = (depth: number): string => `{"data":${'['.repeat(depth)}${']'.repeat(depth)}}`
   t.ok(json.read(Buffer.from(deep(128))))
   for (const message of [
@@ -97,7 +97,7 @@ t.test('the id of a MessagePack message is kept as it was packed, if it can be a
   t.match(msgpack.read(pack({ id: 'a'.repeat(65) })), { id: undefined })
 })
 
-t.test('what is no MessagePack message is none, however it is cut', async t => {
+t.test('invalid and truncated MessagePack messages', async t => {
   const nested = (depth: number): Buffer =>
     Buffer.concat([hex('81 a4 64617461'), Buffer.alloc(depth, 0x91), hex('c0')])
   t.ok(msgpack.read(nested(127)))
@@ -131,36 +131,33 @@ t.test('what is no MessagePack message is none, however it is cut', async t => {
     t.equal(msgpack.read(whole.subarray(0, length)), undefined, `${length} bytes of it`)
 })
 
-t.test(
-  'any bytes are read without a fault, and what is taken for data can be unpacked and converted',
-  async t => {
-    let seed = 1
-    const random = (): number => {
-      seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0
-      return seed / 2 ** 32
+t.test('any bytes are read without a fault, and accepted data can be unpacked and converted', async t => {
+  let seed = 1
+  const random = (): number => {
+    seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0
+    return seed / 2 ** 32
+  }
+  const starts = [
+    pack({ type: 'publish', channel: 'x', data: { a: [1, 'two', null, true, 3.5, new Uint8Array(2)] } }),
+    Buffer.from('{"type":"publish","channel":"x","data":{"a":[1,"two",null,true,3.5]}}'),
+  ]
+  let taken = 0
+  for (let round = 0; round < 40_000; round++) {
+    const bytes = Buffer.from(starts[round % 2] ?? '')
+    for (let changes = 1 + Math.floor(random() * 3); changes > 0; changes--)
+      bytes[Math.floor(random() * bytes.length)] = Math.floor(random() * 256)
+    for (const [from, to] of [
+      [msgpack, json],
+      [json, msgpack],
+    ] as const) {
+      const data = from.read(bytes)?.data
+      if (data === undefined) continue
+      taken++
+      to.unpack(to.convert(data))
     }
-    const starts = [
-      pack({ type: 'publish', channel: 'x', data: { a: [1, 'two', null, true, 3.5, new Uint8Array(2)] } }),
-      Buffer.from('{"type":"publish","channel":"x","data":{"a":[1,"two",null,true,3.5]}}'),
-    ]
-    let taken = 0
-    for (let round = 0; round < 40_000; round++) {
-      const bytes = Buffer.from(starts[round % 2] ?? '')
-      for (let changes = 1 + Math.floor(random() * 3); changes > 0; changes--)
-        bytes[Math.floor(random() * bytes.length)] = Math.floor(random() * 256)
-      for (const [from, to] of [
-        [msgpack, json],
-        [json, msgpack],
-      ] as const) {
-        const data = from.read(bytes)?.data
-        if (data === undefined) continue
-        taken++
-        to.unpack(to.convert(data))
-      }
-    }
-    t.ok(taken > 1000, `${taken} were taken`)
-  },
-)
+  }
+  t.ok(taken > 1000, `${taken} were taken`)
+})
 
 t.test('lists of messages, for batches', async t => {
   const batch = '[ {"channel":"a","data":[1]} , {"data":"x","channel":"b"}]'
@@ -190,7 +187,7 @@ t.test('lists of messages, for batches', async t => {
     t.equal(msgpack.readAll(hex(bad)), undefined, bad)
 })
 
-t.test('one encoding in the other', async t => {
+t.test('conversion between encodings', async t => {
   const toJson = [
     ['cf ffffffffffffffff', '18446744073709551615'],
     ['d3 8000000000000000', '-9223372036854775808'],
@@ -218,7 +215,7 @@ t.test('one encoding in the other', async t => {
     t.strictSame(Buffer.from(msgpack.convert(Buffer.from(from))), hex(to), from)
 })
 
-t.test('the envelope goes around the data as it is', async t => {
+t.test('the envelope wraps the data unchanged', async t => {
   t.equal(
     text(json.envelope('a.b', Buffer.from('1e400'), 'né"e')),
     '{"type":"message","channel":"a.b","data":1e400,"user":"né\\"e"}',
@@ -238,7 +235,7 @@ t.test('the envelope goes around the data as it is', async t => {
   })
 })
 
-t.test('a key is known in every form of its text, and nothing near it', async t => {
+t.test('a key is recognised in every text format, and nothing similar is', async t => {
   const header = (size: number): readonly Buffer[] => [
     Buffer.from([0xa0 | size]),
     Buffer.from([0xd9, size]),
@@ -293,7 +290,7 @@ t.test('msgpackr unpacks no part of a message before its data is asked for', asy
   t.equal(unpack().length, 0)
 })
 
-t.test('an id of JSON comes back as it was written', async t => {
+t.test('a JSON id comes back as written', async t => {
   const cases: readonly (readonly [written: string, back?: string])[] = [
     ['7'],
     ['-0'],
@@ -328,7 +325,7 @@ t.test('an id of JSON comes back as it was written', async t => {
     t.equal(json.read(Buffer.from(`{"type":"ping","id":${written}}`))?.id, undefined, written)
 })
 
-t.test('an id of MessagePack comes back byte for byte', async t => {
+t.test('a MessagePack id comes back byte for byte', async t => {
   const written = [
     '07',
     'e0',

@@ -3,7 +3,7 @@ import { BroadcastChannel } from 'node:worker_threads'
 import t from 'tap'
 import { createRelay, type Publication } from '../../src/wire/relay.js'
 
-t.test('what is said to the other threads is what was published, not all that was read with it', async t => {
+t.test('other threads get what was published, not the memory around it', async t => {
   const relay = createRelay('relay-test')
   const other = new BroadcastChannel('relay-test')
   t.teardown(() => {

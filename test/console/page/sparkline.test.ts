@@ -9,12 +9,12 @@ t.test('the newest value is at the right edge, and the highest is not cut off', 
   t.equal(area, 'M9 20L10 1.82L10 20L9 20Z')
 })
 
-t.test('what is not known leaves a gap', async t => {
+t.test('unknown values leave a gap', async t => {
   t.equal(sparklineOf([1, 1, undefined, 1], shape).line.match(/M/g)?.length, 2)
   t.strictSame(sparklineOf([undefined], shape), { line: '', area: '' })
   t.strictSame(sparklineOf([], shape), { line: '', area: '' })
 })
 
-t.test('a little is drawn as a little', async t => {
+t.test('small values are drawn small', async t => {
   t.equal(sparklineOf([1], shape).line, 'M10 15.45')
 })
