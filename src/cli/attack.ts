@@ -13,7 +13,7 @@ import { type Command, type CommandContext, CommandError, UsageError } from './c
 const usage = `Usage: ticketgate attack URL [flags]
 
 Attacks the tickets of a WebSocket server of yours, and says what held. Exit code 0 if all held, 1 if
-something broke. It sends some hundred requests, at most thirty at once.
+something broke. It sends a few hundred requests, at most thirty at once.
 
   --preset NAME          ${Object.keys(presets).join(', ')} (default: ticketgate)
   --user NAME            who logs in; the password is in TICKETGATE_ATTACK_PASSWORD

@@ -13,8 +13,8 @@ const portsFlag = '--no-ports'
 
 const usage = `Usage: ticketgate check [${portsFlag}] [options of serve]
 
-Says whether the server would start with this configuration, and opens nothing: its options, its
-files, the certificate, the keys of identity providers, its ports and Redis. One line for each.
+Reports what would prevent a start with this configuration, without starting: options, files, the
+certificate, the keys of identity providers, ports and Redis. One line for each.
 
 Exit code 0: it would start, whatever the warnings; 1: something would stop it, or leave it unable
 to work.

@@ -6,8 +6,8 @@ import { type Command, CommandError } from './command.js'
 
 const usage = `Usage: ticketgate health [options of serve]
 
-Asks /healthz of the server that the environment and these options describe. Exit code 0 when it
-answers 200, else 1. The options that count are --host, --port, --tls-cert-file and --state-dir;
+Asks /healthz of the server that the environment and these options describe. Exit code 0 if it
+returns 200, else 1. The options that count are --host, --port, --tls-cert-file and --state-dir;
 without the first three, a server that was started with them is found by its state directory.
 `
 

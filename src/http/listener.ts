@@ -73,7 +73,7 @@ export async function listen(
   if (socket === false)
     throw new StartupError(
       'port_unavailable',
-      `cannot listen on ${host} port ${port}: it is in use, or not ours to take, or ${host} is no address of this machine. Stop what uses it, or set ${variable} or ${variable.replace('_PORT', '_HOST')}.`,
+      `cannot listen on ${host} port ${port}: it is in use, or needs privileges, or ${host} is not an address of this machine. Stop what uses it, or set ${variable} or ${variable.replace('_PORT', '_HOST')}.`,
     )
   let open: us_listen_socket | false = socket
   return {
