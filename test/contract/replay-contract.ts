@@ -3,7 +3,7 @@ import type { Test } from 'tap'
 import type { ClaimResult } from '../../src/replay/contract.js'
 import { tally } from '../support/tally.js'
 
-/** A replay cache under test. It may answer at once or later. */
+/** A replay cache under test. It may reply synchronously or later. */
 export interface ReplayHarness {
   readonly cache: {
     claim(nonce: string, expiresAtMs: number, nowMs: number): ClaimResult | Promise<ClaimResult>
@@ -13,24 +13,24 @@ export interface ReplayHarness {
     readonly capacity: number
     readonly highWater: number
   }
-  /** Lets time pass for a store that has a clock of its own. */
+  /** Advances time for a store with its own clock. */
   readonly advance?: (ms: number) => void | Promise<void>
   readonly close?: () => void | Promise<void>
 }
 
-/** What the documentation of an implementation states, where it differs from the defaults. */
+/** What an implementation documents, if it differs from the defaults. */
 export interface ReplayTraits {
-  /** Life of most tickets here: small for a store that waits in real time. Default 10,000. */
+  /** Lifetime of most tickets here: short for a store that waits in real time. Default 10,000. */
   readonly ttlMs?: number
-  /** The longest life it takes a ticket for. Default: any. */
+  /** The longest accepted lifetime. Default: any. */
   readonly longestMs?: number
   /** How long after everything has expired a full cache may still be full. Default 0. */
   readonly recoveryMs?: number
   /** The stated probability that a ticket never seen is called replayed. Default 0. */
   readonly falseReplays?: number
-  /** How many more than its capacity it may take before it is full; undefined = it is never full. Default 0. */
+  /** How many tickets it may take beyond its capacity; undefined = it is never full. Default 0. */
   readonly slack?: number | undefined
-  /** False where only the store knows how many it holds, and says so now and then. Default true. */
+  /** False if only the store knows how many it holds, and reports it now and then. Default true. */
   readonly counts?: boolean
   /** How many nonces the largest test claims. Default 100,000. */
   readonly many?: number
@@ -38,14 +38,14 @@ export interface ReplayTraits {
 
 type Create = (capacity: number) => ReplayHarness | Promise<ReplayHarness>
 
-/** When all of these tests begin, Unix milliseconds. */
+/** The start time of all these tests, Unix milliseconds. */
 export const startMs = 1_764_000_000_123
 
 /** The nth nonce of a group: 16 one-byte characters that look random, the same in every run. */
 export const nonceOf = (group: string, n: number): string =>
   createHash('sha256').update(`${group}:${n}`).digest().toString('latin1', 0, 16)
 
-/** A cache and the time it is told, which a test moves by hand. */
+/** A cache, with a clock that a test moves. */
 class Subject {
   nowMs = startMs
   readonly harness: ReplayHarness
@@ -62,7 +62,7 @@ class Subject {
   claim(nonce: string, expiresAtMs: number): ClaimResult | Promise<ClaimResult> {
     return this.harness.cache.claim(nonce, expiresAtMs, this.nowMs)
   }
-  /** How often each answer came. */
+  /** Counts the results. */
   async claimAll(nonces: readonly string[], expiresAtMs: number): Promise<Record<string, number>> {
     const results: ClaimResult[] = []
     for (const nonce of nonces) results.push(await this.claim(nonce, expiresAtMs))
@@ -73,7 +73,7 @@ class Subject {
 const nonces = (group: string, count: number): string[] =>
   Array.from({ length: count }, (_, n) => nonceOf(group, n))
 
-/** What every replay cache promises (src/replay/contract.ts), as tests. */
+/** The promises of every replay cache (src/replay/contract.ts), as tests. */
 export function replayContract(t: Test, name: string, create: Create, traits: ReplayTraits = {}): void {
   const { ttlMs = 10_000, longestMs = Number.POSITIVE_INFINITY, recoveryMs = 0, falseReplays = 0 } = traits
   const slack = 'slack' in traits ? traits.slack : 0
@@ -122,7 +122,7 @@ export function replayContract(t: Test, name: string, create: Create, traits: Re
       copy[bit >> 3] = (copy[bit >> 3] ?? 0) ^ (1 << (bit & 7))
       return copy.toString('latin1')
     })
-    // A cache may keep a part of a nonce, and says how large by its probability.
+    // A cache may keep only part of a nonce; its stated probability says how much.
     const counts = await subject.claimAll(family, subject.nowMs + ttlMs)
     if (falseReplays === 0) t.strictSame(counts, { fresh: 128 })
     t.strictSame(await subject.claimAll(family, subject.nowMs + ttlMs), { replayed: 128 })
@@ -162,7 +162,7 @@ export function replayContract(t: Test, name: string, create: Create, traits: Re
     t.equal(await subject.claim(nonce, lateMs), 'fresh')
     await subject.claim(nonce, soonMs)
     await subject.wait(ttlMs / 5)
-    // Enough of them to sweep out what has expired.
+    // Enough claims to sweep out expired ones.
     await subject.claimAll(nonces('between', 500), lateMs)
     t.equal(await subject.claim(nonce, lateMs), 'replayed', 'the end of the other is not its own')
     t.equal(await subject.claim(nonce, soonMs), 'replayed')
@@ -223,7 +223,7 @@ export function replayContract(t: Test, name: string, create: Create, traits: Re
     const all = nonces('many', count)
     const { fresh = 0, replayed = 0, ...others } = await subject.claimAll(all, expiresAtMs)
     const expected = falseReplays * count
-    // Ten standard deviations above what is stated.
+    // Ten standard deviations above the stated value.
     t.ok(replayed <= expected + 10 * Math.sqrt(expected), `${replayed} false of ${fresh}`)
     t.strictSame(others, {})
     t.strictSame(await subject.claimAll(all, expiresAtMs), { replayed: count }, 'all are remembered')
@@ -296,7 +296,7 @@ function fullness(
   const capacity = 300
   const most = Math.floor(capacity * (1 + slack))
 
-  /** Claims until the cache is full; answers what was spent. */
+  /** Claims until the cache is full. Returns what was spent. */
   const fill = async (group: string, subject: Subject, expiresAtMs: number): Promise<string[]> => {
     const spent: string[] = []
     for (const nonce of nonces(group, most + 1)) {
@@ -359,7 +359,7 @@ function fullness(
     t.equal(await cache.roomInMs(subject.nowMs), 0)
   })
 
-  // A ticket that outlives a full cache, where tickets live that long.
+  // A ticket that outlives a full cache, if tickets may live that long.
   const patientMs = 2 * ttlMs + recoveryMs
   if (patientMs > longestMs) return
 

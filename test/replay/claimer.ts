@@ -1,4 +1,7 @@
-/** One thread of shared.test.ts: claims all nonces it is given, in an order of its own, as soon as all threads are ready. */
+/**
+ * One thread of shared.test.ts: claims all given nonces, in its own order, once all threads are
+ * ready.
+ */
 import { parentPort, workerData } from 'node:worker_threads'
 import type { ClaimResult } from '../../src/replay/contract.js'
 import { openSharedReplayCache, type SharedReplayMemory } from '../../src/replay/shared.js'
@@ -27,7 +30,7 @@ for (let ready = 0; ready < threads; ) {
   if (ready < threads) Atomics.wait(tally, 0, ready)
 }
 
-// Half of the threads go the other way round: they meet all others once, and then find what those have spent.
+// Half of the threads go backwards: they meet all others once, and then find what those have spent.
 for (let step = 0; step < nonces; step++) {
   const n = thread % 2 === 0 ? step : nonces - 1 - step
   const answer = cache.claim(all[n] ?? '', expiresAtMs, nowMs)

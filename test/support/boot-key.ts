@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
 import { bootKeyId, type TicketKey, ticketKey } from '../../src/ticket/key-ring.js'
 
-/** A key as a gate has it for its own tickets. */
+/** A key like the one that a gate uses for its own tickets. */
 export const newBootKey = (node = ''): TicketKey => ticketKey(bootKeyId, randomBytes(32), node)

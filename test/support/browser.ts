@@ -6,12 +6,15 @@ import type { Test } from 'tap'
 import { temporaryDirectory } from './fixtures.js'
 import { pathOf } from './programs.js'
 
-/** A busy machine takes its time; what is waited for is a condition, never a time. */
+/** Generous for busy machines: tests wait for conditions, never for times. */
 const patience = 60_000
 
 const artifacts = fileURLToPath(new URL('../../artifacts/', import.meta.url))
 
-/** Chromium with a profile of its own, ended with the test. One for a file: its start is slow. */
+/**
+ * Starts Chromium with its own profile until the test ends. One per file, because its start is
+ * slow.
+ */
 export async function openBrowser(t: Test): Promise<BrowserContext> {
   const browser = await chromium.launchPersistentContext(temporaryDirectory(t), {
     executablePath: pathOf('chromium'),
@@ -30,13 +33,13 @@ export async function openBrowser(t: Test): Promise<BrowserContext> {
     ],
   })
   browser.setDefaultTimeout(patience)
-  // tsx wraps functions in a call of this, those too that are sent to the page.
+  // tsx wraps functions in calls of this, including those sent to the page.
   await browser.addInitScript('globalThis.__name = wrapped => wrapped')
   t.teardown(() => browser.close())
   return browser
 }
 
-/** A new tab, and what its console says at level error, violations of the policy included. */
+/** Opens a tab, and records console errors, including violations of the policy. */
 export async function openPage(
   browser: BrowserContext,
   url: string,
@@ -51,7 +54,7 @@ export async function openPage(
   return { page, errors }
 }
 
-/** Keeps what a page looks like, for people. */
+/** Saves a screenshot of a page, for people. */
 export async function keepScreenshot(page: Page, name: string): Promise<void> {
   mkdirSync(artifacts, { recursive: true })
   await page.screenshot({ path: join(artifacts, `${name}.png`), fullPage: true })

@@ -1,4 +1,6 @@
-/** Importing this builds `dist` from `src`, unless it is up to date. For tests of what is shipped. */
+/**
+ * Importing this builds `dist` from `src` unless it is up to date. For tests of the shipped build.
+ */
 import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
@@ -15,7 +17,7 @@ const lockFile = join(root, '.tap/building')
 /** What `npm start` runs. */
 export const mainFile = join(root, 'dist/main.js')
 
-/** Changes with every change of what goes into the build. */
+/** A hash of everything that goes into the build. */
 const stampOfSources = (): string => {
   const hash = createHash('sha256')
   const sources = readdirSync(join(root, 'src'), { recursive: true, encoding: 'utf8' }).sort()
@@ -39,7 +41,7 @@ const isAlive = (pid: number): boolean => {
   }
 }
 
-/** Waits until this process alone may build. A lock of a process that has died is removed. */
+/** Waits until this process alone may build. Removes the lock of a dead process. */
 const lock = async (): Promise<void> => {
   mkdirSync(join(root, '.tap'), { recursive: true })
   for (;;) {
@@ -61,13 +63,13 @@ const build = async (): Promise<void> => {
   writeFileSync(stampFile, stamp)
 }
 
-/** Set by `npm test`, which has built before its first test: what is edited meanwhile does not change the build. */
+/** Set by `npm test`, which builds before its first test: later edits do not change the build. */
 export const builtVariable = 'DIST_IS_BUILT'
 
 if (process.env[builtVariable] === undefined && !isUpToDate()) {
   await lock()
   try {
-    // Another test file may have built it meanwhile.
+    // Another test file may have built it in the meantime.
     if (!isUpToDate()) await build()
   } finally {
     rmSync(lockFile, { force: true })

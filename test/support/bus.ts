@@ -27,7 +27,7 @@ export const join = async (node: TestServer, user: string, channel = 'red'): Pro
 
 export const say = (client: Client, data: unknown) => client.ask({ type: 'publish', data, id: 1 })
 
-/** All that a client hears up to the last words, `'end'`. */
+/** Everything that a client receives before the final message, `'end'`. */
 export const heardUntilEnd = async (client: Client): Promise<unknown[]> => {
   const heard: unknown[] = []
   for (;;) {

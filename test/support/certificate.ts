@@ -11,7 +11,7 @@ Q/Xs4kKlj1UgYaXkmXUAUQIgYQGVwf/Oksw3do0QDLPrVLLwLS0S9R5eAt3oUemB
 -----END CERTIFICATE-----
 `
 
-/** The key of that certificate, which certifies nothing but tests. */
+/** The key of that certificate, for tests only. */
 export const certificateKey = `-----BEGIN PRIVATE KEY-----
 MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgTon7C9OYEPFB95FE
 zFkC6t/3pE/Og0rBBZHt0ucOajGhRANCAAR6cDJQ1c5oyOM1ILiqJcs0JeLfcBm0
@@ -19,7 +19,7 @@ cI/p2/820X1fNssfGV9TZQ+t8UxC/djgEKE2oG+tlifL9ASW2S9iJeu0
 -----END PRIVATE KEY-----
 `
 
-/** The same on RSA, which also has suites without forward secrecy. */
+/** Likewise with RSA, which also has suites without forward secrecy. */
 export const rsaCertificate = `-----BEGIN CERTIFICATE-----
 MIIDCzCCAfOgAwIBAgIUd/jeqMkq8arCvo5Haho7/9DT3pUwDQYJKoZIhvcNAQEL
 BQAwFDESMBAGA1UEAwwJbG9jYWxob3N0MCAXDTI2MTEzMDAyMzI1MloYDzIxMjYx

@@ -3,7 +3,7 @@ import type { Environment } from './server.js'
 
 export const password = 'of maggie, for the console'
 export const users = { maggie: password }
-/** The console where it is not by itself: on a server whose tokens outlive a restart. */
+/** Enables the console on a server whose tokens survive a restart. */
 export const consoleOn: Environment = { TICKETGATE_CONSOLE: 'on', TICKETGATE_ORIGINS: undefined }
 
 export async function logIn(page: Page): Promise<void> {
@@ -11,7 +11,8 @@ export async function logIn(page: Page): Promise<void> {
   const answer = page.waitForResponse(response => response.url().endsWith('/auth'))
   await page.click('#login button')
   await answer
-  // What an earlier login has left on the page says nothing of this one: its button does.
+  // Ignores results of an earlier login on the page: the enabled button shows that this one is
+  // done.
   await page.waitForSelector('#login button:enabled')
   await page.waitForSelector('#login-result .parts')
 }

@@ -3,13 +3,13 @@ import type { Test } from 'tap'
 import { Exchange } from '../../src/http/exchange.js'
 import { RawConnection } from './raw.js'
 
-/** A uWS server that answers with what `look` sees of an exchange, as JSON. */
+/** Starts a uWS server that responds with what `look` returns for an exchange, as JSON. */
 export const startEcho = async (t: Test, look: (exchange: Exchange) => object): Promise<string> => {
   const app = App().any(
     '/*',
     Exchange.handler(
       () => false,
-      // Closed after the answer, so that nothing of a request's body is read as another.
+      // Closes the connection, so that no part of a body is read as another request.
       exchange => exchange.answer({ status: '200 OK', body: JSON.stringify(look(exchange)), closes: true }),
     ),
   )
@@ -20,7 +20,7 @@ export const startEcho = async (t: Test, look: (exchange: Exchange) => object): 
   return `http://127.0.0.1:${port}`
 }
 
-/** Sends lines as they are, and takes what the server saw; its status where that is no 200. */
+/** Sends raw lines. Returns what the server saw, or its status if that is not 200. */
 export const echoOf = async <Seen>(
   base: string,
   line: string,

@@ -6,11 +6,11 @@ import type { Test } from 'tap'
 
 export interface EgressProxy {
   readonly port: number
-  /** What it was asked to connect to, with the credentials. */
+  /** The requested destinations, with the credentials. */
   readonly asked: string[]
 }
 
-/** A CONNECT proxy that leads everything to one port, or refuses. */
+/** A CONNECT proxy that connects everything to one port, or refuses. */
 export const startEgressProxy = async (t: Test, target: number, refusal?: string): Promise<EgressProxy> => {
   const asked: string[] = []
   const server = createServer((_, response) => void response.writeHead(501).end())

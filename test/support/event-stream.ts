@@ -9,9 +9,9 @@ export interface ServerEvent {
   readonly data: Json
 }
 
-/** A reader of `/events` that queues what it hears, so that nothing is missed and nothing is waited for by sleeping. */
+/** A reader of `/events` that queues events, so that tests miss none and need not sleep. */
 export class EventStream {
-  /** Resolves when the stream is over, however it ends. */
+  /** Resolves when the stream has ended, for whatever reason. */
   readonly ended: Promise<void>
   readonly #request: ClientRequest
   readonly #response: IncomingMessage
@@ -34,7 +34,7 @@ export class EventStream {
     })
   }
 
-  /** Opens the stream of the gate with this admin URL; closed with the test. */
+  /** Opens the event stream of the gate with this admin URL, until the test ends. */
   static async open(t: Test, admin: string, lastEventId?: string): Promise<EventStream> {
     const headers = {
       authorization: `Bearer ${adminKey}`,
@@ -52,7 +52,7 @@ export class EventStream {
     return stream
   }
 
-  /** The next event. Throws when the stream is over and nothing is left. */
+  /** The next event. Throws if the stream has ended and nothing is left. */
   async next(): Promise<ServerEvent> {
     const event =
       this.#queue.shift() ??
@@ -63,14 +63,14 @@ export class EventStream {
     return event
   }
 
-  /** The next event of a type, and nothing before it. */
+  /** Expects the next event to be of this type. */
   async expect(t: Test, type: string, data: Json): Promise<ServerEvent> {
     const event = await this.next()
     t.match(event, { type, data }, type)
     return event
   }
 
-  /** All events up to the first of a type, that included. */
+  /** All events up to and including the first of a type. */
   async upTo(type: string): Promise<ServerEvent[]> {
     const events: ServerEvent[] = []
     for (;;) {
@@ -80,7 +80,7 @@ export class EventStream {
     }
   }
 
-  /** Reads nothing more for now: what the gate sends piles up. */
+  /** Stops reading, so that what the gate sends piles up. */
   pause(): void {
     this.#response.pause()
   }

@@ -1,7 +1,7 @@
 import { createCounters } from '../../src/telemetry/metrics.js'
 import { createMetrics } from '../../src/telemetry/prometheus.js'
 
-/** A scrape of a gate that has all that there is to measure. */
+/** A scrape of a gate with all components. */
 export const everyMetric = (): Promise<string> =>
   createMetrics({
     replay: { size: 0, highWater: 0, capacity: 1 },

@@ -2,7 +2,10 @@ import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 
-/** The directory of an example. Installs its packages, which `npm ci` at the top leaves out, once. */
+/**
+ * Returns the directory of an example. Installs its packages once; `npm ci` at the top leaves them
+ * out.
+ */
 export function exampleDirectory(name: string): string {
   const directory = fileURLToPath(new URL(`../../examples/${name}/`, import.meta.url))
   if (existsSync(`${directory}node_modules/.package-lock.json`)) return directory
@@ -12,7 +15,7 @@ export function exampleDirectory(name: string): string {
 
 /**
  * Runs a command to its end.
- * @throws Error with all that it printed, if it failed
+ * @throws Error with its output if it failed
  */
 export function runIn(directory: string, command: string, ...args: readonly string[]): void {
   const { status, stdout, stderr } = spawnSync(command, args, { cwd: directory, encoding: 'utf8' })

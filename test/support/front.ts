@@ -3,21 +3,26 @@ import { createServer, type IncomingMessage, request, type ServerResponse } from
 import { type AddressInfo, createConnection, type Socket } from 'node:net'
 import type { Test } from 'tap'
 
-/** Answers a request in the place of the server behind, or passes it on by returning false. */
+/** Handles a request instead of the server behind, or returns false to pass it on. */
 export type Intercept = (request: IncomingMessage, response: ServerResponse) => boolean
 
 export interface Front {
   readonly url: string
   intercept: Intercept
-  /** Takes handshakes instead of passing them on; undefined = they pass. */
+  /** Handles handshakes instead of passing them on; undefined = they pass. */
   handshake: ((socket: Socket) => void) | undefined
-  /** Whether a handshake may pass, as a proxy with an authentication service asks; undefined = it may. */
+  /**
+   * Decides whether a handshake may pass, like a proxy with an authentication service; undefined =
+   * it may.
+   */
   admit: ((request: IncomingMessage) => Promise<boolean>) | undefined
-  /** Cuts the handshakes that have been passed on. */
+  /** Cuts the connections of handshakes that were passed on. */
   cut(): void
 }
 
-/** What stands in front of servers: a proxy that passes all on to `target`, unless a test lets it do otherwise. */
+/**
+ * Starts a proxy that passes everything on to `target`, unless a test makes it behave otherwise.
+ */
 export async function startFront(
   t: Test,
   target: string,
@@ -79,7 +84,7 @@ export async function startFront(
   return front
 }
 
-/** A page as firewalls, ingresses and maintenance modes send it. */
+/** An HTML page like those of firewalls, ingresses and maintenance modes. */
 export const htmlPage =
   (status: number): Intercept =>
   (_, response) => {
@@ -87,7 +92,7 @@ export const htmlPage =
     return true
   }
 
-/** A refusal as ticketgate sends it. */
+/** A refusal like ticketgate's. */
 export const problem =
   (
     status: number,
@@ -102,14 +107,14 @@ export const problem =
     return true
   }
 
-/** Does this to the first `count` requests of a path, and passes all others on. */
+/** Intercepts the first `count` requests of a path, and passes all others on. */
 export function first(count: number, path: string, intercept: Intercept): Intercept {
   let left = count
   return (request, response) =>
     request.url?.split('?')[0] === path && left-- > 0 && intercept(request, response)
 }
 
-/** Refuses a handshake as any HTTP server may. */
+/** Refuses a handshake like any HTTP server. */
 export const refuseWith =
   (status: number) =>
   (socket: Socket): void =>

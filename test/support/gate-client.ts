@@ -10,16 +10,18 @@ type Heard = {
 
 const names = ['state', 'open', 'message', 'renewed', 'retry', 'lost', 'close'] as const
 
-/** A connection that keeps all its events in order, so that none is missed and none is waited for by sleeping. */
+/**
+ * A connection that records all its events in order, so that tests miss none and need not sleep.
+ */
 export interface Recorded extends Connection {
   readonly heard: readonly Heard[]
-  /** The next event of this name that was not taken yet. */
+  /** The next unread event of this name. */
   next<Name extends keyof Events<unknown>>(name: Name): Promise<Events<unknown>[Name]>
-  /** What `getToken` was asked with. */
+  /** The arguments of `getToken`. */
   readonly asked: readonly boolean[]
-  /** Every ticket that was presented. */
+  /** Every presented ticket. */
   readonly tickets: readonly string[]
-  /** Every URL that a socket was opened with. */
+  /** Every URL of an opened socket. */
   readonly urls: readonly string[]
 }
 
@@ -28,7 +30,7 @@ export interface RecordedOptions extends Partial<ConnectOptions> {
   readonly claims?: Json
 }
 
-/** Connects as a page would, by `ws`; closed with the test. */
+/** Connects like a page, using `ws`, until the test ends. */
 export function connectTo(t: Test, url: string, options: RecordedOptions = {}): Recorded {
   const { user = 'maggie', claims = {}, ...given } = options
   const asked: boolean[] = []

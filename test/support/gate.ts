@@ -2,10 +2,13 @@ import type { Test } from 'tap'
 import type { createGate, Gate, GateOptions } from '../../src/index.js'
 import { adminKey, jwtSecret, temporaryDirectory } from './fixtures.js'
 
-// As it was built: the threads of a pool are started from a file beside it.
+// Uses the build: the threads of a pool start from a file next to it.
 const built = new URL('../../dist/index.js', import.meta.url).href
 
-/** An embedded gate on free ports, in this process, that does not listen yet. Closed with the test. */
+/**
+ * Creates an embedded gate on free ports, in this process, that does not listen yet. Closed after
+ * the test.
+ */
 export async function openGate(t: Test, options: GateOptions = {}): Promise<Gate> {
   const library: { readonly createGate: typeof createGate } = await import(built)
   const gate = await library.createGate({

@@ -7,15 +7,15 @@ import { request } from './http.js'
 import type { TestServer } from './server.js'
 
 export interface Guarded extends Front {
-  /** The tickets that were presented, in their order. */
+  /** The presented tickets, in order. */
   readonly tickets: readonly string[]
-  /** What the gate said to each: 204, or a refusal. */
+  /** The gate's response to each: 204, or a refusal. */
   readonly verdicts: readonly number[]
 }
 
 /**
- * A WebSocket server of somebody else's, with a gate before it: each handshake passes if the gate's `/verify` accepts
- * its ticket, as nginx's `auth_request` does it.
+ * Starts a foreign WebSocket server behind a gate: a handshake passes if the gate's `/verify`
+ * accepts its ticket, as with nginx's `auth_request`.
  * @param attach puts the WebSocket server on this HTTP server
  */
 export async function startGuarded(

@@ -15,7 +15,7 @@ export interface RequestOptions {
   readonly method?: string
   readonly headers?: Readonly<Record<string, string | readonly string[]>>
   readonly body?: string
-  /** The local address to call from: all of 127/8 is ours to use. */
+  /** The local address to call from: any in 127/8. */
   readonly from?: string
   readonly agent?: Agent
 }
@@ -60,7 +60,10 @@ const send = (base: string, path: string, options: RequestOptions): Promise<Repl
     outgoing.end(body)
   })
 
-/** One HTTP request, its whole reply; to an `https:` base by TLS, with any certificate. A body is sent with any method. */
+/**
+ * Sends an HTTP request and returns the whole reply. An `https:` base uses TLS and accepts any
+ * certificate. A body is sent with any method.
+ */
 export const request = (base: string, path: string, options: RequestOptions = {}): Promise<Reply> =>
   send(base, path, options)
 
@@ -90,7 +93,7 @@ export const requestUpgrade = (base: string, path: string, options: RequestOptio
 
 export const bearer = (token: string): { authorization: string } => ({ authorization: `Bearer ${token}` })
 
-/** A reply as tests name it: `'101'`, or a refusal as `'401 ticket_used'`. */
+/** A short form of a reply: `'101'`, or a refusal such as `'401 ticket_used'`. */
 export const outcomeOf = (reply: Pick<Reply, 'status' | 'text'> | undefined): string =>
   reply === undefined
     ? 'no answer'
@@ -98,7 +101,7 @@ export const outcomeOf = (reply: Pick<Reply, 'status' | 'text'> | undefined): st
       ? '101'
       : `${reply.status} ${JSON.parse(reply.text).code}`
 
-/** A metric by its whole name, labels included. What was never counted under its labels is 0. */
+/** The value of a metric by its whole name, with labels. 0 if it was never counted. */
 export const metric = async ({ admin }: { readonly admin: string }, name: string): Promise<number> => {
   const { text } = await request(admin, '/metrics', { headers: bearer(adminKey) })
   const family = name.replace(/(_(bucket|sum|count))?(\{.*)?$/, '')

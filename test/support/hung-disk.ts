@@ -3,7 +3,7 @@ import fs from 'node:fs/promises'
 import { syncBuiltinESMExports } from 'node:module'
 import type { Test } from 'tap'
 
-/** What does not go on until it is let go. */
+/** An operation that hangs until it is released. */
 interface Hung {
   readonly begun: Promise<void>
   letGo(): void
@@ -21,7 +21,9 @@ function hang(): Hung & { begin(): void; readonly released: Promise<void> } {
   return { begun, begin: () => begin(), released, letGo: () => letGo() }
 }
 
-/** Makes the next rename onto `path` hang, as on a disk that does not answer, until it is let go. */
+/**
+ * Makes the next rename onto `path` hang until it is released, like a disk that does not respond.
+ */
 export function hangNextRename(t: Test, path: string): Hung {
   const { rename } = fs
   const restore = (): void => {
@@ -41,7 +43,7 @@ export function hangNextRename(t: Test, path: string): Hung {
   return hung
 }
 
-/** Makes the next `fdatasync` hang, until it is let go. */
+/** Makes the next `fdatasync` hang until it is released. */
 export async function hangNextSync(t: Test, directory: string): Promise<Hung> {
   const handle = await fs.open(directory)
   const prototype: fs.FileHandle = Object.getPrototypeOf(handle)
@@ -61,5 +63,5 @@ export async function hangNextSync(t: Test, directory: string): Promise<Hung> {
   return hung
 }
 
-/** As if the holder of the lock had not moved for long. */
+/** Makes the lock look as if its holder were stuck. */
 export const makeStale = (path: string): void => lutimesSync(`${path}.lock`, 0, 0)

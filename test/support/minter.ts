@@ -10,9 +10,9 @@ export interface OutsideTicket {
   readonly channel?: string
 }
 
-/** A backend elsewhere that mints tickets, with a clock that a test sets. */
+/** An outside minter, with a clock that a test sets. */
 export interface Minter {
-  /** Its key as `TICKETGATE_TICKET_KEYS` has it. */
+  /** Its key, for `TICKETGATE_TICKET_KEYS`. */
   readonly key: string
   mint(node: string, ticket?: OutsideTicket): string
 }

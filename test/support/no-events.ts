@@ -2,7 +2,7 @@ import { SocketEvents } from '../../src/socket/socket-events.js'
 import { SocketIds } from '../../src/socket/socket-ids.js'
 import { EventSink } from '../../src/telemetry/events.js'
 
-/** For parts that tell what happens, where nobody listens. */
+/** A sink without readers, for parts that report events. */
 export const noEvents = (): EventSink =>
   new EventSink(
     () => {},

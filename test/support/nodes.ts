@@ -6,7 +6,7 @@ import { type Environment, startServer, type TestServer } from './server.js'
 /** One key that all gates of a test share. */
 export const ticketKeys = '7:EvN1lSB-Ipj4w4Q08Or94l_eCvSeZ-_Z-vtFEk6x_uI'
 
-/** What makes a gate one of many that spend tickets in one store. */
+/** The settings of a gate that shares a store with others. */
 export const storeEnv = (port: number, env: Environment = {}): Environment => ({
   TICKETGATE_REPLAY: 'redis',
   TICKETGATE_REDIS_URL: `redis://127.0.0.1:${port}`,
@@ -14,7 +14,7 @@ export const storeEnv = (port: number, env: Environment = {}): Environment => ({
   ...env,
 })
 
-/** A gate whose store is at this port, once it is ready. */
+/** Starts a gate with the store at this port, and waits until it is ready. */
 export const startNode = async (t: Test, port: number, env: Environment = {}): Promise<TestServer> => {
   const node = await startServer(t, { env: storeEnv(port, env) })
   await untilReady(node)
@@ -28,7 +28,7 @@ const untilStatus = async (base: string, status: number): Promise<void> => {
 export const untilReady = ({ url }: Pick<TestServer, 'url'>): Promise<void> => untilStatus(url, 200)
 export const untilNotReady = ({ url }: Pick<TestServer, 'url'>): Promise<void> => untilStatus(url, 503)
 
-/** Requests upgrades until the store has an answer. */
+/** Requests upgrades until the store has replied. */
 export const requestUpgradeUntilAnswered = async (base: string, path: string): Promise<Reply> => {
   for (;;) {
     const reply = await requestUpgrade(base, path)

@@ -1,4 +1,4 @@
-/** As much of oidc-provider as the tests use: it has no types of its own. */
+/** The part of oidc-provider that the tests use. It has no types. */
 declare module 'oidc-provider' {
   import type { IncomingMessage, ServerResponse } from 'node:http'
 

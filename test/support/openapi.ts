@@ -34,7 +34,7 @@ export const openApi = parse(readFileSync(openApiFile, 'utf8')) as OpenApi
 const ajv = new Ajv2020({ strict: false, allErrors: true })
 ajv.addSchema(openApi, 'openapi', undefined, false)
 
-/** What a reference within the document leads to. */
+/** Resolves a reference within the document. */
 const resolved = <T extends { readonly $ref?: string }>(described: T): T =>
   described.$ref === undefined
     ? described
@@ -43,7 +43,7 @@ const resolved = <T extends { readonly $ref?: string }>(described: T): T =>
         .split('/')
         .reduce((at: unknown, name) => (at as Json)[name], openApi) as T)
 
-// References are within the document, whatever the schema that they are in.
+// References are relative to the document, whatever schema they are in.
 const compile = (schema: Json) =>
   ajv.compile(JSON.parse(JSON.stringify(schema).replaceAll('"$ref":"#', '"$ref":"openapi#')) as Json)
 
@@ -55,7 +55,10 @@ const codesOf = ({ content }: Described): readonly string[] => {
   return code === undefined ? [''] : (code.enum ?? [code.const ?? ''])
 }
 
-/** Each reply that is described, as `POST /auth 401 bad_credentials`; without a code if it is no refusal. */
+/**
+ * Every described reply, as `POST /auth 401 bad_credentials`; without a code if it is not a
+ * refusal.
+ */
 export const describedReplies: readonly string[] = Object.entries(openApi.paths).flatMap(
   ([path, operations]) =>
     methods.flatMap(method =>
@@ -65,7 +68,7 @@ export const describedReplies: readonly string[] = Object.entries(openApi.paths)
     ),
 )
 
-/** As `request`, but a stream that does not end is left as soon as it has begun. */
+/** Like `request`, but leaves an endless stream as soon as it has begun. */
 async function send(base: string, path: string, options: RequestOptions): Promise<Reply> {
   if (!path.startsWith('/events')) return request(base, path, options)
   const abort = new AbortController()
@@ -77,9 +80,9 @@ async function send(base: string, path: string, options: RequestOptions): Promis
   return { status: reply.status, headers: Object.fromEntries(reply.headers), text }
 }
 
-/** Says how real requests and replies differ from what is described. */
+/** Reports how real requests and replies differ from the description. */
 export class OpenApiCheck {
-  /** The replies that were seen, as in `describedReplies`. */
+  /** The replies seen, as in `describedReplies`. */
   readonly seen = new Set<string>()
   readonly #t: Test
 
@@ -87,7 +90,10 @@ export class OpenApiCheck {
     this.#t = t
   }
 
-  /** Sends a request to a described path, and checks the reply; the request too, if it is not refused. */
+  /**
+   * Sends a request to a described path and checks the reply, and the request too, unless it is
+   * refused.
+   */
   async ask(
     method: Method,
     path: string,

@@ -13,15 +13,15 @@ const redirectUri = 'https://app.example/callback'
 export interface Login {
   readonly accessToken: string
   readonly idToken: string
-  /** Logs out at the provider. Resolves when that has told its clients. */
+  /** Logs out at the provider. Resolves once that has notified its clients. */
   logOut(): Promise<void>
 }
 
 export interface OpenIdProvider {
   readonly issuer: string
-  /** Logs in, in a browser of its own. */
+  /** Logs in, in a separate browser. */
   logIn(user: string): Promise<Login>
-  /** The logout tokens that it has sent, and how they were answered. */
+  /** The logout tokens that it has sent, and the responses. */
   readonly sent: readonly { readonly token: string; readonly status: number }[]
 }
 
@@ -65,8 +65,9 @@ const configurationOf = async (issuer: string): Promise<object> => ({
 })
 
 /**
- * A real OpenID provider (npm's `oidc-provider`), with one client, whose logouts it sends to the gate.
- * @param gate where that is, once it has started
+ * Starts a real OpenID provider (npm's `oidc-provider`) with one client. It sends logouts to the
+ * gate.
+ * @param gate returns the URL of the gate once it has started
  */
 export async function startOpenIdProvider(t: Test, gate: () => string): Promise<OpenIdProvider> {
   const sent: { token: string; status: number }[] = []
@@ -95,7 +96,7 @@ export async function startOpenIdProvider(t: Test, gate: () => string): Promise<
     return provider.interactionFinished(request, response, { consent })
   }
 
-  /** What the provider sends to the gate passes through here, so that a test can see it. */
+  /** The provider's requests to the gate pass through here, so that a test can see them. */
   async function passOn(request: IncomingMessage, response: ServerResponse): Promise<void> {
     let body = ''
     for await (const chunk of request) body += String(chunk)
@@ -111,7 +112,7 @@ export async function startOpenIdProvider(t: Test, gate: () => string): Promise<
   return { issuer, sent, logIn: user => logIn(issuer, user) }
 }
 
-/** Follows the provider's redirects with cookies, up to an address that is not its own. */
+/** Follows the provider's redirects with cookies, up to a foreign address. */
 class Browser {
   readonly #cookies = new Map<string, string>()
   readonly #issuer: string

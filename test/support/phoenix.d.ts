@@ -1,4 +1,4 @@
-/** The little of Phoenix's client that tests use; the package has no types. */
+/** The part of Phoenix's client that tests use. The package has no types. */
 declare module 'phoenix' {
   export interface Push {
     receive(status: string, callback: (response: unknown) => void): Push

@@ -1,6 +1,6 @@
 /**
- * A command line that runs another with these NODE_OPTIONS and no others. tap adds an option to every child
- * process, whatever `env` says, to measure coverage: with it a server takes twice as long to start.
+ * A command line that runs another with exactly these NODE_OPTIONS. To measure coverage, tap adds
+ * an option to every child process, whatever `env` says, which doubles the start time of a server.
  */
 export const plain = (
   command: string,

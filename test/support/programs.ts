@@ -1,4 +1,7 @@
-/** Programs from outside npm that tests start or connect with: whether they are here, and how to install them. */
+/**
+ * Programs outside npm that tests start or connect with: whether they are present, and how to
+ * install them.
+ */
 import { execFileSync } from 'node:child_process'
 import { accessSync, constants, existsSync, statSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
@@ -15,7 +18,7 @@ interface Source {
   readonly brew?: readonly string[]
   /** Arguments of `pip3 install`, for what Homebrew does not package. */
   readonly pip?: readonly string[]
-  /** A path that is looked at last. */
+  /** A last path to try. */
   readonly elsewhere?: () => string
   /** Whether the program at this path is usable, for example has the modules. */
   readonly suits?: (path: string) => boolean
@@ -42,7 +45,7 @@ const sources = {
       '/Applications/Chromium.app/Contents/MacOS/Chromium',
       '/Applications/Google Chrome.app/Contents/MacOS/Google Chrome',
     ],
-    // Only where it is needed, because to load it takes long.
+    // Loaded on demand, because it is slow to load.
     elsewhere: () =>
       (createRequire(import.meta.url)('playwright-core') as Playwright).chromium.executablePath(),
     debian: ['chromium'],
@@ -98,7 +101,7 @@ export type ProgramName = keyof typeof sources
 
 export const programNames = Object.keys(sources) as ProgramName[]
 
-// Debian keeps servers where the search path of others than root does not lead.
+// Debian keeps servers outside the search path of ordinary users.
 const directories = [...(process.env.PATH ?? '').split(delimiter), '/usr/local/sbin', '/usr/sbin', '/sbin']
 
 const isExecutable = (path: string): boolean => {
@@ -145,12 +148,12 @@ export const howToInstall = (programs: readonly ProgramName[]): string => {
 }
 
 /**
- * The directory where skipped tests note the programs they need, one empty file each, for the line at the
- * end of `npm test`. Unset for a single file, whose output names them.
+ * The directory in which skipped tests record the programs they need, as empty files, for the last
+ * line of `npm test`. Unset for a single file, whose output names them.
  */
 export const missingDirectoryVariable = 'MISSING_PROGRAMS_DIRECTORY'
 
-/** Those that are absent. If nothing may be skipped, throws instead. */
+/** The absent programs. Throws instead if nothing may be skipped. */
 const absentOf = (programs: readonly ProgramName[]): ProgramName[] => {
   const absent = programs.filter(program => find(program) === undefined)
   if (absent.length === 0) return absent

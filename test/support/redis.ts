@@ -15,25 +15,25 @@ const killAll = (): void => {
   for (const child of running) child.kill('SIGKILL')
 }
 process.once('exit', killAll)
-// The process itself is ended by what the servers of the tests do at these (server.ts).
+// The signal handlers in server.ts end the process itself.
 for (const signal of ['SIGALRM', 'SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.once(signal, killAll)
 
 export interface Program {
   readonly child: ChildProcess
-  /** What it has said last, on either output. */
+  /** Its latest output. */
   words(): string
-  /** Whether it is this program that listens on a port of IPv4, and no other. */
+  /** Whether this program, and no other, listens on an IPv4 port. */
   listensOn(port: number): boolean
   /**
-   * Looks again and again until it is there.
-   * @throws Error with its last words, when it has ended
+   * Polls until the condition holds.
+   * @throws Error with its output if it has ended
    */
   until(isThere: () => boolean): Promise<void>
 }
 
 const mostWords = 10_000
 
-/** The sockets that listen on a port, as /proc/net/tcp has them (proc(5)): local address, state, inode. */
+/** The sockets that listen on a port, from /proc/net/tcp (proc(5)): local address, state, inode. */
 const listenersOn = (port: number): string[] => {
   const local = `:${port.toString(16).toUpperCase().padStart(4, '0')}`
   return readFileSync('/proc/net/tcp', 'utf8')
@@ -47,14 +47,14 @@ const linkOf = (path: string): string => {
   try {
     return readlinkSync(path)
   } catch {
-    // It has been closed since.
+    // Closed in the meantime.
     return ''
   }
 }
 
 /**
- * Starts a program beside the gate; it ends with the test. A test that calls this says so with `needs`.
- * @throws Error with the install commands, if the program is absent
+ * Starts a program that ends with the test. The test must declare it with `needs`.
+ * @throws Error with the install commands if the program is absent
  */
 export const startProgram = async (
   t: Test,
@@ -65,7 +65,7 @@ export const startProgram = async (
   const command = pathOf(program)
   const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], env })
   let words = ''
-  // A pipe that nobody reads is full one day, and stops who writes.
+  // An unread pipe would fill up and block the writer.
   for (const stream of [child.stdout, child.stderr])
     stream.setEncoding('utf8').on('data', text => {
       words = (words + text).slice(-mostWords)
@@ -103,23 +103,24 @@ export const startProgram = async (
   }
 }
 
-/** A redis-server of this test, on a port of its own. */
+/** A redis-server for this test, on its own port. */
 export interface RedisServer {
   readonly port: number
   readonly url: string
-  /** For what an operator would do. It waits for the server to come back. */
+  /** A client for what an operator would do. It waits for the server to come back. */
   readonly client: Redis
   readonly pid: number
-  /** SIGKILL: what is in memory is gone. */
+  /** SIGKILL: its memory is lost. */
   kill(): Promise<void>
-  /** After `kill`: the same server again, on its port, with what its directory has. */
+  /** After `kill`: starts the server again on its port, with its directory. */
   start(): Promise<void>
   signal(name: NodeJS.Signals): void
 }
 
 /**
- * @param args as on the command line of redis-server, after those that keep it in memory and to itself
- * @param env besides that of the test
+ * Starts a redis-server.
+ * @param args further arguments of redis-server, after those that keep it private and in memory
+ * @param env in addition to that of the test
  */
 export const startRedis = async (
   t: Test,
@@ -158,7 +159,7 @@ export const startRedis = async (
   }
 }
 
-/** A redis-server whose wall clock a test sets. */
+/** Starts a redis-server whose wall clock a test sets. */
 export const startRedisWithClock = async (
   t: Test,
 ): Promise<RedisServer & { shiftClock(seconds: number): void }> => {

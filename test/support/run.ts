@@ -19,7 +19,7 @@ const importsOf = (file: string): string[] => {
   )
 }
 
-/** What starts processes or threads, or a whole gate. */
+/** Imports that start processes, threads or a whole gate. */
 const heavy =
   /^(node:child_process|esbuild|playwright-core)$|\/test\/support\/thread\.ts$|\/src\/gate\/build\.ts$/
 

@@ -30,7 +30,7 @@ const verify: Environment = {
   TICKETGATE_MAX_CONNECTIONS_PER_ADDRESS: '1000',
 }
 
-/** The ways to run a server that differ in how its answers come about. */
+/** The modes of a server that differ in how responses come about. */
 const modes: Readonly<Record<string, Mode>> = {
   'plain HTTP': { env: () => ({}) },
   'in development, with the console': { env: () => ({ ...development, TICKETGATE_JWT_SECRET: jwtSecret }) },
@@ -59,15 +59,15 @@ export interface Sequences {
 // Of our log, of uWS, of libuv, of the allocator, and of the library that watches freed memory.
 const fault = /"level":"(error|fatal)"|^(Error|Warning)\b|assert|corrupt|malloc|free\(\)|quarantine/i
 
-/** A machine with more to do than it can lets Redis be late. Then nobody gets in, as it should be. */
+/** On an overloaded machine Redis may be late. Then nobody gets in, which is correct. */
 const isStarved = /"msg":"Redis is unreachable: no ticket is accepted"/
 
 const seed = Number(process.env.TICKETGATE_FUZZ_SEED ?? 1)
 
 /**
- * Attacks a server in each mode with random sequences of requests. It has to survive them, without an error of its
- * own, and stop when it is told to. `TICKETGATE_FUZZ_SEED` repeats a run, or makes another; `TICKETGATE_FUZZ_SECONDS`
- * is how long each mode is attacked.
+ * Attacks a server in each mode with random sequences of requests. It must survive them without an
+ * error of its own, and stop when told to. `TICKETGATE_FUZZ_SEED` repeats a run;
+ * `TICKETGATE_FUZZ_SECONDS` sets how long each mode is attacked.
  */
 export function sequences(t: Test, { connections, seconds, isWatched = false }: Sequences): void {
   const fixedSeconds = process.env.TICKETGATE_FUZZ_SECONDS
@@ -97,7 +97,7 @@ export function sequences(t: Test, { connections, seconds, isWatched = false }: 
   }
 }
 
-/** Compiles the library that watches freed memory, and returns its path. */
+/** Compiles the library that watches freed memory. Returns its path. */
 function buildQuarantine(t: Test): string {
   const library = join(temporaryDirectory(t), 'quarantine.so')
   const source = fileURLToPath(new URL('quarantine.c', import.meta.url))

@@ -8,22 +8,22 @@ import { mint, tokenFor } from './tokens.js'
 export interface Attack {
   readonly server: TestServer
   readonly seed: number
-  /** Ends after so many connections, */
+  /** Ends after this many connections, */
   readonly connections?: number | undefined
-  /** or after so long. */
+  /** or after this time. */
   readonly seconds?: number | undefined
-  /** Attack the admin listener in one connection of so many; 0 = never. */
+  /** Attacks the admin listener in one of this many connections; 0 = never. */
   readonly adminOneIn?: number
 }
 
 export interface Tally {
   readonly connections: number
-  /** Heads of requests among what was sent. */
+  /** Request heads that were sent. */
   readonly requests: number
   readonly answers: number
   /** Handshakes accepted. */
   readonly opened: number
-  /** Tickets that were presented, some of them many times. */
+  /** Presented tickets, some of them many times. */
   readonly tickets: number
 }
 
@@ -71,7 +71,7 @@ export async function attack({ server, seed, connections, seconds, adminOneIn = 
 
 const count = (text: string, part: string): number => text.split(part).length - 1
 
-/** Good tickets, in sufficient supply. */
+/** A supply of valid tickets. */
 class TicketPool {
   readonly token = tokenFor('maggie')
   readonly #server: TestServer
@@ -84,7 +84,7 @@ class TicketPool {
     this.#server = server
   }
 
-  /** A fresh one, or the last one again. */
+  /** Returns a fresh ticket, or the last one again. */
   take(random: Random): string {
     const ticket = random.oneIn(4) ? undefined : this.#fresh.pop()
     if (ticket === undefined) return this.#last
@@ -106,7 +106,10 @@ class TicketPool {
   }
 }
 
-/** Sends a stream whole, part by part or in random cuts, waits or not, reads or not, and hangs up in a random way. */
+/**
+ * Sends a stream as a whole, in parts or in random cuts, waits or not, reads or not, and hangs up
+ * in a random way.
+ */
 async function converse(connection: RawConnection, parts: readonly Buffer[], random: Random): Promise<void> {
   const { socket } = connection
   if (random.oneIn(8)) socket.pause()

@@ -9,7 +9,7 @@ export { adminKey, allowedOrigin, jwtSecret, temporaryDirectory }
 
 export type Environment = Readonly<Record<string, string | undefined>>
 
-/** Production as a deployment would run it, with the limits off that a test file would trip over. */
+/** Production as deployed, with those limits off that tests would hit. */
 const production: Environment = {
   NODE_ENV: 'production',
   TICKETGATE_HOST: '127.0.0.1',
@@ -23,7 +23,7 @@ const production: Environment = {
   TICKETGATE_DRAIN_SECONDS: '1',
 }
 
-/** What `production` sets that development does without. */
+/** The settings of `production` that development lacks. */
 export const development: Environment = {
   NODE_ENV: 'development',
   TICKETGATE_ADMIN_KEY: undefined,
@@ -39,7 +39,7 @@ export interface Exit {
 export interface Run extends Exit {
   readonly stdout: string
   readonly stderr: string
-  /** Both, for messages that may go to either. */
+  /** Both streams, for messages that may go to either. */
   readonly output: string
 }
 
@@ -50,11 +50,11 @@ export interface TestServer {
   readonly port: number
   readonly pid: number
   readonly stateDir: string
-  /** All that was written to stdout and stderr so far. */
+  /** Everything written to stdout and stderr so far. */
   output(): string
   readonly exited: Promise<Exit>
   signal(name: NodeJS.Signals): void
-  /** Ends the reading of what it writes to stdout, as a log collector that dies. */
+  /** Stops reading its stdout, like a log collector that dies. */
   hangUpOutput(): void
   /** SIGTERM, then the exit. */
   stop(): Promise<Exit>
@@ -66,9 +66,9 @@ export interface ServerOptions {
   readonly stateDir?: string
   /** Flags of `serve`. */
   readonly flags?: readonly string[]
-  /** How many files it may open. */
+  /** Its limit on open files. */
   readonly openFiles?: number
-  /** Told all that it has written so far whenever there is more, also before it listens. */
+  /** Called with all output so far whenever there is more, even before it listens. */
   readonly onOutput?: (output: string) => void
 }
 
@@ -77,7 +77,8 @@ const killAll = (): void => {
   for (const child of children) child.kill('SIGKILL')
 }
 process.once('exit', killAll)
-// A test that runs into its time limit is ended by a signal: no exit event, and its servers would live on.
+// A test that reaches its time limit is ended by a signal without an exit event, and its servers
+// would keep running.
 for (const signal of ['SIGALRM', 'SIGTERM', 'SIGINT', 'SIGHUP'] as const)
   process.once(signal, () => {
     killAll()
@@ -92,7 +93,7 @@ t.teardown(() => {
   }, 10_000).unref()
 })
 
-/** Nothing of the surroundings but the search path: what a test sets is all the product sees. */
+/** Passes on only the search path: the product sees only what a test sets. */
 const launch = (args: readonly string[], env: Environment, openFiles?: number): ChildProcess => {
   const all: Environment = { PATH: process.env.PATH, HOME: '/nonexistent', ...env }
   const defined = Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined))
@@ -107,7 +108,7 @@ const launch = (args: readonly string[], env: Environment, openFiles?: number): 
   return child
 }
 
-/** The same command where a process may open so many files, if that is limited. */
+/** Wraps a command in a limit on open files, if there is one. */
 const limited = (
   file: string,
   args: readonly string[],
@@ -123,7 +124,7 @@ const exitOf = (child: ChildProcess): Promise<Exit> =>
     child.once('close', (code, signal) => resolve({ code, signal }))
   })
 
-/** Runs a command of the product to its end. One that does not end in 20 s is killed: `signal` says so. */
+/** Runs a command of the product to its end. After 20 s it is killed: see `signal`. */
 export const run = async (args: readonly string[], env: Environment, input = ''): Promise<Run> => {
   const child = launch(args, env)
   let stdout = ''
@@ -155,7 +156,7 @@ export const addUser = async (stateDir: string, name: string, password: string):
   if (result.code !== 0) throw new Error(`user add ${name}: exit ${result.code}: ${result.output}`)
 }
 
-/** Starts the real server on free ports and waits until it says that it listens. Torn down with the test. */
+/** Starts the real server on free ports and waits until it listens. Stopped after the test. */
 export const startServer = async (t: Test, options: ServerOptions = {}): Promise<TestServer> => {
   const stateDir = options.stateDir ?? temporaryDirectory(t)
   for (const [name, password] of Object.entries(options.users ?? {})) await addUser(stateDir, name, password)

@@ -1,4 +1,6 @@
-/** Installs the programs that tests need and that are absent, as root on Debian or Ubuntu: `npm run test:setup`. */
+/**
+ * Installs the missing programs that tests need, as root on Debian or Ubuntu: `npm run test:setup`.
+ */
 import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { debianPackages, howToInstall, isPresent, type ProgramName, programNames } from './programs.js'
@@ -20,7 +22,7 @@ const system = (): string => {
 }
 
 const install = (absent: readonly ProgramName[]): void => {
-  // Ubuntu has Chromium as a snap only, which does not run in containers.
+  // Ubuntu has Chromium only as a snap, which does not run in containers.
   const fromPlaywright = system() === 'ubuntu' && absent.includes('chromium')
   const packages = debianPackages(absent.filter(name => !(fromPlaywright && name === 'chromium')))
   run('apt-get', 'update', '-qq')

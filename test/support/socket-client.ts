@@ -16,7 +16,7 @@ export interface OpenOptions {
 
 const msgpackProtocol = 'ticketgate.v1.msgpack'
 
-/** A `ws` client that queues what it hears, so that no message is missed and none is waited for by sleeping. */
+/** A `ws` client that queues messages, so that tests miss none and need not sleep. */
 export class Client {
   readonly socket: WebSocket
   readonly closed: Promise<Closed>
@@ -43,7 +43,7 @@ export class Client {
     })
   }
 
-  /** The next message, in the order of arrival. Throws when the socket is closed and nothing is left. */
+  /** The next message, in order of arrival. Throws if the socket is closed and nothing is left. */
   next(): Promise<Json> {
     const message = this.#queue.shift()
     if (message !== undefined) return Promise.resolve(message)
@@ -59,19 +59,22 @@ export class Client {
     }
   }
 
-  /** Sends a message in the socket's encoding; text and bytes as they are. */
+  /** Sends a message in the socket's encoding; text and bytes unchanged. */
   send(message: unknown): void {
     if (typeof message === 'string' || message instanceof Uint8Array) this.socket.send(message)
     else this.socket.send(this.socket.protocol === msgpackProtocol ? pack(message) : JSON.stringify(message))
   }
 
-  /** Nothing was said to this client before: asks for a pong and sees what comes first. */
+  /**
+   * Whether nothing was sent to this client before: sends a ping and checks that the pong comes
+   * first.
+   */
   async hearsNothing(): Promise<boolean> {
     const first = await this.ask({ type: 'ping', id: 'anything before?' })
     return first.type === 'pong' && first.id === 'anything before?'
   }
 
-  /** Says something and waits for the next thing heard. */
+  /** Sends a message and returns the next one received. */
   ask(message: unknown): Promise<Json> {
     this.send(message)
     return this.next()
@@ -85,7 +88,7 @@ export class Client {
 
 export const socketUrl = (base: string, path: string): string => base.replace(/^http/, 'ws') + path
 
-/** Opens a socket, or returns the refusal: status, headers and body as they came. */
+/** Opens a socket, or returns the refusal: raw status, headers and body. */
 export const attempt = (url: string, options: OpenOptions = {}): Promise<Client | Reply> =>
   new Promise((resolve, reject) => {
     const settings: ClientOptions & { localAddress?: string } = {
@@ -112,14 +115,14 @@ export const attempt = (url: string, options: OpenOptions = {}): Promise<Client 
     socket.once('error', reject)
   })
 
-/** Opens a socket that must open. */
+/** Opens a socket. Throws if it is refused. */
 export const open = async (url: string, options: OpenOptions = {}): Promise<Client> => {
   const outcome = await attempt(url, options)
   if (outcome instanceof Client) return outcome
   throw new Error(`refused: ${outcome.status} ${outcome.text}`)
 }
 
-/** Opens a socket and takes its welcome. */
+/** Opens a socket and reads its welcome. */
 export const openSession = async (
   url: string,
   options: OpenOptions = {},

@@ -13,7 +13,7 @@ export async function serveDirectory(t: Test, directory: string): Promise<string
     const { pathname } = new URL(url, 'http://localhost')
     const name = pathname === '/' ? '/index.html' : pathname
     const content = await readFile(join(directory, name)).catch(() => undefined)
-    // Browsers ask for an icon by themselves.
+    // Browsers request an icon by themselves.
     if (name === '/favicon.ico') response.writeHead(204).end()
     else if (content === undefined) response.writeHead(404).end()
     else response.writeHead(200, { 'content-type': types[extname(name)] ?? 'text/plain' }).end(content)

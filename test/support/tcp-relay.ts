@@ -3,20 +3,20 @@ import { createConnection, createServer, type Socket } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
 import type { Test } from 'tap'
 
-/** A network between two programs that can fail: what it does to the bytes is up to the test. */
+/** A network between two programs that a test can make fail. */
 export interface TcpRelay {
   readonly port: number
-  /** Nothing gets through any more, and nobody is told; bytes that were on their way are lost. */
+  /** Drops everything silently; bytes in flight are lost. */
   drop(): void
-  /** What is said arrives, the answers do not. */
+  /** Requests arrive, replies do not. */
   dropAnswers(): void
-  /** Everything is held back this long, and what is said later does not overtake it. */
+  /** Delays everything by this long, in order. */
   delay(ms: number): void
-  /** Connections are reset, and new ones as well. */
+  /** Resets connections, new ones too. */
   cut(): void
-  /** New connections lead to another port, the old ones are reset. */
+  /** New connections go to another port; old ones are reset. */
   lead(port: number): void
-  /** All is well again; connections that lost bytes are reset. */
+  /** Works again; connections that lost bytes are reset. */
   heal(): void
 }
 

@@ -6,7 +6,9 @@ export const nowSeconds = (): number => Math.floor(Date.now() / 1000)
 
 export const base64url = (text: string): string => Buffer.from(text).toString('base64url')
 
-/** A JWT from the very text of its two halves, so that a test can say what no serialiser would. */
+/**
+ * A JWT from the exact text of its two halves, so that a test can write what no serialiser would.
+ */
 export const signText = (header: string, payload: string, secret = jwtSecret, hash = 'sha256'): string => {
   const input = `${base64url(header)}.${base64url(payload)}`
   return `${input}.${createHmac(hash, secret).update(input).digest('base64url')}`
@@ -17,7 +19,7 @@ export const claimsFor = (user: string): Json => {
   return { sub: user, iat: now, exp: now + 600 }
 }
 
-/** A good token of the given user; `claims` replaces single claims, `undefined` removes one. */
+/** A valid token of the given user; `claims` replaces single claims, `undefined` removes one. */
 export const tokenFor = (user: string, claims: Json = {}, header: Json = {}): string =>
   signText(
     JSON.stringify({ alg: 'HS256', typ: 'JWT', ...header }),
@@ -30,7 +32,7 @@ export interface Minted {
   readonly url?: string
 }
 
-/** Takes a ticket by a token, and throws the whole reply when there is none. */
+/** Gets a ticket with a token. Throws the whole reply if there is none. */
 export const mintWith = async (
   base: string,
   token: string,

@@ -6,12 +6,12 @@ import { socketUrl } from './socket-client.js'
 import { mint } from './tokens.js'
 import type { Ended, Frame } from './upstream.js'
 
-/** A socket through a tunnel, and what it hears. */
+/** A socket through a tunnel, and what it receives. */
 export interface Through {
   readonly socket: WebSocket
   readonly frames: Queue<Frame>
   readonly closed: Promise<Ended>
-  /** Frames as text and type, as many as asked for. */
+  /** The next `count` frames, as text and type. */
   hears(count: number): Promise<string[]>
 }
 
@@ -21,7 +21,7 @@ export interface ThroughOptions extends ClientOptions {
   readonly ticket?: string
 }
 
-/** A gate with tunnels, as `TICKETGATE_TUNNELS` names them. */
+/** Starts a gate with tunnels, as in `TICKETGATE_TUNNELS`. */
 export const startTunnels = (
   t: Test,
   tunnels: string,
@@ -29,7 +29,7 @@ export const startTunnels = (
   options: ServerOptions = {},
 ): Promise<TestServer> => startServer(t, { ...options, env: { TICKETGATE_TUNNELS: tunnels, ...env } })
 
-/** Opens a socket through a tunnel, with a ticket of its own. */
+/** Opens a socket through a tunnel, with a fresh ticket. */
 export async function openThrough(
   { url }: Pick<TestServer, 'url'>,
   path: string,
@@ -49,7 +49,7 @@ export async function openThrough(
   return through
 }
 
-/** What a socket hears, from the beginning. */
+/** Records what a socket receives, from the beginning. */
 export function listenTo(socket: WebSocket): Through {
   const frames = new Queue<Frame>()
   socket.on('message', (data: Buffer, isBinary) => frames.push({ data, isBinary }))
@@ -69,6 +69,6 @@ export function listenTo(socket: WebSocket): Through {
   }
 }
 
-/** A frame as a test names it. */
+/** A short form of a frame. */
 export const textOf = ({ data, isBinary }: Frame): string =>
   isBinary ? `binary ${data.toString('hex')}` : `text ${data}`

@@ -15,7 +15,7 @@ export interface Ended {
   readonly reason: string
 }
 
-/** A socket that has reached a server behind, with what it hears. */
+/** A socket that has reached a server behind, with what it receives. */
 export interface Arrival {
   readonly request: IncomingMessage
   readonly socket: WebSocket
@@ -27,15 +27,15 @@ export interface Upstream {
   readonly port: number
   /** The next socket that reaches it. */
   next(): Promise<Arrival>
-  /** The next one at a path of its own, whatever comes meanwhile at others. */
+  /** The next one at a given path, whatever arrives at others. */
   nextAt(path: string): Promise<Arrival>
   /** How many sockets are open. */
   readonly size: number
-  /** Resets all connections and stops to listen. */
+  /** Resets all connections and stops listening. */
   kill(): Promise<void>
 }
 
-/** A plain `ws` server that knows nothing of tickets. */
+/** Starts a plain `ws` server without any notion of tickets. */
 export const startUpstream = async (
   t: Test,
   { port = 0, ...options }: ServerOptions & { readonly port?: number } = {},
