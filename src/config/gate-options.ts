@@ -260,6 +260,13 @@ export interface GateOptions {
    */
   readonly origins?: OptionValue<'origins'>
   /**
+   * File with those origins, one per line; reread when it changes, and on SIGHUP.
+   *
+   * Values: path. `TICKETGATE_ORIGINS_FILE` if left out.
+   * @default none
+   */
+  readonly originsFile?: OptionValue<'originsFile'>
+  /**
    * What a ticket is bound to, besides its channel.
    *
    * Values: comma list of origin, address. `TICKETGATE_BIND` if left out.

@@ -12,6 +12,7 @@ import {
 } from './checks.js'
 import { connectionsWithin, descriptorLimit, maxUnidentified } from './descriptors.js'
 import { resolveIdentity } from './identity.js'
+import { readOriginsText } from './origins-file.js'
 import { parseOption } from './parse-option.js'
 import { type Config, properties, type Values } from './schema.js'
 import {
@@ -21,7 +22,7 @@ import {
   givenByFlags,
   givenByOptions,
   readIntoGiven,
-  resolveSecret,
+  resolveEither,
 } from './sources.js'
 
 const parseAll = (given: GivenMap, production: boolean, problems: string[]): Values => {
@@ -60,13 +61,15 @@ export function resolveConfig({ env, flags = [], options = {}, handlerNames }: C
     givenByFlags(flags, problems),
     givenByEnv(env, problems),
   ] as const
-  resolveSecret('jwtSecret', 'jwtSecretFile', sources, problems)
-  resolveSecret('jwtSecretPrevious', 'jwtSecretPreviousFile', sources, problems)
-  resolveSecret('ticketKeys', 'ticketKeysFile', sources, problems)
-  for (const [property, file] of readAtOnce) resolveSecret(property, file, sources, problems)
+  resolveEither('jwtSecret', 'jwtSecretFile', sources, problems)
+  resolveEither('jwtSecretPrevious', 'jwtSecretPreviousFile', sources, problems)
+  resolveEither('ticketKeys', 'ticketKeysFile', sources, problems)
+  for (const [property, file] of readAtOnce) resolveEither(property, file, sources, problems)
+  resolveEither('origins', 'originsFile', sources, problems)
   const [byOptions, byFlags, byEnv] = sources
   const given: GivenMap = new Map([...byEnv, ...byFlags, ...byOptions])
   for (const [property, file] of readAtOnce) readIntoGiven(given, property, file, problems)
+  readIntoGiven(given, 'origins', 'originsFile', problems, readOriginsText)
   const production = env.NODE_ENV === 'production'
 
   const values = parseAll(given, production, problems)

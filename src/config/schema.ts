@@ -207,6 +207,10 @@ export const schema = {
     meaning:
       'Origins that may connect, including those of apps and browser extensions, such as capacitor://localhost. Without a list: the same origin and, in development, localhost',
   },
+  originsFile: {
+    kind: path,
+    meaning: 'File with those origins, one per line; reread when it changes, and on SIGHUP',
+  },
   bind: {
     kind: list('origin, address', choice('origin', 'address').parse),
     default: '',

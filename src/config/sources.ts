@@ -145,7 +145,7 @@ export function givenByOptions(
  * Merges two names of one setting. The higher-ranking source wins, but one source must not give
  * both.
  */
-export function resolveSecret(
+export function resolveEither(
   property: Property,
   fileProperty: Property,
   sources: readonly GivenMap[],
@@ -162,17 +162,18 @@ export function resolveSecret(
   }
 }
 
-/** Puts the text of the file in the place of the secret that it holds. The name of the file's option stays. */
+/** Puts what a file holds in the place of the value of an option. The name of the file's option stays. */
 export function readIntoGiven(
   given: GivenMap,
   property: Property,
   fileProperty: Property,
   problems: string[],
+  read: (file: string) => string = readText,
 ): void {
   const file = given.get(fileProperty)
   if (typeof file?.value !== 'string') return
   try {
-    given.set(property, { label: file.label, value: readText(file.value) })
+    given.set(property, { label: file.label, value: read(file.value) })
   } catch (error) {
     reportInvalid(error, file.label, problems)
   }

@@ -17,10 +17,11 @@ import { ClientView } from '../http/client-view.js'
 import { Doors } from '../http/doors.js'
 import { ForwardingWarnings } from '../http/forwarding-warnings.js'
 import type { Listener, PortSharing } from '../http/listener.js'
-import { createOriginPolicy, type OriginPolicy } from '../http/origins.js'
+import type { OriginPolicy } from '../http/origins.js'
 import { listenWithPauses } from '../http/paused-listener.js'
 import { Server } from '../http/server.js'
 import { createTlsApp, type TlsFiles, tlsFilesOf } from '../http/tls.js'
+import { WatchedOrigins } from '../http/watched-origins.js'
 import type { ConnectionCaps } from '../limits/caps.js'
 import type { LoginLimits } from '../limits/login-limits.js'
 import type { RateLimiter } from '../limits/rate.js'
@@ -87,6 +88,7 @@ export class PublicListener {
   readonly #doors: Doors
   /** Undefined without TLS. */
   readonly #certificate: CertificateWatch | undefined
+  readonly #origins: WatchedOrigins
   readonly #server: Server
   readonly #sockets: Sockets
   readonly #channels: Channels
@@ -110,7 +112,8 @@ export class PublicListener {
       isUnix: unixPathOf(config.host) !== undefined,
       warnings: new ForwardingWarnings(log),
     })
-    const origins = createOriginPolicy(config)
+    const origins = new WatchedOrigins(config, log)
+    this.#origins = origins
     this.#server = new Server(app, {
       origins,
       clients,
@@ -202,6 +205,7 @@ export class PublicListener {
     this.#parts.identity.issuers.close()
     this.#listener?.close()
     this.#certificate?.close()
+    this.#origins.close()
     this.#channels.close()
     this.#doors.close()
     this.#tunnels.close()
