@@ -92,8 +92,10 @@ export class RevocationFile {
   /**
    * Writes a revocation. Resolves once it is on disk.
    * @throws Error if the state directory cannot be written; the next call then writes this one too
+   * @throws TypeError for one that the next start could not read
    */
   write(revocation: Revocation): Promise<void> {
+    if (!isRevocation(revocation)) return Promise.reject(new TypeError('this is not a revocation'))
     this.#lines.push(JSON.stringify(revocation))
     // Revocations that arrive during a write share the next one.
     this.#queued ??= this.#enqueue(() => this.#writeLines())

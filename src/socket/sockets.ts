@@ -114,12 +114,12 @@ export class Sockets {
     return this.table.size
   }
 
-  /** Whose socket it is; undefined if it is none of this thread. */
+  /** Returns whose socket it is. Undefined if it is not in this thread, or its user is not known yet. */
   ownerOf(id: string): SocketOwner | undefined {
     const number = this.ids.numberOf(id)
     if (number === undefined) return undefined
     const [ws] = this.table.filter(each => each.getUserData().session.socket === number)
-    if (ws === undefined) return undefined
+    if (ws === undefined || ws.getUserData().session.user === '') return undefined
     const { user, id: session } = ws.getUserData().session
     return isOwnSession(session) ? { user, session: undefined } : { user, session }
   }

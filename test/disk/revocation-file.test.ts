@@ -285,6 +285,14 @@ t.test('revocations from another node are written once', async t => {
   )
 })
 
+t.test('a revocation that the next start could not read is not written', async t => {
+  const directory = temporaryDirectory(t)
+  const file = await open(directory)
+  await t.rejects(file.write(revoke('')), TypeError)
+  await file.write(revoke('maggie'))
+  t.strictSame(await found(directory), ['maggie'])
+})
+
 t.test('a revocation that cannot be written is logged once, and written with the next', async t => {
   const lines: string[] = []
   const log = pino({ level: 'info' }, { write: line => lines.push(line) })

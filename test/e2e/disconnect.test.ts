@@ -4,7 +4,7 @@ import { connectTo } from '../support/gate-client.js'
 import { bearer, type Json, jsonOf, postJson, type Reply, request, requestUpgrade } from '../support/http.js'
 import { isProblem } from '../support/problem.js'
 import { adminKey, type Environment, startServer, type TestServer } from '../support/server.js'
-import { type Client, openSession, socketUrl } from '../support/socket-client.js'
+import { type Client, openSession, open as openSocket, socketUrl } from '../support/socket-client.js'
 import { gatePath, mintWith, nowSeconds, tokenFor } from '../support/tokens.js'
 
 const disconnect = (server: TestServer, members: Json): Promise<Reply> =>
@@ -218,4 +218,49 @@ t.test('contradictory requests are refused', async t => {
     t.match(await refused({ user: 'maggie', [name]: value }), new RegExp(`^${name} must be `), name)
   t.equal((await disconnect(server, { user: 'maggie', reason: 'ü'.repeat(50) })).status, 200)
   t.strictSame(await counts(server, { socket: 'AAAAAAAA.1' }), { disconnected: 0 })
+})
+
+t.test('a socket by its id: that one, and what could open another', async t => {
+  const server = await startServer(t, {
+    env: { ...three, TICKETGATE_FIRST_MESSAGE_SECONDS: '30' },
+  })
+  const named = before('maggie', { sid: 's1' })
+  const unnamed = before('theo')
+  const clients = [
+    await open(server, named, 'lobby'),
+    await open(server, named, 'lobby'),
+    await open(server, unnamed, 'lobby'),
+    await open(server, unnamed, 'lobby'),
+    await openSocket(socketUrl(server.url, '/channel/lobby')),
+  ] as const
+  const idsOf = async (query: string): Promise<string[]> => {
+    const reply = await request(server.admin, `/connections?${query}`, { headers: bearer(adminKey) })
+    return (jsonOf(reply).connections as { id: string; user?: string }[])
+      .filter(({ user }) => query.startsWith('user') || user === undefined)
+      .map(({ id }) => id)
+  }
+  for (const [user, token] of [
+    ['maggie', named],
+    ['theo', unnamed],
+  ] as const) {
+    const [id] = await idsOf(`user=${user}`)
+    t.strictSame(await counts(server, { socket: id }), { disconnected: 1 }, user)
+    t.equal((await idsOf(`user=${user}`)).length, 1, `${user}: the other stays`)
+    isProblem(t, await ticketFor(server, token, 'lobby'), '401 token_revoked', user)
+  }
+  const closed = await Promise.all([
+    Promise.race([clients[0].closed, clients[1].closed]),
+    Promise.race([clients[2].closed, clients[3].closed]),
+  ])
+  for (const end of closed) t.strictSame(end, { code: 4403, reason: 'revoked' })
+
+  const [silent] = await idsOf('limit=100')
+  t.match(silent, /^[\w-]{8}\.\d+$/)
+  t.strictSame(
+    await counts(server, { socket: silent }),
+    { disconnected: 0 },
+    'one whose user is not known yet',
+  )
+  await server.stop()
+  await startServer(t, { stateDir: server.stateDir })
 })
