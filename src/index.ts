@@ -50,7 +50,7 @@ export async function createGate<Data = undefined>(
   const given = Object.keys(handlers).length > 0 ? (handlers as GateHandlers<unknown>) : undefined
   requireUWebSockets(config.maxTokenBytes)
   const log = createLog(config.logLevel)
-  // Loaded only now, since it loads uWebSockets.js.
+  // Loaded late, because it loads uWebSockets.js.
   const { buildGate } = await import('./gate/build.js')
   return buildGate(await prepareStart(config, log), log, given)
 }

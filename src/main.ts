@@ -1,14 +1,15 @@
 #!/usr/bin/env node
-// What stands here runs on any Node with ES modules, so that an old one is told what to do, and imports next to nothing,
-// so that a signal ends the start from here on. The rest is loaded once it is known to run.
+// Any Node with ES modules must be able to run this file, so that an old one gets advice. It
+// imports next to nothing, so that a signal can end the start from here on. The rest is loaded once
+// it is known to run.
 import { readFileSync } from 'node:fs'
 import { unsupportedNode } from './cli/node-support.js'
 import { exitOnStopSignals } from './cli/stop-signals.js'
 
 const [command = 'help', ...args] = process.argv.slice(2)
 
-// A server that is told to stop before it has begun has stopped as it should. Any other command has not done its work:
-// 128 and the number of the signal, as a shell has it.
+// A server that is stopped before it has started exits with 0. Any other command has failed: 128
+// plus the number of the signal, as in shells.
 exitOnStopSignals(signal => (command === 'serve' ? 0 : signal === 'SIGINT' ? 130 : 143))
 
 if (command === '--version') {

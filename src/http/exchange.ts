@@ -8,56 +8,61 @@ import { RequestHead } from './request.js'
 const nothing = (): void => {}
 const nowhere: Address = new Uint8Array()
 
-// One in so many, at random: a client that could count them would have the last ones fall where they change nothing.
+// One response in this many, at random: a client that could count them could place the last ones
+// where they change nothing.
 const bodilessUntilClose = 64
 
 /**
- * Whether an answer without a body ends the connection, though nothing asks for it. Whether the client reads
- * its answers cannot be told from these, so every so often one is the last: nothing piles up for long.
+ * Whether a response without a body closes the connection. Such responses do not show whether the
+ * client reads, so now and then one is the last, and nothing piles up for long.
  */
 const isLastBodiless = (): boolean => Math.random() * bodilessUntilClose < 1
 
-/** What a uWS handler is given; the last for `upgrade` alone. */
+/** A uWS handler. Only `upgrade` gets the last argument. */
 export type EngineHandler = (res: HttpResponse, req: HttpRequest, context?: us_socket_context_t) => void
 
-/** What goes on in a response after its head. To be used in a turn of the event loop of its own. */
+/** A response that continues after its head. Use it in a separate turn of the event loop. */
 export interface ResponseStream {
-  /** False if the connection takes no more for now: what was written is sent as soon as it does. */
+  /** Returns false if the connection is full: what was written is sent later. */
   write(piece: string | Uint8Array): boolean
   /** Ends the response. */
   end(): void
 }
 
-/** Told what becomes of a stream. */
+/** Receives what happens to a stream. */
 export interface StreamListener {
-  /** The connection takes more again. */
+  /** The connection accepts more again. */
   drained(): void
   /** The client has gone. */
   gone(): void
 }
 
-/** What is known of a request by its route. */
+/** What the route of a request determines. */
 export interface Routed {
-  /** What uWS has matched need not be read again. */
+  /** Matched by uWS already, so it need not be read. */
   readonly method?: string
   readonly path?: string
-  /** Further fields that are read, in lower case. */
+  /** Further fields to read, in lower case. */
   readonly headers?: ReadonlySet<string>
 }
 
 /**
- * One request and its answer. Nothing else holds a uWS response.
+ * One request and its response. Nothing else holds a uWS response.
  *
- * uWS calls us from within its parser, which continues in freed memory if the connection was closed. It
- * checks for that only after the handler of a request, not after a piece of a body. Code after an `await`
- * does not escape: Node runs it when the callback ends, with uWS still on the stack. So an answer is written
- * in one of two places: in the handler of its own request, or in an event loop turn of its own.
+ * uWS calls handlers from within its parser, which continues in freed memory if the connection was
+ * closed. It checks for that only after the handler of a request, not after a piece of a body. Code
+ * after an `await` does not escape: Node runs it when the callback ends, with uWS still on the
+ * stack. So a response is written in one of two places: in the handler of its own request, or in a
+ * separate turn of the event loop.
  */
 export class Exchange {
   readonly head: RequestHead
   readonly #res: HttpResponse
   readonly #context: us_socket_context_t | undefined
-  /** Where we are, if an answer may be written here; undefined: it has to wait for a turn of its own. */
+  /**
+   * Where the code runs, if a response may be written there. Undefined: it must wait for a separate
+   * turn.
+   */
   #place: 'handler' | 'turn' | undefined = 'handler'
   /** Answered, closed, or aborted by the client: the response must not be used any more. */
   #isOver = false
@@ -79,9 +84,9 @@ export class Exchange {
 
   /**
    * Makes a uWS handler.
-   * @param isRefused asked first, before anything is read: the connection is closed then
-   * @param handle answers, or sees to it that there will be an answer
-   * @param isStrict whether the answers tell browsers to come by TLS only
+   * @param isRefused called first, before anything is read; if true, the connection is closed
+   * @param handle responds, or ensures that there will be a response
+   * @param isStrict whether responses carry HSTS
    */
   static handler(
     isRefused: () => boolean,
@@ -100,18 +105,21 @@ export class Exchange {
     }
   }
 
-  /** The address of the peer, empty where that has reset the connection. To be asked for in the handler. */
+  /** The address of the peer; empty if it has reset the connection. Call it in the handler. */
   peer(): Address {
     return normalize(new Uint8Array(this.#res.getRemoteAddress()).slice())
   }
 
-  /** The address that a PROXY header has named, empty where there was none. To be asked for in the handler. */
+  /** The address in a PROXY header; empty if there was none. Call it in the handler. */
   proxied(): Address {
     const named = this.#res.getProxiedRemoteAddress()
     return named.byteLength === 0 ? nowhere : normalize(new Uint8Array(named).slice())
   }
 
-  /** Answers at once if that is safe, else in a turn of its own. Does nothing once the connection has ended. */
+  /**
+   * Responds at once if that is safe, else in a separate turn. Does nothing if the connection has
+   * ended.
+   */
   answer(answer: Answer): void {
     if (this.#isOver) return
     if (this.#place === 'handler') this.#write(answer)
@@ -120,10 +128,11 @@ export class Exchange {
   }
 
   /**
-   * Answers with what goes on until one of the two ends it. To be called in a turn of its own. uWS closes
-   * a connection that takes nothing for 10 s while something waits for it; else there is no limit of time.
+   * Responds with a stream until either side ends it. Call it in a separate turn. uWS closes a
+   * connection that accepts nothing for 10 s while something waits for it; otherwise there is no
+   * time limit.
    * @param answer without its body
-   * @param begin given the response; does nothing with it yet
+   * @param begin receives the stream, and must not use it yet
    */
   stream(answer: Answer, begin: (stream: ResponseStream) => StreamListener): void {
     if (this.#isOver) return
@@ -145,8 +154,8 @@ export class Exchange {
   }
 
   /**
-   * Accepts the handshake. To be called in the handler or in a turn of its own.
-   * @throws Error elsewhere, and where uWS has not handed the request to the handler for upgrades
+   * Accepts the handshake. Call it in the handler or in a separate turn.
+   * @throws Error elsewhere, or if the request did not come to the handler for upgrades
    */
   upgrade<Data>(data: Data, protocol: string, extensions: string): void {
     const context = this.#context
@@ -161,8 +170,8 @@ export class Exchange {
   }
 
   /**
-   * Runs `act` in a turn of its own, where it may answer or upgrade.
-   * @param gone runs in its place if the connection has ended before
+   * Runs `act` in a separate turn, where it may respond or upgrade.
+   * @param gone runs instead if the connection has ended
    */
   inOwnTurn(act: () => void, gone: () => void = nothing): void {
     setImmediate(() => {
@@ -177,16 +186,16 @@ export class Exchange {
   }
 
   /**
-   * Reads the body. To be called in the handler.
-   * @param done called in a turn of its own, unless the connection ends before: with the body; or with a
-   *   refusal where it is too long or comes in too many pieces, after what is left of it was thrown away.
-   *   A body that is too slow closes its connection
+   * Reads the body. Call it in the handler.
+   * @param done called in a separate turn, unless the connection ends before: with the body, or
+   * with a refusal if it is too long or comes in too many pieces, after the rest was discarded. A
+   * body that is too slow closes its connection
    */
   readBody(maxBytes: number, done: (body: Buffer | Refusal) => void): void {
     this.#read(new BodyReader(maxBytes, this.#bodyEnds(done)))
   }
 
-  /** Throws the body away, within limits of size and time, before the request is refused. */
+  /** Discards the body, within limits of size and time, before the request is refused. */
   discardBody(refusal: Refusal, done: () => void): void {
     this.#read(new BodyReader(0, this.#bodyEnds(done), refusal))
   }
@@ -208,7 +217,10 @@ export class Exchange {
     this.#res.close()
   }
 
-  /** The handler returns. uWS ends the process for one that has neither answered nor listens to an abort. */
+  /**
+   * Leaves the handler. uWS ends the process if a handler has neither responded nor registered for
+   * aborts.
+   */
   #leave(): void {
     this.#place = undefined
     if (!this.#isOver) this.#listen()
@@ -240,19 +252,19 @@ export class Exchange {
   }
 
   /**
-   * Ends an answer with its body; and the connection, where what was answered before is not read and would
-   * pile up here.
+   * Ends a response with its body. Closes the connection if earlier responses are not read and
+   * would pile up here.
    *
-   * A client that sends many requests and reads nothing can bring uWS to drop a body: where its buffer of
-   * 16 KB for one turn overflows at the moment at which the connection takes no more. It then takes the
-   * handler for one that has forgotten to answer. `tryEnd` tells of both.
+   * A client that sends many requests and reads nothing can make uWS drop a body: if its buffer of
+   * 16 KB per turn overflows just when the connection accepts no more. uWS then assumes that the
+   * handler forgot to respond. `tryEnd` reports both.
    */
   #end(body: string): void {
     const res = this.#res
     const size = Buffer.byteLength(body)
     this.#isOver = res.tryEnd(body, size)[1]
     if (this.#isOver) return
-    // Nothing of it could be written: others wait before it.
+    // Nothing of it could be written, because others wait before it.
     if (res.getWriteOffset() === 0) return this.inOwnTurn(() => this.#close())
     const bytes = Buffer.from(body)
     res.onWritable(() => {
@@ -268,23 +280,23 @@ export class Exchange {
     })
   }
 
-  /** Ends an answer, and then the connection. */
+  /** Ends a response and closes the connection. */
   #endLast(body: string): void {
     this.#prepareLast()
     this.#res.end(body, true)
   }
 
-  /** Ends an answer to HEAD: `length` is that of the body which GET would get. */
+  /** Ends a response to HEAD: `length` is that of the body which GET would return. */
   #endHead(length: number, closes: boolean): void {
     const res = this.#res
     if (closes || isLastBodiless()) {
       res.pause()
-      // uWS waits for the body now, so the connection is closed by us.
+      // uWS now waits for the body, so we close the connection.
       res.writeHeader('connection', 'close').tryEnd('', length)
       return this.inOwnTurn(() => this.#close())
     }
     this.#isOver = true
-    // Told to uWS instead, it would count the body as still to come where the connection takes no more.
+    // If uWS knew the length, it would expect the body even when the connection accepts no more.
     res.writeHeader('content-length', String(length)).endWithoutBody()
   }
 
@@ -295,8 +307,8 @@ export class Exchange {
   }
 
   /**
-   * uWS forgets that the connection ends where another request is there already, and where the answers
-   * before are not read: then nothing more is read of it, until its time runs out.
+   * uWS forgets to close the connection if another request is there already and earlier responses
+   * are unread. Then nothing more is read from it until it times out.
    */
   #prepareLast(): void {
     this.#res.pause()

@@ -28,27 +28,28 @@ declare module 'uWebSockets.js' {
   const LIBUS_LISTEN_EXCLUSIVE_PORT: number
 }
 
-/** Whether other sockets may listen on the same port: those of the threads of one process may. */
+/** Whether other sockets may listen on the same port, as those of the threads of one process do. */
 export type PortSharing = 'exclusive' | 'threads'
 
 export interface ListenOptions {
   readonly host: string
   readonly port: number
   readonly sharing: PortSharing
-  /** Names the port to the operator. */
+  /** The variable of the port, for messages. */
   readonly variable: string
   readonly log: Log
 }
 
-// The kernel keeps ends of broken and closed connections for a minute each (tcp(7): FIN-WAIT-2, TIME-WAIT). Where the
-// port was one that it had chosen (port 0), it lets nobody listen there meanwhile: uWS had not asked for it with SO_REUSEADDR.
+// The kernel keeps closed connections for about a minute (tcp(7): FIN-WAIT-2, TIME-WAIT). If it had
+// chosen the port (port 0), nobody can listen on it during that time, because uWS did not set
+// SO_REUSEADDR.
 const releaseMs = 125_000
 const retryMs = 200
 
 /**
- * Listens; `exclusive` = alone: without the option, a second process could share the port unnoticed (SO_REUSEPORT), each of the two
- * with its own memory of spent tickets. A port on which nobody listens, but which the kernel has not released yet since an
- * earlier process was killed or stopped, is waited for.
+ * Listens. `exclusive` = alone: otherwise a second process could share the port unnoticed
+ * (SO_REUSEPORT), each with its own memory of spent tickets. Waits for a port that nobody listens
+ * on but that the kernel has not released yet, since an earlier process was killed or stopped.
  * @throws StartupError `port_unavailable`
  */
 export async function listen(
@@ -79,14 +80,14 @@ export async function listen(
   return {
     port: us_socket_local_port(socket),
     close() {
-      // uWS frees it: a second time would end the process.
+      // uWS frees it. A second close would end the process.
       if (open !== false) us_listen_socket_close(open)
       open = false
     },
   }
 }
 
-/** Whether a port is in use, though nobody listens on it. */
+/** Whether a port is in use although nobody listens on it. */
 async function isLeftOver(host: string, port: number): Promise<boolean> {
   const probe = createServer()
   const code = await new Promise<string | undefined>(resolve => {
@@ -94,13 +95,13 @@ async function isLeftOver(host: string, port: number): Promise<boolean> {
   })
   probe.close()
   if (code !== 'EADDRINUSE') return code === undefined
-  // Who listens on an address of IPv4 is in the way of `::`, but not to be reached there.
+  // A listener on an IPv4 address blocks `::`, but cannot be reached there.
   const hosts = host === '::' ? ['::1', '127.0.0.1'] : [host]
   const refusals = await Promise.all(hosts.map(each => refusalOf(port, each)))
   return refusals.every(refusal => refusal === 'ECONNREFUSED')
 }
 
-/** Why nobody answers on a port, or undefined when somebody does. */
+/** Returns why a connection to a port fails. Undefined if it succeeds. */
 async function refusalOf(port: number, host: string): Promise<string | undefined> {
   const client = createConnection(port, host)
   const refusal = await new Promise<string | undefined>(resolve => {

@@ -16,28 +16,31 @@ export interface RequestLogOptions {
   readonly explains: boolean
 }
 
-/** What is said of a request in every line of the log: undefined where it is not known. */
+/** The fields of a request in every log line. Undefined if unknown. */
 export interface RequestFields {
-  /** The path, where it is one of ours: any other may hold what does not belong in a log. */
+  /**
+   * The path, if it is a known route. Any other may contain something that does not belong in a
+   * log.
+   */
   readonly route: string | undefined
   readonly origin: string | undefined
-  /** By which a proxy, or whoever calls, tells it from others. */
+  /** The id by which a proxy or caller identifies it. */
   readonly request: string | undefined
 }
 
 const ours: ReadonlySet<string> = new Set(Object.values(routes))
 
-/** An origin is at most a scheme, a name of 253 characters and a port; what is longer is none. */
+/** A scheme, a name of 253 characters and a port. Anything longer is not an origin. */
 const maxOriginLength = 280
 
-/** What a request says of itself, as far as it belongs in a log. */
+/** The fields of a request that belong in a log. */
 export const fieldsOf = (head: RequestHead): RequestFields => ({
   route: ours.has(head.path) ? head.path : undefined,
   origin: head.origin === '' ? undefined : head.origin.slice(0, maxOriginLength),
   request: requestIdOf(head),
 })
 
-/** Says which requests were refused and why: ten lines a second of each code, whatever comes. */
+/** Logs refused requests with their reasons: at most ten lines per second and code. */
 export class RequestLog {
   readonly #options: RequestLogOptions
   readonly #sampler = new LogSampler()
@@ -46,14 +49,14 @@ export class RequestLog {
     this.#options = options
   }
 
-  /** Where a request comes from, and what it says of itself. To be asked before it is answered. */
+  /** The address and fields of a request. Call it before the response. */
   of(exchange: Exchange): RequestFields & { readonly address: string | undefined } {
     return { address: this.#addressOf(exchange), ...fieldsOf(exchange.head) }
   }
 
   /**
-   * @param reason what the code does not say
-   * @param more further fields; asked only if the line is written
+   * @param reason details beyond the code
+   * @param more further fields; called only if the line is written
    */
   refused(
     message: string,
@@ -75,7 +78,7 @@ export class RequestLog {
     try {
       return addressText(this.#options.clients.address(exchange))
     } catch {
-      // The connection is gone, or names somebody else without the right to.
+      // The connection is gone, or names an address without being trusted.
       return undefined
     }
   }

@@ -1,12 +1,12 @@
 import type { HttpRequest } from 'uWebSockets.js'
 
 /**
- * How a request says where its body ends (RFC 9112 section 6.3). Ambiguous: two readers may see two
- * different ends, and what is a body to one of them is the next request to the other.
+ * How a request delimits its body (RFC 9112 section 6.3). Ambiguous: two readers may see different
+ * ends, so that what is a body to one is the next request to the other.
  */
 export type BodyFraming = 'none' | 'length' | 'chunked' | 'ambiguous'
 
-/** The fields of a request that are read, each '' where it is absent. */
+/** The fields of a request that are read; '' if absent. */
 class Fields {
   host = ''
   origin = ''
@@ -18,7 +18,7 @@ class Fields {
   webSocketKey = ''
   webSocketVersion = ''
 
-  // Lists (RFC 9110 section 5.3): several lines are one, joined by commas.
+  // Lists (RFC 9110 section 5.3): several lines are joined by commas.
   connection = ''
   webSocketProtocol = ''
   webSocketExtensions = ''
@@ -65,17 +65,17 @@ const fields: readonly Field[] = [
   list('x-forwarded-proto', 'forwardedProto'),
   list('x-forwarded-host', 'forwardedHost'),
   list('forwarded', 'forwarded'),
-  // Two of them are no reason to refuse a request, and no id either.
+  // Two of them are not refused, but give no id.
   list('x-request-id', 'requestId'),
   list('traceparent', 'traceParent'),
 ]
 
-/** What a proxy says that it was asked for. Each line is a value. */
+/** The original URI, according to proxies. Each line is a value. */
 const uriFields = ['x-original-uri', 'x-forwarded-uri']
 const noUris: readonly string[] = []
 const noHeaders: ReadonlyMap<string, string> = new Map()
 
-/** Of a name with so many characters, the fields: to compare is cheaper than to look up what no table has seen. */
+/** The fields by the length of their name: comparing is cheaper than looking up. */
 const fieldsByLength: readonly (readonly Field[])[] = Array.from({ length: 32 }, (_, length) =>
   fields.filter(({ name }) => name.length === length),
 )
@@ -115,7 +115,7 @@ export class RequestHead extends Fields {
   }
 
   /**
-   * @param known what uWS has routed by need not be read again
+   * @param known matched by uWS already
    * @param known.method in lower case
    * @param known.headers further fields to read
    */
@@ -130,14 +130,14 @@ export class RequestHead extends Fields {
     super()
     this.method = method ?? req.getMethod()
     this.path = path ?? req.getUrl()
-    // uWS returns undefined where there is no query, whatever its types say.
+    // uWS returns undefined if there is no query, despite its types.
     this.query = (req.getQuery() as string | undefined) ?? ''
     RequestHead.#reading = this
     req.forEach(RequestHead.#read)
     if (headers !== undefined) this.headers = fieldsOf(req, headers)
   }
 
-  /** A field that came in two lines though it may have one, by its name; undefined where there is none. */
+  /** The name of a single-line field that came in two lines. Undefined if there is none. */
   get repeated(): string | undefined {
     return this.#repeated === 0 ? undefined : fields.find(({ bit }) => (this.#repeated & bit) !== 0)?.name
   }
@@ -145,7 +145,7 @@ export class RequestHead extends Fields {
   get body(): BodyFraming {
     const framing = this.#seen & (lengthBit | encodingBit)
     if (framing === 0) return 'none'
-    // Present and empty counts: uWS reads no body then, where a proxy may have read another line.
+    // Present but empty counts: uWS then reads no body, but a proxy may have read another line.
     if ((this.#repeated & framing) !== 0 || framing === (lengthBit | encodingBit)) return 'ambiguous'
     if (framing === encodingBit)
       return this.transferEncoding.toLowerCase() === 'chunked' ? 'chunked' : 'ambiguous'
@@ -154,7 +154,7 @@ export class RequestHead extends Fields {
   }
 }
 
-/** Fields by their names, several lines as one: cookies in the way of RFC 6265 section 5.4. */
+/** Fields by name, with several lines joined; cookies as in RFC 6265 section 5.4. */
 function fieldsOf(req: HttpRequest, names: ReadonlySet<string>): ReadonlyMap<string, string> {
   const found = new Map<string, string>()
   req.forEach((name, value) => {
@@ -167,8 +167,8 @@ function fieldsOf(req: HttpRequest, names: ReadonlySet<string>): ReadonlyMap<str
 }
 
 /**
- * The raw values of a query parameter, undecoded. A name in percent-encoding is another name: what is read here
- * needs none.
+ * The raw values of a query parameter, undecoded. A percent-encoded name is a different name: no
+ * name that is read here needs encoding.
  */
 export function queryValues(query: string, name: string): string[] {
   const values: string[] = []
@@ -189,6 +189,6 @@ const requestIds = /^[\w.:/+=@-]{1,128}$/
 // W3C Trace Context, section 3.2: version, trace, parent, flags.
 const traceParents = /^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-|$)/
 
-/** What a request is told from others by, in `X-Request-Id` or else as a trace; undefined without either. */
+/** The id of a request: `X-Request-Id`, or else its trace. Undefined without either. */
 export const requestIdOf = ({ requestId, traceParent }: RequestHead): string | undefined =>
   requestIds.test(requestId) ? requestId : traceParents.exec(traceParent)?.[1]

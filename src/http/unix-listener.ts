@@ -7,21 +7,21 @@ import { dirname } from 'node:path'
 import { errnoOf } from '../disk/errno.js'
 import { StartupError } from '../errors.js'
 
-/** What takes connections. */
+/** Accepts connections. */
 export interface Listener {
   /** 0 for a Unix socket. */
   readonly port: number
-  /** Takes no more connections. */
+  /** Stops accepting connections. */
   close(): void
 }
 
-/** Who is in the group of the process may connect, as a proxy has to; the directory may let in fewer. */
+/** Members of the process's group may connect, as a proxy must. The directory may restrict that. */
 const socketMode = 0o660
 
 /**
- * Listens on a Unix domain socket. uWS would take the place of whatever is at the path, so that is looked at first: a
- * socket that an ended process has left behind is removed, and anything else is refused.
- * @param variable names the path to the operator
+ * Listens on a Unix domain socket. uWS would replace whatever is at the path, so that is checked
+ * first: a socket left behind by an ended process is removed, anything else is refused.
+ * @param variable the variable of the path, for messages
  * @throws StartupError `port_unavailable`
  */
 export async function listenUnix(app: TemplatedApp, path: string, variable: string): Promise<Listener> {
@@ -40,7 +40,7 @@ export async function listenUnix(app: TemplatedApp, path: string, variable: stri
   return {
     port: 0,
     close() {
-      // uWS frees it: a second time would end the process.
+      // uWS frees it. A second close would end the process.
       if (open === undefined) return
       us_listen_socket_close(open)
       open = undefined
@@ -55,7 +55,10 @@ const attempt = (app: TemplatedApp, path: string): Promise<us_listen_socket | fa
   return new Promise(resolve => app.listen_unix(resolve, path))
 }
 
-/** Why nobody can listen at a path; undefined if nothing is there, or a socket on which nobody listens. */
+/**
+ * Returns why a path cannot be listened on. Undefined if it is free, or has a socket that nobody
+ * listens on.
+ */
 export async function unixSocketFault(path: string): Promise<string | undefined> {
   const found = lstatSync(path, { throwIfNoEntry: false })
   if (found === undefined) return undefined
@@ -69,8 +72,9 @@ export async function unixSocketFault(path: string): Promise<string | undefined>
 }
 
 /**
- * Of two processes that start at once, one gets the name: else each would take the other's socket for one that was left
- * behind. Names in the abstract namespace are Linux's own, and end with their process.
+ * Of two processes that start at once, one gets the name. Otherwise each would take the other's
+ * socket for one left behind. Names in the abstract namespace exist on Linux only, and end with
+ * their process.
  */
 async function holdName(path: string): Promise<Pick<Server, 'close'> | undefined> {
   if (process.platform !== 'linux') return { close: () => undefined as never }

@@ -2,7 +2,9 @@ import { checkUrl } from '../config/issuers.js'
 import { isJsonObject } from '../protocol.js'
 import type { Downloader } from './download.js'
 
-/** Where the keys of an issuer are, and for how long that holds, in milliseconds, if the issuer says so. */
+/**
+ * The URL of an issuer's keys, and how long that is valid, in milliseconds, if the issuer says so.
+ */
 export interface DiscoveredKeys {
   readonly url: string
   readonly freshForMs: number | undefined

@@ -140,7 +140,7 @@ export class RedisBus implements BusState {
    */
   send(message: NodeMessage): void {
     if (message.type === 'publish') return this.#publish(message)
-    // It has no number, since it is no publication, and it is lost where there is no way.
+    // Not a publication, so it has no number. It is lost if the bus is down.
     if (message.type === 'disconnect') return void this.#post(0, [packMessage(message)]).catch(() => {})
     this.#sendRevocations([message])
     this.#shared.write(message).catch(() => this.#share())

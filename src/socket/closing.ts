@@ -4,14 +4,14 @@ import type { CloseReason } from '../telemetry/metrics.js'
 import type { Socket } from './session.js'
 
 /**
- * Whether a socket is open and nothing closes it. uWS throws when a closed one is touched, except
- * for its data.
+ * Whether a socket is open and not being closed. Except for its user data, uWS throws when a closed
+ * one is used.
  */
 export const isOpen = (ws: Socket): boolean => ws.getUserData().session.closeReason === undefined
 
 /**
- * Closes a socket, and keeps why. A socket may be closed before its turn comes among many: by an
- * application that ends it when it learns of the end of another.
+ * Closes a socket, and records why. Does nothing if it is closed already: an application may have
+ * closed it when it learned of the end of another.
  */
 export function closeWith(ws: Socket, reason: CloseReason, code: number, text: string): void {
   if (!isOpen(ws)) return
@@ -20,15 +20,15 @@ export function closeWith(ws: Socket, reason: CloseReason, code: number, text: s
 }
 
 /**
- * Closes a socket on whose message something failed, here or in the application: other sockets go
- * on.
+ * Closes a socket after an error in handling its message, here or in the application. Other sockets
+ * continue.
  */
 export function closeFailed(ws: Socket, error: unknown, log: Log): void {
   log.error({ err: error }, 'a message failed')
   closeWith(ws, 'handler_failed', closeCode.internalError, 'internal_error')
 }
 
-/** Closes a socket whose session has ended, or whose time to authenticate has. */
+/** Closes a socket whose session, or time to authenticate, has ended. */
 export function closeExpired(ws: Socket): void {
   if (ws.getUserData().session.user === '')
     closeWith(ws, 'auth_timeout', closeCode.authTimeout, 'auth_timeout')

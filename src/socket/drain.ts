@@ -4,19 +4,20 @@ import type { SocketTable } from './socket-table.js'
 
 const batchIntervalMs = 50
 
-// How many clients may come back a second, spread evenly: a restart makes no storm.
+// How many clients per second are told to come back, spread evenly, so that a restart causes no
+// storm.
 const reconnectsPerSecond = 1000
 const minSpreadMs = 1000
 const maxSpreadMs = 30_000
 
-/** Over how much time so many clients are told to come back, in milliseconds. */
+/** The time over which this many clients are told to come back, in milliseconds. */
 export const spreadMs = (clients: number): number =>
   Math.min(maxSpreadMs, Math.max(minSpreadMs, (clients / reconnectsPerSecond) * 1000))
 
 /**
  * Closes all sockets with 1012 in paced batches, and tells each when to come back
- * (`retry_after_ms=N` in the reason). The first tenth of the time is left for balancers to see that
- * the server is not ready; by six tenths all are told. Resolves when none is left, or at the
+ * (`retry_after_ms=N` in the reason). The first tenth of the time is for balancers to notice that
+ * the server is not ready. By six tenths all are told. Resolves when none is left, or at the
  * deadline.
  */
 export function drainSockets(table: SocketTable, deadlineMs: number): Promise<void> {

@@ -16,19 +16,19 @@ export interface SharedFields {
   readonly origin: string
 }
 
-/** What is known of a socket when it opens; `''` for what is not known yet. */
+/** The state of a socket when it opens; `''` for what is not known yet. */
 export interface NewSession extends SharedFields {
   readonly id: string
-  /** '' until it is known, which is so only with first-message auth. */
+  /** '' until it is known, which happens only with first-message auth. */
   readonly user: string
   readonly rights: Rights
-  /** When the authority it came from was given, Unix seconds. */
+  /** When the authority of the socket was given, Unix seconds. */
   readonly issuedAtSeconds: number
-  /** When that ends, or the time to show one, Unix seconds. */
+  /** When that authority ends, or the time to authenticate, Unix seconds. */
   readonly expiresAtSeconds: number
-  /** Its bytes, one a character; '' where it is that of the peer and nothing counts by it. */
+  /** Its bytes, one per character; '' if it is the peer's and no limit counts it. */
   readonly address: string
-  /** When its handshake came, Unix seconds. */
+  /** The time of its handshake, Unix seconds. */
   readonly openedAtSeconds: number
 }
 
@@ -50,22 +50,22 @@ export class Session {
   expiresAtSeconds: number
   readonly address: string
   readonly openedAtSeconds: number
-  /** Its number among the sockets of this thread, from when it opens. */
+  /** Its number among the sockets of this thread, once it is open. */
   socket: number
   readonly #shared: SharedFields
   /**
    * Theoretical arrival time of its next message, for the message rate. Undefined before the first:
-   * a number in its place would be a fraction in a box of its own, for the silent ones too.
+   * a number would take a heap object even for silent sockets.
    */
   arrivalMs: number | undefined
-  /** What its ticket or token carries, if anything. */
+  /** The claims that its ticket or token carries, if any. */
   declare carried?: CarriedClaims | undefined
   /** Why we closed it, if we did. */
   declare closeReason?: CloseReason
-  /** What the embedding application made of it, and how it deals with it. */
+  /** Data of the embedding application, and the connection that it uses. */
   declare data?: unknown
   declare connection?: unknown
-  /** What passes its messages on, where it belongs to a tunnel. */
+  /** Its tunnel, if it belongs to one. */
   declare tunnel?: TunnelEnd
 
   constructor(known: NewSession) {
@@ -99,9 +99,9 @@ export class Session {
 }
 
 /**
- * The user data of a uWS socket, and that is the socket object itself. At the handshake it has one
- * property, because uWS copies each onto the socket object when that opens, which costs about 0.3
- * µs apiece. V8 makes room for three when the first is added: two more cost no memory.
+ * The user data of a uWS socket, which is the socket object itself. At the handshake it has one
+ * property, because uWS copies each property onto the socket object when it opens, at about 0.3 µs
+ * apiece. V8 reserves space for three when the first is added, so two more take no memory.
  */
 export interface SocketData {
   readonly session: Session
@@ -127,7 +127,7 @@ let latest: SharedFields | undefined
  */
 function sharedFieldsOf({ channel, encoding, origin }: SharedFields): SharedFields {
   if (latest?.channel === channel && latest.encoding === encoding && latest.origin === origin) return latest
-  // Neither the name of an encoding nor that of a channel has a space in it.
+  // Neither encoding nor channel names contain spaces.
   const text = `${encoding.name} ${channel} ${origin}`
   latest = sharedFields.get(text)
   if (latest === undefined) {
@@ -137,11 +137,11 @@ function sharedFieldsOf({ channel, encoding, origin }: SharedFields): SharedFiel
   return latest
 }
 
-/** The one copy of these rights, without what else a ticket or token says. */
+/** Returns the one copy of these rights, without the other claims of a ticket or token. */
 export function rightsOf({ channel, publish, subscribe }: Rights): Rights {
   if (channel === undefined && publish === undefined && subscribe === undefined) return allRights
   const isBound = publish === undefined && subscribe === undefined
-  // A channel name is no JSON, so the two kinds of keys never meet.
+  // A channel name is not JSON, so the two kinds of keys never clash.
   const text = isBound && channel !== undefined ? channel : JSON.stringify([channel, publish, subscribe])
   const known = rightsByText.get(text)
   if (known !== undefined) return known
@@ -150,20 +150,20 @@ export function rightsOf({ channel, publish, subscribe }: Rights): Rights {
   return rights
 }
 
-/** An address as a session keeps it. */
+/** Packs an address for a session. */
 export const packAddress = (address: Address): string => String.fromCharCode(...address)
 
 const unpackAddress = (text: string): Address => Buffer.from(text, 'latin1')
 
-/** Where a socket comes from: as its handshake said, where that was kept, else its peer. */
+/** The address of a socket: from its handshake if it was kept, else its peer. */
 export const addressOf = (ws: Socket): Address => {
   const { address } = ws.getUserData().session
   return address === '' ? normalize(new Uint8Array(ws.getRemoteAddress()).slice()) : unpackAddress(address)
 }
 
-/** How the caps count the address of a session. */
+/** The key by which the caps count the address of a session. */
 export const addressKeyOf = ({ address }: Session): string =>
   address === '' ? '' : addressKey(unpackAddress(address))
 
-/** What the log says of a session. */
+/** The log fields of a session. */
 export const aboutSession = ({ user, channel, id: session }: Session): object => ({ user, channel, session })

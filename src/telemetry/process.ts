@@ -1,9 +1,9 @@
 import { readdir } from 'node:fs/promises'
 import { descriptorLimit } from '../config/descriptors.js'
 
-/** What the system knows of this process. */
+/** What the system reports about this process. */
 
-/** NaN where it cannot be told: that takes a file descriptor, and there may be none left. */
+/** NaN if unknown: reading it takes a file descriptor, and there may be none left. */
 export function residentBytes(): number {
   try {
     return process.memoryUsage.rss()
@@ -17,7 +17,10 @@ export function cpuSeconds(): number {
   return (user + system) / 1e6
 }
 
-/** How many file descriptors are open: NaN where none is left to look with, undefined where none tells (not Linux). */
+/**
+ * How many file descriptors are open. NaN if none is left to find out, undefined if the system does
+ * not tell (not Linux).
+ */
 export async function openDescriptors(): Promise<number | undefined> {
   if (process.platform !== 'linux') return undefined
   try {
@@ -27,5 +30,5 @@ export async function openDescriptors(): Promise<number | undefined> {
   }
 }
 
-/** How many may be open; undefined where there is no limit. Takes some milliseconds. */
+/** How many may be open. Undefined if there is no limit. Takes some milliseconds. */
 export const maxDescriptors = descriptorLimit

@@ -41,7 +41,7 @@ function endOfString(bytes: Uint8Array, from: number): number {
   return bytes.length
 }
 
-/** Where the value at `from` ends, or undefined when it is nested too deep. */
+/** Returns where the value at `from` ends. Undefined if it is nested too deep. */
 function endOfValue(bytes: Uint8Array, from: number): number | undefined {
   let depth = 0
   for (let at = from; at < bytes.length; ) {
@@ -73,13 +73,13 @@ function keyIn(bytes: Buffer, from: number, to: number): string {
 
 interface Located {
   readonly data: Uint8Array | undefined
-  /** Of several the last, as JSON.parse has it. */
+  /** If there are several, the last, as in JSON.parse. */
   readonly id: Uint8Array | undefined
   readonly end: number
 }
 
 /**
- * The bytes of `data` and `id` in the object at `from`. Undefined when `data` is there twice:
+ * The bytes of `data` and `id` in the object at `from`. Undefined if `data` occurs twice, because
  * readers differ on which counts.
  */
 function locate(bytes: Buffer, from: number): Located | undefined {
@@ -100,7 +100,7 @@ function locate(bytes: Buffer, from: number): Located | undefined {
   return { data, id, end: at + 1 }
 }
 
-/** An id as it was written, or undefined for what is no id. */
+/** An id as it was written. Undefined if it is not a valid id. */
 function idOf(value: unknown, written: Uint8Array | undefined): Uint8Array | undefined {
   if (typeof value === 'string')
     return value.length <= maxIdLength ? Buffer.from(JSON.stringify(value)) : undefined
@@ -124,7 +124,8 @@ export const json = {
   read(bytes: Buffer): Incoming | undefined {
     const value = parse(bytes)
     if (!isJsonObject(value)) return undefined
-    // Most messages without data are tiny, but for those of clients that we owe nothing.
+    // A fast path: most messages without data are tiny. Others come from clients that need no fast
+    // path.
     if (!Object.hasOwn(value, 'data') && typeof value.id !== 'number') return incoming(value, undefined)
     const located = locate(bytes, skipSpace(bytes, 0))
     return located === undefined ? undefined : incoming(value, located)
@@ -157,7 +158,7 @@ export const json = {
     // Nothing in a channel name needs escaping.
     const head = `{"type":"message","channel":"${channel}","data":`
     const tail = user === undefined ? '}' : `,"user":${JSON.stringify(user)}}`
-    // A name has more bytes than characters at times: three for one at most.
+    // A user name may take up to three bytes per character.
     const message = Buffer.allocUnsafe(head.length + data.length + tail.length * 3)
     message.write(head, 'latin1')
     message.set(data, head.length)
@@ -174,9 +175,9 @@ export const json = {
   unpack: (data: Uint8Array): unknown => JSON.parse(decoder.decode(data)),
 
   /**
-   * As msgpackr can pack it, whatever it is. Half a surrogate pair, which JSON can write as an
-   * escape, is no text in UTF-8: it becomes U+FFFD. A member `constructor` would be taken for the
-   * class of its object, and one `toJSON` then be called: such an object becomes a Map.
+   * Data that msgpackr can pack safely. Half a surrogate pair, which JSON can write as an escape,
+   * becomes U+FFFD. msgpackr would take a member `constructor` for the class of its object, and
+   * call a member `toJSON`, so such an object becomes a Map.
    */
   unpackPackable(data: Uint8Array): unknown {
     const value = json.unpack(data)
@@ -184,8 +185,8 @@ export const json = {
   },
 
   /**
-   * Data of MessagePack, decoded with maps as Map and large integers as bigint: those keep all
-   * their digits, bytes become base64, and what JSON has no number for becomes null.
+   * Encodes decoded MessagePack data, with maps as Map and large integers as bigint: those keep all
+   * their digits, bytes become base64, and numbers that JSON lacks become null.
    */
   fromMsgpack: (value: unknown): Uint8Array => Buffer.from(textOf(value)),
 } as const satisfies Omit<Encoding, 'convert'> & {
