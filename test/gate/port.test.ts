@@ -76,5 +76,5 @@ t.test('of two processes that start on one port at once, one gets it', async t =
 t.test('the memory replay cache does not start with two threads', async t => {
   const { code, stderr } = await runServe(t, { ...two, TICKETGATE_REPLAY: 'memory' })
   t.equal(code, 1)
-  t.match(stderr, /TICKETGATE_REPLAY: memory .* use shared, or one thread/)
+  t.match(stderr, /TICKETGATE_REPLAY: each of 2 threads .* use shared, or one thread/)
 })
