@@ -10,7 +10,8 @@ const signed: Readonly<Record<string, string>> = {
     'Its iat or nbf is further in the future than clocks may differ (TICKETGATE_CLOCK_SKEW_SECONDS).',
   ticket_claims_too_large:
     'The claims that its tickets carry (ticketClaims) take more than 256 bytes. Shorten them, or choose fewer.',
-  lifetime: 'Its lifetime exceeds the allowed one (TICKETGATE_TOKEN_MAX_TTL_SECONDS).',
+  lifetime:
+    'Its exp is not after its iat, or its lifetime exceeds the allowed one (TICKETGATE_TOKEN_MAX_TTL_SECONDS).',
 }
 
 /**

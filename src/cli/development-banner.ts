@@ -21,7 +21,8 @@ const withoutQuery = (url: string): string => url.replace(/[?#].*/, '')
  * a page and as three lines of curl.
  */
 export function developmentBanner({ url, adminUrl, config, user }: BannerFacts): string {
-  const page = config.console === 'on' ? `\nThe whole flow, step by step: ${url}/\n` : ''
+  const { curl, base, isUnix } = targetOf(url)
+  const page = config.console === 'on' && !isUnix ? `\nThe whole flow, step by step: ${url}/\n` : ''
   const field = (name: string): string => `sed -n 's/.*"${name}":"\\([^"]*\\)".*/\\1/p'`
   return `
 ticketgate (development) listens on ${url}, for operators on ${adminUrl}
@@ -29,11 +30,25 @@ ${whoMayLogIn(user, config)}
 ${page}
 The whole flow, to paste (the 101 in the third line is the open socket; a second time it is 401):
 
-  TOKEN=${user === undefined ? "'a token from the identity provider'" : `$(${loginCommand(url, user)} | ${field('token')})`}
-  TICKET=$(curl -s ${url}/ws_ticket -H "authorization: Bearer $TOKEN" | ${field('ticket')})
-  curl -i -m 2 -H 'upgrade: websocket' -H 'connection: upgrade' -H 'sec-websocket-version: 13' -H 'sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==' "${url}/channel/lobby?ticket=$TICKET"
+  TOKEN=${user === undefined ? "'a token from the identity provider'" : `$(${curl} -s ${base}/auth ${loginArguments(user)} | ${field('token')})`}
+  TICKET=$(${curl} -s ${base}/ws_ticket -H "authorization: Bearer $TOKEN" | ${field('ticket')})
+  ${curl} -i -m 2 -H 'upgrade: websocket' -H 'connection: upgrade' -H 'sec-websocket-version: 13' -H 'sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==' "${base}/channel/lobby?ticket=$TICKET"
 
 `
+}
+
+interface Target {
+  readonly curl: string
+  /** The URL that curl takes. */
+  readonly base: string
+  /** Whether it is a Unix socket, which no browser opens. */
+  readonly isUnix: boolean
+}
+
+function targetOf(url: string): Target {
+  const [, scheme, path] = /^(https?)\+unix:(.+)$/.exec(url) ?? []
+  if (scheme === undefined || path === undefined) return { curl: 'curl', base: url, isUnix: false }
+  return { curl: `curl --unix-socket ${shellWord(path)}`, base: `${scheme}://localhost`, isUnix: true }
 }
 
 function whoMayLogIn(user: ExampleUser | undefined, { usersFile, issuers }: BannerFacts['config']): string {
@@ -52,7 +67,6 @@ const issuerText = ({ name, keys }: IssuerConfig): string =>
       ? 'any issuer'
       : nameText(name)
 
-function loginCommand(url: string, { name, password = 'PASSWORD' }: ExampleUser): string {
-  const body = JSON.stringify({ user: name, pwd: password })
-  return `curl -s ${url}/auth -H 'content-type: application/json' -d ${shellWord(body)}`
+function loginArguments({ name, password = 'PASSWORD' }: ExampleUser): string {
+  return `-H 'content-type: application/json' -d ${shellWord(JSON.stringify({ user: name, pwd: password }))}`
 }

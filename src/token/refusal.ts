@@ -32,7 +32,7 @@ export type TokenReason =
   | `claim_type:${string}`
   | 'expired'
   | 'not_yet_valid'
-  /** Its lifetime exceeds the allowed one. */
+  /** It expires before it is issued, or its lifetime exceeds the allowed one. */
   | 'lifetime'
   /** No rule of its issuer gives it a right. */
   | 'no_rights'

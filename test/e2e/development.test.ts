@@ -2,11 +2,11 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { statSync } from 'node:fs'
 import { join } from 'node:path'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { jsonOf, postJson, request, requestUpgrade } from '../support/http.js'
 import { isProblem } from '../support/problem.js'
 import { needs, pathOf } from '../support/programs.js'
-import { development, startServer } from '../support/server.js'
+import { development, startServer, temporaryDirectory } from '../support/server.js'
 import { openSession } from '../support/socket-client.js'
 import { gatePath, mintWith } from '../support/tokens.js'
 
@@ -22,12 +22,12 @@ t.test('the first start prints the demo user with a password, once', async t => 
   t.equal(login.status, 200)
 })
 
-t.test('the printed recipe works when pasted', needs('bash', 'curl'), async t => {
-  const printed = server.output()
+/** Pastes what a start has printed into a shell, until the socket is open. */
+async function paste(t: Test, printed: string): Promise<void> {
   const lines = printed.split('\n').filter(line => /^ +(TOKEN=|TICKET=|curl)/.test(line))
-  t.equal(lines.length, 3)
+  t.equal(lines.length, 3, printed)
   // The two seconds after which curl leaves the open socket may not be enough on a busy machine.
-  const script = lines.join('\n').replace(/ curl -i -m 2 /, ' exec curl -i -N ')
+  const script = lines.join('\n').replace(/ curl (.*?)-i -m 2 /, ' exec curl $1-i -N ')
   t.match(script, / exec curl /)
   const shell = spawn(pathOf('bash'), ['-c', script], { stdio: ['ignore', 'pipe', 'inherit'] })
   let stdout = ''
@@ -37,6 +37,16 @@ t.test('the printed recipe works when pasted', needs('bash', 'curl'), async t =>
   })
   await once(shell, 'close')
   t.match(stdout, /101 Switching Protocols/, stdout)
+}
+
+t.test('the printed recipe works when pasted', needs('bash', 'curl'), t => paste(t, server.output()))
+
+t.test('on a Unix socket too', needs('bash', 'curl'), async t => {
+  const stateDir = temporaryDirectory(t)
+  const env = { ...development, TICKETGATE_HOST: `unix:${join(stateDir, 'a gate.sock')}` }
+  const unix = await startServer(t, { env, stateDir })
+  t.notMatch(unix.output(), /step by step/, 'no browser opens that')
+  await paste(t, unix.output())
 })
 
 t.test('the ticket reply has the whole URL to open', async t => {
