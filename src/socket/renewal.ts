@@ -12,6 +12,7 @@ import type { ChannelTopics } from './channel-topics.js'
 import { closeFailed, isOpen } from './closing.js'
 import { answer, fail, type RequestId } from './replies.js'
 import { addressOf, rightsOf, type Socket } from './session.js'
+import { isOwnSession } from './session-id.js'
 import type { SocketEvents } from './socket-events.js'
 import type { SocketTable } from './socket-table.js'
 
@@ -70,6 +71,8 @@ export class SessionRenewal {
 
   #accept(ws: Socket, { claims, authorizedAtSeconds }: VerifiedTicket, id: RequestId): void {
     const { session } = ws.getUserData()
+    const isFormer = claims.session === undefined && !isOwnSession(session.id)
+    if (isFormer || session.isFormer) session.isFormer = isFormer
     session.id = claims.session ?? session.id
     session.rights = rightsOf(claims)
     if (session.carried !== claims.carried) session.carried = claims.carried

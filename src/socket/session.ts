@@ -58,6 +58,8 @@ export class Session {
    * a number would take a heap object even for silent sockets.
    */
   arrivalMs: number | undefined
+  /** Whether it has kept the name of a login session that its latest ticket does not name. */
+  declare isFormer?: boolean
   /** The claims that its ticket or token carries, if any. */
   declare carried?: CarriedClaims | undefined
   /** Why we closed it, if we did. */

@@ -43,7 +43,7 @@ export interface SocketsParts {
 /** Who opened a socket. */
 export interface SocketOwner {
   readonly user: string
-  /** Its login session, if its token names one. */
+  /** Its login session, if its latest token names one. */
   readonly session: string | undefined
 }
 
@@ -120,8 +120,8 @@ export class Sockets {
     if (number === undefined) return undefined
     const [ws] = this.table.filter(each => each.getUserData().session.socket === number)
     if (ws === undefined || ws.getUserData().session.user === '') return undefined
-    const { user, id: session } = ws.getUserData().session
-    return isOwnSession(session) ? { user, session: undefined } : { user, session }
+    const { user, id: session, isFormer } = ws.getUserData().session
+    return isFormer || isOwnSession(session) ? { user, session: undefined } : { user, session }
   }
 
   /** Closes every socket whose session has ended at `nowSeconds`. */

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { bearer, jsonOf, postJson } from '../support/http.js'
+import { bearer, jsonOf, postJson, request } from '../support/http.js'
 import { adminKey, allowedOrigin, startServer, type TestServer } from '../support/server.js'
 import { type Client, openSession, socketUrl } from '../support/socket-client.js'
 import { gatePath, mintWith, nowSeconds, tokenFor } from '../support/tokens.js'
@@ -109,6 +109,19 @@ t.test('a renewed session is that of the new login', async t => {
   t.ok(await client.hearsNothing())
   t.equal(await disconnect({ session: 'second' }), 1)
   t.strictSame(await client.closed, { code: 4403, reason: 'revoked' })
+})
+
+t.test('a socket that was renewed without a login session is disconnected with all of its user', async t => {
+  const { client } = await enterAs({ sub: 'vera', sid: 'third' })
+  const token = tokenFor('vera')
+  const { ticket } = await mintWith(server.url, token, undefined, { headers: { origin: allowedOrigin } })
+  t.match(await client.ask({ type: 'renew', ticket }), { type: 'renewed' })
+  const list = await request(server.admin, '/connections?user=vera', { headers: bearer(adminKey) })
+  const [{ id, session }] = jsonOf(list).connections as [{ id: string; session: string }]
+  t.equal(session, 'third', 'it keeps the name that it is known by')
+  t.equal(await disconnect({ socket: id }), 1)
+  t.equal((await client.closed).code, 4403)
+  await t.rejects(mintWith(server.url, token), /token_revoked/, 'what it was renewed with opens no other')
 })
 
 t.test('the bindings of the new ticket are checked against the socket', async t => {
