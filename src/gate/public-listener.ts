@@ -14,11 +14,11 @@ import { createTrustedProxies } from '../http/address.js'
 import { maxBodyBytes } from '../http/body.js'
 import { CertificateWatch } from '../http/certificate-watch.js'
 import { ClientView } from '../http/client-view.js'
-import { Doors } from '../http/doors.js'
 import { ForwardingWarnings } from '../http/forwarding-warnings.js'
 import type { Listener, PortSharing } from '../http/listener.js'
 import type { OriginPolicy } from '../http/origins.js'
 import { listenWithPauses } from '../http/paused-listener.js'
+import { PortApps } from '../http/port-apps.js'
 import { Server } from '../http/server.js'
 import { createTlsApp, type TlsFiles, tlsFilesOf } from '../http/tls.js'
 import { WatchedOrigins } from '../http/watched-origins.js'
@@ -85,7 +85,7 @@ const drainPollMs = 20
 /** The public listener of one thread: routes and channels. It is wired here, and decides nothing. */
 export class PublicListener {
   readonly #parts: PublicListenerParts
-  readonly #doors: Doors
+  readonly #portApps: PortApps
   /** Undefined without TLS. */
   readonly #certificate: CertificateWatch | undefined
   readonly #origins: WatchedOrigins
@@ -104,7 +104,7 @@ export class PublicListener {
     this.#parts = parts
     const files = tlsFilesOf(config)
     const app = files === undefined ? App() : createTlsApp(files)
-    this.#doors = new Doors(app)
+    this.#portApps = new PortApps(app)
     const clients = new ClientView({
       proxies: createTrustedProxies(config.trustedProxies),
       publicUrl: config.publicUrl,
@@ -161,7 +161,7 @@ export class PublicListener {
     this.#certificate = files && this.#watchCertificate(files)
     this.#sweep = setInterval(() => {
       this.#sockets.closeExpired(toSeconds(clock()))
-      if (this.#server.pending === 0) this.#doors.sweep(performance.now())
+      if (this.#server.pending === 0) this.#portApps.sweep(performance.now())
     }, 1000)
     this.#sweep.unref()
   }
@@ -174,7 +174,7 @@ export class PublicListener {
     const { config, log } = this.#parts
     const { host } = config
     const options = { host, port, sharing, variable: 'TICKETGATE_PORT', log }
-    this.#listener = await listenWithPauses(this.#doors.first, options, config.threads)
+    this.#listener = await listenWithPauses(this.#portApps.first, options, config.threads)
     return this.#listener.port
   }
 
@@ -207,7 +207,7 @@ export class PublicListener {
     this.#certificate?.close()
     this.#origins.close()
     this.#channels.close()
-    this.#doors.close()
+    this.#portApps.close()
     this.#tunnels.close()
   }
 
@@ -261,7 +261,7 @@ export class PublicListener {
     return new CertificateWatch({
       files,
       log: this.#parts.log,
-      renew: app => this.#doors.replace(app, () => server.serveOn(app)),
+      renew: app => this.#portApps.replace(app, () => server.serveOn(app)),
     })
   }
 
@@ -344,7 +344,7 @@ export class PublicListener {
     const { caps, config, counters, log } = this.#parts
     return new Sockets({
       config,
-      doors: this.#doors,
+      portApps: this.#portApps,
       server,
       origins,
       clients,

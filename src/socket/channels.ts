@@ -58,7 +58,7 @@ export class Channels {
     const { table, slots, events } = sockets
     const compresses = config.compression !== 'off'
     const capacity = compresses ? shardCapacity.compressed : shardCapacity.plain
-    const topics = new ChannelTopics(sockets.doors, capacity)
+    const topics = new ChannelTopics(sockets.portApps, capacity)
     const rights = new ChannelRights(parts.revocations, topics)
     this.#clock = clock
     this.#sockets = sockets

@@ -6,8 +6,8 @@ import { maxUnidentified } from '../config/descriptors.js'
 import type { Config } from '../config/schema.js'
 import { unixPathOf } from '../config/unix-path.js'
 import type { ClientView } from '../http/client-view.js'
-import type { Doors } from '../http/doors.js'
 import type { OriginPolicy } from '../http/origins.js'
+import type { PortApps } from '../http/port-apps.js'
 import type { Server } from '../http/server.js'
 import type { ConnectionCaps } from '../limits/caps.js'
 import type { EventSink } from '../telemetry/events.js'
@@ -26,7 +26,7 @@ import { SocketTable } from './socket-table.js'
 
 export interface SocketsParts {
   readonly config: Config
-  readonly doors: Doors
+  readonly portApps: PortApps
   readonly server: Server
   readonly origins: OriginPolicy
   readonly clients: ClientView
@@ -96,7 +96,7 @@ export class Sockets {
   readonly ids = new SocketIds()
   readonly events: SocketEvents
   readonly slots: ConnectionSlots
-  readonly doors: Doors
+  readonly portApps: PortApps
   readonly #parts: SocketsParts
   /** Sockets that uWS has dropped for reading too slowly, to be closed. */
   readonly #slow = new Set<Socket>()
@@ -104,7 +104,7 @@ export class Sockets {
 
   constructor(parts: SocketsParts) {
     this.#parts = parts
-    this.doors = parts.doors
+    this.portApps = parts.portApps
     this.events = new SocketEvents(parts.events, this.ids)
     this.slots = new ConnectionSlots(parts.caps, Math.ceil(maxUnidentified / parts.config.threads))
   }
@@ -141,9 +141,9 @@ export class Sockets {
   }
 
   #addRoute(app: TemplatedApp, route: SocketRoute, handshakes: HandshakeHandler): void {
-    const { config, doors, server } = this.#parts
+    const { config, portApps, server } = this.#parts
     const { path, conversation, headers } = route
-    const door = doors.of(app)
+    const portApp = portApps.of(app)
     app.ws<SocketData>(path, {
       idleTimeout: idleTimeoutSeconds,
       maxPayloadLength: payloadLimit(route.maxMessageBytes),
@@ -155,7 +155,7 @@ export class Sockets {
         ...(headers === undefined ? {} : { headers }),
       }),
       open: ws => {
-        doors.enter(door)
+        portApps.enter(portApp)
         ws.getUserData().session.socket = this.ids.next()
         this.table.add(ws)
         conversation.open(ws)
@@ -166,7 +166,7 @@ export class Sockets {
       dropped: ws => this.#dropped(ws),
       ...(conversation.drained === undefined ? {} : { drain: ws => conversation.drained?.(ws) }),
       close: (ws, code, reason) => {
-        doors.leave(door)
+        portApps.leave(portApp)
         this.#closed(ws, code, reason, conversation)
       },
     })

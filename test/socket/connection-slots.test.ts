@@ -8,9 +8,9 @@ import { clock } from '../../src/clock.js'
 import { resolveConfig } from '../../src/config/resolve.js'
 import { createTrustedProxies } from '../../src/http/address.js'
 import { ClientView } from '../../src/http/client-view.js'
-import { Doors } from '../../src/http/doors.js'
 import { ForwardingWarnings } from '../../src/http/forwarding-warnings.js'
 import { createOriginPolicy } from '../../src/http/origins.js'
+import { PortApps } from '../../src/http/port-apps.js'
 import { Server } from '../../src/http/server.js'
 import { createConnectionCaps } from '../../src/limits/caps.js'
 import type { ClaimOutcome, StoreReplayCache } from '../../src/replay/contract.js'
@@ -64,7 +64,7 @@ const start = async (t: Test) => {
   })
   const sockets = new Sockets({
     config,
-    doors: new Doors(app),
+    portApps: new PortApps(app),
     server: new Server(app, { origins, clients, maxBodyBytes: 1024, refused: {}, log, explains: false }),
     origins,
     clients,
