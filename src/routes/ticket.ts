@@ -76,7 +76,7 @@ export function ticketRoute(parts: TicketRouteParts): Route<TicketContext> {
       const { ticket, expires } = issued
       const url = baseUrl === '' ? '' : `,"url":"${ticketUrl(baseUrl, channel, ticket)}"`
       stopwatch.stop(startedMs)
-      if (log.isLevelEnabled('debug'))
+      if (about !== undefined)
         log.debug({ user: token.user, session: token.session, channel, ...about }, 'ticket issued')
       // None of these values needs escaping: a ticket is base64url; channel name and base URL are
       // validated.
@@ -99,10 +99,11 @@ function contextReader({
   const { v4, v6 } = config.bindAddressBits
   const bound = (address: Address): Uint8Array => prefixOf(address, address.length === 4 ? v4 : v6)
   const publicBase = config.publicUrl === undefined ? undefined : socketBase(config.publicUrl)
+  const isTold = log.isLevelEnabled('debug')
   return exchange => ({
     address: bindsAddress ? bound(clients.address(exchange)) : undefined,
     baseUrl: publicBase ?? (config.production ? '' : clients.ownOrigin(exchange).replace(/^http/, 'ws')),
-    about: log.isLevelEnabled('debug') ? requests.of(exchange) : undefined,
+    about: isTold ? requests.of(exchange) : undefined,
   })
 }
 
