@@ -4,6 +4,7 @@ export const routes = {
   auth: '/auth',
   ticket: '/ws_ticket',
   ticketStatus: '/ws_ticket/status',
+  renew: '/ws_ticket/renew',
   channel: '/channel/',
   health: '/healthz',
   ready: '/readyz',

@@ -50,7 +50,9 @@ async function openGate(
   const state = await openGateState(config, log, closers)
   const send = (message: NodeMessage): void => bus?.send(message)
   const uplink: Uplink = {
-    send,
+    send: message => {
+      if (message.type !== 'renew') send(message)
+    },
     isBusUp: config.redisUrl === undefined ? undefined : () => bus?.isUp === true,
     logOut: order => logouts.carryOut(order),
   }

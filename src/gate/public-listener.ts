@@ -30,6 +30,7 @@ import { backchannelLogoutRoute } from '../routes/backchannel-logout.js'
 import { consoleRoutes } from '../routes/console.js'
 import { healthRoute, readyRoute } from '../routes/health.js'
 import { authRoute } from '../routes/login.js'
+import { renewRoute } from '../routes/renew.js'
 import { ticketRoute } from '../routes/ticket.js'
 import { ticketStatusRoute } from '../routes/ticket-status.js'
 import { verifyRoutes } from '../routes/verify.js'
@@ -148,6 +149,7 @@ export class PublicListener {
       sockets: this.#sockets,
       clients,
       application: this.#channels.application,
+      revocations: parts.revocations,
       counters,
       log,
       clock,
@@ -267,6 +269,7 @@ export class PublicListener {
 
   #deliverOne(message: RelayMessage): number {
     if (message.type === 'publish') return this.#channels.deliver(message)
+    if (message.type === 'renew') return this.#tunnels.renew(message)
     const { disconnected, unsubscribed, renewRequired } = this.revoke(message)
     return disconnected + unsubscribed + renewRequired
   }
@@ -298,6 +301,18 @@ export class PublicListener {
     server.route(
       ticketRoute({ config, check: tokens, issuer, clients, isDraining, counters, clock, log, requests }),
     )
+    if (config.tunnels.length > 0)
+      server.route(
+        renewRoute({
+          check: tokens,
+          maxTokenBytes: config.maxTokenBytes,
+          tell: renewed => {
+            this.#tunnels.renew(renewed)
+            uplink.send(renewed)
+          },
+          clock,
+        }),
+      )
     server.route(ticketStatusRoute({ admission, limiter: this.#parts.tickets, clients, clock }))
     server.route(healthRoute)
     server.route(

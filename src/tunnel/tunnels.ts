@@ -13,8 +13,11 @@ import type { SocketEvents } from '../socket/socket-events.js'
 import type { Conversation, Sockets } from '../socket/sockets.js'
 import type { Log } from '../telemetry/log.js'
 import type { Counters } from '../telemetry/metrics.js'
+import type { Revocations } from '../token/revocation.js'
+import type { SessionRenewed } from '../wire/relay.js'
 import { tunnelEntry } from './entry.js'
 import { relayOf } from './relay.js'
+import { renewTunnels } from './renewal.js'
 import { Tunnel } from './tunnel.js'
 import { UpstreamRequests } from './upstream-request.js'
 
@@ -23,6 +26,7 @@ export interface TunnelsParts {
   readonly sockets: Sockets
   readonly clients: ClientView
   readonly application: Application | undefined
+  readonly revocations: Revocations
   readonly counters: Counters
   readonly log: Log
   readonly clock: Clock
@@ -33,10 +37,12 @@ const readBytes = 65_536
 
 /** The tunnels of one thread. */
 export class Tunnels {
+  readonly #parts: TunnelsParts
   readonly #tunnels: Tunnel[] = []
 
   /** Adds a route for each. */
   constructor(parts: TunnelsParts) {
+    this.#parts = parts
     const { tunnels, tunnelAssertionKeyFile: file } = parts.config
     const key = file === undefined ? undefined : readAssertionKey(file)
     for (const route of tunnels) this.#tunnels.push(openTunnel(route, parts, key))
@@ -45,6 +51,12 @@ export class Tunnels {
   /** How many sockets behind are open, or about to close. */
   get size(): number {
     return this.#tunnels.reduce((sum, { size }) => sum + size, 0)
+  }
+
+  /** Extends the sockets of a session, and returns how many. */
+  renew(renewed: SessionRenewed): number {
+    const { sockets, revocations } = this.#parts
+    return renewTunnels(sockets.table, revocations, renewed)
   }
 
   /** Ends everything at once. */

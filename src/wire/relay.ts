@@ -1,5 +1,7 @@
 import { BroadcastChannel } from 'node:worker_threads'
 import type { EncodingName } from '../protocol.js'
+import type { CarriedClaims } from '../ticket/carried-claims.js'
+import type { Rights } from '../ticket/rights.js'
 import type { Revocation } from '../token/revocation.js'
 
 export type { Revocation } from '../token/revocation.js'
@@ -19,8 +21,22 @@ export interface Publication {
   readonly user?: string
 }
 
-/** Messages between the threads and nodes of a gate. Plain data: they can be cloned and packed. */
-export type RelayMessage = Publication | Revocation
+/** A fresh token for the sockets of a session that cannot renew in band. */
+export interface SessionRenewed {
+  readonly type: 'renew'
+  readonly user: string
+  /** The session of the sockets. */
+  readonly session: string
+  /** The session that the token names, if any. */
+  readonly login: string | undefined
+  readonly issuedAtSeconds: number
+  readonly expiresAtSeconds: number
+  readonly rights: Rights
+  readonly carried: CarriedClaims | undefined
+}
+
+/** Messages between the threads of a gate. Plain data: they can be cloned. */
+export type RelayMessage = Publication | Revocation | SessionRenewed
 
 /** Asks the node of a socket to disconnect it. */
 export interface SocketDisconnection {
@@ -31,8 +47,11 @@ export interface SocketDisconnection {
   readonly reason?: string
 }
 
-/** Messages between nodes. */
-export type NodeMessage = RelayMessage | SocketDisconnection
+/**
+ * Messages between nodes. Renewed sessions are not among them: whoever can write to Redis could give
+ * rights to a socket.
+ */
+export type NodeMessage = Publication | Revocation | SocketDisconnection
 
 /** Carries messages to the other threads of a gate, or to other gates. */
 export interface Relay {

@@ -44,7 +44,9 @@ const provokedElsewhere = new Set([
   'POST /backchannel-logout 503 keys_unavailable',
   'POST /backchannel-logout 503 revocations_full',
   'GET /readyz 503 keys_unavailable',
-  ...['GET /ws_ticket', 'POST /ws_ticket'].map(route => `${route} 503 keys_unavailable`),
+  ...['GET /ws_ticket', 'POST /ws_ticket', 'POST /ws_ticket/renew'].map(
+    route => `${route} 503 keys_unavailable`,
+  ),
   ...['GET /ws_ticket', 'POST /ws_ticket', 'POST /tickets', 'POST /ws_ticket/status', 'GET /readyz'].map(
     route => `${route} 503 replay_cache_unavailable`,
   ),
@@ -64,6 +66,7 @@ t.test('real replies are as described, and each that is described is seen', asyn
       TICKETGATE_TICKET_KEYS: minter.key,
       TICKETGATE_PUBLIC_URL: 'https://gate.example.com',
       TICKETGATE_MAX_CONNECTIONS_PER_USER: '1',
+      TICKETGATE_TUNNELS: '/tunnel/*=ws://127.0.0.1:9',
       TICKETGATE_DRAIN_SECONDS: '20',
     },
   })
@@ -83,7 +86,11 @@ t.test('real replies are as described, and each that is described is seen', asyn
     ] as const)
       await check.ask('post', '/auth', url, { headers, body })
     const slow = await startServer(t, {
-      env: { TICKETGATE_LOGIN_RATE: '1/60', TICKETGATE_TICKET_RATE: '1/60' },
+      env: {
+        TICKETGATE_LOGIN_RATE: '1/60',
+        TICKETGATE_TICKET_RATE: '1/60',
+        TICKETGATE_TUNNELS: '/tunnel/*=ws://127.0.0.1:9',
+      },
     })
     const body = '{"user":"maggie","pwd":"wrong"}'
     for (let n = 0; n < 2; n++) await check.ask('post', '/auth', slow.url, { headers: json, body })
@@ -91,6 +98,23 @@ t.test('real replies are as described, and each that is described is seen', asyn
       await check.ask(method, '/ws_ticket', slow.url, { headers: bearer(tokenFor('maggie')) })
       await check.ask('post', '/ws_ticket/status', slow.url, { headers: json, body: '{"ticket":"x"}' })
     }
+    await check.ask('post', '/ws_ticket/renew', slow.url, { headers: bearer(tokenFor('maggie')) })
+  })
+
+  await t.test('renewals', async () => {
+    const renew = (headers: Readonly<Record<string, string>>, body?: string) =>
+      check.ask('post', '/ws_ticket/renew', url, body === undefined ? { headers } : { headers, body })
+    await renew(bearer(tokenFor('maggie', { sid: 's1' })))
+    await renew({ ...bearer(tokenFor('maggie')), ...json }, '{"session":"s1"}')
+    await renew(bearer(tokenFor('maggie')))
+    await renew({})
+    await renew(bearer(signText('{}', '{}', jwtSecret)))
+    await renew(bearer(tokenFor('maggie', { iat: nowSeconds() - 700, exp: nowSeconds() - 600 })))
+    await check.ask('post', '/disconnect', adminUrl, { headers: admin, body: '{"session":"s9"}' })
+    await renew(bearer(tokenFor('maggie', { sid: 's9', iat: nowSeconds() - 10 })))
+    await renew(bearer('x'.repeat(17_000)))
+    await renew(form, 'token=x')
+    await renew(json, ' '.repeat(40_000))
   })
 
   await t.test('tickets', async () => {

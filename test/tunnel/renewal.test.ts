@@ -1,0 +1,115 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import t, { type Test } from 'tap'
+import { bearer, type Json, jsonOf, postJson, type Reply, request } from '../support/http.js'
+import { isProblem } from '../support/problem.js'
+import { adminKey, startServer, type TestServer } from '../support/server.js'
+import { openSession, socketUrl } from '../support/socket-client.js'
+import { gatePath, mintWith, nowSeconds, tokenFor } from '../support/tokens.js'
+import { openThrough, startTunnels } from '../support/tunnel.js'
+import { startUpstream } from '../support/upstream.js'
+
+const start = async (t: Test, env = {}) => {
+  const upstream = await startUpstream(t)
+  return startTunnels(t, `/a/*=ws://127.0.0.1:${upstream.port}`, env)
+}
+
+/** Opens a tunnel whose session ends in so many seconds. */
+const openFor = async (gate: TestServer, seconds: number, claims: Json, user = 'maggie') => {
+  const { ticket } = await mintWith(gate.url, tokenFor(user, { exp: nowSeconds() + seconds, ...claims }))
+  return openThrough(gate, '/a/b', { ticket })
+}
+
+const renew = ({ url }: TestServer, token: string, body: Json = {}): Promise<Reply> =>
+  postJson(url, '/ws_ticket/renew', body, { headers: bearer(token) })
+
+/** When the sessions of a user end, as the gate lists its sockets. */
+const endsOf = async ({ admin }: TestServer, user: string): Promise<number[]> => {
+  const { text } = await request(admin, `/connections?user=${user}`, { headers: bearer(adminKey) })
+  return JSON.parse(text).connections.map(({ expires }: { expires: number }) => expires)
+}
+
+t.test('a fresh token extends the sockets of its session, in every thread', async t => {
+  const gate = await start(t, { TICKETGATE_THREADS: '2' })
+  const open = await Promise.all(Array.from({ length: 10 }, () => openFor(gate, 100, { sid: 's1' })))
+  const exp = nowSeconds() + 300
+  const reply = await renew(gate, tokenFor('maggie', { sid: 's1', exp }))
+  t.strictSame([reply.status, jsonOf(reply)], [200, { expires: exp }])
+  while ((await endsOf(gate, 'maggie')).some(end => end !== exp)) await delay(10)
+  t.equal((await endsOf(gate, 'maggie')).length, 10)
+
+  const soon = nowSeconds() + 2
+  t.equal((await renew(gate, tokenFor('maggie', { sid: 's1', exp: soon }))).status, 200)
+  for (const { closed } of open) t.strictSame(await closed, { code: 4401, reason: 'session_expired' })
+  t.ok(nowSeconds() >= soon, 'and that is when they end')
+})
+
+t.test('the session may be another one of the same user: that of the sockets is named', async t => {
+  const gate = await start(t)
+  const first = await openFor(gate, 100, { sid: 's1' })
+  const exp = nowSeconds() + 300
+  t.equal((await renew(gate, tokenFor('maggie', { sid: 's2', exp }), { session: 's1' })).status, 200)
+  t.strictSame(await endsOf(gate, 'maggie'), [exp])
+  const again = nowSeconds() + 400
+  t.equal((await renew(gate, tokenFor('maggie', { sid: 's2', exp: again }))).status, 200)
+  t.strictSame(await endsOf(gate, 'maggie'), [again], 'it belongs to the new session now')
+  first.socket.terminate()
+})
+
+t.test('nobody else is extended', async t => {
+  const gate = await start(t)
+  const end = nowSeconds() + 100
+  const open = await Promise.all([
+    openFor(gate, 0, { sid: 's1', exp: end }, 'theo'),
+    openFor(gate, 0, { sid: 's2', exp: end }, 'maggie'),
+  ])
+  const { ticket } = await mintWith(gate.url, tokenFor('maggie', { sid: 's1', exp: end }))
+  const { client } = await openSession(socketUrl(gate.url, gatePath(ticket)))
+  const exp = nowSeconds() + 300
+  t.equal((await renew(gate, tokenFor('maggie', { sid: 's1', exp }))).status, 200)
+  t.strictSame(await endsOf(gate, 'theo'), [end], 'the same name of a session, of another user')
+  t.strictSame(await endsOf(gate, 'maggie'), [end, end], 'another session, and a socket that renews in band')
+  const channels = { publish: [], subscribe: ['other'] }
+  t.equal((await renew(gate, tokenFor('maggie', { sid: 's2', exp, channels }))).status, 200)
+  t.strictSame(await endsOf(gate, 'maggie'), [end, end], 'no right on the channel any more')
+  await client.close()
+  for (const { socket } of open) socket.terminate()
+})
+
+t.test('tokens that are refused renew nothing', async t => {
+  const gate = await start(t)
+  const end = nowSeconds() + 100
+  const { closed } = await openFor(gate, 0, { sid: 's1', exp: end })
+  const exp = nowSeconds() + 300
+  const cases = [
+    ['none', await postJson(gate.url, '/ws_ticket/renew', { session: 's1' }), '401 token_missing'],
+    [
+      'forged',
+      await renew(gate, `${tokenFor('maggie', { sid: 's1', exp }).slice(0, -4)}AAAA`),
+      '401 token_invalid',
+    ],
+    [
+      'expired',
+      await renew(gate, tokenFor('maggie', { sid: 's1', iat: nowSeconds() - 10, exp: nowSeconds() - 1 })),
+      '401 token_expired',
+    ],
+    ['without a session', await renew(gate, tokenFor('maggie', { exp })), '400 bad_request'],
+    ['no session', await renew(gate, tokenFor('maggie', { exp }), { session: 'a b' }), '400 bad_request'],
+    [
+      'unknown member',
+      await renew(gate, tokenFor('maggie', { sid: 's1', exp }), { socket: 'x' }),
+      '400 bad_request',
+    ],
+    ['another method', await request(gate.url, '/ws_ticket/renew'), '405 method_not_allowed'],
+  ] as const
+  for (const [name, reply, expected] of cases) isProblem(t, reply, expected, name)
+  t.strictSame(await endsOf(gate, 'maggie'), [end])
+  const token = tokenFor('maggie', { sid: 's1', exp })
+  await postJson(gate.admin, '/disconnect', { session: 's1' }, { headers: bearer(adminKey) })
+  isProblem(t, await renew(gate, token), '401 token_revoked')
+  t.equal((await closed).code, 4403)
+})
+
+t.test('without tunnels there is no such route', async t => {
+  const gate = await startServer(t)
+  isProblem(t, await renew(gate, tokenFor('maggie', { sid: 's1' })), '404 not_found')
+})
