@@ -1,7 +1,7 @@
 // Keeps a table of who is online, and prints it whenever it changes.
 import { setTimeout as delay } from 'node:timers/promises'
 
-const { ADMIN = 'http://127.0.0.1:8081', TICKETGATE_ADMIN_KEY: key } = process.env
+const { ADMIN = 'http://127.0.0.1:8081', TICKETGATE_ADMIN_KEY: key = '' } = process.env
 const authorization = `Bearer ${key}`
 const users = new Map() // by the id of their socket
 let lastId

@@ -8,7 +8,7 @@ import time
 import urllib.request
 
 ADMIN = os.environ.get("ADMIN", "http://127.0.0.1:8081")
-KEY = os.environ["TICKETGATE_ADMIN_KEY"]
+KEY = os.environ.get("TICKETGATE_ADMIN_KEY", "")
 users = {}  # by the id of their socket
 last_id = None
 

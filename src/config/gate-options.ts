@@ -175,7 +175,7 @@ export interface GateOptions {
    */
   readonly jwtAudience?: OptionValue<'jwtAudience'>
   /**
-   * With an identity provider: where the user of a token without the claim channels may publish,
+   * With an identity provider: where the user of a token without a channels claim may publish,
    * unless there are rules for its issuer. ${user} stands for the user, if the name is a channel
    * name.
    *

@@ -156,7 +156,7 @@ export const schema = {
     kind: list('channel patterns, as chat.* or user.${user}', patternTemplate),
     default: '',
     meaning:
-      'With an identity provider: where the user of a token without the claim channels may publish, unless there are rules for its issuer. ${user} stands for the user, if the name is a channel name',
+      'With an identity provider: where the user of a token without a channels claim may publish, unless there are rules for its issuer. ${user} stands for the user, if the name is a channel name',
   },
   defaultSubscribe: {
     kind: list('channel patterns, as chat.* or user.${user}', patternTemplate),

@@ -254,8 +254,8 @@ export function describeDefaultRights({ issuers, login, defaultPublish, defaultS
       ? `${byDefault}, or do ${byRules}`
       : byDefault
   const everything = 'may publish and subscribe on every channel'
-  if (issuers.length === 0) return `tokens without the claim channels ${everything}`
+  if (issuers.length === 0) return `tokens without a channels claim ${everything}`
   return login === 'on'
-    ? `tokens without the claim channels ${ofIssuers}; those of logins here ${everything}`
-    : `tokens without the claim channels ${ofIssuers}`
+    ? `tokens without a channels claim ${ofIssuers}; those of logins here ${everything}`
+    : `tokens without a channels claim ${ofIssuers}`
 }

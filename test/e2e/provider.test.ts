@@ -226,7 +226,7 @@ t.test('a provider that hangs delays neither requests nor the shutdown', async t
   t.strictSame(await quick.stop(), { code: 0, signal: null })
 })
 
-t.test('without the claim channels a token has the configured rights, by default none', async t => {
+t.test('without a channels claim a token has the configured rights, by default none', async t => {
   const names = ['TICKETGATE_DEFAULT_PUBLISH', 'TICKETGATE_DEFAULT_SUBSCRIBE'] as const
   const own = await startProvider(t, jwks(second))
   const start = async (publish?: string, subscribe?: string) => {
@@ -247,7 +247,7 @@ t.test('without the claim channels a token has the configured rights, by default
   )
   t.match(
     nothing.output(),
-    /tokens without the claim channels may publish on nothing and subscribe to nothing/,
+    /tokens without a channels claim may publish on nothing and subscribe to nothing/,
   )
 
   const some = await start('chat.*', 'user.${user}, news')

@@ -94,7 +94,7 @@ t.test('without a right there is no ticket: the response, the log and the metric
   t.match(server.output(), /"code":"channel_forbidden","reason":"no_rights"/)
   t.match(
     server.output(),
-    /"msg":"tokens without the claim channels may do what the rules of their issuer give"/,
+    /"msg":"tokens without a channels claim may do what the rules of their issuer give"/,
   )
 })
 
