@@ -245,10 +245,7 @@ t.test('without a channels claim a token has the configured rights, by default n
     200,
     'by the claim',
   )
-  t.match(
-    nothing.output(),
-    /tokens without a channels claim may publish on nothing and subscribe to nothing/,
-  )
+  t.match(nothing.output(), /tokens without a channels claim may publish on nothing and subscribe to nothing/)
 
   const some = await start('chat.*', 'user.${user}, news')
   const granted: [channel: string, changes: Json, status: number][] = [
