@@ -2,6 +2,7 @@ import t, { type Test } from 'tap'
 import { EventStream } from '../support/event-stream.js'
 import { bearer, type Json, jsonOf, metric, postJson, request, requestUpgrade } from '../support/http.js'
 import { isProblem } from '../support/problem.js'
+import { RawConnection } from '../support/raw.js'
 import { adminKey, type Environment, startServer, type TestServer } from '../support/server.js'
 import { type Client, openSession, socketUrl } from '../support/socket-client.js'
 import { gatePath, mint, mintWith, nowSeconds, tokenFor } from '../support/tokens.js'
@@ -235,4 +236,23 @@ t.test('events contain no tickets or tokens', async t => {
     await requestUpgrade(server.url, path)
   const told = JSON.stringify(await events.upTo('closed'))
   for (const part of [secret.slice(0, 40), ticket.slice(0, 40)]) t.notOk(told.includes(part))
+})
+
+t.test('another request on the connection of a stream ends it, and harms no other', async t => {
+  const server = await startServer(t)
+  const events = await EventStream.open(t, server.admin)
+  await events.expect(t, 'reset', { reason: 'start' })
+  const text = `GET /events HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer ${adminKey}\r\n\r\n`
+  for (const requests of [text.repeat(2), `${text}GET /metrics HTTP/1.1\r\n\r\n`, `${text}x`.repeat(5)]) {
+    const connection = await RawConnection.connect(server.admin)
+    connection.write(requests)
+    await connection.closed
+  }
+  const late = await RawConnection.connect(server.admin)
+  late.write(text)
+  t.match(await late.response(), { status: 200 })
+  late.write(text)
+  await late.closed
+  await enter(server, 'maggie')
+  await events.expect(t, 'opened', { user: 'maggie' })
 })
