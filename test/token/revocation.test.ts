@@ -148,6 +148,8 @@ t.test('of two with one subject, the stricter applies to sockets', async t => {
   }
   const strict = revoke('maggie')
   t.equal(laterOf(strict, revoke('maggie', { renewBySeconds: at + 60 })), strict, 'no news')
+  for (const lenient of [{ renewBySeconds: at + 60 }, { socket: one }])
+    t.strictSame(laterOf(revoke('maggie', lenient), strict), strict, 'of the same second, it is news')
 })
 
 t.test('validation of revocations from elsewhere', async t => {
