@@ -158,6 +158,7 @@ export class Relay implements TunnelEnd {
   #refused(status: number): void {
     this.#answered()
     this.#tunnel.log('warn', 'the server behind has refused a handshake', { status })
+    this.#endFailed()
     this.#upstream?.terminate()
   }
 

@@ -11,6 +11,9 @@ import { Upstream } from './upstream.js'
 // A server behind sends more than a client may: it is trusted not to fill the memory.
 const minUpstreamBytes = 1_048_576
 
+// Sooner, it would hardly be back.
+const leastRetryMs = 500
+
 const maskBytes = 4
 const nonce = Buffer.alloc(16)
 
@@ -95,7 +98,7 @@ export class Tunnel {
 
   /** When a client may come back: all of them at once would be too much for a server that starts. */
   retryAfterMs(): number {
-    return Math.random() * spreadMs(this.#relays.size)
+    return leastRetryMs + Math.random() * spreadMs(this.#relays.size)
   }
 
   /** Says what is wrong with the server behind, ten times a second at most. */

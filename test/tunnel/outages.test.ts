@@ -65,6 +65,7 @@ t.test('a server behind that refuses one client is not down', async t => {
     t.match(await closed, { code: 1014, reason: /^retry_after_ms=\d+$/ }, String(status))
   }
   t.match(gate.output(), /"status":403.*the server behind has refused a handshake/)
+  t.notMatch(gate.output(), 'the server behind was lost', 'which it was not')
 })
 
 t.test('a server behind that hangs up on one client is not down for the others', async t => {
