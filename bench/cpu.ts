@@ -24,7 +24,10 @@ const nsPerTick = 10_000_000 // USER_HZ is 100 on every Linux that Node runs on
 const threadNs = (pid: number | 'self', thread: number | string): number =>
   Number(readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'utf8').split(' ', 1)[0])
 
-/** Nanoseconds each live thread has run, from the scheduler. A thread that has ended no longer counts. */
+/**
+ * Nanoseconds each live thread has run, from the scheduler. A thread that has ended no longer
+ * counts.
+ */
 const schedstatNs = (pid: number | 'self'): number =>
   readdirSync(`/proc/${pid}/task`).reduce((sum, thread) => sum + threadNs(pid, thread), 0)
 

@@ -2,8 +2,8 @@ import { uptime } from 'node:os'
 import { getEnvironmentData, setEnvironmentData } from 'node:worker_threads'
 
 /**
- * The one clock. Unix time in milliseconds (with fractions), anchored once on the monotonic clock, so it
- * never goes backwards within a process: stepping the system clock revives no ticket.
+ * The one clock. Unix time in milliseconds (with fractions), anchored once on the monotonic clock,
+ * so it never goes backwards within a process: stepping the system clock revives no ticket.
  */
 export type Clock = () => number
 
@@ -38,9 +38,10 @@ export const startClock = ({ monotonicMs, uptimeMs }: TimeSources): ClockState =
 })
 
 /**
- * Returns the clock. If the machine has slept, its uptime shows it within a second of waking, and the
- * clock catches up: a session must not outlive its token by a night. It never catches up by more than
- * the system clock has advanced, so neither a step of that clock nor an odd uptime moves this one alone.
+ * Returns the clock. If the machine has slept, its uptime shows it within a second of waking, and
+ * the clock catches up: a session must not outlive its token by a night. It never catches up by
+ * more than the system clock has advanced, so neither a step of that clock nor an odd uptime moves
+ * this one alone.
  */
 export function createClock(
   { startedAtMs, monotonicMs, uptimeMs, systemMs }: TimeSources,
@@ -65,8 +66,8 @@ export function createClock(
 }
 
 const machine: TimeSources = {
-  // Not Date.now() minus the monotonic clock: Date.now() is rounded down, so tokens signed elsewhere at
-  // this instant would be dated ahead of us.
+  // Not Date.now() minus the monotonic clock: Date.now() is rounded down, so tokens signed
+  // elsewhere at this instant would be dated ahead of us.
   startedAtMs: performance.timeOrigin,
   monotonicMs: () => performance.now(),
   uptimeMs() {

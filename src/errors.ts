@@ -1,8 +1,8 @@
 import { problemType } from './protocol.js'
 
 /**
- * Every refusal, once: its code, status and title. Clients rely on codes, so a code is never renamed, and
- * docs/errors.md lists them all (a test compares the two).
+ * Every refusal, once: its code, status and title. Clients rely on codes, so a code is never
+ * renamed, and docs/errors.md lists them all (a test compares the two).
  */
 const refusals = {
   bad_request: [400, 'The request is malformed'],
@@ -67,7 +67,10 @@ export interface RefusalOptions {
   readonly headers?: Readonly<Record<string, string>>
 }
 
-/** A refused request: an expected outcome, not a fault. HTTP clients get it as problem+json (RFC 9457). */
+/**
+ * A refused request: an expected outcome, not a fault. HTTP clients get it as problem+json (RFC
+ * 9457).
+ */
 export class Refusal extends Error {
   override readonly name = 'Refusal'
   readonly code: RefusalCode
@@ -103,7 +106,8 @@ export const problemOf = (code: RefusalCode, detail: string = titleOf(code)) => 
 export const retryAfterSeconds = (waitMs: number): number => Math.max(1, Math.ceil(waitMs / 1000))
 
 /**
- * Every reason not to start. Like refusal codes, these are a promise: embedding applications branch on them.
+ * Every reason not to start. Like refusal codes, these are a promise: embedding applications branch
+ * on them.
  */
 export type StartupErrorCode =
   | 'clock_mark_invalid'
@@ -117,7 +121,10 @@ export type StartupErrorCode =
   | 'users_file_invalid'
   | 'uwebsockets_unavailable'
 
-/** A mistake of the operator: a bad option, a broken file, a port in use. The message says how to fix it. */
+/**
+ * A mistake of the operator: a bad option, a broken file, a port in use. The message says how to
+ * fix it.
+ */
 export class StartupError extends Error {
   override readonly name = 'StartupError'
   readonly code: StartupErrorCode

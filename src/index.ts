@@ -24,11 +24,12 @@ export type { GateEvent } from './telemetry/event-iterator.js'
 export type { CarriedClaims, ClaimValue } from './ticket/carried-claims.js'
 
 /**
- * A gate inside an application. Options left out come from `TICKETGATE_*` variables, then from the defaults.
- * `Data` is what the application keeps with a connection: `authorize` gives it.
+ * A gate inside an application. Options left out come from `TICKETGATE_*` variables, then from the
+ * defaults. `Data` is what the application keeps with a connection: `authorize` gives it.
  *
  * @throws StartupError for a mistake of the operator, with a code of {@link StartupErrorCode}
- * @throws TypeError for a handler that is not a function, an `authorize` that is async, or handlers over several threads
+ * @throws TypeError for a handler that is not a function, an `authorize` that is async, or handlers
+ *   over several threads
  */
 export async function createGate<Data = undefined>(
   options: GateOptions & GateHandlers<Data> = {},

@@ -1,4 +1,7 @@
-/** The words of the wire: routes, parameters, subprotocols, close codes. Server and client share them: no imports. */
+/**
+ * The words of the wire: routes, parameters, subprotocols, close codes. Server and client share
+ * them: no imports.
+ */
 
 export const routes = {
   auth: '/auth',
@@ -115,7 +118,9 @@ export interface OkMessage extends Reply {
   readonly type: 'ok' | 'pong'
 }
 
-/** The session ends in `withinSeconds` unless the client renews it with a ticket of a fresh token. */
+/**
+ * The session ends in `withinSeconds` unless the client renews it with a ticket of a fresh token.
+ */
 export interface RenewRequiredMessage {
   readonly type: 'renew_required'
   readonly withinSeconds: number
@@ -185,7 +190,10 @@ const channelPatterns = /^[A-Za-z0-9._~:@-]{0,128}\*?$/
 /** The form of a channel name, for people. */
 export const channelNameForm = '0 to 128 of A-Z a-z 0-9 . _ ~ : @ -'
 
-/** A channel name: 0 to 128 of `A-Z a-z 0-9 . _ ~ : @ -`. The empty name is a channel like any other. */
+/**
+ * A channel name: 0 to 128 of `A-Z a-z 0-9 . _ ~ : @ -`. The empty name is a channel like any
+ * other.
+ */
 export const isChannelName = (name: string): boolean => channelNames.test(name)
 
 /** A channel name, or the start of one followed by `*`. */

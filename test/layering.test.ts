@@ -5,7 +5,10 @@ import t from 'tap'
 
 const root = fileURLToPath(new URL('../src', import.meta.url))
 
-/** The stair, from the ground up: a room imports from its own floor and from those below, never from above. */
+/**
+ * The stair, from the ground up: a room imports from its own floor and from those below, never from
+ * above.
+ */
 const floors: readonly (readonly string[])[] = [
   ['protocol.ts', 'errors.ts', 'clock.ts'],
   ['ticket', 'message-pack'],
@@ -18,14 +21,19 @@ const floors: readonly (readonly string[])[] = [
   ['main.ts', 'index.ts'],
 ]
 
-/** Rooms beside the stair, and all that they may import: what a browser loads, and what must not know the server. */
+/**
+ * Rooms beside the stair, and all that they may import: what a browser loads, and what must not
+ * know the server.
+ */
 const beside: Readonly<Record<string, RegExp>> = {
   attack: /^attack\//,
   client: /^(client\/|protocol\.ts$)/,
   console: /^(console\/|client\/|protocol\.ts$)/,
 }
 
-/** Arrows still to be removed. An arrow that is gone fails the test until it is taken off the list. */
+/**
+ * Arrows still to be removed. An arrow that is gone fails the test until it is taken off the list.
+ */
 const known: readonly string[] = []
 
 const filesUnder = (directory: string): string[] =>
@@ -38,7 +46,10 @@ const sourceOf = (file: string): string => readFileSync(resolve(root, file), 'ut
 const specifier =
   /(?:^|[;}\s])(?:import|export)\b(?:[^'";]*?\bfrom)?\s*['"]([^'"]+)['"]|\bimport\s*\(\s*['"]([^'"]+)['"]/gm
 
-/** What a file imports, types included: files under src as their path there, all others by their name. */
+/**
+ * What a file imports, types included: files under src as their path there, all others by their
+ * name.
+ */
 const importsOf = (file: string): string[] =>
   [...sourceOf(file).matchAll(specifier)].map(([, fixed, lazy]) => {
     const name = fixed ?? lazy ?? ''

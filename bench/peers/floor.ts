@@ -1,5 +1,6 @@
-// The floor: what uWebSockets.js itself costs. It checks nothing, works nothing out and remembers nothing; it
-// answers fixed bytes, the same as ticketgate's, so that what lies above it in the table is ours to explain.
+// The floor: what uWebSockets.js itself costs. It checks nothing, works nothing out and remembers
+// nothing; it answers fixed bytes, the same as ticketgate's, so that what lies above it in the
+// table is ours to explain.
 import { App, us_socket_local_port } from 'uWebSockets.js'
 
 const setting = (name: string): string => {

@@ -27,7 +27,10 @@ const admit = async (target: Target, count: number) => {
   }
 }
 
-/** A ticket over one of 64 keep-alive connections, then the handshake with it, over a new connection, 64 at a time. */
+/**
+ * A ticket over one of 64 keep-alive connections, then the handshake with it, over a new
+ * connection, 64 at a time.
+ */
 export const admissionScenario: Scenario = {
   name: 'admission',
   rows: [row],

@@ -26,15 +26,15 @@ export interface SpecListFault extends SpecFault {
   readonly at: number
 }
 
-// A revocation covers the second in which it was made, and where the clocks of other nodes may be ahead,
-// the next one.
+// A revocation covers the second in which it was made, and where the clocks of other nodes may be
+// ahead, the next one.
 const longestWaitMs = 2500
 
 const tooLarge = `the claims must take at most ${maxClaimsBytes} bytes when packed: name fewer channels`
 
 /**
- * Issues tickets at the word of the back end, which knows its users by means of its own: there is no
- * token to check. They are signed as the gate's own.
+ * Issues tickets at the word of the back end, which knows its users by means of its own: there is
+ * no token to check. They are signed as the gate's own.
  */
 export class BackEndIssuer {
   readonly #parts: BackEndIssuerParts

@@ -16,8 +16,8 @@ const maxRemembered = 10_000
 
 /**
  * Carries out logout tokens that were verified, each once. The ids of the last ten thousand are
- * remembered. One that is forgotten, or that another node sees, does no harm: it ends what was issued
- * before the logout, and that has ended.
+ * remembered. One that is forgotten, or that another node sees, does no harm: it ends what was
+ * issued before the logout, and that has ended.
  */
 export class Logouts {
   readonly #disconnect: Disconnect

@@ -9,8 +9,8 @@ const codeMask = (1n << codeBits) - 1n
 export const createRefusalBuffer = (): SharedArrayBuffer => new SharedArrayBuffer(8 * slots)
 
 /**
- * With which code a ticket was refused last, by its nonce. The latest 65,536 or so are remembered: a nonce
- * has one slot, which the next one takes over. A slot is one word, so threads need no lock.
+ * With which code a ticket was refused last, by its nonce. The latest 65,536 or so are remembered:
+ * a nonce has one slot, which the next one takes over. A slot is one word, so threads need no lock.
  */
 export class RefusalMemory {
   readonly #words: BigUint64Array

@@ -28,7 +28,9 @@ export interface TicketAdmissionParts {
   readonly log: Log
 }
 
-/** Refusals that need no note: a look at the ticket tells them again, or there is not one ticket. */
+/**
+ * Refusals that need no note: a look at the ticket tells them again, or there is not one ticket.
+ */
 export const toldByTicket: ReadonlySet<RefusalCode> = new Set<RefusalCode>([
   'ticket_ambiguous',
   'ticket_expired',
@@ -66,7 +68,9 @@ export class TicketAdmission {
     return verifyTicket(text, ring(), nowMs, policy)
   }
 
-  /** What a ticket of any time says, if its MAC holds: for the log, since it may not open anything. */
+  /**
+   * What a ticket of any time says, if its MAC holds: for the log, since it may not open anything.
+   */
   claimsOf(text: string): TicketClaims | undefined {
     const { ring, policy } = this.#parts.keys
     const ticket = verifyTicket(text, ring(), 0, { ...policy, ...ofAnyTime })
@@ -138,7 +142,10 @@ export class TicketAdmission {
     return nowMs >= ticket.claims.sessionEndsAtSeconds * 1000 ? 'ticket_expired' : undefined
   }
 
-  /** Keeps with which code a ticket was refused, for its holder to ask; nothing unless its MAC holds. */
+  /**
+   * Keeps with which code a ticket was refused, for its holder to ask; nothing unless its MAC
+   * holds.
+   */
   noteRefusal(text: string, code: RefusalCode, nowMs: number): void {
     const ticket = this.verify(text, nowMs)
     if (typeof ticket !== 'string') this.#parts.refusals.note(ticket.nonce, code)

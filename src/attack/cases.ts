@@ -3,7 +3,9 @@ import { altered, forgedTokens, otherSpellings, truncated } from './forgeries.js
 import type { Target } from './target.js'
 import { dial, handshake, type Opened, patienceMs, requestText } from './wire.js'
 
-/** What an attack has found. `skipped`: it needs a setting that was not given, or does not apply. */
+/**
+ * What an attack has found. `skipped`: it needs a setting that was not given, or does not apply.
+ */
 export interface Verdict {
   readonly outcome: 'held' | 'broken' | 'skipped'
   readonly detail: string

@@ -23,7 +23,10 @@ export function altered(credential: string): string[] {
   return forged
 }
 
-/** Texts that a lax decoder of base64url or of URLs takes for the same credential (RFC 4648 sections 3.5 and 4). */
+/**
+ * Texts that a lax decoder of base64url or of URLs takes for the same credential (RFC 4648 sections
+ * 3.5 and 4).
+ */
 export function otherSpellings(credential: string): string[] {
   const last = digits.indexOf(credential.at(-1) ?? '')
   const tails = last < 0 ? [] : [1, 2, 3].map(bits => credential.slice(0, -1) + (digits[last ^ bits] ?? 'A'))
@@ -52,7 +55,9 @@ function decoded(part: string | undefined): Record<string, unknown> | undefined 
   }
 }
 
-/** Tokens with the claims of a good one, and for another user, without its key (RFC 8725 section 2). */
+/**
+ * Tokens with the claims of a good one, and for another user, without its key (RFC 8725 section 2).
+ */
 export function forgedTokens(token: string): { readonly how: string; readonly token: string }[] {
   const [head, body, signature = ''] = token.split('.')
   const [header, claims] = [decoded(head), decoded(body)]

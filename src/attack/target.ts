@@ -4,7 +4,10 @@ import { ask, handshake, hear, type Opened, type Reply, textFrame } from './wire
 export interface Profile {
   /** Where `{user, pwd}` is posted for a token; undefined: the token is given. */
   readonly loginPath: string | undefined
-  /** Where a token is traded for a ticket, by GET with the token as bearer; undefined: the token itself opens sockets. */
+  /**
+   * Where a token is traded for a ticket, by GET with the token as bearer; undefined: the token
+   * itself opens sockets.
+   */
   readonly ticketPath: string | undefined
   /** Where sockets open, with `{ticket}` in the place of the credential. */
   readonly socketPath: string

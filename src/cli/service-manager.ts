@@ -14,8 +14,8 @@ const nobody: ServiceManager = { ready() {}, stopping() {} }
 /**
  * The systemd of a unit with `Type=notify` (sd_notify(3)); elsewhere nobody is told anything.
  *
- * Node cannot send datagrams to a Unix socket, so the program systemd-notify does it. Each message comes from a process
- * of its own: `NotifyAccess=all` is required.
+ * Node cannot send datagrams to a Unix socket, so the program systemd-notify does it. Each message
+ * comes from a process of its own: `NotifyAccess=all` is required.
  */
 export function serviceManager(env: NodeJS.ProcessEnv, log: Log): ServiceManager {
   if (env.NOTIFY_SOCKET === undefined) return nobody

@@ -14,8 +14,8 @@ import { Subscriptions } from './subscriptions.js'
 import { TicketApi } from './tickets.js'
 
 /**
- * Keeps one WebSocket open to a ticketgate server: with a fresh ticket for every attempt, until `close()` or a refusal
- * that no further attempt can change.
+ * Keeps one WebSocket open to a ticketgate server: with a fresh ticket for every attempt, until
+ * `close()` or a refusal that no further attempt can change.
  * @throws TypeError for options that cannot work
  */
 export function connect<Data = unknown>(options: ConnectOptions): Connection<Data> {

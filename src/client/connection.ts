@@ -21,7 +21,8 @@ export interface ConnectOptions extends ServerOptions {
    */
   readonly channel?: string
   /**
-   * Asks for tickets that open this channel alone; no other can be subscribed to then. Has no effect with `getTicket`.
+   * Asks for tickets that open this channel alone; no other can be subscribed to then. Has no
+   * effect with `getTicket`.
    * @default false
    */
   readonly channelOnly?: boolean
@@ -30,7 +31,8 @@ export interface ConnectOptions extends ServerOptions {
   /** The limit of the first wait, in milliseconds; it doubles with each failure. @default 500 */
   readonly minDelayMs?: number
   /**
-   * The limit of every wait, in milliseconds. A wait that the server asks for, ten minutes at most, comes on top.
+   * The limit of every wait, in milliseconds. A wait that the server asks for, ten minutes at most,
+   * comes on top.
    * @default 30000
    */
   readonly maxDelayMs?: number
@@ -69,16 +71,21 @@ export interface Connection<Data = unknown> extends AsyncIterable<Message<Data>>
   opened(): Promise<void>
   /**
    * Resolves when the server has sent the message on. Nothing is kept for later.
-   * @throws GateError `not_open`; `connection_lost` if it is unknown whether it was sent; or the server's code
+   * @throws GateError `not_open`; `connection_lost` if it is unknown whether it was sent; or the
+   *   server's code
    */
   publish(data: Data, channel?: string): Promise<void>
-  /** Resolves once the channel is heard. Lasts over reconnects. @throws GateError with the server's code */
+  /**
+   * Resolves once the channel is heard. Lasts over reconnects. @throws GateError with the server's
+   * code
+   */
   subscribe(channel: string): Promise<void>
   unsubscribe(channel: string): Promise<void>
   /**
-   * Reads messages from now on, over all reconnects. The loop ends when the connection is closed, and throws when the
-   * connection gives up. A reader that lets more than `limit` messages wait gets a GateError `reader_too_slow`.
-   * `for await (const message of connection)` does the same with a limit of 1024.
+   * Reads messages from now on, over all reconnects. The loop ends when the connection is closed,
+   * and throws when the connection gives up. A reader that lets more than `limit` messages wait
+   * gets a GateError `reader_too_slow`. `for await (const message of connection)` does the same
+   * with a limit of 1024.
    */
   messages(limit?: number): AsyncIterableIterator<Message<Data>>
   /** Ends the connection for good; resolves when the socket is closed. */

@@ -3,8 +3,8 @@ import { isTicket, type TicketApi } from './tickets.js'
 
 export interface TokenRequest {
   /**
-   * The last one does not do: its token was refused, or the session that it gave ends soon. While it is false, a
-   * token that was kept may be returned.
+   * The last one does not do: its token was refused, or the session that it gave ends soon. While
+   * it is false, a token that was kept may be returned.
    */
   readonly fresh: boolean
 }
@@ -14,13 +14,14 @@ type Provide = (request: TokenRequest) => string | Promise<string>
 /** Where tickets come from. One of the two is required. */
 export interface Credential {
   /**
-   * Returns the token to trade for a ticket. Called before every attempt, so keep the token where you can. What it
-   * throws is taken for a failure that may pass; throw a `GateError` to give up instead.
+   * Returns the token to trade for a ticket. Called before every attempt, so keep the token where
+   * you can. What it throws is taken for a failure that may pass; throw a `GateError` to give up
+   * instead.
    */
   readonly getToken?: Provide
   /**
-   * Returns a ticket that was issued to your own back end for this user. Called before every attempt; each call must
-   * return another one. What it throws is treated as with `getToken`.
+   * Returns a ticket that was issued to your own back end for this user. Called before every
+   * attempt; each call must return another one. What it throws is treated as with `getToken`.
    */
   readonly getTicket?: Provide
 }
@@ -28,7 +29,9 @@ export interface Credential {
 /** A function that returns a ticket which has not been used. @throws GateError */
 export type TakeTicket = (fresh: boolean) => Promise<string>
 
-/** @throws TypeError unless exactly one of `getToken` and `getTicket` is given, and is a function */
+/**
+ * @throws TypeError unless exactly one of `getToken` and `getTicket` is given, and is a function
+ */
 export function ticketTaker({ getToken, getTicket }: Credential, api: TicketApi): TakeTicket {
   if (getTicket === undefined) {
     const ask = asker('getToken', 'token', getToken, isHeaderText)

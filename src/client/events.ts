@@ -20,7 +20,8 @@ export class Emitter<Events> {
       try {
         listener(event)
       } catch (error) {
-        // A fault of the listener must be seen, but must neither end the connection nor keep others from hearing.
+        // A fault of the listener must be seen, but must neither end the connection nor keep others
+        // from hearing.
         schedule(0, () => {
           throw error
         })
@@ -29,7 +30,9 @@ export class Emitter<Events> {
   }
 }
 
-/** An async iterator that is fed from outside. What has not been read yet is kept, up to a limit. */
+/**
+ * An async iterator that is fed from outside. What has not been read yet is kept, up to a limit.
+ */
 export class Feed<Item> implements AsyncIterableIterator<Item> {
   readonly #limit: number
   readonly #onReturn: (feed: Feed<Item>) => void

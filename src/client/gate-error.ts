@@ -1,16 +1,18 @@
 /**
- * What helps: nothing (the connection is given up), a new token (the next attempt asks for one), or time (it is tried
- * again).
+ * What helps: nothing (the connection is given up), a new token (the next attempt asks for one), or
+ * time (it is tried again).
  */
 export type Remedy = 'nothing' | 'token' | 'time'
 
 /**
- * Why something did not work. `code` is one of the server's (docs/errors.md lists them), or one of the client's own:
- * `bad_reply`, `closed`, `connection_lost`, `handshake_failed`, `http_STATUS`, `message_too_big`, `not_open`,
- * `reader_too_slow`, `renewal_failed`, `revoked`, `session_expired`, `socket_unavailable`, `ticket_unavailable`,
- * `timeout`, `token_unavailable`, `unreachable`, `unsubscribed`.
+ * Why something did not work. `code` is one of the server's (docs/errors.md lists them), or one of
+ * the client's own: `bad_reply`, `closed`, `connection_lost`, `handshake_failed`, `http_STATUS`,
+ * `message_too_big`, `not_open`, `reader_too_slow`, `renewal_failed`, `revoked`, `session_expired`,
+ * `socket_unavailable`, `ticket_unavailable`, `timeout`, `token_unavailable`, `unreachable`,
+ * `unsubscribed`.
  *
- * Thrown by `getToken` or `getTicket` with the remedy `nothing`, the default, it ends the connection for good.
+ * Thrown by `getToken` or `getTicket` with the remedy `nothing`, the default, it ends the
+ * connection for good.
  */
 export class GateError extends Error {
   override readonly name = 'GateError'

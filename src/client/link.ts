@@ -27,10 +27,10 @@ interface Pending {
 const goodbyeMs = 2000
 
 /**
- * Opens a WebSocket with a ticket, in the subprotocols, so that no URL holds one. Resolves once the server has sent its
- * welcome.
- * @throws GateError `handshake_failed`, a {@link HandshakeError}, if there was no handshake or no welcome; `bad_reply`
- * for another frame in its place
+ * Opens a WebSocket with a ticket, in the subprotocols, so that no URL holds one. Resolves once the
+ * server has sent its welcome.
+ * @throws GateError `handshake_failed`, a {@link HandshakeError}, if there was no handshake or no
+ *   welcome; `bad_reply` for another frame in its place
  */
 export const openLink = (options: LinkOptions): Promise<Link> =>
   new Promise((resolve, reject) => {
@@ -40,7 +40,10 @@ export const openLink = (options: LinkOptions): Promise<Link> =>
 
 /** The socket ended before the welcome. */
 export class HandshakeError extends GateError {
-  /** Whether the handshake was refused, so that the ticket may say why: it did not open, and not for want of time. */
+  /**
+   * Whether the handshake was refused, so that the ticket may say why: it did not open, and not for
+   * want of time.
+   */
   readonly isRefusal: boolean
 
   constructor(isRefusal: boolean) {
@@ -95,7 +98,10 @@ export class Link {
     return this.#welcome as Welcome
   }
 
-  /** @throws GateError with the server's code, or `connection_lost`. A reply that does not come ends the link. */
+  /**
+   * @throws GateError with the server's code, or `connection_lost`. A reply that does not come ends
+   *   the link.
+   */
   request(request: Request): Promise<Fields> {
     return new Promise((resolve, reject) => {
       if (this.#isOver) return reject(connectionLost())

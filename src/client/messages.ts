@@ -15,8 +15,9 @@ export interface Message<Data = unknown> {
 export type Fields = Readonly<Record<string, unknown>>
 
 /**
- * Returns the message in a frame, once all that is used of its type has the right form. Undefined if there is none:
- * the server, or something in between, does not speak the protocol. A message of an unknown type is a message.
+ * Returns the message in a frame, once all that is used of its type has the right form. Undefined
+ * if there is none: the server, or something in between, does not speak the protocol. A message of
+ * an unknown type is a message.
  */
 export function readMessage(data: unknown): Fields | undefined {
   if (typeof data !== 'string') return undefined

@@ -1,6 +1,7 @@
 /**
- * What the client needs of a browser, of Node or of React Native, by shape. It uses neither DOM nor Node types (a
- * tsconfig of its own makes sure), so that it compiles into either and brings in the types of neither.
+ * What the client needs of a browser, of Node or of React Native, by shape. It uses neither DOM nor
+ * Node types (a tsconfig of its own makes sure), so that it compiles into either and brings in the
+ * types of neither.
  */
 
 /** An object of the platform that is passed on untouched. */

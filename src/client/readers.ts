@@ -10,7 +10,9 @@ export class Readers<Data> {
   #isOver = false
   #failure: GateError | undefined
 
-  /** Returns an iterator over messages from now on, of which at most `limit` may wait to be read. */
+  /**
+   * Returns an iterator over messages from now on, of which at most `limit` may wait to be read.
+   */
   add(limit = defaultLimit): AsyncIterableIterator<Message<Data>> {
     const feed = new Feed<Message<Data>>(limit, () => this.#feeds.delete(feed))
     if (this.#isOver) feed.end(this.#failure)

@@ -31,7 +31,9 @@ interface Outcome {
   readonly lastedMs?: number
 }
 
-/** Keeps a link open: opens the next one when one has ended, until it is closed or has to give up. */
+/**
+ * Keeps a link open: opens the next one when one has ended, until it is closed or has to give up.
+ */
 export class Reconnector<Data> {
   state: State = 'connecting'
   link: Link | undefined
@@ -50,7 +52,10 @@ export class Reconnector<Data> {
     this.#lived = Promise.resolve().then(() => this.#live())
   }
 
-  /** Resolves with the open link, at once or once there is one. @throws GateError if there will be none any more */
+  /**
+   * Resolves with the open link, at once or once there is one. @throws GateError if there will be
+   * none any more
+   */
   opened(): Promise<Link> {
     return new Promise((resolve, reject) => {
       const look = (): boolean => {
@@ -66,7 +71,10 @@ export class Reconnector<Data> {
     })
   }
 
-  /** Closes for good. Resolves when the socket is closed, or after some seconds: `getToken` may never return. */
+  /**
+   * Closes for good. Resolves when the socket is closed, or after some seconds: `getToken` may
+   * never return.
+   */
   close(): Promise<void> {
     if (this.closed === undefined) this.#finish(new GateError('closed', 'close() was called.'))
     this.link?.close()
@@ -157,7 +165,10 @@ export class Reconnector<Data> {
     this.#isOffline = true
   }
 
-  /** The network is back: no reason to wait on. An open socket may be dead without knowing, so it is asked. */
+  /**
+   * The network is back: no reason to wait on. An open socket may be dead without knowing, so it is
+   * asked.
+   */
   readonly #onOnline = (): void => {
     this.#isOffline = false
     this.link?.request({ type: 'ping' }).catch(() => {})

@@ -1,6 +1,7 @@
 import type { Remedy } from './gate-error.js'
 
-// Refusals of the server that stand until somebody changes the page, its settings or the rights of its user.
+// Refusals of the server that stand until somebody changes the page, its settings or the rights of
+// its user.
 const final = [
   'bad_request',
   'body_too_large',
@@ -17,7 +18,10 @@ const final = [
 /** Whether the server refused the token itself, so that another one may do. */
 export const isTokenRefusal = (code: string): boolean => /^token_(missing|invalid|expired)$/.test(code)
 
-/** What helps against a refusal of the server, by its code. A code that is not known here may pass by itself. */
+/**
+ * What helps against a refusal of the server, by its code. A code that is not known here may pass
+ * by itself.
+ */
 export function remedyOf(code: string): Remedy {
   if (final.includes(code)) return 'nothing'
   return isTokenRefusal(code) ? 'token' : 'time'

@@ -20,7 +20,10 @@ export class Renewal {
     this.#schedule(link.welcome.expires)
   }
 
-  /** Renews soon, because the session ends in `withinMs` otherwise: not at once, as others were told the same. */
+  /**
+   * Renews soon, because the session ends in `withinMs` otherwise: not at once, as others were told
+   * the same.
+   */
   require(withinMs: number): void {
     this.#cancel()
     const ends = (Date.now() + withinMs) / 1000
@@ -34,7 +37,8 @@ export class Renewal {
 
   #schedule(expires: number): void {
     const remainingMs = expires * 1000 - Date.now()
-    // Too late, or the clocks differ: the server will close the socket, and the next one gets a new token.
+    // Too late, or the clocks differ: the server will close the socket, and the next one gets a new
+    // token.
     if (this.#isOver || !(remainingMs >= 1000)) return
     this.#cancel = schedule(renewalDelayMs(remainingMs), () => void this.#renew(expires))
   }
@@ -52,7 +56,10 @@ export class Renewal {
     this.#schedule(ends)
   }
 
-  /** @throws GateError. Whatever the server replied, another ticket may do better in the time that is left. */
+  /**
+   * @throws GateError. Whatever the server replied, another ticket may do better in the time that
+   *   is left.
+   */
   async #renewWith(ticket: string): Promise<number> {
     try {
       const { expires } = await this.#link.request({ type: 'renew', ticket })

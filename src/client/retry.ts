@@ -5,8 +5,9 @@ import { isTokenRefusal } from './refusals.js'
 // A connection that lasted this long was a success: the next wait is a short one.
 const steadyMs = 10_000
 
-// Tokens that are refused in a row before the client gives up. With the default limits the waits between them come to
-// a quarter of a minute on average, in which keys that were just rotated, or clocks that differ, find together.
+// Tokens that are refused in a row before the client gives up. With the default limits the waits
+// between them come to a quarter of a minute on average, in which keys that were just rotated, or
+// clocks that differ, find together.
 const maxTokenRefusals = 8
 
 export interface NextAttempt {
@@ -41,14 +42,16 @@ export class RetryPolicy {
     const isAtOnce =
       this.#tokenRefusals === 1 || (remedy === 'token' && lastedMs !== undefined && this.#failures === 0)
     const delayMs = isAtOnce ? 0 : Math.min(retryAfterMs, longestAskedMs) + this.#ownMs(isOffline)
-    // A server that names a time is well: it spreads its clients itself, and needs no longer waits from them.
+    // A server that names a time is well: it spreads its clients itself, and needs no longer waits
+    // from them.
     if (!isAtOnce && retryAfterMs === 0 && code !== 'draining') this.#doublings++
     return { failures: ++this.#failures, delayMs, fresh: remedy === 'token' }
   }
 
   /** Comes on top of the server's own wait: others were told the same. */
   #ownMs(isOffline: boolean): number {
-    // Browsers are wrong about the network at times, so being offline slows attempts down but does not stop them.
+    // Browsers are wrong about the network at times, so being offline slows attempts down but does
+    // not stop them.
     return isOffline ? this.#limits.maxDelayMs : backoffMs(this.#doublings, this.#limits)
   }
 }

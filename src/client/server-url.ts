@@ -13,8 +13,8 @@ interface Parts {
 }
 
 /**
- * Returns scheme, host and path of the server at `url`, as `https://example.com/base`: http or https, without a
- * default port, without a slash at the end.
+ * Returns scheme, host and path of the server at `url`, as `https://example.com/base`: http or
+ * https, without a default port, without a slash at the end.
  * @param url http, https, ws or wss; in a page also relative to it
  * @throws TypeError if it is none of these
  */

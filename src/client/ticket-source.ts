@@ -13,15 +13,16 @@ export interface TicketSourceOptions extends ServerOptions {
    */
   readonly channel?: string
   /**
-   * Where the sockets are opened if not at a channel of the server at `url`: at a tunnel, or at another WebSocket
-   * server whose proxy asks the gate. In a page also relative to it.
+   * Where the sockets are opened if not at a channel of the server at `url`: at a tunnel, or at
+   * another WebSocket server whose proxy asks the gate. In a page also relative to it.
    */
   readonly socketUrl?: string
 }
 
 /**
- * Tickets for WebSocket clients of others. Every call takes a fresh one, so call once for each attempt to connect.
- * Each method rejects with a `GateError`; with the remedy `nothing` there is no use in trying again.
+ * Tickets for WebSocket clients of others. Every call takes a fresh one, so call once for each
+ * attempt to connect. Each method rejects with a `GateError`; with the remedy `nothing` there is no
+ * use in trying again.
  */
 export interface TicketSource {
   ticket(): Promise<string>

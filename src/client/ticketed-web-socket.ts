@@ -27,9 +27,10 @@ const connecting = 0
 const closed = 3
 
 /**
- * Returns a WebSocket class whose sockets each take a ticket before they open, for clients that want the URL at once
- * and a class to open it with. The ticket is added to the query of that URL. If there is none, the socket fails: `error`
- * has the `GateError` as its `error`, and `close` follows, with 1006.
+ * Returns a WebSocket class whose sockets each take a ticket before they open, for clients that
+ * want the URL at once and a class to open it with. The ticket is added to the query of that URL.
+ * If there is none, the socket fails: `error` has the `GateError` as its `error`, and `close`
+ * follows, with 1006.
  * @param WebSocket the class to open sockets with; the global one if left out
  * @throws TypeError if there is none
  */

@@ -45,8 +45,8 @@ export class TicketApi {
   }
 
   /**
-   * Returns the code that says why a ticket did not open a socket. Undefined if that was not due to the ticket, or
-   * cannot be told.
+   * Returns the code that says why a ticket did not open a socket. Undefined if that was not due to
+   * the ticket, or cannot be told.
    */
   async refusalOf(ticket: string): Promise<string | undefined> {
     try {
@@ -74,8 +74,8 @@ export class TicketApi {
       })
       return { reply, body: await bodyOf(reply) }
     } catch {
-      // A page cannot tell these apart. A proxy whose server is down sends no CORS headers, which looks like an origin
-      // that is not allowed, so that is no reason to give up either.
+      // A page cannot tell these apart. A proxy whose server is down sends no CORS headers, which
+      // looks like an origin that is not allowed, so that is no reason to give up either.
       throw new GateError(
         'unreachable',
         'The network or the server is down, or the server does not allow the origin of this page.',
@@ -102,8 +102,9 @@ async function bodyOf(reply: FetchReply): Promise<Fields> {
 }
 
 /**
- * A refusal of the ticket route. Only the server's own, a problem of RFC 9457 with one of its codes, can be final:
- * firewalls, proxies and maintenance pages in front of it refuse with any status, and that passes.
+ * A refusal of the ticket route. Only the server's own, a problem of RFC 9457 with one of its
+ * codes, can be final: firewalls, proxies and maintenance pages in front of it refuse with any
+ * status, and that passes.
  */
 function refusalOf({ status, headers }: FetchReply, { type, code, detail }: Fields): GateError {
   const waitMs = retryAfterMs(headers.get('retry-after'))
@@ -114,7 +115,9 @@ function refusalOf({ status, headers }: FetchReply, { type, code, detail }: Fiel
   return new GateError(`http_${status}`, `The reply has status ${status}.`, remedy, waitMs)
 }
 
-/** Reads `Retry-After` (RFC 9110 section 10.2.3), seconds or a date. Returns milliseconds from now. */
+/**
+ * Reads `Retry-After` (RFC 9110 section 10.2.3), seconds or a date. Returns milliseconds from now.
+ */
 export function retryAfterMs(field: string | null): number | undefined {
   if (field === null) return undefined
   const ms = /^\s*\d+\s*$/.test(field) ? Number(field) * 1000 : Date.parse(field) - Date.now()

@@ -96,7 +96,8 @@ function singleIssuer(
           ['jwtAudience', 'aud'],
         ]
       : [['jwtAudience', 'aud']]
-  // A provider signs tokens for many: without its name and ours in them, one for anybody else would do.
+  // A provider signs tokens for many: without its name and ours in them, one for anybody else would
+  // do.
   for (const [property, claim] of required)
     if (production && !given.has(property))
       problems.push(
@@ -155,7 +156,10 @@ function readSecret(
   return secret
 }
 
-/** Keys are fetched through the proxy that these variables name; any other form would fail much later. */
+/**
+ * Keys are fetched through the proxy that these variables name; any other form would fail much
+ * later.
+ */
 function checkEgressProxy({ env, problems }: IdentitySources, issuers: readonly IssuerConfig[]): void {
   if (!issuers.some(({ keys }) => keys.from === 'jwks' || keys.from === 'discovery')) return
   for (const name of proxyVariables) {

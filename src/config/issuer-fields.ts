@@ -7,7 +7,10 @@ import { rightsRules } from './rights-field.js'
 import { ticketClaims } from './ticket-claims-field.js'
 import { InvalidValue, line, path, readFile } from './value-types.js'
 
-/** The fields of one entry of the issuers file: how each is read, and what the published schema says of it. */
+/**
+ * The fields of one entry of the issuers file: how each is read, and what the published schema says
+ * of it.
+ */
 
 /** PEM that this field needs, read now so that a wrong file stops the start. */
 const pemFile = (check: (pem: Buffer) => void, schema: object): Field<string> =>

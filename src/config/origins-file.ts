@@ -3,8 +3,10 @@ import { InvalidValue, list, origin, readText } from './value-types.js'
 const origins = list('origins', origin)
 
 /**
- * The origins in a file, as one value of the option: one a line or between commas; `#` begins a comment.
- * @throws InvalidValue for a file that cannot be read, or that has none: without any, other pages would be let in
+ * The origins in a file, as one value of the option: one a line or between commas; `#` begins a
+ * comment.
+ * @throws InvalidValue for a file that cannot be read, or that has none: without any, other pages
+ *   would be let in
  */
 export function readOriginsText(file: string): string {
   const lines = readText(file)

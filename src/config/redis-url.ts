@@ -34,7 +34,8 @@ const stray =
  *
  * - `redis://HOST[:PORT][/DATABASE]`, `rediss:` with TLS
  * - `redis+unix:///PATH[?db=DATABASE]`
- * - `redis+sentinel://HOST[:PORT][,HOST[:PORT]…]/NAME[/DATABASE]`, `rediss+sentinel:` with TLS, to the sentinels as well
+ * - `redis+sentinel://HOST[:PORT][,HOST[:PORT]…]/NAME[/DATABASE]`, `rediss+sentinel:` with TLS, to
+ *   the sentinels as well
  *
  * @throws InvalidValue that quotes nothing of the text, which may hold a password
  */

@@ -162,7 +162,10 @@ export function resolveEither(
   }
 }
 
-/** Puts what a file holds in the place of the value of an option. The name of the file's option stays. */
+/**
+ * Puts what a file holds in the place of the value of an option. The name of the file's option
+ * stays.
+ */
 export function readIntoGiven(
   given: GivenMap,
   property: Property,

@@ -3,7 +3,10 @@ import { InvalidValue, integer, type Kind, quote, type Rate, rate } from './valu
 
 /** A way through the gate to a WebSocket server behind it. */
 export interface TunnelRoute {
-  /** Where clients open it: `/graphql`, or with a rest that is appended to the path of `url`, `/docs/*`. */
+  /**
+   * Where clients open it: `/graphql`, or with a rest that is appended to the path of `url`,
+   * `/docs/*`.
+   */
   readonly path: string
   /** The server behind: `ws://HOST:PORT/PATH`, `wss://…`, or `ws+unix:/SOCKET:/PATH`. */
   readonly url: string
@@ -175,7 +178,10 @@ export const tunnels: Kind<readonly TunnelRoute[]> = {
 const ownFields =
   /^(?:x-ticket-.*|x-forwarded-.*|forwarded|x-request-id|sec-websocket-.*|authorization|host|connection|upgrade|keep-alive|te|trailer|transfer-encoding|content-length|expect|proxy-.*)$/
 
-/** Whether a server might take a field for one that the gate writes: `_` and `.` count as `-` to many. */
+/**
+ * Whether a server might take a field for one that the gate writes: `_` and `.` count as `-` to
+ * many.
+ */
 const isOwnField = (name: string): boolean => ownFields.test(name.toLowerCase().replace(/[_.]/g, '-'))
 
 /** The name of a header field that a client may send through a tunnel. */

@@ -1,6 +1,9 @@
 // console/: the page at `/`. It is a client like any other, and knows only the client and the wire.
 
-/** The reply of `GET /console/figures`: counts since the start, and states. No names, addresses or secrets. */
+/**
+ * The reply of `GET /console/figures`: counts since the start, and states. No names, addresses or
+ * secrets.
+ */
 export interface Figures {
   /** What these figures are of: the whole server, or the one of its threads that replied. */
   readonly scope: 'server' | 'thread'

@@ -1,4 +1,7 @@
-/** The bytes of a ticket by field (src/ticket/FORMAT.md), for people to look at. Checks nothing: that is the gate's. */
+/**
+ * The bytes of a ticket by field (src/ticket/FORMAT.md), for people to look at. Checks nothing:
+ * that is the gate's.
+ */
 
 export type FieldName = 'version' | 'key id' | 'issuedAt' | 'ttl' | 'nonce' | 'claims' | 'MAC'
 
@@ -100,7 +103,10 @@ interface ValueMap {
   readonly [key: string]: Value
 }
 
-/** As much of MessagePack as a gate writes: maps, text, numbers of up to 32 bits and doubles, booleans, bytes, lists. */
+/**
+ * As much of MessagePack as a gate writes: maps, text, numbers of up to 32 bits and doubles,
+ * booleans, bytes, lists.
+ */
 function readMap(bytes: Uint8Array): ValueMap {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   let at = 0

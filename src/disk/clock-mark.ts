@@ -11,7 +11,10 @@ import { cancelReplacements, replaceFile } from './replace-file.js'
 
 export interface ClockMarkOptions {
   readonly clock: Clock
-  /** Receives each mark once it is on disk: outside tickets may be accepted before it, Unix milliseconds. */
+  /**
+   * Receives each mark once it is on disk: outside tickets may be accepted before it, Unix
+   * milliseconds.
+   */
   readonly onMark: (untilMs: number) => void
   /** Called when the mark cannot be renewed. Outside tickets are refused once it is reached. */
   readonly onError: (error: Error) => void
@@ -26,13 +29,13 @@ interface Mark {
 }
 
 /**
- * A mark of the gate's clock on disk, always ahead of every outside ticket that the gate has accepted.
- * It never goes back.
+ * A mark of the gate's clock on disk, always ahead of every outside ticket that the gate has
+ * accepted. It never goes back.
  *
- * Outside tickets must be younger than the gate, which has forgotten what an earlier life of it spent.
- * The system clock alone is not enough: set back across a restart, it would make old tickets young again.
- * So a gate accepts outside tickets only up to a time that it has written down before, and its next life
- * begins no earlier than that.
+ * Outside tickets must be younger than the gate, which has forgotten what an earlier life of it
+ * spent. The system clock alone is not enough: set back across a restart, it would make old tickets
+ * young again. So a gate accepts outside tickets only up to a time that it has written down before,
+ * and its next life begins no earlier than that.
  */
 export class ClockMark {
   readonly #path: string
@@ -49,9 +52,9 @@ export class ClockMark {
   }
 
   /**
-   * Takes over the mark that an earlier life left at `path`, and keeps it ahead of the clock. If two gates
-   * share a state directory, the older one gives way: it accepts no more outside tickets once its mark is
-   * reached.
+   * Takes over the mark that an earlier life left at `path`, and keeps it ahead of the clock. If
+   * two gates share a state directory, the older one gives way: it accepts no more outside tickets
+   * once its mark is reached.
    *
    * @throws StartupError `clock_mark_invalid` if the file cannot be read or written
    */
@@ -109,13 +112,18 @@ export class ClockMark {
     return withLock(`${this.#path}.lock`, work)
   }
 
-  /** Reads the mark. A write that another gate began before its lock was broken must not land later. */
+  /**
+   * Reads the mark. A write that another gate began before its lock was broken must not land later.
+   */
   async #read(): Promise<Mark | undefined> {
     await cancelReplacements(this.#path)
     return readMark(this.#path)
   }
 
-  /** Never writes a time before `found`: a life before the last one may have had a clock ahead of ours. */
+  /**
+   * Never writes a time before `found`: a life before the last one may have had a clock ahead of
+   * ours.
+   */
   async #write(found: Mark | undefined, check: () => Promise<void>): Promise<void> {
     const { clock, onMark } = this.#options
     const untilMs = Math.max(Math.ceil(clock()) + leaseMs, found?.untilMs ?? 0)

@@ -102,7 +102,10 @@ export class RevocationFile {
     return this.#queued
   }
 
-  /** Writes a revocation of another node, which is in force already. Failures are logged. Returns whether it is news. */
+  /**
+   * Writes a revocation of another node, which is in force already. Failures are logged. Returns
+   * whether it is news.
+   */
   learn(revocation: Revocation): boolean {
     const outcome = this.revocations.add(revocation, this.#options.nowSeconds())
     if (outcome === 'full')

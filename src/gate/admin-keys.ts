@@ -6,8 +6,9 @@ import type { Log } from '../telemetry/log.js'
 type Files = Pick<Config, 'adminKey' | 'adminKeyFile' | 'adminKeyPrevious' | 'adminKeyPreviousFile'>
 
 /**
- * The keys that the admin listener accepts: the current one and, while it is replaced, the previous one. Their files are
- * read again when they change and on SIGHUP; a broken one changes nothing and is logged.
+ * The keys that the admin listener accepts: the current one and, while it is replaced, the previous
+ * one. Their files are read again when they change and on SIGHUP; a broken one changes nothing and
+ * is logged.
  */
 export class AdminKeys {
   readonly #config: Files

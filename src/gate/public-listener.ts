@@ -83,7 +83,9 @@ interface Common {
 
 const drainPollMs = 20
 
-/** The public listener of one thread: routes and channels. It is wired here, and decides nothing. */
+/**
+ * The public listener of one thread: routes and channels. It is wired here, and decides nothing.
+ */
 export class PublicListener {
   readonly #parts: PublicListenerParts
   readonly #portApps: PortApps

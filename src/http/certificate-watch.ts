@@ -59,7 +59,8 @@ export class CertificateWatch {
       if (isNew) {
         const fault = certificateFault(pair.chain, pair.key)
         if (fault !== undefined) throw new Error(fault)
-        // It reads the files by itself. Where they have changed since, the next look at them will tell.
+        // It reads the files by itself. Where they have changed since, the next look at them will
+        // tell.
         renew(createTlsApp(files))
         this.#served = pair
         this.#expiresAtSeconds = expiryOf(pair.chain)

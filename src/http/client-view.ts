@@ -8,7 +8,10 @@ export interface ClientViewOptions {
   readonly proxies: TrustedProxies
   readonly publicUrl: string | undefined
   readonly tls: boolean
-  /** Whether clients come by a Unix socket: then a proxy does, and the mode of the socket says which. */
+  /**
+   * Whether clients come by a Unix socket: then a proxy does, and the mode of the socket says
+   * which.
+   */
   readonly isUnix: boolean
   readonly warnings: ForwardingWarnings
 }
@@ -23,7 +26,9 @@ const gone = (): Refusal => new Refusal('bad_request', { detail: 'The connection
 /** Traefik sends the WebSocket schemes for handshakes. */
 const schemes: Readonly<Record<string, string>> = { http: 'http', https: 'https', ws: 'http', wss: 'https' }
 
-/** What the connection and trusted proxies say of the client. Ask it in the handler of the request. */
+/**
+ * What the connection and trusted proxies say of the client. Ask it in the handler of the request.
+ */
 export class ClientView {
   readonly #proxies: TrustedProxies
   readonly #publicOrigin: string | undefined
@@ -50,7 +55,8 @@ export class ClientView {
   }
 
   /**
-   * The server's scheme, host and port as the client sees them, serialised as an origin; '' if unknown.
+   * The server's scheme, host and port as the client sees them, serialised as an origin; '' if
+   * unknown.
    * @throws Refusal `bad_request` as `address`
    */
   ownOrigin(exchange: Exchange): string {
@@ -68,7 +74,10 @@ export class ClientView {
     return known !== undefined && hostPattern.test(host) && URL.canParse(url) ? new URL(url).origin : ''
   }
 
-  /** The refusal that `address` and `ownOrigin` would throw, at less cost, for requests that need neither. */
+  /**
+   * The refusal that `address` and `ownOrigin` would throw, at less cost, for requests that need
+   * neither.
+   */
   proxyRefusal(exchange: Exchange): Refusal | undefined {
     if (this.#isUnix || exchange.proxied().length === 0) return undefined
     const peer = exchange.peer()
@@ -82,7 +91,10 @@ export class ClientView {
     return this.#proxies.has(peer) ? this.#proxies.hopsOf(peer, exchange.head.forwardedFor) : 0
   }
 
-  /** What the proxy at the other end of a Unix socket says, which is trusted, and others behind it that are. */
+  /**
+   * What the proxy at the other end of a Unix socket says, which is trusted, and others behind it
+   * that are.
+   */
   #forwarded({ head }: Exchange): { readonly address: Address; readonly hops: number } {
     const entries = head.forwardedFor.split(',')
     const client = parseAddress((entries.pop() ?? '').trim())
@@ -95,8 +107,8 @@ export class ClientView {
   }
 
   /**
-   * The address at the other end: the peer's, or the one that a trusted peer names in a PROXY header
-   * (version 2; the engine reads it before any request, and the last one counts).
+   * The address at the other end: the peer's, or the one that a trusted peer names in a PROXY
+   * header (version 2; the engine reads it before any request, and the last one counts).
    * @throws Refusal for such a header from any other peer, or if the connection is gone
    */
   #clientAt(exchange: Exchange): Address {
@@ -119,8 +131,9 @@ export class ClientView {
 }
 
 /**
- * The entry of a list that the outermost trusted proxy wrote: `hops` from its end. Some proxies replace
- * the list instead of appending to it, so it may be shorter. Entries further left may be the client's.
+ * The entry of a list that the outermost trusted proxy wrote: `hops` from its end. Some proxies
+ * replace the list instead of appending to it, so it may be shorter. Entries further left may be
+ * the client's.
  */
 function entryOf(list: string, hops: number): string {
   const entries = list.split(',')

@@ -37,7 +37,10 @@ export interface StreamReply {
   readonly unsent: () => void
 }
 
-/** A handler gets a snapshot and the body. It returns, or throws a `Refusal`; anything else thrown is a 500. */
+/**
+ * A handler gets a snapshot and the body. It returns, or throws a `Refusal`; anything else thrown
+ * is a 500.
+ */
 export type Handler<Context> = (
   head: RequestHead,
   context: Context,
@@ -123,7 +126,8 @@ export class Server {
   }
 
   /**
-   * Makes a uWS handler. Requests that are ambiguous, and those beyond the limit of a turn, do not reach it.
+   * Makes a uWS handler. Requests that are ambiguous, and those beyond the limit of a turn, do not
+   * reach it.
    * @param handle answers, or sees to it that there will be an answer
    */
   handler(handle: (exchange: Exchange) => void, routed?: Routed): EngineHandler {

@@ -5,8 +5,8 @@ import type { Log } from '../telemetry/log.js'
 import { createOriginPolicy, type OriginPolicy } from './origins.js'
 
 /**
- * The origins that may use this server. Their file is read again when it changes and on SIGHUP; a broken one changes
- * nothing and is logged. Sockets that are open stay.
+ * The origins that may use this server. Their file is read again when it changes and on SIGHUP; a
+ * broken one changes nothing and is logged. Sockets that are open stay.
  */
 export class WatchedOrigins implements OriginPolicy {
   readonly #config: Pick<Config, 'origins' | 'originsFile' | 'production'>

@@ -8,27 +8,32 @@ import { BootKey, readSigningKey, type SigningKey } from './signing-keys.js'
 
 /** Options of {@link createIssuer}. */
 export interface IssuerOptions {
-  /** Signs the tickets: {@link createBootKey} where the same process verifies them, else a configured key. */
+  /**
+   * Signs the tickets: {@link createBootKey} where the same process verifies them, else a
+   * configured key.
+   */
   readonly key: SigningKey
   /**
-   * The verifier that the tickets are for: 1 to 32 of `a-z 0-9 -`. Required with a configured key, since
-   * spent tickets are remembered by one verifier; not beside an `epoch`.
+   * The verifier that the tickets are for: 1 to 32 of `a-z 0-9 -`. Required with a configured key,
+   * since spent tickets are remembered by one verifier; not beside an `epoch`.
    */
   readonly node?: string | undefined
   /**
-   * For gates that remember in Redis what was spent: the first 32 characters of its key `ticketgate:epoch`,
-   * or a function that returns them. They change whenever Redis may have forgotten something, so read them
-   * about every second. Takes a configured key.
+   * For gates that remember in Redis what was spent: the first 32 characters of its key
+   * `ticketgate:epoch`, or a function that returns them. They change whenever Redis may have
+   * forgotten something, so read them about every second. Takes a configured key.
    */
   readonly epoch?: string | (() => string) | undefined
   /**
-   * Lifetime of a ticket: 1 to 3600. It must last from the reply to one request to the start of the next.
+   * Lifetime of a ticket: 1 to 3600. It must last from the reply to one request to the start of the
+   * next.
    * @default 10
    */
   readonly ttlSeconds?: number | undefined
   /**
    * The time in Unix milliseconds.
-   * @default the clock of the process, which never goes backwards; with a configured key, that of the system
+   * @default the clock of the process, which never goes backwards; with a configured key, that of
+   *   the system
    */
   readonly clock?: Clock | undefined
 }
@@ -42,10 +47,11 @@ export interface IssuedTicket {
 
 export interface Issuer {
   /**
-   * Returns a fresh ticket. Decide first whether its holder may have it: only the form is checked here.
+   * Returns a fresh ticket. Decide first whether its holder may have it: only the form is checked
+   * here.
    * @param options.ttlSeconds overrides that of the issuer
-   * @throws TypeError that names the claim or option that is missing, unknown or wrong, or says that the
-   *   claims are too large for a ticket (512 bytes packed): then name fewer channels
+   * @throws TypeError that names the claim or option that is missing, unknown or wrong, or says
+   *   that the claims are too large for a ticket (512 bytes packed): then name fewer channels
    */
   issue(claims: NewTicket, options?: { readonly ttlSeconds?: number | undefined }): IssuedTicket
 }
@@ -57,25 +63,17 @@ const ttlExpectation = `${minTtlSeconds} to ${maxTtlSeconds}, whole`
 /**
  * Issues single-use tickets, without any I/O.
  *
- * @example One process issues and verifies
- * ```js
- * const key = createBootKey()
- * const issuer = createIssuer({ key })
- * const verifier = createVerifier({ keys: [key] })
- * const { ticket, expires } = issuer.issue({ user: 'maggie', expires: sessionEnd, channel: 'lobby' })
- * ```
+ * @example One process issues and verifies ```js const key = createBootKey() const issuer =
+ *   createIssuer({ key }) const verifier = createVerifier({ keys: [key] }) const { ticket, expires
+ *   } = issuer.issue({ user: 'maggie', expires: sessionEnd, channel: 'lobby' }) ```
  *
- * @example A back end issues for a gate elsewhere
- * ```js
- * const issuer = createIssuer({ key: process.env.TICKET_KEY, node: 'gate-1' })
- * ```
+ * @example A back end issues for a gate elsewhere ```js const issuer = createIssuer({ key:
+ *   process.env.TICKET_KEY, node: 'gate-1' }) ```
  *
- * @example A back end issues for all gates that share a Redis
- * ```js
- * let epoch = await redis.getrange('ticketgate:epoch', 0, 31)
- * setInterval(async () => { epoch = await redis.getrange('ticketgate:epoch', 0, 31) }, 1000)
- * const issuer = createIssuer({ key: process.env.TICKET_KEY, epoch: () => epoch })
- * ```
+ * @example A back end issues for all gates that share a Redis ```js let epoch = await
+ *   redis.getrange('ticketgate:epoch', 0, 31) setInterval(async () => { epoch = await
+ *   redis.getrange('ticketgate:epoch', 0, 31) }, 1000) const issuer = createIssuer({ key:
+ *   process.env.TICKET_KEY, epoch: () => epoch }) ```
  * @throws TypeError that names the option that is missing, unknown or wrong
  */
 export function createIssuer(options: IssuerOptions): Issuer {

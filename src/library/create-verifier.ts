@@ -18,12 +18,12 @@ export interface VerifierOptions {
   /** The keys of accepted tickets: a boot key, configured keys, or both. Ids must differ. */
   readonly keys: readonly SigningKey[]
   /**
-   * The name of this verifier, which its tickets carry: 1 to 32 of `a-z 0-9 -`. Required with configured
-   * keys. No two processes or threads may use one name at a time, since each would accept a ticket once.
-   * Within a thread this is enforced: of two verifiers with one name the older one refuses tickets under
-   * configured keys (`replay_cache_unavailable`), unless both share one {@link VerifierOptions.replay}. That
-   * is final: a `replay` that has lost the name cannot take it back, since it does not know what the other
-   * one has spent.
+   * The name of this verifier, which its tickets carry: 1 to 32 of `a-z 0-9 -`. Required with
+   * configured keys. No two processes or threads may use one name at a time, since each would
+   * accept a ticket once. Within a thread this is enforced: of two verifiers with one name the
+   * older one refuses tickets under configured keys (`replay_cache_unavailable`), unless both share
+   * one {@link VerifierOptions.replay}. That is final: a `replay` that has lost the name cannot
+   * take it back, since it does not know what the other one has spent.
    */
   readonly node?: string | undefined
   /**
@@ -32,30 +32,30 @@ export interface VerifierOptions {
    */
   readonly clockSkewSeconds?: number | undefined
   /**
-   * Since when no spent ticket can have been forgotten, Unix milliseconds. A ticket under a configured key
-   * is refused (`ticket_predates_gate`) unless it was issued at that time plus the clock skew, or later.
-   * Tickets under a boot key are not affected.
+   * Since when no spent ticket can have been forgotten, Unix milliseconds. A ticket under a
+   * configured key is refused (`ticket_predates_gate`) unless it was issued at that time plus the
+   * clock skew, or later. Tickets under a boot key are not affected.
    *
-   * The default is right unless the system clock is set back, between the start of one process and the
-   * start of the next, by more than the time between the end of the first and the start of the second:
-   * tickets that the first one spent would be young again. `ticketgate serve` keeps a clock mark on disk
-   * against that. To do the same, write a time to disk, accept tickets only until then, and pass the later
-   * of the clock and the time found on disk.
+   * The default is right unless the system clock is set back, between the start of one process and
+   * the start of the next, by more than the time between the end of the first and the start of the
+   * second: tickets that the first one spent would be young again. `ticketgate serve` keeps a clock
+   * mark on disk against that. To do the same, write a time to disk, accept tickets only until
+   * then, and pass the later of the clock and the time found on disk.
    * @default when the verifier is created
    */
   readonly notBeforeMs?: number | undefined
   /**
-   * How many spent tickets are remembered at once: at least tickets per second × their lifetime in seconds.
-   * Tickets that do not fit are refused (`replay_cache_full`): none is forgotten before it has expired.
-   * About 110 bytes each.
+   * How many spent tickets are remembered at once: at least tickets per second × their lifetime in
+   * seconds. Tickets that do not fit are refused (`replay_cache_full`): none is forgotten before it
+   * has expired. About 110 bytes each.
    * @default 100000
    */
   readonly capacity?: number | undefined
   /**
-   * The memory of spent tickets, instead of one with that capacity: for verifiers that share one, as when
-   * keys change, or to see how full it is. Verifiers with configured keys that share one must have the same
-   * clock skew. A replay cache is refused for a {@link VerifierOptions.node} for which another one has been
-   * used since.
+   * The memory of spent tickets, instead of one with that capacity: for verifiers that share one,
+   * as when keys change, or to see how full it is. Verifiers with configured keys that share one
+   * must have the same clock skew. A replay cache is refused for a {@link VerifierOptions.node} for
+   * which another one has been used since.
    */
   readonly replay?: ReplayCache | undefined
   /**
@@ -71,14 +71,17 @@ export interface Presentation {
   readonly channel?: string | undefined
   /** The `Origin` header. */
   readonly origin?: string | undefined
-  /** The address of the client: `socket.remoteAddress`, or the one that a proxy you trust reports. */
+  /**
+   * The address of the client: `socket.remoteAddress`, or the one that a proxy you trust reports.
+   */
   readonly address?: AddressLike | undefined
 }
 
 export interface Verifier {
   /**
    * Checks a ticket and spends it. Of all calls with one ticket, one returns. It waits for nothing.
-   * Spending comes last, so a refused ticket is not spent: do everything else that could fail before the call.
+   * Spending comes last, so a refused ticket is not spent: do everything else that could fail
+   * before the call.
    * @returns its holder
    * @throws TicketError with the reason as its `code`
    */
@@ -91,10 +94,16 @@ const memoryOfKey = new WeakMap<BootKey, ReplayCache>()
 /** The memory that currently spends tickets under configured keys for a node. */
 const memoryOfNode = new Map<string, ReplayCache>()
 
-/** The nodes that a memory has lost to another, so that it no longer knows all of their spent tickets. */
+/**
+ * The nodes that a memory has lost to another, so that it no longer knows all of their spent
+ * tickets.
+ */
 const lostNodes = new WeakMap<ReplayCache, Set<string>>()
 
-/** The clock skew of the verifiers that share a memory: it decides how long a ticket must be remembered. */
+/**
+ * The clock skew of the verifiers that share a memory: it decides how long a ticket must be
+ * remembered.
+ */
 const skewOfMemory = new WeakMap<ReplayCache, number>()
 
 /**

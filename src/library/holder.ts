@@ -13,7 +13,9 @@ import { serializedOrigin } from '../ticket/origin.js'
 import { isChannelPatterns } from '../ticket/rights.js'
 import { requireMembers, requireThat } from './misuse.js'
 
-/** What a ticket says about its holder. A member left out, or undefined, means: no such restriction. */
+/**
+ * What a ticket says about its holder. A member left out, or undefined, means: no such restriction.
+ */
 export interface TicketHolder {
   /** The user: 1 to 256 bytes without control characters. */
   readonly user: string
@@ -30,9 +32,9 @@ export interface TicketHolder {
   /** Channels it may subscribe to, in the same form. */
   readonly subscribe?: readonly string[] | undefined
   /**
-   * What else it says of its holder, by name: text, finite numbers, booleans and lists of text, 256 bytes
-   * packed. A name is a letter, then up to 31 of `A-Z a-z 0-9 _ -`; case, `_` and `-` alone do not tell two
-   * apart.
+   * What else it says of its holder, by name: text, finite numbers, booleans and lists of text, 256
+   * bytes packed. A name is a letter, then up to 31 of `A-Z a-z 0-9 _ -`; case, `_` and `-` alone
+   * do not tell two apart.
    */
   readonly claims?: CarriedClaims | undefined
 }
@@ -42,8 +44,8 @@ export interface NewTicket extends TicketHolder {
   /** The one origin it may be presented from, as browsers write it: `https://app.example.com`. */
   readonly origin?: string | undefined
   /**
-   * The network it may be presented from: a CIDR (`203.0.113.0/24`; IPv6 from /33), or an address. An IPv4
-   * address counts whole, an IPv6 address as its /64.
+   * The network it may be presented from: a CIDR (`203.0.113.0/24`; IPv6 from /33), or an address.
+   * An IPv4 address counts whole, an IPv6 address as its /64.
    */
   readonly address?: AddressLike | undefined
 }
@@ -83,7 +85,9 @@ const rules = {
 
 const names = Object.keys(rules)
 
-/** What a member of a new ticket must be, if that is not what `value` is; undefined may be left out. */
+/**
+ * What a member of a new ticket must be, if that is not what `value` is; undefined may be left out.
+ */
 export function expectationOf(name: keyof NewTicket, value: unknown): string | undefined {
   const [holds, expectation] = rules[name]
   const isRequired = name === 'user' || name === 'expires'

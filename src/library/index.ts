@@ -3,9 +3,9 @@
 /**
  * `ticketgate/ticket`: single-use tickets in any Node server, without uWebSockets.js.
  *
- * {@link createIssuer} issues tickets, {@link createVerifier} checks and spends them. A refused ticket is a
- * {@link TicketError} with a stable `code`; a mistake of the calling program is a TypeError that names the
- * option.
+ * {@link createIssuer} issues tickets, {@link createVerifier} checks and spends them. A refused
+ * ticket is a {@link TicketError} with a stable `code`; a mistake of the calling program is a
+ * TypeError that names the option.
  */
 export type { Clock } from '../clock.js'
 export type { ClaimResult, ReplayCache } from '../replay/contract.js'

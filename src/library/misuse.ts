@@ -1,4 +1,7 @@
-/** Mistakes of the program that calls the library, as opposed to refused tickets: always a TypeError. */
+/**
+ * Mistakes of the program that calls the library, as opposed to refused tickets: always a
+ * TypeError.
+ */
 
 /** @throws TypeError that names the option */
 export function requireThat(holds: boolean, option: string, expectation: string): asserts holds {
@@ -6,7 +9,8 @@ export function requireThat(holds: boolean, option: string, expectation: string)
 }
 
 /**
- * Checks that `value` is an object without unknown members: a misspelt restriction would restrict nothing.
+ * Checks that `value` is an object without unknown members: a misspelt restriction would restrict
+ * nothing.
  * @throws TypeError that names the member
  */
 export function requireMembers(value: unknown, name: string, members: readonly string[]): void {

@@ -4,8 +4,8 @@ import { parseTicketKeys } from '../ticket/key-text.js'
 import { requireThat } from './misuse.js'
 
 /**
- * A key that lives in one process; {@link createBootKey} makes it. It cannot be read, logged, stored or
- * copied to another thread, so its tickets die with the memory of those that were spent.
+ * A key that lives in one process; {@link createBootKey} makes it. It cannot be read, logged,
+ * stored or copied to another thread, so its tickets die with the memory of those that were spent.
  */
 export class BootKey {
   readonly #secret = randomBytes(32)
@@ -24,12 +24,15 @@ export interface ConfiguredKey {
   readonly secret: Uint8Array
 }
 
-/** A configured key may also be text, `ID:BASE64URL`, as `ticketgate key new` prints it; commas separate several. */
+/**
+ * A configured key may also be text, `ID:BASE64URL`, as `ticketgate key new` prints it; commas
+ * separate several.
+ */
 export type SigningKey = BootKey | ConfiguredKey | string
 
 /**
- * Returns a fresh key for a process that issues and verifies tickets itself. There is nothing to configure
- * and nothing to leak: after a restart no older ticket is valid.
+ * Returns a fresh key for a process that issues and verifies tickets itself. There is nothing to
+ * configure and nothing to leak: after a restart no older ticket is valid.
  */
 export const createBootKey = (): BootKey => new BootKey()
 

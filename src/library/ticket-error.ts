@@ -9,14 +9,11 @@ export type TicketErrorCode =
   | Extract<RefusalCode, 'ticket_used' | 'replay_cache_full'>
 
 /**
- * A refused ticket. With every code but `ticket_used` it is not spent. It contains no secret and nothing
- * that the client sent, and it is a complete HTTP response: `status`, `headers`, and its own JSON as the
- * body (RFC 9457).
+ * A refused ticket. With every code but `ticket_used` it is not spent. It contains no secret and
+ * nothing that the client sent, and it is a complete HTTP response: `status`, `headers`, and its
+ * own JSON as the body (RFC 9457).
  *
- * @example
- * ```js
- * response.writeHead(error.status, error.headers).end(JSON.stringify(error))
- * ```
+ * @example ```js response.writeHead(error.status, error.headers).end(JSON.stringify(error)) ```
  */
 export class TicketError extends Error {
   override readonly name = 'TicketError'
@@ -33,7 +30,10 @@ export class TicketError extends Error {
     this.retryAfterSeconds = retryAfterSeconds
   }
 
-  /** The headers of the response, in the letter case that `ws` and others use, so that they replace theirs. */
+  /**
+   * The headers of the response, in the letter case that `ws` and others use, so that they replace
+   * theirs.
+   */
   get headers(): Record<string, string> {
     return {
       'Content-Type': 'application/problem+json',

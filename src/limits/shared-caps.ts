@@ -45,8 +45,8 @@ export class SharedConnectionCaps implements ConnectionCaps {
   }
 
   identify(user: string): boolean {
-    // Counts first and compares then: of two threads that race for the last place, both may be refused,
-    // but never both admitted.
+    // Counts first and compares then: of two threads that race for the last place, both may be
+    // refused, but never both admitted.
     Atomics.add(this.#open, this.#thread, 1)
     if (this.#isWithinTotal() && (this.#users?.enter(user) ?? true)) return true
     Atomics.sub(this.#open, this.#thread, 1)

@@ -6,9 +6,9 @@ import { nextArrival, type RateLimiter } from './rate.js'
 import { hashAt, keyHashes, tallyBytes } from './shared-tally.js'
 
 /**
- * The memory of limits that hold over all threads of one process: of fixed size, and without locks. Keys
- * are hashed with a secret, so clients cannot choose what shares a bucket. Keys that do share one are
- * counted together: a limit may be met early, never late.
+ * The memory of limits that hold over all threads of one process: of fixed size, and without locks.
+ * Keys are hashed with a secret, so clients cannot choose what shares a bucket. Keys that do share
+ * one are counted together: a limit may be met early, never late.
  */
 export interface SharedLimits {
   readonly secret: Uint8Array

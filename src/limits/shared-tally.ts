@@ -30,17 +30,18 @@ export interface TallyPlace {
 }
 
 /**
- * Counts by key what all threads have open: one count-min sketch per thread. A key has one bucket in each
- * row, and a bucket has one 32-bit word per thread, which only that thread writes. A thread has at most
- * the least of its words open for a key, and all threads together have at most the sum of these: a key is
- * never counted short.
+ * Counts by key what all threads have open: one count-min sketch per thread. A key has one bucket
+ * in each row, and a bucket has one 32-bit word per thread, which only that thread writes. A thread
+ * has at most the least of its words open for a key, and all threads together have at most the sum
+ * of these: a key is never counted short.
  *
- * A key is counted over if it shares all its buckets of one thread with other keys. Suppose that as many
- * sockets are open as the total allows (a million without one), spread evenly over T threads, and each has
- * a key of its own. Then a newcomer is affected with probability T × (1 − e^(−1/6))^8: with a cap of 1,
- * one in 1,600,000 is refused wrongly with 2 threads, one in 50,000 with 64, and fewer with larger caps.
- * If one of 2 threads had all the sockets, it would be one in 24,000. The price is 192 bytes for each
- * socket that the total allows, whatever the number of threads, and at least 128 KiB per thread.
+ * A key is counted over if it shares all its buckets of one thread with other keys. Suppose that as
+ * many sockets are open as the total allows (a million without one), spread evenly over T threads,
+ * and each has a key of its own. Then a newcomer is affected with probability T × (1 − e^(−1/6))^8:
+ * with a cap of 1, one in 1,600,000 is refused wrongly with 2 threads, one in 50,000 with 64, and
+ * fewer with larger caps. If one of 2 threads had all the sockets, it would be one in 24,000. The
+ * price is 192 bytes for each socket that the total allows, whatever the number of threads, and at
+ * least 128 KiB per thread.
  */
 export class SharedTally {
   readonly #limit: number
@@ -55,7 +56,9 @@ export class SharedTally {
     this.#bucketsPerRow = this.#counts.length / (rows * place.threads)
   }
 
-  /** Counts one more of a key, unless that would exceed the limit. Returns whether it was counted. */
+  /**
+   * Counts one more of a key, unless that would exceed the limit. Returns whether it was counted.
+   */
   enter(key: string): boolean {
     const buckets = this.#bucketsOf(key)
     this.#add(buckets, 1)

@@ -12,8 +12,8 @@ const malformed = new MessagePackError('malformed')
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
 /**
- * Reads MessagePack from untrusted bytes, one value after another, and builds only what the caller asks
- * for. Every method throws MessagePackError if the next value has another type or is cut off.
+ * Reads MessagePack from untrusted bytes, one value after another, and builds only what the caller
+ * asks for. Every method throws MessagePackError if the next value has another type or is cut off.
  */
 export class MessagePackReader {
   readonly #bytes: Buffer
@@ -133,8 +133,8 @@ export class MessagePackReader {
   }
 
   /**
-   * Skips one value. It must be free of extensions, have text in UTF-8 only, text as the keys of its
-   * maps, and be nested at most `maxDepth` deep.
+   * Skips one value. It must be free of extensions, have text in UTF-8 only, text as the keys of
+   * its maps, and be nested at most `maxDepth` deep.
    */
   skip(maxDepth: number): void {
     const first = this.#uint8()

@@ -41,15 +41,15 @@ export class Downloader {
   }
 
   /**
-   * Returns the document at a URL. Does not follow redirects: they could lead away from the host that the
-   * operator trusts.
+   * Returns the document at a URL. Does not follow redirects: they could lead away from the host
+   * that the operator trusts.
    * @throws Error that says why it failed
    */
   async download(url: string): Promise<Download> {
     const { timeoutMs } = this.#options
     const closing = this.#closing.signal
-    // Not AbortSignal.any with AbortSignal.timeout: on Node 20 the garbage collector may collect that
-    // timeout (nodejs/node#57736). A timer of our own stays until it is cleared.
+    // Not AbortSignal.any with AbortSignal.timeout: on Node 20 the garbage collector may collect
+    // that timeout (nodejs/node#57736). A timer of our own stays until it is cleared.
     const abort = new AbortController()
     const end = (): void => abort.abort(closing.reason)
     const timer = setTimeout(() => abort.abort(new Error(`no answer within ${timeoutMs} ms`)), timeoutMs)
@@ -102,7 +102,10 @@ export class Downloader {
 
 const isProxySet = (): boolean => proxyVariables.some(name => (process.env[name] ?? '') !== '')
 
-/** Why a download failed, for the log. `fetch` gives the reason as the cause of its error, if at all. */
+/**
+ * Why a download failed, for the log. `fetch` gives the reason as the cause of its error, if at
+ * all.
+ */
 export function failureOf(error: unknown): { readonly reason: string; readonly hint?: string } {
   const causes = causesOf(error)
   const reason = causes.map(each => each.message || codeOf(each)).join(': ') || 'unknown'

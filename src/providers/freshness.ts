@@ -4,8 +4,8 @@ export interface CachingHeaders {
 }
 
 /**
- * How long a document may be used from now on, in milliseconds (RFC 9111 section 4.2). Undefined if its
- * headers do not say. What they say in a form that nobody understands means: not at all.
+ * How long a document may be used from now on, in milliseconds (RFC 9111 section 4.2). Undefined if
+ * its headers do not say. What they say in a form that nobody understands means: not at all.
  */
 export function freshnessOf(headers: CachingHeaders, nowMs: number): number | undefined {
   const lifeMs = lifetimeOf(headers, nowMs)

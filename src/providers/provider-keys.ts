@@ -13,8 +13,8 @@ const maxBytes = 262_144
 
 // Providers publish a key well before they sign with it, so it is here by then.
 const refreshMs = 300_000
-// What caching headers are honoured within: a provider is not asked all the time, and no key that was
-// withdrawn counts for hours.
+// What caching headers are honoured within: a provider is not asked all the time, and no key that
+// was withdrawn counts for hours.
 const fresh = { leastMs: 60_000, mostMs: 900_000 }
 const timeoutMs = 5_000
 const retryMs = { first: 1_000, longest: 60_000 }
@@ -56,8 +56,8 @@ export interface ProviderKeysOptions {
 
 /**
  * The published keys of an identity provider. They are fetched at the start, then as often as their
- * caching headers say or every few minutes, when a token names an unknown key, and soon after a failure.
- * If a fetch fails, the previous keys stay. No request waits for a fetch.
+ * caching headers say or every few minutes, when a token names an unknown key, and soon after a
+ * failure. If a fetch fails, the previous keys stay. No request waits for a fetch.
  */
 export class ProviderKeys implements KeySource {
   readonly #location: KeyLocation

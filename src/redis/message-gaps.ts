@@ -5,7 +5,9 @@ interface Node {
   heardMs: number
 }
 
-/** Counts the publications of other nodes that did not arrive here, by the gaps in their numbers. */
+/**
+ * Counts the publications of other nodes that did not arrive here, by the gaps in their numbers.
+ */
 export class MessageGaps {
   readonly #nodes = new Map<string, Node>()
   #lost = 0

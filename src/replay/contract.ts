@@ -13,17 +13,23 @@ export type ClaimResult = 'fresh' | 'replayed' | 'full' | 'unavailable'
 /**
  * Remembers which nonces were spent.
  *
- * An implementation MUST return `fresh` at most once for a nonce, over all threads and nodes that share it,
- * and never at or after `expiresAtMs`. It MUST remember a nonce until then. It MUST NOT throw for a full or
- * lost store, nor evict a live nonce. It MAY return `full` or `unavailable` at any time: a ticket refused in
- * this way is not spent.
+ * An implementation MUST return `fresh` at most once for a nonce, over all threads and nodes that
+ * share it, and never at or after `expiresAtMs`. It MUST remember a nonce until then. It MUST NOT
+ * throw for a full or lost store, nor evict a live nonce. It MAY return `full` or `unavailable` at
+ * any time: a ticket refused in this way is not spent.
  */
 export interface ReplayCache {
-  /** Claims a nonce (16 one-byte characters) until it expires. Times are Unix milliseconds of the one clock. */
+  /**
+   * Claims a nonce (16 one-byte characters) until it expires. Times are Unix milliseconds of the
+   * one clock.
+   */
   claim(nonce: string, expiresAtMs: number, nowMs: number): ClaimResult
   /** Whether a nonce was claimed, as far as is remembered at `nowMs`. Claims nothing. */
   has(nonce: string, expiresAtMs: number, nowMs: number): boolean
-  /** How long until a cache that has just refused a claim as `full` has room again, estimated, in milliseconds. */
+  /**
+   * How long until a cache that has just refused a claim as `full` has room again, estimated, in
+   * milliseconds.
+   */
   roomInMs(nowMs: number): number
   /** Nonces remembered now, including expired ones that have not been swept yet. */
   readonly size: number
@@ -32,7 +38,10 @@ export interface ReplayCache {
   readonly highWater: number
 }
 
-/** A shared store may also return `predates`: the ticket is of an earlier epoch, in which it may have been spent. */
+/**
+ * A shared store may also return `predates`: the ticket is of an earlier epoch, in which it may
+ * have been spent.
+ */
 export type ClaimOutcome = ClaimResult | 'predates'
 
 /** The refusal of a ticket, by the outcome of its claim. */
@@ -45,10 +54,10 @@ export const claimRefusals = {
 } as const satisfies Record<ClaimOutcome, RefusalCode | undefined>
 
 /**
- * A replay cache that may be a store elsewhere. Then it may reply later, and it may start over while gates
- * live on, with another epoch: a claim carries the epoch of its ticket, and MUST be refused as `predates`
- * unless that is the epoch of the store. A claim also carries the key id of its ticket: tickets under
- * different keys need not be remembered together.
+ * A replay cache that may be a store elsewhere. Then it may reply later, and it may start over
+ * while gates live on, with another epoch: a claim carries the epoch of its ticket, and MUST be
+ * refused as `predates` unless that is the epoch of the store. A claim also carries the key id of
+ * its ticket: tickets under different keys need not be remembered together.
  */
 export interface StoreReplayCache extends Omit<ReplayCache, 'claim' | 'has'> {
   claim(
@@ -58,7 +67,9 @@ export interface StoreReplayCache extends Omit<ReplayCache, 'claim' | 'has'> {
     epoch: Uint8Array | undefined,
     keyId: number,
   ): ClaimOutcome | Promise<ClaimOutcome>
-  /** Also true for a nonce of another epoch, which cannot be claimed any more; undefined if unknown. */
+  /**
+   * Also true for a nonce of another epoch, which cannot be claimed any more; undefined if unknown.
+   */
   has(
     nonce: string,
     expiresAtMs: number,

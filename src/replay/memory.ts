@@ -1,8 +1,8 @@
 import { LRUCache } from 'lru-cache'
 import type { ClaimResult, ReplayCache } from './contract.js'
 
-// Tickets expire roughly in the order in which they are spent, so only the oldest are checked, a few at a
-// time. In quiet times a turn of 2,048 entries takes about a millisecond.
+// Tickets expire roughly in the order in which they are spent, so only the oldest are checked, a
+// few at a time. In quiet times a turn of 2,048 entries takes about a millisecond.
 const claimsPerSweep = 64
 const entriesPerSweep = 128
 const entriesPerTurn = 2048
@@ -13,16 +13,18 @@ const entriesPerMs = 4000
 
 export interface MemoryReplayCache extends ReplayCache {
   /**
-   * Forgets some expired nonces. Claims do so too: this is for quiet times, in which the entries of a rush
-   * would stay, at about 100 bytes each. Nothing else depends on whether or when it is called.
+   * Forgets some expired nonces. Claims do so too: this is for quiet times, in which the entries of
+   * a rush would stay, at about 100 bytes each. Nothing else depends on whether or when it is
+   * called.
    */
   turnOver(nowMs: number): void
 }
 
 /**
- * The replay cache of one thread, on lru-cache. Eviction at `max` would break single use, so a claim is
- * refused before `max` is reached. lru-cache's own `ttl` option uses another clock and doubles the cost of
- * an entry, so the value of an entry is its expiry, and expired entries are removed here.
+ * The replay cache of one thread, on lru-cache. Eviction at `max` would break single use, so a
+ * claim is refused before `max` is reached. lru-cache's own `ttl` option uses another clock and
+ * doubles the cost of an entry, so the value of an entry is its expiry, and expired entries are
+ * removed here.
  */
 class LruReplayCache implements MemoryReplayCache {
   readonly capacity: number
@@ -60,8 +62,8 @@ class LruReplayCache implements MemoryReplayCache {
     if (--this.#untilSweep === 0) this.#sweepOldest(entriesPerSweep)
     const spent = this.#spent
     if (this.#isFull()) return spent.has(nonce) ? 'replayed' : 'full'
-    // There is room, so nothing is evicted, and the size tells whether the nonce is new: looking first
-    // would cost half as much again.
+    // There is room, so nothing is evicted, and the size tells whether the nonce is new: looking
+    // first would cost half as much again.
     const { size } = spent
     this.#replacedMs = 0
     spent.set(nonce, expiresAtMs)

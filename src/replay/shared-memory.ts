@@ -3,7 +3,9 @@ export interface SharedReplayMemory {
   readonly buffer: SharedArrayBuffer
   /** How many of the tickets that expire in one period are remembered. */
   readonly capacity: number
-  /** The longest time that a ticket can be valid here, and the length of a period, in milliseconds. */
+  /**
+   * The longest time that a ticket can be valid here, and the length of a period, in milliseconds.
+   */
   readonly maxTtlMs: number
   /** Where the periods are counted from, Unix milliseconds. */
   readonly baseMs: number
@@ -13,23 +15,28 @@ export interface SharedReplayOptions {
   /** How many of the tickets issued within any `maxTtlMs` may be spent: rate times lifetime. */
   readonly capacity: number
   /**
-   * The longest time that a ticket can be valid here, including the clock skew, in milliseconds; at least
-   * 1000. A ticket that expires later is refused as `unavailable`. A ticket with a shorter lifetime takes
-   * room as long as one with the longest.
+   * The longest time that a ticket can be valid here, including the clock skew, in milliseconds; at
+   * least
+   * 1000. A ticket that expires later is refused as `unavailable`. A ticket with a shorter lifetime
+   *   takes room as long as one with the longest.
    */
   readonly maxTtlMs: number
   readonly nowMs: number
 }
 
-/** Every ticket that is valid in a period expires in it or in the next one, so two tables are enough. */
+/**
+ * Every ticket that is valid in a period expires in it or in the next one, so two tables are
+ * enough.
+ */
 export const tables = 2
 
-// At most two thirds of the cells are taken: linear probing then visits two cells on average, five in a
-// full table.
+// At most two thirds of the cells are taken: linear probing then visits two cells on average, five
+// in a full table.
 const cellsPerTicket = 1.5
 const maxCapacity = 1e9
 
-// The layout, in words of 64 bits. Every thread writes the counts, so each has a cache line of its own.
+// The layout, in words of 64 bits. Every thread writes the counts, so each has a cache line of its
+// own.
 const cacheLine = 8
 export const highWaterAt = 0
 export const countAt = (table: number): number => cacheLine * (1 + table)
@@ -43,7 +50,8 @@ export const firstCellAt = (table: number, capacity: number): number => cellsAt 
 
 /**
  * Memory for a `shared` replay cache: 24 bytes per ticket of capacity, and never more.
- * @throws TypeError for a `capacity` outside 1..10^9, a `maxTtlMs` below a second, a `nowMs` that is no time
+ * @throws TypeError for a `capacity` outside 1..10^9, a `maxTtlMs` below a second, a `nowMs` that
+ *   is no time
  */
 export function createSharedReplayMemory(options: SharedReplayOptions): SharedReplayMemory {
   const { capacity, maxTtlMs, nowMs } = options

@@ -23,27 +23,27 @@ export interface SharedReplayCache extends ReplayCache {
   /** The most tickets remembered of those that expire in one period: what `capacity` bounds. */
   readonly size: number
   /**
-   * Lets `size` forget expired tickets. A claim does so too, so this is for the figures in quiet times:
-   * nothing else depends on whether, when, or by which thread it is called.
+   * Lets `size` forget expired tickets. A claim does so too, so this is for the figures in quiet
+   * times: nothing else depends on whether, when, or by which thread it is called.
    */
   turnOver(nowMs: number): void
 }
 
-// A word is a period number of 27 bits and, below it, a fingerprint of a nonce (37 bits, in a cell) or a number of
-// tickets (in a count). The upper half of a word has the period and five bits more.
+// A word is a period number of 27 bits and, below it, a fingerprint of a nonce (37 bits, in a cell)
+// or a number of tickets (in a count). The upper half of a word has the period and five bits more.
 const stride = 2 ** 5
 const lastPeriod = 2 ** 27 - 1
 
 const golden = 0x9e3779b1
 
 /**
- * The replay cache of the threads of one process. Lock-free, and exact whatever the clocks of the threads
- * say and however long a thread sleeps: EXACTNESS.md has the proof.
+ * The replay cache of the threads of one process. Lock-free, and exact whatever the clocks of the
+ * threads say and however long a thread sleeps: EXACTNESS.md has the proof.
  *
- * The expiry of a ticket decides its period, each `maxTtlMs` long, and so its table: periods use the two
- * tables in turn. A claim treats a word of an earlier period as empty, so nothing is ever cleared; a word of
- * a later period means that the claim comes too late. So a cell moves from period to period, never back, and
- * holds one nonce in each.
+ * The expiry of a ticket decides its period, each `maxTtlMs` long, and so its table: periods use
+ * the two tables in turn. A claim treats a word of an earlier period as empty, so nothing is ever
+ * cleared; a word of a later period means that the claim comes too late. So a cell moves from
+ * period to period, never back, and holds one nonce in each.
  *
  * @param memory created once, by `createSharedReplayMemory`, and sent to every thread
  */
@@ -94,8 +94,8 @@ class Tables implements SharedReplayCache {
       const at = first + cell
       let seen = atomics.load(words, at)
       let upper = upperHalf(seen)
-      // Not `if`: a thread that slept since an earlier period may write a word of that period meanwhile, and
-      // this is still the cell in which all claims of this nonce must meet.
+      // Not `if`: a thread that slept since an earlier period may write a word of that period
+      // meanwhile, and this is still the cell in which all claims of this nonce must meet.
       while (upper < floor) {
         const counted = atomics.load(words, countAt(table))
         if (upperHalf(counted) > floor) return 'replayed'
@@ -189,10 +189,16 @@ class Tables implements SharedReplayCache {
   }
 }
 
-/** Tickets counted in a word of the period that begins at the upper half `floor`, or of an earlier one. */
+/**
+ * Tickets counted in a word of the period that begins at the upper half `floor`, or of an earlier
+ * one.
+ */
 const numberIn = (word: bigint, floor: number): number => (upperHalf(word) < floor ? 0 : lowerHalf(word))
 
-/** Half of a nonce, mixed to 32 bits: they decide its place, and the lowest five are kept in its word. */
+/**
+ * Half of a nonce, mixed to 32 bits: they decide its place, and the lowest five are kept in its
+ * word.
+ */
 const mixOf = (nonce: string): number => Math.imul(partOf(nonce, 0) ^ partOf(nonce, 8), golden) >>> 0
 
 /** The other half, as 32 bits. */

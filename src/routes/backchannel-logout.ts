@@ -41,7 +41,9 @@ export function backchannelLogoutRoute(parts: BackchannelLogoutParts): Route<Add
 
   const warned = new Set<string>()
 
-  /** The first of a reason at warn: if a provider's logouts are refused, its users stay logged in. */
+  /**
+   * The first of a reason at warn: if a provider's logouts are refused, its users stay logged in.
+   */
   function refused(address: string, { reason, waitMs, hint }: TokenRefusal, nowMs: number): Refusal {
     increment(counters.logouts, reason)
     log[warned.has(reason) ? 'debug' : 'warn']({ reason, hint }, 'logout token refused')

@@ -17,8 +17,8 @@ export interface RenewRouteParts {
 }
 
 /**
- * `/ws_ticket/renew`: extends the sockets of a session that cannot renew in band, since their two ends
- * speak a protocol of their own.
+ * `/ws_ticket/renew`: extends the sockets of a session that cannot renew in band, since their two
+ * ends speak a protocol of their own.
  */
 export function renewRoute({ check, maxTokenBytes, tell, clock }: RenewRouteParts): Route<undefined> {
   return {

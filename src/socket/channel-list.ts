@@ -23,8 +23,8 @@ export interface ChannelPage {
 export const noChannels: ChannelPage = { channels: [], hasMore: false }
 
 /**
- * A page of the channels that the sockets in a table hear. The topics of uWS cannot be listed, and an
- * index beside them would cost every handshake: so all sockets are asked, a slice in each turn.
+ * A page of the channels that the sockets in a table hear. The topics of uWS cannot be listed, and
+ * an index beside them would cost every handshake: so all sockets are asked, a slice in each turn.
  */
 export async function listChannels(
   table: SocketTable,
@@ -42,7 +42,10 @@ export async function listChannels(
   return pageOf(counts, limit)
 }
 
-/** The page of all threads. Of channels beyond the page of a thread that has more, that number is not known. */
+/**
+ * The page of all threads. Of channels beyond the page of a thread that has more, that number is
+ * not known.
+ */
 export function mergeChannels(pages: readonly ChannelPage[], limit: number): ChannelPage {
   const counts = new FirstCounts(limit + 1)
   const ends = pages.flatMap(({ channels, hasMore }) =>

@@ -41,8 +41,8 @@ export interface ConnectionListParts {
 }
 
 /**
- * Lists the sockets of one thread. All are looked at for each page, a slice in each turn: an index that
- * every handshake keeps would cost more.
+ * Lists the sockets of one thread. All are looked at for each page, a slice in each turn: an index
+ * that every handshake keeps would cost more.
  */
 export class ConnectionList {
   readonly #parts: ConnectionListParts
@@ -109,7 +109,10 @@ export class ConnectionList {
   }
 }
 
-/** The page of all threads: ids begin with that of the thread, so the sockets of one follow those of another. */
+/**
+ * The page of all threads: ids begin with that of the thread, so the sockets of one follow those of
+ * another.
+ */
 export function mergeConnections(pages: readonly ConnectionPage[], limit: number): ConnectionPage {
   const connections: { readonly id: string; readonly json: string }[] = []
   for (const page of pages.toSorted((a, b) => (a.thread < b.thread ? -1 : 1))) {

@@ -86,7 +86,10 @@ export class Control {
     return this.#published
   }
 
-  /** Sends publications to all subscribers, on this node and the others; returns how many copies here. */
+  /**
+   * Sends publications to all subscribers, on this node and the others; returns how many copies
+   * here.
+   */
   publish(publications: readonly Publication[]): Promise<number> {
     this.#published += publications.length
     for (const publication of publications) this.#send(publication)
@@ -94,8 +97,8 @@ export class Control {
   }
 
   /**
-   * Revokes what was given before, and ends the sockets that were opened with it. Resolves when that
-   * holds in every thread, and over a restart.
+   * Revokes what was given before, and ends the sockets that were opened with it. Resolves when
+   * that holds in every thread, and over a restart.
    * @throws Refusal `revocations_full`
    */
   async disconnect(disconnection: Disconnection): Promise<Reach> {
@@ -159,7 +162,10 @@ export class Control {
     if (this.#events.isOn) this.#events.tell('revoked', revokedFields(revocation))
   }
 
-  /** Undefined where there is no such socket here. Only it ends, but no token of before opens another. */
+  /**
+   * Undefined where there is no such socket here. Only it ends, but no token of before opens
+   * another.
+   */
   async #disconnectSocket(socket: string, ending: Ending): Promise<Reach | undefined> {
     const owner = await this.#engine.ownerOf(socket)
     if (owner === undefined) return undefined
@@ -201,17 +207,17 @@ function revokedFields({ subject, name, channel, socket, renewBySeconds, reason 
 }
 
 /**
- * Another node dates its tokens by its own clock, which may be ahead: by this much everything that was
- * issued until now is covered. Tokens of an identity provider are taken as issued that much earlier
- * when they are verified.
+ * Another node dates its tokens by its own clock, which may be ahead: by this much everything that
+ * was issued until now is covered. Tokens of an identity provider are taken as issued that much
+ * earlier when they are verified.
  */
 const reachSeconds = (config: Config): number => (config.login === 'off' ? 0 : nodesAheadSeconds(config))
 
 /**
- * How long a revocation is kept: a token may be as old as allowed, and a ticket that names none as old
- * as a ticket can be. The clock of an identity provider may be ahead when it issues, and its tokens
- * are accepted until it may be behind. A node whose clock is ahead removes from Redis what is over,
- * and a new one that is behind must not miss it.
+ * How long a revocation is kept: a token may be as old as allowed, and a ticket that names none as
+ * old as a ticket can be. The clock of an identity provider may be ahead when it issues, and its
+ * tokens are accepted until it may be behind. A node whose clock is ahead removes from Redis what
+ * is over, and a new one that is behind must not miss it.
  */
 function keepSeconds(config: Config): number {
   const { clockSkewSeconds } = config
@@ -231,8 +237,9 @@ export interface ServerApi {
    */
   publish(channel: string, data: unknown): Promise<number>
   /**
-   * Ends the sockets of a user, a session, a channel or everybody, or one socket, or takes a channel
-   * from a user; and revokes the tokens of before. Returns how many sockets that concerns here.
+   * Ends the sockets of a user, a session, a channel or everybody, or one socket, or takes a
+   * channel from a user; and revokes the tokens of before. Returns how many sockets that concerns
+   * here.
    * @throws TypeError that names the member that is missing, unknown or wrong
    * @throws Refusal `revocations_full`
    */

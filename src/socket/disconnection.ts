@@ -24,7 +24,9 @@ export type Subject =
   | { readonly all: true }
 
 export interface DisconnectOptions {
-  /** Sockets are not closed at once, but only if they are not renewed by then, with a fresh token. */
+  /**
+   * Sockets are not closed at once, but only if they are not renewed by then, with a fresh token.
+   */
   readonly reauthenticateWithinSeconds?: number
   /** What clients are told: up to 100 bytes. */
   readonly reason?: string

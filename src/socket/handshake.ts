@@ -41,7 +41,9 @@ export interface Entry {
   pathRefusal(path: string): RefusalCode | undefined
   /** The channel that such a path asks for. */
   channelOf(path: string): string
-  /** Which of the subprotocols offered beside the ticket to echo, '' for none; undefined: none fits. */
+  /**
+   * Which of the subprotocols offered beside the ticket to echo, '' for none; undefined: none fits.
+   */
   protocolOf(offered: readonly string[]): string | undefined
   /** What is spoken when that one is echoed. */
   encodingOf(protocol: string): Encoding

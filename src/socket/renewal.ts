@@ -29,8 +29,8 @@ export interface SessionRenewalParts {
 
 /**
  * Takes a fresh ticket on an open socket, and with it the rights, the claims, the login session and
- * the end of the session that the ticket names. It is checked as in a handshake and spent like any; one that
- * is refused changes nothing.
+ * the end of the session that the ticket names. It is checked as in a handshake and spent like any;
+ * one that is refused changes nothing.
  */
 export class SessionRenewal {
   readonly #parts: SessionRenewalParts

@@ -44,7 +44,10 @@ export class SocketRevoker {
     this.#parts = parts
   }
 
-  /** Ends what a revocation concerns: at once, or unless it is renewed in time. Looks at every socket. */
+  /**
+   * Ends what a revocation concerns: at once, or unless it is renewed in time. Looks at every
+   * socket.
+   */
   carryOut(revocation: Revocation, nowSeconds: number): Reach {
     const { table, ids } = this.#parts
     const number = revocation.socket === undefined ? undefined : (ids.numberOf(revocation.socket) ?? -1)

@@ -124,8 +124,8 @@ const rightsByText = new LRUCache<string, Rights>({ max: maxShared })
 let latest: SharedFields | undefined
 
 /**
- * Returns the one copy of these fields. Most sockets have those of the one before: a lookup takes ten
- * times as long as the comparison.
+ * Returns the one copy of these fields. Most sockets have those of the one before: a lookup takes
+ * ten times as long as the comparison.
  */
 function sharedFieldsOf({ channel, encoding, origin }: SharedFields): SharedFields {
   if (latest?.channel === channel && latest.encoding === encoding && latest.origin === origin) return latest

@@ -6,7 +6,10 @@ const sliceMs = 2
 // To ask for the time costs about as much as a look at a socket.
 const looksBetween = 32
 
-/** Does something with each item, a slice in each turn of the event loop; ends early when it returns false. */
+/**
+ * Does something with each item, a slice in each turn of the event loop; ends early when it returns
+ * false.
+ */
 export async function inSlices<Item>(
   items: readonly Item[],
   act: (item: Item) => boolean | undefined,

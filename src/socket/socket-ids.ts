@@ -25,8 +25,8 @@ export class SocketIds {
   }
 
   /**
-   * The number above which the sockets of this thread follow `id` in the order of ids; undefined if none
-   * do.
+   * The number above which the sockets of this thread follow `id` in the order of ids; undefined if
+   * none do.
    */
   floorAfter(id: string): number | undefined {
     const [thread = '', number] = id.split('.')

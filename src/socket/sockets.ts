@@ -114,7 +114,10 @@ export class Sockets {
     return this.table.size
   }
 
-  /** Returns whose socket it is. Undefined if it is not in this thread, or its user is not known yet. */
+  /**
+   * Returns whose socket it is. Undefined if it is not in this thread, or its user is not known
+   * yet.
+   */
   ownerOf(id: string): SocketOwner | undefined {
     const number = this.ids.numberOf(id)
     if (number === undefined) return undefined

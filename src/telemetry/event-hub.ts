@@ -115,7 +115,9 @@ export class EventHub {
     this.#options.onWatched(isWatched)
   }
 
-  /** Wakes readers once for all events of some milliseconds: each write costs more than an event. */
+  /**
+   * Wakes readers once for all events of some milliseconds: each write costs more than an event.
+   */
   #wake(): void {
     if (this.#isWaking || this.#readers.size === 0) return
     this.#isWaking = true
@@ -164,7 +166,9 @@ export class EventReader {
     return this.#ring.frame(++this.#at)
   }
 
-  /** Returns the next events, as they are sent. Undefined if there are none yet. Use them at once. */
+  /**
+   * Returns the next events, as they are sent. Undefined if there are none yet. Use them at once.
+   */
   takeSome(mostBytes: number): string | Uint8Array | undefined {
     const reset = this.#takeReset()
     if (reset !== undefined || this.#at === this.#ring.last) return reset

@@ -4,8 +4,8 @@ import type { PackedEvent } from './events.js'
 const bytesPerEvent = 400
 
 /**
- * The latest events of one life of a gate, as they are sent, in memory of fixed size. Strings that are
- * kept for minutes would cost more: the garbage collector copies each of them, twice.
+ * The latest events of one life of a gate, as they are sent, in memory of fixed size. Strings that
+ * are kept for minutes would cost more: the garbage collector copies each of them, twice.
  */
 export class EventRing {
   readonly #capacity: number
@@ -77,7 +77,9 @@ export class EventRing {
     return [this.#bytes.subarray(start, end), to]
   }
 
-  /** Moves the head to the start of the memory. Events behind the head are older than those there. */
+  /**
+   * Moves the head to the start of the memory. Events behind the head are older than those there.
+   */
   #startOver(): void {
     while (this.#first <= this.#last && this.#startOf(this.#first) >= this.#head) this.#first++
     this.#head = 0
@@ -99,6 +101,8 @@ export class EventRing {
   }
 }
 
-/** Returns an event as a server-sent event. JSON has no line breaks, so it needs one line of data. */
+/**
+ * Returns an event as a server-sent event. JSON has no line breaks, so it needs one line of data.
+ */
 export const frameOf = (life: string, number: number, { type, data }: PackedEvent): string =>
   `id: ${life}.${number}\nevent: ${type}\ndata: ${data}\n\n`

@@ -40,7 +40,10 @@ const optionsFor = (level: string) => ({
   redact: { paths: secretNames.flatMap(name => [name, `*.${name}`]), censor: '[redacted]' },
 })
 
-/** A log that writes nothing: each line from warnings up is handed over, as the text that it would be. */
+/**
+ * A log that writes nothing: each line from warnings up is handed over, as the text that it would
+ * be.
+ */
 export const createWarningLog = (take: (line: string) => void): Log =>
   pino({ ...optionsFor('warn'), base: null, timestamp: false }, { write: take })
 
@@ -58,7 +61,10 @@ export function createLog(level: string): Log {
   return log
 }
 
-/** The log of a command that has standard output for something else: warnings, each told as one line of text. */
+/**
+ * The log of a command that has standard output for something else: warnings, each told as one line
+ * of text.
+ */
 export const createCommandLog = (tell: (line: string) => void): Log =>
   pino({ level: 'warn' }, { write: line => tell(textOf(JSON.parse(line))) })
 

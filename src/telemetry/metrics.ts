@@ -49,8 +49,8 @@ const durationsOf = (each: (name: keyof AllDurations) => Durations): AllDuration
   Object.fromEntries(measured.map(name => [name, each(name)])) as Record<keyof AllDurations, Durations>
 
 /**
- * What the server counts while it works: plain numbers, because a labelled counter of a metrics library costs more
- * than a ticket check. They become Prometheus metrics when somebody asks.
+ * What the server counts while it works: plain numbers, because a labelled counter of a metrics
+ * library costs more than a ticket check. They become Prometheus metrics when somebody asks.
  */
 export interface Counters {
   tokensIssued: number

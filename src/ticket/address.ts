@@ -19,9 +19,9 @@ export function readAddress(text: string): Address | undefined {
 }
 
 /**
- * The first `bits` of an address in the form of a ticket (FORMAT.md, claim `a`): the number of bits,
- * then as many bytes as they need, with the spare bits zero. IPv6 prefixes have more than 32 bits, so
- * the length tells the family.
+ * The first `bits` of an address in the form of a ticket (FORMAT.md, claim `a`): the number of
+ * bits, then as many bytes as they need, with the spare bits zero. IPv6 prefixes have more than 32
+ * bits, so the length tells the family.
  */
 export function prefixOf(address: Address, bits: number): Uint8Array {
   const prefix = new Uint8Array(1 + Math.ceil(bits / 8))

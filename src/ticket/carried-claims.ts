@@ -2,10 +2,14 @@ import { MessagePackError } from '../message-pack/error.js'
 import type { MessagePackReader } from '../message-pack/reader.js'
 import { MessagePackWriter } from '../message-pack/writer.js'
 
-/** The value of a claim that travels in a ticket. Numbers are finite, text is well-formed Unicode. */
+/**
+ * The value of a claim that travels in a ticket. Numbers are finite, text is well-formed Unicode.
+ */
 export type ClaimValue = string | number | boolean | readonly string[]
 
-/** Claims that travel in a ticket, by name. Has no prototype: what is not among them is undefined. */
+/**
+ * Claims that travel in a ticket, by name. Has no prototype: what is not among them is undefined.
+ */
 export type CarriedClaims = Readonly<Record<string, ClaimValue>>
 
 /** The most bytes that they may take, packed. */
@@ -22,8 +26,8 @@ export const carriedNameForm = 'a letter, then up to 31 of A-Z a-z 0-9 _ -'
 export const isCarriedName = (name: string): boolean => names.test(name)
 
 /**
- * The end of the name of a header that carries it. Two names that are one there cannot travel together:
- * case does not count in headers, and many servers read `_` as `-`.
+ * The end of the name of a header that carries it. Two names that are one there cannot travel
+ * together: case does not count in headers, and many servers read `_` as `-`.
  */
 export const headerSuffix = (name: string): string => name.toLowerCase().replaceAll('_', '-')
 

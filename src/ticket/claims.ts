@@ -11,7 +11,10 @@ import { type CarriedClaims, readCarried, writeCarried } from './carried-claims.
 export interface TicketClaims {
   /** The user the ticket was issued to. */
   readonly user: string
-  /** When the session this ticket opens ends, Unix seconds: the expiry of the token it was traded for. */
+  /**
+   * When the session this ticket opens ends, Unix seconds: the expiry of the token it was traded
+   * for.
+   */
   readonly sessionEndsAtSeconds: number
   /** When that token was issued, Unix seconds. */
   readonly tokenIssuedAtSeconds?: number | undefined
@@ -54,8 +57,8 @@ const key = {
 } as const satisfies Record<keyof TicketClaims, number>
 
 /**
- * Writes claims as one MessagePack map to `target` at `from`. Returns where the map ends, or undefined
- * if it would take more than `maxClaimsBytes`.
+ * Writes claims as one MessagePack map to `target` at `from`. Returns where the map ends, or
+ * undefined if it would take more than `maxClaimsBytes`.
  */
 export function packClaims(claims: TicketClaims, target: Buffer, from = 0): number | undefined {
   try {
@@ -67,8 +70,8 @@ export function packClaims(claims: TicketClaims, target: Buffer, from = 0): numb
 }
 
 /**
- * Reads the claims in `bytes` from `from` to `end`. Returns undefined if they do not match the schema
- * exactly. Call it only after the MAC has been verified.
+ * Reads the claims in `bytes` from `from` to `end`. Returns undefined if they do not match the
+ * schema exactly. Call it only after the MAC has been verified.
  */
 export function unpackClaims(bytes: Buffer, from = 0, end = bytes.length): TicketClaims | undefined {
   if (end - from > maxClaimsBytes) return undefined
@@ -212,7 +215,10 @@ function readPatterns(reader: MessagePackReader): readonly string[] {
   return patterns
 }
 
-/** A prefix of an IPv4 (4 bytes) or IPv6 (16 bytes) address: exactly the bytes its length in bits needs. */
+/**
+ * A prefix of an IPv4 (4 bytes) or IPv6 (16 bytes) address: exactly the bytes its length in bits
+ * needs.
+ */
 const isAddressPrefix = (value: Uint8Array): boolean => {
   const bits = value[0]
   return bits !== undefined && bits <= 128 && value.length === 1 + Math.ceil(bits / 8)

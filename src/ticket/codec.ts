@@ -1,5 +1,6 @@
 /**
- * The layout of a ticket, byte by byte (FORMAT.md), and its one text. Nothing here knows a key or the time.
+ * The layout of a ticket, byte by byte (FORMAT.md), and its one text. Nothing here knows a key or
+ * the time.
  */
 import { maxClaimsBytes } from './claims.js'
 
@@ -47,7 +48,10 @@ export const readHeader = (body: Buffer): TicketHeader => ({
 /** The nonce as a string of 16 one-byte characters: a compact map key. */
 export const readNonce = (body: Buffer): string => body.toString('latin1', nonceAt, headerBytes)
 
-/** The text of the ticket in the first `length` of `bytes`: the node and a dot, if any, then base64url. */
+/**
+ * The text of the ticket in the first `length` of `bytes`: the node and a dot, if any, then
+ * base64url.
+ */
 export const toText = (node: string, bytes: Buffer, length = bytes.length): string => {
   const text = bytes.toString('base64url', 0, length)
   return node === '' ? text : `${node}.${text}`
@@ -63,8 +67,8 @@ export const nodeOf = (text: string): string => {
 const scratch = Buffer.allocUnsafe(maxUnsignedBytes + macBytes + 3)
 
 /**
- * Decodes the text of a ticket. Returns undefined if the length is impossible, or if the text is not the
- * one canonical text of its bytes. The next call overwrites the result.
+ * Decodes the text of a ticket. Returns undefined if the length is impossible, or if the text is
+ * not the one canonical text of its bytes. The next call overwrites the result.
  */
 export function fromText(text: string): Buffer | undefined {
   const dot = text.indexOf('.')
@@ -72,14 +76,16 @@ export function fromText(text: string): Buffer | undefined {
   if (encoded.length > maxEncodedLength) return undefined
   const length = scratch.write(encoded, 'base64url')
   if (length < minBytes) return undefined
-  // Node's decoder skips unknown characters and ignores trailing bits: only encoding again shows them.
+  // Node's decoder skips unknown characters and ignores trailing bits: only encoding again shows
+  // them.
   const bytes = scratch.subarray(0, length)
   return bytes.toString('base64url') === encoded ? bytes : undefined
 }
 
 /**
- * Whether a text has the form of a ticket of this version: its length, its one canonical text, its version and
- * a lifetime that may be. No JWT has (RFC 7519 section 3): it has two dots, and begins with another byte.
+ * Whether a text has the form of a ticket of this version: its length, its one canonical text, its
+ * version and a lifetime that may be. No JWT has (RFC 7519 section 3): it has two dots, and begins
+ * with another byte.
  */
 export function hasTicketForm(text: string): boolean {
   const node = nodeOf(text)

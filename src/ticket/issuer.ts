@@ -17,7 +17,8 @@ export interface IssueOptions {
 const scratch = Buffer.alloc(maxUnsignedBytes + macBytes)
 
 /**
- * Issues a fresh ticket and returns its text, or undefined if the claims take more than 512 bytes packed.
+ * Issues a fresh ticket and returns its text, or undefined if the claims take more than 512 bytes
+ * packed.
  */
 export function issueTicket(claims: TicketClaims, options: IssueOptions): string | undefined {
   const bodyEnd = packClaims(claims, scratch, headerBytes)

@@ -1,7 +1,9 @@
 import { hash, timingSafeEqual } from 'node:crypto'
 import { macBytes, maxUnsignedBytes } from './codec.js'
 
-/** The id of the boot key, with which a gate signs its own tickets. It lives only in its process. */
+/**
+ * The id of the boot key, with which a gate signs its own tickets. It lives only in its process.
+ */
 export const bootKeyId = 0
 
 const minKeyBytes = 32
@@ -10,7 +12,9 @@ const blockBytes = 64
 /** One key of the ring, ready to sign for one node. */
 export interface TicketKey {
   readonly id: number
-  /** The input of the inner hash: key block, domain-separation label and node, then room for a body. */
+  /**
+   * The input of the inner hash: key block, domain-separation label and node, then room for a body.
+   */
   readonly inner: Buffer
   /** Where in `inner` the body begins. */
   readonly bodyAt: number
@@ -41,10 +45,12 @@ export function ticketKey(id: number, secret: Uint8Array, node = ''): TicketKey 
 }
 
 /**
- * Writes HMAC-SHA-256 (RFC 2104) over the key's label and the first `length` of `bytes` to `target` at `offset`.
+ * Writes HMAC-SHA-256 (RFC 2104) over the key's label and the first `length` of `bytes` to `target`
+ * at `offset`.
  *
  * It calls SHA-256 of node:crypto twice, with the key blocks kept in place and digests as one-byte
- * strings. That takes less than half the time of `createHmac`, which makes a stream for every ticket.
+ * strings. That takes less than half the time of `createHmac`, which makes a stream for every
+ * ticket.
  */
 export function writeMac(
   key: TicketKey,

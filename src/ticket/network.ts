@@ -3,7 +3,10 @@ import { type Address, isInPrefix, normalize, prefixOf, readAddress } from './ad
 /** An address as text, `203.0.113.9` or `2001:db8::1`, or as its 4 or 16 bytes. */
 export type AddressLike = string | Uint8Array
 
-/** How many bits of an address count by default: all of IPv4; of IPv6 the /64 that a subscriber is given. */
+/**
+ * How many bits of an address count by default: all of IPv4; of IPv6 the /64 that a subscriber is
+ * given.
+ */
 const usualBits = { v4: 32, v6: 64 }
 
 function addressOf(value: unknown): Address | undefined {
@@ -14,9 +17,9 @@ function addressOf(value: unknown): Address | undefined {
 }
 
 /**
- * Packs a network in the form of a ticket. `value` is a CIDR (`203.0.113.0/24`), or an address, which
- * stands for its first `bits`. Returns undefined for anything else, and for an IPv6 network larger than
- * /33, which the format cannot express.
+ * Packs a network in the form of a ticket. `value` is a CIDR (`203.0.113.0/24`), or an address,
+ * which stands for its first `bits`. Returns undefined for anything else, and for an IPv6 network
+ * larger than /33, which the format cannot express.
  */
 export function packNetwork(
   value: unknown,

@@ -6,7 +6,9 @@ export type ChannelPatterns = readonly string[] | undefined
 const matches = (pattern: string, channel: string): boolean =>
   pattern.endsWith('*') ? channel.startsWith(pattern.slice(0, -1)) : pattern === channel
 
-/** Whether one of `patterns` covers `channel`. Undefined covers every channel, an empty list none. */
+/**
+ * Whether one of `patterns` covers `channel`. Undefined covers every channel, an empty list none.
+ */
 export const covers = (patterns: ChannelPatterns, channel: string): boolean =>
   patterns === undefined || patterns.some(pattern => matches(pattern, channel))
 

@@ -15,7 +15,10 @@ import {
 } from './codec.js'
 import { bootKeyId, type KeyRing, macHolds } from './key-ring.js'
 
-/** A ticket whose MAC is right and which has not expired. It is not spent yet: the replay cache does that. */
+/**
+ * A ticket whose MAC is right and which has not expired. It is not spent yet: the replay cache does
+ * that.
+ */
 export interface VerifiedTicket {
   /** The id of the key that signed it: 0 = the gate's own. */
   readonly keyId: number
@@ -24,8 +27,8 @@ export interface VerifiedTicket {
   /** Refused at and after this instant, Unix milliseconds. */
   readonly expiresAtMs: number
   /**
-   * When the authority behind it was given, Unix seconds: when its token was issued, or, if it names none,
-   * when the ticket was, allowing for a minter whose clock is ahead.
+   * When the authority behind it was given, Unix seconds: when its token was issued, or, if it
+   * names none, when the ticket was, allowing for a minter whose clock is ahead.
    */
   readonly authorizedAtSeconds: number
   readonly claims: TicketClaims
@@ -39,20 +42,29 @@ export type TicketRefusal =
   | 'replay_cache_unavailable'
 
 /**
- * What a gate requires of tickets besides their MAC. The last three members are for tickets of outside
- * minters (configured keys), which may be older than the gate's memory of spent tickets; its own tickets
- * die with its boot key.
+ * What a gate requires of tickets besides their MAC. The last three members are for tickets of
+ * outside minters (configured keys), which may be older than the gate's memory of spent tickets;
+ * its own tickets die with its boot key.
  */
 export interface TicketPolicy {
   /** The gate's name, '' for none. A ticket is valid at one gate. */
   readonly node: string
   /** How far the clock of a minter may be off, either way. */
   readonly skewMs: number
-  /** The least `issuedAt` of a ticket that an earlier life of the gate cannot have spent, Unix milliseconds. */
+  /**
+   * The least `issuedAt` of a ticket that an earlier life of the gate cannot have spent, Unix
+   * milliseconds.
+   */
   readonly earliestOutsideMs: number
-  /** Until when the gate may spend outside tickets: no later life of it begins before that, Unix milliseconds. */
+  /**
+   * Until when the gate may spend outside tickets: no later life of it begins before that, Unix
+   * milliseconds.
+   */
   readonly outsideUntilMs: number
-  /** Whether spent tickets are kept in a shared store. Then a ticket must carry an epoch, otherwise it must not. */
+  /**
+   * Whether spent tickets are kept in a shared store. Then a ticket must carry an epoch, otherwise
+   * it must not.
+   */
   readonly store?: boolean
 }
 
@@ -65,8 +77,8 @@ export const ownTicketsOnly: TicketPolicy = {
 }
 
 /**
- * Checks a ticket by itself: form, node, MAC, time. A pure function of text, keys, time and policy. The
- * MAC is compared in constant time, before anything it protects is decoded.
+ * Checks a ticket by itself: form, node, MAC, time. A pure function of text, keys, time and policy.
+ * The MAC is compared in constant time, before anything it protects is decoded.
  */
 export function verifyTicket(
   text: string,

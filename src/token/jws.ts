@@ -1,7 +1,10 @@
 import { type Algorithm, isAlgorithm } from './algorithms.js'
 import { parseStrictObject } from './strict-json.js'
 
-/** A token taken apart (RFC 7515 section 7.1). Nothing vouches for it until its signature is verified. */
+/**
+ * A token taken apart (RFC 7515 section 7.1). Nothing vouches for it until its signature is
+ * verified.
+ */
 export interface Jws {
   readonly header: JwsHeader
   /** What is signed: the first two parts and the dot between them. */
@@ -62,7 +65,9 @@ function readHeader(part: string): JwsHeader | 'malformed' | 'algorithm' | 'crit
   return header
 }
 
-/** The bytes of a part, if it is their one canonical text: no other characters, no stray last bits. */
+/**
+ * The bytes of a part, if it is their one canonical text: no other characters, no stray last bits.
+ */
 function decodeBase64url(part: string): Buffer | undefined {
   const bytes = Buffer.from(part, 'base64url')
   return bytes.toString('base64url') === part ? bytes : undefined

@@ -28,8 +28,9 @@ const maxKeys = 64
 const maxPerKid = 4
 
 /**
- * Reads the text of a JWK set. Keys that cannot be used here are left out, as RFC 7517 section 5 asks.
- * Keys that share a kid are all kept, up to four: some issuers rotate a key and keep its name.
+ * Reads the text of a JWK set. Keys that cannot be used here are left out, as RFC 7517 section 5
+ * asks. Keys that share a kid are all kept, up to four: some issuers rotate a key and keep its
+ * name.
  * @throws Error that says why the text is not a key set, or is one without a usable key
  */
 export function readKeySet(text: string): KeySetReport {
@@ -106,8 +107,8 @@ function createKeySet(keys: readonly VerificationKey[]): KeySet {
 }
 
 /**
- * Secrets shared with an issuer, each tried in turn, whatever the kid. A secret is used for those of the
- * algorithms whose hash is no longer than it (RFC 7518 section 3.2).
+ * Secrets shared with an issuer, each tried in turn, whatever the kid. A secret is used for those
+ * of the algorithms whose hash is no longer than it (RFC 7518 section 3.2).
  * @param secrets as text, whose UTF-8 bytes are the key, or as bytes
  */
 export function secretKeySet(
@@ -125,7 +126,10 @@ export function secretKeySet(
   return unnamedKeySet(keys)
 }
 
-/** Keys that have no names, as PEM files have none: each that is for the algorithm is tried, whatever the kid. */
+/**
+ * Keys that have no names, as PEM files have none: each that is for the algorithm is tried,
+ * whatever the kid.
+ */
 export function unnamedKeySet(keys: readonly VerificationKey[]): KeySet {
   const fitting = (algorithm: Algorithm) => keys.filter(key => key.algorithms.includes(algorithm))
   return {

@@ -21,8 +21,8 @@ export interface LogoutOrder {
 const maxJtiLength = 256
 
 /**
- * Verifies logout tokens (OpenID Connect Back-Channel Logout 1.0, section 2.6). The signature comes last,
- * because it costs the most; whether a token was used before is for whoever carries it out.
+ * Verifies logout tokens (OpenID Connect Back-Channel Logout 1.0, section 2.6). The signature comes
+ * last, because it costs the most; whether a token was used before is for whoever carries it out.
  */
 export class LogoutTokenVerifier {
   readonly #maxTokenBytes: number

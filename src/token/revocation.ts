@@ -8,8 +8,8 @@ import {
 } from '../protocol.js'
 
 /**
- * Whose tokens are revoked: those of a user, of one login session, or all; or what they give on one channel, all of
- * them or those of a user.
+ * Whose tokens are revoked: those of a user, of one login session, or all; or what they give on one
+ * channel, all of them or those of a user.
  */
 export type RevocationSubject = 'user' | 'session' | 'all' | 'channel' | 'user_channel'
 
@@ -27,7 +27,9 @@ export interface Revocation {
   readonly untilSeconds: number
   /** The one socket that ends; without it, all that were opened with what is revoked. */
   readonly socket?: string
-  /** Until when sockets may renew with a fresh token; without it, they end at once. Unix seconds. */
+  /**
+   * Until when sockets may renew with a fresh token; without it, they end at once. Unix seconds.
+   */
   readonly renewBySeconds?: number
   /** What clients are told. */
   readonly reason?: string
@@ -41,11 +43,14 @@ export interface Authority {
 }
 
 /**
- * Which tokens are good no more. Tokens are dated in whole seconds, so those of the very second of a revocation are
- * revoked too, and who logs in again gets a token of the next one.
+ * Which tokens are good no more. Tokens are dated in whole seconds, so those of the very second of
+ * a revocation are revoked too, and who logs in again gets a token of the next one.
  */
 export interface Revocations {
-  /** Keeps a revocation; says whether that changed anything. `full`: there is no room, and it counts for nothing. */
+  /**
+   * Keeps a revocation; says whether that changed anything. `full`: there is no room, and it counts
+   * for nothing.
+   */
   add(revocation: Revocation, nowSeconds: number): 'added' | 'known' | 'full'
   covers(authority: Authority): boolean
   /** What has taken a channel away from an authority that still gives others. */
@@ -59,7 +64,8 @@ export interface Revocations {
   readonly size: number
 }
 
-// About 20 MB. Beyond it the admin API refuses, rather than say that something was revoked which is not.
+// About 20 MB. Beyond it the admin API refuses, rather than say that something was revoked which is
+// not.
 const maxRevocations = 100_000
 
 /** @param known revocations of before, all of which are kept, whatever the capacity */
@@ -168,13 +174,17 @@ class KnownRevocations implements Revocations {
 const reaches = (revocation: Revocation | undefined, issuedAtSeconds: number): boolean =>
   revocation !== undefined && issuedAtSeconds <= revocation.atSeconds
 
-/** What tells the revocations of one subject from those of another. No channel name has a space in it. */
+/**
+ * What tells the revocations of one subject from those of another. No channel name has a space in
+ * it.
+ */
 export const revocationKey = ({ subject, name, channel }: Revocation): string =>
   subject === 'user_channel' ? `${subject}:${channel} ${name}` : `${subject}:${name}`
 
 /**
- * Two revocations of one subject as one. They may come out of order from elsewhere: the later second and the later end
- * count, and sockets end as the stricter of the two says. Returns `before` itself where the other changes nothing.
+ * Two revocations of one subject as one. They may come out of order from elsewhere: the later
+ * second and the later end count, and sockets end as the stricter of the two says. Returns `before`
+ * itself where the other changes nothing.
  */
 export function laterOf(before: Revocation, other: Revocation): Revocation {
   const isLater = other.atSeconds > before.atSeconds || other.untilSeconds > before.untilSeconds

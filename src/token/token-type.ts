@@ -12,8 +12,9 @@ export function isAccessTokenType(typ: unknown, required: string | undefined): b
 }
 
 /**
- * Whether `typ` is that of a logout token: `logout+jwt`, or, since OpenID Connect Back-Channel Logout
- * (section 2.4) only recommends that, `JWT` or none. It is the claim `events` that makes one.
+ * Whether `typ` is that of a logout token: `logout+jwt`, or, since OpenID Connect Back-Channel
+ * Logout (section 2.4) only recommends that, `JWT` or none. It is the claim `events` that makes
+ * one.
  */
 export const isLogoutTokenType = (typ: unknown): boolean =>
   typ === undefined || ['logout+jwt', 'jwt'].includes(mediaTypeOf(typ))
@@ -24,6 +25,9 @@ const mediaTypeOf = (typ: unknown): string =>
 
 const logoutEvent = 'http://schemas.openid.net/event/backchannel-logout'
 
-/** Whether a payload says that somebody has logged out (OpenID Connect Back-Channel Logout, section 2.4). */
+/**
+ * Whether a payload says that somebody has logged out (OpenID Connect Back-Channel Logout, section
+ * 2.4).
+ */
 export const hasLogoutEvent = ({ events }: Payload): boolean =>
   isJsonObject(events) && Object.hasOwn(events, logoutEvent) && isJsonObject(events[logoutEvent])

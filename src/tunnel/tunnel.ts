@@ -96,7 +96,9 @@ export class Tunnel {
     return this.#isCompressing && isCompressed(bytes)
   }
 
-  /** When a client may come back: all of them at once would be too much for a server that starts. */
+  /**
+   * When a client may come back: all of them at once would be too much for a server that starts.
+   */
   retryAfterMs(): number {
     return leastRetryMs + Math.random() * spreadMs(this.#relays.size)
   }

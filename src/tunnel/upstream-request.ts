@@ -19,8 +19,8 @@ export interface UpstreamRequest {
 
 const maxRestLength = 1024
 
-// No step up or down, nothing empty, nothing that is percent-encoded: what the gate reads as a path,
-// the server behind reads as the same.
+// No step up or down, nothing empty, nothing that is percent-encoded: what the gate reads as a
+// path, the server behind reads as the same.
 const segment = "[A-Za-z0-9_~:@!$&'()*+,;=-][A-Za-z0-9._~:@!$&'()*+,;=-]*"
 const restForm = new RegExp(`^(?:${segment}(?:/${segment})*/?)?$`)
 

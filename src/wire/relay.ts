@@ -48,8 +48,8 @@ export interface SocketDisconnection {
 }
 
 /**
- * Messages between nodes. Renewed sessions are not among them: whoever can write to Redis could give
- * rights to a socket.
+ * Messages between nodes. Renewed sessions are not among them: whoever can write to Redis could
+ * give rights to a socket.
  */
 export type NodeMessage = Publication | Revocation | SocketDisconnection
 

@@ -6,8 +6,8 @@ import { adminKey, development, startServer, type TestServer } from '../support/
 
 /**
  * uWS hands over a body from within its parser, which goes on after an answer that closed the
- * connection, in freed memory. An answer closes its connection on the spot once those before it have
- * filled the buffer of 16 KB that uWS has for one turn.
+ * connection, in freed memory. An answer closes its connection on the spot once those before it
+ * have filled the buffer of 16 KB that uWS has for one turn.
  */
 const fill = requestText('GET', '/healthz').repeat(150)
 const followers = [

@@ -102,7 +102,8 @@ t.test('a socket that was dropped for not reading cannot continue sending', asyn
   connection.write(upgradeText(gatePath(await mint(server.url), 'lobby')))
   t.equal((await connection.response())?.status, 101)
   connection.socket.pause()
-  // Pings of 125 bytes, masked with zeros, are each answered with as much; text would soon be more than the rate allows.
+  // Pings of 125 bytes, masked with zeros, are each answered with as much; text would soon be more
+  // than the rate allows.
   const pings = Buffer.concat(
     Array(100_000).fill(Buffer.concat([Buffer.from([0x89, 0xfd, 0, 0, 0, 0]), Buffer.alloc(125)])),
   )

@@ -7,7 +7,10 @@ import { adminKey, startServer } from '../support/server.js'
 import { openSession, socketUrl } from '../support/socket-client.js'
 import { gatePath, mint, tokenFor } from '../support/tokens.js'
 
-/** With everything on that asks where a client comes from: one who has reset the connection has no address any more. */
+/**
+ * With everything on that asks where a client comes from: one who has reset the connection has no
+ * address any more.
+ */
 const server = await startServer(t, {
   users: { maggie: 'secret' },
   env: {
@@ -128,7 +131,8 @@ for (const [how, hangUp] of Object.entries(hangUps)) {
 }
 
 attack('resetting in the instant the request is read, over and over', async () => {
-  // The request arrives, the address no longer does: a window of microseconds, so it takes many to hit it.
+  // The request arrives, the address no longer does: a window of microseconds, so it takes many to
+  // hit it.
   const hit = async (text: string): Promise<void> => {
     const connection = await RawConnection.connect(server.url)
     connection.write(text)

@@ -11,7 +11,10 @@ const credentials = '{"user":"maggie","pwd":"secret"}'
 const smuggled = requestText('GET', '/readyz')
 const chunked = (text: string): string => `${text.length.toString(16)}\r\n${text}\r\n0\r\n\r\n`
 
-/** Sends bytes on a connection of their own, and returns all that came back once there was time for all of it. */
+/**
+ * Sends bytes on a connection of their own, and returns all that came back once there was time for
+ * all of it.
+ */
 const exchange = async (
   text: string,
   base = server.url,
@@ -258,8 +261,9 @@ t.test('a socket opens once if its upgrade is pipelined after others', async t =
 })
 
 /**
- * uWS takes a bare LF for a line end, any two bytes for the one after a chunk, `g` to `?` for digits, no digit for
- * the last chunk, a chunk extension for more digits, and a trailer for the next request.
+ * uWS takes a bare LF for a line end, any two bytes for the one after a chunk, `g` to `?` for
+ * digits, no digit for the last chunk, a chunk extension for more digits, and a trailer for the
+ * next request.
  */
 t.test('a chunked body is refused, and nothing that follows is served, wherever it ends', async t => {
   const bodies = [
@@ -380,9 +384,9 @@ t.test('a list in several lines is one list', async t => {
 })
 
 /**
- * What the parser of uWS does not show, or shows as something else. A proxy that passes on such a line would
- * let a request be smuggled; nginx, HAProxy and Caddy do not (test/proxy/smuggling.test.ts). If one of these
- * fails, uWS has been fixed.
+ * What the parser of uWS does not show, or shows as something else. A proxy that passes on such a
+ * line would let a request be smuggled; nginx, HAProxy and Caddy do not
+ * (test/proxy/smuggling.test.ts). If one of these fails, uWS has been fixed.
  */
 t.test('known: what the parser hides', async t => {
   const statuses = async (text: string) => (await exchange(text)).answers.map(({ status }) => status)

@@ -12,7 +12,10 @@ const server = await startServer(t, { env: { TICKETGATE_TICKET_TTL_SECONDS: '600
 const agent = new Agent({ keepAlive: true, maxSockets: 8 })
 t.teardown(() => agent.destroy())
 
-/** What came back for each of the forged tickets, as `status code`, with the names of those who got it. */
+/**
+ * What came back for each of the forged tickets, as `status code`, with the names of those who got
+ * it.
+ */
 const outcomes = async (forged: ReadonlyMap<string, string>): Promise<Record<string, string[]>> => {
   const found: Record<string, string[]> = {}
   await Promise.all(

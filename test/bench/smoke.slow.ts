@@ -16,7 +16,10 @@ t.setTimeout(300_000)
 
 const program = fileURLToPath(new URL('../../bench/main.ts', import.meta.url))
 
-/** Rows that a floor can not have, which checks nothing and has neither an admin listener nor MessagePack. */
+/**
+ * Rows that a floor can not have, which checks nothing and has neither an admin listener nor
+ * MessagePack.
+ */
 const checked = /^refused|admin|MessagePack/
 
 /** Runs the bench and gives all that it printed. It needs gcc, as bench/README.md says. */

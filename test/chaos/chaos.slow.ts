@@ -1,6 +1,6 @@
 /**
- * Breaks the store, the network and the gates under load, at random, and looks at the record of all that was accepted.
- * `npm run chaos -- --seconds 600 --seed 7` runs it longer, or again.
+ * Breaks the store, the network and the gates under load, at random, and looks at the record of all
+ * that was accepted. `npm run chaos -- --seconds 600 --seed 7` runs it longer, or again.
  */
 import { randomInt } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'

@@ -8,7 +8,10 @@ import { plain } from '../support/plain.js'
 import { needs, pathOf } from '../support/programs.js'
 import { temporaryDirectory } from '../support/server.js'
 
-/** An identity provider that takes connections and says nothing: a start that asks for its keys waits. */
+/**
+ * An identity provider that takes connections and says nothing: a start that asks for its keys
+ * waits.
+ */
 const silent = createServer().listen(0, '127.0.0.1')
 await once(silent, 'listening')
 t.teardown(() => silent.close())
@@ -22,7 +25,10 @@ const waiting = (threads: string) => ({
   TICKETGATE_JWKS_URL: `http://127.0.0.1:${(silent.address() as AddressInfo).port}/keys`,
 })
 
-/** Starts a server behind these words of a command line; resolves when it is in the middle of its start. */
+/**
+ * Starts a server behind these words of a command line; resolves when it is in the middle of its
+ * start.
+ */
 async function beginStart(threads: string, words: readonly string[] = []): Promise<ChildProcess> {
   const [program = '', ...args] = [...words, process.execPath, mainFile, 'serve']
   const asked = once(silent, 'connection')
@@ -63,7 +69,8 @@ t.test('a command ended by a signal does not report success', async t => {
   ] as const) {
     const args = [mainFile, 'user', 'add', 'maggie', '--password-stdin']
     const env = { PATH: process.env.PATH, TICKETGATE_STATE_DIR: temporaryDirectory(t), NODE_DEBUG: 'esm' }
-    // It reads its standard input, which stays open. That it is there shows by what Node says of its modules.
+    // It reads its standard input, which stays open. That it is there shows by what Node says of
+    // its modules.
     const child = spawn(...plain(process.execPath, args), { env, stdio: ['pipe', 'ignore', 'pipe'] })
     await new Promise<void>(resolve => {
       let shown = ''

@@ -13,7 +13,10 @@ import { needs, pathOf } from '../support/programs.js'
 const password = 'correct horse battery staple'
 const hasher = createPasswordHasher({ concurrency: 1, queueLimit: 100 })
 
-/** Runs a command with what comes in on stdin; `open` leaves it open, as a terminal or a pipe held by a shell. */
+/**
+ * Runs a command with what comes in on stdin; `open` leaves it open, as a terminal or a pipe held
+ * by a shell.
+ */
 async function run(usersFile: string, args: string[], input: string | Buffer = '', open = false) {
   const [stdin, stdout, stderr] = [new PassThrough(), new PassThrough(), new PassThrough()]
   stdin.write(input)

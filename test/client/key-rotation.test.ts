@@ -16,7 +16,9 @@ const slowly =
   (response, request) =>
     void after(ms).then(() => jwks(...keys)(response, request))
 
-/** A site whose users come back after its provider has rotated its keys, and the network has broken. */
+/**
+ * A site whose users come back after its provider has rotated its keys, and the network has broken.
+ */
 async function rotate(t: Test, ms: number, disturb: (base: string) => Promise<unknown>): Promise<void> {
   const [old, young] = [newKey('ES256', 'old'), newKey('ES256', 'young')]
   const provider = await startProvider(t, jwks(old))

@@ -13,10 +13,16 @@ const welcome = JSON.stringify({
   expires: Math.ceil(Date.now() / 1000) + 900,
 })
 
-/** An object that no conversion survives: neither `String` nor `Number` gets a primitive value out of it. */
+/**
+ * An object that no conversion survives: neither `String` nor `Number` gets a primitive value out
+ * of it.
+ */
 const thorny = { toString: 1, valueOf: 1 }
 
-/** A server that gives tickets, and says on its first socket what it should not; `welcome` on all that follow. */
+/**
+ * A server that gives tickets, and says on its first socket what it should not; `welcome` on all
+ * that follow.
+ */
 async function serveOnce(
   t: Test,
   speak: (peer: Peer) => void,

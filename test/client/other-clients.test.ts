@@ -23,7 +23,8 @@ import { tokenFor } from '../support/tokens.js'
 
 const gate = await startServer(t, { env: { TICKETGATE_VERIFY: 'on' } })
 const RealSocket = WebSocket as unknown as HandledSocketClass
-// A CommonJS package: its default export is the module itself, or a member of it, depending on who loads it.
+// A CommonJS package: its default export is the module itself, or a member of it, depending on who
+// loads it.
 const ReconnectingWebSocket = (
   'default' in ReconnectingModule ? ReconnectingModule.default : ReconnectingModule
 ) as typeof ReconnectingModule.default
@@ -115,7 +116,8 @@ t.test('reconnecting-websocket', async t => {
   const app = await startGuarded(t, gate, attachEcho())
   const options = { WebSocket, minReconnectionDelay: 1, maxReconnectionDelay: 50 }
   const open = (source: TicketSource) => {
-    // It waits for ever for a URL that does not come: one without a ticket is refused, and it tries again.
+    // It waits for ever for a URL that does not come: one without a ticket is refused, and it tries
+    // again.
     const socket = new ReconnectingWebSocket(
       () =>
         source.url().catch(error => {

@@ -13,7 +13,10 @@ t.jobs = 2
 const disconnect = (user: string) =>
   postJson(server.admin, '/disconnect', { user }, { headers: { authorization: `Bearer ${adminKey}` } })
 
-/** A token that ends soon, until a fresh one is asked for: a fifth of its life is left to renew it, on a busy machine. */
+/**
+ * A token that ends soon, until a fresh one is asked for: a fifth of its life is left to renew it,
+ * on a busy machine.
+ */
 const soonOver = ({ fresh }: { fresh: boolean }): string =>
   tokenFor('maggie', { exp: nowSeconds() + (fresh ? 600 : 30) })
 

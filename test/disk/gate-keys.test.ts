@@ -121,7 +121,9 @@ t.test(
       `${keyText(2, 'b')},${keyText(2, 'c')}`,
       `${keyText(2, 'b')}\nnonsense`,
     ]
-    /** Has what the file says now read: on the signal, or by the watch, which looks at it as well. */
+    /**
+     * Has what the file says now read: on the signal, or by the watch, which looks at it as well.
+     */
     const readAgain = async (): Promise<void> => {
       const before = lines.length
       process.kill(process.pid, 'SIGHUP')

@@ -9,7 +9,10 @@ const read = (path: string): string =>
 const format = read('FORMAT.md')
 const vectors = JSON.parse(read('vectors.json')) as Vectors
 
-/** The bytes of a listing: pairs of hexadecimal digits up to the comment, which two spaces and no pair begin. */
+/**
+ * The bytes of a listing: pairs of hexadecimal digits up to the comment, which two spaces and no
+ * pair begin.
+ */
 const bytesOf = (listing: string): Buffer =>
   Buffer.from(
     listing

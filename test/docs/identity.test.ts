@@ -65,7 +65,10 @@ const publicationsOf = ({ heading, jwksUrl = '', claims }: ProviderTokens, jwk: 
   return [keys, [metadataUrl, { issuer, jwks_uri: jwksUrl }] as [string, unknown]]
 }
 
-/** All providers at once, under their own names: only the proxy finds them. Returns what a gate needs for that. */
+/**
+ * All providers at once, under their own names: only the proxy finds them. Returns what a gate
+ * needs for that.
+ */
 const publish = async (t: Test, publications: ReadonlyMap<string, unknown>): Promise<Environment> => {
   const server = createServer(
     { cert: knownProvidersCertificate, key: knownProvidersCertificateKey },
@@ -105,7 +108,10 @@ const may = async (client: Client, type: 'publish' | 'subscribe', channel: strin
   return reply.type === 'ok'
 }
 
-/** A token buys a ticket; the socket has the user, session and rights that the entry gives, and no others. */
+/**
+ * A token buys a ticket; the socket has the user, session and rights that the entry gives, and no
+ * others.
+ */
 const opens = async (t: Test, server: TestServer, provider: ProviderTokens, reply: Reply): Promise<void> => {
   t.equal(reply.status, 200, reply.text)
   const { publish, subscribe, neither } = provider

@@ -7,7 +7,10 @@ const root = fileURLToPath(new URL('../../', import.meta.url))
 /** A document by its path from the root of the repository. */
 export const readPage = (path: string): string => readFileSync(join(root, path), 'utf8')
 
-/** The paths of all documents for people: those at the top, under docs and examples, and beside the sources. */
+/**
+ * The paths of all documents for people: those at the top, under docs and examples, and beside the
+ * sources.
+ */
 export const pages: readonly string[] = [
   ...readdirSync(root).filter(name => name.endsWith('.md')),
   ...['docs', 'examples', 'src'].flatMap(directory =>
@@ -23,11 +26,17 @@ export const codeBlocks = (markdown: string, language: string): string[] =>
     name === language ? [content] : [],
   )
 
-/** The text between `<!-- name -->` and `<!-- /name -->`, without blank lines around it; '' where there is none. */
+/**
+ * The text between `<!-- name -->` and `<!-- /name -->`, without blank lines around it; '' where
+ * there is none.
+ */
 export const between = (markdown: string, name: string): string =>
   new RegExp(`<!-- ${name} -->([\\s\\S]*?)<!-- /${name} -->`).exec(markdown)?.[1]?.trim() ?? ''
 
-/** The rows of the first table after `heading`, without the two of its head, each as its trimmed cells. */
+/**
+ * The rows of the first table after `heading`, without the two of its head, each as its trimmed
+ * cells.
+ */
 export function tableUnder(markdown: string, heading: string): string[][] {
   const start = markdown.indexOf(`\n${heading}\n`)
   if (start < 0) throw new Error(`there is no heading ${heading}`)

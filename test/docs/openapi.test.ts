@@ -32,7 +32,10 @@ const json = { 'content-type': 'application/json' }
 const admin = { ...bearer(adminKey), ...json }
 const form = { 'content-type': 'application/x-www-form-urlencoded' }
 
-/** What these tests do not provoke: others do, with a store that fails or a gate that is at its limits. */
+/**
+ * What these tests do not provoke: others do, with a store that fails or a gate that is at its
+ * limits.
+ */
 const provokedElsewhere = new Set([
   'GET /auth 429 rate_limited',
   'GET /auth 503 login_busy',

@@ -1,4 +1,7 @@
-/** Writes the JSON Schema of the issuers file: `npx tsx test/docs/write-issuers-schema.ts`, after a change of its fields. */
+/**
+ * Writes the JSON Schema of the issuers file: `npx tsx test/docs/write-issuers-schema.ts`, after a
+ * change of its fields.
+ */
 import { writeFileSync } from 'node:fs'
 import { issuersSchema } from '../../src/config/issuer-fields.js'
 

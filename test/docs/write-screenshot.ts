@@ -1,4 +1,7 @@
-/** Takes the picture of the console for the README: `npx tsx test/docs/write-screenshot.ts`, after a change of its looks. */
+/**
+ * Takes the picture of the console for the README: `npx tsx test/docs/write-screenshot.ts`, after a
+ * change of its looks.
+ */
 import { spawn } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'

@@ -183,7 +183,10 @@ t.test('contrast is enough in both schemes', async t => {
   await page.close()
 })
 
-/** Runs in the page: all text whose contrast (WCAG 2.2, 1.4.3) is below 4.5, save that of disabled controls. */
+/**
+ * Runs in the page: all text whose contrast (WCAG 2.2, 1.4.3) is below 4.5, save that of disabled
+ * controls.
+ */
 function poorContrasts(): string[] {
   const numbers = (color: string): number[] => (color.match(/[\d.]+/g) ?? []).map(Number)
   const luminance = (color: string): number => {

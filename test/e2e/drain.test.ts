@@ -95,7 +95,8 @@ t.test('it exits with 0 at once if there are no sockets', async t => {
 })
 
 t.test('a login that waits for its second gets its response before the exit', async t => {
-  // Where there may be other nodes, the first token that is not revoked is dated up to two seconds later.
+  // Where there may be other nodes, the first token that is not revoked is dated up to two seconds
+  // later.
   const server = await startServer(t, {
     users: { maggie: 'secret' },
     env: { TICKETGATE_NODE: 'gate-1', TICKETGATE_DRAIN_SECONDS: '60' },

@@ -27,10 +27,14 @@ const outcome = async (at: TestServer, token: string): Promise<string> => {
   return reply.status === 200 ? 'accepted' : String(jsonOf(reply).code)
 }
 
-// Each thread reads files by itself, and a connection goes to any: so often in a row, all have read them.
+// Each thread reads files by itself, and a connection goes to any: so often in a row, all have read
+// them.
 const inRow = 30
 
-/** Presents a token until the outcome is as expected, in every thread: files are read again in the background. */
+/**
+ * Presents a token until the outcome is as expected, in every thread: files are read again in the
+ * background.
+ */
 const until = async (t: Test, at: TestServer, token: string, expected: string): Promise<void> => {
   for (let count = 0; count < inRow && t.passing(); ) {
     if ((await outcome(at, token)) === expected) count++

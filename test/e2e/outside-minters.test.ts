@@ -23,7 +23,10 @@ const envOf = (key: string, node = 'gate-1') => ({
   TICKETGATE_CLOCK_SKEW_SECONDS: String(skewSeconds),
 })
 
-/** The clock of a gate may be behind ours: then a ticket that is ahead as far as allowed is of the future, at first. */
+/**
+ * The clock of a gate may be behind ours: then a ticket that is ahead as far as allowed is of the
+ * future, at first.
+ */
 const present = async (server: TestServer, ticket: string): Promise<string> => {
   let outcome: string
   do outcome = outcomeOf(await requestUpgrade(server.url, gatePath(ticket)))

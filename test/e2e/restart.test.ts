@@ -54,7 +54,8 @@ t.test('two gates side by side do not accept each other’s tickets', async t =>
 
 t.test('it comes back on its port, once the kernel has released it', async t => {
   const first = await startServer(t)
-  // The kernel holds the port for the end of a connection that the server has closed and its client has not.
+  // The kernel holds the port for the end of a connection that the server has closed and its client
+  // has not.
   const left = createConnection({ port: first.port, host: '127.0.0.1', allowHalfOpen: true })
   t.teardown(() => left.destroy())
   await once(left, 'connect')

@@ -58,7 +58,10 @@ const fileEnv = (file: string, threads: string) => ({
   TICKETGATE_THREADS: threads,
 })
 
-/** Presents fresh tickets of a minter until all threads have the same answer: they read the file each by itself. */
+/**
+ * Presents fresh tickets of a minter until all threads have the same answer: they read the file
+ * each by itself.
+ */
 async function until(server: TestServer, minter: Minter, expected: string): Promise<void> {
   for (let inARow = 0; inARow < 20; )
     inARow = (await present(server, minter.mint('gate-1', ahead()))) === expected ? inARow + 1 : 0

@@ -92,8 +92,8 @@ t.test('tickets bound to an address use the named one', async t => {
   t.equal((await open('203.0.113.9'))?.status, 101)
 })
 
-// The engine takes the header that came last, so a client behind a balancer that passes its bytes on can name any
-// address. Once it keeps the first, what docs/deployment.md says of this goes.
+// The engine takes the header that came last, so a client behind a balancer that passes its bytes
+// on can name any address. Once it keeps the first, what docs/deployment.md says of this goes.
 t.test('known: of two PROXY headers the last one counts', async t => {
   const { url } = await startServer(t, {
     env: { TICKETGATE_TRUSTED_PROXIES: '127.0.0.1', TICKETGATE_LOGIN_RATE: '1/600' },

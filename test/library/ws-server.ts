@@ -1,4 +1,7 @@
-/** A plain `ws` server behind single-use tickets: `PORT=8080 node --import=tsx test/library/ws-server.ts`. */
+/**
+ * A plain `ws` server behind single-use tickets: `PORT=8080 node --import=tsx
+ * test/library/ws-server.ts`.
+ */
 import { createServer, type IncomingMessage } from 'node:http'
 import { WebSocketServer } from 'ws'
 import {
@@ -22,7 +25,8 @@ const server = createServer((_, response) => {
 
 const sockets = new WebSocketServer({
   server,
-  // ws asks this last, after all checks of its own, so that a handshake it does not like spends no ticket.
+  // ws asks this last, after all checks of its own, so that a handshake it does not like spends no
+  // ticket.
   verifyClient({ req, origin }, answer) {
     try {
       const ticket = new URLSearchParams(req.url?.split('?')[1]).get('ticket') ?? ''

@@ -51,7 +51,10 @@ async function room(server: TestServer): Promise<number> {
   return clients.length
 }
 
-/** The same once the server has seen all there was to see: it may come late to a handshake that nobody waits for. */
+/**
+ * The same once the server has seen all there was to see: it may come late to a handshake that
+ * nobody waits for.
+ */
 async function roomInTheEnd(server: TestServer): Promise<number> {
   let found = 0
   for (let tries = 0; tries < 50 && found < cap; tries++) found = await room(server)

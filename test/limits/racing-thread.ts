@@ -7,7 +7,10 @@ import type { SharedLimits } from '../../src/limits/shared-limits.js'
 export interface RacingThreadStart {
   readonly shared: SharedLimits
   readonly limits: ConnectionLimits
-  /** Words: how many threads are ready; how many sockets are in now; the most that were; how many came in. */
+  /**
+   * Words: how many threads are ready; how many sockets are in now; the most that were; how many
+   * came in.
+   */
   readonly tally: Int32Array
   readonly threads: number
   readonly thread: number

@@ -70,8 +70,8 @@ const open = async (
 const outpaces = 10
 
 /**
- * Resolves when a fetch that was due in at most `ms` would have reached the provider: timers of one length fire in
- * their order, and then the provider has been asked by us, one time after another.
+ * Resolves when a fetch that was due in at most `ms` would have reached the provider: timers of one
+ * length fire in their order, and then the provider has been asked by us, one time after another.
  */
 const outpaced = async (provider: Provider, ms: number): Promise<void> => {
   await delay(1)

@@ -6,7 +6,9 @@ import { startCaddy, startHaproxy, startNginx } from '../support/proxy.js'
 import { RawConnection } from '../support/raw.js'
 import { startServer } from '../support/server.js'
 
-/** The beginning of a request, which takes the next one on its connection for the value of a field. */
+/**
+ * The beginning of a request, which takes the next one on its connection for the value of a field.
+ */
 const hidden = 'GET /nothing HTTP/1.1\r\nHost: gate.test\r\nX-Rest: '
 const length = `Content-Length: ${hidden.length}`
 const chunked = 'Transfer-Encoding: chunked'

@@ -10,7 +10,10 @@ export interface Arrival {
 
 export interface Upstream {
   readonly port: number
-  /** The next request that reaches it. None is missed, so what comes next also says what did not come. */
+  /**
+   * The next request that reaches it. None is missed, so what comes next also says what did not
+   * come.
+   */
   next(): Promise<Arrival>
 }
 

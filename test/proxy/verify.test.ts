@@ -301,7 +301,8 @@ t.test('with a remote store', needs('redis-server'), async t => {
       Array.from({ length: 20 }, (_, n) => ask(nodes[n % 2 === 0 ? 0 : 1], `?ticket=${ticket}`)),
     )
     statuses = replies.map(({ status }) => status).sort()
-    // Where a busy machine holds up the store, nobody waits for it: then another ticket shows who wins.
+    // Where a busy machine holds up the store, nobody waits for it: then another ticket shows who
+    // wins.
   } while (statuses.includes(503) && statuses.filter(status => status === 204).length <= 1)
   t.strictSame(statuses, [204, ...Array(19).fill(401)])
   const kept = await mint(nodes[0].url)
@@ -316,8 +317,9 @@ const refusal = async (url: string, options: OpenOptions): Promise<Reply> => {
 }
 
 /**
- * What a request says of its ticket, to a server that reads names as loosely as any does: CGI and its descendants take
- * `X_Ticket_Subject` for `X-Ticket-Subject`. An empty header is as good as none.
+ * What a request says of its ticket, to a server that reads names as loosely as any does: CGI and
+ * its descendants take `X_Ticket_Subject` for `X-Ticket-Subject`. An empty header is as good as
+ * none.
  */
 const toldOf = ({ headers }: Arrival): string[] =>
   headers

@@ -41,7 +41,8 @@ t.test('a message on one node reaches all, once, whoever publishes it', async t 
     t.match(await publish(node, `admin ${index}`), { delivered: 4 }, 'who is counted is on this node')
     expected.push(`admin ${index}`)
   }
-  // Everybody has heard the last words of each node when all is heard: one speaks for all, after they have arrived.
+  // Everybody has heard the last words of each node when all is heard: one speaks for all, after
+  // they have arrived.
   const all = await Promise.all(
     clients.map(async client => {
       const heard: unknown[] = []
@@ -61,7 +62,8 @@ t.test('a message on one node reaches all, once, whoever publishes it', async t 
 
 t.test('a rush of messages arrives complete and in order, many in one packet', async t => {
   const redis = await startRedis(t)
-  // The rush is 5 MB, and this process reads when it gets to it: no limit on slow readers may end the test.
+  // The rush is 5 MB, and this process reads when it gets to it: no limit on slow readers may end
+  // the test.
   const limitless = { TICKETGATE_MESSAGE_RATE: 'off', TICKETGATE_MAX_BACKPRESSURE_BYTES: '16777216' }
   const [near, far] = [
     await startBusNode(t, redis.port, limitless),

@@ -58,7 +58,8 @@ t.test('a disconnected user is out on a node whose clock is ahead, and may come 
 
   for (const node of [far, near]) {
     let reply = await logIn(node, 'maggie')
-    // A node that is behind by a whole second, and by what the two were started apart, may have to wait for longer.
+    // A node that is behind by a whole second, and by what the two were started apart, may have to
+    // wait for longer.
     for (; reply.status !== 200; reply = await logIn(node, 'maggie')) isProblem(t, reply, '503 login_busy')
     const back = await join(node, String(jsonOf(reply).token))
     t.ok(await back.hearsNothing(), 'who logs in again is in again')

@@ -238,7 +238,8 @@ t.test('of many presentations at two nodes one wins, in every round', async t =>
     for (const socket of sockets) socket.write(upgradeText(gatePath(ticket)))
     const outcomes = tally((await Promise.all(sockets.map(socket => socket.response()))).map(outcomeOf))
     for (const socket of sockets) socket.destroy()
-    // Where a busy machine holds up the store, nobody waits for it: then another ticket shows who wins.
+    // Where a busy machine holds up the store, nobody waits for it: then another ticket shows who
+    // wins.
     if ('503 replay_cache_unavailable' in outcomes) {
       t.ok((outcomes['101'] ?? 0) <= 1, 'not two, in any case')
       continue

@@ -10,9 +10,11 @@ import { startRedisWithClock } from '../support/redis.js'
 fileNeeds(t, 'redis-server', 'gcc')
 
 const hour = 3600
-// Within two days: a set that the server drops while it is further ahead is what EXACTNESS.md says remains.
+// Within two days: a set that the server drops while it is further ahead is what EXACTNESS.md says
+// remains.
 const shifts = [-72 * hour, -3 * hour, -60, -5, -4, 0, 0, 0, 0, 4, 5, 5, 60, 700, 700, 3 * hour, 47 * hour]
-// What the most lenient of the gates below needs: what ended that long ago is about to be forgotten.
+// What the most lenient of the gates below needs: what ended that long ago is about to be
+// forgotten.
 const graceMs = 601_000
 
 /** Numbers that look random, the same in every run. */

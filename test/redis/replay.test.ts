@@ -60,8 +60,8 @@ const untilReady = async (cache: RedisReplayCache): Promise<void> => {
 }
 
 /**
- * The same, and what became of it where the store was held up for longer than a gate waits: it may have been done. What is
- * spent, and was not before, was spent by this claim.
+ * The same, and what became of it where the store was held up for longer than a gate waits: it may
+ * have been done. What is spent, and was not before, was spent by this claim.
  */
 const claimOn = async (
   cache: RedisReplayCache,
@@ -90,11 +90,13 @@ replayContract(
   'redis',
   async () => {
     await server.client.flushall()
-    // The suite moves its own time; the store goes by the real one, and keeps what was spent for all of the test.
+    // The suite moves its own time; the store goes by the real one, and keeps what was spent for
+    // all of the test.
     const cache = await openCache(t, server.port, { skewMs: 1e6 })
     const { epoch } = cache
     const aheadMs = Date.now() - startMs
-    // A busy machine may hold up the store, or this process, for longer than a gate waits: then it is asked again.
+    // A busy machine may hold up the store, or this process, for longer than a gate waits: then it
+    // is asked again.
     const has = async (nonce: string, expiresAtMs: number, nowMs: number): Promise<boolean> => {
       for (;;) {
         const spent = await cache.has(nonce, expiresAtMs + aheadMs, nowMs + aheadMs, epoch)
@@ -109,7 +111,8 @@ replayContract(
           const name = `${nonce} ${expiresAtMs}`
           for (;;) {
             let outcome = await cache.claim(nonce, expiresAtMs + aheadMs, nowMs + aheadMs, epoch)
-            // Without an answer it may have been done: what is spent, and was not before, was spent by this claim.
+            // Without an answer it may have been done: what is spent, and was not before, was spent
+            // by this claim.
             if (outcome === 'unavailable' && (await has(nonce, expiresAtMs, nowMs)))
               outcome = spent.has(name) ? 'replayed' : 'fresh'
             if (outcome === 'unavailable') continue
@@ -236,7 +239,8 @@ t.test('the clock of the store jumps: no ticket is accepted twice, and the store
         if (looksBetween) await lookAt(cache)
         t.match(await claimOn(cache, spent, epoch), /^(replayed|predates)$/, `${seconds} s off`)
       }
-      // Where its clock stands ahead, our tickets end in what is its past until it has looked at its clock.
+      // Where its clock stands ahead, our tickets end in what is its past until it has looked at
+      // its clock.
       await lookAt(cache)
       t.match(await claimOn(cache, spent, epoch), /^(replayed|predates)$/)
       const hoursOff = Math.max(0, jumps.at(-1) ?? 0) / 60 / minute

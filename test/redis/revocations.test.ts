@@ -10,7 +10,9 @@ import { nowSeconds, tokenFor } from '../support/tokens.js'
 
 fileNeeds(t, 'redis-server')
 
-/** Nodes compare their revocations every minute anyway: what is shown here must not wait for that. */
+/**
+ * Nodes compare their revocations every minute anyway: what is shown here must not wait for that.
+ */
 const soon = { timeout: 40_000 }
 
 const untilRevoked = (node: TestServer, token: string): Promise<void> =>

@@ -9,7 +9,10 @@ import { nonceOf } from '../contract/replay-contract.js'
 
 export interface ClaimerStart {
   readonly memory: SharedReplayMemory
-  /** Words: how many threads are ready; then how often each nonce was fresh; how often each of `answers` was given. */
+  /**
+   * Words: how many threads are ready; then how often each nonce was fresh; how often each of
+   * `answers` was given.
+   */
   readonly tally: Int32Array
   readonly threads: number
   readonly thread: number

@@ -9,7 +9,10 @@ import { type Call, type Claim, explore, type Scenario, type Subject } from './i
 const maxTtlMs = 10_000
 const baseMs = 1_764_000_000_123
 
-/** Nonces whose search begins at the first cell, whatever the number of cells: all of them want the same one. */
+/**
+ * Nonces whose search begins at the first cell, whatever the number of cells: all of them want the
+ * same one.
+ */
 const named = (letter: string): string => `\0\0\0\0${letter}${'\0'.repeat(11)}`
 /** Another nonce, of which the cache keeps the same as of `named(letter)`. */
 const twinOf = (letter: string): string => `\0\0\0\0\0\0\0\0\0\0\0\0${letter}\0\0\0`
@@ -29,7 +32,8 @@ const scenario = (
   rest: Partial<Scenario> = {},
 ): Scenario => ({ capacity, maxTtlMs, baseMs, threads, ...rest })
 
-// Periods 0, 2, 4 share a table. A thread in an earlier one than the others is one that slept, or whose clock is behind.
+// Periods 0, 2, 4 share a table. A thread in an earlier one than the others is one that slept, or
+// whose clock is behind.
 const late = { oneFreshEach: false }
 const scenarios: Readonly<Record<string, Scenario>> = {
   'two threads, one nonce': scenario(2, [[claim(0, 'a')], [claim(0, 'a')]]),
@@ -123,7 +127,10 @@ const scenarios: Readonly<Record<string, Scenario>> = {
   ]),
 }
 
-/** The first scenario in which something is wrong, and what; undefined = all is right in all of them. */
+/**
+ * The first scenario in which something is wrong, and what; undefined = all is right in all of
+ * them.
+ */
 function firstBroken(subject: Subject): string | undefined {
   for (const [name, each] of Object.entries(scenarios)) {
     const { broken } = explore(each, subject)

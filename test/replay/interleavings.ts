@@ -11,9 +11,10 @@ import {
 } from '../../src/replay/shared-memory.js'
 
 /**
- * Explores every interleaving of some threads on one `shared` replay cache: the real code, one atomic operation at a
- * time. A thread's code is a function of what its operations answered, so it is stopped between two of them by an
- * exception, and taken up again by running it from its start with the answers it was given before.
+ * Explores every interleaving of some threads on one `shared` replay cache: the real code, one
+ * atomic operation at a time. A thread's code is a function of what its operations answered, so it
+ * is stopped between two of them by an exception, and taken up again by running it from its start
+ * with the answers it was given before.
  */
 
 export interface Claim {
@@ -34,9 +35,14 @@ export interface Scenario {
   readonly before?: readonly Call[]
   /** What each thread calls, one after another. */
   readonly threads: readonly (readonly Call[])[]
-  /** Whether in the end each nonce that was claimed must have been fresh to somebody. Default: true. */
+  /**
+   * Whether in the end each nonce that was claimed must have been fresh to somebody. Default: true.
+   */
   readonly oneFreshEach?: boolean
-  /** How many tickets of one period there may ever be. Default: the capacity, and one for each thread but the first. */
+  /**
+   * How many tickets of one period there may ever be. Default: the capacity, and one for each
+   * thread but the first.
+   */
   readonly most?: number
 }
 
@@ -84,7 +90,10 @@ export function explore(scenario: Scenario, { open, wrap = one => one }: Subject
   const memory = createSharedReplayMemory({ capacity, maxTtlMs, nowMs: baseMs })
   const size = memory.buffer.byteLength / 8
 
-  /** Runs a thread from its start: what it has done is answered as before, then it may do `steps` more operations. */
+  /**
+   * Runs a thread from its start: what it has done is answered as before, then it may do `steps`
+   * more operations.
+   */
   function run(
     calls: readonly Call[],
     known: readonly bigint[],
@@ -164,7 +173,10 @@ const keyOf = ({ words, threads }: State): string =>
 /** A nonce for people: the zero bytes left out. */
 const shown = (nonce: string): string => nonce.replaceAll('\0', '')
 
-/** What is wrong in a state; undefined = nothing. A thread may die at any step, so all holds in every state. */
+/**
+ * What is wrong in a state; undefined = nothing. A thread may die at any step, so all holds in
+ * every state.
+ */
 function wrongIn(
   { words, threads }: State,
   scenario: Scenario,
@@ -183,7 +195,8 @@ function wrongIn(
   for (const claim of new Map([...spentBefore, ...fresh].map(each => [each.nonce, each])).values()) {
     const times = [...spentBefore, ...fresh].filter(({ nonce }) => nonce === claim.nonce).length
     if (times > 1) return `${shown(claim.nonce)} was fresh twice`
-    // However late the clock of the one who asks: as soon as the ticket could be minted, and just before it expires.
+    // However late the clock of the one who asks: as soon as the ticket could be minted, and just
+    // before it expires.
     for (const nowMs of [claim.expiresAtMs - scenario.maxTtlMs, claim.expiresAtMs - 1]) {
       const [answer] = runAlone({ ...claim, nowMs }, [...words]).results
       if (answer !== 'replayed') return `${shown(claim.nonce)} was fresh, and then ${answer}`

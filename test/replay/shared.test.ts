@@ -29,7 +29,10 @@ replayContract(
   traits,
 )
 
-/** What three threads have, each call by the next of them; they have one clock, which never goes backwards. */
+/**
+ * What three threads have, each call by the next of them; they have one clock, which never goes
+ * backwards.
+ */
 const inTurn = (capacity: number) => {
   const memory = create(capacity)
   let latestMs = startMs
@@ -76,7 +79,8 @@ const race = async (
 
 t.test('over real threads each nonce is fresh for exactly one of them', async t => {
   const [threads, nonces] = [4, 50_000]
-  // Room to spare: a thread that is held up may find the last room taken by the very nonce it claims, and say `full`.
+  // Room to spare: a thread that is held up may find the last room taken by the very nonce it
+  // claims, and say `full`.
   const { memory, fresh, counts } = await race(threads, nonces + threads, nonces)
   t.strictSame(
     [...fresh].findIndex(times => times !== 1),
@@ -195,8 +199,9 @@ t.test('a ticket on either side of a period boundary, and exactly on it', async 
 })
 
 t.test('false replays are as rare as stated', async t => {
-  // Nonces whose fingerprints differ in few bits stand in for the 2^37 there are: of those with equal ones, the second
-  // is replayed, wherever it starts; so a claim is false only if one of the cells it looks at has its fingerprint.
+  // Nonces whose fingerprints differ in few bits stand in for the 2^37 there are: of those with
+  // equal ones, the second is replayed, wherever it starts; so a claim is false only if one of the
+  // cells it looks at has its fingerprint.
   const memory = create(3000)
   let loads = 0
   const cache = openSharedReplayCache(memory, {

@@ -6,7 +6,10 @@ import { isProblem } from '../support/problem.js'
 import { allowedOrigin, type Environment, startServer, type TestServer } from '../support/server.js'
 import { tokenFor } from '../support/tokens.js'
 
-/** A good token of exactly so many characters; base64url cannot make every number, so the header gives too. */
+/**
+ * A good token of exactly so many characters; base64url cannot make every number, so the header
+ * gives too.
+ */
 const tokenOf = (length: number): string => {
   for (let filler = 0; filler < 8; filler++) {
     const header = { x: 'x'.repeat(filler) }

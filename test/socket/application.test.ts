@@ -357,7 +357,8 @@ t.test('an application closes one connection when it learns of the end of anothe
     t,
     {
       onConnect: connection => void connections.push(connection),
-      // The one that came last and is open still: not all, so that one is left whose turn is yet to come.
+      // The one that came last and is open still: not all, so that one is left whose turn is yet to
+      // come.
       onClose: () => connections.findLast(({ isOpen }) => isOpen)?.close(4000, 'chain'),
     },
     // Far more than it takes: who is left at its end is not told.

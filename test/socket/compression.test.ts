@@ -100,7 +100,10 @@ function framesIn(bytes: Buffer): Frame[] {
   return frames
 }
 
-/** Decompresses messages one after another with a window that is as large as was agreed, and no larger. */
+/**
+ * Decompresses messages one after another with a window that is as large as was agreed, and no
+ * larger.
+ */
 class Inflater {
   readonly #windowBits: number
   readonly #keepsContext: boolean

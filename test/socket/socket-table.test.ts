@@ -6,7 +6,10 @@ import { SocketTable } from '../../src/socket/socket-table.js'
 import { encodings } from '../../src/wire/encoding.js'
 import { type Client, open } from '../support/socket-client.js'
 
-/** A uWS server that keeps a table of its sockets. The path of a socket is the second its session ends in. */
+/**
+ * A uWS server that keeps a table of its sockets. The path of a socket is the second its session
+ * ends in.
+ */
 const start = async (t: Test) => {
   const table = new SocketTable()
   const reasons: string[] = []

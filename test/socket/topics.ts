@@ -11,7 +11,9 @@ export interface ModelSocket extends Subscriber {
 /** Publish and subscribe as uWS has them, in memory. A message is heard as its text. */
 export class TopicModel implements Topics {
   readonly #subscribers = new Map<string, Set<ModelSocket>>()
-  /** Every call of `publish`: the topic, how many it reached, and whether it was to be compressed. */
+  /**
+   * Every call of `publish`: the topic, how many it reached, and whether it was to be compressed.
+   */
   readonly published: { topic: string; reached: number; text: string; compress: boolean }[] = []
 
   numSubscribers(topic: string): number {

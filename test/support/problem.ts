@@ -12,7 +12,8 @@ const parse = (text: string): Json => {
 const isText = (value: unknown): boolean => typeof value === 'string' && value !== ''
 
 /**
- * Asserts that a reply is the named refusal, `'401 ticket_used'`, in every member of RFC 9457 and in its type.
+ * Asserts that a reply is the named refusal, `'401 ticket_used'`, in every member of RFC 9457 and
+ * in its type.
  */
 export const isProblem = (
   t: Test,

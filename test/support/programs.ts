@@ -179,8 +179,8 @@ export const needs = (...programs: readonly ProgramName[]): { readonly skip?: st
 }
 
 /**
- * Skips the rest of the file if a program is absent. For files in which every test needs it; call it
- * before anything is started, because it ends the process.
+ * Skips the rest of the file if a program is absent. For files in which every test needs it; call
+ * it before anything is started, because it ends the process.
  *
  * @throws Error as `needs` does
  */

@@ -20,7 +20,10 @@ MBg1AfNBLGl/atkcK/NA5ZJgA0OEFTuB6DqBeGJCQU4jkSGGKQqHXHdT
 -----END PRIVATE KEY-----
 `
 
-/** Of the names of providers in docs/identity.md, which tests stand in for. Nobody trusts it but servers that tests start. */
+/**
+ * Of the names of providers in docs/identity.md, which tests stand in for. Nobody trusts it but
+ * servers that tests start.
+ */
 export const knownProvidersCertificate = `-----BEGIN CERTIFICATE-----
 MIICmTCCAj+gAwIBAgIULQBwtuN0XdmHDusSGVdvVKzmUDwwCgYIKoZIzj0EAwIw
 HTEbMBkGA1UEAwwScHJvdmlkZXJzIG9mIHRlc3RzMCAXDTI2MTEzMDA4MDkyNVoY

@@ -59,7 +59,10 @@ const signatureOf = (algorithm: Algorithm, input: string, key: KeyObject): strin
   return made.toString('base64url')
 }
 
-/** A token as the provider signs it; members of `claims` and `header` that are undefined are left out. */
+/**
+ * A token as the provider signs it; members of `claims` and `header` that are undefined are left
+ * out.
+ */
 export const signedBy = (key: ProviderKey, claims: Json = {}, header: Json = {}): string => {
   const head = JSON.stringify({ alg: key.algorithm, typ: 'JWT', kid: key.kid, ...header })
   const input = `${base64url(head)}.${base64url(JSON.stringify({ ...claimsFor('maggie'), ...claims }))}`

@@ -25,7 +25,9 @@ export const writeConfig = (
   return file
 }
 
-/** Starts nginx with a configuration of test/proxy, its addresses replaced. Answers its base URL. */
+/**
+ * Starts nginx with a configuration of test/proxy, its addresses replaced. Answers its base URL.
+ */
 export const startNginx = async (
   t: Test,
   config: string,
@@ -95,7 +97,8 @@ export const startCaddy = async (
       ${readConfig(config, replacements)}
     }`,
   )
-  // Caddy 2.6 can not be told to keep its configuration to itself: it is written there, as its storage is.
+  // Caddy 2.6 can not be told to keep its configuration to itself: it is written there, as its
+  // storage is.
   const home = { HOME: directory, XDG_CONFIG_HOME: directory, XDG_DATA_HOME: directory }
   const caddy = await startProgram(t, 'caddy', ['run', '--config', file, '--adapter', 'caddyfile'], {
     ...process.env,

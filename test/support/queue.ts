@@ -1,4 +1,7 @@
-/** Keeps what comes until it is asked for, so that nothing is missed and nothing is waited for by sleeping. */
+/**
+ * Keeps what comes until it is asked for, so that nothing is missed and nothing is waited for by
+ * sleeping.
+ */
 export class Queue<T> {
   readonly #items: T[] = []
   readonly #waiting: ((item: T) => void)[] = []

@@ -235,8 +235,8 @@ function conversation(random: Random, ingredients: Ingredients): Buffer[] {
 }
 
 /**
- * Answers that fill the buffer of uWS, so that the next is written at once; then requests that are well framed,
- * half of which end their connection.
+ * Answers that fill the buffer of uWS, so that the next is written at once; then requests that are
+ * well framed, half of which end their connection.
  */
 function burst(random: Random, ingredients: Ingredients): Buffer[] {
   const parts = [fill(random, ingredients, 60 + random.below(150))]

@@ -54,7 +54,10 @@ export class RawConnection {
     if (!this.socket.destroyed) this.socket.write(data)
   }
 
-  /** Takes the next whole response off the wire; undefined when the connection ends before there is one. */
+  /**
+   * Takes the next whole response off the wire; undefined when the connection ends before there is
+   * one.
+   */
   async response(): Promise<RawResponse | undefined> {
     for (;;) {
       const response = this.#take()
@@ -94,7 +97,10 @@ export class RawConnection {
     this.socket.destroy()
   }
 
-  /** Hangs up with RST, where there is no TLS: Node cannot do that, and its attempt ends the process. */
+  /**
+   * Hangs up with RST, where there is no TLS: Node cannot do that, and its attempt ends the
+   * process.
+   */
   reset(): void {
     if (this.socket instanceof TLSSocket) this.socket.destroy()
     else this.socket.resetAndDestroy()
@@ -132,8 +138,8 @@ export const requestText = (
     .join('')}\r\n${body}`
 
 /**
- * Waits until the server has had every chance to answer what was sent before: it has answered several
- * requests that came after, on other connections.
+ * Waits until the server has had every chance to answer what was sent before: it has answered
+ * several requests that came after, on other connections.
  */
 export const serverHasRead = async (base: string): Promise<void> => {
   for (let round = 0; round < 3; round++) await request(base, '/healthz')

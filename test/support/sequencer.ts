@@ -30,9 +30,9 @@ export interface Tally {
 const atOnce = 16
 
 /**
- * Opens connections to a server that each send a random sequence of requests, valid and not, cut and
- * pipelined at random, read slowly or not at all, and hung up on at random. The same seed sends the same.
- * Returns early when the server ends.
+ * Opens connections to a server that each send a random sequence of requests, valid and not, cut
+ * and pipelined at random, read slowly or not at all, and hung up on at random. The same seed sends
+ * the same. Returns early when the server ends.
  */
 export async function attack({ server, seed, connections, seconds, adminOneIn = 8 }: Attack): Promise<Tally> {
   const tally = { connections: 0, requests: 0, answers: 0, opened: 0, tickets: 0 }

@@ -85,7 +85,8 @@ for (const signal of ['SIGALRM', 'SIGTERM', 'SIGINT', 'SIGHUP'] as const)
     process.kill(process.pid, signal)
   })
 
-// What was left open would keep the process alive to its time limit, long after its last test: it is said, and left.
+// What was left open would keep the process alive to its time limit, long after its last test: it
+// is said, and left.
 t.teardown(() => {
   setTimeout(() => {
     console.error('still open after the last test:', process.getActiveResourcesInfo().join(' '))

@@ -7,7 +7,10 @@ import type { Test } from 'tap'
 
 const types: Readonly<Record<string, string>> = { '.html': 'text/html', '.js': 'text/javascript' }
 
-/** Serves the files of a directory on localhost until the test ends; `/` is its index.html. Returns the base URL. */
+/**
+ * Serves the files of a directory on localhost until the test ends; `/` is its index.html. Returns
+ * the base URL.
+ */
 export async function serveDirectory(t: Test, directory: string): Promise<string> {
   const server = createServer(async ({ url = '/' }, response) => {
     const { pathname } = new URL(url, 'http://localhost')

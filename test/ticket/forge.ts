@@ -1,6 +1,6 @@
 /**
- * Tickets made by hand, from FORMAT.md, node:crypto and msgpackr alone: nothing of the code under test takes part, so what
- * agrees with these is right, and not merely consistent.
+ * Tickets made by hand, from FORMAT.md, node:crypto and msgpackr alone: nothing of the code under
+ * test takes part, so what agrees with these is right, and not merely consistent.
  */
 import { createHmac } from 'node:crypto'
 import { Packr } from 'msgpackr'
@@ -21,7 +21,10 @@ export const anyTime = {
   outsideUntilMs: Number.POSITIVE_INFINITY,
 }
 
-/** Signed in Python, with its hmac and struct modules, under `secret`; its claims are those of `vectorClaims`. */
+/**
+ * Signed in Python, with its hmac and struct modules, under `secret`; its claims are those of
+ * `vectorClaims`.
+ */
 export const vectorText =
   'AQABmraX6HsACqChoqOkpaanqKmqq6ytrq-JoXWmbWFnZ2lloXjOaSSEhKF0zmkkgQChaaJzMaFjo3JlZKFwkaZjaGF0Liqhc5Chb65odHRwczovL2EudGVzdKFhxAUgywBxCY_eWu5kOoiL5NaxmoHjvwpkDRGx7c9HUl7Nr_TSJm_-'
 

@@ -102,7 +102,10 @@ const ways: readonly [() => string, ...(() => string)[]] = [
   },
 ]
 
-/** Presents so many texts to the verifier, and a fifth as many with any claims under a MAC that holds. */
+/**
+ * Presents so many texts to the verifier, and a fifth as many with any claims under a MAC that
+ * holds.
+ */
 export const fuzz = (t: Test, presentations: number): void => {
   t.comment(`seed ${seed}`)
 

@@ -1,6 +1,6 @@
 /**
- * Makes src/ticket/vectors.json: `npx tsx test/ticket/make-vectors.ts`. It follows FORMAT.md and shares no code with
- * src, so that the two check each other.
+ * Makes src/ticket/vectors.json: `npx tsx test/ticket/make-vectors.ts`. It follows FORMAT.md and
+ * shares no code with src, so that the two check each other.
  */
 import { createHash, createHmac } from 'node:crypto'
 import { writeFileSync } from 'node:fs'

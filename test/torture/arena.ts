@@ -1,10 +1,16 @@
 import type { SharedReplayMemory } from '../../src/replay/shared.js'
 
-/** What all threads of a torture run share. It survives every kill and restart, as the world around a gate does. */
+/**
+ * What all threads of a torture run share. It survives every kill and restart, as the world around
+ * a gate does.
+ */
 export interface Arena {
   /** Tickets lately minted, as texts: a ring that all threads write to and present from. */
   readonly slots: Uint8Array
-  /** One bit for each ticket number: set by whoever sees it accepted. Whoever finds it set has seen it accepted twice. */
+  /**
+   * One bit for each ticket number: set by whoever sees it accepted. Whoever finds it set has seen
+   * it accepted twice.
+   */
   readonly accepted: Int32Array
   /** How many ticket numbers there are. */
   readonly tickets: number
@@ -95,7 +101,10 @@ export function createRandom(seed: number): (limit: number) => number {
 
 const leaseMs = 500
 
-/** As src/disk/clock-mark.ts has it: a gate is born no earlier than the mark that its last life left. */
+/**
+ * As src/disk/clock-mark.ts has it: a gate is born no earlier than the mark that its last life
+ * left.
+ */
 export function recordBirth(marks: BigInt64Array, gate: number, nowMs: number): number {
   const bornAtMs = Math.max(Math.ceil(nowMs), Number(Atomics.load(marks, gate)))
   renew(marks, gate, nowMs)

@@ -1,6 +1,7 @@
 /**
- * One thread of a torture run. It mints tickets and presents its own and everybody's, to the gate that all threads make
- * up (`shared`) and to a gate that it has for itself (`memory`), until it is told to stop, or is killed in the midst.
+ * One thread of a torture run. It mints tickets and presents its own and everybody's, to the gate
+ * that all threads make up (`shared`) and to a gate that it has for itself (`memory`), until it is
+ * told to stop, or is killed in the midst.
  */
 import { workerData } from 'node:worker_threads'
 import { createMemoryReplayCache } from '../../src/replay/memory.js'
@@ -35,7 +36,8 @@ const below = createRandom(seed)
 const outsideKeyId = 7
 const farSeconds = 4_000_000_000
 
-// The clock of this thread. In the product all threads have one; here each has its own, and it jumps.
+// The clock of this thread. In the product all threads have one; here each has its own, and it
+// jumps.
 let offsetMs = life.clockOffsetMs
 const realMs = (): number => baseMs + Atomics.load(words, word.nextTicket)
 const clock = (): number => realMs() + offsetMs
@@ -43,7 +45,10 @@ const clock = (): number => realMs() + offsetMs
 // Whether this thread can write marks to the disk now.
 let diskWorks = true
 
-/** A step of this thread's clock: back to where it should be mostly, else ahead or behind, seldom by whole periods. */
+/**
+ * A step of this thread's clock: back to where it should be mostly, else ahead or behind, seldom by
+ * whole periods.
+ */
 function stepClock(): void {
   const kind = below(10)
   const offBy = kind === 0 ? below(9000) - 3000 : kind < 4 ? below(2000) - 1000 : below(40) - 20
@@ -122,7 +127,8 @@ function mint(): void {
     },
   )
   if (text === undefined) return
-  // Another thread may read this slot meanwhile: what it reads then is no ticket, and must be refused.
+  // Another thread may read this slot meanwhile: what it reads then is no ticket, and must be
+  // refused.
   const at = (number % slotCount) * slotBytes
   slots[at] = 0
   slots.write(text, at + 1, 'latin1')
@@ -153,7 +159,10 @@ function record({ claims }: VerifiedTicket): void {
   Atomics.compareExchange(words, word.firstDouble, 0, number)
 }
 
-/** Mostly the tickets just minted, which all threads present at about the same time; else any of the ring. */
+/**
+ * Mostly the tickets just minted, which all threads present at about the same time; else any of the
+ * ring.
+ */
 function pick(): string {
   const newest = Atomics.load(words, word.nextTicket)
   return read((below(4) > 0 ? newest + slotCount - 1 - below(12) : below(slotCount)) % slotCount)

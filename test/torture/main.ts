@@ -60,7 +60,10 @@ async function torture(): Promise<number> {
 
   const virtualMs = (): number => baseMs + Atomics.load(arena.words, word.nextTicket)
 
-  /** Another life of the gate: as if the process had been started anew, its system clock perhaps set back meanwhile. */
+  /**
+   * Another life of the gate: as if the process had been started anew, its system clock perhaps set
+   * back meanwhile.
+   */
   function liveAgain(last?: Life): Life {
     const clockOffsetMs = below(3) === 0 ? -below(3000) : 0
     const nowMs = virtualMs() + clockOffsetMs

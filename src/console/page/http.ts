@@ -3,7 +3,9 @@ export interface Reply {
   readonly body: Readonly<Record<string, unknown>>
 }
 
-/** Asks the server that this page came from. A reply that is no JSON object counts as an empty one. */
+/**
+ * Asks the server that this page came from. A reply that is no JSON object counts as an empty one.
+ */
 export async function ask(
   method: 'GET' | 'POST',
   path: string,

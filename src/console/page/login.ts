@@ -4,7 +4,9 @@ import { ask, noReply, refusalText } from './http.js'
 import type { Session, SessionStore } from './session.js'
 import { claimsOf, tokenView } from './token-view.js'
 
-/** Step 1: a token, by the server's own login or, if an identity provider gives them, pasted here. */
+/**
+ * Step 1: a token, by the server's own login or, if an identity provider gives them, pasted here.
+ */
 export function setUpLogin(sessions: SessionStore): void {
   const isPasted = document.body.dataset.login === 'token'
   for (const element of document.querySelectorAll(isPasted ? '.by-password' : '.by-token')) element.remove()

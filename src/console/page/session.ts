@@ -2,7 +2,10 @@ import { routes } from '../../protocol.js'
 import { ask, refusalText } from './http.js'
 import { claimsOf } from './token-view.js'
 
-/** Who is logged in. In memory only: another tab asks this one for it, and with the last tab it is gone. */
+/**
+ * Who is logged in. In memory only: another tab asks this one for it, and with the last tab it is
+ * gone.
+ */
 export interface Session {
   readonly user: string
   readonly token: string
@@ -47,7 +50,10 @@ export class SessionStore {
     this.#listeners.push(listener)
   }
 
-  /** Asks the server whether the token is still good: after a restart, or past its time, it may not be. */
+  /**
+   * Asks the server whether the token is still good: after a restart, or past its time, it may not
+   * be.
+   */
   async check(): Promise<void> {
     const session = this.#current
     if (session === undefined) return

@@ -1,4 +1,7 @@
-/** The shape of a small chart: `width` steps wide and `height` high, the newest value at its right edge. */
+/**
+ * The shape of a small chart: `width` steps wide and `height` high, the newest value at its right
+ * edge.
+ */
 export interface Sparkline {
   readonly line: string
   readonly area: string

@@ -6,7 +6,10 @@ export interface Claims {
   readonly exp?: number
 }
 
-/** Returns what a JWT claims, undefined if the text is none. Nothing is verified: that is up to the server. */
+/**
+ * Returns what a JWT claims, undefined if the text is none. Nothing is verified: that is up to the
+ * server.
+ */
 export const claimsOf = (token: string): Claims | undefined => decode(token.split('.')[1] ?? '')
 
 /** The three parts of a JWT: as they travel, and what they say. */

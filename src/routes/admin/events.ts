@@ -7,7 +7,10 @@ import type { AdminRoute } from './admin-route.js'
 const mostReaders = 8
 const lastEventId = 'last-event-id'
 
-/** Shows a client, and what is in between, that the stream lives; and shows us whether the client does. */
+/**
+ * Shows a client, and what is in between, that the stream lives; and shows us whether the client
+ * does.
+ */
 const keepAliveMs = 5000
 const comment = ':\n\n'
 
@@ -40,7 +43,10 @@ export function eventsRoute(hub: EventHub): AdminRoute {
   }
 }
 
-/** One reader of the events. It takes them as fast as its connection does; nothing waits for it here. */
+/**
+ * One reader of the events. It takes them as fast as its connection does; nothing waits for it
+ * here.
+ */
 class EventStream implements StreamListener {
   readonly #response: ResponseStream
   readonly #reader: EventReader
@@ -56,7 +62,8 @@ class EventStream implements StreamListener {
   }
 
   drained(): void {
-    // What uWS could not send before goes out with what is written next, even where there is no event.
+    // What uWS could not send before goes out with what is written next, even where there is no
+    // event.
     if (this.#write(comment)) this.#send()
   }
 

@@ -12,15 +12,16 @@ export interface AcceptedKeys {
 export type Guard = (head: RequestHead) => void
 
 /**
- * Who may use the admin listener: whoever sends one of the keys as `Authorization: Bearer`. Without any, on loopback in
- * development, all but web pages.
+ * Who may use the admin listener: whoever sends one of the keys as `Authorization: Bearer`. Without
+ * any, on loopback in development, all but web pages.
  */
 export const createGuard = (keys: AcceptedKeys): Guard =>
   keys.current.length === 0 ? refusePages : keyGuard(keys)
 
 /**
- * Without a key any page that the developer visits could publish and disconnect: browsers name it with every POST. And it
- * could read the rest, once its own name leads here (DNS rebinding): that name is in `Host` then.
+ * Without a key any page that the developer visits could publish and disconnect: browsers name it
+ * with every POST. And it could read the rest, once its own name leads here (DNS rebinding): that
+ * name is in `Host` then.
  */
 function refusePages({ origin, host }: RequestHead): void {
   if (origin !== '') throw new Refusal('origin_forbidden', { detail: 'This listener is not for web pages.' })
