@@ -27,7 +27,8 @@ interface EarlyFrame {
 /** One socket of a client and the one behind it, from the 101 to the end of both. */
 export class Relay implements TunnelEnd {
   readonly #tunnel: Tunnel
-  readonly #request: UpstreamRequest
+  /** Undefined once it was accepted: it takes more memory than all else here. */
+  #request: UpstreamRequest | undefined
   /** The subprotocol that the client was told. */
   readonly #protocol: string
   /** Undefined once it is closed: it must not be touched then. */
@@ -57,6 +58,7 @@ export class Relay implements TunnelEnd {
    * @throws what a request that cannot be sent throws: nothing has begun then
    */
   open(ws: Socket): void {
+    if (this.#request === undefined) return
     const { url, protocols, headers } = this.#request
     const upstream = new WebSocket(url, [...protocols], {
       headers: { ...headers },
@@ -117,7 +119,7 @@ export class Relay implements TunnelEnd {
   }
 
   #finish(request: ClientRequest): void {
-    const connected = this.#request.url.protocol === 'wss:' ? 'secureConnect' : 'connect'
+    const connected = this.#request?.url.protocol === 'wss:' ? 'secureConnect' : 'connect'
     request.once('socket', socket =>
       socket.once(connected, () => {
         this.#isConnected = true
@@ -138,7 +140,7 @@ export class Relay implements TunnelEnd {
     const chosen = headers['sec-websocket-protocol'] ?? ''
     if (chosen === '') {
       // One that does not look at subprotocols: `ws` would refuse that.
-      const [first] = this.#request.protocols
+      const first = this.#request?.protocols[0]
       if (first !== undefined) headers['sec-websocket-protocol'] = first
     } else if (chosen !== this.#protocol) {
       this.#tunnel.log('warn', 'the server behind has chosen a subprotocol that the client was not told', {
@@ -165,6 +167,7 @@ export class Relay implements TunnelEnd {
   #connected(): void {
     const upstream = this.#upstream
     if (upstream === undefined) return
+    this.#request = undefined
     for (const { bytes, isBinary } of this.#early) {
       this.#tunnel.countFromClient()
       upstream.send(bytes, { binary: isBinary })
