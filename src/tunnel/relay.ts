@@ -59,9 +59,9 @@ export class Relay implements TunnelEnd {
    */
   open(ws: Socket): void {
     if (this.#request === undefined) return
-    const { url, protocols, headers } = this.#request
+    const { url, protocols, headers, assert } = this.#request
     const upstream = new WebSocket(url, [...protocols], {
-      headers: { ...headers },
+      headers: { ...headers, ...assert() },
       handshakeTimeout: dialTimeoutMs,
       closeTimeout: closeTimeoutMs,
       maxPayload: this.#tunnel.maxUpstreamBytes,

@@ -15,6 +15,8 @@ export interface UpstreamRequest {
   readonly url: URL
   readonly protocols: readonly string[]
   readonly headers: Readonly<Record<string, string>>
+  /** The signed assertion, if any. It costs as much as many refusals, so only a spent ticket gets one. */
+  readonly assert: () => Readonly<Record<string, string>>
 }
 
 const maxRestLength = 1024
@@ -80,7 +82,14 @@ export class UpstreamRequests {
       url,
       protocols: [...new Set(offered)].filter(name => protocolForm.test(name)),
       headers: this.#headers(exchange, session),
+      assert: () => this.#assertion(session),
     }
+  }
+
+  #assertion(session: Session): Record<string, string> {
+    return this.#signer === undefined
+      ? {}
+      : { [ticketHeader.assertion]: this.#signer.sign(session, toSeconds(this.#clock())) }
   }
 
   #headers(exchange: Exchange, session: Session): Record<string, string> {
@@ -94,8 +103,6 @@ export class UpstreamRequests {
     headers[ticketHeader.session] = session.id
     headers[ticketHeader.expires] = String(session.expiresAtSeconds)
     if (session.carried !== undefined) addClaims(headers, session.carried)
-    if (this.#signer !== undefined)
-      headers[ticketHeader.assertion] = this.#signer.sign(session, toSeconds(this.#clock()))
     headers[forwardedHeader.for] = addressText(this.#clients.address(exchange))
     const [scheme = '', host = ''] = this.#clients.ownOrigin(exchange).split('://')
     if (scheme !== '') headers[forwardedHeader.proto] = scheme

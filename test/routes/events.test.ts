@@ -200,6 +200,7 @@ t.test('a flood of refusals is sampled and counted', async t => {
 t.test('reading requires the key, and the number of readers is limited', async t => {
   const server = await startServer(t)
   isProblem(t, await request(server.admin, '/events'), '401 admin_key_invalid')
+  isProblem(t, await request(server.admin, '/events?a=1', { headers: bearer(adminKey) }), '400 bad_request')
   isProblem(
     t,
     await request(server.admin, '/events', { method: 'POST', headers: bearer(adminKey) }),

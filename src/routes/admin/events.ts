@@ -1,5 +1,6 @@
 import { Refusal } from '../../errors.js'
 import type { ResponseStream, StreamListener } from '../../http/exchange.js'
+import { refuseUnknown } from '../../http/unknown-names.js'
 import { routes } from '../../protocol.js'
 import type { EventHub, EventReader } from '../../telemetry/event-hub.js'
 import type { AdminRoute } from './admin-route.js'
@@ -27,7 +28,8 @@ export function eventsRoute(hub: EventHub): AdminRoute {
     path: routes.events,
     methods: ['GET'],
     headers: new Set([lastEventId]),
-    async handler({ headers }) {
+    async handler({ headers, query }) {
+      refuseUnknown('parameter', new URLSearchParams(query).keys(), [])
       if (readers >= mostReaders)
         throw new Refusal('too_many_connections', {
           detail: `A gate has at most ${mostReaders} readers of its events.`,
