@@ -150,7 +150,8 @@ export class LoginAdmission {
           detail: 'This user was logged out everywhere just now. Try again.',
           retryAfterSeconds: retryAfterSeconds(waitMs),
         }
-      await delay(waitMs)
+      // Timers have whole milliseconds, and may end one early.
+      await delay(Math.ceil(waitMs) + 1)
     }
   }
 
