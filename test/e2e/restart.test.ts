@@ -4,6 +4,7 @@ import t from 'tap'
 import { request, requestUpgrade } from '../support/http.js'
 import { isProblem } from '../support/problem.js'
 import { requestText } from '../support/raw.js'
+import { reset } from '../support/reset.js'
 import { startServer } from '../support/server.js'
 import { gatePath, mint, mintWith, tokenFor } from '../support/tokens.js'
 
@@ -67,7 +68,7 @@ t.test('it comes back on its port, once the kernel has released it', async t => 
   const second = await startServer(t, {
     env: { TICKETGATE_PORT: String(first.port) },
     onOutput(output) {
-      if (output.includes('has not released the port')) left.resetAndDestroy()
+      if (output.includes('has not released the port')) reset(left)
     },
   })
   t.ok(left.destroyed, 'it has waited')

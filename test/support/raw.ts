@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { createConnection, type Socket } from 'node:net'
 import { connect as connectTls, TLSSocket } from 'node:tls'
 import { request, upgradeHeaders } from './http.js'
+import { reset } from './reset.js'
 
 export interface RawResponse {
   readonly status: number
@@ -103,7 +104,7 @@ export class RawConnection {
    */
   reset(): void {
     if (this.socket instanceof TLSSocket) this.socket.destroy()
-    else this.socket.resetAndDestroy()
+    else reset(this.socket)
   }
 
   #take(): RawResponse | undefined {

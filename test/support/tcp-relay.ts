@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { createConnection, createServer, type Socket } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
 import type { Test } from 'tap'
+import { reset } from './reset.js'
 
 /** A network between two programs that a test can make fail. */
 export interface TcpRelay {
@@ -46,7 +47,7 @@ export const startRelay = async (t: Test, firstPort: number): Promise<TcpRelay> 
   }
 
   const server = createServer(client => {
-    if (mode === 'cut') return void client.resetAndDestroy()
+    if (mode === 'cut') return void reset(client)
     const target = createConnection(targetPort, '127.0.0.1')
     const pair = [client, target] as const
     pairs.add(pair)
@@ -57,7 +58,7 @@ export const startRelay = async (t: Test, firstPort: number): Promise<TcpRelay> 
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   const resetAll = (): void => {
-    for (const [client] of pairs) client.resetAndDestroy()
+    for (const [client] of pairs) reset(client)
   }
   t.teardown(() => {
     resetAll()
