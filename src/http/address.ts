@@ -12,8 +12,9 @@ export function parseAddress(text: string): Address | undefined {
   return readAddress(bare)
 }
 
-/** Formats an address. */
-export const addressText = (address: Address): string => ipaddr.fromByteArray(Array.from(address)).toString()
+/** Formats an address; '' if it is empty, as that of a peer is that has reset its connection. */
+export const addressText = (address: Address): string =>
+  address.length === 0 ? '' : ipaddr.fromByteArray(Array.from(address)).toString()
 
 /**
  * The key of an address for limits: the IPv4 address, or the IPv6 /64, which one subscriber gets.

@@ -76,9 +76,9 @@ export class RequestLog {
 
   #addressOf(exchange: Exchange): string | undefined {
     try {
-      return addressText(this.#options.clients.address(exchange))
+      return addressText(this.#options.clients.address(exchange)) || undefined
     } catch {
-      // The connection is gone, or names an address without being trusted.
+      // It names an address without being trusted.
       return undefined
     }
   }

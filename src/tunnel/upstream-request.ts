@@ -103,7 +103,8 @@ export class UpstreamRequests {
     headers[ticketHeader.session] = session.id
     headers[ticketHeader.expires] = String(session.expiresAtSeconds)
     if (session.carried !== undefined) addClaims(headers, session.carried)
-    headers[forwardedHeader.for] = addressText(this.#clients.address(exchange))
+    const address = addressText(this.#clients.address(exchange))
+    if (address !== '') headers[forwardedHeader.for] = address
     const [scheme = '', host = ''] = this.#clients.ownOrigin(exchange).split('://')
     if (scheme !== '') headers[forwardedHeader.proto] = scheme
     // A Host that is none could be anything, and Node throws for some of that.

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { addressKey, createTrustedProxies, parseAddress } from '../../src/http/address.js'
+import { addressKey, addressText, createTrustedProxies, parseAddress } from '../../src/http/address.js'
 import type { Address } from '../../src/ticket/address.js'
 
 const seed = 20_260_602
@@ -32,6 +32,11 @@ t.test('addresses as proxies write them', async t => {
     ['::fffe:cb00:7109', '00000000000000000000fffecb007109'],
   ] as const
   for (const [text, expected] of cases) t.equal(hex(parseAddress(text)), expected, text)
+})
+
+t.test('addresses as text; a connection that was reset has none', async t => {
+  for (const text of ['203.0.113.9', '2001:db8::1']) t.equal(addressText(address(text)), text)
+  t.equal(addressText(new Uint8Array()), '')
 })
 
 t.test('texts that are not addresses', async t => {
