@@ -3,6 +3,9 @@
  * that is the gate's.
  */
 
+import { Buffer } from 'node:buffer'
+import { MessagePackReader } from '../message-pack/reader.js'
+
 export type FieldName = 'version' | 'key id' | 'issuedAt' | 'ttl' | 'nonce' | 'claims' | 'MAC'
 
 export interface Field {
@@ -31,11 +34,11 @@ const macBytes = 32
 export function layoutOf(ticket: string): TicketLayout {
   const dot = ticket.indexOf('.')
   const bytes = bytesOf(ticket.slice(dot + 1))
-  const view = new DataView(bytes.buffer)
+  const view = new DataView(bytes.buffer, bytes.byteOffset)
   const issuedAtMs = view.getUint16(2) * 2 ** 32 + view.getUint32(4)
   const ttlSeconds = view.getUint16(8)
   const macAt = bytes.length - macBytes
-  const claims = claimsOf(bytes.subarray(26, macAt))
+  const claims = claimsOf(new MessagePackReader(bytes, 26, macAt))
   const keyId = view.getUint8(1)
   const field = (name: FieldName, offset: number, end: number, value: string): Field => ({
     name,
@@ -59,9 +62,9 @@ export function layoutOf(ticket: string): TicketLayout {
   }
 }
 
-function bytesOf(base64url: string): Uint8Array<ArrayBuffer> {
+function bytesOf(base64url: string): Buffer {
   const binary = atob(base64url.replaceAll('-', '+').replaceAll('_', '/'))
-  return Uint8Array.from(binary, letter => letter.charCodeAt(0))
+  return Buffer.from(Uint8Array.from(binary, letter => letter.charCodeAt(0)))
 }
 
 const meanings: Readonly<Record<string, string>> = {
@@ -80,12 +83,20 @@ const meanings: Readonly<Record<string, string>> = {
 
 const times: readonly string[] = ['x', 't']
 
-const claimsOf = (bytes: Uint8Array): Claim[] =>
-  Object.entries(readMap(bytes)).map(([key, value]) => ({
-    key,
-    meaning: meanings[key] ?? 'unknown',
-    value: times.includes(key) ? new Date(Number(value) * 1000).toISOString() : textOf(value),
-  }))
+/** @throws MessagePackError if they are no map */
+function claimsOf(reader: MessagePackReader): Claim[] {
+  const claims: Claim[] = []
+  for (let left = reader.mapSize(); left > 0; left--) {
+    const key = reader.text()
+    const value = readValue(reader)
+    claims.push({
+      key,
+      meaning: meanings[key] ?? 'unknown',
+      value: times.includes(key) ? new Date(Number(value) * 1000).toISOString() : textOf(value),
+    })
+  }
+  return claims
+}
 
 function textOf(value: Value): string {
   if (typeof value !== 'object') return JSON.stringify(value)
@@ -103,81 +114,32 @@ interface ValueMap {
   readonly [key: string]: Value
 }
 
-/**
- * As much of MessagePack as a gate writes: maps, text, numbers of up to 32 bits and doubles,
- * booleans, bytes, lists.
- */
-function readMap(bytes: Uint8Array): ValueMap {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-  let at = 0
-  const uint = (size: 1 | 2 | 4): number => {
-    const value = size === 1 ? view.getUint8(at) : size === 2 ? view.getUint16(at) : view.getUint32(at)
-    at += size
-    return value
+/** @throws MessagePackError for what no claim is */
+function readValue(reader: MessagePackReader): Value {
+  switch (reader.type) {
+    case 'text':
+      return reader.text()
+    case 'binary':
+      return reader.binary()
+    case 'array':
+      return readList(reader)
+    case 'map':
+      return readMap(reader)
+    case 'boolean':
+      return reader.boolean()
+    default:
+      return reader.number()
   }
-  const take = (length: number): Uint8Array => {
-    at += length
-    return bytes.subarray(at - length, at)
-  }
-  const text = (size: number): string => new TextDecoder().decode(take(size))
-  const list = (length: number): Value[] => Array.from({ length }, read)
-  const map = (length: number): ValueMap =>
-    Object.fromEntries(Array.from({ length }, () => [String(read()), read()]))
+}
 
-  function read(): Value {
-    const tag = uint(1)
-    if (tag < 0x80) return tag
-    if (tag >= 0xe0) return tag - 0x100
-    if (tag < 0x90) return map(tag & 15)
-    if (tag >= 0xa0 && tag < 0xc0) return text(tag & 31)
-    if (tag >= 0x90 && tag < 0xa0) return list(tag & 15)
-    switch (tag) {
-      case 0xc2:
-      case 0xc3:
-        return tag === 0xc3
-      case 0xc4:
-        return take(uint(1))
-      case 0xc5:
-        return take(uint(2))
-      case 0xcc:
-        return uint(1)
-      case 0xcd:
-        return uint(2)
-      case 0xce:
-        return uint(4)
-      case 0xca:
-        at += 4
-        return view.getFloat32(at - 4)
-      case 0xcb:
-        at += 8
-        return view.getFloat64(at - 8)
-      case 0xcf:
-        return uint(4) * 2 ** 32 + uint(4)
-      case 0xd0:
-        return uint(1) - 2 ** 8
-      case 0xd1:
-        return uint(2) - 2 ** 16
-      case 0xd2:
-        return uint(4) - 2 ** 32
-      case 0xd9:
-        return text(uint(1))
-      case 0xda:
-        return text(uint(2))
-      case 0xdb:
-        return text(uint(4))
-      case 0xdc:
-        return list(uint(2))
-      case 0xdd:
-        return list(uint(4))
-      case 0xde:
-        return map(uint(2))
-      default:
-        throw new RangeError(`tag ${tag} has no place in a ticket`)
-    }
-  }
+function readList(reader: MessagePackReader): Value[] {
+  const list: Value[] = []
+  for (let left = reader.arraySize(); left > 0; left--) list.push(readValue(reader))
+  return list
+}
 
-  const claims = read()
-  if (typeof claims !== 'object' || claims instanceof Uint8Array || isList(claims))
-    throw new RangeError('claims are a map')
-  return claims
+function readMap(reader: MessagePackReader): ValueMap {
+  const map: Record<string, Value> = Object.create(null)
+  for (let left = reader.mapSize(); left > 0; left--) map[reader.text()] = readValue(reader)
+  return map
 }

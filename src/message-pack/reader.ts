@@ -1,6 +1,7 @@
 // message-pack/: reads and writes single MessagePack values in place. It knows neither tickets nor messages.
 
-import { isUtf8 } from 'node:buffer'
+// The console bundles this file, with src/console/page/buffer.ts in place of `node:buffer`.
+import { Buffer, isUtf8 } from 'node:buffer'
 import { MessagePackError } from './error.js'
 
 /** The types of https://github.com/msgpack/msgpack/blob/master/spec.md, without extensions. */

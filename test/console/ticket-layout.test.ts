@@ -1,4 +1,6 @@
 import { readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { build } from 'esbuild'
 import t from 'tap'
 import { hexOf, layoutOf } from '../../src/console/ticket-layout.js'
 
@@ -37,5 +39,53 @@ t.test('every valid vector is shown as documented', async t => {
       if (key === 'x') t.equal(Date.parse(value) / 1000, claims.x, `${name}: end of the session`)
       if (key === 'a') t.equal(value.replaceAll(' ', ''), claims.a, `${name}: address`)
     }
+  }
+})
+
+/** The layout as the page has it, in which the reader works without Node's Buffer. */
+async function layoutOfPage(): Promise<typeof layoutOf> {
+  const fileOf = (name: string): string =>
+    fileURLToPath(new URL(`../../src/console/${name}`, import.meta.url))
+  const { outputFiles } = await build({
+    entryPoints: [fileOf('ticket-layout.ts')],
+    alias: { 'node:buffer': fileOf('page/buffer.ts') },
+    bundle: true,
+    format: 'esm',
+    write: false,
+  })
+  const text = outputFiles[0]?.text ?? ''
+  const module: { layoutOf: typeof layoutOf } = await import(
+    `data:text/javascript,${encodeURIComponent(text)}`
+  )
+  return module.layoutOf
+}
+
+/** Claims of one number in each format. */
+const everyNumber = {
+  name: 'every format of a number',
+  ticket: Buffer.concat([
+    Buffer.alloc(26),
+    Buffer.from(
+      '81a16e9c01ff' +
+        'cc81cdff01ceff000001cfffffffff00000001' +
+        'd081d18001d280000001d3ffffffff00000001' +
+        'ca3fc00000cb3ff8000000000000',
+      'hex',
+    ),
+    Buffer.alloc(32),
+  ]).toString('base64url'),
+}
+
+t.test('the page reads them as the server does', async t => {
+  const ofPage = await layoutOfPage()
+  for (const { name, ticket } of [...valid, everyNumber]) {
+    const [here, there] = [layoutOf(ticket), ofPage(ticket)]
+    t.not(here.claims.length, 0, name)
+    t.strictSame(there.claims, here.claims, name)
+    t.strictSame(
+      there.fields.map(({ value, bytes }) => [value, hexOf(bytes)]),
+      here.fields.map(({ value, bytes }) => [value, hexOf(bytes)]),
+      name,
+    )
   }
 })
