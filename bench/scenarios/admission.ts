@@ -1,8 +1,9 @@
-import { measure, startRun } from '../cpu.js'
-import { takeTickets } from '../driver/tickets.js'
-import { cpuSample, type Row, type Scenario } from '../scenario.js'
-import type { Target } from '../target.js'
+import { takeTickets } from '../drivers/tickets.js'
+import { measure, startRun } from '../figures/cpu.js'
+import { cpuSample, type Row } from '../figures/sample.js'
+import type { Target } from '../targets/target.js'
 import { handshakeAll } from './handshake.js'
+import type { Scenario } from './scenario.js'
 
 const admissions = 6_000
 const atOnce = 64

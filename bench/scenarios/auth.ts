@@ -1,7 +1,8 @@
-import { mainThreadCpuNs, measure } from '../cpu.js'
-import { expectAnswers, requestHex, withOpener } from '../driver/opener.js'
-import { cpuSample, type Row, type Scenario } from '../scenario.js'
-import type { Login, Target } from '../target.js'
+import { expectAnswers, requestHex, withOpener } from '../drivers/opener.js'
+import { mainThreadCpuNs, measure } from '../figures/cpu.js'
+import { cpuSample, type Row } from '../figures/sample.js'
+import type { Login, Target } from '../targets/target.js'
+import type { Scenario } from './scenario.js'
 
 const logins = 160
 const atOnce = 4

@@ -1,8 +1,9 @@
-import { type DriverRun, measure } from '../cpu.js'
-import { handshakeByNode } from '../driver/node-handshake.js'
-import { expectAnswers, hasOpener, withOpener } from '../driver/opener.js'
-import { cpuSample, type Row, type Scenario, type Step } from '../scenario.js'
-import type { Target } from '../target.js'
+import { handshakeByNode } from '../drivers/node-handshake.js'
+import { expectAnswers, hasOpener, withOpener } from '../drivers/opener.js'
+import { type DriverRun, measure } from '../figures/cpu.js'
+import { cpuSample, type Row } from '../figures/sample.js'
+import type { Target } from '../targets/target.js'
+import type { Scenario, Step } from './scenario.js'
 
 const handshakes = 4_000
 const atOnce = 32

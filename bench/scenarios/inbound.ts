@@ -1,7 +1,8 @@
-import { measure } from '../cpu.js'
-import { expectAnswers, frameHex, withOpener } from '../driver/opener.js'
-import { cpuSample, type Row, type Scenario } from '../scenario.js'
-import { payload } from '../wires.js'
+import { expectAnswers, frameHex, withOpener } from '../drivers/opener.js'
+import { measure } from '../figures/cpu.js'
+import { cpuSample, type Row } from '../figures/sample.js'
+import { payload } from '../targets/wires.js'
+import type { Scenario } from './scenario.js'
 
 const connections = 32
 const inFlight = 16

@@ -1,4 +1,3 @@
-import type { Scenario } from '../scenario.js'
 import { admissionScenario } from './admission.js'
 import { authScenario } from './auth.js'
 import { fanOutScenario } from './fan-out.js'
@@ -6,6 +5,7 @@ import { handshakeScenario } from './handshake.js'
 import { inboundScenario } from './inbound.js'
 import { latencyScenario } from './latency.js'
 import { memoryScenario } from './memory.js'
+import type { Scenario } from './scenario.js'
 import { stormScenario } from './storm.js'
 import { ticketScenario } from './ticket.js'
 

@@ -1,7 +1,8 @@
-import { measure } from '../cpu.js'
-import { expectAnswers, type Outcome, requestHex, withOpener } from '../driver/opener.js'
-import type { Row, Sample, Scenario, Step } from '../scenario.js'
-import type { Target } from '../target.js'
+import { expectAnswers, type Outcome, requestHex, withOpener } from '../drivers/opener.js'
+import { measure } from '../figures/cpu.js'
+import type { Row, Sample } from '../figures/sample.js'
+import type { Target } from '../targets/target.js'
+import type { Scenario, Step } from './scenario.js'
 
 const seconds = 3
 

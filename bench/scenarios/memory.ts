@@ -1,10 +1,11 @@
 import { readlinkSync, realpathSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { residentBytes } from '../cpu.js'
-import { expectAnswers, withOpener } from '../driver/opener.js'
-import type { Row, Scenario } from '../scenario.js'
-import type { Target } from '../target.js'
+import { expectAnswers, withOpener } from '../drivers/opener.js'
+import { residentBytes } from '../figures/cpu.js'
+import type { Row } from '../figures/sample.js'
+import type { Target } from '../targets/target.js'
+import type { Scenario } from './scenario.js'
 
 const held = 18_000
 const heldBefore = 6_000
@@ -18,7 +19,7 @@ const ticketSeconds = 3
 // Peers sweep every second, ticketgate 2,048 tickets every quarter of one.
 const sweepSeconds = 3
 
-const collector = fileURLToPath(new URL('../driver/collect.mjs', import.meta.url))
+const collector = fileURLToPath(new URL('../drivers/collect.mjs', import.meta.url))
 
 const rows: readonly Row[] = [{ name: 'idle connection', unit: 'RSS, bytes' }]
 

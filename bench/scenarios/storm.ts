@@ -1,8 +1,9 @@
-import { expectAnswers, type Opener, withOpener } from '../driver/opener.js'
-import type { Row, Sample, Scenario } from '../scenario.js'
-import type { Target } from '../target.js'
+import { expectAnswers, type Opener, withOpener } from '../drivers/opener.js'
+import type { Row, Sample } from '../figures/sample.js'
+import type { Target } from '../targets/target.js'
 import { loginHex } from './auth.js'
 import { ticketHex, timedSample } from './latency.js'
+import type { Scenario } from './scenario.js'
 
 const ticketsPerSecond = 500
 const seconds = 3

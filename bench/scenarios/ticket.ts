@@ -1,7 +1,8 @@
 import autocannon from 'autocannon'
-import { type DriverRun, measure, startRun } from '../cpu.js'
-import { cpuSample, type Row, type Scenario } from '../scenario.js'
-import type { Target } from '../target.js'
+import { type DriverRun, measure, startRun } from '../figures/cpu.js'
+import { cpuSample, type Row } from '../figures/sample.js'
+import type { Target } from '../targets/target.js'
+import type { Scenario } from './scenario.js'
 
 const connections = 32
 const requestsPerConnection = 600 // of a target with a whole share

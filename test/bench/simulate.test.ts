@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
-import { type Costs, type Fleet, steady, storm } from '../../bench/simulate.js'
+import { type Costs, type Fleet, steady, storm } from '../../bench/figures/simulate.js'
 
 const costs: Costs = {
   handshakeUs: 100,
@@ -61,7 +61,7 @@ t.test('a storm', async t => {
 })
 
 t.test('--help lists the flags with their defaults', async t => {
-  const program = fileURLToPath(new URL('../../bench/simulate.ts', import.meta.url))
+  const program = fileURLToPath(new URL('../../bench/figures/simulate.ts', import.meta.url))
   const text = execFileSync(process.execPath, ['--import=tsx', program, '--help'], { encoding: 'utf8' })
   t.match(text, / --sockets .* \(1e7\)\n/)
   t.match(text, / --handshake-us .* \(60 µs\)\n/)

@@ -1,10 +1,10 @@
-import { measure, residentBytes } from './cpu.js'
-import { expectAnswers, frameHex, type Opener, withOpener } from './driver/opener.js'
-import type { Curve } from './report.js'
-import { say } from './run.js'
-import { handshakeAll } from './scenarios/handshake.js'
-import type { Target } from './target.js'
-import { payload } from './wires.js'
+import { expectAnswers, frameHex, type Opener, withOpener } from '../drivers/opener.js'
+import { measure, residentBytes } from '../figures/cpu.js'
+import type { Curve } from '../figures/summary.js'
+import { say } from '../figures/text.js'
+import type { Target } from '../targets/target.js'
+import { payload } from '../targets/wires.js'
+import { handshakeAll } from './handshake.js'
 
 const heldSizes = [1, 10, 100, 1_000, 2_000, 5_000, 10_000, 18_000]
 const spentSizes = [4_000, 8_000, 16_000, 32_000, 64_000]

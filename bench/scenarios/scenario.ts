@@ -1,29 +1,5 @@
-import type { Load } from './cpu.js'
-import type { Percentiles } from './driver/opener.js'
-import type { Target } from './target.js'
-
-/** The kind of value of a row, with its unit. */
-export type Unit = 'server CPU, µs' | 'RSS, bytes' | 'p99, ms'
-
-/** One line of the table. */
-export interface Row {
-  readonly name: string
-  readonly unit: Unit
-  /** The row of the floor to compare with, if it is another: a floor refuses nothing. */
-  readonly comparedWith?: string
-}
-
-export interface Sample {
-  readonly value: number
-  readonly load?: Load
-  readonly latency?: Percentiles
-}
-
-/** Makes the sample of a row that counts server CPU. */
-export const cpuSample = (load: Load): Sample => ({
-  value: load.serverCpuNs / 1000 / load.operations,
-  load,
-})
+import type { Row, Sample } from '../figures/sample.js'
+import type { Target } from '../targets/target.js'
 
 /** One row, prepared for one target: tokens signed, tickets taken. */
 export type Step = () => Promise<Sample>

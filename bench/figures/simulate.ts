@@ -1,6 +1,6 @@
 /**
  * Computes, from measured costs, how many nodes carry how many sockets, what saturates first, and
- * how long a reconnect storm lasts: `npx tsx bench/simulate.ts --nodes 100 --sockets 1e7`. `--help`
+ * how long a reconnect storm lasts: `npx tsx bench/figures/simulate.ts --nodes 100 --sockets 1e7`. `--help`
  * lists all flags with their defaults.
  *
  * It is a model, not a measurement: nodes and Redis are servers with one queue each, simulated step
@@ -197,7 +197,7 @@ const flags = {
   'redis-kept-seconds': ['16', 's', 'how long Redis keeps it after its expiry'],
 } as const
 
-const help = `npx tsx bench/simulate.ts [options]
+const help = `npx tsx bench/figures/simulate.ts [options]
 
 Works out what a fleet needs, what saturates first, and how long a reconnect storm lasts, routed and unrouted. The costs
 are measured ones; give those of your machines.

@@ -1,5 +1,5 @@
 import { connect } from 'node:net'
-import { startRun } from '../cpu.js'
+import { startRun } from '../figures/cpu.js'
 import type { Outcome } from './opener.js'
 
 const atOnce = 32

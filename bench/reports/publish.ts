@@ -1,9 +1,10 @@
 import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { installPackages } from './packages.js'
-import { curveTable, markdownTable, type Results } from './report.js'
+import type { Results } from '../figures/summary.js'
+import { installPackages } from '../targets/packages.js'
+import { coreTable, curveTable, markdownTable } from './tables.js'
 
-const directory = fileURLToPath(new URL('results/', import.meta.url))
+const directory = fileURLToPath(new URL('../results/', import.meta.url))
 
 /** Installs what the charts need, before measuring. */
 export const preparePublishing = (): void => installPackages()
@@ -20,7 +21,7 @@ export const publishConnections = (text: string, run: Results['run']): void => {
 /** Writes the results as JSON, tables and charts into bench/results, which the documents show. */
 export const publish = async (results: Results): Promise<string> => {
   const { drawCharts } = await import('./charts.js')
-  const core = results.core && (await import('./core.js')).coreTable(results.core)
+  const core = results.core && coreTable(results.core)
   mkdirSync(directory, { recursive: true })
   for (const name of readdirSync(directory)) if (name.endsWith('.svg')) rmSync(`${directory}${name}`)
   const charts = drawCharts(results)

@@ -1,11 +1,7 @@
-import type { Gap, Measurement } from './report.js'
-import { digits } from './report.js'
+import type { Gap, Measurement } from '../figures/summary.js'
+import { digits, say } from '../figures/text.js'
+import type { Target } from '../targets/target.js'
 import type { Scenario, Steps } from './scenario.js'
-import type { Target } from './target.js'
-
-/** Reports progress, with the time since the start. */
-export const say = (text: string): void =>
-  void process.stderr.write(`${(performance.now() / 1000).toFixed(0).padStart(4)} s  ${text}\n`)
 
 /**
  * Awaits work against a target. A failure says what was in progress, with the server's last log

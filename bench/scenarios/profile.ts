@@ -1,15 +1,15 @@
 import { mkdirSync, readdirSync, readFileSync } from 'node:fs'
-import { join, relative } from 'node:path'
-import { fileURLToPath } from 'node:url'
-import { expectAnswers, frameHex, type Opener, withOpener } from './driver/opener.js'
-import { digits } from './report.js'
-import { say } from './run.js'
-import { loginHex } from './scenarios/auth.js'
-import { forge, handshakeAll } from './scenarios/handshake.js'
-import { ticketHex } from './scenarios/latency.js'
-import type { Target } from './target.js'
-import { startTicketgate, type Users } from './ticketgate.js'
-import { payload, ticketWire } from './wires.js'
+import { join } from 'node:path'
+import { expectAnswers, frameHex, type Opener, withOpener } from '../drivers/opener.js'
+import { type CpuProfile, selfTimes } from '../figures/self-times.js'
+import { digits, say } from '../figures/text.js'
+import type { Target } from '../targets/target.js'
+import { startTicketgate } from '../targets/ticketgate.js'
+import type { Users } from '../targets/users.js'
+import { payload, ticketWire } from '../targets/wires.js'
+import { loginHex } from './auth.js'
+import { forge, handshakeAll } from './handshake.js'
+import { ticketHex } from './latency.js'
 
 const shown = 25
 
@@ -46,48 +46,6 @@ const loads: Readonly<Record<string, Prepare>> = {
 }
 
 export const profileNames = Object.keys(loads)
-
-/**
- * The required part of a .cpuprofile: samples are ids of nodes, each with the time since the
- * previous one.
- */
-interface CpuProfile {
-  readonly nodes: readonly {
-    readonly id: number
-    readonly callFrame: { readonly functionName: string; readonly url: string; readonly lineNumber: number }
-  }[]
-  /** Microseconds of the monotonic clock. */
-  readonly startTime: number
-  readonly samples: readonly number[]
-  readonly timeDeltas: readonly number[]
-}
-
-const root = fileURLToPath(new URL('..', import.meta.url))
-
-/** Self time by function from `begin` on, in microseconds, longest first, without idle time. */
-const selfTimes = (
-  { nodes, startTime, samples, timeDeltas }: CpuProfile,
-  begin: number,
-): [string, number][] => {
-  const names = new Map(
-    nodes.map(({ id, callFrame: { functionName, url, lineNumber } }) => {
-      const file = url.startsWith('file://') ? relative(root, fileURLToPath(url)) : url
-      const place = file === '' ? '' : ` ${file.replace(/^node_modules\//, '')}:${lineNumber + 1}`
-      return [id, `${functionName || '(anonymous)'}${place}`]
-    }),
-  )
-  const times = new Map<string, number>()
-  let at = startTime
-  samples.forEach((id, i) => {
-    at += timeDeltas[i] ?? 0
-    if (at < begin) return
-    const name = names.get(id) ?? '(unknown)'
-    // A delta is the time up to its sample, so the time after a sample is in the next delta.
-    times.set(name, (times.get(name) ?? 0) + (timeDeltas[i + 1] ?? 0))
-  })
-  times.delete('(idle)')
-  return [...times].sort(([, a], [, b]) => b - a)
-}
 
 /** Profiles ticketgate under a load. Returns a table of self time by function. */
 export const profile = async (

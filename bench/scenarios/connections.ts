@@ -1,13 +1,13 @@
 import { readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { WebSocket } from 'ws'
-import { residentBytes } from './cpu.js'
-import { expectAnswers, type Opener, type Outcome, startOpener } from './driver/opener.js'
-import { digits } from './report.js'
-import { say } from './run.js'
-import type { Target } from './target.js'
-import { startTicketgate, type Users } from './ticketgate.js'
-import { payload, ticketWire } from './wires.js'
+import { expectAnswers, type Opener, type Outcome, startOpener } from '../drivers/opener.js'
+import { residentBytes } from '../figures/cpu.js'
+import { digits, say } from '../figures/text.js'
+import type { Target } from '../targets/target.js'
+import { startTicketgate } from '../targets/ticketgate.js'
+import type { Users } from '../targets/users.js'
+import { payload, ticketWire } from '../targets/wires.js'
 
 // A gate reserves 5 % of its descriptors, and one of its sockets is the publisher's.
 const socketsWithin = (descriptors: number): number => Math.floor(descriptors * 0.95) - 1

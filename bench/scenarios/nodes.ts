@@ -1,19 +1,13 @@
-import { measure } from './cpu.js'
-import type { Curve } from './report.js'
-import { spread } from './report.js'
-import { say } from './run.js'
-import { handshakeAll } from './scenarios/handshake.js'
-import type { Target } from './target.js'
+import { measure } from '../figures/cpu.js'
+import type { Curve } from '../figures/summary.js'
+import { spread } from '../figures/summary.js'
+import { say } from '../figures/text.js'
+import type { Fleet } from '../targets/fleets.js'
+import type { Target } from '../targets/target.js'
+import { handshakeAll } from './handshake.js'
 
 const counts = [1, 2, 4]
 const handshakes = 8_000
-
-/** A way to run several nodes. */
-export interface Fleet {
-  readonly label: string
-  /** Starts `count` nodes, with what they share. */
-  start(count: number): Promise<{ nodes: readonly Target[]; stop(): Promise<void> }>
-}
 
 /** Handshakes on all nodes at once, each with its own driver: CPU time of all, per handshake. */
 const shakeOn = async (nodes: readonly Target[], size: number): Promise<number> => {

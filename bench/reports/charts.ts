@@ -1,6 +1,7 @@
 import { init } from 'echarts'
-import { type Curve, digits, type Results, type Summary } from './report.js'
-import type { Unit } from './scenario.js'
+import type { Unit } from '../figures/sample.js'
+import type { Curve, Results, Summary } from '../figures/summary.js'
+import { digits } from '../figures/text.js'
 
 const width = 860
 const palette: Readonly<Record<string, string>> = {

@@ -1,5 +1,5 @@
-import { frameHex } from './driver/opener.js'
-import { takeTickets } from './driver/tickets.js'
+import { frameHex } from '../drivers/opener.js'
+import { takeTickets } from '../drivers/tickets.js'
 import type { Target, Wire } from './target.js'
 
 const publish = (data: string, id?: number): string =>

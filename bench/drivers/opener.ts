@@ -3,18 +3,10 @@ import { once } from 'node:events'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
-import type { DriverRun } from '../cpu.js'
+import type { DriverRun } from '../figures/cpu.js'
+import type { Percentiles } from '../figures/sample.js'
 
 const source = fileURLToPath(new URL('opener.c', import.meta.url))
-
-/** Times in milliseconds. */
-export interface Percentiles {
-  readonly p50: number
-  readonly p90: number
-  readonly p99: number
-  readonly p999: number
-  readonly max: number
-}
 
 /** The result of a command of opener.c. */
 export interface Outcome {

@@ -97,3 +97,9 @@ export const startChild = async (
     },
   }
 }
+
+/** Where a child listens. */
+export const address = (child: Child): { host: string; port: number } => {
+  const { hostname, port } = new URL(child.url)
+  return { host: hostname, port: Number(port) }
+}

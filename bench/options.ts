@@ -1,0 +1,98 @@
+import { parseArgs } from 'node:util'
+import { scenarios } from './scenarios/index.js'
+import { profileNames } from './scenarios/profile.js'
+import type { Scenario } from './scenarios/scenario.js'
+import { type TargetName, targetNames } from './targets/target.js'
+
+export const scaling = 'scaling'
+export const nodes = 'nodes'
+export const core = 'core'
+const scenarioNames = [...scenarios.map(one => one.name), scaling, nodes, core]
+
+export const help = `npm run bench -- [options]
+
+  --scenario NAME   ${scenarioNames.join(', ')};
+                    may be repeated (default: all)
+  --target NAME     ${targetNames.join(', ')};
+                    may be repeated (default: all)
+  --rounds N        measured rounds, after one to warm up (default: 3)
+  --scale FACTOR    of the number of operations, for a quick look (default: 1)
+  --json FILE       writes every run and the summary there as well
+  --publish         writes JSON, tables and charts into bench/results; with --connections, what was reached
+
+  --profile NAME    ${profileNames.join(', ')}: where ticketgate spends its time
+  --connections N   opens and holds N ticketed sockets, proves that all live, and that no ticket works twice
+
+  --help            this text
+
+What the figures mean: bench/README.md.`
+
+export interface Options {
+  readonly scenarios: readonly Scenario[]
+  readonly scaling: boolean
+  readonly nodes: boolean
+  readonly core: boolean
+  readonly targets: readonly TargetName[]
+  readonly rounds: number
+  readonly scale: number
+  readonly json: string | undefined
+  readonly publish: boolean
+  readonly profile: string | undefined
+  readonly connections: number | undefined
+}
+
+const numberIn = (option: string, text: string, least: number, most: number): number => {
+  const value = Number(text)
+  if (text.trim() === '' || !(value >= least && value <= most))
+    throw new Error(`--${option} takes a number from ${least} to ${most}`)
+  return value
+}
+
+const wholeIn = (option: string, text: string, least: number, most: number): number => {
+  const value = numberIn(option, text, least, most)
+  if (!Number.isInteger(value)) throw new Error(`--${option} takes a whole number`)
+  return value
+}
+
+const chosen = <T extends string>(option: string, names: string[] | undefined, all: readonly T[]) => {
+  const unknown = names?.find(name => !(all as readonly string[]).includes(name))
+  if (unknown !== undefined)
+    throw new Error(`--${option} ${unknown} is unknown: choose from ${all.join(', ')}`)
+  return names ? all.filter(one => names.includes(one)) : all
+}
+
+/** Parses the options. Throws on an unknown option or value, naming it. */
+export const readOptions = (args: string[]): Options | 'help' => {
+  const { values } = parseArgs({
+    args,
+    options: {
+      scenario: { type: 'string', multiple: true },
+      target: { type: 'string', multiple: true },
+      rounds: { type: 'string', default: '3' },
+      scale: { type: 'string', default: '1' },
+      json: { type: 'string' },
+      publish: { type: 'boolean', default: false },
+      profile: { type: 'string' },
+      connections: { type: 'string' },
+      help: { type: 'boolean', default: false },
+    },
+  })
+  if (values.help) return 'help'
+  const names = chosen('scenario', values.scenario, scenarioNames)
+  return {
+    scenarios: scenarios.filter(one => names.includes(one.name)),
+    scaling: names.includes(scaling),
+    nodes: names.includes(nodes),
+    core: names.includes(core),
+    targets: chosen('target', values.target, targetNames),
+    rounds: wholeIn('rounds', values.rounds, 1, 100),
+    scale: numberIn('scale', values.scale, 0.001, 100),
+    json: values.json,
+    publish: values.publish,
+    profile: values.profile,
+    connections:
+      values.connections === undefined
+        ? undefined
+        : wholeIn('connections', values.connections, 1, 10_000_000),
+  }
+}
