@@ -4,7 +4,7 @@ import { Refusal, type RefusalCode, retryAfterSeconds } from '../errors.js'
 import { addressKey, addressText, networkKey } from '../http/address.js'
 import type { RequestFields } from '../http/request-log.js'
 import type { LoginLimits } from '../limits/login-limits.js'
-import { createRateLimiter } from '../limits/rate.js'
+import { KeyedRate } from '../limits/rate.js'
 import { isUserName } from '../protocol.js'
 import type { EventSink } from '../telemetry/events.js'
 import type { Log } from '../telemetry/log.js'
@@ -64,7 +64,7 @@ export class LoginAdmission {
   readonly #parts: LoginParts
   readonly #sampler = new LogSampler()
   /** One warning per minute for each user under attack. */
-  readonly #warnings = createRateLimiter({ count: 1, seconds: 60 })
+  readonly #warnings = new KeyedRate({ count: 1, seconds: 60 })
 
   constructor(parts: LoginParts) {
     this.#parts = parts
@@ -164,7 +164,7 @@ export class LoginAdmission {
   #refuseUser(attempt: Attempt, waitMs: number): LoginRefused {
     this.#tell(attempt, 'user_rate')
     const { log, clock } = this.#parts
-    if (attempt.known !== undefined && this.#warnings(attempt.name, clock()) === 0)
+    if (attempt.known !== undefined && this.#warnings.take(attempt.name, clock()) === 0)
       log.warn(
         { user: attempt.known.name, address: addressText(attempt.address) },
         'too many logins of this user have failed: it can log in only from addresses it has used before, or slowly',

@@ -52,7 +52,7 @@ export class TokenCheck {
    */
   permit(token: TokenClaims, channel: string | undefined, nowMs: number): TokenCheckRefusal | undefined {
     if (channel !== undefined && !this.#opens(token, channel)) return { code: 'channel_forbidden', waitMs: 0 }
-    const waitMs = this.#parts.limiter(token.user, nowMs)
+    const waitMs = this.#parts.limiter.take(token.user, nowMs)
     return waitMs > 0 ? { code: 'rate_limited', waitMs } : undefined
   }
 

@@ -14,6 +14,7 @@ import { healthRoute } from '../routes/health.js'
 import type { Log } from '../telemetry/log.js'
 import {
   createCounters,
+  idleSnapshot,
   type MetricsSources,
   type RefusalCounts,
   type Snapshot,
@@ -108,6 +109,6 @@ export class AdminListener {
       messagesPublished: this.#parts.control.published,
       ticketsIssued: this.#parts.tickets.issued,
     }
-    return sumSnapshots([await this.#parts.snapshot(), { counters: own, connections: 0, loginsPending: 0 }])
+    return sumSnapshots([await this.#parts.snapshot(), idleSnapshot(own)])
   }
 }

@@ -96,6 +96,7 @@ async function openGate(
       engine,
       events,
       snapshot: () => engine.snapshot(),
+      limiters: () => engine.limiters(),
     }),
   )
   const life = new Lifecycle(

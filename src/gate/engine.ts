@@ -1,3 +1,4 @@
+import type { LimiterUsages } from '../limits/rates.js'
 import type { LogOut } from '../routes/backchannel-logout.js'
 import type { ChannelPage, ChannelQuery } from '../socket/channel-list.js'
 import type { ConnectionPage, ConnectionQuery } from '../socket/connection-list.js'
@@ -36,6 +37,8 @@ export interface Engine {
   watch(isWatched: boolean): void
   /** The counts of all threads. */
   snapshot(): Promise<Snapshot>
+  /** What the limits that hold over all threads do at the moment. */
+  limiters(): LimiterUsages
 }
 
 /** The way from an engine to the rest of the gate, and to the other nodes. */

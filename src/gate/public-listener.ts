@@ -23,10 +23,10 @@ import { Server } from '../http/server.js'
 import { createTlsApp, type TlsFiles, tlsFilesOf } from '../http/tls.js'
 import { WatchedOrigins } from '../http/watched-origins.js'
 import type { ConnectionCaps } from '../limits/caps.js'
-import type { LoginLimits } from '../limits/login-limits.js'
-import type { RateLimiter } from '../limits/rate.js'
+import { FailureLimit } from '../limits/failure-limit.js'
+import type { Rates } from '../limits/rates.js'
 import type { OpenReplay } from '../redis/open-replay.js'
-import { backchannelLogoutRoute } from '../routes/backchannel-logout.js'
+import { backchannelLogoutRoute, logoutFailureRate } from '../routes/backchannel-logout.js'
 import { consoleRoutes } from '../routes/console.js'
 import { healthRoute, readyRoute } from '../routes/health.js'
 import { authRoute } from '../routes/login.js'
@@ -60,8 +60,7 @@ export interface PublicListenerParts {
   readonly keys: Keys
   readonly replay: Pick<OpenReplay, 'replay' | 'store'>
   readonly caps: ConnectionCaps
-  readonly logins: LoginLimits
-  readonly tickets: RateLimiter
+  readonly rates: Rates
   readonly hasher: PasswordHasher
   readonly revocations: Revocations
   /** Why tickets were refused. */
@@ -98,6 +97,8 @@ export class PublicListener {
   readonly #tunnels: Tunnels
   readonly #sweep: NodeJS.Timeout
   readonly #closing = new AbortController()
+  /** Undefined where no identity provider can log users out. */
+  readonly #logoutFailures: FailureLimit | undefined
   #listener: Listener | undefined
   #isDraining = false
 
@@ -135,7 +136,7 @@ export class PublicListener {
       tokens: new TokenCheck({
         tokens: parts.identity.issuers.tokens,
         revocations: parts.revocations,
-        limiter: parts.tickets,
+        limiter: parts.rates.tickets,
         counters,
         log,
         refusalLevel: config.production ? 'debug' : 'info',
@@ -143,6 +144,8 @@ export class PublicListener {
       admission: new TicketAdmission({ ...parts, replay, claims: counters.durations.claim }),
       retryAfter: createRetryAfter(replay, parts.keys.policy.earliestOutsideMs, clock),
     }
+    // A file may come to allow it at any time.
+    this.#logoutFailures = config.issuersFile === undefined ? undefined : new FailureLimit(logoutFailureRate)
     this.#openRoutes(common)
     this.#sockets = this.#openSockets(common)
     this.#channels = this.#openChannels(common)
@@ -247,6 +250,8 @@ export class PublicListener {
       counters,
       connections: this.#sockets.size,
       loginsPending: hasher.pending,
+      loginsWaiting: hasher.waiting,
+      limiters: { logout_failure: this.#logoutFailures?.usage(clock()) },
       certificateExpiresAtSeconds: this.#certificate?.expiresAtSeconds,
     }
   }
@@ -290,7 +295,7 @@ export class PublicListener {
           ...identity.login,
           hasher: this.#parts.hasher,
           revocations: this.#parts.revocations,
-          limits: this.#parts.logins,
+          limits: this.#parts.rates.logins,
           clients,
           counters,
           events: this.#parts.events,
@@ -315,7 +320,7 @@ export class PublicListener {
           clock,
         }),
       )
-    server.route(ticketStatusRoute({ admission, limiter: this.#parts.tickets, clients, clock }))
+    server.route(ticketStatusRoute({ admission, limiter: this.#parts.rates.tickets, clients, clock }))
     server.route(healthRoute)
     server.route(
       readyRoute({
@@ -325,12 +330,12 @@ export class PublicListener {
         isBusUp: uplink.isBusUp,
       }),
     )
-    // A file may come to allow it at any time.
-    if (config.issuersFile !== undefined)
+    if (this.#logoutFailures !== undefined)
       server.route(
         backchannelLogoutRoute({
           config,
           issuers: identity.issuers,
+          failures: this.#logoutFailures,
           logOut: uplink.logOut,
           clients,
           counters,

@@ -1,8 +1,8 @@
 import { RefusalMemory } from '../admission/refusal-memory.js'
+import { clock } from '../clock.js'
 import type { Config } from '../config/schema.js'
 import { connectionLimits, createConnectionCaps } from '../limits/caps.js'
-import { createLoginLimitsMemory, LoginLimits, loginRates } from '../limits/login-limits.js'
-import { createRateLimiter } from '../limits/rate.js'
+import { type LimiterUsages, Rates } from '../limits/rates.js'
 import type { GateHandlers } from '../socket/application.js'
 import type { ChannelPage, ChannelQuery } from '../socket/channel-list.js'
 import type { ConnectionPage, ConnectionQuery } from '../socket/connection-list.js'
@@ -30,14 +30,23 @@ export interface SingleThreadOptions {
   readonly handlers: GateHandlers<unknown> | undefined
 }
 
+interface SingleThreadParts {
+  readonly listener: PublicListener
+  readonly rates: Rates
+  readonly closers: Closers
+  readonly port: number
+}
+
 /** Serves the public port in this thread. */
 export class SingleThread implements Engine {
   readonly #listener: PublicListener
+  readonly #rates: Rates
   readonly #closers: Closers
   readonly #port: number
 
-  private constructor(listener: PublicListener, closers: Closers, port: number) {
+  private constructor({ listener, rates, closers, port }: SingleThreadParts) {
     this.#listener = listener
+    this.#rates = rates
     this.#closers = closers
     this.#port = port
   }
@@ -48,6 +57,7 @@ export class SingleThread implements Engine {
       const counters = createCounters()
       closers.add(watchRuntime(counters.durations))
       const identity = await openIdentity(config, log, counters)
+      const rates = Rates.alone(config)
       const listener = new PublicListener({
         config,
         log,
@@ -57,15 +67,14 @@ export class SingleThread implements Engine {
         keys: state.keys,
         replay: state.replay,
         caps: createConnectionCaps(connectionLimits(config)),
-        logins: new LoginLimits(loginRates(config), createLoginLimitsMemory()),
-        tickets: createRateLimiter(config.ticketRate),
+        rates,
         hasher: createPasswordHasher({ ...hashingLimits(1), waits: counters.durations.passwordQueue }),
         revocations: state.revocationFile.revocations,
         refusals: new RefusalMemory(),
         handlers,
         uplink,
       })
-      return new SingleThread(listener, closers, config.port)
+      return new SingleThread({ listener, rates, closers, port: config.port })
     })
   }
 
@@ -107,5 +116,9 @@ export class SingleThread implements Engine {
 
   async snapshot(): Promise<Snapshot> {
     return this.#listener.snapshot()
+  }
+
+  limiters(): LimiterUsages {
+    return this.#rates.usages(clock())
   }
 }

@@ -4,6 +4,7 @@ import { clock, toSeconds } from '../clock.js'
 import type { Config } from '../config/schema.js'
 import { watchedFiles } from '../config/watched-files.js'
 import { connectionLimits } from '../limits/caps.js'
+import { type LimiterUsages, Rates } from '../limits/rates.js'
 import { createSharedLimits, forgetThread } from '../limits/shared-limits.js'
 import { type ChannelPage, type ChannelQuery, mergeChannels } from '../socket/channel-list.js'
 import { type ConnectionPage, type ConnectionQuery, mergeConnections } from '../socket/connection-list.js'
@@ -11,7 +12,7 @@ import { type Reach, sumReach } from '../socket/revoking.js'
 import type { SocketOwner } from '../socket/sockets.js'
 import type { EventHub } from '../telemetry/event-hub.js'
 import type { Log } from '../telemetry/log.js'
-import { createCounters, type Snapshot, sumSnapshots } from '../telemetry/metrics.js'
+import { idleSnapshot, type Snapshot, sumSnapshots } from '../telemetry/metrics.js'
 import { createRelay, type RelayMessage, type Revocation } from '../wire/relay.js'
 import { type Closers, createClosers } from './closers.js'
 import type { Engine, Uplink } from './engine.js'
@@ -47,6 +48,8 @@ export class ThreadPool implements Engine {
   readonly #events: EventHub
   readonly #start: Omit<WorkerStart, 'thread'>
   readonly #logOut: Uplink['logOut']
+  /** Those of all threads, to read what they do. */
+  readonly #rates: Rates
   readonly #closers: Closers = createClosers()
   readonly #threads: (Thread | undefined)[] = []
   /**
@@ -55,7 +58,7 @@ export class ThreadPool implements Engine {
    */
   readonly #starts = new Set<Promise<Thread>>()
   /** The counts of threads that have ended. */
-  #retired: Snapshot = { counters: createCounters(), connections: 0, loginsPending: 0 }
+  #retired: Snapshot = idleSnapshot()
   #port = 0
   /** Whether the threads have been told to end. They are not replaced then. */
   #isEnding = false
@@ -76,6 +79,7 @@ export class ThreadPool implements Engine {
       busState: new SharedArrayBuffer(4),
       relay: `ticketgate-${randomBytes(8).toString('hex')}`,
     }
+    this.#rates = Rates.shared(config, this.#start.limits)
     if (uplink.isBusUp !== undefined) this.#connect(uplink.send, uplink.isBusUp)
     if (watchedFiles(config).length > 0) this.#passHangups()
   }
@@ -130,6 +134,10 @@ export class ThreadPool implements Engine {
     await Promise.all(this.#live().map(thread => thread.count()))
     // A thread that has ended in the meantime is among the retired.
     return sumSnapshots([this.#retired, ...this.#live().map(({ last }) => last)])
+  }
+
+  limiters(): LimiterUsages {
+    return this.#rates.usages(clock())
   }
 
   #live(): Thread[] {
@@ -191,10 +199,7 @@ export class ThreadPool implements Engine {
 
   #retire(thread: Thread): void {
     const { index } = thread
-    this.#retired = sumSnapshots([
-      this.#retired,
-      { counters: thread.last.counters, connections: 0, loginsPending: 0 },
-    ])
+    this.#retired = sumSnapshots([this.#retired, idleSnapshot(thread.last.counters)])
     if (this.#threads[index] === thread) delete this.#threads[index]
     forgetThread(this.#start.limits, index)
     // Nobody has told what became of its sockets.

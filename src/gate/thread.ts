@@ -7,7 +7,7 @@ import { noReach, type Reach } from '../socket/revoking.js'
 import type { SocketOwner } from '../socket/sockets.js'
 import type { PackedEvent } from '../telemetry/events.js'
 import type { Log } from '../telemetry/log.js'
-import { createCounters, type Snapshot } from '../telemetry/metrics.js'
+import { idleSnapshot, type Snapshot } from '../telemetry/metrics.js'
 import type { LogoutOrder } from '../token/logout-token.js'
 import type { RelayMessage, Revocation } from '../wire/relay.js'
 import { Questions } from './questions.js'
@@ -36,7 +36,7 @@ export class Thread {
   readonly #channels = new Questions<ChannelPage>(noChannels)
   readonly #owners = new Questions<SocketOwner | undefined>(undefined)
   /** Its last known counts, which outlive it. */
-  #last: Snapshot = { counters: createCounters(), connections: 0, loginsPending: 0 }
+  #last: Snapshot = idleSnapshot()
   /** Callbacks of everything that waits for a reply, called when the thread ends. */
   readonly #waiting = new Set<() => void>()
   readonly #reports: ThreadReports

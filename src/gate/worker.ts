@@ -5,9 +5,8 @@ import { clock, toSeconds } from '../clock.js'
 import { openTicketKeys } from '../disk/gate-keys.js'
 import { StartupError } from '../errors.js'
 import { connectionLimits } from '../limits/caps.js'
-import { LoginLimits, loginRates } from '../limits/login-limits.js'
+import { Rates } from '../limits/rates.js'
 import { SharedConnectionCaps } from '../limits/shared-caps.js'
-import { openSharedRate } from '../limits/shared-limits.js'
 import { EventSink } from '../telemetry/events.js'
 import { createLog, type Log } from '../telemetry/log.js'
 import { createCounters } from '../telemetry/metrics.js'
@@ -152,8 +151,7 @@ async function open(start: WorkerStart, port: MessagePort, log: Log, closers: Cl
     keys,
     replay,
     caps: new SharedConnectionCaps(connectionLimits(config), limits, thread),
-    logins: new LoginLimits(loginRates(config), limits.logins),
-    tickets: openSharedRate(config.ticketRate, limits.tickets, limits.secret),
+    rates: Rates.shared(config, limits),
     hasher: createPasswordHasher({
       ...hashingLimits(config.threads),
       waits: counters.durations.passwordQueue,

@@ -35,6 +35,11 @@ export class FairQueue {
     return this.#running + this.#waiting
   }
 
+  /** How many wait. */
+  get waiting(): number {
+    return this.#waiting
+  }
+
   /**
    * Runs `work` when it is its turn.
    * @throws QueueFullError if it was refused or displaced; and what `work` throws

@@ -1,7 +1,8 @@
 import { createHash, randomBytes } from 'node:crypto'
 import type { Config } from '../config/schema.js'
 import type { Rate } from '../config/value-types.js'
-import { nextArrival } from './rate.js'
+import { Buckets, bucketBytes } from './buckets.js'
+import type { LimiterUsage } from './rate.js'
 
 /**
  * Limits on guessing passwords, over all threads of a process, in fixed memory and without locks.
@@ -40,8 +41,6 @@ export const loginRates = ({ loginRate, loginFailureRate }: Config): LoginRates 
   failuresPerUser: loginFailureRate,
 })
 
-const buckets = 1 << 20
-
 /**
  * Rows of pairs of user and address. The hash of a pair selects its row, in which the oldest pair
  * is replaced.
@@ -57,8 +56,8 @@ const hourMs = 3_600_000
 /** Allocates 26 MB, of which the system provides only what is used. */
 export const createLoginLimitsMemory = (): LoginLimitsMemory => ({
   secret: randomBytes(32),
-  addresses: new SharedArrayBuffer(buckets * 8),
-  users: new SharedArrayBuffer(buckets * 8),
+  addresses: new SharedArrayBuffer(bucketBytes),
+  users: new SharedArrayBuffer(bucketBytes),
   familiar: new SharedArrayBuffer(familiarRows * familiarPlaces * 8),
 })
 
@@ -79,7 +78,7 @@ export class LoginLimits {
    * Counts an attempt from an address. Returns how long it must wait, in milliseconds; 0 = go on.
    */
   takeAddress(address: string, nowMs: number): number {
-    return this.#addresses.take(this.#hash('address', address), nowMs)
+    return this.#addresses.take(this.#addressHash(address), nowMs)
   }
 
   /**
@@ -99,80 +98,40 @@ export class LoginLimits {
 
   /** Gives back most of what a successful attempt cost, and remembers its address. */
   succeed(user: string, address: string, nowMs: number): void {
-    this.#addresses.giveBack(this.#hash('address', address), successShare)
+    this.#addresses.giveBack(this.#addressHash(address), successShare)
     this.#familiar.add(this.#hash('pair', address, user), nowMs)
   }
 
   /** Gives back what an attempt cost that came to no decision about the password. */
   abandon(address: string): void {
-    this.#addresses.giveBack(this.#hash('address', address), 1)
+    this.#addresses.giveBack(this.#addressHash(address), 1)
   }
 
-  /** The hash for the bucket of an attempt at a user. */
-  #userHash(user: string, address: string): Buffer {
+  /** How many addresses are limited. Undefined if they are not. */
+  addresses(nowMs: number): LimiterUsage | undefined {
+    return this.#addresses.usage(nowMs)
+  }
+
+  /** How many users are, and pairs of user and address. Undefined if they are not. */
+  users(nowMs: number): LimiterUsage | undefined {
+    return this.#users.usage(nowMs)
+  }
+
+  /** Selects the bucket of an address. */
+  #addressHash(address: string): number {
+    return this.#hash('address', address).readUInt32LE()
+  }
+
+  /** Selects the bucket of an attempt at a user. */
+  #userHash(user: string, address: string): number {
     const pair = this.#hash('pair', address, user)
-    return this.#familiar.has(pair) ? pair : this.#hash('user', user)
+    return (this.#familiar.has(pair) ? pair : this.#hash('user', user)).readUInt32LE()
   }
 
   #hash(kind: string, ...keys: readonly string[]): Buffer {
     const hash = createHash('sha256').update(this.#secret).update(kind)
     for (const key of keys) hash.update(`\0${Buffer.byteLength(key)}\0`).update(key)
     return hash.digest()
-  }
-}
-
-/** Buckets by the hash of a key. See {@link nextArrival}. */
-class Buckets {
-  readonly #rate: Rate | undefined
-  readonly #arrivals: BigInt64Array
-
-  constructor(rate: Rate | undefined, memory: SharedArrayBuffer) {
-    this.#rate = rate
-    this.#arrivals = new BigInt64Array(memory)
-  }
-
-  /** Counts an event unless it must wait. Returns how long, in milliseconds. */
-  take(hash: Buffer, nowMs: number): number {
-    const rate = this.#rate
-    if (rate === undefined) return 0
-    return this.#move(hash, arrivalMs => nextArrival(arrivalMs, nowMs, rate))
-  }
-
-  /** Returns how long an event would have to wait. */
-  wait(hash: Buffer, nowMs: number): number {
-    if (this.#rate === undefined) return 0
-    const found = Atomics.load(this.#arrivals, hash.readUInt32LE() % buckets)
-    return Math.max(0, -nextArrival(Number(found) / 1000, nowMs, this.#rate))
-  }
-
-  /** Counts an event that has happened already. */
-  add(hash: Buffer, nowMs: number): void {
-    const rate = this.#rate
-    if (rate === undefined) return
-    this.#move(hash, arrivalMs => nextArrival(arrivalMs, nowMs, rate, Number.POSITIVE_INFINITY))
-  }
-
-  /**
-   * Replaces an arrival time, unless `next` returns a wait, as a negative number. Returns the wait.
-   */
-  #move(hash: Buffer, next: (arrivalMs: number) => number): number {
-    const bucket = hash.readUInt32LE() % buckets
-    for (;;) {
-      const found = Atomics.load(this.#arrivals, bucket)
-      const changed = next(Number(found) / 1000)
-      if (changed < 0) return -changed
-      // Starts over if another thread has changed the value in the meantime.
-      const word = BigInt(Math.ceil(changed * 1000))
-      if (Atomics.compareExchange(this.#arrivals, bucket, found, word) === found) return 0
-    }
-  }
-
-  /** Gives back a share of one attempt. */
-  giveBack(hash: Buffer, share: number): void {
-    if (this.#rate === undefined) return
-    const { count, seconds } = this.#rate
-    const us = Math.floor((share * seconds * 1e6) / count)
-    Atomics.sub(this.#arrivals, hash.readUInt32LE() % buckets, BigInt(us))
   }
 }
 

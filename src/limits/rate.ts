@@ -20,25 +20,62 @@ export function nextArrival(tatMs: number, nowMs: number, rate: Rate, burst: num
   return earlyMs > 0 ? -earlyMs : next
 }
 
-/** Returns how long to wait, in milliseconds; 0 = go on. */
-export type RateLimiter = (key: string, nowMs: number) => number
+/** Whether the next event would come too early. */
+export const isRefusing = (tatMs: number, nowMs: number, rate: Rate): boolean =>
+  nextArrival(tatMs, nowMs, rate) < 0
+
+/** What a limiter does at the moment. */
+export interface LimiterUsage {
+  /** Keys that have used some of what they may. */
+  readonly tracked: number
+  /** Of these, keys whose next event would be refused. */
+  readonly refusing: number
+}
+
+/** Limits the rate of each key. */
+export interface RateLimiter {
+  /** Counts an event unless it must wait. Returns how long, in milliseconds; 0 = go on. */
+  take(key: string, nowMs: number): number
+  /** How many keys there are. Undefined if there is no limit. */
+  usage(nowMs: number): LimiterUsage | undefined
+}
 
 // Beyond this many keys in one window, the least recent are forgotten. A flood would need more
 // addresses (or users) than that to profit, and each of them could make a full burst anyway.
 const maxKeys = 100_000
 
 /**
- * Creates a rate limiter per key, in bounded memory, on lru-cache. The npm limiters that we looked
- * at arm a timer per key or keep every key of a window, so a flood from many addresses grows them
- * without bound.
+ * Limits the rate of each key in one thread, in bounded memory, on lru-cache. The npm limiters that
+ * we looked at arm a timer per key or keep every key of a window, so a flood from many addresses
+ * grows them without bound.
  */
-export function createRateLimiter(rate: Rate | undefined): RateLimiter {
-  if (rate === undefined) return () => 0
-  const arrivals = new LRUCache<string, number>({ max: maxKeys })
-  return (key, nowMs) => {
-    const next = nextArrival(arrivals.get(key) ?? 0, nowMs, rate)
+export class KeyedRate implements RateLimiter {
+  readonly #arrivals = new LRUCache<string, number>({ max: maxKeys })
+  readonly #rate: Rate | undefined
+
+  /** @param rate undefined = no limit */
+  constructor(rate: Rate | undefined) {
+    this.#rate = rate
+  }
+
+  take(key: string, nowMs: number): number {
+    if (this.#rate === undefined) return 0
+    const next = nextArrival(this.#arrivals.get(key) ?? 0, nowMs, this.#rate)
     if (next < 0) return -next
-    arrivals.set(key, next)
+    this.#arrivals.set(key, next)
     return 0
+  }
+
+  usage(nowMs: number): LimiterUsage | undefined {
+    const rate = this.#rate
+    if (rate === undefined) return undefined
+    let tracked = 0
+    let refusing = 0
+    for (const tatMs of this.#arrivals.values()) {
+      if (tatMs <= nowMs) continue
+      tracked++
+      if (isRefusing(tatMs, nowMs, rate)) refusing++
+    }
+    return { tracked, refusing }
   }
 }

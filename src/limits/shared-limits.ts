@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto'
 import type { Rate } from '../config/value-types.js'
+import { Buckets, bucketBytes } from './buckets.js'
 import type { ConnectionLimits } from './caps.js'
 import { createLoginLimitsMemory, type LoginLimitsMemory } from './login-limits.js'
-import { nextArrival, type RateLimiter } from './rate.js'
+import type { LimiterUsage, RateLimiter } from './rate.js'
 import { hashAt, keyHashes, tallyBytes } from './shared-tally.js'
 
 /**
@@ -22,8 +23,6 @@ export interface SharedLimits {
   readonly addresses: SharedArrayBuffer
 }
 
-const rateBuckets = 1 << 20
-
 /** Allocates the memory. */
 export function createSharedLimits(threads: number, limits: ConnectionLimits): SharedLimits {
   const counts = (limit: number): SharedArrayBuffer =>
@@ -31,30 +30,30 @@ export function createSharedLimits(threads: number, limits: ConnectionLimits): S
   return {
     secret: randomBytes(32),
     logins: createLoginLimitsMemory(),
-    tickets: new SharedArrayBuffer(rateBuckets * 8),
+    tickets: new SharedArrayBuffer(bucketBytes),
     open: new SharedArrayBuffer(threads * 4),
     users: counts(limits.perUser),
     addresses: counts(limits.perAddress),
   }
 }
 
-/** Returns a rate limiter on the shared arrival times. */
-export function openSharedRate(
-  rate: Rate | undefined,
-  table: SharedArrayBuffer,
-  secret: Uint8Array,
-): RateLimiter {
-  if (rate === undefined) return () => 0
-  const arrivals = new BigInt64Array(table)
-  return (key, nowMs) => {
-    const bucket = hashAt(keyHashes(secret, key), 0) % rateBuckets
-    for (;;) {
-      const found = Atomics.load(arrivals, bucket)
-      const next = nextArrival(Number(found) / 1000, nowMs, rate)
-      if (next < 0) return -next
-      // Starts over if another thread has changed the value in the meantime.
-      if (Atomics.compareExchange(arrivals, bucket, found, BigInt(Math.ceil(next * 1000))) === found) return 0
-    }
+/** Limits the rate of each key over all threads. */
+export class SharedRate implements RateLimiter {
+  readonly #buckets: Buckets
+  readonly #secret: Uint8Array
+
+  /** @param rate undefined = no limit */
+  constructor(rate: Rate | undefined, { tickets, secret }: Pick<SharedLimits, 'tickets' | 'secret'>) {
+    this.#buckets = new Buckets(rate, tickets)
+    this.#secret = secret
+  }
+
+  take(key: string, nowMs: number): number {
+    return this.#buckets.take(hashAt(keyHashes(this.#secret, key), 0), nowMs)
+  }
+
+  usage(nowMs: number): LimiterUsage | undefined {
+    return this.#buckets.usage(nowMs)
   }
 }
 

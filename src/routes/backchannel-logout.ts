@@ -6,7 +6,7 @@ import { addressKey } from '../http/address.js'
 import { maxBodyBytes, parseForm } from '../http/body.js'
 import type { ClientView } from '../http/client-view.js'
 import type { Route } from '../http/server.js'
-import { FailureLimit } from '../limits/failure-limit.js'
+import type { FailureLimit } from '../limits/failure-limit.js'
 import { routes } from '../protocol.js'
 import type { Issuers } from '../providers/issuers.js'
 import type { Log } from '../telemetry/log.js'
@@ -21,6 +21,8 @@ export type LogOut = (order: LogoutOrder) => Promise<LogoutOutcome>
 export interface BackchannelLogoutParts {
   readonly config: Pick<Config, 'maxTokenBytes'>
   readonly issuers: Pick<Issuers, 'acceptLogouts' | 'logoutTokens'>
+  /** Holds off addresses that fail too often, by {@link logoutFailureRate}. */
+  readonly failures: FailureLimit
   readonly logOut: LogOut
   readonly clients: ClientView
   readonly counters: Pick<Counters, 'logouts'>
@@ -28,17 +30,18 @@ export interface BackchannelLogoutParts {
   readonly log: Log
 }
 
-// A provider does not fail that often, and what a stranger can make us verify is little.
-const failureRate = { count: 60, seconds: 60 }
+/**
+ * How often an address may fail. A provider does not fail that often, and what a stranger can make us
+ * verify is little.
+ */
+export const logoutFailureRate = { count: 60, seconds: 60 }
 
 /**
  * `/backchannel-logout`: an identity provider says that somebody has logged out (OpenID Connect
  * Back-Channel Logout 1.0, section 2.5).
  */
 export function backchannelLogoutRoute(parts: BackchannelLogoutParts): Route<Address> {
-  const { config, issuers, counters, clock, log } = parts
-  const failures = new FailureLimit(failureRate)
-
+  const { config, issuers, failures, counters, clock, log } = parts
   const warned = new Set<string>()
 
   /**

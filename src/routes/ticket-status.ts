@@ -45,7 +45,7 @@ export function ticketStatusRoute(parts: TicketStatusParts): Route<Address> {
     context: exchange => parts.clients.address(exchange),
     async handler(head, address, body) {
       // User names contain no control characters, so these keys never clash with those of users.
-      const waitMs = parts.limiter(`\0${addressKey(address)}`, parts.clock())
+      const waitMs = parts.limiter.take(`\0${addressKey(address)}`, parts.clock())
       if (waitMs > 0)
         throw new Refusal('rate_limited', {
           detail: 'Too many requests from this address.',

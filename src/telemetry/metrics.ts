@@ -1,4 +1,5 @@
 import type { RefusalCode } from '../errors.js'
+import type { LimiterName, LimiterUsages } from '../limits/rates.js'
 import type { StoreReplayCache } from '../replay/contract.js'
 import { createDurations, type Durations, sumDurations } from './durations.js'
 
@@ -116,24 +117,51 @@ export function increment<Key extends string>(counts: Partial<Record<Key, number
 export interface Snapshot {
   readonly counters: Counters
   readonly connections: number
+  /** Password checks that run or wait. */
   readonly loginsPending: number
+  readonly loginsWaiting: number
+  /** Limits that each thread has for itself. */
+  readonly limiters: LimiterUsages
   /** When the certificate that is served expires, Unix seconds; undefined without TLS. */
   readonly certificateExpiresAtSeconds?: number | undefined
 }
 
-/** All threads together. */
-export const sumSnapshots = (snapshots: readonly Snapshot[]): Snapshot => ({
-  counters: snapshots.map(({ counters }) => counters).reduce(sumCounters, createCounters()),
-  connections: snapshots.reduce((sum, { connections }) => sum + connections, 0),
-  loginsPending: snapshots.reduce((sum, { loginsPending }) => sum + loginsPending, 0),
-  certificateExpiresAtSeconds: snapshots.reduce(earlierExpiry, undefined),
+/** That of a thread with nothing open. */
+export const idleSnapshot = (counters: Counters = createCounters()): Snapshot => ({
+  counters,
+  connections: 0,
+  loginsPending: 0,
+  loginsWaiting: 0,
+  limiters: {},
 })
 
-const earlierExpiry = (
-  earliest: number | undefined,
-  { certificateExpiresAtSeconds: expiry }: Snapshot,
-): number | undefined =>
-  earliest === undefined || expiry === undefined ? (earliest ?? expiry) : Math.min(earliest, expiry)
+/** All threads together. */
+export const sumSnapshots = (snapshots: readonly Snapshot[]): Snapshot =>
+  snapshots.reduce(sum, idleSnapshot())
+
+const sum = (a: Snapshot, b: Snapshot): Snapshot => ({
+  counters: sumCounters(a.counters, b.counters),
+  connections: a.connections + b.connections,
+  loginsPending: a.loginsPending + b.loginsPending,
+  loginsWaiting: a.loginsWaiting + b.loginsWaiting,
+  limiters: sumLimiters(a.limiters, b.limiters),
+  certificateExpiresAtSeconds: earlierOf(a.certificateExpiresAtSeconds, b.certificateExpiresAtSeconds),
+})
+
+const earlierOf = (a: number | undefined, b: number | undefined): number | undefined =>
+  a === undefined || b === undefined ? (a ?? b) : Math.min(a, b)
+
+function sumLimiters(a: LimiterUsages, b: LimiterUsages): LimiterUsages {
+  const sums = { ...a }
+  for (const name of Object.keys(b) as LimiterName[]) {
+    const [one, other] = [a[name], b[name]]
+    sums[name] =
+      one === undefined || other === undefined
+        ? (one ?? other)
+        : { tracked: one.tracked + other.tracked, refusing: one.refusing + other.refusing }
+  }
+  return sums
+}
 
 function sumCounters(a: Counters, b: Counters): Counters {
   const durations = durationsOf(name => sumDurations(a.durations[name], b.durations[name]))
@@ -180,4 +208,6 @@ export interface MetricsSources {
   /** How many sockets may be open; 0 = no limit. */
   readonly maxConnections: number
   readonly snapshot: () => Promise<Snapshot>
+  /** Limits that hold over all threads. */
+  readonly limiters: () => LimiterUsages
 }

@@ -1,4 +1,6 @@
 import { createRequire } from 'node:module'
+import type { LimiterUsage } from '../limits/rate.js'
+import type { LimiterUsages } from '../limits/rates.js'
 import { sampledOneIn } from './durations.js'
 import { counter, counterBy, expositionType, gauge, gaugeBy, histogram } from './exposition.js'
 import { droppedLogLines } from './log.js'
@@ -29,6 +31,7 @@ export function createMetrics(sources: MetricsSources): Metrics {
       return [
         info,
         ...loginMetrics(snapshot),
+        ...limiterMetrics({ ...sources.limiters(), ...snapshot.limiters }),
         ...ticketMetrics(snapshot),
         ...socketMetrics(snapshot, maxConnections),
         ...messageMetrics(snapshot),
@@ -54,10 +57,11 @@ function buildInfo(): string {
   })
 }
 
-const loginMetrics = ({ counters, loginsPending }: Snapshot): string[] => [
+const loginMetrics = ({ counters, loginsPending, loginsWaiting }: Snapshot): string[] => [
   counter('ticketgate_tokens_issued_total', 'Tokens issued by logins', counters.tokensIssued),
   counterBy('ticketgate_logins_refused_total', 'reason', 'Logins refused, by reason', counters.loginsRefused),
   gauge('ticketgate_logins_pending', 'Password checks running or waiting', loginsPending),
+  gauge('ticketgate_logins_waiting', 'Password checks waiting', loginsWaiting),
   histogram(
     'ticketgate_login_duration_seconds',
     'Time from a login to its answer, refused ones included',
@@ -69,6 +73,29 @@ const loginMetrics = ({ counters, loginsPending }: Snapshot): string[] => [
     counters.durations.passwordQueue,
   ),
 ]
+
+function limiterMetrics(limiters: LimiterUsages): string[] {
+  const of = (member: keyof LimiterUsage): Record<string, number> =>
+    Object.fromEntries(
+      Object.entries(limiters).flatMap(([name, usage]) =>
+        usage === undefined ? [] : [[name, usage[member]]],
+      ),
+    )
+  return [
+    gaugeBy(
+      'ticketgate_limiter_tracked',
+      'limiter',
+      'Addresses or users that have used some of what a limit allows',
+      of('tracked'),
+    ),
+    gaugeBy(
+      'ticketgate_limiter_refusing',
+      'limiter',
+      'Addresses or users that a limit would refuse now',
+      of('refusing'),
+    ),
+  ]
+}
 
 const ticketMetrics = ({ counters }: Snapshot): string[] => [
   counter('ticketgate_tickets_issued_total', 'Tickets issued', counters.ticketsIssued),

@@ -27,6 +27,8 @@ export interface PasswordHasher {
   verify(hash: string | undefined, password: string, group?: string): Promise<boolean>
   /** How many run or wait. */
   readonly pending: number
+  /** How many wait. */
+  readonly waiting: number
 }
 
 export interface PasswordHasherOptions {
@@ -81,6 +83,9 @@ export function createPasswordHasher({
     },
     get pending() {
       return queue.pending
+    },
+    get waiting() {
+      return queue.waiting
     },
   }
 }

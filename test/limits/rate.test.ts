@@ -2,7 +2,8 @@ import fc from 'fast-check'
 import t from 'tap'
 import type { Rate } from '../../src/config/value-types.js'
 import { retryAfterSeconds } from '../../src/errors.js'
-import { createRateLimiter, nextArrival } from '../../src/limits/rate.js'
+import { KeyedRate, nextArrival } from '../../src/limits/rate.js'
+import { createSharedLimits, SharedRate } from '../../src/limits/shared-limits.js'
 
 const nowMs = 1_764_000_000_123.25
 const seed = 20_260_603
@@ -92,34 +93,52 @@ t.test('in any window no more pass than burst and rate allow', async t => {
 })
 
 t.test('waiting as long as told is enough, and refusals cost nothing', async t => {
-  const limiter = createRateLimiter({ count: 2, seconds: 10 })
-  t.strictSame([limiter('a', nowMs), limiter('a', nowMs)], [0, 0])
-  const waitMs = limiter('a', nowMs)
+  const limiter = new KeyedRate({ count: 2, seconds: 10 })
+  t.strictSame([limiter.take('a', nowMs), limiter.take('a', nowMs)], [0, 0])
+  const waitMs = limiter.take('a', nowMs)
   t.equal(waitMs, 5000)
-  const early = Array.from({ length: 1000 }, (_, n) => limiter('a', nowMs + n))
+  const early = Array.from({ length: 1000 }, (_, n) => limiter.take('a', nowMs + n))
   t.strictSame(
     early,
     early.map((_, n) => 5000 - n),
     'whoever asks early is told the rest of the wait',
   )
-  t.equal(limiter('a', nowMs + waitMs), 0)
-  t.ok(limiter('a', nowMs + waitMs) > 0)
+  t.equal(limiter.take('a', nowMs + waitMs), 0)
+  t.ok(limiter.take('a', nowMs + waitMs) > 0)
 })
 
 t.test('keys are independent, and no rate is no limit', async t => {
-  const limiter = createRateLimiter({ count: 1, seconds: 60 })
+  const limiter = new KeyedRate({ count: 1, seconds: 60 })
   for (const key of ['a', 'b', '', '__proto__', 'a\0'])
-    t.strictSame([limiter(key, nowMs) === 0, limiter(key, nowMs) > 0], [true, true], JSON.stringify(key))
-  const off = createRateLimiter(undefined)
-  t.ok(Array.from({ length: 10_000 }, () => off('a', nowMs)).every(waitMs => waitMs === 0))
+    t.strictSame(
+      [limiter.take(key, nowMs) === 0, limiter.take(key, nowMs) > 0],
+      [true, true],
+      JSON.stringify(key),
+    )
+  const off = new KeyedRate(undefined)
+  t.ok(Array.from({ length: 10_000 }, () => off.take('a', nowMs)).every(waitMs => waitMs === 0))
+})
+
+t.test('a limiter says how many keys have used some, and how many would be refused now', async t => {
+  const rate = { count: 2, seconds: 10 }
+  const limiter = new KeyedRate(rate)
+  const shared = new SharedRate(rate, createSharedLimits(2, { total: 0, perUser: 0, perAddress: 0 }))
+  for (const each of [limiter, shared]) {
+    t.strictSame(each.usage(nowMs), { tracked: 0, refusing: 0 })
+    for (const key of ['a', 'a', 'a', 'b']) each.take(key, nowMs)
+    t.strictSame(each.usage(nowMs), { tracked: 2, refusing: 1 })
+    t.strictSame(each.usage(nowMs + 5000), { tracked: 1, refusing: 0 }, 'a may go on, b has it all back')
+    t.strictSame(each.usage(nowMs + 10_000), { tracked: 0, refusing: 0 })
+  }
+  t.equal(new KeyedRate(undefined).usage(nowMs), undefined)
 })
 
 t.test('in a flood of keys the oldest are forgotten, and the latest stay limited', async t => {
-  const limiter = createRateLimiter({ count: 1, seconds: 3600 })
-  for (let n = 0; n < 150_000; n++) limiter(`key ${n}`, nowMs)
-  t.ok(limiter('key 149999', nowMs) > 0, 'the last is remembered')
-  t.ok(limiter('key 60000', nowMs) > 0, 'and a hundred thousand before it, nearly')
-  t.equal(limiter('key 0', nowMs), 0, 'the first is forgotten: the memory is bounded')
+  const limiter = new KeyedRate({ count: 1, seconds: 3600 })
+  for (let n = 0; n < 150_000; n++) limiter.take(`key ${n}`, nowMs)
+  t.ok(limiter.take('key 149999', nowMs) > 0, 'the last is remembered')
+  t.ok(limiter.take('key 60000', nowMs) > 0, 'and a hundred thousand before it, nearly')
+  t.equal(limiter.take('key 0', nowMs), 0, 'the first is forgotten: the memory is bounded')
 })
 
 t.test('Retry-After is whole seconds, never less than the wait and never 0', async t => {

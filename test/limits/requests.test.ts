@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { bearer, jsonOf, metric, postJson, type Reply, request } from '../support/http.js'
 import { hasRetryAfter, isProblem } from '../support/problem.js'
-import { development, startServer, type TestServer } from '../support/server.js'
+import { adminKey, development, startServer, type TestServer } from '../support/server.js'
 import { tally } from '../support/tally.js'
 import { tokenFor } from '../support/tokens.js'
 
@@ -58,6 +58,26 @@ t.test('tickets are limited per user', async t => {
     await request(server.url, '/ws_ticket', { headers: bearer(`${tokenFor('bart')}x`) })
   t.equal((await take('bart', '127.0.0.2')).status, 200, 'forged tokens of a user take nothing from him')
 })
+
+for (const threads of ['1', '2'])
+  t.test(`the metrics say whom limits hold off (threads: ${threads})`, async t => {
+    const server = await startServer(t, {
+      env: { TICKETGATE_LOGIN_RATE: rate, TICKETGATE_TICKET_RATE: 'off', TICKETGATE_THREADS: threads },
+    })
+    const shown = async (): Promise<readonly string[]> => {
+      const { text } = await request(server.admin, '/metrics', { headers: bearer(adminKey) })
+      return text.split('\n').filter(line => line.startsWith('ticketgate_limiter'))
+    }
+    t.equal(await metric(server, 'ticketgate_logins_waiting'), 0)
+    for (let n = 0; n < 4; n++) await login(server, '127.0.0.2')
+    await login(server, '127.0.0.3')
+    t.strictSame(await shown(), [
+      'ticketgate_limiter_tracked{limiter="login_address"} 2',
+      'ticketgate_limiter_tracked{limiter="login_user"} 1',
+      'ticketgate_limiter_refusing{limiter="login_address"} 1',
+      'ticketgate_limiter_refusing{limiter="login_user"} 0',
+    ])
+  })
 
 t.test('a forwarded address from a trusted proxy is used, from the right', async t => {
   const server = await startServer(t, {

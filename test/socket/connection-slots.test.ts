@@ -88,7 +88,7 @@ const start = async (t: Test) => {
         16_384,
       ),
       revocations,
-      limiter: () => 0,
+      limiter: { take: () => 0, usage: () => undefined },
       counters,
       log,
       refusalLevel: 'debug',

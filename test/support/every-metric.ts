@@ -1,4 +1,4 @@
-import { createCounters } from '../../src/telemetry/metrics.js'
+import { idleSnapshot } from '../../src/telemetry/metrics.js'
 import { createMetrics } from '../../src/telemetry/prometheus.js'
 
 /** A scrape of a gate with all components. */
@@ -10,5 +10,6 @@ export const everyMetric = (): Promise<string> =>
     tls: true,
     hasTunnels: true,
     maxConnections: 1000,
-    snapshot: async () => ({ counters: createCounters(), connections: 0, loginsPending: 0 }),
+    snapshot: async () => idleSnapshot(),
+    limiters: () => ({ ticket: { tracked: 0, refusing: 0 } }),
   }).render()

@@ -5,6 +5,7 @@ import { counterBy } from '../../src/telemetry/exposition.js'
 import {
   type CloseReason,
   createCounters,
+  idleSnapshot,
   increment,
   type MetricsSources,
   sumSnapshots,
@@ -46,7 +47,7 @@ const parse = (text: string): Exposition => {
 
 const create = (others: Partial<MetricsSources> = {}) => {
   const counters = createCounters()
-  const state = { connections: 0, loginsPending: 0 }
+  const state = { ...idleSnapshot(counters) }
   const replay = { size: 0, highWater: 0, capacity: 1000 }
   const metrics = createMetrics({
     replay,
@@ -56,7 +57,8 @@ const create = (others: Partial<MetricsSources> = {}) => {
     hasTunnels: true,
     maxConnections: 1000,
     ...others,
-    snapshot: async () => ({ counters, ...state, certificateExpiresAtSeconds: 2_000_000_000 }),
+    snapshot: async () => ({ ...state, certificateExpiresAtSeconds: 2_000_000_000 }),
+    limiters: () => ({ ticket: { tracked: 5, refusing: 2 }, login_user: undefined }),
   })
   return { counters, state, replay, scrape: async () => parse(await metrics.render()) }
 }
@@ -78,6 +80,7 @@ const plain = [
   'ticketgate_handshakes_accepted_total',
   'ticketgate_log_lines_dropped_total',
   'ticketgate_logins_pending',
+  'ticketgate_logins_waiting',
   'ticketgate_messages_dropped_total',
   'ticketgate_messages_published_total',
   'ticketgate_messages_received_total',
@@ -162,11 +165,7 @@ t.test('durations of threads are summed, and a stopwatch measures one in sixteen
   const stopwatch = new Stopwatch(one.durations.handshake)
   for (let n = 0; n < 32; n++) stopwatch.stop(stopwatch.start())
   observe(two.durations.handshake, 1e6)
-  const state = { connections: 0, loginsPending: 0 }
-  const { handshake } = sumSnapshots([
-    { counters: one, ...state },
-    { counters: two, ...state },
-  ]).counters.durations
+  const { handshake } = sumSnapshots([idleSnapshot(one), idleSnapshot(two)]).counters.durations
   t.equal(
     handshake.counts.reduce((sum, count) => sum + count, 0),
     3,
@@ -214,6 +213,26 @@ t.test('the state of the store is one of its states', async t => {
   )
 })
 
+t.test('limits show what they do: those over all threads once, and what is off has nothing', async t => {
+  const [one, two] = [idleSnapshot(), idleSnapshot()]
+  const failing = { logout_failure: { tracked: 3, refusing: 1 } }
+  const sum = sumSnapshots([
+    one,
+    { ...one, limiters: failing },
+    { ...two, limiters: failing, loginsWaiting: 4 },
+  ])
+  t.strictSame(sum.limiters, { logout_failure: { tracked: 6, refusing: 2 } })
+  t.equal(sum.loginsWaiting, 4)
+  const { samples } = await create().scrape()
+  t.strictSame(
+    samples.filter(({ name }) => name.startsWith('ticketgate_limiter')).map(each => Object.values(each)),
+    [
+      ['ticketgate_limiter_tracked', 'limiter="ticket"', 5],
+      ['ticketgate_limiter_refusing', 'limiter="ticket"', 2],
+    ],
+  )
+})
+
 t.test('the counts are shown unchanged, however often they are read', async t => {
   const { counters, state, replay, scrape } = create()
   counters.ticketsIssued = 7
@@ -223,8 +242,7 @@ t.test('the counts are shown unchanged, however often they are read', async t =>
   increment(counters.handshakesRefused, 'draining')
   increment(counters.requestsRefused, 'not_found')
   increment(counters.connectionsClosed, 'other')
-  state.connections = 5
-  state.loginsPending = 2
+  Object.assign(state, { connections: 5, loginsPending: 2 })
   replay.size = 10
   replay.highWater = 20
   const expected = [
@@ -248,7 +266,7 @@ t.test('the counts are shown unchanged, however often they are read', async t =>
       t.equal(sampleOf(exposition, name, labels), value, `${scrapes}: ${name}`)
   }
   counters.ticketsIssued++
-  state.connections = 4
+  Object.assign(state, { connections: 4 })
   const later = await scrape()
   t.equal(sampleOf(later, 'ticketgate_tickets_issued_total'), 8)
   t.equal(sampleOf(later, 'ticketgate_connections'), 4)
@@ -287,6 +305,8 @@ t.test('labels are codes and reasons, so the number of series is bounded', async
   const withLabels = [
     'ticketgate_build_info',
     'ticketgate_replay_store_state',
+    'ticketgate_limiter_tracked',
+    'ticketgate_limiter_refusing',
     ...labelled.map(([name]) => name),
     ...histograms.map(name => `${name}_bucket`),
   ]
