@@ -1,5 +1,4 @@
-"""Keeps a table of who is online, and prints it whenever it changes."""
-
+# Keeps a table of who is online, and prints it after each event.
 import http.client
 import json
 import os
@@ -8,18 +7,17 @@ import time
 import urllib.request
 
 ADMIN = os.environ.get("ADMIN", "http://127.0.0.1:8081")
-KEY = os.environ.get("TICKETGATE_ADMIN_KEY", "")
+headers = {"authorization": f"Bearer {os.environ.get('TICKETGATE_ADMIN_KEY', '')}"}
 users = {}  # by the id of their socket
-last_id = None
 
 
-def get(path, **headers):
-    request = urllib.request.Request(ADMIN + path, headers={"authorization": f"Bearer {KEY}", **headers})
+def get(path):
+    request = urllib.request.Request(ADMIN + path, headers=headers)
     return urllib.request.urlopen(request, timeout=15)  # the gate says something every 5 seconds
 
 
+# Something was missed: reads the state of now, page by page.
 def reload():
-    """Something was missed: reads the state of now."""
     users.clear()
     query = "?limit=1000"
     while query:
@@ -35,21 +33,18 @@ def take(event, data):
         users[data["socket"]] = data["user"]
     elif event == "closed":
         users.pop(data["socket"], None)
-    else:
-        return
-    print(*sorted(set(users.values())), flush=True)
+    print(event, *sorted(set(users.values())), flush=True)
 
 
 while True:
     try:
         fields = {}
-        for line in get("/events", **({"last-event-id": last_id} if last_id else {})):
+        for line in get("/events"):
             name, _, value = line.decode().rstrip("\n").partition(": ")
             fields[name] = value
-            if name == "" and "event" in fields:
-                take(fields["event"], json.loads(fields["data"]))
-                last_id = fields["id"]
-                fields = {}
+            if line == b"\n" and "data" in fields:
+                take(fields.pop("event"), json.loads(fields.pop("data")))
+                headers["last-event-id"] = fields["id"]
     except (OSError, ValueError, http.client.HTTPException) as error:
         print(error, file=sys.stderr)
     time.sleep(0.5)
