@@ -42,8 +42,8 @@ try {
   await page.fill('#password', password)
   await page.click('#login button')
   await page.click('#take button')
-  await page.click('#connect:enabled')
-  await page.click('#replay:enabled')
+  await page.click('#connect')
+  await page.click('#replay')
   await page.waitForSelector('#replay-result :text("ticket_used")')
   // The figures move once a second, and show the refusal with the next.
   await page.waitForSelector('#codes :text("ticket_used")')

@@ -18,7 +18,42 @@ t.test('a ticket that was left to expire is refused', async t => {
   await page.click('#connect')
   await page.waitForSelector('#connect-result [data-state=refused]')
   t.match(await page.textContent('#connect-result'), /POST \/ws_ticket\/status: expired[\s\S]*ticket_expired/)
+  await page.waitForSelector('#connect-result button:focus')
+  await page.keyboard.press('Enter')
+  await page.locator('#countdown', { hasText: 'expires in' }).waitFor()
+  t.equal(await page.textContent('#connect-result'), '', 'the next one begins anew')
   await page.locator('#codes tr', { hasText: 'ticket_expired' }).waitFor()
+  await page.close()
+})
+
+t.test('after a restart the page says what happened, and offers the way on', async t => {
+  const env = {
+    ...consoleOn,
+    TICKETGATE_PORT: String(await freePort()),
+    TICKETGATE_TICKET_TTL_SECONDS: '600',
+  }
+  const first = await startServer(t, { env, users })
+  const { page } = await openPage(browser, first.url)
+  await logIn(page)
+  await takeTicket(page)
+  // The figures know of it.
+  await page.waitForResponse(
+    async reply => reply.url().endsWith('/figures') && (await reply.json()).ticketsIssued > 0,
+  )
+  await first.stop()
+  await page.locator('#notice:visible', { hasText: 'The server does not reply.' }).waitFor()
+  await startServer(t, { env, stateDir: first.stateDir })
+  await page
+    .locator('#notice', { hasText: /was started again\. Tickets of before are void.*still good/ })
+    .waitFor()
+  t.match(await page.textContent('#countdown'), /^void/)
+  await page.click('#connect')
+  await page.locator('#connect-result', { hasText: 'ticket_invalid' }).waitFor()
+  await page.click('#notice-button')
+  await page.locator('#countdown', { hasText: 'expires in' }).waitFor()
+  t.notOk(await page.isVisible('#notice'))
+  await page.click('#connect')
+  await page.locator('#connect-result', { hasText: '101 Switching Protocols' }).waitFor()
   await page.close()
 })
 

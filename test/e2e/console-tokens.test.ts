@@ -1,7 +1,7 @@
 import type { Page } from 'playwright-core'
 import t from 'tap'
 import { openBrowser, openPage } from '../support/browser.js'
-import { consoleOn, join, logIn, takeTicket, users } from '../support/console-page.js'
+import { consoleOn, join, logIn, takeTicket, usable, users } from '../support/console-page.js'
 import { freePort } from '../support/free-port.js'
 import { fileNeeds } from '../support/programs.js'
 import { jwks, newKey, signedBy, startProvider } from '../support/provider.js'
@@ -27,7 +27,7 @@ t.test('with an identity provider, the walk begins with a pasted token', async t
   const { page } = await openPage(browser, server.url)
   const asked: string[] = []
   page.on('request', request => asked.push(new URL(request.url()).pathname))
-  t.equal(await page.locator('button:enabled').count(), 1, 'at first one can only bring a token')
+  t.equal(await page.locator(`.step ${usable}`).count(), 1, 'at first one can only bring a token')
   t.equal(await page.locator('#password, #user').count(), 0, 'there is no login')
   t.match(await page.innerText('#step-login'), /^Bring a token[\s\S]*identity provider/)
 
@@ -38,7 +38,7 @@ t.test('with an identity provider, the walk begins with a pasted token', async t
   }
   await paste('my password', 'This is no JWT')
   await paste(signedBy(newKey('ES256', 'first')), '401 token_invalid')
-  t.equal(await page.locator('#take button:enabled').count(), 0)
+  t.equal(await page.locator(`#take ${usable}`).count(), 0)
   // As it is copied from a header, broken over lines.
   await paste(`Bearer ${signedBy(key).replace('.', '.\n')}\n`, '200')
   t.match(await page.textContent('#login-result'), /"alg": "ES256"[\s\S]*"sub": "maggie"/)
@@ -68,8 +68,12 @@ t.test('after a restart with another secret, an older token is not shown as vali
     await step(tab, 'chat', 'locked')
     t.match(await tab.textContent('#login-result'), /401 token_invalid/)
     t.equal(await tab.locator('#login-result .parts').count(), 0, 'the token is gone')
-    t.equal(await tab.locator('#take button:enabled, #join:enabled').count(), 0)
+    t.equal(await tab.locator(`#take ${usable}, #join:not([aria-disabled=true])`).count(), 0)
   }
+  await page.bringToFront()
+  await page.locator('#notice', { hasText: /Your token is no longer accepted: 401 token_invalid/ }).waitFor()
+  await page.click('#notice-button')
+  await page.waitForSelector('#password:focus')
   const { page: third } = await openPage(browser, second.url)
   t.equal(await third.textContent('#login-result'), '', 'a new tab does not get it from the others')
   await page.bringToFront()
@@ -89,7 +93,7 @@ t.test('an expired token is not shown as valid', async t => {
   await logIn(page)
   await step(page, 'login', 'open')
   t.match(await page.textContent('#login-result'), /401 token_expired/)
-  t.equal(await page.locator('#take button:enabled').count(), 0)
+  t.equal(await page.locator(`#take ${usable}`).count(), 0)
   await page.close()
 })
 

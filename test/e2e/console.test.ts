@@ -1,6 +1,16 @@
 import t from 'tap'
 import { keepScreenshot, openBrowser, openPage } from '../support/browser.js'
-import { consoleOn, hears, join, logIn, password, say, takeTicket, users } from '../support/console-page.js'
+import {
+  consoleOn,
+  hears,
+  join,
+  logIn,
+  password,
+  say,
+  takeTicket,
+  usable,
+  users,
+} from '../support/console-page.js'
 import { fileNeeds } from '../support/programs.js'
 import { startServer } from '../support/server.js'
 
@@ -15,7 +25,7 @@ const itsOwnWords =
 
 t.test('the whole walk', async t => {
   const { page, errors } = await openPage(browser, server.url)
-  t.equal(await page.locator('button:enabled').count(), 1, 'at first one can only log in')
+  t.equal(await page.locator(`.step ${usable}`).count(), 1, 'at first one can only log in')
 
   await page.fill('#password', 'wrong')
   await page.click('#login button')
@@ -121,27 +131,31 @@ t.test('by keyboard alone', async t => {
     }
     t.fail(`Tab does not lead to ${id}`)
   }
+  /** Presses a key, and waits until that has moved the focus on. */
+  async function pressTo(key: string, selector: string): Promise<void> {
+    await page.keyboard.press(key)
+    await page.waitForSelector(`${selector}:focus`)
+  }
   await tabTo('password')
   await page.keyboard.type(password)
-  await page.keyboard.press('Enter')
-  await page.waitForSelector('#take button:enabled')
-  await tabTo('channel')
-  await page.keyboard.press('Enter')
-  await page.waitForSelector('#connect:enabled')
-  await tabTo('connect')
-  await page.keyboard.press('Space')
-  await page.waitForSelector('#replay:enabled')
-  await tabTo('replay')
-  await page.keyboard.press('Enter')
-  await page.waitForSelector('#replay-result [data-state=refused]')
-  await tabTo('join')
-  await page.keyboard.press('Enter')
-  await page.waitForSelector('#text:enabled')
-  await tabTo('log')
-  await tabTo('text')
+  await pressTo('Enter', '#take button')
+  await pressTo('Enter', '#connect')
+  await pressTo('Space', '#replay')
+  await pressTo('Enter', '#join')
+  await pressTo('Enter', '#text')
   await page.keyboard.type('typed')
   await page.keyboard.press('Enter')
   await page.locator('#log p', { hasText: 'you typed' }).waitFor()
+  t.equal(await page.locator('#text:focus').count(), 1, 'to go on typing')
+  await page.focus('#second')
+  await tabTo('log')
+  await page.focus('#connect')
+  await page.keyboard.press('Enter')
+  t.equal(await page.locator('#connect:focus').count(), 1, 'what cannot be pressed keeps the focus')
+  t.equal(await page.getAttribute('#connect', 'aria-disabled'), 'true')
+  await page.focus('#bytes summary')
+  await page.keyboard.press('Enter')
+  await page.locator('#layout', { hasText: 'HMAC' }).waitFor()
   t.strictSame(
     errors.filter(text => !itsOwnWords.test(text)),
     [],
@@ -149,11 +163,11 @@ t.test('by keyboard alone', async t => {
   await page.close()
 })
 
-t.test('every control has a name, and what changes is announced', async t => {
+t.test('every control has a name', async t => {
   const { page } = await openPage(browser, server.url)
   await logIn(page)
   await takeTicket(page)
-  const controls = page.locator('input, button, a, meter')
+  const controls = page.locator('input, button:visible, a, meter, summary')
   for (const control of await controls.all()) {
     const name = await control.evaluate(
       element =>
@@ -164,9 +178,63 @@ t.test('every control has a name, and what changes is announced', async t => {
     )
     t.match(name, /\S/, await control.evaluate(element => element.outerHTML.slice(0, 60)))
   }
-  for (const id of ['login-result', 'take-result', 'connect-result', 'replay-result', 'chat-state', 'log'])
-    t.equal(await page.getAttribute(`#${id}`, 'aria-live'), 'polite', id)
+  await page.close()
+})
+
+t.test('what happens is announced, without spelling out tokens and tickets', async t => {
+  const { page } = await openPage(browser, server.url)
+  const said: string[] = []
+  await page.exposeFunction('hear', (words: string) => said.push(words))
+  await page.evaluate(() => {
+    const hear = (globalThis as unknown as { hear(words: string): void }).hear
+    const read = () => {
+      for (const region of document.querySelectorAll(
+        '[aria-live]:not([aria-live=off]), [role=status], [role=log], [role=alert]',
+      ))
+        hear(region.textContent ?? '')
+    }
+    new MutationObserver(read).observe(document.body, { subtree: true, childList: true, characterData: true })
+  })
+  await logIn(page)
+  const token = await page.innerText('#login-result .token')
+  await takeTicket(page)
+  const ticket = await page.innerText('#take-result .unbroken')
+  await page.click('#connect')
+  await page.click('#replay')
+  await page.waitForSelector('#replay-result [data-state=refused]')
+  await join(page)
+  t.match(
+    [...new Set(said.filter(words => words !== ''))].join('\n'),
+    /^You are maggie\.[\s\S]*You have a ticket, for 600 seconds\.[\s\S]*the WebSocket is open[\s\S]*Refused before the handshake\. ticket_used/m,
+  )
+  for (const secret of [token, ticket])
+    t.equal(
+      said.findIndex(words => words.includes(secret.slice(0, 20))),
+      -1,
+    )
   t.equal(await page.getAttribute('#countdown', 'aria-live'), 'off', 'a countdown would talk without end')
+  await page.close()
+})
+
+t.test('the next button stands above the bytes, and on a phone the figures are in sight', async t => {
+  const { page } = await openPage(browser, server.url)
+  await logIn(page)
+  await takeTicket(page)
+  t.notOk(await page.isVisible('#layout'), 'the table is folded')
+  await page.click('#bytes summary')
+  t.ok(await page.isVisible('#layout'))
+  const topOf = async (selector: string) => (await page.locator(selector).boundingBox())?.y ?? Number.NaN
+  t.ok((await topOf('#connect')) < (await topOf('#layout')))
+  await page.setViewportSize({ width: 390, height: 844 })
+  for (const step of ['login', 'connect', 'chat']) {
+    await page
+      .locator(`#step-${step} h2`)
+      .evaluate(heading => heading.scrollIntoView({ behavior: 'instant', block: 'start' }))
+    for (const title of ['Connections', 'Tickets', 'Handshakes', 'Refusals', 'Messages']) {
+      const box = await page.getByRole('region', { name: title, exact: true }).boundingBox()
+      t.ok(box !== null && box.y > 0 && box.y + box.height <= 844 && box.x + box.width <= 390, title)
+    }
+  }
   await page.close()
 })
 
@@ -205,7 +273,8 @@ function poorContrasts(): string[] {
     const text = [...element.childNodes].find(
       node => node.nodeType === Node.TEXT_NODE && /\S/.test(node.textContent ?? ''),
     )
-    if (text === undefined || element.closest(':disabled, noscript, script, style') !== null) continue
+    if (text === undefined || element.closest('[aria-disabled=true], noscript, script, style') !== null)
+      continue
     const levels = [luminance(getComputedStyle(element).color), luminance(backgroundOf(element))]
     const ratio = (Math.max(...levels) + 0.05) / (Math.min(...levels) + 0.05)
     if (ratio < 4.5) poor.push(`${ratio.toFixed(2)} ${element.tagName} ${text.textContent?.trim()}`)

@@ -6,14 +6,16 @@ export const users = { maggie: password }
 /** Enables the console on a server whose tokens survive a restart. */
 export const consoleOn: Environment = { TICKETGATE_CONSOLE: 'on', TICKETGATE_ORIGINS: undefined }
 
+/** A button that can be used. */
+export const usable = 'button:not([aria-disabled=true])'
+
 export async function logIn(page: Page): Promise<void> {
   await page.fill('#password', password)
   const answer = page.waitForResponse(response => response.url().endsWith('/auth'))
   await page.click('#login button')
   await answer
-  // Ignores results of an earlier login on the page: the enabled button shows that this one is
-  // done.
-  await page.waitForSelector('#login button:enabled')
+  // Ignores results of an earlier login on the page: the usable button shows that this one is done.
+  await page.waitForSelector(`#login ${usable}`)
   await page.waitForSelector('#login-result .parts')
 }
 
@@ -23,7 +25,7 @@ export async function takeTicket(page: Page): Promise<void> {
 }
 
 export async function join(page: Page): Promise<void> {
-  await page.click('#join:enabled')
+  await page.click('#join:not([aria-disabled=true])')
   await page.waitForSelector('#chat-state[data-state=open]')
 }
 

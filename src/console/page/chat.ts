@@ -1,5 +1,5 @@
 import { type Connection, connect, GateError } from '../../client/index.js'
-import { byId, make, setStep, submitOf } from './dom.js'
+import { byId, make, moveOn, onPress, onSubmit, setStep, setUsable, submitOf } from './dom.js'
 import type { SessionStore } from './session.js'
 
 interface Said {
@@ -35,13 +35,13 @@ class Chat {
     this.#label = make('span', { id: 'join-channel' }, this.#channel.value)
     const form = byId('say', HTMLFormElement)
     this.#send = submitOf(form)
-    this.#join.addEventListener('click', () => {
-      if (this.#gate === undefined) this.#listen(this.#connect())
-      else void this.#gate.close()
+    onPress(this.#join, {
+      act: () => this.#joinOrLeave(),
+      isReady: () => this.#gate !== undefined || this.#sessions.current !== undefined,
     })
-    form.addEventListener('submit', event => {
-      event.preventDefault()
-      void this.#say(this.#text.value.trim())
+    onSubmit(form, {
+      act: () => this.#say(this.#text.value.trim()),
+      isReady: () => this.#gate?.state === 'open',
     })
     this.#channel.addEventListener('input', () => {
       this.#label.textContent = this.#channel.value
@@ -53,6 +53,11 @@ class Chat {
     if (this.#gate !== undefined) return
     this.#rest()
     setStep('chat', hasSession ? 'open' : 'locked')
+  }
+
+  async #joinOrLeave(): Promise<void> {
+    if (this.#gate === undefined) this.#listen(this.#connect())
+    else await this.#gate.close()
   }
 
   #connect(): Connection {
@@ -79,6 +84,7 @@ class Chat {
       this.#show('open', `open as ${user}`)
       this.#note(`you are in ${channel === '' ? 'the channel without a name' : channel}`)
       setStep('chat', 'done')
+      moveOn(this.#join, this.#text)
     })
     gate.on('message', ({ data, user }) => {
       this.#write(make('b', {}, user ?? 'operator'), ' ', isSaid(data) ? data.text : JSON.stringify(data))
@@ -125,11 +131,11 @@ class Chat {
   #show(state: 'open' | 'waiting' | 'closed' | 'refused', words: string): void {
     this.#chip.dataset.state = state
     this.#chip.textContent = words
-    this.#text.disabled = this.#send.disabled = state !== 'open'
+    setUsable(this.#send, state === 'open')
   }
 
   #rest(): void {
-    this.#join.disabled = this.#sessions.current === undefined
+    setUsable(this.#join, this.#sessions.current !== undefined)
     this.#join.replaceChildren('Join ', this.#label)
   }
 }

@@ -36,6 +36,59 @@ export function setStep(step: StepName, state: 'locked' | 'open' | 'done'): void
   byId(`step-${step}`, HTMLLIElement).dataset.state = state
 }
 
+/**
+ * Whether a button can be used. One that cannot stays where it is in the order of Tab, and keeps
+ * the focus: a button that is `disabled` while it works drops its user at the top of the page.
+ */
+export function setUsable(button: HTMLButtonElement, isUsable: boolean): void {
+  button.setAttribute('aria-disabled', String(!isUsable))
+}
+
+const isUsable = (button: HTMLButtonElement): boolean => button.getAttribute('aria-disabled') !== 'true'
+
+interface Press {
+  readonly act: () => Promise<void>
+  /** Whether it can be pressed again. Default: yes. */
+  readonly isReady?: () => boolean
+}
+
+/** Runs `act` when a button that can be used is pressed; it rests meanwhile. */
+export function onPress(button: HTMLButtonElement, press: Press): void {
+  button.addEventListener('click', () => void run(button, press))
+}
+
+/** The same for the button of a form. */
+export function onSubmit(form: HTMLFormElement, press: Press): void {
+  const button = submitOf(form)
+  form.addEventListener('submit', event => {
+    event.preventDefault()
+    void run(button, press)
+  })
+}
+
+async function run(button: HTMLButtonElement, { act, isReady = () => true }: Press): Promise<void> {
+  if (!isUsable(button)) return
+  setUsable(button, false)
+  try {
+    await act()
+  } finally {
+    setUsable(button, isReady())
+  }
+}
+
+/** Moves the focus on to the next step, unless it has left the one that is done. */
+export function moveOn(from: HTMLElement, to: HTMLElement): void {
+  if (from.contains(document.activeElement)) to.focus()
+}
+
+/**
+ * Has a screen reader say something. The results themselves are no live regions: it would spell out
+ * tokens and tickets.
+ */
+export function announce(words: string): void {
+  byId('announcer', HTMLParagraphElement).textContent = words
+}
+
 /** The button that a form is sent with. */
 export function submitOf(form: HTMLFormElement): HTMLButtonElement {
   const button = form.querySelector('button')

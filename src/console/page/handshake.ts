@@ -1,6 +1,17 @@
 import { routes, ticketParameter } from '../../protocol.js'
-import { byId, make, setStep, status, wire } from './dom.js'
-import { ask } from './http.js'
+import {
+  announce,
+  byId,
+  make,
+  moveOn,
+  onPress,
+  setStep,
+  setUsable,
+  status,
+  type WireLine,
+  wire,
+} from './dom.js'
+import { refusalOf } from './refusal.js'
 import type { TakenTicket } from './ticket.js'
 
 type Outcome =
@@ -19,94 +30,89 @@ function present(path: string): Promise<Outcome> {
 const pathOf = ({ text, channel }: TakenTicket): string =>
   `${routes.channel}${channel}?${ticketParameter}=${text}`
 
-const shortPathOf = ({ text, channel }: TakenTicket): string =>
-  `${routes.channel}${channel}?${ticketParameter}=${text.slice(0, 12)}…`
+const sentFor = ({ text, channel }: TakenTicket): WireLine => [
+  '→',
+  `new WebSocket('${routes.channel}${channel}?${ticketParameter}=${text.slice(0, 12)}…')`,
+]
 
 /** Steps 3 and 4: the ticket opens a socket, once; the same ticket again is refused. */
-export function setUpHandshake(): { onTicket(ticket: TakenTicket): void } {
-  const connect = byId('connect', HTMLButtonElement)
-  const connected = byId('connect-result', HTMLDivElement)
-  const replay = byId('replay', HTMLButtonElement)
-  const replayed = byId('replay-result', HTMLDivElement)
-  let ticket: TakenTicket | undefined
-  let socket: WebSocket | undefined
+export class HandshakeSteps {
+  /** Takes the next ticket. */
+  onAnother = (): void => {}
+  readonly #connect = byId('connect', HTMLButtonElement)
+  readonly #connected = byId('connect-result', HTMLDivElement)
+  readonly #replay = byId('replay', HTMLButtonElement)
+  readonly #replayed = byId('replay-result', HTMLDivElement)
+  #ticket: TakenTicket | undefined
+  #socket: WebSocket | undefined
+  /** Whether the ticket is not spent. */
+  #isLive = false
 
-  connect.addEventListener('click', async () => {
+  constructor() {
+    onPress(this.#connect, { act: () => this.#open(), isReady: () => this.#isLive })
+    onPress(this.#replay, { act: () => this.#presentAgain() })
+  }
+
+  /** Begins again, with a ticket that was just taken. */
+  start(ticket: TakenTicket): void {
+    this.#socket?.close()
+    this.#ticket = ticket
+    this.#isLive = true
+    setUsable(this.#connect, true)
+    setUsable(this.#replay, false)
+    this.#connected.replaceChildren()
+    this.#replayed.replaceChildren()
+    setStep('connect', 'open')
+    setStep('replay', 'locked')
+  }
+
+  async #open(): Promise<void> {
+    const ticket = this.#ticket
     if (ticket === undefined) return
-    connect.disabled = true
     const outcome = await present(pathOf(ticket))
-    const sent = ['→', `new WebSocket('${shortPathOf(ticket)}')`] as const
-    replay.disabled = false
-    setStep('replay', 'open')
     if (!outcome.isOpen) {
-      connected.replaceChildren(wire([sent, ...(await refusalLines(ticket, outcome.code))], true))
-      return
+      this.#isLive = await this.#refuse(this.#connected, ticket, outcome.code)
+      return this.#offerAnother()
     }
-    socket = outcome.socket
+    this.#isLive = false
+    this.#socket = outcome.socket
     ticket.spent()
-    connected.replaceChildren(
-      wire([sent, ['←', status('101 Switching Protocols')], ['heard', outcome.welcome]]),
+    this.#connected.replaceChildren(
+      wire([sentFor(ticket), ['←', status('101 Switching Protocols')], ['heard', outcome.welcome]]),
     )
+    announce('101 Switching Protocols: the WebSocket is open.')
     setStep('connect', 'done')
-  })
+    setStep('replay', 'open')
+    setUsable(this.#replay, true)
+    moveOn(this.#connect, this.#replay)
+  }
 
-  replay.addEventListener('click', async () => {
+  #offerAnother(): void {
+    const another = make('button', { type: 'button', class: 'button' }, 'Take a new ticket')
+    another.addEventListener('click', () => this.onAnother())
+    this.#connected.append(another)
+    if (!this.#isLive) moveOn(this.#connect, another)
+  }
+
+  async #presentAgain(): Promise<void> {
+    const ticket = this.#ticket
     if (ticket === undefined) return
-    replay.disabled = true
     const outcome = await present(pathOf(ticket))
-    const sent = ['→', `new WebSocket('${shortPathOf(ticket)}')`] as const
     if (outcome.isOpen) {
       outcome.socket.close()
-      replayed.replaceChildren(wire([sent, ['←', status('101: it was let in')]], true))
-    } else {
-      replayed.replaceChildren(wire([sent, ...(await refusalLines(ticket, outcome.code))], true))
-      setStep('replay', 'done')
+      this.#replayed.replaceChildren(wire([sentFor(ticket), ['←', status('101: it was let in')]], true))
+      return announce('It was let in.')
     }
-    replay.disabled = false
-  })
-
-  return {
-    onTicket(next) {
-      socket?.close()
-      ticket = next
-      connect.disabled = false
-      replay.disabled = true
-      connected.replaceChildren()
-      replayed.replaceChildren()
-      setStep('connect', 'open')
-      setStep('replay', 'locked')
-    },
+    await this.#refuse(this.#replayed, ticket, outcome.code)
+    setStep('replay', 'done')
+    moveOn(this.#replay, byId('join', HTMLButtonElement))
   }
-}
 
-const reasons: Readonly<Record<string, string>> = {
-  used: 'ticket_used: it works once',
-  expired: 'ticket_expired: it lives for seconds',
-  invalid: 'ticket_invalid: this server did not issue it, or not since its last start',
-}
-
-/** A page sees a close code and nothing else, so it asks for the reason. */
-async function refusalLines(
-  { text }: TakenTicket,
-  closeCode: number,
-): Promise<(readonly [string, string | Node])[]> {
-  const lines: (readonly [string, string | Node])[] = [
-    ['←', status('refused before the handshake: no WebSocket')],
-    ['seen', `close code ${closeCode}, which is all that a page is told`],
-  ]
-  const reply = await ask('POST', routes.ticketStatus, { json: { ticket: text } }).catch(() => undefined)
-  const state = reply?.status === 200 ? String(reply.body.state) : undefined
-  if (state === undefined) return lines
-  const { refused } = reply?.body ?? {}
-  const reason = typeof refused === 'string' ? refused : reasons[state]
-  return [
-    ...lines,
-    ['asked', `POST ${routes.ticketStatus}: ${state}`],
-    [
-      'reason',
-      reason === undefined
-        ? 'not the ticket, which is still good: the server is full or shutting down, or does not allow this page'
-        : make('strong', {}, reason),
-    ],
-  ]
+  /** Shows why. Returns whether the ticket is still good. */
+  async #refuse(result: HTMLDivElement, ticket: TakenTicket, closeCode: number): Promise<boolean> {
+    const { lines, reason, isLive } = await refusalOf(ticket.text, closeCode)
+    result.replaceChildren(wire([sentFor(ticket), ...lines], true))
+    announce(`Refused before the handshake. ${reason}`)
+    return isLive
+  }
 }

@@ -81,11 +81,18 @@ function createChart({ title, unit, isBad }: Measure): {
 const textOf = (value: number): string =>
   value >= 10 || Number.isInteger(value) ? Math.round(value).toLocaleString('en') : value.toFixed(1)
 
-/**
- * The figures beside the flow, once a second while somebody looks.
- * @param onRestart called when the server has been started again, or may have been
- */
-export function setUpFigures(onRestart: () => void): void {
+/** What the figures tell of the server itself. */
+export interface ServerWatch {
+  /** It does not reply. */
+  onDown(): void
+  /** It replies again. @param hasRestarted whether its counts began anew */
+  onBack(hasRestarted: boolean): void
+  /** Nobody looked for a while, so it may have been started again. */
+  onReturn(): void
+}
+
+/** The figures beside the flow, once a second while somebody looks. */
+export function setUpFigures(watch: ServerWatch): void {
   const charts = measures.map(measure => ({ measure, chart: createChart(measure) }))
   byId('figures', HTMLDivElement).replaceChildren(
     make('div', { class: 'charts' }, ...charts.map(({ chart }) => chart.element)),
@@ -95,10 +102,20 @@ export function setUpFigures(onRestart: () => void): void {
   const lastMinute: Figures[] = []
   let wasHidden = false
 
+  function tellChange(figures: Figures | undefined): void {
+    const wasDown = pulse.dataset.state === 'down'
+    if (figures === undefined) {
+      if (!wasDown) watch.onDown()
+      return
+    }
+    const isNew = hasRestarted(figures, lastMinute.at(-1))
+    if (isNew) lastMinute.length = 0
+    if (isNew || wasDown) watch.onBack(isNew)
+  }
+
   function draw(figures: Figures | undefined): void {
     const at = performance.now()
-    if (figures !== undefined && (pulse.dataset.state === 'down' || hasRestarted(figures, lastMinute.at(-1))))
-      onRestart()
+    tellChange(figures)
     for (const { measure, chart } of charts) chart.push(measured(measure, figures, at))
     pulse.dataset.state = figures === undefined ? 'down' : 'up'
     last = figures === undefined ? undefined : { figures, at }
@@ -123,8 +140,7 @@ export function setUpFigures(onRestart: () => void): void {
       wasHidden = true
     } else {
       draw(await takeFigures())
-      // Nobody looked meanwhile, so it may have been started again.
-      if (wasHidden) onRestart()
+      if (wasHidden) watch.onReturn()
       wasHidden = false
     }
     setTimeout(poll, everyMs)
@@ -133,7 +149,10 @@ export function setUpFigures(onRestart: () => void): void {
   void poll()
 }
 
-/** Whether a count that only grows has fallen: between two looks there is time for a restart. */
+/**
+ * Whether a count that only grows has fallen: between two looks there is time for a restart. Those
+ * of a thread fall when another one replies.
+ */
 const hasRestarted = (now: Figures, before: Figures = now): boolean =>
   now.scope === 'server' &&
   (now.tokensIssued < before.tokensIssued ||

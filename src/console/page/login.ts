@@ -1,5 +1,5 @@
 import { routes } from '../../protocol.js'
-import { byId, setStep, status, submitOf, type WireLine, wire } from './dom.js'
+import { announce, byId, moveOn, onSubmit, setStep, status, submitOf, type WireLine, wire } from './dom.js'
 import { ask, noReply, refusalText } from './http.js'
 import type { Session, SessionStore } from './session.js'
 import { claimsOf, tokenView } from './token-view.js'
@@ -13,11 +13,12 @@ export function setUpLogin(sessions: SessionStore): void {
   const sentFor = isPasted ? setUpPaste(sessions) : setUpPassword(sessions)
   sessions.onChange((session, reason) => {
     if (session === undefined) {
-      show([['←', status(reason)]], true)
+      refuse([['←', status(reason)]], reason)
       setStep('login', 'open')
     } else {
       show([sentFor(session), ['←', status('200')]])
       byId('login-result', HTMLDivElement).append(...tokenView(session.token))
+      announce(`You are ${session.user}. The token is below.`)
       setStep('login', 'done')
     }
   })
@@ -33,13 +34,17 @@ function setUpPassword(sessions: SessionStore): SentFor {
     '→',
     `POST ${routes.auth} {"user":${JSON.stringify(name)},"pwd":"…"}`,
   ]
-  onSubmit('login', async () => {
-    const json = { user: user.value, pwd: password.value }
-    const reply = await ask('POST', routes.auth, { json }).catch(noReply)
-    if (reply.status !== 200 || typeof reply.body.token !== 'string')
-      return show([sent(user.value), ['←', status(refusalText(reply))]], true)
-    password.value = ''
-    sessions.set({ user: user.value, token: reply.body.token })
+  const form = byId('login', HTMLFormElement)
+  onSubmit(form, {
+    async act() {
+      const json = { user: user.value, pwd: password.value }
+      const reply = await ask('POST', routes.auth, { json }).catch(noReply)
+      if (reply.status !== 200 || typeof reply.body.token !== 'string')
+        return refuse([sent(user.value), ['←', status(refusalText(reply))]], refusalText(reply))
+      password.value = ''
+      sessions.set({ user: user.value, token: reply.body.token })
+      moveOn(form, takeButton())
+    },
   })
   sessions.onChange(session => {
     if (session !== undefined) user.value = session.user
@@ -53,29 +58,33 @@ function setUpPaste(sessions: SessionStore): SentFor {
     '→',
     `POST ${routes.ticket} with Authorization: Bearer ${token.slice(0, 12)}…`,
   ]
-  onSubmit('paste', async () => {
-    // As it comes from a terminal or a header.
-    const token = text.value.replace(/^\s*(Bearer\s+)?|\s+/gi, '')
-    const claims = claimsOf(token)
-    if (claims === undefined) return show([['token', 'This is no JWT: paste all three parts of it.']], true)
-    const reply = await ask('POST', routes.ticket, { token }).catch(noReply)
-    if (reply.status !== 200) return show([sent(token), ['←', status(refusalText(reply))]], true)
-    text.value = ''
-    sessions.set({ user: String(claims.sub), token })
+  const form = byId('paste', HTMLFormElement)
+  onSubmit(form, {
+    async act() {
+      // As it comes from a terminal or a header.
+      const token = text.value.replace(/^\s*(Bearer\s+)?|\s+/gi, '')
+      const claims = claimsOf(token)
+      if (claims === undefined) {
+        const words = 'This is no JWT: paste all three parts of it.'
+        return refuse([['token', words]], words)
+      }
+      const reply = await ask('POST', routes.ticket, { token }).catch(noReply)
+      if (reply.status !== 200)
+        return refuse([sent(token), ['←', status(refusalText(reply))]], refusalText(reply))
+      text.value = ''
+      sessions.set({ user: String(claims.sub), token })
+      moveOn(form, takeButton())
+    },
   })
   return session => sent(session.token)
 }
 
-/** Runs `act` when a form is sent; its button rests meanwhile. */
-function onSubmit(id: string, act: () => Promise<void>): void {
-  const form = byId(id, HTMLFormElement)
-  const button = submitOf(form)
-  form.addEventListener('submit', async event => {
-    event.preventDefault()
-    button.disabled = true
-    await act()
-    button.disabled = false
-  })
+/** Where to go on with a token. */
+const takeButton = (): HTMLButtonElement => submitOf(byId('take', HTMLFormElement))
+
+function refuse(lines: readonly WireLine[], words: string): void {
+  show(lines, true)
+  announce(words)
 }
 
 const show = (lines: readonly WireLine[], isRefused = false): void =>

@@ -1,15 +1,51 @@
 import { setUpChat } from './chat.js'
 import { byId } from './dom.js'
-import { setUpHandshake } from './handshake.js'
+import { HandshakeSteps } from './handshake.js'
 import { setUpFigures } from './live.js'
 import { setUpLogin } from './login.js'
+import { Notice } from './notice.js'
 import { SessionStore } from './session.js'
-import { setUpTicket } from './ticket.js'
+import { TicketStep } from './ticket.js'
 
 byId('origin', HTMLElement).textContent = location.host
 
 const sessions = new SessionStore()
 setUpLogin(sessions)
-setUpTicket(sessions, setUpHandshake().onTicket)
+const handshake = new HandshakeSteps()
+const tickets = new TicketStep(sessions, ticket => handshake.start(ticket))
+handshake.onAnother = () => tickets.takeAnother()
 setUpChat(sessions)
-setUpFigures(() => void sessions.check())
+
+const notice = new Notice()
+const backToLogin = {
+  label: 'Back to step 1',
+  go: () => document.querySelector<HTMLElement>('#password, #token')?.focus(),
+}
+/** Why the last session ended; undefined while there is one. */
+let ended: string | undefined
+
+sessions.onChange((session, reason) => {
+  ended = session === undefined ? reason : undefined
+  if (ended === undefined) notice.hide()
+  else notice.show(`Your token is no longer accepted: ${ended}`, backToLogin)
+})
+
+/** Says what a restart means, and offers the way on. */
+async function onBack(hasRestarted: boolean): Promise<void> {
+  const what = hasRestarted ? 'The server was started again' : 'The server replies again'
+  if (hasRestarted) tickets.void()
+  await sessions.check()
+  if (ended !== undefined) notice.show(`${what}. Your token is no longer accepted: ${ended}`, backToLogin)
+  else if (hasRestarted && sessions.current !== undefined)
+    notice.show(
+      `${what}. Tickets of before are void: the key that signed them ended with its process. Your token is still good.`,
+      { label: 'Take a new ticket', go: () => tickets.takeAnother() },
+    )
+  else notice.show(`${what}.`, { label: 'Close', go: () => {} })
+}
+
+setUpFigures({
+  onDown: () => notice.show('The server does not reply. This page asks again every second.'),
+  onBack: hasRestarted => void onBack(hasRestarted),
+  onReturn: () => void sessions.check(),
+})

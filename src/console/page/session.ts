@@ -52,13 +52,16 @@ export class SessionStore {
 
   /**
    * Asks the server whether the token is still good: after a restart, or past its time, it may not
-   * be.
+   * be. Returns why not.
    */
-  async check(): Promise<void> {
+  async check(): Promise<string | undefined> {
     const session = this.#current
-    if (session === undefined) return
+    if (session === undefined) return undefined
     const reply = await ask('POST', routes.ticket, { token: session.token }).catch(() => undefined)
-    if (reply?.status === 401) this.end(session.token, refusalText(reply))
+    if (reply?.status !== 401) return undefined
+    const reason = refusalText(reply)
+    this.end(session.token, reason)
+    return reason
   }
 
   /** Ends the session of this token, in all tabs. @param reason for people */

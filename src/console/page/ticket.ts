@@ -1,8 +1,22 @@
 import { routes } from '../../protocol.js'
-import { hexOf, layoutOf, type TicketLayout } from '../ticket-layout.js'
-import { byId, make, setStep, status, submitOf, wire } from './dom.js'
+import { layoutOf } from '../ticket-layout.js'
+import { Countdown } from './countdown.js'
+import {
+  announce,
+  byId,
+  make,
+  moveOn,
+  onSubmit,
+  setStep,
+  setUsable,
+  status,
+  submitOf,
+  type WireLine,
+  wire,
+} from './dom.js'
 import { ask, noReply, refusalText } from './http.js'
-import type { SessionStore } from './session.js'
+import type { Session, SessionStore } from './session.js'
+import { showTicket } from './ticket-view.js'
 
 export interface TakenTicket {
   readonly text: string
@@ -11,120 +25,71 @@ export interface TakenTicket {
   spent(): void
 }
 
-/** Step 2: a token for a ticket, and the ticket byte by byte. */
-export function setUpTicket(sessions: SessionStore, onTicket: (ticket: TakenTicket) => void): void {
-  const form = byId('take', HTMLFormElement)
-  const channel = byId('channel', HTMLInputElement)
-  const result = byId('take-result', HTMLDivElement)
-  const view = byId('ticket', HTMLDivElement)
-  const button = submitOf(form)
-  let stopCountdown = (): void => {}
+/** Step 2: a token for a ticket. */
+export class TicketStep {
+  readonly #sessions: SessionStore
+  readonly #onTicket: (ticket: TakenTicket) => void
+  readonly #form = byId('take', HTMLFormElement)
+  readonly #channel = byId('channel', HTMLInputElement)
+  readonly #result = byId('take-result', HTMLDivElement)
+  readonly #view = byId('ticket', HTMLDivElement)
+  readonly #button = submitOf(this.#form)
+  readonly #countdown = new Countdown()
 
-  sessions.onChange(session => {
-    button.disabled = session === undefined
-    setStep('ticket', session === undefined ? 'locked' : 'open')
-  })
+  constructor(sessions: SessionStore, onTicket: (ticket: TakenTicket) => void) {
+    this.#sessions = sessions
+    this.#onTicket = onTicket
+    sessions.onChange(session => {
+      setUsable(this.#button, session !== undefined)
+      setStep('ticket', session === undefined ? 'locked' : 'open')
+    })
+    onSubmit(this.#form, {
+      act: () => this.#take(),
+      isReady: () => sessions.current !== undefined,
+    })
+  }
 
-  form.addEventListener('submit', async event => {
-    event.preventDefault()
-    const session = sessions.current
+  /** Takes another ticket, as if its button had been pressed. */
+  takeAnother(): void {
+    this.#button.focus()
+    this.#form.requestSubmit()
+  }
+
+  /** The server has a new key: no ticket of before is good any more. */
+  void(): void {
+    this.#countdown.end('void', 'void: the server was started again')
+  }
+
+  async #take(): Promise<void> {
+    const session = this.#sessions.current
     if (session === undefined) return
-    button.disabled = true
-    const name = channel.value
-    const path = `${routes.ticket}?channel=${encodeURIComponent(name)}`
+    const channel = this.#channel.value
+    const path = `${routes.ticket}?channel=${encodeURIComponent(channel)}`
     const sent = ['→', `POST ${path} with Authorization: Bearer ${session.token.slice(0, 12)}…`] as const
-    try {
-      const reply = await ask('POST', path, { token: session.token }).catch(noReply)
-      const { ticket } = reply.body
-      if (reply.status === 200 && typeof ticket === 'string') {
-        stopCountdown()
-        const layout = layoutOf(ticket)
-        result.replaceChildren(
-          wire([sent, ['←', status('200')], ['ticket', make('span', { class: 'unbroken' }, ticket)]]),
-        )
-        show(layout)
-        const countdown = startCountdown(layout.ttlSeconds)
-        stopCountdown = countdown.stop
-        view.hidden = false
-        setStep('ticket', 'done')
-        onTicket({ text: ticket, channel: name, spent: countdown.spent })
-      } else {
-        view.hidden = true
-        result.replaceChildren(wire([sent, ['←', status(refusalText(reply))]], true))
-        if (reply.status === 401) sessions.end(session.token, refusalText(reply))
-      }
-    } finally {
-      button.disabled = sessions.current === undefined
-    }
-  })
-}
-
-/** A strip with one cell a byte, and a table with one row a field. */
-function show({ node, fields, claims }: TicketLayout): void {
-  byId('strip', HTMLDivElement).replaceChildren(
-    ...fields.flatMap(({ name, bytes }) =>
-      Array.from(bytes, () => make('i', { 'data-field': name, title: name })),
-    ),
-  )
-  const rows = fields.map(({ name, offset, bytes, value }) =>
-    make(
-      'tr',
-      {},
-      make('td', { class: 'at' }, String(offset)),
-      make('th', { scope: 'row' }, make('span', { class: 'tag', 'data-field': name }, name)),
-      make('td', { class: 'hex' }, hexOf(bytes)),
-      make(
-        'td',
-        {},
-        value,
-        ...(name === 'claims'
-          ? claims.map(claim =>
-              make('span', { class: 'claim' }, make('b', {}, `${claim.key} ${claim.meaning}: `), claim.value),
-            )
-          : []),
-      ),
-    ),
-  )
-  const body = byId('layout', HTMLTableElement).tBodies[0]
-  body?.replaceChildren(
-    ...rows,
-    ...(node === undefined
-      ? []
-      : [make('tr', {}, make('td'), make('th', { scope: 'row' }, 'node'), make('td', {}, node), make('td'))]),
-  )
-}
-
-/** Counts from the moment the ticket came, so that this machine's clock does not matter. */
-function startCountdown(ttlSeconds: number): { stop: () => void; spent: () => void } {
-  const text = byId('countdown', HTMLParagraphElement)
-  const bar = byId('countdown-bar', HTMLDivElement)
-  const frame = bar.closest<HTMLElement>('.countdown')
-  const startedAt = performance.now()
-  let isOver = false
-
-  function end(state: 'spent' | 'expired', words: string): void {
-    isOver = true
-    text.textContent = words
-    if (frame !== null) frame.dataset.state = state
+    const reply = await ask('POST', path, { token: session.token }).catch(noReply)
+    const { ticket } = reply.body
+    if (reply.status === 200 && typeof ticket === 'string') this.#show(ticket, channel, sent)
+    else this.#refuse(session, refusalText(reply), reply.status, sent)
   }
 
-  function tick(): void {
-    if (isOver) return
-    const left = ttlSeconds - (performance.now() - startedAt) / 1000
-    bar.style.transform = `scaleX(${Math.max(0, left / ttlSeconds)})`
-    if (left <= 0) return end('expired', 'expired, unused')
-    text.textContent = `expires in ${left.toFixed(1)} s`
-    requestAnimationFrame(tick)
+  #show(text: string, channel: string, sent: WireLine): void {
+    const layout = layoutOf(text)
+    this.#result.replaceChildren(
+      wire([sent, ['←', status('200')], ['ticket', make('span', { class: 'unbroken' }, text)]]),
+    )
+    showTicket(layout)
+    this.#countdown.start(layout.ttlSeconds)
+    this.#view.hidden = false
+    setStep('ticket', 'done')
+    announce(`You have a ticket, for ${layout.ttlSeconds} seconds.`)
+    this.#onTicket({ text, channel, spent: () => this.#countdown.spend() })
+    moveOn(this.#form, byId('connect', HTMLButtonElement))
   }
 
-  if (frame !== null) frame.dataset.state = 'running'
-  tick()
-  return {
-    stop: () => {
-      isOver = true
-    },
-    spent() {
-      if (!isOver) end('spent', `spent after ${((performance.now() - startedAt) / 1000).toFixed(1)} s`)
-    },
+  #refuse(session: Session, words: string, code: number, sent: WireLine): void {
+    this.#view.hidden = true
+    this.#result.replaceChildren(wire([sent, ['←', status(words)]], true))
+    announce(words)
+    if (code === 401) this.#sessions.end(session.token, words)
   }
 }
