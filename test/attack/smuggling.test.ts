@@ -422,5 +422,6 @@ t.test('known: what the parser hides', async t => {
 
 t.test('the server is unharmed', async t => {
   t.equal((await request(server.url, '/healthz')).status, 200)
+  await server.stop()
   t.notMatch(server.output(), /internal_error|uncaught|"level":"(error|fatal)"/i)
 })

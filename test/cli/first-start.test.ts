@@ -27,7 +27,7 @@ t.test(
       t.notOk(existsSync(join(stateDir, 'users.json')), name)
     }
     const server = await startServer(t, { env: development, stateDir })
-    const password = /user maggie, password (\S+) /.exec(server.output())?.[1]
+    const [, password] = await server.logged(/user maggie, password (\S+) /)
     t.equal((await postJson(server.url, '/auth', { user: 'maggie', pwd: password })).status, 200)
   },
 )
@@ -48,11 +48,12 @@ t.test('the hint names an existing user and the file in use, and works from any 
     const stateDir = join(temporaryDirectory(t), 'a directory')
     for (const name of names) await addUser(stateDir, name, 'the password before')
     const server = await startServer(t, { env: development, stateDir })
-    const hint = /^ +(node .* user passwd .*)$/m.exec(server.output())?.[1] ?? ''
+    const [, hint = ''] = await server.logged(/^ +(node .* user passwd .*)$/m)
     t.match(hint, join(stateDir, 'users.json'), 'with its absolute path')
     t.equal(await paste(`${hint} --password-stdin`, temporaryDirectory(t), 'the password after\n'), 0, hint)
     const login = await postJson(server.url, '/auth', { user: expected, pwd: 'the password after' })
     t.equal(login.status, 200, expected)
+    await server.stop()
     t.notMatch(server.output(), /npx/)
   }
 })

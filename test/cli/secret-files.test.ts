@@ -25,13 +25,14 @@ t.test('a start warns about a file with secrets that others can access', async t
     TICKETGATE_NODE: 'one',
     TICKETGATE_TLS_CERT_FILE: write('cert.pem', certificate, 0o644),
   }
-  const warned = async (): Promise<unknown[]> =>
-    (await startServer(t, { env }))
-      .output()
-      .split('\n')
-      .filter(line => line.includes('other users can access this file'))
-      .map(line => JSON.parse(line))
+  const warned = async (): Promise<unknown[]> => {
+    const server = await startServer(t, { env })
+    await server.stop()
+    return server.log
+      .entries()
+      .filter(({ msg }) => String(msg).includes('other users can access this file'))
       .map(({ level, path, mode }) => [level, path, mode])
+  }
   t.strictSame(await warned(), [
     ['warn', files.TICKETGATE_JWT_SECRET_FILE, '0644'],
     ['warn', files.TICKETGATE_TICKET_KEYS_FILE, '0604'],

@@ -24,6 +24,7 @@ t.test('they are logged at the start', async t => {
   const env = { TICKETGATE_HOST: '::', TICKETGATE_BIND: 'address' }
   for (const threads of ['1', '2']) {
     const server = await startServer(t, { env: { ...env, TICKETGATE_THREADS: threads } })
+    await server.stop()
     t.equal(server.output().match(/TICKETGATE_BIND=address/g)?.length, 1, `once, with ${threads} threads`)
   }
 })

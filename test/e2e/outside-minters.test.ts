@@ -1,7 +1,7 @@
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { outcomeOf, request, requestUpgrade } from '../support/http.js'
+import { outcomeOf, requestUpgrade } from '../support/http.js'
 import { createMinter, type Minter } from '../support/minter.js'
 import { isProblem } from '../support/problem.js'
 import { startServer, type TestServer, temporaryDirectory } from '../support/server.js'
@@ -213,8 +213,7 @@ t.test('of two gates with one name and one state directory, the older one gives 
   let result = ''
   do result = await present(elder, minter.mint('gate-1', ahead()))
   while (result !== '503 replay_cache_unavailable')
-  // It says why, in a log that is written behind the answers.
-  while (!/another gate has taken over/.test(elder.output())) await request(elder.url, '/healthz')
+  await elder.logged('another gate has taken over')
   t.equal(await present(younger, spent), '401 ticket_predates_gate')
   const fresh = minter.mint('gate-1', ahead())
   while ((await present(younger, minter.mint('gate-1', ahead()))) === '401 ticket_predates_gate');

@@ -67,9 +67,7 @@ t.test('it comes back on its port, once the kernel has released it', async t => 
   await ended
   const second = await startServer(t, {
     env: { TICKETGATE_PORT: String(first.port) },
-    onOutput(output) {
-      if (output.includes('has not released the port')) reset(left)
-    },
+    onLog: log => void log.logged('has not released the port').then(() => reset(left)),
   })
   t.ok(left.destroyed, 'it has waited')
   t.equal(second.port, first.port)

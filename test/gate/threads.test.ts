@@ -1,4 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import t from 'tap'
 import { jsonOf, metric, outcomeOf, postJson, request, requestUpgrade } from '../support/http.js'
 import { isProblem } from '../support/problem.js'
@@ -27,13 +26,10 @@ const joinBoth = async (server: TestServer, count: number, channel: string): Pro
   return clients
 }
 
-/** Resolves when the log has such a line of both threads: it is written behind the answers. */
+/** Resolves when the log has such a line of both threads. */
 const bothSay = async (server: TestServer, words: string): Promise<void> => {
-  const threads = (): Set<unknown> => {
-    const lines = server.output().split('\n').slice(0, -1)
-    return new Set(lines.filter(line => line.includes(words)).map(line => JSON.parse(line).thread))
-  }
-  while (threads().size < 2) await delay(20)
+  for (const thread of [0, 1])
+    await server.log.entriesThat(entry => entry.thread === thread && JSON.stringify(entry).includes(words))
 }
 
 t.test('one ticket by 100 sockets on two threads has exactly one winner, in every round', async t => {

@@ -15,8 +15,6 @@ const preload = new URL('mortal-thread.mjs', import.meta.url).href
 /** A server over two threads that can be made to fail. */
 async function startMortal(t: Test) {
   const directory = temporaryDirectory(t)
-  let wake = (): void => {}
-  let output = ''
   const server = await startServer(t, {
     env: {
       NODE_OPTIONS: `--import=${preload}`,
@@ -25,13 +23,8 @@ async function startMortal(t: Test) {
       TICKETGATE_MAX_CONNECTIONS: '20',
       TICKETGATE_THREADS: '2',
     },
-    onOutput(all) {
-      output = all
-      wake()
-    },
   })
-  const timesLogged = (msg: string, thread: number): number =>
-    output.split('\n').filter(line => line.includes(`"thread":${thread},"msg":"${msg}"`)).length
+  const line = (msg: string, thread: number): string => `"thread":${thread},"msg":"${msg}"`
   let deaths = 0
   return {
     url: server.url,
@@ -40,14 +33,9 @@ async function startMortal(t: Test) {
     /** Lets a thread fail. */
     kill: (thread: number) => writeFileSync(join(directory, `${thread}-${deaths++}`), ''),
     usersFile: join(server.stateDir, 'users.json'),
-    timesLogged,
+    timesLogged: (msg: string, thread: number) => server.output().split(line(msg, thread)).length - 1,
     /** Resolves when the server has logged a line of a thread, so many times. */
-    async logged(msg: string, thread: number, times = 1): Promise<void> {
-      while (timesLogged(msg, thread) < times)
-        await new Promise<void>(resolve => {
-          wake = resolve
-        })
-    },
+    logged: (msg: string, thread: number, times = 1) => server.logged(line(msg, thread), times),
   }
 }
 

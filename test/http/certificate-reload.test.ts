@@ -30,10 +30,6 @@ async function until(port: number, { fingerprint256 }: X509Certificate): Promise
   for (let inARow = 0; inARow < 20; ) inARow = (await presented(port)) === fingerprint256 ? inARow + 1 : 0
 }
 
-async function untilLogged({ output, port }: TestServer, text: string, times: number): Promise<void> {
-  while (output().split(text).length <= times) await presented(port)
-}
-
 const joinRoom = async (server: TestServer, user: string): Promise<Client> => {
   const path = gatePath(await mint(server.url, user, 'room'), 'room')
   return (await openSession(socketUrl(server.url, path))).client
@@ -66,18 +62,18 @@ for (const threads of [1, 2])
 
     replace('cert', rsaCertificate)
     server.signal('SIGHUP')
-    await untilLogged(server, 'the previous one stays in use', threads)
+    await server.logged('the previous one stays in use', threads)
     t.equal(await presented(server.port), first.fingerprint256, 'a pair that does not match changes nothing')
     replace('cert', 'nonsense')
     server.signal('SIGHUP')
-    await untilLogged(server, 'the previous one stays in use', 2 * threads)
+    await server.logged('the previous one stays in use', 2 * threads)
     t.equal(await presented(server.port), first.fingerprint256, 'nor does a broken file')
 
     replace('cert', rsaCertificate)
     replace('key', rsaCertificateKey)
     await until(server.port, second)
     t.pass('a change of the files is seen')
-    await untilLogged(server, '"isNew":true', threads)
+    await server.logged('"isNew":true', threads)
     t.equal(await metric(server, expiry), secondsOf(second))
     t.match(await old.ask({ type: 'ping', id: 1 }), { type: 'pong', id: 1 }, 'the open socket stays')
 
@@ -99,8 +95,7 @@ for (const threads of [1, 2])
     for (const client of [old, fresh]) t.match(await client.next(), { data: 3 })
 
     server.signal('SIGHUP')
-    await untilLogged(server, '"isNew":false', threads)
-    t.notMatch(server.output(), 'PRIVATE KEY')
+    await server.logged('"isNew":false', threads)
     replace('cert', certificate)
     replace('key', certificateKey)
     server.signal('SIGHUP')
@@ -113,4 +108,5 @@ for (const threads of [1, 2])
     const stopped = server.stop()
     for (const client of [old, fresh, third]) t.equal((await client.closed).code, 1012)
     t.equal((await stopped).code, 0)
+    t.notMatch(server.output(), 'PRIVATE KEY')
   })

@@ -50,9 +50,9 @@ for (const threads of [1, 2])
     t.equal((await request(server.url, '/healthz')).status, 200, 'and then clients are taken again')
     t.match(await client.ask({ type: 'ping', id: 2 }), { type: 'pong', id: 2 })
     await client.close()
+    t.equal((await server.stop()).code, 0)
     const warnings = server.output().match(/no file descriptors left/g) ?? []
     t.ok(warnings.length >= 1 && warnings.length <= threads, 'the log says it once')
-    t.equal((await server.stop()).code, 0)
   })
 
 t.test('a gate with free descriptors accepts every connection', async t => {
@@ -62,5 +62,6 @@ t.test('a gate with free descriptors accepts every connection', async t => {
     t.equal((await request(server.url, '/healthz')).status, 200)
     await delay(50)
   }
+  await server.stop()
   t.notMatch(server.output(), /no file descriptor/)
 })

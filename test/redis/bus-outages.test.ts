@@ -119,9 +119,8 @@ t.test('a Redis that refuses the login is logged, with the reason and without th
   const password = 'canary-Rw4Tz8Qm'
   const url = `redis://:${password}@127.0.0.1:${redis.port}`
   const node = await startServer(t, { env: { TICKETGATE_REDIS_URL: url, TICKETGATE_LOG_LEVEL: 'trace' } })
-  await until(async () =>
-    /"reason":"WRONGPASS [^"]*","hint":"[^"]*","msg":"Redis is unusable as a bus/.test(node.output()),
-  )
-  t.notMatch(node.output(), password)
+  await node.logged(/"reason":"WRONGPASS [^"]*","hint":"[^"]*","msg":"Redis is unusable as a bus/)
   await untilBus(node, 'down')
+  await node.stop()
+  t.notMatch(node.output(), password)
 })

@@ -94,7 +94,7 @@ sentinel failover-timeout primary 2000
 `,
     )
     const program = await startProgram(t, 'redis-server', [config, '--sentinel'])
-    await program.until(() => program.words().includes('+monitor master primary'))
+    await program.log.logged('+monitor master primary')
     ports.push(own)
   }
   return ports

@@ -295,7 +295,7 @@ t.test('start: a store that may forget is refused, an unreachable one is waited 
   const node = await startServer(t, { env: storeEnv(relay.port) })
   isProblem(t, await request(node.url, '/readyz'), '503 replay_cache_unavailable', 'not there')
   relay.heal()
-  while (!node.output().includes('maxmemory-policy is allkeys-lru')) await delay(20)
+  await node.logged('maxmemory-policy is allkeys-lru')
   isProblem(t, await request(node.url, '/readyz'), '503 replay_cache_unavailable', 'there, and unfit')
   await redis.client.config('SET', 'maxmemory-policy', 'noeviction')
   await untilReady(node)

@@ -6,22 +6,15 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { Redis } from 'ioredis'
 import type { Test } from 'tap'
+import { keep } from './children.js'
 import { temporaryDirectory } from './fixtures.js'
 import { freePort } from './free-port.js'
+import { Log } from './log.js'
 import { type ProgramName, pathOf } from './programs.js'
-
-const running = new Set<ChildProcess>()
-const killAll = (): void => {
-  for (const child of running) child.kill('SIGKILL')
-}
-process.once('exit', killAll)
-// The signal handlers in server.ts end the process itself.
-for (const signal of ['SIGALRM', 'SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.once(signal, killAll)
 
 export interface Program {
   readonly child: ChildProcess
-  /** Its latest output. */
-  words(): string
+  readonly log: Log
   /** Whether this program, and no other, listens on an IPv4 port. */
   listensOn(port: number): boolean
   /**
@@ -30,8 +23,6 @@ export interface Program {
    */
   until(isThere: () => boolean): Promise<void>
 }
-
-const mostWords = 10_000
 
 /** The sockets that listen on a port, from /proc/net/tcp (proc(5)): local address, state, inode. */
 const listenersOn = (port: number): string[] => {
@@ -64,21 +55,15 @@ export const startProgram = async (
 ): Promise<Program> => {
   const command = pathOf(program)
   const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], env })
-  let words = ''
-  // An unread pipe would fill up and block the writer.
-  for (const stream of [child.stdout, child.stderr])
-    stream.setEncoding('utf8').on('data', text => {
-      words = (words + text).slice(-mostWords)
-    })
+  const log = new Log(child)
   await Promise.race([
     once(child, 'spawn'),
     once(child, 'error').then(([error]) => {
       throw new Error(`${command} cannot be started`, { cause: error })
     }),
   ])
-  running.add(child)
+  keep(child)
   const exited = once(child, 'exit')
-  child.once('exit', () => running.delete(child))
   t.teardown(async () => {
     child.kill('SIGCONT')
     child.kill('SIGKILL')
@@ -86,7 +71,7 @@ export const startProgram = async (
   })
   return {
     child,
-    words: () => words,
+    log,
     listensOn(port) {
       const listeners = new Set(listenersOn(port))
       const files = `/proc/${child.pid}/fd`
@@ -95,7 +80,7 @@ export const startProgram = async (
     async until(isThere) {
       for (;;) {
         if (child.exitCode !== null || child.signalCode !== null)
-          throw new Error(`${command} did not start:\n${words}`)
+          throw new Error(`${command} did not start:\n${log.text}`)
         if (isThere()) return
         await delay(20)
       }
@@ -136,7 +121,7 @@ export const startRedis = async (
     const all = [...own, ...memory, ...args]
     const program = await startProgram(t, 'redis-server', all, { ...process.env, ...env })
     child = program.child
-    await program.until(() => program.words().includes('Ready to accept connections'))
+    await program.log.logged('Ready to accept connections')
   }
   await start()
   const client = new Redis(port, '127.0.0.1', { maxRetriesPerRequest: null, retryStrategy: () => 50 })

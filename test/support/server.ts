@@ -2,7 +2,9 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { tmpdir } from 'node:os'
 import t, { type Test } from 'tap'
 import { mainFile } from './built.js'
+import { keep } from './children.js'
 import { adminKey, allowedOrigin, jwtSecret, temporaryDirectory } from './fixtures.js'
+import { Log } from './log.js'
 import { plain } from './plain.js'
 
 export { adminKey, allowedOrigin, jwtSecret, temporaryDirectory }
@@ -50,8 +52,12 @@ export interface TestServer {
   readonly port: number
   readonly pid: number
   readonly stateDir: string
-  /** Everything written to stdout and stderr so far. */
+  /** What it has written to stdout and stderr. */
+  readonly log: Log
+  /** Its lines so far, for what must not be in them. */
   output(): string
+  /** Waits for a line: see `Log`. */
+  logged(pattern: string | RegExp, times?: number): Promise<RegExpMatchArray>
   readonly exited: Promise<Exit>
   signal(name: NodeJS.Signals): void
   /** Stops reading its stdout, like a log collector that dies. */
@@ -68,22 +74,9 @@ export interface ServerOptions {
   readonly flags?: readonly string[]
   /** Its limit on open files. */
   readonly openFiles?: number
-  /** Called with all output so far whenever there is more, even before it listens. */
-  readonly onOutput?: (output: string) => void
+  /** Called with its log before it listens. */
+  readonly onLog?: (log: Log) => void
 }
-
-const children = new Set<ChildProcess>()
-const killAll = (): void => {
-  for (const child of children) child.kill('SIGKILL')
-}
-process.once('exit', killAll)
-// A test that reaches its time limit is ended by a signal without an exit event, and its servers
-// would keep running.
-for (const signal of ['SIGALRM', 'SIGTERM', 'SIGINT', 'SIGHUP'] as const)
-  process.once(signal, () => {
-    killAll()
-    process.kill(process.pid, signal)
-  })
 
 // What was left open would keep the process alive to its time limit, long after its last test: it
 // is said, and left. Otherwise the process ends here as well, and does not wait for requests of
@@ -108,8 +101,7 @@ const launch = (args: readonly string[], env: Environment, openFiles?: number): 
     stdio: 'pipe',
     cwd: tmpdir(),
   })
-  children.add(child)
-  child.once('exit', () => children.delete(child))
+  keep(child)
   return child
 }
 
@@ -129,7 +121,7 @@ const exitOf = (child: ChildProcess): Promise<Exit> =>
     child.once('close', (code, signal) => resolve({ code, signal }))
   })
 
-/** Runs a command of the product to its end. After 20 s it is killed: see `signal`. */
+/** Runs a command of the product to its end. */
 export const run = async (args: readonly string[], env: Environment, input = ''): Promise<Run> => {
   const child = launch(args, env)
   let stdout = ''
@@ -142,9 +134,7 @@ export const run = async (args: readonly string[], env: Environment, input = '')
   })
   child.stdin?.on('error', () => {})
   child.stdin?.end(input)
-  const timer = setTimeout(() => child.kill('SIGKILL'), 20_000)
   const exit = await exitOf(child)
-  clearTimeout(timer)
   return { ...exit, stdout, stderr, output: stdout + stderr }
 }
 
@@ -168,40 +158,22 @@ export const startServer = async (t: Test, options: ServerOptions = {}): Promise
   const env = { ...production, TICKETGATE_STATE_DIR: stateDir, ...options.env }
   const child = launch(['serve', ...(options.flags ?? [])], env, options.openFiles)
   const exited = exitOf(child)
-  let output = ''
-  let pending = ''
-  const listening = new Promise<{ url: string; admin: string }>((resolve, reject) => {
-    child.stderr?.on('data', chunk => {
-      output += chunk
-      options.onOutput?.(output)
-    })
-    child.stdout?.on('data', chunk => {
-      output += chunk
-      options.onOutput?.(output)
-      pending += chunk
-      const lines = pending.split('\n')
-      pending = lines.pop() ?? ''
-      for (const line of lines) {
-        const addresses = listeningLine(line)
-        if (addresses !== undefined) resolve(addresses)
-      }
-    })
-    const timer = setTimeout(() => reject(new Error(`no listening line in 20 s:\n${output}`)), 20_000)
-    exited.then(({ code }) => reject(new Error(`exit ${code} before listening:\n${output}`)), reject)
-    exited.finally(() => clearTimeout(timer)).catch(() => {})
-  })
+  const log = new Log(child)
+  options.onLog?.(log)
   t.teardown(async () => {
     child.kill('SIGKILL')
     await exited
   })
-  const { url, admin } = await listening
+  const { url, admin } = await log.until(listeningAddresses, 'the addresses that it listens on')
   return {
     url,
     admin,
     port: Number(new URL(url).port),
     pid: child.pid ?? 0,
     stateDir,
-    output: () => output,
+    log,
+    output: () => log.text,
+    logged: (pattern, times) => log.logged(pattern, times),
     exited,
     signal: name => void child.kill(name),
     hangUpOutput: () => void child.stdout?.destroy(),
@@ -212,10 +184,8 @@ export const startServer = async (t: Test, options: ServerOptions = {}): Promise
   }
 }
 
-const listeningLine = (line: string): { url: string; admin: string } | undefined => {
-  if (!line.startsWith('{')) return undefined
-  const entry = JSON.parse(line) as { msg?: unknown; url?: unknown; admin?: unknown }
-  if (entry.msg !== 'listening' || typeof entry.url !== 'string' || typeof entry.admin !== 'string')
-    return undefined
-  return { url: entry.url.replace(/\/$/, ''), admin: entry.admin.replace(/\/$/, '') }
+const listeningAddresses = (log: Log): { url: string; admin: string } | undefined => {
+  const { url, admin } = log.entries().find(({ msg }) => msg === 'listening') ?? {}
+  if (typeof url !== 'string' || typeof admin !== 'string') return undefined
+  return { url: url.replace(/\/$/, ''), admin: admin.replace(/\/$/, '') }
 }

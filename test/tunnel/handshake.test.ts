@@ -172,7 +172,7 @@ t.test('the ticket is not passed on as a subprotocol, and the negotiated one is 
     t.strictSame(await closed, { code: 1002, reason: 'subprotocol_mismatch' }, name)
     await (await upstream.next()).closed
   }
-  t.match(server.output(), /"tunnel":"\/docs\/\*".*"chosen":"two","told":"one"/)
+  await server.logged(/"tunnel":"\/docs\/\*".*"chosen":"two","told":"one"/)
   isProblem(
     t,
     await requestUpgrade(server.url, '/fixed/a', {

@@ -1,0 +1,87 @@
+import type { ChildProcess } from 'node:child_process'
+import type { Json } from './http.js'
+
+const literally = (text: string): RegExp => new RegExp(text.replace(/[\\^$.*+?()[\]{}|/]/g, '\\$&'), 'g')
+
+/**
+ * What a child process writes to its standard output and error, in whole lines. It arrives through a pipe, later than
+ * the answers that the process gives at the same time, so a test waits for a line. That a line is absent is known once
+ * a later one is there, or the process has ended.
+ */
+export class Log {
+  #text = ''
+  #isOver = false
+  readonly #waiting = new Set<() => void>()
+
+  constructor(child: ChildProcess) {
+    const streams = [child.stdout, child.stderr].filter(stream => stream !== null)
+    let open = streams.length
+    for (const stream of streams) {
+      let unfinished = ''
+      stream.setEncoding('utf8').on('data', (chunk: string) => {
+        const lines = unfinished + chunk
+        const end = lines.lastIndexOf('\n') + 1
+        unfinished = lines.slice(end)
+        this.#hear(lines.slice(0, end))
+      })
+      stream.once('close', () => {
+        this.#isOver = --open === 0
+        this.#hear(unfinished)
+      })
+    }
+  }
+
+  /** All whole lines so far, and the unfinished one of a process that has ended. */
+  get text(): string {
+    return this.#text
+  }
+
+  /** The lines so far that are JSON, as a server in production writes them. */
+  entries(): Json[] {
+    return this.#text
+      .split('\n')
+      .filter(line => line.startsWith('{') && line.endsWith('}'))
+      .map(line => JSON.parse(line) as Json)
+  }
+
+  /**
+   * Resolves with what `find` returns, as soon as that is not undefined.
+   * @param what names it, for a failure
+   * @throws Error with the whole log if it ends without it
+   */
+  async until<T>(find: (log: Log) => T | undefined, what: string): Promise<T> {
+    for (;;) {
+      const found = find(this)
+      if (found !== undefined) return found
+      // Also at the time limit of a test, which ends its children.
+      if (this.#isOver) throw new Error(`not logged: ${what}\n${this.#text}`)
+      await new Promise<void>(resolve => this.#waiting.add(resolve))
+    }
+  }
+
+  /**
+   * Resolves with the match of a pattern, as soon as it is logged.
+   * @param times resolves with the last of so many matches
+   */
+  logged(pattern: string | RegExp, times = 1): Promise<RegExpMatchArray> {
+    const matcher =
+      typeof pattern === 'string'
+        ? literally(pattern)
+        : new RegExp(pattern, `${pattern.flags.replace('g', '')}g`)
+    return this.until(({ text }) => [...text.matchAll(matcher)][times - 1], `${pattern}, ${times} times`)
+  }
+
+  /** Resolves with the JSON lines of a kind, as soon as there are so many. */
+  entriesThat(isOne: (entry: Json) => boolean, count = 1): Promise<Json[]> {
+    return this.until(() => {
+      const found = this.entries().filter(isOne)
+      return found.length >= count ? found : undefined
+    }, `${count} lines that ${isOne}`)
+  }
+
+  #hear(text: string): void {
+    this.#text += text
+    for (const wake of this.#waiting) wake()
+    this.#waiting.clear()
+  }
+}
