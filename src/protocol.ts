@@ -148,6 +148,22 @@ export interface TicketReply {
   readonly expires: number
   /** The whole WebSocket URL to open, when the server knows its own. */
   readonly url?: string
+  /** The session of the socket that it opens, of a server that can renew it by `/ws_ticket/renew`. */
+  readonly session?: string
+  /** When that session ends, Unix seconds. */
+  readonly sessionExpires?: number
+}
+
+/** The reply of `/ws_ticket/renew`. */
+export interface RenewReply {
+  /** When the sockets that were extended end, Unix seconds. */
+  readonly expires: number
+  /** The session that they belong to now, if it is known. */
+  readonly session?: string | undefined
+  /** How many sockets of the gate that was asked were extended. */
+  readonly extended: number
+  /** Whether the other gates were told: they do not say how many sockets they have extended. */
+  readonly forwarded: boolean
 }
 
 /** What became of a ticket, as `/ws_ticket/status` reports it. */

@@ -6,6 +6,7 @@ import type { RedisReplayCache } from '../redis/replay.js'
 import type { TicketClaims } from '../ticket/claims.js'
 import { issueTicket } from '../ticket/issuer.js'
 import { mayPublish, maySubscribe } from '../ticket/rights.js'
+import { newSessionId } from '../ticket/session-id.js'
 import type { TokenClaims } from '../token/claims.js'
 
 /** What a ticket is requested for, and what it is bound to. */
@@ -21,6 +22,8 @@ export interface IssuedTicket {
   readonly ticket: string
   /** Unix seconds. */
   readonly expires: number
+  /** The session of the socket that it opens, if sockets can be renewed by it. */
+  readonly session?: string
 }
 
 /**
@@ -30,7 +33,7 @@ export interface IssuedTicket {
 export type IssueRefusal = 'claims_too_large' | 'replay_cache_unavailable'
 
 export interface TicketIssuerParts {
-  readonly config: Pick<Config, 'node' | 'ticketTtlSeconds'>
+  readonly config: Pick<Config, 'node' | 'ticketTtlSeconds' | 'tunnels'>
   readonly keys: Pick<Keys, 'signing'>
   /** The remote store in which tickets are spent, if any. */
   readonly store: Pick<RedisReplayCache, 'epoch'> | undefined
@@ -42,18 +45,25 @@ export class TicketIssuer {
   readonly #store: TicketIssuerParts['store']
   readonly #node: string
   readonly #ttlSeconds: number
+  /** Whether a ticket always names a session: to renew a socket in a tunnel, its client has to. */
+  readonly #namesSessions: boolean
 
   constructor({ config, keys, store }: TicketIssuerParts) {
     this.#keys = keys
     this.#store = store
     this.#node = config.node ?? ''
     this.#ttlSeconds = config.ticketTtlSeconds
+    this.#namesSessions = config.tunnels.length > 0
   }
 
   /** @param token must give a right on the requested channel */
   issue(token: TokenClaims, asked: TicketRequest, nowMs: number): IssuedTicket | IssueRefusal {
     const epoch = this.#store?.epoch
-    return this.#sign(ticketClaims(token, asked, epoch), epoch, nowMs, this.#ttlSeconds)
+    const session = token.session ?? (this.#namesSessions ? newSessionId() : undefined)
+    const claims = ticketClaims(token, session, asked, epoch)
+    const issued = this.#sign(claims, epoch, nowMs, this.#ttlSeconds)
+    if (typeof issued === 'string' || !this.#namesSessions || session === undefined) return issued
+    return { ...issued, session }
   }
 
   /**
@@ -84,6 +94,7 @@ export class TicketIssuer {
  */
 function ticketClaims(
   token: TokenClaims,
+  session: string | undefined,
   { channel, origin, address }: TicketRequest,
   epoch: Uint8Array | undefined,
 ): TicketClaims {
@@ -93,7 +104,7 @@ function ticketClaims(
     user: token.user,
     sessionEndsAtSeconds: token.expiresAtSeconds,
     tokenIssuedAtSeconds: token.issuedAtSeconds,
-    session: token.session,
+    session,
     channel,
     publish,
     subscribe,

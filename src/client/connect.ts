@@ -37,7 +37,7 @@ export function connect<Data = unknown>(options: ConnectOptions): Connection<Dat
   }
   const lose = (name: string, error: GateError): void => emitter.emit('lost', { channel: name, error })
   const reconnector = new Reconnector({
-    takeTicket: ticketTaker(options, api),
+    takeTicket: ticketTaker(options, async token => (await api.issue(token)).ticket),
     open: ticket => attempt({ WebSocket, url, ticket, timeoutMs, onMessage }, api),
     retry: new RetryPolicy({ minDelayMs, maxDelayMs }),
     emitter,

@@ -1,5 +1,5 @@
 import { GateError } from './gate-error.js'
-import { isTicket, type TicketApi } from './tickets.js'
+import { isTicket } from './tickets.js'
 
 export interface TokenRequest {
   /**
@@ -29,13 +29,21 @@ export interface Credential {
 /** A function that returns a ticket which has not been used. @throws GateError */
 export type TakeTicket = (fresh: boolean) => Promise<string>
 
+/** Returns a function that asks for the token. @throws TypeError if there is nobody to ask */
+export const tokenAsker = ({ getToken }: Credential): ((fresh: boolean) => Promise<string>) =>
+  asker('getToken', 'token', getToken, isHeaderText)
+
 /**
+ * @param issue trades a token for a ticket
  * @throws TypeError unless exactly one of `getToken` and `getTicket` is given, and is a function
  */
-export function ticketTaker({ getToken, getTicket }: Credential, api: TicketApi): TakeTicket {
+export function ticketTaker(
+  { getToken, getTicket }: Credential,
+  issue: (token: string) => Promise<string>,
+): TakeTicket {
   if (getTicket === undefined) {
     const ask = asker('getToken', 'token', getToken, isHeaderText)
-    return async fresh => api.issue(await ask(fresh))
+    return async fresh => issue(await ask(fresh))
   }
   if (getToken !== undefined) throw new TypeError('getTicket: give either getToken or getTicket')
   return asker('getTicket', 'ticket', getTicket, isTicket)

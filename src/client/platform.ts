@@ -61,8 +61,18 @@ export function requireDefined<Value>(name: string, value: Value | undefined): V
 // Above this, timers fire at once.
 const longestTimerMs = 2 ** 31 - 1
 
+const start = (ms: number, run: () => void): Opaque =>
+  platform.setTimeout(run, Math.min(Math.max(0, ms), longestTimerMs))
+
 /** Runs something after `ms` milliseconds. Returns a function that cancels it. */
 export function schedule(ms: number, run: () => void): () => void {
-  const timer = platform.setTimeout(run, Math.min(Math.max(0, ms), longestTimerMs))
+  const timer = start(ms, run)
+  return () => platform.clearTimeout(timer)
+}
+
+/** The same for what is not worth keeping a program of Node running. */
+export function scheduleIdly(ms: number, run: () => void): () => void {
+  const timer = start(ms, run)
+  ;(timer as { unref?(): void }).unref?.()
   return () => platform.clearTimeout(timer)
 }

@@ -1,9 +1,10 @@
 import { isChannelName, routes, subprotocol, ticketParameter } from '../protocol.js'
 import type { ServerOptions } from './connection.js'
-import { ticketTaker } from './credentials.js'
+import { ticketTaker, tokenAsker } from './credentials.js'
 import { GateError } from './gate-error.js'
 import { platform, requireDefined } from './platform.js'
 import { baseOf, socketUrlOf } from './server-url.js'
+import { SessionRenewals } from './session-renewals.js'
 import { TicketApi } from './tickets.js'
 
 export interface TicketSourceOptions extends ServerOptions {
@@ -21,8 +22,11 @@ export interface TicketSourceOptions extends ServerOptions {
 
 /**
  * Tickets for WebSocket clients of others. Every call takes a fresh one, so call once for each
- * attempt to connect. Each method rejects with a `GateError`; with the remedy `nothing` there is no
- * use in trying again.
+ * attempt to connect. Each rejects with a `GateError`; with the remedy `nothing` there is no use in
+ * trying again.
+ *
+ * Sockets in tunnels stay open beyond their first token: before their session ends, `getToken` is
+ * asked for a fresh one, and the gate is told. With `getTicket` there is none, so they end.
  */
 export interface TicketSource {
   ticket(): Promise<string>
@@ -33,6 +37,8 @@ export interface TicketSource {
    * @param own what the client speaks; `ticketgate.v1.json` if left out
    */
   protocols(...own: string[]): Promise<string[]>
+  /** Stops renewing sockets in tunnels: they end when their session does. */
+  close(): void
 }
 
 /** @throws TypeError for options that cannot work */
@@ -42,7 +48,13 @@ export function createTicketSource(options: TicketSourceOptions): TicketSource {
   const base = baseOf(options.url)
   const target = socketUrlOf(socketUrl ?? base + routes.channel + (channel ?? ''))
   const fetch = requireDefined('fetch', options.fetch ?? platform.fetch)
-  const take = ticketTaker(options, new TicketApi({ fetch, base, channel, timeoutMs }))
+  const api = new TicketApi({ fetch, base, channel, timeoutMs })
+  const renewals = options.getToken && new SessionRenewals(api, tokenAsker(options))
+  const take = ticketTaker(options, async token => {
+    const { ticket, session, sessionExpires } = await api.issue(token)
+    if (session !== undefined && sessionExpires !== undefined) renewals?.track(session, sessionExpires)
+    return ticket
+  })
   let fresh = false
 
   async function ticket(): Promise<string> {
@@ -66,5 +78,6 @@ export function createTicketSource(options: TicketSourceOptions): TicketSource {
     async protocols(...own) {
       return [...(own.length > 0 ? own : [subprotocol.json]), subprotocol.ticketPrefix + (await ticket())]
     },
+    close: () => renewals?.close(),
   }
 }

@@ -31,17 +31,22 @@ export class TicketApi {
   }
 
   /** Trades a token for a ticket. @throws GateError */
-  async issue(token: string): Promise<string> {
+  async issue(token: string): Promise<TicketReply> {
     const { channel } = this.#options
     const path = routes.ticket + (channel === undefined ? '' : `?channel=${channel}`)
+    const reply = await this.send(path, token)
+    if (isTicket(reply.ticket)) return reply as unknown as TicketReply
+    throw new GateError('bad_reply', 'The reply of the server holds no ticket.', 'time')
+  }
+
+  /** Sends a token to a route, with what else is asked. Returns the reply. @throws GateError */
+  async send(path: string, token: string, asked?: object): Promise<Fields> {
     const { reply, body } =
-      token.length > maxTokenInHeader
-        ? await this.#post(path, json, JSON.stringify({ token }))
+      asked !== undefined || token.length > maxTokenInHeader
+        ? await this.#post(path, json, JSON.stringify({ ...asked, token }))
         : await this.#post(path, { authorization: `Bearer ${token}` })
     if (!reply.ok) throw refusalOf(reply, body)
-    const { ticket } = body as Partial<TicketReply>
-    if (isTicket(ticket)) return ticket
-    throw new GateError('bad_reply', 'The reply of the server holds no ticket.', 'time')
+    return body
   }
 
   /**

@@ -9,12 +9,12 @@ import { warningsOf } from '../config/warnings.js'
 import { urlOf } from '../http/url.js'
 import { describeDefaultRights } from '../providers/issuers.js'
 import { RedisBus } from '../redis/bus.js'
+import { RenewalSeal } from '../redis/renewal-seal.js'
 import type { GateHandlers } from '../socket/application.js'
 import { Control, serverApi } from '../socket/control.js'
 import { EventHub } from '../telemetry/event-hub.js'
 import { iterateEvents } from '../telemetry/event-iterator.js'
 import type { Log } from '../telemetry/log.js'
-import type { NodeMessage } from '../wire/relay.js'
 import { AdminListener } from './admin-listener.js'
 import { type Closers, openInSteps } from './closers.js'
 import type { Engine, Uplink } from './engine.js'
@@ -48,13 +48,11 @@ async function openGate(
   closers: Closers,
 ): Promise<Gate> {
   const state = await openGateState(config, log, closers)
-  const send = (message: NodeMessage): void => bus?.send(message)
   const uplink: Uplink = {
-    send: message => {
-      if (message.type !== 'renew') send(message)
-    },
+    send: message => bus?.send(message),
     isBusUp: config.redisUrl === undefined ? undefined : () => bus?.isUp === true,
     logOut: order => logouts.carryOut(order),
+    renew: renewed => control.renew(renewed),
   }
   const events = new EventHub({
     capacity: config.eventBuffer,
@@ -67,7 +65,9 @@ async function openGate(
     config,
     file: state.revocationFile,
     engine,
-    send,
+    send: message => bus?.send(message),
+    forward: async renewal => (await bus?.forward(renewal)) ?? false,
+    seal: new RenewalSeal(config),
     events: events.sink,
     clock,
     log,

@@ -1,5 +1,6 @@
 import type { LimiterUsages } from '../limits/rates.js'
 import type { LogOut } from '../routes/backchannel-logout.js'
+import type { Renew } from '../routes/renew.js'
 import type { ChannelPage, ChannelQuery } from '../socket/channel-list.js'
 import type { ConnectionPage, ConnectionQuery } from '../socket/connection-list.js'
 import type { Reach } from '../socket/revoking.js'
@@ -44,6 +45,7 @@ export interface Engine {
 /** The way from an engine to the rest of the gate, and to the other nodes. */
 export interface Uplink {
   readonly logOut: LogOut
+  readonly renew: Renew
   readonly send: Relay['send']
   /** Undefined if there are no other nodes. */
   readonly isBusUp: (() => boolean) | undefined

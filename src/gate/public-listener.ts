@@ -313,10 +313,7 @@ export class PublicListener {
         renewRoute({
           check: tokens,
           maxTokenBytes: config.maxTokenBytes,
-          tell: renewed => {
-            this.#tunnels.renew(renewed)
-            uplink.send(renewed)
-          },
+          renew: uplink.renew,
           clock,
         }),
       )

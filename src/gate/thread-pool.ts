@@ -47,7 +47,7 @@ export class ThreadPool implements Engine {
   readonly #state: GateState
   readonly #events: EventHub
   readonly #start: Omit<WorkerStart, 'thread'>
-  readonly #logOut: Uplink['logOut']
+  readonly #uplink: Uplink
   /** Those of all threads, to read what they do. */
   readonly #rates: Rates
   readonly #closers: Closers = createClosers()
@@ -68,7 +68,7 @@ export class ThreadPool implements Engine {
     this.#log = log
     this.#state = state
     this.#events = events
-    this.#logOut = uplink.logOut
+    this.#uplink = uplink
     this.#start = {
       config,
       bootSecret: state.bootSecret,
@@ -188,7 +188,8 @@ export class ThreadPool implements Engine {
   async #openThread(index: number): Promise<Thread> {
     const thread = new Thread(workerFile, { ...this.#start, thread: index }, this.#log, {
       onEvent: event => this.#events.add(event),
-      logOut: this.#logOut,
+      logOut: this.#uplink.logOut,
+      renew: this.#uplink.renew,
     })
     thread.ended.then(() => this.#retire(thread))
     await thread.ready()

@@ -1,6 +1,7 @@
 import { Worker } from 'node:worker_threads'
 import { StartupError } from '../errors.js'
 import type { LogOut } from '../routes/backchannel-logout.js'
+import type { Renew } from '../routes/renew.js'
 import { type ChannelPage, type ChannelQuery, noChannels } from '../socket/channel-list.js'
 import { type ConnectionPage, type ConnectionQuery, noConnections } from '../socket/connection-list.js'
 import { noReach, type Reach } from '../socket/revoking.js'
@@ -17,6 +18,7 @@ import type { FromWorker, ToWorker, WorkerStart } from './worker-messages.js'
 export interface ThreadReports {
   readonly onEvent: (event: PackedEvent) => void
   readonly logOut: LogOut
+  readonly renew: Renew
 }
 
 /**
@@ -143,6 +145,10 @@ export class Thread {
     else if (message.type === 'connections') this.#connections.settle(message.id, message.page)
     else if (message.type === 'channels') this.#channels.settle(message.id, message.page)
     else if (message.type === 'logOut') void this.#carryOut(message.id, message.order)
+    else if (message.type === 'renew')
+      void this.#reports.renew(message.renewed).then(reach => {
+        this.#tell({ type: 'renewed', id: message.id, reach })
+      })
   }
 
   async #carryOut(id: number, order: LogoutOrder): Promise<void> {

@@ -3,6 +3,7 @@ import type { Config } from '../config/schema.js'
 import type { ClockMarkView } from '../disk/gate-keys.js'
 import type { StartupErrorCode } from '../errors.js'
 import type { SharedLimits } from '../limits/shared-limits.js'
+import type { RenewReach } from '../routes/renew.js'
 import type { ChannelPage, ChannelQuery } from '../socket/channel-list.js'
 import type { ConnectionPage, ConnectionQuery } from '../socket/connection-list.js'
 import type { Reach } from '../socket/revoking.js'
@@ -10,7 +11,7 @@ import type { SocketOwner } from '../socket/sockets.js'
 import type { PackedEvent } from '../telemetry/events.js'
 import type { Snapshot } from '../telemetry/metrics.js'
 import type { LogoutOrder } from '../token/logout-token.js'
-import type { RelayMessage, Revocation } from '../wire/relay.js'
+import type { RelayMessage, Revocation, SessionRenewed } from '../wire/relay.js'
 import type { SpentMemory } from './replay.js'
 
 /** The start data of a worker thread. */
@@ -40,6 +41,7 @@ export type ToWorker =
   | { readonly type: 'channels'; readonly id: number; readonly query: ChannelQuery }
   | { readonly type: 'watch'; readonly isWatched: boolean }
   | { readonly type: 'loggedOut'; readonly id: number; readonly outcome: LogoutOutcome }
+  | { readonly type: 'renewed'; readonly id: number; readonly reach: RenewReach }
   | { readonly type: 'snapshot' | 'drain' | 'close' | 'hangup' }
 
 export type FromWorker =
@@ -54,4 +56,5 @@ export type FromWorker =
   | { readonly type: 'events'; readonly events: readonly PackedEvent[] }
   /** To be carried out in all threads. */
   | { readonly type: 'logOut'; readonly id: number; readonly order: LogoutOrder }
+  | { readonly type: 'renew'; readonly id: number; readonly renewed: SessionRenewed }
   | { readonly type: 'failed'; readonly code: StartupErrorCode; readonly message: string }

@@ -7,6 +7,7 @@ import { StartupError } from '../errors.js'
 import { connectionLimits } from '../limits/caps.js'
 import { Rates } from '../limits/rates.js'
 import { SharedConnectionCaps } from '../limits/shared-caps.js'
+import type { RenewReach } from '../routes/renew.js'
 import { EventSink } from '../telemetry/events.js'
 import { createLog, type Log } from '../telemetry/log.js'
 import { createCounters } from '../telemetry/metrics.js'
@@ -38,6 +39,7 @@ interface ServerParts {
   readonly revocations: Revocations
   readonly events: ThreadEvents
   readonly logouts: Questions<LogoutOutcome>
+  readonly renewals: Questions<RenewReach>
   readonly closers: Closers
 }
 
@@ -48,14 +50,16 @@ class Server {
   readonly #revocations: Revocations
   readonly #events: ThreadEvents
   readonly #logouts: Questions<LogoutOutcome>
+  readonly #renewals: Questions<RenewReach>
   readonly #closers: Closers
 
-  constructor({ port, listener, revocations, events, logouts, closers }: ServerParts) {
+  constructor({ port, listener, revocations, events, logouts, renewals, closers }: ServerParts) {
     this.#port = port
     this.#listener = listener
     this.#revocations = revocations
     this.#events = events
     this.#logouts = logouts
+    this.#renewals = renewals
     this.#closers = closers
   }
 
@@ -102,6 +106,8 @@ class Server {
         return
       case 'loggedOut':
         return this.#logouts.settle(message.id, message.outcome)
+      case 'renewed':
+        return this.#renewals.settle(message.id, message.reach)
       case 'snapshot':
         return this.tell({ type: 'snapshot', snapshot: this.#listener.snapshot() })
       case 'hangup':
@@ -142,6 +148,7 @@ async function open(start: WorkerStart, port: MessagePort, log: Log, closers: Cl
   })
   const sink = new EventSink(event => batch.add(event), clock)
   const logouts = new Questions<LogoutOutcome>('failed')
+  const renewals = new Questions<RenewReach>({ extended: 0, forwarded: false })
   const listener = new PublicListener({
     config,
     log,
@@ -163,11 +170,13 @@ async function open(start: WorkerStart, port: MessagePort, log: Log, closers: Cl
       send: message => relay.send(message),
       logOut: order =>
         logouts.ask(id => port.postMessage({ type: 'logOut', id, order } satisfies FromWorker)),
+      renew: renewed =>
+        renewals.ask(id => port.postMessage({ type: 'renew', id, renewed } satisfies FromWorker)),
       isBusUp: config.redisUrl === undefined ? undefined : () => Atomics.load(busState, 0) === 1,
     },
   })
   relay.onMessage(message => void listener.deliver([message]))
-  return new Server({ port, listener, revocations, events: { sink, batch }, logouts, closers })
+  return new Server({ port, listener, revocations, events: { sink, batch }, logouts, renewals, closers })
 }
 
 /** Reports why this thread cannot serve, and ends it. */

@@ -4,7 +4,7 @@ import { type Clock, toSeconds } from '../clock.js'
 import type { Log } from '../telemetry/log.js'
 import type { BusState } from '../telemetry/metrics.js'
 import { type Revocation, type Revocations, revocationKey } from '../token/revocation.js'
-import type { NodeMessage, Publication } from '../wire/relay.js'
+import type { NodeMessage, Publication, SealedRenewal, SocketDisconnection } from '../wire/relay.js'
 import { connectRedis, type RedisConfig } from './client.js'
 import { MessageGaps } from './message-gaps.js'
 import { packetOf, packMessage, readPacket } from './packets.js'
@@ -138,12 +138,22 @@ export class RedisBus implements BusState {
   /**
    * Sends a message. The caller MUST pass memory that may be kept: see {@link Publication.data}.
    */
-  send(message: NodeMessage): void {
+  send(message: Publication | Revocation | SocketDisconnection): void {
     if (message.type === 'publish') return this.#publish(message)
     // Not a publication, so it has no number. It is lost if the bus is down.
     if (message.type === 'disconnect') return void this.#post(0, [packMessage(message)]).catch(() => {})
     this.#sendRevocations([message])
     this.#shared.write(message).catch(() => this.#share())
+  }
+
+  /** Sends a renewal. Resolves to whether Redis has passed it on; it is not resent. */
+  async forward(renewal: SealedRenewal): Promise<boolean> {
+    if (!this.#isUp) return false
+    // Not a publication, so it has no number.
+    return this.#post(0, [packMessage(renewal)]).then(
+      () => true,
+      () => false,
+    )
   }
 
   close(): void {

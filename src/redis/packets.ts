@@ -2,7 +2,7 @@ import { Packr } from 'msgpackr'
 import { MessagePackWriter } from '../message-pack/writer.js'
 import { isChannelName, isRevocationReason, isSocketId, isUserName } from '../protocol.js'
 import { isRevocation } from '../token/revocation.js'
-import type { NodeMessage, Publication, SocketDisconnection } from '../wire/relay.js'
+import type { NodeMessage, Publication, SealedRenewal, SocketDisconnection } from '../wire/relay.js'
 
 const packr = new Packr({ useRecords: false })
 
@@ -51,7 +51,18 @@ export function readPacket(bytes: Buffer): Packet | undefined {
 }
 
 const isMessage = (value: unknown): value is NodeMessage =>
-  isRevocation(value) || isPublication(value) || isDisconnection(value)
+  isRevocation(value) || isPublication(value) || isDisconnection(value) || isRenewal(value)
+
+function isRenewal(value: unknown): value is SealedRenewal {
+  if (typeof value !== 'object' || value === null) return false
+  const { type, text, macs }: Readonly<Record<string, unknown>> = { ...value }
+  return (
+    type === 'renew' &&
+    typeof text === 'string' &&
+    Array.isArray(macs) &&
+    macs.every(mac => mac instanceof Uint8Array)
+  )
+}
 
 function isDisconnection(value: unknown): value is SocketDisconnection {
   if (typeof value !== 'object' || value === null) return false

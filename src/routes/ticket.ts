@@ -73,17 +73,22 @@ export function ticketRoute(parts: TicketRouteParts): Route<TicketContext> {
       const issued = issuer.issue(token, { channel, origin, address }, nowMs)
       if (typeof issued === 'string') throw notIssued(issued, channel)
       counters.ticketsIssued++
-      const { ticket, expires } = issued
+      const { ticket, expires, session } = issued
       const url = baseUrl === '' ? '' : `,"url":"${ticketUrl(baseUrl, channel, ticket)}"`
       stopwatch.stop(startedMs)
       if (about !== undefined)
         log.debug({ user: token.user, session: token.session, channel, ...about }, 'ticket issued')
       // None of these values needs escaping: a ticket is base64url; channel name and base URL are
       // validated.
-      return { body: `{"ticket":"${ticket}","expires":${expires}${url}}` }
+      const renewable = session === undefined ? '' : renewableBy(session, token.expiresAtSeconds)
+      return { body: `{"ticket":"${ticket}","expires":${expires}${url}${renewable}}` }
     },
   }
 }
+
+/** What a client needs to renew a socket in a tunnel. */
+const renewableBy = (session: string, expires: number): string =>
+  `,"session":${JSON.stringify(session)},"sessionExpires":${expires}`
 
 /**
  * Reads what a ticket is bound to and where it will be presented. Options that are off cost

@@ -8,6 +8,7 @@ import { longestOutsideMs } from '../disk/gate-keys.js'
 import type { RevocationFile } from '../disk/revocation-file.js'
 import { Refusal } from '../errors.js'
 import { channelNameForm, isChannelName, type TicketReply } from '../protocol.js'
+import type { RenewalSeal } from '../redis/renewal-seal.js'
 import type { EventSink } from '../telemetry/events.js'
 import type { Log } from '../telemetry/log.js'
 import type { LogoutOrder } from '../token/logout-token.js'
@@ -17,6 +18,8 @@ import type {
   Publication,
   RelayMessage,
   Revocation,
+  SealedRenewal,
+  SessionRenewed,
   SocketDisconnection,
 } from '../wire/relay.js'
 import {
@@ -42,7 +45,10 @@ export interface ControlParts {
   readonly file: RevocationFile
   readonly engine: ControlledSockets
   /** Sends messages to the other nodes, if there are any. */
-  readonly send: (message: NodeMessage) => void
+  readonly send: (message: Publication | Revocation | SocketDisconnection) => void
+  /** Sends a renewal to the other nodes; resolves to whether it is on its way. */
+  readonly forward: (renewal: SealedRenewal) => Promise<boolean>
+  readonly seal: RenewalSeal
   readonly events: EventSink
   readonly clock: Clock
   readonly log: Log
@@ -62,6 +68,8 @@ export class Control {
   readonly #file: RevocationFile
   readonly #engine: ControlledSockets
   readonly #send: ControlParts['send']
+  readonly #forward: ControlParts['forward']
+  readonly #seal: RenewalSeal
   readonly #clock: Clock
   readonly #log: Log
   readonly #events: EventSink
@@ -70,10 +78,12 @@ export class Control {
   readonly #reachSeconds: number
   readonly #keepSeconds: number
 
-  constructor({ config, file, engine, send, events, clock, log }: ControlParts) {
+  constructor({ config, file, engine, send, forward, seal, events, clock, log }: ControlParts) {
     this.#file = file
     this.#engine = engine
     this.#send = send
+    this.#forward = forward
+    this.#seal = seal
     this.#clock = clock
     this.#log = log
     this.#events = events
@@ -124,16 +134,34 @@ export class Control {
     return this.#revoke(targetOf(subject), {}, givenUntilSeconds)
   }
 
+  /** Extends sockets in tunnels, here and on the other nodes. */
+  async renew(renewed: SessionRenewed): Promise<{ readonly extended: number; readonly forwarded: boolean }> {
+    const sealed = this.#seal.seal(renewed, toSeconds(this.#clock()))
+    const [extended, forwarded] = await Promise.all([
+      this.#engine.deliver([renewed]),
+      sealed === undefined ? false : this.#forward(sealed),
+    ])
+    return { extended, forwarded }
+  }
+
   /** Carries out what other nodes have sent. Good from the first moment of a start. */
   receive(messages: readonly NodeMessage[]): void {
     const others: RelayMessage[] = []
     for (const message of messages) {
       if (message.type === 'disconnect') this.#disconnectForOthers(message)
+      else if (message.type === 'renew') others.push(...this.#opened(message))
       else others.push(message)
       // First: what carries a revocation out keeps it as well, and it would be no news any more.
       if (message.type === 'revoke' && this.#file.learn(message)) this.#tell(message)
     }
     void this.#engine.deliver(others)
+  }
+
+  #opened(renewal: SealedRenewal): readonly SessionRenewed[] {
+    const renewed = this.#seal.open(renewal, toSeconds(this.#clock()))
+    if (renewed === undefined)
+      this.#log.warn('a renewal of another node is late, or has no MAC by a key that both have')
+    return renewed === undefined ? [] : [renewed]
   }
 
   async #revoke(target: Target, ending: Ending, givenUntilSeconds?: number): Promise<Reach> {

@@ -1,13 +1,13 @@
 import type { TokenCheck } from '../admission/token-check.js'
 import { closeCode, retryAfterReason } from '../protocol.js'
 import { noClaims } from '../ticket/carried-claims.js'
+import { newSessionId } from '../ticket/session-id.js'
 import type { TokenClaims } from '../token/claims.js'
 import type { Incoming } from '../wire/encoding.js'
 import type { Application } from './application.js'
 import { closeWith } from './closing.js'
 import type { ConnectionSlots } from './connection-slots.js'
 import { rightsOf, type Socket } from './session.js'
-import { newSessionId } from './session-id.js'
 import type { SocketTable } from './socket-table.js'
 
 export interface FirstMessageParts {

@@ -18,6 +18,7 @@ import type { EventFields, EventSink } from '../telemetry/events.js'
 import type { Log } from '../telemetry/log.js'
 import { type Counters, increment } from '../telemetry/metrics.js'
 import { noClaims } from '../ticket/carried-claims.js'
+import { loginSessionOf, newSessionId } from '../ticket/session-id.js'
 import type { VerifiedTicket } from '../ticket/verifier.js'
 import type { Encoding } from '../wire/encoding.js'
 import type { Application } from './application.js'
@@ -32,7 +33,6 @@ import {
   type SharedFields,
   type SocketData,
 } from './session.js'
-import { newSessionId } from './session-id.js'
 import { upgradeFault } from './upgrade-request.js'
 
 /** What the handshakes of one kind of route ask for, and how. */
@@ -205,10 +205,10 @@ export class HandshakeHandler {
     const presented = { channel, origin, address: () => clients.address(exchange) }
     const ticket = admission.check(text, presented, nowMs)
     if (typeof ticket === 'string') return ticket
-    const { user, session: login, sessionEndsAtSeconds, carried } = ticket.claims
+    const { user, session: named, sessionEndsAtSeconds, carried } = ticket.claims
     const data = application?.authorize({
       user,
-      session: login,
+      session: loginSessionOf(named),
       channel,
       origin,
       expires: sessionEndsAtSeconds,
@@ -220,7 +220,7 @@ export class HandshakeHandler {
       channel,
       origin,
       encoding: shared.encoding,
-      id: login ?? newSessionId(),
+      id: named ?? newSessionId(),
       user,
       rights: rightsOf(ticket.claims),
       issuedAtSeconds: ticket.authorizedAtSeconds,

@@ -4,6 +4,7 @@ import { type RefusalCode, titleOf } from '../errors.js'
 import { messageError } from '../protocol.js'
 import type { Log } from '../telemetry/log.js'
 import { noClaims } from '../ticket/carried-claims.js'
+import { isOwnSession, loginSessionOf } from '../ticket/session-id.js'
 import type { VerifiedTicket } from '../ticket/verifier.js'
 import type { Incoming } from '../wire/encoding.js'
 import type { Application } from './application.js'
@@ -12,7 +13,6 @@ import type { ChannelTopics } from './channel-topics.js'
 import { closeFailed, isOpen } from './closing.js'
 import { answer, fail, type RequestId } from './replies.js'
 import { addressOf, rightsOf, type Socket } from './session.js'
-import { isOwnSession } from './session-id.js'
 import type { SocketEvents } from './socket-events.js'
 import type { SocketTable } from './socket-table.js'
 
@@ -50,7 +50,7 @@ export class SessionRenewal {
       return fail(ws, messageError.userMismatch, 'The ticket is that of another user.', id)
     const request = {
       user,
-      session: claims.session,
+      session: loginSessionOf(claims.session),
       channel,
       origin,
       expires: claims.sessionEndsAtSeconds,
@@ -71,9 +71,10 @@ export class SessionRenewal {
 
   #accept(ws: Socket, { claims, authorizedAtSeconds }: VerifiedTicket, id: RequestId): void {
     const { session } = ws.getUserData()
-    const isFormer = claims.session === undefined && !isOwnSession(session.id)
+    const login = loginSessionOf(claims.session)
+    const isFormer = login === undefined && !isOwnSession(session.id)
     if (isFormer || session.isFormer) session.isFormer = isFormer
-    session.id = claims.session ?? session.id
+    session.id = login ?? session.id
     session.rights = rightsOf(claims)
     if (session.carried !== claims.carried) session.carried = claims.carried
     session.issuedAtSeconds = authorizedAtSeconds

@@ -1,40 +1,48 @@
 import { rightsOf, type Socket } from '../socket/session.js'
-import type { SocketTable } from '../socket/socket-table.js'
+import type { Sockets } from '../socket/sockets.js'
 import { mayOpen } from '../ticket/rights.js'
+import { isOwnSession } from '../ticket/session-id.js'
 import type { Revocations } from '../token/revocation.js'
 import type { SessionRenewed } from '../wire/relay.js'
 
 /**
- * Gives the sockets of a session that belong to tunnels what a fresh token gives: its rights, its
- * claims, and its end. A socket on whose channel it gives no right stays as it is, and ends when it
+ * Gives sockets that belong to tunnels what a fresh token of their user gives: its rights, its
+ * claims, and its end. They are those of a session, or one. A socket on whose channel it gives no right stays as it is, and ends when it
  * would have. Returns how many were renewed.
  */
 export function renewTunnels(
-  table: SocketTable,
+  { table, ids }: Pick<Sockets, 'table' | 'ids'>,
   revocations: Pick<Revocations, 'covers' | 'onChannel'>,
   renewed: SessionRenewed,
 ): number {
-  const { user, session: name, login, issuedAtSeconds, expiresAtSeconds, rights, carried } = renewed
+  const { user, session: name, socket, login, issuedAtSeconds, expiresAtSeconds, rights, carried } = renewed
   const authority = { user, session: login, issuedAtSeconds }
   // It may have been revoked on the way to this thread.
   if (revocations.covers(authority)) return 0
+  const number = socket === undefined ? undefined : ids.numberOf(socket)
+  // It is one of another thread, or of another node.
+  if (socket !== undefined && number === undefined) return 0
   const isRenewed = (ws: Socket): boolean => {
     const { session } = ws.getUserData()
     return (
       session.tunnel !== undefined &&
       session.user === user &&
-      session.id === name &&
+      (number === undefined ? session.id === name : session.socket === number) &&
       mayOpen(rights, session.channel) &&
       revocations.onChannel(authority, session.channel) === undefined
     )
   }
   const sockets = [...table.filter(isRenewed)]
+  // On its way from another thread or node it has lost that it has no prototype.
+  const claims = carried && Object.assign(Object.create(null), carried)
   for (const ws of sockets) {
     const { session } = ws.getUserData()
+    const isFormer = login === undefined && !isOwnSession(session.id)
+    if (isFormer || session.isFormer) session.isFormer = isFormer
     session.id = login ?? session.id
     session.rights = rightsOf(rights)
     session.issuedAtSeconds = issuedAtSeconds
-    if (session.carried !== carried) session.carried = carried
+    if (session.carried !== claims) session.carried = claims
     table.renew(ws, expiresAtSeconds)
   }
   return sockets.length

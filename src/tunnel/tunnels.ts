@@ -53,10 +53,10 @@ export class Tunnels {
     return this.#tunnels.reduce((sum, { size }) => sum + size, 0)
   }
 
-  /** Extends the sockets of a session, and returns how many. */
+  /** Extends the sockets of a session, or one, and returns how many. */
   renew(renewed: SessionRenewed): number {
     const { sockets, revocations } = this.#parts
-    return renewTunnels(sockets.table, revocations, renewed)
+    return renewTunnels(sockets, revocations, renewed)
   }
 
   /** Ends everything at once. */

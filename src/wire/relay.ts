@@ -21,12 +21,14 @@ export interface Publication {
   readonly user?: string
 }
 
-/** A fresh token for the sockets of a session that cannot renew in band. */
+/** A fresh token for sockets that cannot renew in band: those of a session, or one. */
 export interface SessionRenewed {
   readonly type: 'renew'
   readonly user: string
   /** The session of the sockets. */
-  readonly session: string
+  readonly session: string | undefined
+  /** The id of the socket, if it is one. */
+  readonly socket: string | undefined
   /** The session that the token names, if any. */
   readonly login: string | undefined
   readonly issuedAtSeconds: number
@@ -35,7 +37,7 @@ export interface SessionRenewed {
   readonly carried: CarriedClaims | undefined
 }
 
-/** Messages between the threads of a gate. Plain data: they can be cloned. */
+/** Messages to the threads of a gate. Plain data: they can be cloned. */
 export type RelayMessage = Publication | Revocation | SessionRenewed
 
 /** Asks the node of a socket to disconnect it. */
@@ -48,17 +50,25 @@ export interface SocketDisconnection {
 }
 
 /**
- * Messages between nodes. Renewed sessions are not among them: whoever can write to Redis could
- * give rights to a socket.
+ * A {@link SessionRenewed} of another node, under MACs: else whoever can write to Redis could give
+ * rights to a socket.
  */
-export type NodeMessage = Publication | Revocation | SocketDisconnection
+export interface SealedRenewal {
+  readonly type: 'renew'
+  readonly text: string
+  /** One for each key that the nodes may share. */
+  readonly macs: readonly Uint8Array[]
+}
 
-/** Carries messages to the other threads of a gate, or to other gates. */
+/** Messages between nodes. */
+export type NodeMessage = Publication | Revocation | SocketDisconnection | SealedRenewal
+
+/** Carries publications to the other threads of a gate, or to other gates. */
 export interface Relay {
   /** MUST copy what it keeps: see {@link Publication.data}. */
-  send(message: RelayMessage): void
+  send(message: Publication): void
   /** Calls back for each message of another thread. */
-  onMessage(receive: (message: RelayMessage) => void): void
+  onMessage(receive: (message: Publication) => void): void
   close(): void
 }
 
@@ -70,12 +80,9 @@ export function createRelay(name: string): Relay {
   const channel = new BroadcastChannel(name)
   return {
     // Cloning a view would clone all of its memory, such as everything read from a socket at once.
-    send: message =>
-      channel.postMessage(
-        message.type === 'publish' ? { ...message, data: new Uint8Array(message.data) } : message,
-      ),
+    send: message => channel.postMessage({ ...message, data: new Uint8Array(message.data) }),
     onMessage(receive) {
-      channel.onmessage = event => receive((event as { readonly data: RelayMessage }).data)
+      channel.onmessage = event => receive((event as { readonly data: Publication }).data)
     },
     close: () => channel.close(),
   }

@@ -30,6 +30,8 @@ export interface Minted {
   readonly ticket: string
   readonly expires: number
   readonly url?: string
+  readonly session?: string
+  readonly sessionExpires?: number
 }
 
 /** Gets a ticket with a token. Throws the whole reply if there is none. */

@@ -33,9 +33,11 @@ t.test('a fresh token extends the sockets of its session, in every thread', asyn
   const open = await Promise.all(Array.from({ length: 10 }, () => openFor(gate, 100, { sid: 's1' })))
   const exp = nowSeconds() + 300
   const reply = await renew(gate, tokenFor('maggie', { sid: 's1', exp }))
-  t.strictSame([reply.status, jsonOf(reply)], [200, { expires: exp }])
-  while ((await endsOf(gate, 'maggie')).some(end => end !== exp)) await delay(10)
-  t.equal((await endsOf(gate, 'maggie')).length, 10)
+  t.strictSame(
+    [reply.status, jsonOf(reply)],
+    [200, { expires: exp, session: 's1', extended: 10, forwarded: false }],
+  )
+  t.strictSame(await endsOf(gate, 'maggie'), Array(10).fill(exp))
 
   const soon = nowSeconds() + 2
   t.equal((await renew(gate, tokenFor('maggie', { sid: 's1', exp: soon }))).status, 200)
@@ -53,6 +55,52 @@ t.test('the session may be another one of the same user: that of the sockets is 
   t.equal((await renew(gate, tokenFor('maggie', { sid: 's2', exp: again }))).status, 200)
   t.strictSame(await endsOf(gate, 'maggie'), [again], 'it belongs to the new session now')
   first.socket.terminate()
+})
+
+t.test('a socket outlives its first token, and ends with the second', async t => {
+  const gate = await start(t)
+  const first = nowSeconds() + 5
+  const { socket, closed } = await openFor(gate, 0, { sid: 's1', exp: first })
+  const second = nowSeconds() + 9
+  t.match(jsonOf(await renew(gate, tokenFor('maggie', { sid: 's1', exp: second }))), { extended: 1 })
+  while (nowSeconds() < first + 2) await delay(50)
+  t.equal(socket.readyState, socket.OPEN)
+  t.strictSame(await closed, { code: 4401, reason: 'session_expired' })
+  t.ok(nowSeconds() >= second)
+})
+
+t.test('tokens that name no session: the reply to a ticket request says what to renew', async t => {
+  const gate = await start(t, { TICKETGATE_THREADS: '2' })
+  const end = nowSeconds() + 100
+  const minted = await Promise.all([1, 2].map(() => mintWith(gate.url, tokenFor('maggie', { exp: end }))))
+  const [one, two] = minted
+  if (one === undefined || two === undefined) throw new Error('no tickets')
+  t.match(one, { session: /^~[\w-]{15}$/, sessionExpires: end })
+  t.not(one.session, two.session, 'each socket has its own')
+  const open = await Promise.all(minted.map(({ ticket }) => openThrough(gate, '/a/b', { ticket })))
+  const exp = nowSeconds() + 300
+  const reply = await renew(gate, tokenFor('maggie', { exp }), { session: one.session })
+  t.strictSame(jsonOf(reply), { expires: exp, session: one.session, extended: 1, forwarded: false })
+  t.strictSame(new Set(await endsOf(gate, 'maggie')), new Set([end, exp]))
+  const foreign = await renew(gate, tokenFor('theo', { exp }), { session: two.session })
+  t.match(jsonOf(foreign), { extended: 0 }, 'not by a token of another user')
+  t.strictSame(new Set(await endsOf(gate, 'maggie')), new Set([end, exp]))
+  for (const { socket } of open) socket.terminate()
+})
+
+t.test('one socket is extended by its id, by a token of its user', async t => {
+  const gate = await start(t, { TICKETGATE_THREADS: '2' })
+  const end = nowSeconds() + 100
+  const open = await Promise.all([1, 2].map(() => openFor(gate, 0, { sid: 's1', exp: end })))
+  const { text } = await request(gate.admin, '/connections?user=maggie', { headers: bearer(adminKey) })
+  const [{ id: socket }] = JSON.parse(text).connections
+  const exp = nowSeconds() + 300
+  t.match(jsonOf(await renew(gate, tokenFor('theo', { sid: 's1', exp }), { socket })), { extended: 0 })
+  t.match(jsonOf(await renew(gate, tokenFor('maggie', { exp }), { socket: `${socket}0` })), { extended: 0 })
+  const reply = await renew(gate, tokenFor('maggie', { exp }), { socket })
+  t.strictSame(jsonOf(reply), { expires: exp, extended: 1, forwarded: false })
+  t.strictSame(new Set(await endsOf(gate, 'maggie')), new Set([end, exp]))
+  for (const each of open) each.socket.terminate()
 })
 
 t.test('nobody else is extended', async t => {
@@ -95,8 +143,18 @@ t.test('tokens that are refused renew nothing', async t => {
     ['without a session', await renew(gate, tokenFor('maggie', { exp })), '400 bad_request'],
     ['no session', await renew(gate, tokenFor('maggie', { exp }), { session: 'a b' }), '400 bad_request'],
     [
-      'unknown member',
+      'no socket',
       await renew(gate, tokenFor('maggie', { sid: 's1', exp }), { socket: 'x' }),
+      '400 bad_request',
+    ],
+    [
+      'a socket and a session',
+      await renew(gate, tokenFor('maggie', { exp }), { socket: 'abcdefgh.1', session: 's1' }),
+      '400 bad_request',
+    ],
+    [
+      'unknown member',
+      await renew(gate, tokenFor('maggie', { sid: 's1', exp }), { user: 'maggie' }),
       '400 bad_request',
     ],
     ['another method', await request(gate.url, '/ws_ticket/renew'), '405 method_not_allowed'],

@@ -1,5 +1,5 @@
-import { nonceBytes } from '../ticket/codec.js'
-import { writeNonce } from '../ticket/nonce.js'
+import { nonceBytes } from './codec.js'
+import { writeNonce } from './nonce.js'
 
 const idBytes = 11
 const idLength = 16
@@ -16,3 +16,10 @@ export function newSessionId(): string {
 
 /** Whether a session is that of one socket, by its name: no token names it. */
 export const isOwnSession = (id: string): boolean => id.length === idLength && id.startsWith('~')
+
+/**
+ * The login session that a ticket names. A ticket of a gate with tunnels may name one that is its
+ * own instead, so that its client knows what to renew.
+ */
+export const loginSessionOf = (session: string | undefined): string | undefined =>
+  session !== undefined && isOwnSession(session) ? undefined : session
