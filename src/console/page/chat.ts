@@ -1,5 +1,6 @@
 import { type Connection, connect, GateError } from '../../client/index.js'
 import { byId, make, moveOn, onPress, onSubmit, setStep, setUsable, submitOf } from './dom.js'
+import { FrameLog } from './frames.js'
 import type { SessionStore } from './session.js'
 
 interface Said {
@@ -24,24 +25,33 @@ class Chat {
   readonly #chip = byId('chat-state', HTMLParagraphElement)
   readonly #log = byId('log', HTMLDivElement)
   readonly #text = byId('text', HTMLInputElement)
-  readonly #send: HTMLButtonElement
+  readonly #to = byId('to', HTMLSelectElement)
+  readonly #second = byId('second-channel', HTMLInputElement)
+  readonly #send = submitOf(byId('say', HTMLFormElement))
+  readonly #subscribe = submitOf(byId('also', HTMLFormElement))
   readonly #label: HTMLElement
+  readonly #frames = new FrameLog(false)
   #gate: Connection | undefined
+  /** The channel that is heard besides. */
+  #alsoHeard: string | undefined
   /** The last token that was given: if that does not do, a person has to log in. */
   #given: string | undefined
 
   constructor(sessions: SessionStore) {
     this.#sessions = sessions
     this.#label = make('span', { id: 'join-channel' }, this.#channel.value)
-    const form = byId('say', HTMLFormElement)
-    this.#send = submitOf(form)
+    byId('chat-frames', HTMLDivElement).append(this.#frames.element)
     onPress(this.#join, {
       act: () => this.#joinOrLeave(),
       isReady: () => this.#gate !== undefined || this.#sessions.current !== undefined,
     })
-    onSubmit(form, {
+    onSubmit(byId('say', HTMLFormElement), {
       act: () => this.#say(this.#text.value.trim()),
-      isReady: () => this.#gate?.state === 'open',
+      isReady: () => this.#isOpen,
+    })
+    onSubmit(byId('also', HTMLFormElement), {
+      act: () => this.#hearOther(this.#second.value),
+      isReady: () => this.#isOpen,
     })
     this.#channel.addEventListener('input', () => {
       this.#label.textContent = this.#channel.value
@@ -55,6 +65,10 @@ class Chat {
     setStep('chat', hasSession ? 'open' : 'locked')
   }
 
+  get #isOpen(): boolean {
+    return this.#gate?.state === 'open'
+  }
+
   async #joinOrLeave(): Promise<void> {
     if (this.#gate === undefined) this.#listen(this.#connect())
     else await this.#gate.close()
@@ -64,7 +78,7 @@ class Chat {
     const gate = connect({
       url: location.origin,
       channel: this.#channel.value,
-      channelOnly: true,
+      WebSocket: this.#frames.WebSocket,
       getToken: ({ fresh }) => {
         const token = this.#sessions.current?.token
         if (token === undefined || (fresh && token === this.#given))
@@ -75,6 +89,7 @@ class Chat {
     })
     this.#gate = gate
     this.#join.replaceChildren('Leave')
+    this.#offer([this.#channel.value])
     this.#show('waiting', 'connecting')
     return gate
   }
@@ -82,16 +97,21 @@ class Chat {
   #listen(gate: Connection): void {
     gate.on('open', ({ user, channel }) => {
       this.#show('open', `open as ${user}`)
-      this.#note(`you are in ${channel === '' ? 'the channel without a name' : channel}`)
+      this.#note(`you are in ${nameOf(channel)}`)
       setStep('chat', 'done')
       moveOn(this.#join, this.#text)
     })
-    gate.on('message', ({ data, user }) => {
-      this.#write(make('b', {}, user ?? 'operator'), ' ', isSaid(data) ? data.text : JSON.stringify(data))
+    gate.on('message', ({ channel, data, user }) => {
+      const text = isSaid(data) ? data.text : JSON.stringify(data)
+      this.#write(make('b', {}, user ?? 'the server'), ...this.#place(channel), ' ', text)
     })
     gate.on('renewed', ({ expires }) =>
       this.#note(`session renewed until ${new Date(expires * 1000).toLocaleTimeString()}`),
     )
+    gate.on('lost', ({ channel, error }) => {
+      this.#note(`you no longer hear ${nameOf(channel)}: ${error.code}`)
+      if (channel === this.#alsoHeard) this.#hears(undefined)
+    })
     gate.on('retry', ({ error, delayMs }) => {
       this.#show('waiting', 'reconnecting')
       this.#note(`${error.code}: again in ${(delayMs / 1000).toFixed(1)} s, with a fresh ticket`)
@@ -107,13 +127,53 @@ class Chat {
 
   async #say(words: string): Promise<void> {
     if (this.#gate === undefined || words === '') return
+    const channel = this.#to.value
     this.#text.value = ''
-    const line = this.#write(make('b', {}, 'you'), ' ', words)
+    const line = this.#write(make('b', {}, 'you'), ...this.#place(channel), ' ', words)
     try {
-      await this.#gate.publish({ text: words } satisfies Said)
+      await this.#gate.publish({ text: words } satisfies Said, channel)
     } catch (error) {
       line.append(make('span', { class: 'event' }, ` (not sent: ${(error as GateError).code})`))
     }
+  }
+
+  /** Subscribes to another channel on the same socket, or unsubscribes from it. */
+  async #hearOther(channel: string): Promise<void> {
+    const gate = this.#gate
+    if (gate === undefined) return
+    const old = this.#alsoHeard
+    try {
+      if (old === undefined) await gate.subscribe(channel)
+      else await gate.unsubscribe(old)
+      this.#hears(old === undefined ? channel : undefined)
+      this.#note(old === undefined ? `you also hear ${nameOf(channel)}` : `you no longer hear ${nameOf(old)}`)
+    } catch (error) {
+      const { code, message } = error as GateError
+      this.#note(`${code}: ${message}`)
+    }
+  }
+
+  #hears(channel: string | undefined): void {
+    this.#alsoHeard = channel
+    this.#second.readOnly = channel !== undefined
+    this.#subscribe.textContent = channel === undefined ? 'Subscribe' : 'Unsubscribe'
+    this.#offer(channel === undefined ? [this.#channelName] : [this.#channelName, channel])
+  }
+
+  get #channelName(): string {
+    return this.#to.options[0]?.value ?? ''
+  }
+
+  /** The channels that one can speak on. */
+  #offer(channels: readonly string[]): void {
+    const chosen = this.#to.value
+    this.#to.replaceChildren(...channels.map(name => make('option', { value: name }, nameOf(name))))
+    if (channels.includes(chosen)) this.#to.value = chosen
+  }
+
+  /** Where something was said, unless that goes without saying. */
+  #place(channel: string): Node[] {
+    return channel === this.#channelName ? [] : [make('span', { class: 'event' }, ` in ${nameOf(channel)}`)]
   }
 
   #write(...children: readonly (Node | string)[]): HTMLParagraphElement {
@@ -132,10 +192,14 @@ class Chat {
     this.#chip.dataset.state = state
     this.#chip.textContent = words
     setUsable(this.#send, state === 'open')
+    setUsable(this.#subscribe, state === 'open')
   }
 
   #rest(): void {
+    this.#hears(undefined)
     setUsable(this.#join, this.#sessions.current !== undefined)
     this.#join.replaceChildren('Join ', this.#label)
   }
 }
+
+const nameOf = (channel: string): string => (channel === '' ? 'the channel without a name' : channel)

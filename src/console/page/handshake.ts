@@ -11,18 +11,19 @@ import {
   type WireLine,
   wire,
 } from './dom.js'
+import { FrameLog } from './frames.js'
 import { refusalOf } from './refusal.js'
 import type { TakenTicket } from './ticket.js'
 
 type Outcome =
-  | { readonly isOpen: true; readonly socket: WebSocket; readonly welcome: string }
+  | { readonly isOpen: true; readonly socket: WebSocket }
   | { readonly isOpen: false; readonly code: number }
 
-/** Presents a ticket by a bare WebSocket, as any page could. */
-function present(path: string): Promise<Outcome> {
-  const socket = new WebSocket(location.origin.replace(/^http/, 'ws') + path)
+/** Presents a ticket by a bare WebSocket, as any page could. Resolves after the first message. */
+function present(path: string, frames: FrameLog): Promise<Outcome> {
+  const socket = new frames.WebSocket(location.origin.replace(/^http/, 'ws') + path)
   return new Promise(resolve => {
-    socket.onmessage = ({ data }) => resolve({ isOpen: true, socket, welcome: String(data) })
+    socket.onmessage = () => resolve({ isOpen: true, socket })
     socket.onclose = ({ code }) => resolve({ isOpen: false, code })
   })
 }
@@ -69,7 +70,8 @@ export class HandshakeSteps {
   async #open(): Promise<void> {
     const ticket = this.#ticket
     if (ticket === undefined) return
-    const outcome = await present(pathOf(ticket))
+    const frames = new FrameLog(true)
+    const outcome = await present(pathOf(ticket), frames)
     if (!outcome.isOpen) {
       this.#isLive = await this.#refuse(this.#connected, ticket, outcome.code)
       return this.#offerAnother()
@@ -78,7 +80,8 @@ export class HandshakeSteps {
     this.#socket = outcome.socket
     ticket.spent()
     this.#connected.replaceChildren(
-      wire([sentFor(ticket), ['←', status('101 Switching Protocols')], ['heard', outcome.welcome]]),
+      wire([sentFor(ticket), ['←', status('101 Switching Protocols')]]),
+      frames.element,
     )
     announce('101 Switching Protocols: the WebSocket is open.')
     setStep('connect', 'done')
@@ -97,7 +100,7 @@ export class HandshakeSteps {
   async #presentAgain(): Promise<void> {
     const ticket = this.#ticket
     if (ticket === undefined) return
-    const outcome = await present(pathOf(ticket))
+    const outcome = await present(pathOf(ticket), new FrameLog(false))
     if (outcome.isOpen) {
       outcome.socket.close()
       this.#replayed.replaceChildren(wire([sentFor(ticket), ['←', status('101: it was let in')]], true))

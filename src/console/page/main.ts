@@ -1,4 +1,13 @@
+import {
+  chatCommand,
+  connectCommand,
+  type Here,
+  loginCommand,
+  replayCommand,
+  ticketCommand,
+} from '../commands.js'
 import { setUpChat } from './chat.js'
+import { setUpCopy } from './copy.js'
 import { byId } from './dom.js'
 import { HandshakeSteps } from './handshake.js'
 import { setUpFigures } from './live.js'
@@ -15,6 +24,19 @@ const handshake = new HandshakeSteps()
 const tickets = new TicketStep(sessions, ticket => handshake.start(ticket))
 handshake.onAnother = () => tickets.takeAnother()
 setUpChat(sessions)
+
+const { origin } = location
+const here = (): Here => ({
+  origin,
+  token: sessions.current?.token,
+  channel: byId('channel', HTMLInputElement).value,
+})
+if (document.body.dataset.login === 'password')
+  setUpCopy('copy-login', () => loginCommand(origin, byId('user', HTMLInputElement).value))
+setUpCopy('copy-take', () => ticketCommand(here()))
+setUpCopy('copy-connect', () => connectCommand(here()))
+setUpCopy('copy-replay', () => replayCommand(here()))
+setUpCopy('copy-chat', () => chatCommand(here()))
 
 const notice = new Notice()
 const backToLogin = {

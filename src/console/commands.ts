@@ -1,0 +1,111 @@
+/** The requests of the page, to paste into a shell, or into a program or the developer tools. */
+
+import { routes, ticketParameter } from '../protocol.js'
+
+export interface Command {
+  /** Undefined for what curl cannot do. */
+  readonly curl?: string
+  readonly javascript: string
+}
+
+/** Whom the page talks to, and with what. */
+export interface Here {
+  /** Of the page, such as `http://127.0.0.1:8080`. */
+  readonly origin: string
+  /** Undefined before the login. */
+  readonly token: string | undefined
+  readonly channel: string
+}
+
+export function loginCommand(origin: string, user: string): Command {
+  const url = origin + routes.auth
+  return {
+    curl: `curl -s ${url} -H 'content-type: application/json' -d ${shell(JSON.stringify({ user, pwd: 'PASSWORD' }))}`,
+    javascript: `const reply = await fetch(${script(url)}, {
+  method: 'POST',
+  headers: { 'content-type': 'application/json' },
+  body: JSON.stringify({ user: ${script(user)}, pwd: 'PASSWORD' }),
+})
+const { token } = await reply.json()
+console.log(token)`,
+  }
+}
+
+export const ticketCommand = (here: Here): Command => ({
+  curl: takeByCurl(here),
+  javascript: `${takeByScript(here)}
+console.log(ticket)`,
+})
+
+/** With a ticket of its own: that of the page is spent, or too old by the time it is pasted. */
+export const connectCommand = (here: Here): Command => ({
+  curl: `${ticketInShell(here)}
+${openByCurl(here)}`,
+  javascript: `${takeByScript(here)}
+${openByScript(here, 'socket')}
+socket.onmessage = ({ data }) => console.log(data)
+socket.onclose = ({ code, reason }) => console.log(\`closed: \${code} \${reason}\`)`,
+})
+
+export const replayCommand = (here: Here): Command => ({
+  curl: `${ticketInShell(here)}
+${openByCurl(here)}
+${openByCurl(here)}`,
+  javascript: `${takeByScript(here)}
+${openByScript(here, 'first')}
+first.onmessage = () => {
+  console.log('first: open')
+  ${openByScript(here, 'second')}
+  second.onclose = ({ code }) => console.log(\`second: refused, close code \${code}\`)
+}`,
+})
+
+export const chatCommand = ({ origin, token, channel }: Here): Command => ({
+  javascript: `import { connect } from ${script('ticketgate/client')}
+
+const gate = connect({
+  url: ${script(origin)},
+  channel: ${script(channel)},
+  getToken: () => ${script(token ?? 'TOKEN')},
+})
+gate.on('message', ({ channel, data, user }) => console.log(channel, user, data))
+gate.on('close', ({ code, message }) => console.log(\`closed for good: \${code}. \${message}\`))
+await gate.opened()
+await gate.publish({ text: 'hello' })`,
+})
+
+const ticketUrl = ({ origin, channel }: Here): string =>
+  `${origin}${routes.ticket}?channel=${encodeURIComponent(channel)}`
+
+const takeByCurl = (here: Here): string =>
+  `curl -s -X POST ${shell(ticketUrl(here))} -H ${shell(`authorization: Bearer ${here.token ?? 'TOKEN'}`)}`
+
+const takeByScript = (here: Here): string => `const reply = await fetch(${script(ticketUrl(here))}, {
+  method: 'POST',
+  headers: { authorization: ${script(`Bearer ${here.token ?? 'TOKEN'}`)} },
+})
+const { ticket } = await reply.json()`
+
+const ticketInShell = (here: Here): string =>
+  `TICKET=$(${takeByCurl(here)} | sed -n 's/.*"ticket":"\\([^"]*\\)".*/\\1/p')`
+
+// RFC 6455 section 1.3 has this key. Curl reads on until it is told to stop.
+const upgrade = [
+  'upgrade: websocket',
+  'connection: upgrade',
+  'sec-websocket-version: 13',
+  'sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==',
+]
+
+const openByCurl = ({ origin, channel }: Here): string =>
+  `curl -i -m 2 ${upgrade.map(field => `-H '${field}'`).join(' ')} "${origin}${routes.channel}${channel}?${ticketParameter}=$TICKET"`
+
+const openByScript = ({ origin, channel }: Here, name: string): string =>
+  `const ${name} = new WebSocket(\`${origin.replace(/^http/, 'ws')}${routes.channel}${channel}?${ticketParameter}=\${ticket}\`)`
+
+/** A text in single quotes, for a POSIX shell. */
+const shell = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`
+
+/** A text in single quotes, for JavaScript. */
+const script = (text: string): string =>
+  `'${JSON.stringify(text).slice(1, -1).replaceAll('\\"', '"').replaceAll("'", "\\'")}'`

@@ -1,0 +1,47 @@
+import type { Command } from '../commands.js'
+import { announce, byId, make } from './dom.js'
+
+const kinds = [
+  ['curl', 'Copy as curl'],
+  ['javascript', 'Copy as JavaScript'],
+] as const
+
+const saidMs = 2000
+
+/** Fills the place with this id with buttons that copy a command. @param commandOf asked at each press */
+export function setUpCopy(id: string, commandOf: () => Command): void {
+  const place = byId(id, HTMLDivElement)
+  const shown = make('textarea', { readonly: '', rows: '4', 'aria-label': 'The command', hidden: '' })
+  for (const [kind, label] of kinds) {
+    if (commandOf()[kind] === undefined) continue
+    const button = make('button', { type: 'button', class: 'quiet' }, label)
+    button.addEventListener('click', async () => {
+      const text = commandOf()[kind] ?? ''
+      if (await copied(text)) {
+        shown.hidden = true
+        button.textContent = 'Copied'
+        announce('Copied.')
+        setTimeout(() => {
+          button.textContent = label
+        }, saidMs)
+        return
+      }
+      // There is no clipboard on a page that did not come by TLS or from this machine.
+      shown.value = text
+      shown.hidden = false
+      shown.focus()
+      shown.select()
+    })
+    place.append(button)
+  }
+  place.append(shown)
+}
+
+async function copied(text: string): Promise<boolean> {
+  try {
+    await navigator.clipboard.writeText(text)
+    return true
+  } catch {
+    return false
+  }
+}
