@@ -3,7 +3,7 @@ import { lookup } from 'node:dns/promises'
 import { once } from 'node:events'
 import { readFile, writeFile } from 'node:fs/promises'
 import { isIP } from 'node:net'
-import { type CaseOptions, cases } from '../attack/cases.js'
+import { type Case, type CaseOptions, cases, type Verdict } from '../attack/cases.js'
 import { type Finding, finding, junit, table } from '../attack/report.js'
 import { type PresetName, presets, Target } from '../attack/target.js'
 import { type Arguments, wantsHelp } from '../config/arguments.js'
@@ -89,16 +89,29 @@ async function run(target: Target, given: Arguments, { stderr }: CommandContext)
     throw new CommandError(`nothing can be attacked: ${messageOf(error)}`)
   }
   const findings: Finding[] = []
+  let isGone = false
   for (const each of cases.filter(({ name }) => only.includes(name))) {
     const begin = performance.now()
     stderr.write(`${each.name} … `)
-    const verdict = await each.run(target, options).catch(error => {
-      throw new CommandError(`${each.name} could not be run: ${messageOf(error)}`)
-    })
+    const verdict: Verdict = isGone ? unreachable : await verdictOf(each, target, options)
+    isGone ||= verdict === fallen
     stderr.write(`${verdict.outcome}\n`)
     findings.push(finding(each, verdict, performance.now() - begin))
   }
   return findings
+}
+
+const fallen: Verdict = { outcome: 'broken', detail: 'the server no longer responds' }
+const unreachable: Verdict = { outcome: 'skipped', detail: fallen.detail }
+
+/** @throws CommandError if an attack cannot be run although the server is there */
+async function verdictOf(attack: Case, target: Target, options: CaseOptions): Promise<Verdict> {
+  try {
+    return await attack.run(target, options)
+  } catch (error) {
+    if (!(await responds(target.url))) return fallen
+    throw new CommandError(`${attack.name} could not be run: ${messageOf(error)}`)
+  }
 }
 
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
@@ -177,14 +190,14 @@ async function restartBy(command: string, url: URL): Promise<void> {
   const [code] = await once(child, 'exit')
   if (code !== 0) throw new Error(`--restart ended with exit code ${code}`)
   for (let attempt = 0; attempt < 300; attempt++) {
-    if (
-      await fetch(url, { signal: AbortSignal.timeout(1000) }).then(
-        () => true,
-        () => false,
-      )
-    )
-      return
+    if (await responds(url)) return
     await new Promise(resolve => setTimeout(resolve, 100))
   }
   throw new Error('the server did not come back within 30 s')
 }
+
+const responds = (url: URL): Promise<boolean> =>
+  fetch(url, { signal: AbortSignal.timeout(1000) }).then(
+    () => true,
+    () => false,
+  )

@@ -61,6 +61,19 @@ const sources = {
     debian: ['golang-go', 'golang-github-gorilla-websocket-dev'],
     suits: () => existsSync('/usr/share/gocode/src/github.com/gorilla/websocket'),
   },
+  /** With what the peer of the bench imports. */
+  'go-jwt': {
+    names: ['go'],
+    debian: [
+      'golang-go',
+      'golang-github-gorilla-websocket-dev',
+      'golang-github-golang-jwt-jwt-dev',
+      'golang-golang-x-crypto-dev',
+    ],
+    suits: () =>
+      existsSync('/usr/share/gocode/src/github.com/golang-jwt/jwt') &&
+      existsSync('/usr/share/gocode/src/golang.org/x/crypto/argon2'),
+  },
   haproxy: { names: ['haproxy'], debian: ['haproxy'], brew: ['haproxy'] },
   nginx: { names: ['nginx'], debian: ['nginx'], brew: ['nginx'] },
   openssl: { names: ['openssl'], debian: ['openssl'], brew: ['openssl'] },
