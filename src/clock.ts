@@ -7,19 +7,19 @@ import { getEnvironmentData, setEnvironmentData } from 'node:worker_threads'
  */
 export type Clock = () => number
 
-/** What the clock is computed from, each in milliseconds. */
+/** What the clock is computed from, all in milliseconds. */
 export interface TimeSources {
-  /** The Unix time at which the process started, by the system clock then. */
+  /** The Unix time at which the process started, according to the system clock at that time. */
   readonly startedAtMs: number
   /** Since the process started; stands still while the machine sleeps. */
   monotonicMs(): number
-  /** Since the machine started, its sleep included. NaN where the system does not say. */
+  /** Since the machine started, including sleep. NaN if the system does not report it. */
   uptimeMs(): number
   /** Unix time, as the system clock is set. */
   systemMs(): number
 }
 
-/** What the threads of a process share, so that they have one clock, whenever they were started. */
+/** What the threads of a process share, so that all have the same clock, whenever they start. */
 interface ClockState {
   /** How long the machine had been up when the process started. */
   readonly bootedMs: number

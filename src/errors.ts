@@ -57,9 +57,9 @@ export const titleOf = (code: RefusalCode): string => refusals[code][1]
 export interface RefusalOptions {
   /** What the client can do about it. Never contains a secret, or anything that the client sent. */
   readonly detail?: string
-  /** For the log alone: what the code does not say. */
+  /** For the log only: what the code does not say. */
   readonly reason?: string
-  /** It is in the log already. */
+  /** Whether it has been logged already. */
   readonly isTold?: true
   /** Sent as `Retry-After`, whole seconds. */
   readonly retryAfterSeconds?: number

@@ -1,6 +1,6 @@
 /**
- * The words of the wire: routes, parameters, subprotocols, close codes. Server and client share
- * them: no imports.
+ * Names on the wire: routes, parameters, subprotocols, close codes. Server and client share them,
+ * so this file imports nothing.
  */
 
 export const routes = {
@@ -22,19 +22,22 @@ export const routes = {
   events: '/events',
 } as const
 
-/** What `/verify` tells the proxy, and a tunnel the server behind, about the holder of a ticket. */
+/**
+ * What `/verify` reports to the proxy, and a tunnel to the upstream server, about the holder of a
+ * ticket.
+ */
 export const ticketHeader = {
   subject: 'x-ticket-subject',
   channel: 'x-ticket-channel',
   session: 'x-ticket-session',
   expires: 'x-ticket-expires',
-  /** A JWT that says all of this, signed. */
+  /** All of this in a signed JWT. */
   assertion: 'x-ticket-assertion',
-  /** Before the name of a claim that the ticket carries. */
+  /** The prefix of headers for the claims that the ticket carries. */
   claimPrefix: 'x-ticket-claim-',
 } as const
 
-/** What a server behind a tunnel is told of the request besides. */
+/** What else a tunnel reports to the upstream server about the request. */
 export const forwardedHeader = {
   for: 'x-forwarded-for',
   proto: 'x-forwarded-proto',
@@ -53,7 +56,7 @@ export type EncodingName = 'json' | 'msgpack'
 export const subprotocol = {
   json: 'ticketgate.v1.json',
   msgpack: 'ticketgate.v1.msgpack',
-  /** `ticket.<ticket>` among the offered subprotocols carries the ticket; it is never echoed. */
+  /** `ticket.<ticket>` among the offered subprotocols carries the ticket. It is never echoed. */
   ticketPrefix: 'ticket.',
 } as const
 
@@ -64,7 +67,7 @@ export const closeCode = {
   sessionExpired: 4401,
   revoked: 4403,
   authTimeout: 4408,
-  /** The first message of a socket without a ticket was no `auth`. */
+  /** The first message of a socket without a ticket was not `auth`. */
   authRequired: 4410,
   /** The token of the first message gives no right on the channel. */
   channelForbidden: 4411,
@@ -73,13 +76,13 @@ export const closeCode = {
   keysUnavailable: 4503,
 } as const
 
-/** How the gate ends a tunnel, besides the codes above. Those of the two ends pass through. */
+/** Further close codes with which the gate ends a tunnel. Those of both ends pass through. */
 export const tunnelCloseCode = {
-  /** The server behind has chosen a subprotocol that the client was not told. */
+  /** The upstream server has chosen a subprotocol that the client was not told. */
   protocolError: 1002,
-  /** The server behind reads too slowly. */
+  /** The upstream server reads too slowly. */
   tryAgainLater: 1013,
-  /** The server behind cannot be reached, or was lost. */
+  /** The upstream server is unreachable, or the connection to it was lost. */
   badGateway: 1014,
 } as const
 
@@ -124,19 +127,19 @@ export interface OkMessage extends Reply {
 export interface RenewRequiredMessage {
   readonly type: 'renew_required'
   readonly withinSeconds: number
-  /** What the operator has to say. */
+  /** The message of the operator. */
   readonly reason?: string
 }
 
-/** The operator took a channel away from the socket. */
+/** The operator revoked a channel for this socket. */
 export interface UnsubscribedMessage {
   readonly type: 'unsubscribed'
   readonly channel: string
-  /** What the operator has to say. */
+  /** The message of the operator. */
   readonly reason?: string
 }
 
-/** What the server says of its own accord once a socket is open. */
+/** What the server sends unasked once a socket is open. */
 export type NoticeMessage = RenewRequiredMessage | UnsubscribedMessage
 
 export type ReplyMessage = RenewedMessage | ErrorMessage | OkMessage
@@ -146,7 +149,7 @@ export interface TicketReply {
   readonly ticket: string
   /** When the ticket expires, Unix seconds. */
   readonly expires: number
-  /** The whole WebSocket URL to open, when the server knows its own. */
+  /** The complete WebSocket URL to open, if the server knows its own. */
   readonly url?: string
   /** The session of the socket that it opens, of a server that can renew it by `/ws_ticket/renew`. */
   readonly session?: string
@@ -166,20 +169,20 @@ export interface RenewReply {
   readonly forwarded: boolean
 }
 
-/** What became of a ticket, as `/ws_ticket/status` reports it. */
+/** The state of a ticket, as `/ws_ticket/status` reports it. */
 export type TicketState = 'live' | 'used' | 'expired' | 'invalid'
 
 /** The reply of `/ws_ticket/status`. */
 export interface TicketStatusReply {
   readonly state: TicketState
-  /** The code with which a ticket that is not spent was refused last, or would be. */
+  /** The code with which an unspent ticket was last refused, or would be refused. */
   readonly refused?: string | undefined
 }
 
-/** The close reason that tells a client when to come back. */
+/** The close reason that tells a client when to reconnect. */
 export const retryAfterReason = (waitMs: number): string => `retry_after_ms=${Math.ceil(waitMs)}`
 
-/** The wait that a close reason asks for, in milliseconds; undefined if it asks for none. */
+/** The wait that a close reason asks for, in milliseconds; undefined if none. */
 export function retryAfterIn(reason: string): number | undefined {
   const digits = /retry_after_ms=(\d{1,9})/.exec(reason)?.[1]
   return digits === undefined ? undefined : Number(digits)
@@ -203,7 +206,7 @@ const plainNames = /^[ -~]{1,256}$/
 const channelNames = /^[A-Za-z0-9._~:@-]{0,128}$/
 const channelPatterns = /^[A-Za-z0-9._~:@-]{0,128}\*?$/
 
-/** The form of a channel name, for people. */
+/** The form of a channel name, for error messages. */
 export const channelNameForm = '0 to 128 of A-Z a-z 0-9 . _ ~ : @ -'
 
 /**
@@ -230,10 +233,10 @@ export const isSessionId = (id: string): boolean => /^[!-~]{1,128}$/.test(id)
 /** The id of one open socket, as the admin listener names it. */
 export const isSocketId = (id: string): boolean => /^[A-Za-z0-9_-]{8}\.\d{1,16}$/.test(id)
 
-/** The most bytes of UTF-8 in the words with which an operator ends something. */
+/** The most bytes of UTF-8 in the message with which an operator ends something. */
 export const maxRevocationReasonBytes = 100
 
-/** What an operator may tell clients: 1 to 100 bytes of UTF-8 without control characters. */
+/** A message of the operator to clients: 1 to 100 bytes of UTF-8 without control characters. */
 export const isRevocationReason = (reason: string): boolean =>
   reason !== '' && !/[\p{Cc}\p{Cs}]/u.test(reason) && utf8Length(reason) <= maxRevocationReasonBytes
 

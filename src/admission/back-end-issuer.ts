@@ -13,7 +13,7 @@ export interface BackEndIssuerParts {
   readonly issuer: TicketIssuer
   readonly revocations: Pick<Revocations, 'covers' | 'onChannel'>
   readonly isDraining: () => boolean
-  /** Where tickets are presented, up to the path; '' = unknown. */
+  /** The base of socket URLs, up to the path; '' if unknown. */
   readonly baseUrl: () => string
   readonly clock: Clock
 }
@@ -22,7 +22,7 @@ type Members = Readonly<Record<string, unknown>>
 
 /** What is wrong with one of several specs. */
 export interface SpecListFault extends SpecFault {
-  /** Its place among them. */
+  /** Its index in the list. */
   readonly at: number
 }
 
@@ -33,8 +33,8 @@ const longestWaitMs = 2500
 const tooLarge = `the claims must take at most ${maxClaimsBytes} bytes when packed: name fewer channels`
 
 /**
- * Issues tickets at the word of the back end, which knows its users by means of its own: there is
- * no token to check. They are signed as the gate's own.
+ * Issues tickets on behalf of the back end, which authenticates its users itself, so there is no
+ * token to check. They are signed with the gate's own key.
  */
 export class BackEndIssuer {
   readonly #parts: BackEndIssuerParts
@@ -44,15 +44,15 @@ export class BackEndIssuer {
     this.#parts = parts
   }
 
-  /** How many tickets there were so far. */
+  /** How many tickets have been issued so far. */
   get issued(): number {
     return this.#issued
   }
 
   /**
-   * Issues a ticket for each spec, or for none where one of them is faulty.
+   * Issues a ticket for each spec, or none at all if one of them is invalid.
    * @throws Refusal `draining`, `replay_cache_unavailable`, or `login_busy` for a user who was
-   *   disconnected just now
+   *   disconnected a moment ago
    */
   async issue(specs: readonly Members[]): Promise<readonly TicketReply[] | SpecListFault> {
     const startedMs = performance.now()
@@ -71,7 +71,7 @@ export class BackEndIssuer {
           detail: 'This user was logged out everywhere just now. Try again.',
           retryAfterSeconds: 1,
         })
-      // To date a ticket ahead instead would not do: the next revocation might not reach that date.
+      // Dating the ticket ahead would not help: the next revocation might not cover that date.
       await delay(Math.ceil((toSeconds(nowMs) + 1) * 1000 - nowMs))
     }
   }

@@ -34,7 +34,7 @@ export interface Credentials {
 
 export interface LoggedIn {
   readonly user: User
-  /** The time that dates its token. */
+  /** The time at which its token is issued. */
   readonly nowMs: number
 }
 

@@ -4,20 +4,20 @@ import type { LogoutOrder } from '../token/logout-token.js'
 
 /**
  * replayed: its token was used before
- * full:     there is no room for one more revocation
- * failed:   it may or may not hold
+ * full:     the limit on revocations is reached
+ * failed:   the revocation may or may not be in force
  */
 export type LogoutOutcome = 'done' | 'replayed' | 'full' | 'failed'
 
-/** Ends whatever the subject was given until then, everywhere. */
+/** Revokes everything that was issued to the subject until then, on all nodes. */
 export type Disconnect = (subject: LogoutOrder['subject'], givenUntilSeconds: number) => Promise<unknown>
 
 const maxRemembered = 10_000
 
 /**
- * Carries out logout tokens that were verified, each once. The ids of the last ten thousand are
- * remembered. One that is forgotten, or that another node sees, does no harm: it ends what was
- * issued before the logout, and that has ended.
+ * Carries out verified logout tokens, each once. Remembers the ids of the last ten thousand. If an
+ * id is forgotten, or the token is sent to another node, no harm is done: it revokes what was
+ * issued before the logout, which is revoked already.
  */
 export class Logouts {
   readonly #disconnect: Disconnect
@@ -27,7 +27,7 @@ export class Logouts {
     this.#disconnect = disconnect
   }
 
-  /** Resolves when it holds in every thread, and over a restart. */
+  /** Resolves once the revocation is in force in every thread and survives a restart. */
   async carryOut({ id, subject, issuedAtSeconds }: LogoutOrder): Promise<LogoutOutcome> {
     if (this.#used.has(id)) return 'replayed'
     this.#used.set(id, true)

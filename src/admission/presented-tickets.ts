@@ -12,7 +12,7 @@ export interface PresentedTickets {
 
 const jwtPattern = /^eyJ[\w-]*\.[\w-]+\.[\w-]*$/
 
-/** Whether a text looks like a JWT. That only makes for a more helpful refusal. */
+/** Whether a text looks like a JWT. This only serves to make the refusal more helpful. */
 export const looksLikeJwt = (text: string): boolean => jwtPattern.test(text)
 
 /** Whether a query contains a JWT under one of its usual names. */
@@ -48,7 +48,7 @@ const scheme = /^(ticket|bearer)(?: +|$)/i
 
 /**
  * The ticket in `Authorization`: anything after `Ticket`, but after `Bearer` only what has the form
- * of a ticket, because a bearer token may be meant for something before or behind the gate.
+ * of a ticket, because a bearer token may be meant for a proxy or for the upstream server.
  */
 function ticketIn(authorization: string): string | undefined {
   const [start, name] = scheme.exec(authorization) ?? []

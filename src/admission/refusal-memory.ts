@@ -9,8 +9,9 @@ const codeMask = (1n << codeBits) - 1n
 export const createRefusalBuffer = (): SharedArrayBuffer => new SharedArrayBuffer(8 * slots)
 
 /**
- * With which code a ticket was refused last, by its nonce. The latest 65,536 or so are remembered:
- * a nonce has one slot, which the next one takes over. A slot is one word, so threads need no lock.
+ * The code with which each ticket was last refused, by its nonce. Remembers about 65,536 of them:
+ * each nonce has one slot, which a later nonce may overwrite. A slot is one word, so threads need
+ * no lock.
  */
 export class RefusalMemory {
   readonly #words: BigUint64Array
@@ -20,7 +21,7 @@ export class RefusalMemory {
     this.#words = new BigUint64Array(buffer)
   }
 
-  /** @param nonce of a ticket whose MAC holds: anybody could fill the memory with others */
+  /** @param nonce of a ticket with a valid MAC; otherwise anybody could fill the memory */
   note(nonce: string, code: RefusalCode): void {
     const mark = this.#markOf(nonce)
     Atomics.store(this.#words, this.#slotOf(), mark | BigInt(refusalCodes.indexOf(code) + 1))
@@ -32,7 +33,7 @@ export class RefusalMemory {
     return (word & ~codeMask) === mark ? refusalCodes[Number(word & codeMask) - 1] : undefined
   }
 
-  /** 56 bits of a nonce. Leaves its bytes for {@link #slotOf}, which takes others. */
+  /** 56 bits of a nonce. Does not use the bytes that {@link #slotOf} uses. */
   #markOf(nonce: string): bigint {
     this.#nonce.write(nonce, 'latin1')
     return this.#nonce.readBigUInt64BE(0) & ~codeMask

@@ -29,7 +29,8 @@ export interface TicketAdmissionParts {
 }
 
 /**
- * Refusals that need no note: a look at the ticket tells them again, or there is not one ticket.
+ * Refusals that are not recorded: the ticket itself shows why it is refused, or there is no single
+ * ticket.
  */
 export const toldByTicket: ReadonlySet<RefusalCode> = new Set<RefusalCode>([
   'ticket_ambiguous',
@@ -41,19 +42,19 @@ export const toldByTicket: ReadonlySet<RefusalCode> = new Set<RefusalCode>([
   'wrong_node',
 ])
 
-/** At the beginning of time no ticket has expired, and none is too young. */
+/** The start of Unix time: then no ticket has expired, and none is too young. */
 const ofAnyTime = {
   skewMs: Number.POSITIVE_INFINITY,
   earliestOutsideMs: Number.NEGATIVE_INFINITY,
   outsideUntilMs: Number.POSITIVE_INFINITY,
 } as const
 
-/** Undefined if the ticket was spent, else why not. */
+/** Undefined if the ticket was spent; otherwise why not. */
 export type SpendResult = RefusalCode | undefined
 
 /**
- * Decides whether a ticket admits its holder: first by all that it says, then, as the last step
- * before the socket opens, by spending it.
+ * Decides whether a ticket admits its holder: checks all that it says, then, as the last step
+ * before the socket opens, spends it.
  */
 export class TicketAdmission {
   readonly #parts: TicketAdmissionParts
@@ -62,15 +63,13 @@ export class TicketAdmission {
     this.#parts = parts
   }
 
-  /** Returns a ticket with a valid MAC, time and node, or why it is refused. Spends nothing. */
+  /** Returns a ticket whose MAC, time and node are valid, or why it is refused. Spends nothing. */
   verify(text: string, nowMs: number): VerifiedTicket | TicketRefusal {
     const { ring, policy } = this.#parts.keys
     return verifyTicket(text, ring(), nowMs, policy)
   }
 
-  /**
-   * What a ticket of any time says, if its MAC holds: for the log, since it may not open anything.
-   */
+  /** What a ticket says if its MAC is valid, expired or not: for the log only. */
   claimsOf(text: string): TicketClaims | undefined {
     const { ring, policy } = this.#parts.keys
     const ticket = verifyTicket(text, ring(), 0, { ...policy, ...ofAnyTime })
@@ -143,15 +142,15 @@ export class TicketAdmission {
   }
 
   /**
-   * Keeps with which code a ticket was refused, for its holder to ask; nothing unless its MAC
-   * holds.
+   * Records the code with which a ticket was refused, so that its holder can ask for it. Does
+   * nothing unless the MAC is valid.
    */
   noteRefusal(text: string, code: RefusalCode, nowMs: number): void {
     const ticket = this.verify(text, nowMs)
     if (typeof ticket !== 'string') this.#parts.refusals.note(ticket.nonce, code)
   }
 
-  /** With which code a ticket was refused last, as far as is remembered. */
+  /** The code with which a ticket was last refused, if it is remembered. */
   refusalOf({ nonce }: VerifiedTicket): RefusalCode | undefined {
     return this.#parts.refusals.find(nonce)
   }

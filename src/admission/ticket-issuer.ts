@@ -27,7 +27,7 @@ export interface IssuedTicket {
 }
 
 /**
- * claims_too_large: the token's list of channels does not fit into a ticket, or what else it says
+ * claims_too_large: the token's list of channels, or its other claims, do not fit into a ticket
  * replay_cache_unavailable: the epoch of the store is unknown, so no ticket would be accepted
  */
 export type IssueRefusal = 'claims_too_large' | 'replay_cache_unavailable'
@@ -68,7 +68,8 @@ export class TicketIssuer {
 
   /**
    * Issues a ticket with these claims and the epoch of the store.
-   * @param ttlSeconds at most that of all tickets, for which the memory of spent ones is sized
+   * @param ttlSeconds at most the configured lifetime, for which the memory of spent tickets is
+   *   sized
    */
   issueClaims(claims: TicketClaims, nowMs: number, ttlSeconds: number): IssuedTicket | IssueRefusal {
     const epoch = this.#store?.epoch

@@ -10,7 +10,7 @@ import type { TokenVerifier } from '../token/verifier.js'
 /** Why a token is refused for a ticket or a socket. */
 export interface TokenCheckRefusal {
   readonly code: TokenCode | 'token_revoked' | 'rate_limited'
-  /** Why the token itself is refused, as far as its sender may know. */
+  /** Why the token is refused, as far as its sender may know. */
   readonly reason?: TokenReason
   /** When to try again, in milliseconds from now; 0 if that does not help. */
   readonly waitMs: number
@@ -47,8 +47,8 @@ export class TokenCheck {
   }
 
   /**
-   * Returns why its bearer may not continue, to one channel or to none in particular. Counts
-   * against the user's rate.
+   * Returns why its bearer may not continue, on one channel or on none in particular. Counts
+   * against the rate of the user.
    */
   permit(token: TokenClaims, channel: string | undefined, nowMs: number): TokenCheckRefusal | undefined {
     if (channel !== undefined && !this.#opens(token, channel)) return { code: 'channel_forbidden', waitMs: 0 }
@@ -56,7 +56,7 @@ export class TokenCheck {
     return waitMs > 0 ? { code: 'rate_limited', waitMs } : undefined
   }
 
-  /** Whether a token gives a right on a channel that was not revoked since. */
+  /** Whether a token gives a right on a channel that has not been revoked since. */
   #opens(token: TokenClaims, channel: string): boolean {
     return mayOpen(token, channel) && this.#parts.revocations.onChannel(token, channel) === undefined
   }
@@ -72,8 +72,8 @@ export class TokenCheck {
   }
 
   /**
-   * Warns once about failures that lock users out until the operator acts: visible, but not a
-   * flood.
+   * Warns once about failures that lock users out until the operator acts, without flooding the
+   * log.
    */
   #warnOnce(reason: TokenReason): boolean {
     const isFirst = !this.#warned.has(reason)

@@ -3,9 +3,7 @@ import { altered, forgedTokens, otherSpellings, truncated } from './forgeries.js
 import type { Target } from './target.js'
 import { dial, handshake, type Opened, patienceMs, requestText } from './wire.js'
 
-/**
- * What an attack has found. `skipped`: it needs a setting that was not given, or does not apply.
- */
+/** The result of an attack. `skipped`: it needs a setting that was not given, or does not apply. */
 export interface Verdict {
   readonly outcome: 'held' | 'broken' | 'skipped'
   readonly detail: string
@@ -15,11 +13,11 @@ export interface Verdict {
 export interface CaseOptions {
   /** Restarts the server; resolves once it is reachable. */
   readonly restart: (() => Promise<void>) | undefined
-  /** How long a credential is good, in seconds. */
+  /** The lifetime of a credential, in seconds. */
   readonly lifetimeSeconds: number | undefined
-  /** Where no socket may open with a credential of this user; with `{ticket}`. */
+  /** A path with `{ticket}` at which a credential of this user must not open a socket. */
   readonly forbiddenPath: string | undefined
-  /** How long an unfinished handshake may hold a connection, in seconds. */
+  /** How long an unfinished handshake may keep a connection open, in seconds. */
   readonly slowSeconds: number | undefined
   /** What the server has logged so far. */
   readonly readLog: (() => Promise<string>) | undefined
@@ -27,7 +25,7 @@ export interface CaseOptions {
 
 export interface Case {
   readonly name: string
-  /** What must hold. */
+  /** What must hold, as a sentence. */
   readonly title: string
   run(target: Target, options: CaseOptions): Promise<Verdict>
 }
@@ -40,7 +38,7 @@ const delay = (ms: number): Promise<void> => new Promise(resolve => setTimeout(r
 
 const racers = 30
 
-/** Presents each, one after the other, and returns those that opened a socket. */
+/** Presents the credentials one after another, and returns those that opened a socket. */
 async function opening(target: Target, credentials: readonly string[]): Promise<string[]> {
   const opened: string[] = []
   for (const credential of credentials) if (await target.opens(credential)) opened.push(credential)
@@ -49,11 +47,11 @@ async function opening(target: Target, credentials: readonly string[]): Promise<
 
 const reuse: Case = {
   name: 'reuse',
-  title: 'a credential opens one socket, and no second after it',
+  title: 'a credential opens only one socket',
   async run(target) {
     const credential = await target.credential()
     const first = await target.present(credential)
-    if (!first.isOpen) return broken('a good credential opened no socket')
+    if (!first.isOpen) return broken('a valid credential opened no socket')
     const whileOpen = await target.opens(credential)
     first.socket.destroy()
     if (whileOpen) return broken('it opened a second socket while the first was open')
@@ -66,7 +64,7 @@ const reuse: Case = {
 
 const race: Case = {
   name: 'race',
-  title: `of ${racers} presentations at once, one opens a socket`,
+  title: `if ${racers} handshakes present one credential at once, one succeeds`,
   async run(target) {
     for (let round = 1; round <= 5; round++) {
       const credential = await target.credential()
@@ -81,25 +79,25 @@ const race: Case = {
 
 const spelling: Case = {
   name: 'spelling',
-  title: 'a spent credential is spent in every spelling',
+  title: 'a spent credential stays spent in any other encoding',
   async run(target) {
     const credential = await target.credential()
-    if (!(await target.opens(credential))) return broken('a good credential opened no socket')
+    if (!(await target.opens(credential))) return broken('a valid credential opened no socket')
     const spellings = otherSpellings(credential)
     const opened = await opening(target, spellings)
     return opened.length > 0
-      ? broken(`${opened.length} of ${spellings.length} other spellings opened a socket again`)
-      : held(`${spellings.length} spellings`)
+      ? broken(`${opened.length} of ${spellings.length} other encodings opened a socket again`)
+      : held(`${spellings.length} encodings`)
   },
 }
 
 const restart: Case = {
   name: 'restart',
-  title: 'what was spent stays spent over a restart',
+  title: 'a spent credential stays spent after a restart',
   async run(target, { restart: run }) {
     if (run === undefined) return skipped('needs --restart')
     const credential = await target.credential()
-    if (!(await target.opens(credential))) return broken('a good credential opened no socket')
+    if (!(await target.opens(credential))) return broken('a valid credential opened no socket')
     await run()
     return (await target.opens(credential)) ? broken('it opened a socket again') : held()
   },
@@ -107,7 +105,7 @@ const restart: Case = {
 
 const expiry: Case = {
   name: 'expiry',
-  title: 'a credential that has expired opens nothing',
+  title: 'an expired credential opens no socket',
   async run(target, { lifetimeSeconds }) {
     if (lifetimeSeconds === undefined) return skipped('needs --lifetime')
     const credential = await target.credential()
@@ -116,7 +114,7 @@ const expiry: Case = {
   },
 }
 
-/** An attack by credentials that are made from a good one. */
+/** An attack with credentials that are derived from a valid one. */
 const forgery = (name: string, title: string, make: (credential: string) => readonly string[]): Case => ({
   name,
   title,
@@ -131,21 +129,21 @@ const forgery = (name: string, title: string, make: (credential: string) => read
 
 const tokenAsTicket: Case = {
   name: 'token-as-ticket',
-  title: 'a token does not pass for a ticket, nor a ticket for a token',
+  title: 'a token is not accepted as a ticket, nor a ticket as a token',
   async run(target) {
-    if (!target.hasTickets) return skipped('tokens are what opens sockets here')
+    if (!target.hasTickets) return skipped('tokens open sockets here')
     if (await target.opens(await target.token())) return broken('the token opened a socket')
     const { status } = await target.askForTicket(await target.credential())
-    return status === 200 ? broken('a ticket was traded for another') : held()
+    return status === 200 ? broken('a ticket was exchanged for another') : held()
   },
 }
 
 const algorithms: Case = {
   name: 'algorithms',
-  title: 'a token that nobody signed is good for nothing',
+  title: 'a token without a valid signature is refused',
   async run(target) {
     const forged = forgedTokens(await target.token())
-    if (forged.length === 0) return skipped('the token is no JWT')
+    if (forged.length === 0) return skipped('the token is not a JWT')
     for (const { how, token } of forged) {
       const passes = target.hasTickets
         ? (await target.askForTicket(token)).status === 200
@@ -158,10 +156,10 @@ const algorithms: Case = {
 
 const crossOrigin: Case = {
   name: 'cross-origin',
-  title: 'pages of other origins open no socket',
+  title: 'pages of other origins cannot open a socket',
   async run(target) {
     const { origin } = target
-    if (origin === undefined) return skipped('needs --origin, one that is allowed')
+    if (origin === undefined) return skipped('needs --origin with an allowed origin')
     const foreign = [
       'https://attacker.example',
       'null',
@@ -177,7 +175,7 @@ const crossOrigin: Case = {
 
 const forbidden: Case = {
   name: 'wrong-channel',
-  title: 'a credential opens nothing that it is not for',
+  title: 'a credential opens no socket that it was not issued for',
   async run(target, { forbiddenPath }) {
     if (forbiddenPath === undefined) return skipped('needs --forbidden-path')
     const path = forbiddenPath.replace('{ticket}', await target.credential())
@@ -187,13 +185,13 @@ const forbidden: Case = {
       target.origin === undefined ? {} : { Origin: target.origin },
     )
     socket.destroy()
-    return isOpen ? broken('a socket opened there') : held()
+    return isOpen ? broken('it opened a socket there') : held()
   },
 }
 
 const twoTickets: Case = {
   name: 'two-tickets',
-  title: 'two tickets in one handshake open no more sockets than two',
+  title: 'two tickets in one handshake open at most two sockets',
   async run(target) {
     const path = target.pathFor('{ticket}')
     const name = /[?&]([^=&]+)=\{ticket\}/.exec(path)?.[1]
@@ -217,7 +215,7 @@ const twoTickets: Case = {
 
 const before: Case = {
   name: 'before-101',
-  title: 'a stranger gets no WebSocket, not even for a moment',
+  title: 'no WebSocket opens before the credential is checked',
   async run(target) {
     const { status, socket } = await target.present(randomBytes(24).toString('base64url'))
     socket.destroy()
@@ -229,13 +227,13 @@ const before: Case = {
 
 const leaks: Case = {
   name: 'leaks',
-  title: 'no refusal and no log repeats a credential',
+  title: 'neither refusals nor the log contain a credential',
   async run(target, { readLog }) {
     const credential = await target.credential()
     await target.opens(credential)
     const refused = await target.present(credential)
     refused.socket.destroy()
-    if (`${refused.head}${refused.body}`.includes(credential)) return broken('a refusal repeats it')
+    if (`${refused.head}${refused.body}`.includes(credential)) return broken('a refusal contains it')
     if (readLog === undefined) return held('replies; the log needs --log')
     await delay(500)
     const log = await readLog()
@@ -250,7 +248,7 @@ const leaks: Case = {
 
 const slow: Case = {
   name: 'slow',
-  title: 'a handshake that is never finished ends',
+  title: 'an unfinished handshake is ended',
   async run(target, { slowSeconds }) {
     if (slowSeconds === undefined) return skipped('needs --slow')
     const socket = dial(target.url)
@@ -276,8 +274,8 @@ export const cases: readonly Case[] = [
   spelling,
   restart,
   expiry,
-  forgery('truncated', 'a credential that is cut short opens nothing', truncated),
-  forgery('altered', 'a credential with one character changed opens nothing', altered),
+  forgery('truncated', 'a truncated credential opens no socket', truncated),
+  forgery('altered', 'a credential with one changed character opens no socket', altered),
   tokenAsTicket,
   algorithms,
   crossOrigin,

@@ -5,26 +5,26 @@ const digits = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_
 const replaced = (text: string, at: number, digit: string): string =>
   text.slice(0, at) + digit + text.slice(at + 1)
 
-/** A credential, cut short in several places. */
+/** A credential truncated in several places. */
 export const truncated = (credential: string): string[] =>
   [credential.length - 1, credential.length - 2, credential.length >> 1, 16, 1].map(length =>
     credential.slice(0, length),
   )
 
-/** A credential with one character changed, in up to 48 places. */
+/** A credential with one changed character, in up to 48 places. */
 export function altered(credential: string): string[] {
   const step = Math.max(1, Math.floor(credential.length / 48))
   const forged: string[] = []
   for (let at = 0; at < credential.length; at += step) {
     const digit = digits.indexOf(credential[at] ?? '')
-    // The last digit may have bits that do not count: its highest one does.
+    // The low bits of the last digit may be padding, so this flips its highest one.
     if (digit >= 0) forged.push(replaced(credential, at, digits[digit ^ 32] ?? 'A'))
   }
   return forged
 }
 
 /**
- * Texts that a lax decoder of base64url or of URLs takes for the same credential (RFC 4648 sections
+ * Texts that a lax decoder of base64url or of URLs reads as the same credential (RFC 4648 sections
  * 3.5 and 4).
  */
 export function otherSpellings(credential: string): string[] {
@@ -45,7 +45,7 @@ export function otherSpellings(credential: string): string[] {
 
 const encoded = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString('base64url')
 
-/** What is in a part of a JWT; undefined if it is none. */
+/** The JSON object in a part of a JWT; undefined if there is none. */
 function decoded(part: string | undefined): Record<string, unknown> | undefined {
   try {
     const value: unknown = JSON.parse(Buffer.from(part ?? '', 'base64url').toString())
@@ -56,7 +56,8 @@ function decoded(part: string | undefined): Record<string, unknown> | undefined 
 }
 
 /**
- * Tokens with the claims of a good one, and for another user, without its key (RFC 8725 section 2).
+ * Tokens with the claims of a valid one, and for another user, made without its key (RFC 8725
+ * section 2).
  */
 export function forgedTokens(token: string): { readonly how: string; readonly token: string }[] {
   const [head, body, signature = ''] = token.split('.')

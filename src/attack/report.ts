@@ -1,6 +1,6 @@
 import type { Case, Verdict } from './cases.js'
 
-/** A case, and what came of it. */
+/** A case and its result. */
 export interface Finding extends Verdict {
   readonly name: string
   readonly title: string
@@ -16,7 +16,7 @@ export const finding = ({ name, title }: Case, verdict: Verdict, ms: number): Fi
 
 const widest = Math.max(...['held', 'broken', 'skipped'].map(({ length }) => length))
 
-/** One line for each finding, and one that sums them up. */
+/** One line per finding, and a summary. */
 export function table(findings: readonly Finding[]): string {
   const nameWidth = Math.max(...findings.map(({ name }) => name.length))
   const lines = findings.map(
@@ -31,7 +31,7 @@ export function table(findings: readonly Finding[]): string {
 const entities: Readonly<Record<string, string>> = { '<': '&lt;', '>': '&gt;', '&': '&amp;', '"': '&quot;' }
 const escaped = (text: string): string => text.replace(/[<>&"]/g, sign => entities[sign] ?? sign)
 
-/** As JUnit XML, for CI. */
+/** The findings as JUnit XML, for CI. */
 export function junit(findings: readonly Finding[]): string {
   const count = (wanted: Verdict['outcome']): number =>
     findings.filter(({ outcome }) => outcome === wanted).length

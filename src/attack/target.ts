@@ -1,17 +1,17 @@
 import { ask, handshake, hear, type Opened, type Reply, textFrame } from './wire.js'
 
-/** How a server hands out what opens a socket, and where it is presented. */
+/** How a server hands out credentials for sockets, and where they are presented. */
 export interface Profile {
-  /** Where `{user, pwd}` is posted for a token; undefined: the token is given. */
+  /** Where `{user, pwd}` is posted for a token; undefined if the token is given. */
   readonly loginPath: string | undefined
   /**
-   * Where a token is traded for a ticket, by GET with the token as bearer; undefined: the token
-   * itself opens sockets.
+   * Where a token is exchanged for a ticket, by GET with the token as bearer; undefined if the
+   * token itself opens sockets.
    */
   readonly ticketPath: string | undefined
-  /** Where sockets open, with `{ticket}` in the place of the credential. */
+  /** The path of a socket, with `{ticket}` in place of the credential. */
   readonly socketPath: string
-  /** Socket.IO takes the handshake first, and the credential in the first packet. */
+  /** Socket.IO accepts the handshake first and takes the credential from the first packet. */
   readonly isSocketIo: boolean
 }
 
@@ -22,7 +22,7 @@ const edge = {
   isSocketIo: false,
 }
 
-/** Servers as people write them. */
+/** Common kinds of servers. */
 export const presets = {
   ticketgate: edge,
   getdel: edge,
@@ -37,19 +37,19 @@ export const presets = {
 
 export type PresetName = keyof typeof presets
 
-/** What is known of the server that is attacked. */
+/** The server to attack. */
 export interface TargetOptions {
   readonly url: URL
   readonly profile: Profile
   readonly user: string
   readonly password: string
-  /** In place of a login. */
+  /** Used instead of a login. */
   readonly token: string | undefined
-  /** Sent as `Origin`; undefined: none is sent. */
+  /** Sent as `Origin`; not sent if undefined. */
   readonly origin: string | undefined
 }
 
-/** A server whose tickets are attacked. Nothing it says is kept. */
+/** A server whose tickets are attacked. Keeps nothing that it replies, except the token. */
 export class Target {
   readonly #options: TargetOptions
   #token: string | undefined
@@ -67,7 +67,7 @@ export class Target {
     return this.#options.origin
   }
 
-  /** Whether tickets are handed out apart from tokens. */
+  /** Whether sockets open with tickets, not with the tokens themselves. */
   get hasTickets(): boolean {
     return this.#options.profile.ticketPath !== undefined
   }
@@ -77,7 +77,7 @@ export class Target {
   }
 
   /**
-   * The token that a login gives, the same each time.
+   * The token from the login, the same every time.
    * @throws Error if there is none
    */
   async token(): Promise<string> {
@@ -86,7 +86,7 @@ export class Target {
   }
 
   /**
-   * Something that opens one socket.
+   * A fresh credential that opens one socket.
    * @throws Error if there is none
    */
   async credential(): Promise<string> {
@@ -95,11 +95,12 @@ export class Target {
     if (profile.ticketPath === undefined) return token
     const reply = await this.askForTicket(token)
     const ticket = memberOf(reply, 'ticket')
-    if (ticket === undefined) throw new Error(`${profile.ticketPath} gave no ticket: status ${reply.status}`)
+    if (ticket === undefined)
+      throw new Error(`${profile.ticketPath} returned no ticket: status ${reply.status}`)
     return ticket
   }
 
-  /** Trades a token for a ticket, and tells the reply. */
+  /** Exchanges a token for a ticket, and returns the reply. */
   askForTicket(token: string): Promise<Reply> {
     const { url, profile } = this.#options
     return ask(url, {
@@ -108,26 +109,26 @@ export class Target {
     })
   }
 
-  /** Presents a credential, and says whether it opened a socket. Never throws. */
+  /** Presents a credential, and returns whether it opened a socket. Never throws. */
   async present(credential: string, headers: Readonly<Record<string, string>> = {}): Promise<Opened> {
     const { url, profile } = this.#options
     const path = this.pathFor(credential)
     const opened = await handshake(url, path, { ...this.#originHeader(), ...headers })
     if (!profile.isSocketIo || !opened.isOpen) return opened
-    // The namespace is joined with `40`; `44` is its refusal.
+    // `40` joins the namespace, `44` refuses it.
     opened.socket.write(textFrame(`40${JSON.stringify({ token: credential })}`))
     const heard = await hear(opened.socket, text => /4[04]\{/.test(text.replace(/^.*?0\{.*?\}/s, '')))
     return { ...opened, isOpen: /40\{/.test(heard) }
   }
 
-  /** Whether a credential opens a socket, which is closed again. */
+  /** Whether a credential opens a socket. Closes the socket again. */
   async opens(credential: string, headers?: Readonly<Record<string, string>>): Promise<boolean> {
     const { isOpen, socket } = await this.present(credential, headers)
     socket.destroy()
     return isOpen
   }
 
-  /** Path and query of a handshake with a credential. */
+  /** Path and query of a handshake with this credential. */
   pathFor(credential: string): string {
     return this.#options.profile.socketPath.replace('{ticket}', credential)
   }
@@ -142,7 +143,7 @@ export class Target {
       body: JSON.stringify({ user, pwd: password }),
     })
     const token = memberOf(reply, 'token')
-    if (token === undefined) throw new Error(`${profile.loginPath} gave no token: status ${reply.status}`)
+    if (token === undefined) throw new Error(`${profile.loginPath} returned no token: status ${reply.status}`)
     return token
   }
 
@@ -152,7 +153,7 @@ export class Target {
   }
 }
 
-/** A text member of a JSON reply with status 200. */
+/** A string member of a JSON reply with status 200. */
 function memberOf({ status, body }: Reply, name: string): string | undefined {
   if (status !== 200) return undefined
   try {

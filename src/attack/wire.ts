@@ -1,20 +1,20 @@
-// attack/: attacks on the tickets of any WebSocket server, over the network. It stands beside the server and imports
-// nothing of it: what it finds must not depend on what it knows.
+// attack/: attacks on the tickets of any WebSocket server, over the network. It stands beside the
+// server and imports nothing from it: its findings must not depend on the code under attack.
 
 import { createHash, randomBytes } from 'node:crypto'
 import { connect as connectPlain, type Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 
-/** What came back for a request. */
+/** The response to a request. */
 export interface Reply {
-  /** 0 if the connection ended without a reply, or nothing came in time. */
+  /** 0 if the connection ended without a reply, or none arrived in time. */
   readonly status: number
   readonly head: string
   readonly body: string
 }
 
 export interface Opened extends Reply {
-  /** The connection, open if `status` is 101 and `Sec-WebSocket-Accept` is right. */
+  /** The connection. Open if `status` is 101 and `Sec-WebSocket-Accept` is right. */
   readonly socket: Socket
   /** Whether a WebSocket is open now. */
   readonly isOpen: boolean
@@ -30,7 +30,7 @@ export interface Request {
 /** How long a reply may take, in milliseconds. */
 export const patienceMs = 5000
 
-/** Opens a connection to the host of a URL; certificates are not checked. */
+/** Opens a connection to the host of a URL. Does not check certificates. */
 export function dial(base: URL): Socket {
   const port = Number(base.port || (base.protocol === 'https:' ? 443 : 80))
   const host = base.hostname.replace(/^\[(.*)\]$/, '$1')
@@ -52,7 +52,7 @@ export function requestText(base: URL, { method = 'GET', path, headers = {}, bod
   return `${method} ${path} HTTP/1.1\r\n${lines.join('')}\r\n${body ?? ''}`
 }
 
-/** Sends a request on a connection of its own. */
+/** Sends a request on its own connection. */
 export async function ask(base: URL, request: Request): Promise<Reply> {
   const socket = dial(base)
   socket.write(requestText(base, { ...request, headers: { ...request.headers, Connection: 'close' } }))
@@ -61,7 +61,7 @@ export async function ask(base: URL, request: Request): Promise<Reply> {
   return reply
 }
 
-/** Sends the handshake of a WebSocket (RFC 6455 section 4.1). */
+/** Sends a WebSocket handshake (RFC 6455 section 4.1). */
 export async function handshake(
   base: URL,
   path: string,
@@ -83,7 +83,7 @@ export async function handshake(
 const acceptOf = (key: string): string =>
   createHash('sha1').update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest('base64')
 
-/** Reads one reply: all of its body if it says how long that is, else what came until the end. */
+/** Reads one reply: the whole body if its length is given, else everything until the end. */
 function replyOf(socket: Socket): Promise<Reply> {
   return new Promise(resolve => {
     let bytes = Buffer.alloc(0)
@@ -119,7 +119,7 @@ function parse(text: string): Reply {
   }
 }
 
-/** A text frame of a client (RFC 6455 section 5.2), up to 65,535 bytes. */
+/** A masked text frame (RFC 6455 section 5.2), up to 65,535 bytes. */
 export function textFrame(text: string): Buffer {
   const payload = Buffer.from(text)
   const mask = randomBytes(4)
@@ -130,7 +130,7 @@ export function textFrame(text: string): Buffer {
   return Buffer.concat([head, mask, payload.map((byte, at) => byte ^ (mask[at % 4] ?? 0))])
 }
 
-/** What comes on an open socket until it matches, ends, or takes too long. */
+/** Collects what arrives on an open socket until it matches, ends, or times out. */
 export function hear(
   socket: Socket,
   isEnough: (text: string) => boolean,

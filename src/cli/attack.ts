@@ -12,24 +12,24 @@ import { type Command, type CommandContext, CommandError, UsageError } from './c
 
 const usage = `Usage: ticketgate attack URL [flags]
 
-Attacks the tickets of a WebSocket server of yours, and says what held. Exit code 0 if all held, 1 if
-something broke. It sends a few hundred requests, at most thirty at once.
+Attacks the tickets of your WebSocket server and reports what held. Exit code 0 if everything held,
+1 if something broke. Sends a few hundred requests, at most thirty at once.
 
   --preset NAME          ${Object.keys(presets).join(', ')} (default: ticketgate)
-  --user NAME            who logs in; the password is in TICKETGATE_ATTACK_PASSWORD
-                         In place of a login, TICKETGATE_ATTACK_TOKEN may hold a token
-  --login-path PATH      where {"user","pwd"} is posted for {"token"}
-  --ticket-path PATH     where the token, as bearer, gets {"ticket"}
-  --socket-path PATH     where sockets open, with {ticket} in it
-  --origin ORIGIN        an origin that is allowed: others are tried
-  --forbidden-path PATH  where no socket may open with this user's credential, with {ticket} in it
-  --lifetime SECONDS     how long a credential is good: it is waited out
+  --user NAME            the user to log in as; the password is in TICKETGATE_ATTACK_PASSWORD
+                         Instead of a login, TICKETGATE_ATTACK_TOKEN can hold a token
+  --login-path PATH      where {"user","pwd"} is posted; the reply has {"token"}
+  --ticket-path PATH     where the token is sent as bearer; the reply has {"ticket"}
+  --socket-path PATH     the path of sockets, with {ticket} in it
+  --origin ORIGIN        an allowed origin; the attack tries others
+  --forbidden-path PATH  a path with {ticket} at which this user must not open a socket
+  --lifetime SECONDS     the lifetime of a credential; the attack waits for its end
   --restart COMMAND      restarts the server
-  --slow SECONDS         how long an unfinished handshake may hold a connection
-  --log FILE             the log of the server, in which no credential may be
-  --only NAME            one attack; may be given several times
-  --json                 the findings as JSON
-  --junit FILE           the findings as JUnit XML, into a file
+  --slow SECONDS         how long an unfinished handshake may keep a connection open
+  --log FILE             the log of the server, which must not contain a credential
+  --only NAME            run one attack; may be given several times
+  --json                 print the findings as JSON
+  --junit FILE           write the findings to a file as JUnit XML
   --i-own-this-host      required for hosts that are not this machine
 `
 
@@ -51,7 +51,9 @@ const flagKinds = {
   'i-own-this-host': 'switch',
 } as const
 
-/** `ticketgate attack`: what holds of the tickets of a server, ours or another's. */
+/**
+ * `ticketgate attack`: reports which attacks on the tickets of a server fail, ours or any other.
+ */
 export const attack: Command = async (args, context) => {
   const given = readArguments(args, flagKinds)
   if (wantsHelp(given)) {
@@ -80,13 +82,13 @@ async function run(target: Target, given: Arguments, { stderr }: CommandContext)
   const unknown = only.find(name => !cases.some(each => each.name === name))
   if (unknown !== undefined)
     throw new UsageError(
-      `--only: there is no attack ${JSON.stringify(unknown)}: ${cases.map(({ name }) => name).join(', ')}`,
+      `--only: unknown attack ${JSON.stringify(unknown)}: ${cases.map(({ name }) => name).join(', ')}`,
     )
   try {
     if (!(await target.opens(await target.credential())))
-      throw new Error('a good credential opened no socket: check --socket-path and --origin')
+      throw new Error('a valid credential opened no socket: check --socket-path and --origin')
   } catch (error) {
-    throw new CommandError(`nothing can be attacked: ${messageOf(error)}`)
+    throw new CommandError(`cannot attack: ${messageOf(error)}`)
   }
   const findings: Finding[] = []
   let isGone = false
@@ -125,11 +127,11 @@ async function urlIn(given: Arguments): Promise<URL> {
   if (operand === undefined || others.length > 0)
     throw new UsageError('one URL is required, such as http://127.0.0.1:8080')
   if (!URL.canParse(operand.text) || !/^(https?|wss?):$/.test(new URL(operand.text).protocol))
-    throw new UsageError('the operand is no URL: give one such as http://127.0.0.1:8080')
+    throw new UsageError('the operand is not a URL: give one such as http://127.0.0.1:8080')
   const url = new URL(operand.text.replace(/^ws/, 'http'))
   if (!given.flags.has('i-own-this-host') && !(await isThisMachine(url.hostname)))
     throw new UsageError(
-      `${url.hostname} is not this machine: attack only what is yours, and say so with --i-own-this-host`,
+      `${url.hostname} is not this machine: attack only your own hosts, and confirm with --i-own-this-host`,
     )
   return url
 }
@@ -153,7 +155,9 @@ function credentials(given: Arguments, env: CommandContext['env']) {
 function profileIn(given: Arguments) {
   const name = flagValue(given, 'preset') ?? 'ticketgate'
   if (!Object.hasOwn(presets, name))
-    throw new UsageError(`--preset: there is no ${JSON.stringify(name)}: ${Object.keys(presets).join(', ')}`)
+    throw new UsageError(
+      `--preset: unknown preset ${JSON.stringify(name)}: ${Object.keys(presets).join(', ')}`,
+    )
   const preset = presets[name as PresetName]
   const socketPath = flagValue(given, 'socket-path') ?? preset.socketPath
   if (!preset.isSocketIo && !socketPath.includes('{ticket}'))
@@ -184,7 +188,7 @@ function caseOptions(given: Arguments, url: URL): CaseOptions {
   }
 }
 
-/** Runs a command of a shell, and waits until something replies at `url` again. */
+/** Runs a shell command, and waits until the server replies at `url` again. */
 async function restartBy(command: string, url: URL): Promise<void> {
   const child = spawn(command, { shell: true, stdio: 'ignore' })
   const [code] = await once(child, 'exit')

@@ -13,13 +13,13 @@ const portsFlag = '--no-ports'
 
 const usage = `Usage: ticketgate check [${portsFlag}] [options of serve]
 
-Reports what would prevent a start with this configuration, without starting: options, files, the
-certificate, the keys of identity providers, ports and Redis. One line for each.
+Checks, without starting, whether the server would start with this configuration: options, files,
+certificate, keys of identity providers, ports and Redis. Prints one line for each.
 
-Exit code 0: it would start, whatever the warnings; 1: something would stop it, or leave it unable
-to work.
+Exit code 0: it would start, even with warnings; 1: something would prevent the start or keep the
+server from working.
 
-  ${portsFlag}   do not look at the ports: for a check beside the server that uses them
+  ${portsFlag}   skip the ports, for a check while the server is using them
 `
 
 type Outcome = 'ok' | 'warning' | 'failed'
@@ -51,7 +51,8 @@ class Report {
 }
 
 /**
- * `ticketgate check`: reports what a start with this configuration would find, without starting.
+ * `ticketgate check`: reports whether the server would start with this configuration, without
+ * starting it.
  */
 export const check: Command = async (args, { env, stdout }) => {
   if (wantsHelp(parseArguments(args, { ...optionFlags, 'no-ports': 'switch' }, [], () => ''))) {

@@ -39,7 +39,7 @@ The whole flow, to paste (the 101 in the third line is the open socket; a second
 
 interface Target {
   readonly curl: string
-  /** The URL that curl takes. */
+  /** The URL for curl. */
   readonly base: string
   /** Whether it is a Unix socket, which no browser opens. */
   readonly isUnix: boolean

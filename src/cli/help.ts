@@ -4,16 +4,16 @@ import type { Command } from './command.js'
 const overview = `Usage: ticketgate COMMAND [options]
 
   serve                          run the server
-  check                          say whether the server would start with this configuration
-  user add|passwd|remove|list    the users who may log in
-  key new                        make a key for an outside minter
-  token explain                  say whether the server configured here accepts a token, or why not
-  attack URL                     attack the tickets of a server of yours, and say what held
-  health                         ask the server configured here whether it works: exit code 0 or 1
-  help, --help                   show this
+  check                          check whether the server would start with this configuration
+  user add|passwd|remove|list    manage the users who may log in
+  key new                        generate a key for an outside minter
+  token explain                  explain whether the server configured here accepts a token
+  attack URL                     attack the tickets of your server, and report what held
+  health                         check the server configured here: exit code 0 or 1
+  help, --help                   show this help
   --version                      show the version
 
-COMMAND --help says what a command takes.
+COMMAND --help describes a command.
 
 `
 

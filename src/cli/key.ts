@@ -8,7 +8,7 @@ import { type Command, CommandError, UsageError } from './command.js'
 
 const usage = `Usage: ticketgate key new [--id N] [--out FILE]
 
-Makes a ticket key, 32 random bytes, in the form that TICKETGATE_TICKET_KEYS takes.
+Generates a ticket key, 32 random bytes, in the form that TICKETGATE_TICKET_KEYS takes.
 
   --id N        its id, 1 to 255; default: 1
   --out FILE    write it to a new file that only you can read (mode 0600), instead of printing it

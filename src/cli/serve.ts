@@ -39,7 +39,7 @@ export const serve: Command = async (args, context) => {
   const instead = urlByEnvironment(env)
   if (instead !== undefined) recordAddress(config.stateDir, { instead, url: urls.url })
   if (!config.production) stdout.write(await bannerFor(gate, urls, config))
-  // A port chosen by the system is shown nowhere else, so it is logged at any level.
+  // A port chosen by the system appears nowhere else, so it is logged at any level.
   const announcer = log.isLevelEnabled('info') ? log : log.child({}, { level: 'info' })
   announcer.info({ url: urls.url, admin: urls.adminUrl, production: config.production }, 'listening')
   manager.ready()
@@ -47,8 +47,8 @@ export const serve: Command = async (args, context) => {
 }
 
 /**
- * Creates the banner, and the user in it, only once the ports are open. If the start failed later,
- * the password would be lost.
+ * Creates the banner, and the user in it, only once the ports are open. If the start failed after
+ * that, the password would be lost.
  */
 async function bannerFor(
   gate: Gate,
@@ -65,8 +65,8 @@ async function bannerFor(
 }
 
 /**
- * SIGHUP asks a server to reread its files. It would end a server that has none, which is right
- * only for a terminal.
+ * SIGHUP asks a server to reread its files. Without a handler it would end the process, which is
+ * right only on a terminal.
  */
 function surviveHangups(log: Log): void {
   if (process.stdin.isTTY) return

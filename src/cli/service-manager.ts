@@ -3,19 +3,19 @@ import type { Log } from '../telemetry/log.js'
 
 /** Tells the service manager how the server is. */
 export interface ServiceManager {
-  /** It serves: systemd starts what waits for it, and the watchdog is fed from now on. */
+  /** Reports that the server is ready. From now on it also feeds the watchdog. */
   ready(): void
-  /** It drains, and is not to be killed for being slow within its `TimeoutStopSec=`. */
+  /** Reports that the server drains, so that systemd allows it its `TimeoutStopSec=`. */
   stopping(): void
 }
 
 const nobody: ServiceManager = { ready() {}, stopping() {} }
 
 /**
- * The systemd of a unit with `Type=notify` (sd_notify(3)); elsewhere nobody is told anything.
+ * systemd, for a unit with `Type=notify` (sd_notify(3)). Does nothing under other managers.
  *
  * Node cannot send datagrams to a Unix socket, so the program systemd-notify does it. Each message
- * comes from a process of its own: `NotifyAccess=all` is required.
+ * comes from a new process, so the unit needs `NotifyAccess=all`.
  */
 export function serviceManager(env: NodeJS.ProcessEnv, log: Log): ServiceManager {
   if (env.NOTIFY_SOCKET === undefined) return nobody
@@ -24,12 +24,12 @@ export function serviceManager(env: NodeJS.ProcessEnv, log: Log): ServiceManager
       if (error !== null) log.warn({ err: error }, 'systemd could not be notified')
     })
   }
-  // Microseconds. Two messages in the time that the watchdog waits, as sd_watchdog_enabled(3) says.
+  // Microseconds. sd_watchdog_enabled(3) recommends two messages per watchdog interval.
   const intervalMs = Number(env.WATCHDOG_USEC ?? 0) / 2000
   return {
     ready() {
       notify('--ready')
-      // From the event loop itself: one that is stuck stays silent.
+      // Sent from the event loop, so that a blocked one stays silent.
       if (intervalMs > 0) setInterval(() => notify('WATCHDOG=1'), intervalMs).unref()
     },
     stopping: () => notify('STOPPING=1'),

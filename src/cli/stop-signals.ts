@@ -8,7 +8,7 @@ let handle: (signal: StopSignal) => void = () => {}
 
 /**
  * Handles SIGTERM and SIGINT from now on: exits with the code from `codeOf`, until another handler
- * takes over. Process 1 of a container does not receive these signals at all without a handler.
+ * takes over. Process 1 of a container needs a handler to receive these signals at all.
  */
 export function exitOnStopSignals(codeOf: (signal: StopSignal) => number): void {
   handle = signal => process.exit(codeOf(signal))

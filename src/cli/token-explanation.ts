@@ -33,14 +33,15 @@ const unsigned: Partial<Record<TokenReason, string>> = {
   malformed:
     'It is not three parts in base64url, with JSON objects in valid UTF-8 that have each member once.',
   algorithm:
-    'Its algorithm is not known here, not allowed for its issuer, or not one for the keys of its issuer.',
-  critical: 'Its header has crit: it needs extensions that are not known here.',
+    'Its algorithm is unknown here, not allowed for its issuer, or does not fit the keys of its issuer.',
+  critical: 'Its header has crit: it needs extensions that are unknown here.',
   key_unknown: 'Its issuer has no key of this name for this algorithm.',
-  signature: 'No key of its issuer made this signature: the key is another, or the token was changed.',
-  issuer: 'Its iss names no issuer that is trusted here.',
+  signature:
+    'No key of its issuer made this signature: it was signed with another key, or changed afterwards.',
+  issuer: 'Its iss is not an accepted issuer.',
 }
 
-/** Returns the explanation. It contains what the token says, never the token. */
+/** Returns the explanation. It contains the claims of the token, never the token itself. */
 export function explanation({ text, passed, outcome }: Explained): string {
   const lines = [
     ...headLines(text),
@@ -55,7 +56,7 @@ const width = 11
 
 const line = (name: string, value: string): string => `${name.padEnd(width)} ${value}`
 
-/** What the token claims, verified or not. */
+/** The claims of the token, verified or not. */
 function headLines(text: string): readonly string[] {
   const jws = readJws(text)
   if (typeof jws === 'string') return [line('size', `${text.length} bytes`)]

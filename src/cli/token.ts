@@ -18,10 +18,10 @@ import { type Explained, explanation } from './token-explanation.js'
 
 const usage = `Usage: ticketgate token explain [options of serve] < FILE
 
-Says what the server that the environment and these options describe makes of the token on standard
-input: its issuer, each check that it passes, and its user, session, end and rights; or the first check
-that fails, and why. Keys are fetched as the server does, and revocations read from its state directory.
-Exit code 0 if the token is accepted, else 1. The token itself is not printed.
+Explains what the server, configured by the environment and these options, does with the token on
+standard input: its issuer, each check that it passes, and its user, session, expiry and rights; or
+the first check that fails, and why. Fetches keys as the server does, and reads revocations from its
+state directory. Exit code 0 if the token is accepted, else 1. Never prints the token.
 `
 
 const maxInputBytes = 1024 * 1024

@@ -12,14 +12,14 @@ export const userUsage = `Usage:
 
 Options:
   --password-stdin     read the password from standard input, one line, instead of asking on the terminal
-  --publish PATTERN    let the user publish on a channel, or on all with a prefix: 'chat.*'; repeatable
-  --subscribe PATTERN  let the user hear a channel, likewise
+  --publish PATTERN    allow the user to publish on a channel, or on all with a prefix: 'chat.*'; repeatable
+  --subscribe PATTERN  allow the user to subscribe to a channel, likewise
   --users-file PATH    the file with the users; default: TICKETGATE_USERS_FILE, or users.json in the state directory
   --state-dir PATH     the state directory; default: TICKETGATE_STATE_DIR, or .ticketgate
   -h, --help           show this
 
-With neither --publish nor --subscribe a user may do both everywhere; with only one of them, not the other.
-A running server sees each change at once. Tokens it has issued stay good until they expire.
+With neither --publish nor --subscribe, a user may do both everywhere; with only one of them, not the other.
+A running server applies each change at once. Tokens that it has issued stay valid until they expire.
 `
 
 const fileFlags = { 'state-dir': 'value', 'users-file': 'value' } as const

@@ -12,7 +12,7 @@ import { cancelReplacements, replaceFile } from './replace-file.js'
 export interface ClockMarkOptions {
   readonly clock: Clock
   /**
-   * Receives each mark once it is on disk: outside tickets may be accepted before it, Unix
+   * Receives each mark once it is on disk: outside tickets may be accepted until then, Unix
    * milliseconds.
    */
   readonly onMark: (untilMs: number) => void
@@ -32,10 +32,10 @@ interface Mark {
  * A mark of the gate's clock on disk, always ahead of every outside ticket that the gate has
  * accepted. It never goes back.
  *
- * Outside tickets must be younger than the gate, which has forgotten what an earlier life of it
- * spent. The system clock alone is not enough: set back across a restart, it would make old tickets
- * young again. So a gate accepts outside tickets only up to a time that it has written down before,
- * and its next life begins no earlier than that.
+ * Outside tickets must be younger than the gate, which has forgotten the tickets that were spent
+ * before it started. The system clock alone is not enough: if it is set back across a restart, old
+ * tickets become young again. So a gate accepts outside tickets only up to a time that is already
+ * on disk, and after a restart no earlier than that.
  */
 export class ClockMark {
   readonly #path: string
@@ -113,7 +113,8 @@ export class ClockMark {
   }
 
   /**
-   * Reads the mark. A write that another gate began before its lock was broken must not land later.
+   * Reads the mark. If another gate began a write before its lock was broken, that write must not
+   * take effect later.
    */
   async #read(): Promise<Mark | undefined> {
     await cancelReplacements(this.#path)

@@ -4,8 +4,8 @@ const othersAny = 0o007
 const groupWrite = 0o020
 
 /**
- * Returns the path and mode of each file that too many users can access: that all can read or
- * write, or the group can write. Group read is fine: services read files of root that way, and
+ * Returns the path and mode of each file that too many users can access: all users can read or
+ * write it, or its group can write. Group read is fine: services read files of root that way, and
  * Kubernetes mounts secrets so. Skips files that cannot be inspected, and Windows, which has no
  * such modes.
  */

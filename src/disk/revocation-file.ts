@@ -17,7 +17,7 @@ import { appendLines, readLines } from './journal.js'
 import { withLock } from './lock.js'
 import { cancelReplacements, replaceFile, syncDirectory } from './replace-file.js'
 
-/** Smaller files are never rewritten, whatever is obsolete in them. */
+/** Smaller files are never rewritten, however many lines are obsolete. */
 const leastCompactedBytes = 1024 * 1024
 
 const linesAtOnce = 1000
@@ -40,7 +40,7 @@ interface Paths {
 /** The contents of the files of a state directory. */
 interface Kept {
   readonly revocations: ReadonlyMap<string, Revocation>
-  /** How many lines are over or have been replaced by later ones. */
+  /** How many lines have expired or been replaced by later ones. */
   readonly superfluous: number
   readonly hasFormer: boolean
 }

@@ -6,9 +6,9 @@ import type { Log } from '../telemetry/log.js'
 type Files = Pick<Config, 'adminKey' | 'adminKeyFile' | 'adminKeyPrevious' | 'adminKeyPreviousFile'>
 
 /**
- * The keys that the admin listener accepts: the current one and, while it is replaced, the previous
- * one. Their files are read again when they change and on SIGHUP; a broken one changes nothing and
- * is logged.
+ * The keys that the admin listener accepts: the current one and, during a rotation, the previous
+ * one. Their files are reread when they change and on SIGHUP; a broken file changes nothing and is
+ * logged.
  */
 export class AdminKeys {
   readonly #config: Files
@@ -24,7 +24,7 @@ export class AdminKeys {
     this.#end = files.length === 0 ? () => {} : watchFiles(files, () => this.#reload())
   }
 
-  /** Another list after every change; empty where no key is required. */
+  /** The keys, a new list after every change. Empty if no key is required. */
   get current(): readonly string[] {
     return this.#current
   }
@@ -40,9 +40,9 @@ export class AdminKeys {
         adminKeyFile === undefined ? adminKey : readAdminKey(adminKeyFile),
         adminKeyPreviousFile === undefined ? adminKeyPrevious : readAdminKey(adminKeyPreviousFile),
       )
-      this.#log.info({ keys: this.#current.length }, 'admin keys read again')
+      this.#log.info({ keys: this.#current.length }, 'admin keys reloaded')
     } catch (error) {
-      this.#log.error({ err: error }, 'the file of an admin key is broken; the keys read before stay')
+      this.#log.error({ err: error }, 'the file of an admin key is broken: the previous keys stay in use')
     }
   }
 }

@@ -29,7 +29,7 @@ export type AdminListenerParts = MetricsSources &
     readonly engine: Pick<Engine, 'connections' | 'channels'>
   }
 
-/** The admin listener: another port, without CORS or proxies, with a key. */
+/** The admin listener: on its own port, without CORS or proxies, and with a key. */
 export class AdminListener {
   readonly #config: Config
   readonly #log: Log
@@ -58,7 +58,7 @@ export class AdminListener {
       log,
       explains: !config.production,
     })
-    // Requires no key. It is served from reserved descriptors if the public listener has none left.
+    // Requires no key. It uses reserved descriptors if the public listener has none left.
     server.route(healthRoute)
     for (const route of adminRoutes({
       keys: this.#keys,
@@ -101,7 +101,7 @@ export class AdminListener {
     this.#app.close()
   }
 
-  /** What the gate has counted, including what was refused, published and issued here. */
+  /** What the gate has counted, including what this listener refused, published and issued. */
   async #snapshot(): Promise<Snapshot> {
     const own = {
       ...createCounters(),

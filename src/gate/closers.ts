@@ -5,7 +5,7 @@
 export interface Closers {
   /** Adds what was opened, if anything, and returns it. */
   add<T extends { close(): void } | undefined>(opened: T): T
-  /** Closes everything once, the latest first. */
+  /** Closes everything once, the most recent first. */
   close(): void
 }
 
@@ -24,7 +24,7 @@ export function createClosers(): Closers {
 
 /**
  * Opens something in steps. If one fails, closes what was opened before.
- * @throws what the step has thrown
+ * @throws the error of the step
  */
 export async function openInSteps<T>(open: (closers: Closers) => Promise<T>): Promise<T> {
   const closers = createClosers()

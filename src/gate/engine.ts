@@ -21,8 +21,8 @@ export interface Engine {
   /** Closes everything at once. Does nothing the second time. */
   close(): Promise<void>
   /**
-   * Carries out what was published or revoked elsewhere, in every thread.
-   * @returns how many sockets it reached
+   * Carries out messages that were published or revoked elsewhere, in every thread.
+   * @returns how many sockets they reached
    */
   deliver(messages: readonly RelayMessage[]): Promise<number>
   /** Carries a revocation out, in every thread. */
@@ -42,7 +42,7 @@ export interface Engine {
   limiters(): LimiterUsages
 }
 
-/** The way from an engine to the rest of the gate, and to the other nodes. */
+/** What connects an engine to the rest of the gate, and to the other nodes. */
 export interface Uplink {
   readonly logOut: LogOut
   readonly renew: Renew

@@ -4,8 +4,8 @@ import type { GateEvent } from '../telemetry/event-iterator.js'
 /** A server: its public and its admin listener, in one thread or several. */
 export interface Gate extends ServerApi {
   /**
-   * What happens at this gate, as `GET /events` tells it: `for await (const event of gate.events)`.
-   * A loop begins with a `reset`, as it does where it has fallen behind, and ends with the gate.
+   * The events of this gate, as in `GET /events`: `for await (const event of gate.events)`. A loop
+   * starts with a `reset`, gets another one if it falls behind, and ends with the gate.
    */
   readonly events: AsyncIterable<GateEvent>
   /**

@@ -5,7 +5,7 @@ import type { Counters } from '../telemetry/metrics.js'
 import { LoginTokens } from '../token/login-token.js'
 import { openUserStore, type UserStore } from '../users/store.js'
 
-/** The sources of tokens: our own logins, identity providers, or both. */
+/** The accepted issuers: our own logins, identity providers, or both. */
 export interface Identity {
   readonly issuers: Issuers
   /** Our own logins, if they are enabled. */

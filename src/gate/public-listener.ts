@@ -125,7 +125,7 @@ export class PublicListener {
       refused: counters.requestsRefused,
       log,
       explains: !config.production,
-      // In development another program on this name may not speak TLS.
+      // In development, another program on this host name may not use TLS.
       strictTransport: files !== undefined && config.production,
     })
     const { replay } = parts.replay
@@ -256,7 +256,9 @@ export class PublicListener {
     }
   }
 
-  /** Whether an answer is due, or a server behind has yet to hear of the end. */
+  /**
+   * Whether a response is pending, or an upstream server has yet to learn that its socket ended.
+   */
   get #isBusy(): boolean {
     return this.#server.pending > 0 || this.#tunnels.size > 0
   }

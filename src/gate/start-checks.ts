@@ -66,7 +66,7 @@ async function lookAtUsers(config: Config, log: Log): Promise<string | undefined
   if (config.login === 'off') return undefined
   const { size } = await readUsersFile(config.usersFile)
   if (size === 0 && config.production)
-    log.warn('there is no user yet, so nobody can log in: ticketgate user add NAME')
+    log.warn('there are no users, so nobody can log in: add one with ticketgate user add NAME')
   return `${resolve(config.usersFile)}, users: ${size}`
 }
 
@@ -92,8 +92,8 @@ async function lookAtIssuers(config: Config, log: Log): Promise<string | undefin
   const without = issuers.withoutKeys()
   issuers.close()
   if (without.length > 0)
-    throw new StartupError('config_invalid', `their keys cannot be fetched: ${without.join(', ')}`)
-  return `the keys of ${config.issuers.length} are known`
+    throw new StartupError('config_invalid', `keys cannot be fetched: ${without.join(', ')}`)
+  return `fetched the keys of ${config.issuers.length} issuers`
 }
 
 async function lookAtPort(host: string, port: number, variable: string): Promise<string> {
@@ -133,10 +133,10 @@ async function lookAtBus(config: Config, log: Log): Promise<string | undefined> 
   if (config.redisUrl === undefined) return undefined
   const bus = new RedisBus({ config, revocations: createRevocations(), receive() {}, log, clock })
   await bus.caughtUp()
-  // A message to itself must come back.
+  // Proven by a message to this node itself.
   for (const end = performance.now() + busWaitMs; !bus.isUp && performance.now() < end; ) await delay(20)
   const { isUp } = bus
   bus.close()
-  if (!isUp) throw new StartupError('config_invalid', 'no message would reach the other nodes')
+  if (!isUp) throw new StartupError('config_invalid', 'messages would not reach the other nodes')
   return 'messages reach the other nodes'
 }

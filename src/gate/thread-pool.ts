@@ -203,7 +203,7 @@ export class ThreadPool implements Engine {
     this.#retired = sumSnapshots([this.#retired, idleSnapshot(thread.last.counters)])
     if (this.#threads[index] === thread) delete this.#threads[index]
     forgetThread(this.#start.limits, index)
-    // Nobody has told what became of its sockets.
+    // The other threads know nothing about what happened to its sockets.
     if (thread.serves && !this.#isEnding && this.#events.sink.isOn)
       this.#events.sink.tell('reset', { reason: 'thread' })
     if (thread.serves && !this.#isEnding) this.#replaceThread(index)

@@ -19,7 +19,7 @@ export interface WorkerStart {
   readonly config: Config
   readonly thread: number
   readonly bootSecret: Uint8Array
-  /** Undefined if spent tickets are in Redis, which each thread asks by itself. */
+  /** Undefined if spent tickets are in Redis, to which each thread has its own connection. */
   readonly memory: SpentMemory | undefined
   /** Why tickets were refused. */
   readonly refusals: SharedArrayBuffer
@@ -27,7 +27,7 @@ export interface WorkerStart {
   readonly clockMark: ClockMarkView | undefined
   /** One 32-bit word: 1 while the bus to the other nodes is up. */
   readonly busState: SharedArrayBuffer
-  /** The name of the threads' own broadcast channel. */
+  /** The name of the broadcast channel between the threads of this gate. */
   readonly relay: string
 }
 

@@ -27,7 +27,7 @@ import type { FromWorker, ToWorker, WorkerStart } from './worker-messages.js'
 
 /** The program of a thread of the pool: a public listener on shared state. */
 
-/** What happens in this thread, on its way to the main thread. */
+/** The events of this thread, on their way to the main thread. */
 interface ThreadEvents {
   readonly sink: EventSink
   readonly batch: EventBatch
@@ -43,7 +43,7 @@ interface ServerParts {
   readonly closers: Closers
 }
 
-/** One that serves, as its port tells it to. */
+/** The server of this thread, controlled by messages on its port. */
 class Server {
   readonly #port: MessagePort
   readonly #listener: PublicListener

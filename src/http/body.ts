@@ -42,7 +42,7 @@ export function parseJsonObjects(
 ): Readonly<Record<string, unknown>> | readonly Readonly<Record<string, unknown>>[] {
   const value = parseJson(body, contentType)
   if (isJsonObject(value) || (Array.isArray(value) && value.every(isJsonObject))) return value
-  throw new Refusal('bad_request', { detail: 'The body must be one JSON object, or a list of these.' })
+  throw new Refusal('bad_request', { detail: 'The body must be a JSON object, or a list of them.' })
 }
 
 /** The value of a body; undefined for what is not JSON. */

@@ -184,7 +184,7 @@ export class Server {
     else if (body === 'chunked')
       this.refuse(exchange, new Refusal('length_required', { detail: chunkedDetail }))
     else if (repeated !== undefined)
-      this.refuse(exchange, new Refusal('bad_request', { detail: `There may be one ${repeated} only.` }))
+      this.refuse(exchange, new Refusal('bad_request', { detail: `${repeated} may be given only once.` }))
     else return false
     return true
   }

@@ -4,7 +4,7 @@ import { isLoopback } from '../config/value-types.js'
 import { freshnessOf } from './freshness.js'
 
 export interface DownloadOptions {
-  /** For each download, from the call to the last byte. */
+  /** Limit on each download, from the call to the last byte. */
   readonly timeoutMs: number
   readonly maxBytes: number
   /** Certificates to trust instead of the system's, as PEM. */
@@ -103,8 +103,8 @@ export class Downloader {
 const isProxySet = (): boolean => proxyVariables.some(name => (process.env[name] ?? '') !== '')
 
 /**
- * Why a download failed, for the log. `fetch` gives the reason as the cause of its error, if at
- * all.
+ * Why a download failed, for the log. `fetch` puts the reason into the cause of its error, if
+ * anywhere.
  */
 export function failureOf(error: unknown): { readonly reason: string; readonly hint?: string } {
   const causes = causesOf(error)

@@ -5,7 +5,7 @@ export interface CachingHeaders {
 
 /**
  * How long a document may be used from now on, in milliseconds (RFC 9111 section 4.2). Undefined if
- * its headers do not say. What they say in a form that nobody understands means: not at all.
+ * its headers do not say; 0 if they cannot be parsed.
  */
 export function freshnessOf(headers: CachingHeaders, nowMs: number): number | undefined {
   const lifeMs = lifetimeOf(headers, nowMs)
@@ -27,7 +27,7 @@ function lifetimeOf(headers: CachingHeaders, nowMs: number): number | undefined 
   return Number.isNaN(endMs) ? 0 : endMs - (Number.isNaN(dateMs) ? nowMs : dateMs)
 }
 
-/** How long it was in caches on its way. */
+/** How long it has been in caches. */
 const ageOf = (headers: CachingHeaders): number => secondsIn(/^\d+$/.exec(headers.get('age') ?? '')?.[0])
 
 const secondsIn = (digits: string | undefined): number => Number(digits ?? 0) * 1000

@@ -35,9 +35,8 @@ export interface IssuersOptions {
 }
 
 /**
- * Whose tokens are accepted: identity providers, other configured issuers, and our own logins.
- * Their files are reread when they change and on SIGHUP. A broken file changes nothing and is
- * logged.
+ * The accepted issuers: identity providers, other configured issuers, and our own logins. Their
+ * files are reread when they change and on SIGHUP. A broken file changes nothing and is logged.
  */
 export class Issuers {
   readonly tokens: TokenVerifier
@@ -167,7 +166,7 @@ export class Issuers {
       if (file !== undefined) this.#watches.push(watchFile(file, () => this.#reload()))
   }
 
-  /** Reloads one after another: a change during a reload waits for it. */
+  /** Reloads one after another: a change during a reload is handled after it. */
   #reload(): void {
     this.#reloading = this.#reloading.then(() => this.#readAgain())
   }
@@ -210,13 +209,13 @@ export class Issuers {
 }
 
 /**
- * Revocations are kept for as long as the longest token that there could be at the start.
- * @throws InvalidValue if an issuer that came later has longer ones
+ * Revocations are kept for the longest token lifetime that was possible at the start.
+ * @throws InvalidValue if an issuer that was added later allows longer lifetimes
  */
 function checkLives(issuers: readonly IssuerConfig[], config: Config): void {
   if (longestTokenSeconds({ ...config, issuers }) > longestTokenSeconds(config))
     throw new InvalidValue(
-      'an issuer has larger maxTtlSeconds than any had at the start: restart, so that revocations are kept for as long',
+      'an issuer has a larger maxTtlSeconds than any had at the start: restart, so that revocations are kept long enough',
     )
 }
 

@@ -11,10 +11,10 @@ import { Downloader, failureOf } from './download.js'
 
 const maxBytes = 262_144
 
-// Providers publish a key well before they sign with it, so it is here by then.
+// Providers publish a key well before they sign with it, so it is known here in time.
 const refreshMs = 300_000
-// What caching headers are honoured within: a provider is not asked all the time, and no key that
-// was withdrawn counts for hours.
+// Bounds on caching headers: providers are not asked too often, and a withdrawn key is not trusted
+// for hours.
 const fresh = { leastMs: 60_000, mostMs: 900_000 }
 const timeoutMs = 5_000
 const retryMs = { first: 1_000, longest: 60_000 }
@@ -41,12 +41,12 @@ export interface ProviderKeysOptions {
   readonly log: Log
   readonly counters: Pick<Counters, 'keyFetches'>
   /**
-   * How often keys are fetched whose provider does not say how long they may be used.
+   * How often keys are fetched if their provider does not say how long they may be used.
    * @default 300_000
    */
   readonly refreshMs?: number
   /**
-   * How often at most, and at least, whatever the provider says.
+   * Bounds on the interval between fetches, whatever the provider says.
    * @default { leastMs: 60_000, mostMs: 900_000 }
    */
   readonly fresh?: { readonly leastMs: number; readonly mostMs: number }
@@ -65,7 +65,7 @@ export class ProviderKeys implements KeySource {
   readonly #downloader: Downloader
   /** When each missing key name was first requested. */
   readonly #missing = new LRUCache<string, number>({ max: maxMissing })
-  /** Where the metadata said that the keys are, and until when that holds. */
+  /** The URL of the keys according to the metadata, and until when it is valid. */
   #found: { readonly url: string; readonly untilMs: number } | undefined
   #set: KeySet | undefined
   #lastText = ''
@@ -102,7 +102,7 @@ export class ProviderKeys implements KeySource {
   }
 
   missing(kid: string, nowMs: number): number | undefined {
-    // Nobody names a key like that; to remember such names would take memory.
+    // No real key has such a name, and remembering them would take memory.
     if (kid.length > maxKidLength) return undefined
     let sinceMs = this.#missing.get(kid)
     if (sinceMs === undefined || nowMs - sinceMs >= missingForMs) {
@@ -170,7 +170,10 @@ export class ProviderKeys implements KeySource {
     return Math.min(Math.max(freshForMs, leastMs), mostMs)
   }
 
-  /** Reads the metadata every time, in case the keys move, unless it says how long it holds. */
+  /**
+   * Reads the metadata before every fetch, in case the keys move, unless it says how long it is
+   * valid.
+   */
   async #url(): Promise<string> {
     const location = this.#location
     if ('url' in location) return location.url

@@ -13,7 +13,7 @@ import { SharedRevocations } from './shared-revocations.js'
 
 export interface BusOptions {
   readonly config: RedisConfig
-  /** The revocations of this node. Every other node must learn them, whenever it starts. */
+  /** The revocations of this node. Every other node must learn of them, whenever it starts. */
   readonly revocations: Revocations
   /**
    * Carries out what other nodes have sent. Called from the first connection on, because Redis is

@@ -34,12 +34,12 @@ export interface ClaimQueueOptions {
 const outcomes: Readonly<Record<string, ClaimOutcome>> = { f: 'fresh', r: 'replayed', p: 'predates' }
 
 /**
- * Batches claims to the store: one round trip carries all claims that came during the last one. The
- * more there are, the less each costs.
+ * Batches claims to the store: one round trip carries all claims that arrived during the previous
+ * one. The more there are, the less each costs.
  */
 export class ClaimQueue {
   readonly #options: ClaimQueueOptions
-  /** The claims of this turn of the event loop, or since the last call. */
+  /** The claims since the last call, which were all made in one turn of the event loop. */
   #batch: Claim[] = []
   #batchSinceMs = 0
   #calls = 0

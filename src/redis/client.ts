@@ -58,7 +58,7 @@ const loginOptions = ({ username, password, database }: RedisAddress): Options =
   ...(password === '' ? {} : { password }),
 })
 
-// What the constructor takes has a narrower `replyMapping`.
+// The constructor's own type has a narrower `replyMapping`.
 type Options = Omit<RedisOptions, 'replyMapping'>
 
 type TlsOptions = NonNullable<RedisOptions['tls']>

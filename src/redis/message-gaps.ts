@@ -12,7 +12,7 @@ export class MessageGaps {
   readonly #nodes = new Map<string, Node>()
   #lost = 0
 
-  /** How many publications did not arrive so far. */
+  /** How many publications have not arrived so far. */
   get lost(): number {
     return this.#lost
   }

@@ -39,8 +39,7 @@ const recordLifeMs = 24 * 3_600_000
 const setLifeMs = 2 * recordLifeMs
 
 /**
- * A call whose failure the script returns together with the name of the command, which servers
- * leave out.
+ * A call that returns its failure together with the name of the command, which servers leave out.
  */
 const named = (variable: string, command: string, args = ''): string => `
 local ${variable} = redis.pcall('${command}'${args === '' ? '' : `, ${args}`})

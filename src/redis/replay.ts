@@ -9,8 +9,8 @@ import { withTimeout } from './with-timeout.js'
 
 export interface RedisReplayOptions {
   /**
-   * Added to the life of tickets, to allow for the clocks of their minters. If this gate's own
-   * clock is further behind the store's, the store takes its tickets for expired. Whatever the
+   * Added to the lifetime of tickets, to allow for the clocks of their minters. If this gate's own
+   * clock is further behind the store's, the store treats its tickets as expired. Whatever the
    * clocks say, no ticket is accepted twice.
    */
   readonly skewMs: number
@@ -18,10 +18,11 @@ export interface RedisReplayOptions {
    * The lifetime of this gate's own tickets. Longer-lived tickets are kept too, but not counted.
    */
   readonly ttlMs: number
-  /** The clock that its own tickets are issued by. */
+  /** The clock that dates its own tickets. */
   readonly clock: Clock
   /**
-   * Whether the operator vouches that the store evicts nothing, if the store itself does not say.
+   * Whether the operator guarantees that the store evicts nothing, if the store itself does not
+   * report it.
    */
   readonly trustsEviction?: boolean
   /** Called with the state of the store after every look that changes it, and after the first. */

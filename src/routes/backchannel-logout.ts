@@ -15,7 +15,7 @@ import type { Address } from '../ticket/address.js'
 import type { LogoutOrder } from '../token/logout-token.js'
 import { codeOf, refuse, type TokenRefusal } from '../token/refusal.js'
 
-/** Carries out what a logout token orders. Resolves when it holds in every thread. */
+/** Carries out a verified logout token. Resolves once it is in force in every thread. */
 export type LogOut = (order: LogoutOrder) => Promise<LogoutOutcome>
 
 export interface BackchannelLogoutParts {
@@ -37,7 +37,7 @@ export interface BackchannelLogoutParts {
 export const logoutFailureRate = { count: 60, seconds: 60 }
 
 /**
- * `/backchannel-logout`: an identity provider says that somebody has logged out (OpenID Connect
+ * `/backchannel-logout`: an identity provider reports that a user has logged out (OpenID Connect
  * Back-Channel Logout 1.0, section 2.5).
  */
 export function backchannelLogoutRoute(parts: BackchannelLogoutParts): Route<Address> {
@@ -45,7 +45,8 @@ export function backchannelLogoutRoute(parts: BackchannelLogoutParts): Route<Add
   const warned = new Set<string>()
 
   /**
-   * The first of a reason at warn: if a provider's logouts are refused, its users stay logged in.
+   * Logs the first refusal for each reason as a warning: if logout tokens of a provider are
+   * refused, its users stay logged in.
    */
   function refused(address: string, { reason, waitMs, hint }: TokenRefusal, nowMs: number): Refusal {
     increment(counters.logouts, reason)
@@ -58,7 +59,7 @@ export function backchannelLogoutRoute(parts: BackchannelLogoutParts): Route<Add
       })
     failures.failed(address, nowMs)
     return new Refusal('logout_token_invalid', {
-      detail: 'It is not a logout token for this server that was not used before. The log says why.',
+      detail: 'This is not an unused logout token for this server. The log says why.',
     })
   }
 
@@ -66,7 +67,9 @@ export function backchannelLogoutRoute(parts: BackchannelLogoutParts): Route<Add
     const outcome = await parts.logOut(order)
     if (outcome === 'replayed') throw refused(address, refuse('replayed'), nowMs)
     if (outcome === 'full')
-      throw new Refusal('revocations_full', { detail: 'There is no room for one more. Nothing was done.' })
+      throw new Refusal('revocations_full', {
+        detail: 'The limit on revocations is reached. Nothing was done.',
+      })
     if (outcome === 'failed') throw new Refusal('internal_error')
     increment(counters.logouts, 'done')
     log.info('user' in order.subject ? 'a user logged out' : 'a session logged out')

@@ -16,7 +16,7 @@ export interface Readiness {
   readonly isDraining: () => boolean
   /** The issuers whose keys have not been fetched yet. Their tokens cannot be verified. */
   readonly withoutKeys: () => readonly string[]
-  /** Whether the record of spent tickets is available. Without it, nobody gets in. */
+  /** Whether the record of spent tickets is available. Without it, no ticket is accepted. */
   readonly isStoreReady: () => boolean
   /**
    * Undefined if there are no other nodes. While the bus is down, this node keeps working by

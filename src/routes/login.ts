@@ -27,7 +27,7 @@ export function authRoute(parts: AuthParts): Route<Address> {
     const startedMs = performance.now()
     const outcome = await admission.logIn(address, credentials, fieldsOf(head))
     observe(counters.durations.login, performance.now() - startedMs)
-    // Which is in the log by now, with what the client is not told.
+    // The login has logged this already, with the reason that the client is not told.
     if ('code' in outcome) throw refusalOf({ ...outcome, isTold: true }, head)
     counters.tokensIssued++
     const { user, nowMs } = outcome
@@ -39,8 +39,8 @@ export function authRoute(parts: AuthParts): Route<Address> {
     methods: ['GET', 'POST'],
     context: exchange => clients.address(exchange),
     handler(head, address, body) {
-      // A body without length counts as absent. But with a content type, its sender may have meant
-      // JSON.
+      // A body without a length counts as absent. But with a content type, the client probably
+      // meant JSON.
       if (head.contentType === '' && body.length === 0 && waitsForChallenge(head))
         throw badCredentials('Send user and password, as HTTP Basic or JSON.', true)
       const refused = admission.refuseAddress(address)

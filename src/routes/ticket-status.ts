@@ -19,8 +19,8 @@ export interface TicketStatusParts {
 
 /**
  * `/ws_ticket/status`: reports the state of a ticket to a page whose socket failed, because
- * browsers show scripts only close code 1006. Also reports why it was refused, as long as that is
- * remembered. Spends nothing.
+ * browsers show scripts only close code 1006. Also reports why the ticket was refused, while that
+ * is remembered. Spends nothing.
  */
 export function ticketStatusRoute(parts: TicketStatusParts): Route<Address> {
   const { admission } = parts

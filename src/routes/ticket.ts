@@ -26,7 +26,7 @@ export interface TicketContext {
   readonly address: Uint8Array | undefined
   /** The base of the URL at which tickets are presented; '' = unknown. */
   readonly baseUrl: string
-  /** For the log, if it is to be told. */
+  /** For the log, if issued tickets are logged. */
   readonly about: object | undefined
 }
 
@@ -91,8 +91,7 @@ const renewableBy = (session: string, expires: number): string =>
   `,"session":${JSON.stringify(session)},"sessionExpires":${expires}`
 
 /**
- * Reads what a ticket is bound to and where it will be presented. Options that are off cost
- * nothing.
+ * Reads what a ticket is bound to and where it will be presented. Disabled options cost nothing.
  */
 function contextReader({
   config,

@@ -20,7 +20,7 @@ export interface VerifyRequest {
   readonly own: string
   /** The client's query, without `?`. Several if proxies disagree. */
   readonly query: string
-  /** The subprotocols that the client offered. */
+  /** The subprotocols offered by the client. */
   readonly protocols: string
   readonly address: Address
   readonly ownOrigin: string
@@ -37,8 +37,8 @@ export interface VerifyParts {
 }
 
 /**
- * `/verify`: tells a proxy in front of another WebSocket server whether a handshake may pass.
- * Checks everything that the gate checks and spends the ticket. A 204 admits the client, once.
+ * `/verify`: tells a proxy in front of another WebSocket server whether a handshake may pass. Makes
+ * the same checks as the gate itself, and spends the ticket. A 204 admits the client, once.
  */
 export function verifyRoutes(parts: VerifyParts): readonly Route<VerifyRequest>[] {
   const { admission, retryAfter, origins, clients, counters, clock } = parts
@@ -113,7 +113,7 @@ export function verifyRoutes(parts: VerifyParts): readonly Route<VerifyRequest>[
 
   return [
     { path: routes.verify, methods: ['GET'], context: exchange => read(exchange, false), handler },
-    // Envoy appends the path and the query that the client has asked for.
+    // Envoy appends the path and query of the client's request.
     { path: `${routes.verify}/*`, methods: ['GET'], context: exchange => read(exchange, true), handler },
   ]
 }

@@ -175,7 +175,7 @@ export class Control {
     }
     if (this.#file.revocations.add(revocation, nowSeconds) === 'full')
       throw new Refusal('revocations_full', {
-        detail: 'So many revocations are kept that there is no room for one more. Nothing was done.',
+        detail: 'The limit on revocations is reached. Nothing was done.',
       })
     this.#send(revocation)
     this.#tell(revocation)

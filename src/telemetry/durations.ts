@@ -4,7 +4,8 @@ export const bucketSeconds = [
 ] as const
 
 /**
- * A histogram of durations: the count of each bucket, the last for everything above, and the sum.
+ * A histogram of durations: the count per bucket, the last bucket being everything above, and the
+ * sum.
  */
 export interface Durations {
   readonly counts: number[]

@@ -12,7 +12,7 @@ const wakeAfterMs = 10
 export interface EventHubOptions {
   /** How many events to keep. */
   readonly capacity: number
-  /** The name of this gate, '' for none. */
+  /** The name of this gate, '' if it has none. */
   readonly node: string
   readonly clock: Clock
   /** Called when the threads must start or stop reporting events. */
@@ -27,9 +27,9 @@ export class EventHub {
   /** The sink for events of this thread. */
   readonly sink: EventSink
   readonly #options: EventHubOptions
-  /** Prefix of the ids of this life. */
+  /** Prefix of the ids of this life of the gate. */
   readonly #life: string
-  /** Undefined while nobody listens. */
+  /** Undefined while there are no readers. */
   #ring: EventRing | undefined
   /** The number of the last event before the ring. */
   #last = 0

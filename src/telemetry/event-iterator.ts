@@ -5,7 +5,7 @@ import type { EventFields, EventType } from './events.js'
 export type GateEvent = {
   [Type in EventType]: {
     readonly type: Type
-    /** The life of the gate and a number; the numbers have no gaps. */
+    /** The life of the gate and a number, without gaps. */
     readonly id: string
     /** Unix milliseconds. */
     readonly atMs: number
@@ -14,7 +14,7 @@ export type GateEvent = {
 
 type Result = IteratorResult<GateEvent, undefined>
 
-/** Iterates over the events of a gate. Each loop gets the events from its start on. */
+/** Iterates over the events of a gate. Each loop gets the events from its own start on. */
 export const iterateEvents = (hub: EventHub): AsyncIterable<GateEvent> => ({
   [Symbol.asyncIterator]: () => new EventIterator(hub),
 })

@@ -39,7 +39,7 @@ export interface EventFields {
   }
   readonly subscribed: Subscription
   readonly unsubscribed: Subscription
-  /** A refused handshake. User and channel are present if the ticket was one of this gate. */
+  /** A refused handshake. User and channel are present if the ticket was issued by this gate. */
   readonly refused: {
     readonly code: RefusalCode
     readonly user?: string
@@ -66,7 +66,7 @@ export interface EventFields {
     readonly reason?: string
   }
   readonly draining: { readonly withinSeconds: number }
-  /** Events were missed: the state of sockets must be read again. */
+  /** Events were missed: the reader must fetch the state of sockets again. */
   readonly reset: { readonly reason: ResetReason }
 }
 
@@ -87,11 +87,12 @@ export interface PackedEvent {
   readonly data: string
 }
 
-/** Limit per second and thread on events that anybody can cause. */
+/** Limit per second and thread on events that anybody can trigger. */
 const mostRefusals = 100
 
 /**
- * Receives events. Callers check first whether it is on, so nothing is built while nobody listens.
+ * Receives events. Callers check first whether it is on, so nothing is built while there are no
+ * readers.
  */
 export class EventSink {
   isOn = false
@@ -116,7 +117,7 @@ export class EventSink {
     this.#take({ type, data: `${timeOf(Math.floor(this.#clock()))},${members}}` })
   }
 
-  /** For events that anybody can cause: floods are sampled. */
+  /** For events that anybody can trigger: floods are sampled. */
   tellSampled<Type extends 'refused' | 'login_refused'>(type: Type, fields: () => EventFields[Type]): void {
     const sample = this.#sampler.take(type, this.#clock())
     if (sample !== undefined) this.tell(type, { ...fields(), ...sample })
@@ -147,7 +148,7 @@ function timeOf(ms: number): string {
   return latestText
 }
 
-// Everything but the characters that JSON strings hold as they are.
+// Every character except those that JSON strings contain unescaped.
 const special = /[^ !#-[\]-~]/
 
 /** Returns text as a JSON string. */

@@ -1,6 +1,6 @@
 import { bucketSeconds, type Durations } from './durations.js'
 
-/** The text format of Prometheus, version 0.0.4: each function gives the text of one metric. */
+/** The text format of Prometheus, version 0.0.4. Each function returns the text of one metric. */
 
 export const expositionType = 'text/plain; version=0.0.4; charset=utf-8'
 
@@ -12,7 +12,7 @@ export const counter = (name: string, help: string, value: number): string =>
 export const gauge = (name: string, help: string, value: number, labels: Labels = {}): string =>
   metric('gauge', name, help, line(name, labels, value))
 
-/** A counter for each key, by a label. */
+/** A counter with one label. */
 export const counterBy = (
   name: string,
   label: string,
@@ -20,7 +20,7 @@ export const counterBy = (
   counts: Readonly<Record<string, number>>,
 ): string => metric('counter', name, help, linesBy(name, label, counts))
 
-/** A gauge for each key, by a label. */
+/** A gauge with one label. */
 export const gaugeBy = (
   name: string,
   label: string,
@@ -28,7 +28,7 @@ export const gaugeBy = (
   values: Readonly<Record<string, number>>,
 ): string => metric('gauge', name, help, linesBy(name, label, values))
 
-/** Durations in seconds. */
+/** A histogram of durations, in seconds. */
 export function histogram(name: string, help: string, { counts, seconds }: Durations): string {
   let total = 0
   const buckets = counts.map((count, bucket) => {

@@ -12,13 +12,13 @@ type PinoPretty = typeof import('pino-pretty')
 // are redacted.
 const secretNames = ['ticket', 'token', 'pwd', 'password', 'secret', 'key', 'authorization', 'cookie']
 
-// A slow reader of the log must not stall the server. Lines wait in memory, and beyond this limit
-// they are dropped.
+// A slow reader of the log must not stall the server. Lines wait in memory, and are dropped beyond
+// this limit.
 const maxBufferedBytes = 8 * 1024 * 1024
 
 const stateName = 'ticketgate.log'
 
-/** The count of dropped lines, shared by all threads: the first thread creates it. */
+/** The count of dropped lines. All threads share it; the first one creates it. */
 function countOfProcess(): Int32Array {
   const known = getEnvironmentData(stateName) as Int32Array | undefined
   if (known !== undefined) return known
@@ -40,10 +40,7 @@ const optionsFor = (level: string) => ({
   redact: { paths: secretNames.flatMap(name => [name, `*.${name}`]), censor: '[redacted]' },
 })
 
-/**
- * A log that writes nothing: each line from warnings up is handed over, as the text that it would
- * be.
- */
+/** A log that writes nothing and passes each line of level warn and above to `take`, as text. */
 export const createWarningLog = (take: (line: string) => void): Log =>
   pino({ ...optionsFor('warn'), base: null, timestamp: false }, { write: take })
 
@@ -62,19 +59,19 @@ export function createLog(level: string): Log {
 }
 
 /**
- * The log of a command that has standard output for something else: warnings, each told as one line
- * of text.
+ * The log of a command that uses standard output for something else: warnings, as one line of text
+ * each.
  */
 export const createCommandLog = (tell: (line: string) => void): Log =>
   pino({ level: 'warn' }, { write: line => tell(textOf(JSON.parse(line))) })
 
-/** The message of a log line, and what it is about. */
+/** The message of a log line, with its error or path. */
 const textOf = ({ msg, issuer, reason, hint, err }: Readonly<Record<string, unknown>>): string => {
   const fault = typeof err === 'object' && err !== null && 'message' in err ? err.message : undefined
   return [issuer, msg, reason, hint, fault].filter(part => typeof part === 'string').join(': ')
 }
 
-/** Counts dropped lines, and logs their number once the others have been written. */
+/** Counts dropped lines, and logs how many there were once the others have been written. */
 function tellOfDrops(output: ReturnType<typeof destination>, log: Log): void {
   let untold = 0
   output.on('drop', () => {
@@ -105,9 +102,9 @@ function readableOutput(): DestinationStream | undefined {
 
 /**
  * Standard output, off the event loop. pino calls its `flushSync` at exit, which would retry
- * forever on a pipe whose reader is gone, and keep the process alive. So it is disabled: whoever
- * ends the process awaits `flush` instead, once, as the last step. The `flush` of the stream calls
- * back while lines are still on their way; ending the stream does wait for them.
+ * forever on a pipe without a reader and keep the process alive. So it is disabled: the code that
+ * ends the process awaits `flush` instead, once, as its last step. The `flush` of the stream calls
+ * back while lines are still being written; ending the stream waits for them.
  */
 function standardOutput(): ReturnType<typeof destination> {
   const stream = destination({ dest: 1, sync: false, maxLength: maxBufferedBytes })

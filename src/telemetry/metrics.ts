@@ -6,7 +6,7 @@ import { createDurations, type Durations, sumDurations } from './durations.js'
 /** Counts of refusals by code. */
 export type RefusalCounts = Partial<Record<RefusalCode, number>>
 
-/** Why a WebSocket was closed; `other` = by its client, or the network. */
+/** Why a WebSocket was closed; `other` = by its client, or by a network failure. */
 export type CloseReason =
   | 'session_expired'
   | 'revoked'
@@ -23,7 +23,7 @@ export type CloseReason =
   | 'upstream_slow'
   | 'other'
 
-/** Why a login was refused. What the client is told does not tell the first two apart. */
+/** Why a login was refused. The response to the client is the same for the first two. */
 export type LoginRefusalReason =
   | 'unknown_user'
   | 'wrong_password'
@@ -32,7 +32,7 @@ export type LoginRefusalReason =
   | 'busy'
   | 'revoked'
 
-/** What is measured: what users wait for, and what makes them wait. */
+/** The measured durations: what users wait for, and what delays them. */
 const measured = [
   'login',
   'passwordQueue',
@@ -43,15 +43,15 @@ const measured = [
   'garbageCollection',
 ] as const
 
-/** How long each of these took. */
+/** A histogram for each measured duration. */
 export type AllDurations = Readonly<Record<(typeof measured)[number], Durations>>
 
 const durationsOf = (each: (name: keyof AllDurations) => Durations): AllDurations =>
   Object.fromEntries(measured.map(name => [name, each(name)])) as Record<keyof AllDurations, Durations>
 
 /**
- * What the server counts while it works: plain numbers, because a labelled counter of a metrics
- * library costs more than a ticket check. They become Prometheus metrics when somebody asks.
+ * What the server counts: plain numbers, because a labelled counter of a metrics library costs more
+ * than a ticket check. They become Prometheus metrics at each scrape.
  */
 export interface Counters {
   tokensIssued: number
@@ -63,7 +63,7 @@ export interface Counters {
   requestsRefused: RefusalCounts
   /** By reason. */
   tokensRefused: Record<string, number>
-  /** Logout tokens, by the reason of their refusal, or `done`. */
+  /** Logout tokens, by reason of refusal, or `done`. */
   logouts: Record<string, number>
   messagesReceived: number
   messagesPublished: number
@@ -72,7 +72,7 @@ export interface Counters {
   publicationsRefused: number
   connectionsClosed: Partial<Record<CloseReason, number>>
   keyFetches: Partial<Record<'ok' | 'failed', number>>
-  /** All of these by tunnel. */
+  /** Each of these by tunnel. */
   tunnelsOpened: Record<string, number>
   tunnelsClosed: Record<string, number>
   tunnelDialsFailed: Record<string, number>
@@ -108,12 +108,12 @@ export const createCounters = (): Counters => ({
   durations: durationsOf(createDurations),
 })
 
-/** One more of `key`. */
+/** Adds one to the count of `key`. */
 export function increment<Key extends string>(counts: Partial<Record<Key, number>>, key: Key): void {
   counts[key] = (counts[key] ?? 0) + 1
 }
 
-/** What one thread has counted, at one instant. */
+/** The counts of one thread at one instant. */
 export interface Snapshot {
   readonly counters: Counters
   readonly connections: number
@@ -183,29 +183,29 @@ function addInto(target: Counters, name: keyof Counters, a: number | Counts, b: 
   Object.assign(target, { [name]: sum })
 }
 
-/** What is known of the way to the other nodes. */
+/** The state of the bus to the other nodes. */
 export interface BusState {
   readonly isUp: boolean
-  /** Messages for the other nodes that could not be sent. */
+  /** Messages for other nodes that could not be sent. */
   readonly dropped: number
-  /** Messages of other nodes that did not arrive here, by the gaps in their numbers. */
+  /** Messages of other nodes that did not arrive, counted by the gaps in their numbers. */
   readonly lost: number
 }
 
-/** Whether the store of a replay cache can be relied on, or why not. */
+/** Whether the store of a replay cache is usable, or why not. */
 export const storeStatuses = ['ready', 'unreachable', 'unusable', 'evicts', 'behind'] as const
 export type StoreStatus = (typeof storeStatuses)[number]
 
 export interface MetricsSources {
   readonly replay: Pick<StoreReplayCache, 'size' | 'highWater' | 'capacity'>
-  /** Undefined where there are no other nodes. */
+  /** Undefined if there are no other nodes. */
   readonly bus: BusState | undefined
-  /** The replay cache, where it is in Redis. */
+  /** The replay cache, if it is in Redis. */
   readonly store: { readonly state: { readonly is: StoreStatus } } | undefined
   /** Whether the public listener speaks TLS. */
   readonly tls: boolean
   readonly hasTunnels: boolean
-  /** How many sockets may be open; 0 = no limit. */
+  /** How many sockets may be open; 0 = no cap. */
   readonly maxConnections: number
   readonly snapshot: () => Promise<Snapshot>
   /** Limits that hold over all threads. */

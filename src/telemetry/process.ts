@@ -1,9 +1,9 @@
 import { readdir } from 'node:fs/promises'
 import { descriptorLimit } from '../config/descriptors.js'
 
-/** What the system reports about this process. */
+/** What the system knows about this process. */
 
-/** NaN if unknown: reading it takes a file descriptor, and there may be none left. */
+/** NaN if unknown: reading it needs a file descriptor, and none may be left. */
 export function residentBytes(): number {
   try {
     return process.memoryUsage.rss()
@@ -18,8 +18,8 @@ export function cpuSeconds(): number {
 }
 
 /**
- * How many file descriptors are open. NaN if none is left to find out, undefined if the system does
- * not tell (not Linux).
+ * How many file descriptors are open. NaN if none is left to find out, undefined on systems other
+ * than Linux.
  */
 export async function openDescriptors(): Promise<number | undefined> {
   if (process.platform !== 'linux') return undefined
@@ -30,5 +30,7 @@ export async function openDescriptors(): Promise<number | undefined> {
   }
 }
 
-/** How many may be open. Undefined if there is no limit. Takes some milliseconds. */
+/**
+ * How many file descriptors may be open. Undefined if there is no limit. Takes some milliseconds.
+ */
 export const maxDescriptors = descriptorLimit

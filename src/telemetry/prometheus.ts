@@ -15,11 +15,13 @@ import { cpuSeconds, maxDescriptors, openDescriptors, residentBytes } from './pr
 
 export interface Metrics {
   readonly contentType: string
-  /** The text of a scrape. */
+  /** Returns the text of a scrape. */
   render(): Promise<string>
 }
 
-/** Prometheus metrics, read from their sources at every scrape. What does not exist has none. */
+/**
+ * Prometheus metrics, read from their sources at every scrape. A part that is off has no metrics.
+ */
 export function createMetrics(sources: MetricsSources): Metrics {
   const { replay, bus, store, tls, hasTunnels, maxConnections } = sources
   const info = buildInfo()
@@ -64,7 +66,7 @@ const loginMetrics = ({ counters, loginsPending, loginsWaiting }: Snapshot): str
   gauge('ticketgate_logins_waiting', 'Password checks waiting', loginsWaiting),
   histogram(
     'ticketgate_login_duration_seconds',
-    'Time from a login to its answer, refused ones included',
+    'Time from a login to its response, refused ones included',
     counters.durations.login,
   ),
   histogram(
@@ -105,12 +107,7 @@ const ticketMetrics = ({ counters }: Snapshot): string[] => [
     counters.ticketsVerified,
   ),
   counterBy('ticketgate_token_refusals_total', 'reason', 'Tokens refused, by reason', counters.tokensRefused),
-  counterBy(
-    'ticketgate_backchannel_logouts_total',
-    'outcome',
-    'Logout tokens, by what became of them',
-    counters.logouts,
-  ),
+  counterBy('ticketgate_backchannel_logouts_total', 'outcome', 'Logout tokens, by outcome', counters.logouts),
   counterBy(
     'ticketgate_key_fetches_total',
     'outcome',
@@ -164,17 +161,17 @@ const messageMetrics = ({ counters }: Snapshot): string[] => [
   ),
   counter(
     'ticketgate_messages_dropped_total',
-    'Messages that a slow reader did not get',
+    'Messages dropped because their reader was too slow',
     counters.messagesDropped,
   ),
   counter(
     'ticketgate_publications_queued_total',
-    'Publications that waited, because a turn of the event loop had no room for all their deliveries',
+    'Publications delayed because one turn of the event loop could not deliver all of them',
     counters.publicationsQueued,
   ),
   counter(
     'ticketgate_publications_refused_total',
-    'Publications that were sent to nobody, because too many waited',
+    'Publications dropped because too many were waiting',
     counters.publicationsRefused,
   ),
 ]
@@ -200,25 +197,25 @@ const tunnelMetrics = ({ counters }: Snapshot): string[] => [
   counterBy(
     'ticketgate_tunnel_dial_failures_total',
     'tunnel',
-    'Times that the server behind could not be reached',
+    'Failed connections to the upstream server',
     counters.tunnelDialsFailed,
   ),
   counterBy(
     'ticketgate_tunnel_messages_from_clients_total',
     'tunnel',
-    'Messages passed on to servers behind',
+    'Messages relayed to upstream servers',
     counters.tunnelMessagesFromClients,
   ),
   counterBy(
     'ticketgate_tunnel_messages_to_clients_total',
     'tunnel',
-    'Messages passed on to clients',
+    'Messages relayed to clients',
     counters.tunnelMessagesToClients,
   ),
   counterBy(
     'ticketgate_tunnel_pauses_total',
     'tunnel',
-    'Times that the server behind had to wait for a slow client',
+    'Times that reading from an upstream server was paused for a slow client',
     counters.tunnelPauses,
   ),
 ]
@@ -238,7 +235,7 @@ const certificateMetrics = ({ certificateExpiresAtSeconds }: Snapshot): string[]
 ]
 
 const busMetrics = ({ isUp, dropped, lost }: BusState): string[] => [
-  gauge('ticketgate_bus_up', 'Whether messages reach the other nodes', Number(isUp)),
+  gauge('ticketgate_bus_up', 'Whether messages reach the other nodes, 1 or 0', Number(isUp)),
   counter(
     'ticketgate_bus_messages_dropped_total',
     'Messages that could not be sent to the other nodes',
@@ -251,12 +248,12 @@ const storeMetrics = ({ counters }: Snapshot, status: StoreStatus): string[] => 
   gaugeBy(
     'ticketgate_replay_store_state',
     'state',
-    'What Redis is to the replay cache: 1 for the state that it is in; tickets are accepted while it is ready',
+    'State of Redis for the replay cache: 1 for the current one; tickets are accepted while it is ready',
     Object.fromEntries(storeStatuses.map(state => [state, Number(state === status)])),
   ),
   histogram(
     'ticketgate_replay_claim_duration_seconds',
-    'Time that Redis took to claim a ticket, the wait included',
+    'Time to claim a ticket in Redis, including the wait',
     counters.durations.claim,
   ),
 ]
@@ -264,17 +261,17 @@ const storeMetrics = ({ counters }: Snapshot, status: StoreStatus): string[] => 
 const runtimeMetrics = ({ counters }: Snapshot): string[] => [
   histogram(
     'ticketgate_event_loop_delay_seconds',
-    'By how much a timer of each thread is late, ten times a second',
+    'Delay of a timer in each thread, measured ten times a second',
     counters.durations.eventLoopDelay,
   ),
   histogram(
     'ticketgate_gc_duration_seconds',
-    'Garbage collection of each thread',
+    'Garbage collection pauses of each thread',
     counters.durations.garbageCollection,
   ),
   counter(
     'ticketgate_log_lines_dropped_total',
-    'Log lines that were not written, because their reader is too slow',
+    'Log lines dropped because their reader is too slow',
     droppedLogLines(),
   ),
 ]

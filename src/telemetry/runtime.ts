@@ -9,8 +9,8 @@ export interface RuntimeDurations {
 }
 
 /**
- * Measures how late timers of this thread are, and how long its garbage collections take. Keeps no
- * process alive. Returns what ends it.
+ * Measures how late the timers of this thread are, and how long its garbage collections take, until
+ * it is closed. Does not keep the process alive.
  */
 export function watchRuntime({ eventLoopDelay, garbageCollection }: RuntimeDurations): { close(): void } {
   let dueMs = performance.now() + intervalMs

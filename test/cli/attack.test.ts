@@ -114,14 +114,14 @@ t.test('refusals', async t => {
   const cases: readonly (readonly [readonly string[], number, RegExp])[] = [
     [[], 2, /one URL is required/],
     [['http://127.0.0.1:9', 'http://127.0.0.1:8', ...login], 2, /one URL is required/],
-    [['ftp://127.0.0.1', ...login], 2, /is no URL/],
+    [['ftp://127.0.0.1', ...login], 2, /is not a URL/],
     [['http://192.0.2.1', ...login], 2, /192\.0\.2\.1 is not this machine/],
     [['http://127.0.0.1:9'], 2, /a login is required/],
-    [['http://127.0.0.1:9', ...login, '--preset', 'x'], 2, /--preset: there is no "x"/],
+    [['http://127.0.0.1:9', ...login, '--preset', 'x'], 2, /--preset: unknown preset "x"/],
     [['http://127.0.0.1:9', ...login, '--socket-path', '/x'], 2, /--socket-path: has no \{ticket\}/],
     [['http://127.0.0.1:9', ...login, '--lifetime', 'x'], 2, /--lifetime: takes/],
-    [['http://127.0.0.1:9', ...login, '--only', 'x'], 2, /there is no attack "x"/],
-    [['http://127.0.0.1:9', ...login], 1, /nothing can be attacked: \/auth gave no token/],
+    [['http://127.0.0.1:9', ...login, '--only', 'x'], 2, /unknown attack "x"/],
+    [['http://127.0.0.1:9', ...login], 1, /cannot attack: \/auth returned no token/],
   ]
   for (const [args, code, message] of cases) {
     const result = await attack(args)

@@ -88,7 +88,7 @@ t.test('warnings do not stop a start', async t => {
   })
   t.equal(code, 0)
   t.match(stdout, /^warning {2}secrets: .*jwt\.secret; mode: 0644$/m)
-  t.match(stdout, /^warning {2}users: there is no user yet/m)
+  t.match(stdout, /^warning {2}users: there are no users/m)
   t.notMatch(stdout, jwtSecret)
 })
 

@@ -168,7 +168,7 @@ t.test('refusals name the parameter', async t => {
       '/connections?usr=maggie',
       'Unknown parameter "usr": this route takes user, channel, session, after and limit.',
     ],
-    ['/connections?user=maggie&user=lisa', 'There may be one user only.'],
+    ['/connections?user=maggie&user=lisa', 'user may be given only once.'],
     ['/connections?user=', 'user must be a user.'],
     ['/connections?session=a%20b', 'session must be a session.'],
     ['/connections?channel=a/b', 'channel must be a channel.'],

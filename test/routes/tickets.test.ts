@@ -133,9 +133,9 @@ t.test('refusals name the member', async t => {
     ['claims that take too much', { ...maggie, claims: { a: 'x'.repeat(260) } }, 'claims must be'],
     ['an empty list', [], 'A list has 1 to 100'],
     ['too long a list', Array(101).fill(maggie), 'A list has 1 to 100'],
-    ['a text', '"maggie"', 'The body must be one JSON object, or a list of these.'],
-    ['a list with something else', [maggie, 7], 'The body must be one JSON object, or a list of these.'],
-    ['no JSON', '{', 'The body must be one JSON object, or a list of these.'],
+    ['a text', '"maggie"', 'The body must be a JSON object, or a list of them.'],
+    ['a list with something else', [maggie, 7], 'The body must be a JSON object, or a list of them.'],
+    ['no JSON', '{', 'The body must be a JSON object, or a list of them.'],
     ['one of a list', [maggie, { ...maggie, channel: 'a b' }], '[1].channel must be'],
     ['one of a list, misspelt', [{ ...maggie, chanel: 'a' }], '[0].chanel does not exist'],
   ]

@@ -2,19 +2,19 @@ import type { RequestHead } from '../../http/request.js'
 import type { Reply, Route, StreamReply } from '../../http/server.js'
 import type { Guard } from './guard.js'
 
-/** A route of the admin listener, before the guard is put in front of it. */
+/** A route of the admin listener, before the guard is added. */
 export interface AdminRoute {
   readonly path: string
   readonly methods: Route<undefined>['methods']
-  /** Further header fields that it reads, in lower case. */
+  /** Other header fields that it reads, in lower case. */
   readonly headers?: ReadonlySet<string>
   readonly handler: (head: RequestHead, body: Buffer) => Promise<Reply | StreamReply>
 }
 
-/** Puts the guard in front of a route. */
+/** Adds the guard to a route. */
 export const guarded = (guard: Guard, { handler, ...route }: AdminRoute): Route<undefined> => ({
   ...route,
-  // Before the body is read: who may not send one need not be listened to.
+  // Checked before the body is read, so that nobody can send one without the key.
   context({ head }) {
     guard(head)
     return undefined

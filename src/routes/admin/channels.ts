@@ -3,12 +3,12 @@ import type { ChannelPage, ChannelQuery } from '../../socket/channel-list.js'
 import type { AdminRoute } from './admin-route.js'
 import { Parameters } from './parameters.js'
 
-/** The channels that sockets of all threads hear. */
+/** The channels that have subscribers in any thread. */
 export interface HeardChannels {
   channels(query: ChannelQuery): Promise<ChannelPage>
 }
 
-/** `GET /channels`: a page of the channels that somebody hears, with how many do. */
+/** `GET /channels`: a page of the channels that have subscribers, with their number. */
 export const channelsRoute = (heard: HeardChannels): AdminRoute => ({
   path: routes.channels,
   methods: ['GET', 'HEAD'],

@@ -5,12 +5,12 @@ import { Parameters } from './parameters.js'
 
 /** The open sockets of all threads. */
 export interface OpenConnections {
-  /** How many there are. */
+  /** The number of open sockets. */
   count(): Promise<number>
   connections(query: ConnectionQuery): Promise<ConnectionPage>
 }
 
-/** `GET /connections`: how many sockets are open, or, with any parameter, a page of them. */
+/** `GET /connections`: how many sockets are open or, with any parameter, a page of them. */
 export const connectionsRoute = (open: OpenConnections): AdminRoute => ({
   path: routes.connections,
   methods: ['GET', 'HEAD'],

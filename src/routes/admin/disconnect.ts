@@ -7,7 +7,9 @@ import { type Disconnection, disconnectionMembers, readDisconnection } from '../
 import type { Reach } from '../../socket/revoking.js'
 import type { AdminRoute } from './admin-route.js'
 
-/** `POST /disconnect`: ends sockets, and what they could open others with. */
+/**
+ * `POST /disconnect`: ends sockets, and revokes the tokens and tickets that could open new ones.
+ */
 export const disconnectRoute = (control: Pick<Control, 'disconnect'>): AdminRoute => ({
   path: routes.disconnect,
   methods: ['POST'],
@@ -20,11 +22,11 @@ export const disconnectRoute = (control: Pick<Control, 'disconnect'>): AdminRout
   },
 })
 
-/** As many of the counts as mean something. */
+/** The counts that apply to this kind of request. */
 function counted(asked: Disconnection, reach: Reach): Partial<Reach> {
   const { disconnected, unsubscribed, renewRequired } = reach
   if (asked.reauthenticateWithinSeconds !== undefined) return { renewRequired }
   if (!('channel' in asked)) return { disconnected }
-  // Of one user only sockets of tunnels are closed.
+  // If a user loses a channel, only the sockets of tunnels are closed.
   return 'user' in asked && disconnected === 0 ? { unsubscribed } : { disconnected, unsubscribed }
 }

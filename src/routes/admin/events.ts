@@ -9,13 +9,13 @@ const mostReaders = 8
 const lastEventId = 'last-event-id'
 
 /**
- * Shows a client, and what is in between, that the stream lives; and shows us whether the client
- * does.
+ * How often to show the client and any proxies that the stream is alive, and to detect a client
+ * that is gone.
  */
 const keepAliveMs = 5000
 const comment = ':\n\n'
 
-/** How much is written at a time, approximately. */
+/** How many bytes to write at a time, approximately. */
 const pieceBytes = 32 * 1024
 
 /** `GET /events`: what happens, as server-sent events (HTML Standard, section 9.2). */
@@ -46,7 +46,7 @@ export function eventsRoute(hub: EventHub): AdminRoute {
 }
 
 /**
- * One reader of the events. It takes them as fast as its connection does; nothing waits for it
+ * One reader of the events. It reads as fast as its connection takes them, so nothing is buffered
  * here.
  */
 class EventStream implements StreamListener {
@@ -64,7 +64,7 @@ class EventStream implements StreamListener {
   }
 
   drained(): void {
-    // What uWS could not send before goes out with what is written next, even where there is no
+    // Data that uWS could not send goes out with the next write, so one is needed even without an
     // event.
     if (this.#write(comment)) this.#send()
   }

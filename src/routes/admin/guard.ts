@@ -3,25 +3,25 @@ import { isIPv4, isIPv6 } from 'node:net'
 import { Refusal } from '../../errors.js'
 import type { RequestHead } from '../../http/request.js'
 
-/** The keys that are accepted now: another list after every change. */
+/** The keys that are accepted now. `current` is a new list after every change. */
 export interface AcceptedKeys {
   readonly current: readonly string[]
 }
 
-/** Looks at the head of a request, and throws a `Refusal` if it may not go on. */
+/** Checks the head of a request, and throws a `Refusal` if it must not proceed. */
 export type Guard = (head: RequestHead) => void
 
 /**
- * Who may use the admin listener: whoever sends one of the keys as `Authorization: Bearer`. Without
- * any, on loopback in development, all but web pages.
+ * Guards the admin listener: requests need one of the keys as `Authorization: Bearer`. Without
+ * keys, which only development on loopback allows, everything except web pages passes.
  */
 export const createGuard = (keys: AcceptedKeys): Guard =>
   keys.current.length === 0 ? refusePages : keyGuard(keys)
 
 /**
- * Without a key any page that the developer visits could publish and disconnect: browsers name it
- * with every POST. And it could read the rest, once its own name leads here (DNS rebinding): that
- * name is in `Host` then.
+ * Without a key, any page that the developer visits could publish and disconnect, but browsers send
+ * `Origin` with every POST. It could also read, after pointing its own name to this address (DNS
+ * rebinding), but then that name is in `Host`.
  */
 function refusePages({ origin, host }: RequestHead): void {
   if (origin !== '') throw new Refusal('origin_forbidden', { detail: 'This listener is not for web pages.' })
@@ -31,14 +31,14 @@ function refusePages({ origin, host }: RequestHead): void {
     })
 }
 
-/** Whether a `Host` is a name that nobody can lead elsewhere. */
+/** Whether a `Host` is one that no attacker can point elsewhere. */
 function isAddressOrLocalhost(host: string): boolean {
   const name = host.replace(/:\d*$/, '')
   const bracketed = /^\[(.*)\]$/.exec(name)?.[1]
   return bracketed === undefined ? isIPv4(name) || name.toLowerCase() === 'localhost' : isIPv6(bracketed)
 }
 
-/** Compares digests, so that neither time nor length tells anything of the key. */
+/** Compares digests, so that the time reveals neither the key nor its length. */
 function keyGuard(keys: AcceptedKeys): Guard {
   const digest = (text: string): Buffer => createHash('sha256').update(text).digest()
   let seen: readonly string[] = []
@@ -50,7 +50,7 @@ function keyGuard(keys: AcceptedKeys): Guard {
     }
     const given = digest(authorization.replace(/^bearer +/i, 'Bearer '))
     let isKnown = false
-    // All of them, so that the time does not tell which it was.
+    // Compares all of them, so that the time does not reveal which one matched.
     for (const each of expected) isKnown = timingSafeEqual(given, each) || isKnown
     if (isKnown) return
     throw new Refusal('admin_key_invalid', {

@@ -5,8 +5,8 @@ const mostAtOnce = 1000
 const usualLimit = 100
 
 /**
- * The parameters of a query, each of which may come once.
- * @throws Refusal `bad_request` that names the one that is unknown, repeated, or not as it must be
+ * Reads the parameters of a query, each of which may occur once.
+ * @throws Refusal `bad_request` that names the parameter that is unknown, repeated or invalid
  */
 export class Parameters {
   readonly #all: URLSearchParams
@@ -16,17 +16,17 @@ export class Parameters {
     refuseUnknown('parameter', this.#all.keys(), known)
     for (const name of known)
       if (this.#all.getAll(name).length > 1)
-        throw new Refusal('bad_request', { detail: `There may be one ${name} only.` })
+        throw new Refusal('bad_request', { detail: `${name} may be given only once.` })
   }
 
-  /** A value; undefined if it was left out. */
+  /** The value of a parameter; undefined if it was left out. */
   text(name: string, isValid: (value: string) => boolean, expectation: string): string | undefined {
     const value = this.#all.get(name) ?? undefined
     if (value === undefined || isValid(value)) return value
     throw new Refusal('bad_request', { detail: `${name} must be ${expectation}.` })
   }
 
-  /** How many to list at once. */
+  /** The length of a page. */
   limit(): number {
     const isLimit = (value: string): boolean => /^[1-9]\d{0,3}$/.test(value) && Number(value) <= mostAtOnce
     return Number(this.text('limit', isLimit, `1 to ${mostAtOnce}`) ?? usualLimit)

@@ -8,7 +8,7 @@ import { encodings } from '../../wire/encoding.js'
 import type { Publication } from '../../wire/relay.js'
 import type { AdminRoute } from './admin-route.js'
 
-/** `POST /publish`: to all subscribers of a channel. */
+/** `POST /publish`: publishes to all subscribers of a channel. */
 export const publishRoute = (control: Pick<Control, 'publish'>): AdminRoute => ({
   path: routes.publish,
   methods: ['POST'],
@@ -25,7 +25,7 @@ const encodingOfType: Readonly<Record<string, EncodingName>> = {
   'application/vnd.msgpack': 'msgpack',
 }
 
-/** One `{channel, data}`, or a list of them. All are looked at before any is sent. */
+/** Reads one `{channel, data}`, or a list of them. Checks all of them before any is published. */
 function readPublications(head: RequestHead, body: Buffer): readonly Publication[] {
   const type = mediaTypeOf(head.contentType)
   const encoding = Object.hasOwn(encodingOfType, type) ? encodingOfType[type] : undefined
@@ -35,14 +35,14 @@ function readPublications(head: RequestHead, body: Buffer): readonly Publication
     })
   const messages = encodings[encoding].readAll(body)
   if (messages === undefined)
-    throw new Refusal('bad_request', { detail: 'The body must be {channel, data}, or a list of these.' })
+    throw new Refusal('bad_request', { detail: 'The body must be {channel, data}, or a list of them.' })
   return messages.map(({ channel, data, others }) => {
     if (others > 0)
-      throw new Refusal('bad_request', { detail: 'A message has channel and data, and no other member.' })
+      throw new Refusal('bad_request', { detail: 'A message has the members channel and data only.' })
     if (typeof channel !== 'string' || data === undefined)
       throw new Refusal('bad_request', { detail: 'A message needs a channel and data.' })
     if (!isChannelName(channel)) throw new Refusal('channel_invalid', { detail: channelDetail })
-    // Its own bytes: a view would take the whole body along to other threads.
+    // Copies the bytes: a view would take the whole body along to other threads.
     return { type: 'publish', channel, encoding, data: new Uint8Array(data) }
   })
 }

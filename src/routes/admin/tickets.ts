@@ -7,7 +7,10 @@ import type { AdminRoute } from './admin-route.js'
 
 const mostAtOnce = 100
 
-/** `POST /tickets`: tickets for users whom the back end knows. One, or a list of them. */
+/**
+ * `POST /tickets`: issues one ticket, or a list of them, for users whom the back end has
+ * authenticated.
+ */
 export const ticketsRoute = (issuer: Pick<BackEndIssuer, 'issue'>): AdminRoute => ({
   path: routes.tickets,
   methods: ['POST'],
