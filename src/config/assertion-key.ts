@@ -9,7 +9,7 @@ import {
   withoutNewline,
 } from './value-types.js'
 
-/** What signs assertions for the servers behind tunnels. */
+/** The key that signs assertions for upstream servers. */
 export interface AssertionKey {
   readonly algorithm: 'ES256' | 'HS256'
   readonly key: KeyObject

@@ -102,7 +102,7 @@ export function checkTicketKeys(
   }
 }
 
-/** Who could check an assertion by the token secret could sign tokens with it. */
+/** If the two were the same, a server that checks assertions could sign tokens. */
 export function checkAssertionKey(
   given: GivenMap,
   { tunnelAssertionKeyFile: file }: Values,
@@ -111,7 +111,7 @@ export function checkAssertionKey(
 ): void {
   if (file !== undefined && withoutNewline(readText(file)) === jwtSecret)
     problems.push(
-      `${given.get('tunnelAssertionKeyFile')?.label}: is the token secret, with which the servers behind could issue tokens: give another one`,
+      `${given.get('tunnelAssertionKeyFile')?.label}: is the token secret, so the upstream servers could issue tokens: give another one`,
     )
 }
 

@@ -159,16 +159,16 @@ export interface GateOptions {
    */
   readonly issuersFile?: OptionValue<'issuersFile'>
   /**
-   * The iss of our own tokens, and the one that tokens must have. With TICKETGATE_JWKS_URL, the iss
-   * of the provider, required in production.
+   * The iss of our own tokens, which tokens must have. With TICKETGATE_JWKS_URL, the iss of the
+   * provider, required in production.
    *
    * Values: text. `TICKETGATE_JWT_ISSUER` if left out.
    * @default none
    */
   readonly jwtIssuer?: OptionValue<'jwtIssuer'>
   /**
-   * The aud of our own tokens, and the one that tokens must have. Required in production with an
-   * identity provider.
+   * The aud of our own tokens, which tokens must have. Required in production with an identity
+   * provider.
    *
    * Values: text. `TICKETGATE_JWT_AUDIENCE` if left out.
    * @default none
@@ -356,7 +356,7 @@ export interface GateOptions {
    */
   readonly redisEviction?: OptionValue<'redisEviction'>
   /**
-   * Threads that serve the public port. More than one need the replay cache shared or redis.
+   * Threads that serve the public port. More than one require the replay cache shared or redis.
    *
    * Values: 1 to 64 threads. `TICKETGATE_THREADS` if left out.
    * @default 1
@@ -445,37 +445,37 @@ export interface GateOptions {
    */
   readonly firstMessageSeconds?: OptionValue<'firstMessageSeconds'>
   /**
-   * Whether /verify accepts tickets for another WebSocket server, for a proxy that asks.
+   * Whether /verify accepts tickets for another WebSocket server, at the request of a proxy.
    *
    * Values: on, off. `TICKETGATE_VERIFY` if left out.
    * @default off
    */
   readonly verify?: OptionValue<'verify'>
   /**
-   * How many events are kept for a reader of /events that comes back; 400 bytes each.
+   * How many events are kept for readers of /events that reconnect; 400 bytes each.
    *
    * Values: 100 to 1000000 events. `TICKETGATE_EVENT_BUFFER` if left out.
    * @default 10000
    */
   readonly eventBuffer?: OptionValue<'eventBuffer'>
   /**
-   * Tunnels to WebSocket servers behind the gate, such as /docs/*=ws://127.0.0.1:1234. Settings:
-   * channel, subprotocol, message-rate, max-message-bytes.
+   * Tunnels to upstream WebSocket servers, such as /docs/*=ws://127.0.0.1:1234. Settings: channel,
+   * subprotocol, message-rate, max-message-bytes.
    *
    * Values: comma list of PATH=URL[;SETTING=VALUE…]. `TICKETGATE_TUNNELS` if left out.
    * @default none
    */
   readonly tunnels?: OptionValue<'tunnels'>
   /**
-   * Which headers of a client are passed on through tunnels.
+   * Request headers of the client that tunnels forward.
    *
    * Values: comma list of header names. `TICKETGATE_TUNNEL_HEADERS` if left out.
    * @default cookie,user-agent,accept-language,origin,traceparent
    */
   readonly tunnelHeaders?: OptionValue<'tunnelHeaders'>
   /**
-   * File with the key that signs X-Ticket-Assertion for the servers behind tunnels: a private key
-   * signs with ES256, a secret with HS256.
+   * File with the key that signs X-Ticket-Assertion for upstream servers: a private key signs with
+   * ES256, a secret with HS256.
    *
    * Values: path of a P-256 key in PEM, or of a secret of 32 bytes or more.
    * `TICKETGATE_TUNNEL_ASSERTION_KEY_FILE` if left out.

@@ -22,7 +22,7 @@ export function resolveIdentity(sources: IdentitySources): IdentityConfig {
   const issuers = resolveIssuers(sources, login)
   if (login === 'off' && !isElsewhere)
     problems.push(
-      `${given.get('login')?.label}: off, and there is no issuer: nobody could get in. Set TICKETGATE_OIDC_ISSUER, TICKETGATE_JWKS_URL or TICKETGATE_ISSUERS_FILE`,
+      `${given.get('login')?.label}: off, and there is no other issuer, so nobody could log in: set TICKETGATE_OIDC_ISSUER, TICKETGATE_JWKS_URL or TICKETGATE_ISSUERS_FILE`,
     )
   checkEgressProxy(sources, issuers)
   const secret = readSecret(sources, 'jwtSecret', 'jwtSecretFile', login === 'on')
@@ -61,7 +61,7 @@ function resolveIssuers(sources: IdentitySources, login: 'on' | 'off'): readonly
   }
 }
 
-/** What entries of the issuers file are completed with. */
+/** Defaults for entries of the issuers file. */
 export const issuerDefaults = (
   config: Pick<Values, 'clockSkewSeconds' | 'tokenMaxTtlSeconds' | 'jwtIssuer'> & {
     readonly production: boolean
@@ -74,7 +74,7 @@ export const issuerDefaults = (
   own: config.login === 'on' ? { issuer: config.jwtIssuer } : undefined,
 })
 
-/** The variables of a single provider mean an issuers file of one entry. */
+/** The variables of a single provider are read as an issuers file with one entry. */
 function singleIssuer(
   { given, values, production, problems }: IdentitySources,
   option: 'oidcIssuer' | 'jwksUrl',
@@ -96,8 +96,8 @@ function singleIssuer(
           ['jwtAudience', 'aud'],
         ]
       : [['jwtAudience', 'aud']]
-  // A provider signs tokens for many: without its name and ours in them, one for anybody else would
-  // do.
+  // A provider signs tokens for many applications: without its name and ours, tokens for any other
+  // application would be accepted.
   for (const [property, claim] of required)
     if (production && !given.has(property))
       problems.push(
@@ -122,14 +122,14 @@ function singleIssuer(
   ]
 }
 
-/** Undefined if the value of the option is wrong, which is reported already. */
+/** Undefined if the value of the option is invalid, which has been reported already. */
 function singleKeys({ jwksUrl, oidcIssuer }: Values): KeysConfig | undefined {
   const fetched = { caFile: undefined, allowHttp: false }
   if (jwksUrl !== undefined) return { from: 'jwks', url: jwksUrl, ...fetched }
   return oidcIssuer === undefined ? undefined : { from: 'discovery', issuer: oidcIssuer, ...fetched }
 }
 
-/** A secret of tokens, as given or from its file. */
+/** A token secret, from its option or its file. */
 function readSecret(
   { given, values, production, problems }: IdentitySources,
   direct: 'jwtSecret' | 'jwtSecretPrevious',
@@ -157,8 +157,8 @@ function readSecret(
 }
 
 /**
- * Keys are fetched through the proxy that these variables name; any other form would fail much
- * later.
+ * Keys are fetched through the proxy that these variables name. Without this check, an invalid
+ * value would fail much later.
  */
 function checkEgressProxy({ env, problems }: IdentitySources, issuers: readonly IssuerConfig[]): void {
   if (!issuers.some(({ keys }) => keys.from === 'jwks' || keys.from === 'discovery')) return

@@ -8,11 +8,11 @@ import { ticketClaims } from './ticket-claims-field.js'
 import { InvalidValue, line, path, readFile } from './value-types.js'
 
 /**
- * The fields of one entry of the issuers file: how each is read, and what the published schema says
- * of it.
+ * The fields of an entry of the issuers file: how each is parsed, and its part of the published
+ * schema.
  */
 
-/** PEM that this field needs, read now so that a wrong file stops the start. */
+/** A file with PEM for this field, read now so that a wrong file stops the start. */
 const pemFile = (check: (pem: Buffer) => void, schema: object): Field<string> =>
   text(file => {
     const pem = readFile(path.parse(file))
@@ -28,7 +28,7 @@ const pemFile = (check: (pem: Buffer) => void, schema: object): Field<string> =>
 
 function algorithm(name: string): Algorithm {
   if (!isAlgorithm(name))
-    throw new InvalidValue(`names ${JSON.stringify(name)}: use some of ${algorithmNames.join(', ')}`)
+    throw new InvalidValue(`names ${JSON.stringify(name)}: use one or more of ${algorithmNames.join(', ')}`)
   return name
 }
 
@@ -40,7 +40,7 @@ function issuerPattern(pattern: string): string {
   return line.parse(pattern)
 }
 
-/** @throws InvalidValue for a file that holds no public key that can be used */
+/** @throws InvalidValue for a file without a usable public key */
 export function checkPublicKey(pem: Buffer): void {
   const key = createPublicKey(pem)
   const weakness = weaknessOf(key)
@@ -50,35 +50,35 @@ export function checkPublicKey(pem: Buffer): void {
 }
 
 export const issuerFields = {
-  issuer: text(line.parse, { description: 'What its tokens have as iss, exactly' }),
+  issuer: text(line.parse, { description: 'The exact iss of its tokens' }),
   issuerPattern: text(issuerPattern, {
-    description: 'The same with {tid} in the place of the tenant, which the claim tid of the token names',
+    description: 'The same with {tid} in place of the tenant, which is the claim tid of the token',
     pattern: '\\{tid\\}',
   }),
-  jwksUrl: text(line.parse, { description: 'Where it publishes its keys (a JWK set)', format: 'uri' }),
+  jwksUrl: text(line.parse, { description: 'URL of its keys (a JWK set)', format: 'uri' }),
   discover: flag({
     description:
-      'Find the keys by its metadata (OpenID Connect Discovery, RFC 8414), which must name the same issuer',
+      'Find the keys through its metadata (OpenID Connect Discovery, RFC 8414), which must name the same issuer',
   }),
   secretFile: texts(path.parse, {
     description:
-      'Files that each hold a secret shared with it, as text. All verify, so a secret can be rotated',
+      'Files that each contain a secret shared with it, as text. All of them verify, so secrets can be rotated',
   }),
   publicKeyFile: texts(file => pemFile(checkPublicKey, {}).parse(file), {
-    description: 'Files that each hold a public key of it, as PEM',
+    description: 'Files that each contain one of its public keys, as PEM',
   }),
   caFile: pemFile(pem => void new X509Certificate(pem), {
-    description: 'Certificates, as PEM, that are trusted for its server in place of those of the system',
+    description: 'CA certificates, as PEM, to trust for its server instead of those of the system',
   }),
-  allowHttp: flag({ description: 'Fetch its keys without TLS, on a network that nobody else can write to' }),
-  audiences: texts(line.parse, { description: 'One of these is required as audience' }),
+  allowHttp: flag({ description: 'Fetch its keys without TLS, on a network that only you can write to' }),
+  audiences: texts(line.parse, { description: 'Its tokens must name one of these as audience' }),
   audienceClaim: claimPath({
     description: 'The claim that names the audience',
     default: 'aud',
   }),
   algorithms: texts(
     algorithm,
-    { description: 'The algorithms it may use; by default all that its keys allow' },
+    { description: 'The algorithms it may use; by default all that fit its keys' },
     { enum: algorithmNames },
   ),
   userClaim: claimPath({ description: 'The claim that names the user', default: 'sub' }),
@@ -87,35 +87,35 @@ export const issuerFields = {
     description: 'How far its clock may be off; by default TICKETGATE_CLOCK_SKEW_SECONDS',
   }),
   maxTtlSeconds: whole(1, 31_536_000, {
-    description: 'The longest life of its tokens; by default TICKETGATE_TOKEN_MAX_TTL_SECONDS',
+    description: 'The longest lifetime of its tokens; by default TICKETGATE_TOKEN_MAX_TTL_SECONDS',
   }),
   requireTyp: text(line.parse, {
     description: 'Required as typ, such as at+jwt. By default JWT, at+jwt or none',
   }),
   ticketClaims: ticketClaims({
     description:
-      'The claims that its tickets carry: to the application, or from /verify to the server behind; 256 bytes in all',
+      'Claims that its tickets carry to the application, or from /verify to the upstream server; 256 bytes in all',
   }),
   backchannelLogout: backchannelLogout({
     description:
-      'Whether its logout tokens end sockets (OpenID Connect Back-Channel Logout): those of the session that sid names, or with user, all of the user',
+      'Whether its logout tokens end sockets (OpenID Connect Back-Channel Logout): true ends those of the session that sid names, user ends all of the user',
     default: false,
   }),
   logoutAudiences: texts(line.parse, {
-    description: 'One of these is required as aud of its logout tokens, the client ids; by default audiences',
+    description: 'Its logout tokens must name one of these, its client ids, as aud; by default audiences',
   }),
   rights: rightsRules({
     description:
-      'Which claims give which rights: all that match count together. Without it, TICKETGATE_DEFAULT_PUBLISH and TICKETGATE_DEFAULT_SUBSCRIBE do',
+      'Which claims give which rights: all rules that match are combined. Without it, TICKETGATE_DEFAULT_PUBLISH and TICKETGATE_DEFAULT_SUBSCRIBE do',
   }),
 } as const satisfies Readonly<Record<string, Field<unknown>>>
 
 export type IssuerFieldName = keyof typeof issuerFields
 
-/** An entry as it is written, each field read by itself. */
+/** An entry as written, each field parsed by itself. */
 export type IssuerEntry = { readonly [F in IssuerFieldName]?: ReturnType<(typeof issuerFields)[F]['parse']> }
 
-/** The JSON Schema of the file, as it is published. */
+/** The published JSON Schema of the file. */
 export const issuersSchema = {
   $schema: 'https://json-schema.org/draft/2020-12/schema',
   title: 'The issuers file of ticketgate',

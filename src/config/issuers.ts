@@ -22,7 +22,7 @@ export interface FetchConfig {
   readonly allowHttp: boolean
 }
 
-/** An issuer whose tokens are accepted, with all its settings. Plain data, for threads. */
+/** An accepted issuer, with all its settings. Plain data, which threads can share. */
 export interface IssuerConfig {
   /** Undefined for a single provider in development: any `iss` is accepted. */
   readonly name: IssuerName | undefined
@@ -42,7 +42,7 @@ export interface IssuerConfig {
   readonly logout: LogoutPolicy | undefined
 }
 
-/** Whose tokens are accepted, and who may log in here. The result of several options. */
+/** Accepted issuers, and who may log in here. The result of several options. */
 export interface IdentityConfig {
   /** Identity providers and other issuers whose tokens are accepted. */
   readonly issuers: readonly IssuerConfig[]
@@ -54,7 +54,7 @@ export interface IdentityConfig {
   readonly jwtSecretPrevious: string | undefined
 }
 
-/** Defaults of entries, and what they are checked against. */
+/** Defaults of entries, and the settings that they are checked against. */
 export interface IssuerDefaults {
   readonly production: boolean
   readonly skewSeconds: number
@@ -117,7 +117,7 @@ function readFields(entry: unknown, report: Report): IssuerEntry | undefined {
   const fields: Record<string, unknown> = {}
   for (const [name, value] of Object.entries(entry)) {
     try {
-      if (!isFieldName(name)) throw new InvalidValue(`is unknown: use some of ${fieldNames.join(', ')}`)
+      if (!isFieldName(name)) throw new InvalidValue(`is unknown: expected one of ${fieldNames.join(', ')}`)
       fields[name] = issuerFields[name].parse(value)
     } catch (error) {
       if (!(error instanceof InvalidValue)) throw error
@@ -143,7 +143,7 @@ function completed(entry: IssuerEntry, defaults: IssuerDefaults, report: Report)
     checkAlgorithms(entry.algorithms, keys)
     if (defaults.production && keys.from !== 'secrets' && entry.audiences === undefined)
       throw new InvalidValue(
-        'has no audiences, which are required in production: the issuer signs tokens for many',
+        'has no audiences, which are required in production: the issuer signs tokens for other applications too',
       )
     return {
       name,
@@ -175,7 +175,7 @@ function logoutOf({
   if (ends === undefined) return undefined
   if (logoutAudiences === undefined)
     throw new InvalidValue(
-      'has backchannelLogout, but no logoutAudiences: write the client ids that its logout tokens have as aud',
+      'has backchannelLogout, but no logoutAudiences: write the client ids that its logout tokens name as aud',
     )
   return { audiences: logoutAudiences, ends }
 }
@@ -183,16 +183,14 @@ function logoutOf({
 function nameOf({ issuer, issuerPattern }: IssuerEntry): IssuerName {
   if (issuer !== undefined && issuerPattern === undefined) return { exactly: issuer }
   if (issuer === undefined && issuerPattern !== undefined) return { pattern: issuerPattern }
-  throw new InvalidValue('has not exactly one of issuer and issuerPattern: write one of them')
+  throw new InvalidValue('must have exactly one of issuer and issuerPattern')
 }
 
 function keysOf(entry: IssuerEntry, name: IssuerName): KeysConfig {
   const { jwksUrl, discover, secretFile, publicKeyFile, caFile, allowHttp = false } = entry
   const given = [jwksUrl, discover || undefined, secretFile, publicKeyFile].filter(each => each !== undefined)
   if (given.length !== 1)
-    throw new InvalidValue(
-      'has not exactly one of jwksUrl, discover: true, secretFile and publicKeyFile: write one of them',
-    )
+    throw new InvalidValue('must have exactly one of jwksUrl, discover: true, secretFile and publicKeyFile')
   const isFetched = jwksUrl !== undefined || discover === true
   if (!isFetched && (caFile !== undefined || allowHttp))
     throw new InvalidValue('has caFile or allowHttp, but its keys are not fetched: leave them out')

@@ -2,7 +2,7 @@ import type { LogoutPolicy } from '../token/issuer.js'
 import type { Field } from './field-kinds.js'
 import { InvalidValue } from './value-types.js'
 
-/** Whether logout tokens of an issuer are accepted, and what they end. Undefined: they are not. */
+/** What logout tokens of an issuer end. Undefined if they are not accepted. */
 export const backchannelLogout = (schema: object): Field<LogoutPolicy['ends'] | undefined> => ({
   parse(value) {
     if (value === true) return 'session'

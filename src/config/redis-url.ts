@@ -1,6 +1,6 @@
 import { InvalidValue, type Kind } from './value-types.js'
 
-/** Where a Redis is, and as whom to log in there. */
+/** The address of a Redis, and the credentials for it. */
 export interface RedisAddress {
   readonly at: RedisPlace
   readonly isTls: boolean
@@ -15,7 +15,7 @@ export interface RedisHost {
   readonly port: number
 }
 
-/** A server; a Unix socket; or the primary that sentinels know under a name. */
+/** A server, a Unix socket, or the primary that sentinels know by a name. */
 export type RedisPlace =
   | RedisHost
   | { readonly path: string }
@@ -24,20 +24,20 @@ export type RedisPlace =
 const forms =
   'redis://HOST:6379/0, redis+unix:///run/redis.sock or redis+sentinel://HOST:26379,HOST:26379/NAME/0'
 
-const unknown = `is not a URL of a Redis: give one such as ${forms}`
+const unknown = `is not a Redis URL: give one such as ${forms}`
 
 const stray =
-  'has a path, query or fragment that does not belong there: after host and port there is only the number of the database. In a password write / as %2F, ? as %3F and # as %23'
+  'has an unexpected path, query or fragment: only the database number follows host and port. In a password, write / as %2F, ? as %3F and # as %23'
 
 /**
- * Reads a URL of a Redis. A `username` and `password` come before the host, percent-encoded.
+ * Parses a Redis URL. User and password precede the host, percent-encoded.
  *
  * - `redis://HOST[:PORT][/DATABASE]`, `rediss:` with TLS
  * - `redis+unix:///PATH[?db=DATABASE]`
- * - `redis+sentinel://HOST[:PORT][,HOST[:PORT]…]/NAME[/DATABASE]`, `rediss+sentinel:` with TLS, to
- *   the sentinels as well
+ * - `redis+sentinel://HOST[:PORT][,HOST[:PORT]…]/NAME[/DATABASE]`, `rediss+sentinel:` with TLS,
+ *   also to the sentinels
  *
- * @throws InvalidValue that quotes nothing of the text, which may hold a password
+ * @throws InvalidValue without any part of the text, which may contain a password
  */
 export function parseRedisUrl(text: string): RedisAddress {
   const [, scheme, credentials = '', rest = ''] = /^([a-z+]+):\/\/(?:(.*)@)?([^@]*)$/s.exec(text) ?? []
@@ -52,7 +52,7 @@ export function parseRedisUrl(text: string): RedisAddress {
   throw new InvalidValue(unknown)
 }
 
-/** Never quoted: it may hold a password. */
+/** Never quoted: it may contain a password. */
 export const redisUrl: Kind<RedisAddress> = {
   placeholder: 'URL',
   values: 'redis, rediss, redis+unix, redis+sentinel or rediss+sentinel URL',
@@ -83,7 +83,7 @@ function hostIn(authority: string, defaultPort: number): RedisHost {
   if (!URL.canParse(`redis://${authority}`) || /[/?#@]/.test(authority)) throw new InvalidValue(unknown)
   const { hostname, port } = new URL(`redis://${authority}`)
   if (hostname === '') throw new InvalidValue(unknown)
-  // An address of IPv6 has brackets in a URL only.
+  // In URLs, IPv6 addresses are in brackets.
   return { host: hostname.replace(/^\[(.*)\]$/, '$1'), port: port === '' ? defaultPort : Number(port) }
 }
 
@@ -96,11 +96,11 @@ function decoded(text: string): string {
   try {
     return decodeURIComponent(text)
   } catch {
-    throw new InvalidValue('has a % in its user or password that begins no escape: write it as %25')
+    throw new InvalidValue('has a % in its user or password that starts no escape sequence: write it as %25')
   }
 }
 
-/** What is before and behind the first `mark`; the latter undefined without one. */
+/** Splits at the first `mark`. The second part is undefined without one. */
 function splitOnce(text: string, mark: string): [string, string?] {
   const at = text.indexOf(mark)
   return at < 0 ? [text] : [text.slice(0, at), text.slice(at + mark.length)]

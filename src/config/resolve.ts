@@ -33,13 +33,13 @@ const parseAll = (given: GivenMap, production: boolean, problems: string[]): Val
   return Object.fromEntries(entries)
 }
 
-/** A misspelt `production` would start a server without the checks of production. */
+/** With a misspelt `production`, a server would start without the checks of production. */
 function checkNodeEnv({ NODE_ENV: name = '' }: ConfigSources['env'], problems: string[]): void {
   if (name !== 'production' && /^[\s\uFEFF'"]*prod(?:uction)?[\s'"]*$/i.test(name))
     problems.push(`NODE_ENV is ${JSON.stringify(name)}: write it as "production", or leave it out`)
 }
 
-/** Secrets whose files stand for their values. The others are read by those who use them. */
+/** Secrets that are read from their files here. The code that uses the others reads them itself. */
 const readAtOnce = [
   ['adminKey', 'adminKeyFile'],
   ['adminKeyPrevious', 'adminKeyPreviousFile'],
@@ -98,8 +98,8 @@ export function resolveConfig({ env, flags = [], options = {}, handlerNames }: C
     maxConnections:
       values.maxConnections ??
       connectionsWithin(descriptorLimit(), values.firstMessageSeconds > 0 ? maxUnidentified : 0),
-    // Limits below one message are allowed: uWS compares the limit with what already waits, so a
-    // reader that keeps up still gets every message. By default one whole message may wait.
+    // Limits below one message are allowed: uWS compares the limit with what is waiting already, so
+    // a reader that keeps up still gets every message. By default, one whole message may wait.
     maxBackpressureBytes: values.maxBackpressureBytes ?? Math.max(65_536, values.maxMessageBytes),
   })
 }

@@ -23,12 +23,14 @@ const condition: Field<RightsCondition> = {
   parse(value) {
     const { claim, has } = members(value, conditionFields)
     if (claim === undefined || has === undefined)
-      throw new InvalidValue('lacks claim or has: write both, or leave out when, and the rule counts for all')
+      throw new InvalidValue(
+        'lacks claim or has: write both, or leave out when to apply the rule to all tokens',
+      )
     return { claim, has }
   },
   schema: objectSchema(conditionFields, {
     required: ['claim', 'has'],
-    description: 'For which tokens the rule counts; left out, for all',
+    description: 'The tokens that the rule applies to; by default all',
   }),
 }
 
@@ -44,7 +46,7 @@ const rule: Field<RightsRule> = {
   schema: objectSchema(ruleFields, { anyOf: [{ required: ['publish'] }, { required: ['subscribe'] }] }),
 }
 
-/** The rules for rights of an issuer. */
+/** The rules for the rights that tokens of an issuer give. */
 export const rightsRules = (schema: object): Field<readonly RightsRule[]> => ({
   parse(value) {
     if (!Array.isArray(value) || value.length === 0 || value.length > maxRules)
@@ -58,15 +60,15 @@ type Fields = Readonly<Record<string, Field<unknown>>>
 
 type Members<F extends Fields> = { readonly [N in keyof F]?: ReturnType<F[N]['parse']> }
 
-/** The members of an object, each read as its field. */
+/** Parses each member of an object by its field. */
 function members<F extends Fields>(value: unknown, fields: F): Members<F> {
   const names = Object.keys(fields).join(', ')
-  if (!isJsonObject(value)) throw new InvalidValue(`is not an object: write some of ${names}`)
+  if (!isJsonObject(value)) throw new InvalidValue(`is not an object: write one with ${names}`)
   const read: Record<string, unknown> = {}
   for (const [name, member] of Object.entries(value))
     read[name] = within(`.${name}`, () => {
       const field = Object.hasOwn(fields, name) ? fields[name] : undefined
-      if (field === undefined) throw new InvalidValue(`is unknown: use some of ${names}`)
+      if (field === undefined) throw new InvalidValue(`is unknown: expected one of ${names}`)
       return field.parse(member)
     })
   return read as Members<F>
@@ -77,7 +79,7 @@ function objectSchema(fields: Fields, schema: object): Readonly<Record<string, u
   return { type: 'object', additionalProperties: false, properties, ...schema }
 }
 
-/** What is wrong in there has its path. */
+/** Prefixes a problem with its path. */
 function within<T>(path: string, read: () => T): T {
   try {
     return read()

@@ -145,12 +145,12 @@ export const schema = {
   jwtIssuer: {
     kind: line,
     meaning:
-      'The iss of our own tokens, and the one that tokens must have. With TICKETGATE_JWKS_URL, the iss of the provider, required in production',
+      'The iss of our own tokens, which tokens must have. With TICKETGATE_JWKS_URL, the iss of the provider, required in production',
   },
   jwtAudience: {
     kind: line,
     meaning:
-      'The aud of our own tokens, and the one that tokens must have. Required in production with an identity provider',
+      'The aud of our own tokens, which tokens must have. Required in production with an identity provider',
   },
   defaultPublish: {
     kind: list('channel patterns, as chat.* or user.${user}', patternTemplate),
@@ -265,7 +265,7 @@ export const schema = {
   threads: {
     kind: integer(1, 64, 'threads'),
     default: '1',
-    meaning: 'Threads that serve the public port. More than one need the replay cache shared or redis',
+    meaning: 'Threads that serve the public port. More than one require the replay cache shared or redis',
   },
   maxConnections: {
     kind: cap,
@@ -314,28 +314,28 @@ export const schema = {
   verify: {
     kind: choice('on', 'off'),
     default: 'off',
-    meaning: 'Whether /verify accepts tickets for another WebSocket server, for a proxy that asks',
+    meaning: 'Whether /verify accepts tickets for another WebSocket server, at the request of a proxy',
   },
   eventBuffer: {
     kind: integer(100, 1_000_000, 'events'),
     default: '10000',
-    meaning: 'How many events are kept for a reader of /events that comes back; 400 bytes each',
+    meaning: 'How many events are kept for readers of /events that reconnect; 400 bytes each',
   },
   tunnels: {
     kind: tunnels,
     default: '',
     meaning:
-      'Tunnels to WebSocket servers behind the gate, such as /docs/*=ws://127.0.0.1:1234. Settings: channel, subprotocol, message-rate, max-message-bytes',
+      'Tunnels to upstream WebSocket servers, such as /docs/*=ws://127.0.0.1:1234. Settings: channel, subprotocol, message-rate, max-message-bytes',
   },
   tunnelHeaders: {
     kind: list('header names', clientField),
     default: 'cookie,user-agent,accept-language,origin,traceparent',
-    meaning: 'Which headers of a client are passed on through tunnels',
+    meaning: 'Request headers of the client that tunnels forward',
   },
   tunnelAssertionKeyFile: {
     kind: assertionKeyFile,
     meaning:
-      'File with the key that signs X-Ticket-Assertion for the servers behind tunnels: a private key signs with ES256, a secret with HS256',
+      'File with the key that signs X-Ticket-Assertion for upstream servers: a private key signs with ES256, a secret with HS256',
   },
   drainSeconds: {
     kind: integer(1, 3600, 'seconds'),

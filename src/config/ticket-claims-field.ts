@@ -5,7 +5,7 @@ import { InvalidValue } from './value-types.js'
 
 const path = claimPath({ description: 'A claim, by its name or path' })
 
-/** Claims that travel in tickets, each with its name there. */
+/** Claims that tickets carry, each with its name there. */
 export const ticketClaims = (schema: object): Field<readonly TicketClaim[]> => ({
   parse(value) {
     if (!Array.isArray(value)) throw new InvalidValue('is not a list of claims: write one such as [email]')
@@ -14,7 +14,7 @@ export const ticketClaims = (schema: object): Field<readonly TicketClaim[]> => (
       .map(each => ({ path: each, name: ticketClaimName(each) }))
     if (!areCarriedNames(claims.map(({ name }) => name)))
       throw new InvalidValue(
-        `does not end in names that headers can tell apart: each is ${carriedNameForm}, and case, _ and - make no difference`,
+        `does not end in names that headers can distinguish: each is ${carriedNameForm}, and case, _ and - make no difference`,
       )
     return claims
   },

@@ -1,13 +1,13 @@
 import type { Config } from './schema.js'
 
 /**
- * The most that the clock of an issuer may be off: `skewSeconds` can change while the gate runs.
+ * The most that the clock of an issuer may be off, because `skewSeconds` can change while the gate
+ * runs.
  */
 const maxSkewSeconds = 300
 
 /**
- * How long after its issue a token of anybody may be accepted, in seconds: revocations are kept for
- * that long.
+ * How many seconds after its issue any token may be accepted. Revocations are kept for that long.
  */
 export function longestTokenSeconds({
   tokenMaxTtlSeconds,

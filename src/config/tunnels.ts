@@ -1,30 +1,30 @@
 import { channelNameForm, isChannelName, routes } from '../protocol.js'
 import { InvalidValue, integer, type Kind, quote, type Rate, rate } from './value-types.js'
 
-/** A way through the gate to a WebSocket server behind it. */
+/** A tunnel through the gate to an upstream WebSocket server. */
 export interface TunnelRoute {
   /**
-   * Where clients open it: `/graphql`, or with a rest that is appended to the path of `url`,
-   * `/docs/*`.
+   * The path at which clients open it: `/graphql`, or with a rest that is appended to the path of
+   * `url`, `/docs/*`.
    */
   readonly path: string
-  /** The server behind: `ws://HOST:PORT/PATH`, `wss://…`, or `ws+unix:/SOCKET:/PATH`. */
+  /** The upstream server: `ws://HOST:PORT/PATH`, `wss://…`, or `ws+unix:/SOCKET:/PATH`. */
   readonly url: string
   /**
-   * The channel that a ticket has to have a right on.
-   * @default the rest of the path, where that ends in `/*`; else it is required
+   * The channel on which the ticket must give a right.
+   * @default the rest of the path if it ends in `/*`; otherwise required
    */
   readonly channel?: string | undefined
   /**
-   * Which of the subprotocols that a client offers beside its ticket is echoed: `first`, `none`, or
-   * the one of this name.
+   * Which of the subprotocols offered beside the ticket is echoed: `first`, `none`, or the one with
+   * this name.
    * @default 'first'
    */
   readonly subprotocol?: string | undefined
   /** @default the option `messageRate` */
   readonly messageRate?: Rate | 'off' | undefined
   /**
-   * The largest message from a client; the server behind may send as much, and 1 MiB in any case.
+   * The largest message from a client. The upstream server may send as much, and at least 1 MiB.
    * @default the option `maxMessageBytes`
    */
   readonly maxMessageBytes?: number | undefined
@@ -35,13 +35,13 @@ type Settings = { -readonly [Name in keyof TunnelRoute]: TunnelRoute[Name] }
 const maxTunnels = 64
 const messageBytes = integer(1024, 16_777_216, 'bytes')
 
-// No pattern of uWS (`:name`), nothing that is percent-encoded, and no step up.
+// Excludes patterns of uWS (`:name`), percent-encoding, and `..`.
 const pathForm = /^(?:\/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+(?:\/|\/\*)?$/
 const tokenForm = /^[!#$%&'*+.^_`|~A-Za-z0-9-]+$/
 
 const examples = '/graphql=ws://127.0.0.1:4000/graphql;channel=graphql or /docs/*=ws://127.0.0.1:1234'
 
-/** Whether requests to a path are the gate's own. */
+/** Whether the gate itself serves a path. */
 const isTaken = (path: string): boolean =>
   `${path}/`.startsWith(routes.channel) ||
   `${path}/`.startsWith('/console/') ||
@@ -56,7 +56,7 @@ function readPath(text: string): string {
   return text
 }
 
-/** The server behind. Its URL is not quoted: it may hold a password. */
+/** The upstream server. Its URL is never quoted: it may contain a password. */
 function readUrl(text: string): string {
   const url = URL.canParse(text) ? new URL(text) : undefined
   const isUnix = url?.protocol === 'ws+unix:'
@@ -104,21 +104,19 @@ function readTunnel(text: string): TunnelRoute {
     const [, name = '', value = ''] = /^([^=]*)=?(.*)$/s.exec(setting) ?? []
     const read = Object.hasOwn(readers, name) ? readers[name] : undefined
     if (read === undefined)
-      throw new InvalidValue(
-        `there is no setting ${quote(name)}: there are ${Object.keys(readers).join(', ')}`,
-      )
+      throw new InvalidValue(`unknown setting ${quote(name)}: use one of ${Object.keys(readers).join(', ')}`)
     if (seen.has(name)) throw new InvalidValue(`${name} is given twice`)
     seen.add(name)
     inPlace(name, () => read(value, tunnel))
   }
   if (tunnel.channel === undefined && !path.endsWith('/*'))
     throw new InvalidValue(
-      'names no channel, and its path has no rest to take one from: add ;channel=NAME, or let the path end in /*',
+      'names no channel, and its path does not end in /*: add ;channel=NAME, or end the path in /*',
     )
   return tunnel
 }
 
-/** Puts the place of a value in front of what is wrong with it. */
+/** Prefixes a problem with the place of its value. */
 function inPlace<T>(place: string, read: () => T): T {
   try {
     return read()
@@ -130,12 +128,12 @@ function inPlace<T>(place: string, read: () => T): T {
 
 const kebab = (name: string): string => name.replace(/[A-Z]/g, letter => `-${letter.toLowerCase()}`)
 
-/** A value of a tunnel that is given as an object; undefined for one of a wrong type. */
+/** A value of a tunnel given as an object; undefined if its type is wrong. */
 function settingText(value: unknown): string | undefined {
   return typeof value === 'string' || typeof value === 'number' ? String(value) : rate.textOf?.(value)
 }
 
-/** A tunnel that is given as an object, as it would be written; undefined when it is none. */
+/** The text form of a tunnel given as an object; undefined if it is not one. */
 function tunnelText(given: unknown): string | undefined {
   if (typeof given === 'string') return given
   if (typeof given !== 'object' || given === null) return undefined
@@ -151,7 +149,7 @@ function tunnelText(given: unknown): string | undefined {
   return text
 }
 
-/** Comma-separated tunnels, each with a path of its own. */
+/** Comma-separated tunnels, each with its own path. */
 export const tunnels: Kind<readonly TunnelRoute[]> = {
   placeholder: 'LIST',
   values: 'comma list of PATH=URL[;SETTING=VALUE…]',
@@ -179,18 +177,18 @@ const ownFields =
   /^(?:x-ticket-.*|x-forwarded-.*|forwarded|x-request-id|sec-websocket-.*|authorization|host|connection|upgrade|keep-alive|te|trailer|transfer-encoding|content-length|expect|proxy-.*)$/
 
 /**
- * Whether a server might take a field for one that the gate writes: `_` and `.` count as `-` to
- * many.
+ * Whether a server might mistake a field for one that the gate writes: many treat `_` and `.` like
+ * `-`.
  */
 const isOwnField = (name: string): boolean => ownFields.test(name.toLowerCase().replace(/[_.]/g, '-'))
 
-/** The name of a header field that a client may send through a tunnel. */
+/** The name of a header field that tunnels forward from a client. */
 export function clientField(text: string): string {
   if (!tokenForm.test(text) || text.length > 64)
     throw new InvalidValue(`${quote(text)} is not the name of a header field`)
   if (isOwnField(text))
     throw new InvalidValue(
-      `${quote(text)} is a field that the gate writes itself, or looks like one: leave it out`,
+      `${quote(text)} is a field that the gate writes itself, or resembles one: leave it out`,
     )
   return text.toLowerCase()
 }

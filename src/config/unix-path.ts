@@ -1,6 +1,6 @@
-/** What a host begins with that is the path of a Unix domain socket. */
+/** The prefix of a host that is the path of a Unix domain socket. */
 export const unixPrefix = 'unix:'
 
-/** The path of the Unix domain socket that a host names; undefined for an address or a name. */
+/** The path of the Unix domain socket in a host; undefined for an address or a name. */
 export const unixPathOf = (host: string): string | undefined =>
   host.startsWith(unixPrefix) ? host.slice(unixPrefix.length) : undefined

@@ -13,7 +13,7 @@ import { unixPathOf, unixPrefix } from './unix-path.js'
  */
 export class InvalidValue extends Error {}
 
-/** What is wrong within a value that has parts, and where: `[1].publish`. */
+/** A problem with a part of a value, and where it is: `[1].publish`. */
 export class InvalidPart extends InvalidValue {
   readonly path: string
 
@@ -22,7 +22,7 @@ export class InvalidPart extends InvalidValue {
     this.path = path
   }
 
-  /** What is wrong within the part that is at `path`. */
+  /** A problem with the part at `path`. */
   static of(path: string, error: InvalidValue): InvalidPart {
     return new InvalidPart(error instanceof InvalidPart ? path + error.path : path, error.message)
   }
@@ -34,7 +34,9 @@ export interface Rate {
   readonly seconds: number
 }
 
-/** The right value with something extra around or in it, so no reason to generate a new one. */
+/**
+ * The right value with something extra around or in it, so there is no need to generate a new one.
+ */
 export class MisspeltValue extends InvalidValue {}
 
 /** Adds an invalid value to the problems of the option. Rethrows any other error. */
@@ -279,7 +281,7 @@ function unixHost(path: string): string {
     throw new InvalidValue(`${quote(path)} is not the path of a socket: write unix:/run/ticketgate/gate.sock`)
   if (Buffer.byteLength(path) > maxUnixPathBytes)
     throw new InvalidValue(
-      `the path is longer than the ${maxUnixPathBytes} bytes of a socket's: take a shorter one`,
+      `the path is longer than the ${maxUnixPathBytes} bytes that a Unix socket allows: use a shorter one`,
     )
   return unixPrefix + path
 }

@@ -2,10 +2,10 @@ import { LRUCache } from 'lru-cache'
 import type { Rate } from '../config/value-types.js'
 import { KeyedRate, type LimiterUsage } from './rate.js'
 
-// Past this many keys the least recent are let off.
+// Beyond this many keys, the least recent are forgotten.
 const maxKeys = 10_000
 
-/** Holds off those who fail too often. What succeeds costs nothing. */
+/** Delays keys that fail too often. Successes cost nothing. */
 export class FailureLimit {
   readonly #limiter: KeyedRate
   /** Until when a key is held off, Unix milliseconds. */
@@ -15,7 +15,7 @@ export class FailureLimit {
     this.#limiter = new KeyedRate(rate)
   }
 
-  /** How long a key is held off, in milliseconds; 0 = go on. */
+  /** How long a key must wait, in milliseconds; 0 = go on. */
   waitMs(key: string, nowMs: number): number {
     return Math.max(0, (this.#heldOff.get(key) ?? 0) - nowMs)
   }

@@ -4,9 +4,9 @@ const checkEvery = 1000
 /**
  * Returns a function that counts an event, and returns whether more than `most` have come in one
  * turn of the event loop. That many hardly come from clients that wait for responses, but from one
- * that writes without end: uWS keeps reading while there is something to read, and meanwhile serves
- * nobody else and runs no timers. The caller must then close that connection. If thousands of
- * clients were waiting for a stopped process, it may hit one that has to retry.
+ * that writes without pause: uWS keeps reading while there is data, and meanwhile serves no other
+ * client and runs no timers. The caller must then close that connection. If thousands of clients
+ * were waiting for a stopped process, this may hit one of them, which has to retry.
  */
 export function createTurnLimit(most: number): () => boolean {
   let counted = 0

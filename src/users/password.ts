@@ -38,7 +38,7 @@ export interface PasswordHasherOptions {
   readonly concurrency: number
   /** How many more may wait. */
   readonly queueLimit: number
-  /** Where it is kept how long each has waited. */
+  /** The histogram of how long each has waited. */
   readonly waits?: Durations
 }
 

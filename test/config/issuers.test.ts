@@ -173,25 +173,25 @@ t.test('problems are reported with their paths', async t => {
     [
       'an unknown field',
       { ...jwks, jwksUri: 'x' },
-      /issuers\[0\]\.jwksUri is unknown: use some of issuer, .*jwksUrl/,
+      /issuers\[0\]\.jwksUri is unknown: expected one of issuer, .*jwksUrl/,
     ],
     [
       'no name',
       { jwksUrl: jwks.jwksUrl, audiences: 'a' },
-      /issuers\[0\] has not exactly one of issuer and issuerPattern/,
+      /issuers\[0\] must have exactly one of issuer and issuerPattern/,
     ],
     [
       'two names',
       { ...jwks, issuerPattern: 'https://x/{tid}' },
-      /issuers\[0\] has not exactly one of issuer/,
+      /issuers\[0\] must have exactly one of issuer/,
     ],
     [
       'a pattern without a place',
       { ...jwks, issuer: undefined, issuerPattern: 'https://x/' },
       /issuerPattern does not have \{tid\} once/,
     ],
-    ['no keys', { issuer: 'a', audiences: 'b' }, /has not exactly one of jwksUrl, discover/],
-    ['two kinds of keys', { ...jwks, secretFile }, /has not exactly one of jwksUrl, discover/],
+    ['no keys', { issuer: 'a', audiences: 'b' }, /must have exactly one of jwksUrl, discover/],
+    ['two kinds of keys', { ...jwks, secretFile }, /must have exactly one of jwksUrl, discover/],
     ['a number for a text', { ...jwks, issuer: 5 }, /issuers\[0\]\.issuer is not text/],
     [
       'text for a flag',
@@ -234,7 +234,7 @@ t.test('problems are reported with their paths', async t => {
     [
       'an unknown algorithm',
       { ...jwks, algorithms: ['RS1'] },
-      /issuers\[0\]\.algorithms names "RS1": use some of HS256/,
+      /issuers\[0\]\.algorithms names "RS1": use one or more of HS256/,
     ],
     ['none', { ...jwks, algorithms: ['none'] }, /issuers\[0\]\.algorithms names "none"/],
     [
@@ -276,7 +276,7 @@ t.test('problems are reported with their paths', async t => {
     [
       'two that are one in a header',
       { ...jwks, ticketClaims: ['org_id', 'profile.Org-ID'] },
-      /ticketClaims does not end in names that headers can tell apart/,
+      /ticketClaims does not end in names that headers can distinguish/,
     ],
     [
       'a secret that is too short',
@@ -315,12 +315,12 @@ t.test('problems are reported with their paths', async t => {
     [
       'an unknown member of a rule',
       rights([{ publsh: 'a' }]),
-      /issuers\[0\]\.rights\[0\]\.publsh is unknown: use some of when, publish, subscribe/,
+      /issuers\[0\]\.rights\[0\]\.publsh is unknown: expected one of when, publish, subscribe/,
     ],
     [
       'an unknown member of a condition',
       rights([{ publish: 'a', when: { claim: 'a', is: 'b' } }]),
-      /issuers\[0\]\.rights\[0\]\.when\.is is unknown: use some of claim, has/,
+      /issuers\[0\]\.rights\[0\]\.when\.is is unknown: expected one of claim, has/,
     ],
     [
       'half a condition',
@@ -471,7 +471,7 @@ t.test('the variables of a single provider are equivalent to a file with one ent
   ])
     t.match(problemsOf(env), [/set as well: put all issuers into the file/])
   t.match(problemsOf({ ...jwksEnv, TICKETGATE_LOGIN: 'on' }), [/cannot name both/])
-  t.match(problemsOf({ TICKETGATE_LOGIN: 'off' }), [/nobody could get in/])
+  t.match(problemsOf({ TICKETGATE_LOGIN: 'off' }), [/nobody could log in/])
   t.match(problemsOf({ TICKETGATE_OIDC_ISSUER: 'http://id.example' }), [
     /TICKETGATE_OIDC_ISSUER: is not encrypted/,
   ])

@@ -54,22 +54,22 @@ t.test('every form', async t => {
 
 t.test('refusals, which quote nothing', async t => {
   const cases = [
-    ['http://canary', /is not a URL of a Redis/],
-    ['redis://', /is not a URL of a Redis/],
-    ['redis://:canary@', /is not a URL of a Redis/],
-    ['redis://h:0x1', /is not a URL of a Redis/],
+    ['http://canary', /is not a Redis URL/],
+    ['redis://', /is not a Redis URL/],
+    ['redis://:canary@', /is not a Redis URL/],
+    ['redis://h:0x1', /is not a Redis URL/],
     ['redis://h/canary', /has a path/],
     ['redis://h/12345', /has a path/],
     ['redis://h/1?db=2', /has a path/],
     ['redis://:a/canary@h', /has a path/],
-    ['redis://:canary%@h', /begins no escape/],
-    ['redis+unix://run/redis.sock', /is not a URL of a Redis/],
-    ['redis+unix:///', /is not a URL of a Redis/],
+    ['redis://:canary%@h', /starts no escape sequence/],
+    ['redis+unix://run/redis.sock', /is not a Redis URL/],
+    ['redis+unix:///', /is not a Redis URL/],
     ['redis+unix:///run/redis.sock?canary=1', /has a path/],
-    ['redis+sentinel://a,b', /is not a URL of a Redis/],
-    ['redis+sentinel://a,,b/name', /is not a URL of a Redis/],
-    ['redis+sentinel://a/name/1/2', /is not a URL of a Redis/],
-    ['redis+sentinel://a/na me', /is not a URL of a Redis/],
+    ['redis+sentinel://a,b', /is not a Redis URL/],
+    ['redis+sentinel://a,,b/name', /is not a Redis URL/],
+    ['redis+sentinel://a/name/1/2', /is not a Redis URL/],
+    ['redis+sentinel://a/na me', /is not a Redis URL/],
   ] as const
   for (const [url, message] of cases)
     t.throws(() => parseRedisUrl(url), { message: new RegExp(`^(?!.*canary).*${message.source}`) }, url)

@@ -760,7 +760,9 @@ t.test('a raw % in the password of Redis', async t => {
   ]) {
     t.match(
       problems(url),
-      [/^TICKETGATE_REDIS_URL: has a % in its user or password that begins no escape: write it as %25$/],
+      [
+        /^TICKETGATE_REDIS_URL: has a % in its user or password that starts no escape sequence: write it as %25$/,
+      ],
       url,
     )
     t.notMatch(problems(url).join(), 'canary')

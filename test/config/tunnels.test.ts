@@ -80,7 +80,7 @@ t.test('tunnels as objects', async t => {
   )
   t.match(
     problemOf(() => given([{ path: '/a/*', url, rate: '5/1' }])),
-    /tunnels: tunnel 1: there is no setting "rate"/,
+    /tunnels: tunnel 1: unknown setting "rate"/,
   )
 })
 
@@ -129,8 +129,8 @@ t.test('what is refused, and where it is', async t => {
     ],
     ['no rate', `/a/*=${url};message-rate=5`, 'tunnel 1: message-rate: "5" is not a rate'],
     ['too small', `/a/*=${url};max-message-bytes=1`, 'tunnel 1: max-message-bytes: "1" is out of range'],
-    ['unknown', `/a/*=${url};chanel=a`, 'tunnel 1: there is no setting "chanel"'],
-    ['inherited', `/a/*=${url};constructor=a`, 'tunnel 1: there is no setting "constructor"'],
+    ['unknown', `/a/*=${url};chanel=a`, 'tunnel 1: unknown setting "chanel"'],
+    ['inherited', `/a/*=${url};constructor=a`, 'tunnel 1: unknown setting "constructor"'],
     ['twice', `/a/*=${url};channel=a;channel=b`, 'tunnel 1: channel is given twice'],
     ['one path twice', `/a/*=${url},/a/*=${url}`, 'tunnel 2: "/a/*" is the path of another one as well'],
     [

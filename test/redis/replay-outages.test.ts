@@ -309,6 +309,6 @@ t.test('start: required options', async t => {
   t.match(stderr, /TICKETGATE_TICKET_KEYS: is required with TICKETGATE_REPLAY redis/)
   t.match(stderr, /TICKETGATE_REDIS_URL: is required with TICKETGATE_REPLAY redis/)
   const secret = await runServe(t, { ...storeEnv(1), TICKETGATE_REDIS_URL: 'http://user:sesame@127.0.0.1' })
-  t.match(secret.stderr, /TICKETGATE_REDIS_URL: is not a URL of a Redis/)
+  t.match(secret.stderr, /TICKETGATE_REDIS_URL: is not a Redis URL/)
   t.notMatch(secret.output, /sesame/)
 })

@@ -92,7 +92,7 @@ t.test('keys that are refused at the start', async t => {
   t.match(problemOf('-----BEGIN PRIVATE KEY-----\n', 'broken'), /has no such key/)
   t.match(
     problemOf(`${jwtSecret}\n`, 'token'),
-    /is the token secret, with which the servers behind could issue tokens/,
+    /is the token secret, so the upstream servers could issue tokens/,
   )
   t.equal(problemOf(secret, 'good'), '')
 })
