@@ -21,11 +21,12 @@ import { codeBlocks, readPage, tableUnder } from './markdown.js'
 import { type ProviderTokens, publicKeyProviders, secretProviders } from './provider-tokens.js'
 
 const document = readPage('docs/identity.md')
+const providersPage = readPage('docs/providers.md')
 
-/** The entry under each heading, as it is written. */
+/** The entry of each provider, by its heading. */
 const entries = new Map(
-  document
-    .split(/^### /m)
+  providersPage
+    .split(/^## /m)
     .slice(1)
     .flatMap(section => {
       const [entry] = codeBlocks(section, 'yaml')
@@ -89,7 +90,7 @@ const publish = async (t: Test, publications: ReadonlyMap<string, unknown>): Pro
   return { NODE_EXTRA_CA_CERTS: file, HTTPS_PROXY: `http://127.0.0.1:${proxy.port}` }
 }
 
-/** An issuers file with the entries under these headings, as they are written. */
+/** Writes an issuers file with the entries of these providers. */
 const issuersFile = (t: Test, providers: readonly ProviderTokens[], secrets: Json = {}): string => {
   const directory = temporaryDirectory(t)
   for (const [name, secret] of Object.entries(secrets)) writeFileSync(join(directory, name), String(secret))
@@ -141,7 +142,7 @@ const isRefused = async (
   t.match(jsonOf(reply).detail, detail, name)
 }
 
-t.test('every entry under a heading of the document is tested', async t => {
+t.test('every provider of the page is tested', async t => {
   t.strictSame(
     [...entries.keys()].sort(),
     [...publicKeyProviders, ...secretProviders].map(({ heading }) => heading).sort(),
@@ -149,12 +150,12 @@ t.test('every entry under a heading of the document is tested', async t => {
   for (const [heading, entry] of entries) t.equal((parse(entry) as unknown[]).length, 1, heading)
 })
 
-t.test('the table of fields has them all', async t => {
+t.test('the table of fields is complete', async t => {
   const named = tableUnder(document, '## Several issuers').map(([field = '']) => /`(\w+)/.exec(field)?.[1])
   t.strictSame(named.sort(), Object.keys(issuerFields).sort())
 })
 
-t.test('the example of rules, and that of details in a token', async t => {
+t.test('the examples of rules and of authorization_details give the documented rights', async t => {
   const section = document.slice(document.indexOf('\n## Rights\n'))
   const file = join(temporaryDirectory(t), 'issuers.yaml')
   writeFileSync(file, codeBlocks(section, 'yaml')[0] ?? '')

@@ -2,7 +2,7 @@ import type { Json } from '../support/http.js'
 import { nowSeconds } from '../support/tokens.js'
 
 /**
- * The tokens that providers issue, by their own documentation, for the entries in docs/identity.md.
+ * The tokens that providers issue, by their own documentation, for the entries in docs/providers.md.
  */
 export interface ProviderTokens {
   /** The heading of its entry. */

@@ -21,7 +21,7 @@ MBg1AfNBLGl/atkcK/NA5ZJgA0OEFTuB6DqBeGJCQU4jkSGGKQqHXHdT
 `
 
 /**
- * Of the names of providers in docs/identity.md, which tests stand in for. Nobody trusts it but
+ * Of the names of providers in docs/providers.md, which tests stand in for. Nobody trusts it but
  * servers that tests start.
  */
 export const knownProvidersCertificate = `-----BEGIN CERTIFICATE-----
