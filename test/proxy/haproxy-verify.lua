@@ -1,11 +1,11 @@
--- Asks ticketgate whether a request may pass, and adds its headers. Anything but a 204 ends the request.
+-- Asks ticketgate whether a request may pass, and adds its headers. Any reply but a 204 ends the request.
 local gate = "http://127.0.0.1:8080/verify"
 
 core.register_action("ticketgate", { "http-req" }, function(txn)
   local client = txn.http:req_get_headers()
   local headers = {
     ["x-original-uri"] = { txn.sf:pathq() },
-    -- For the origin check, and for tickets bound to an address: TICKETGATE_TRUSTED_PROXIES has to name this proxy.
+    -- For the origin check, and for tickets bound to an address: TICKETGATE_TRUSTED_PROXIES must include this proxy.
     ["x-forwarded-for"] = { txn.sf:src() },
     ["x-forwarded-proto"] = { txn.sf:ssl_fc() == "1" and "https" or "http" },
   }
