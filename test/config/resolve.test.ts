@@ -768,7 +768,7 @@ t.test('a raw % in the password of Redis', async t => {
     t.notMatch(problems(url).join(), 'canary')
   }
   for (const url of ['redis://:a#canary@h', 'redis://:a?canary@h', 'redis://:a/canary@h'])
-    t.match(problems(url), [/In a password write|is not a URL/], url)
+    t.match(problems(url), [/In a password, write|is not a URL/], url)
 })
 
 t.test('TLS', async t => {
