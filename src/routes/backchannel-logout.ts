@@ -31,8 +31,8 @@ export interface BackchannelLogoutParts {
 }
 
 /**
- * How often an address may fail. A provider does not fail that often, and what a stranger can make us
- * verify is little.
+ * How often an address may fail. Providers fail less often than that, and an attacker cannot make us
+ * verify many tokens.
  */
 export const logoutFailureRate = { count: 60, seconds: 60 }
 

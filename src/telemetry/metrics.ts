@@ -122,7 +122,7 @@ export interface Snapshot {
   readonly loginsWaiting: number
   /** Limits that each thread has for itself. */
   readonly limiters: LimiterUsages
-  /** When the certificate that is served expires, Unix seconds; undefined without TLS. */
+  /** When the served certificate expires, Unix seconds; undefined without TLS. */
   readonly certificateExpiresAtSeconds?: number | undefined
 }
 
@@ -135,7 +135,7 @@ export const idleSnapshot = (counters: Counters = createCounters()): Snapshot =>
   limiters: {},
 })
 
-/** All threads together. */
+/** The sum of all threads. */
 export const sumSnapshots = (snapshots: readonly Snapshot[]): Snapshot =>
   snapshots.reduce(sum, idleSnapshot())
 
