@@ -490,6 +490,14 @@ export interface GateOptions {
    */
   readonly drainSeconds?: OptionValue<'drainSeconds'>
   /**
+   * File with settings that can change without a restart, one NAME=value a line: the login, login
+   * failure, ticket and message rates, and the log level; reread when it changes, and on SIGHUP.
+   *
+   * Values: path. `TICKETGATE_SETTINGS_FILE` if left out.
+   * @default none
+   */
+  readonly settingsFile?: OptionValue<'settingsFile'>
+  /**
    * Lowest level to log.
    *
    * Values: trace, debug, info, warn, error, fatal. `TICKETGATE_LOG_LEVEL` if left out.

@@ -12,6 +12,7 @@ import {
 } from './checks.js'
 import { connectionsWithin, descriptorLimit, maxUnidentified } from './descriptors.js'
 import { resolveIdentity } from './identity.js'
+import { readSettingsInto, resolveFailureRate } from './live-settings.js'
 import { readOriginsText } from './origins-file.js'
 import { parseOption } from './parse-option.js'
 import { type Config, properties, type Values } from './schema.js'
@@ -70,6 +71,7 @@ export function resolveConfig({ env, flags = [], options = {}, handlerNames }: C
   const given: GivenMap = new Map([...byEnv, ...byFlags, ...byOptions])
   for (const [property, file] of readAtOnce) readIntoGiven(given, property, file, problems)
   readIntoGiven(given, 'origins', 'originsFile', problems, readOriginsText)
+  const settingsElsewhere = readSettingsInto(given, problems)
   const production = env.NODE_ENV === 'production'
 
   const values = parseAll(given, production, problems)
@@ -89,10 +91,10 @@ export function resolveConfig({ env, flags = [], options = {}, handlerNames }: C
     ...values,
     ...identity,
     production,
+    settingsElsewhere,
     replay: values.replay ?? defaultReplay(values),
     // Fewer than 100 in any hour (OWASP ASVS 2.2.1).
-    loginFailureRate:
-      given.has('loginFailureRate') || values.loginRate !== undefined ? values.loginFailureRate : undefined,
+    loginFailureRate: resolveFailureRate(given, values),
     tokenTtlSeconds: values.tokenTtlSeconds ?? Math.min(900, values.tokenMaxTtlSeconds),
     usersFile: values.usersFile ?? join(values.stateDir, 'users.json'),
     maxConnections:

@@ -3,6 +3,7 @@
 
 import { assertionKeyFile } from './assertion-key.js'
 import type { IdentityConfig } from './issuers.js'
+import type { GivenElsewhere } from './live-settings.js'
 import { redisUrl } from './redis-url.js'
 import { clientField, tunnels } from './tunnels.js'
 import {
@@ -343,6 +344,11 @@ export const schema = {
     inDevelopment: '1',
     meaning: 'Time from SIGTERM to exit, while sockets are closed in batches',
   },
+  settingsFile: {
+    kind: path,
+    meaning:
+      'File with settings that can change without a restart, one NAME=value a line: the login, login failure, ticket and message rates, and the log level; reread when it changes, and on SIGHUP',
+  },
   logLevel: {
     kind: choice('trace', 'debug', 'info', 'warn', 'error', 'fatal'),
     default: 'info',
@@ -369,6 +375,8 @@ type Resolved = {
 export interface Config extends Resolved, Omit<IdentityConfig, 'jwtSecretPrevious'> {
   /** `NODE_ENV` is `production`. */
   readonly production: boolean
+  /** What was given elsewhere of the options that a settings file can have. */
+  readonly settingsElsewhere: GivenElsewhere
 }
 
 type Textual<T> = T extends string ? T : T | string

@@ -6,6 +6,7 @@ import { TicketAdmission } from '../admission/ticket-admission.js'
 import { TicketIssuer } from '../admission/ticket-issuer.js'
 import { TokenCheck } from '../admission/token-check.js'
 import { clock, toSeconds } from '../clock.js'
+import type { LiveSettings } from '../config/live-settings.js'
 import type { Config } from '../config/schema.js'
 import { unixPathOf } from '../config/unix-path.js'
 import type { Keys } from '../disk/gate-keys.js'
@@ -185,6 +186,12 @@ export class PublicListener {
     return this.#listener.port
   }
 
+  /** Puts settings into effect that can change without a restart. */
+  set(settings: LiveSettings): void {
+    this.#parts.rates.set(settings)
+    this.#sockets.setMessageRate(settings.messageRate)
+  }
+
   /**
    * Refuses new tickets and sockets, closes the open ones in paced batches, then closes the
    * listener.
@@ -214,6 +221,7 @@ export class PublicListener {
     this.#certificate?.close()
     this.#origins.close()
     this.#channels.close()
+    this.#sockets.close()
     this.#portApps.close()
     this.#tunnels.close()
   }

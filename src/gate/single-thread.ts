@@ -18,6 +18,7 @@ import { type Closers, openInSteps } from './closers.js'
 import type { Engine, Uplink } from './engine.js'
 import { hashingLimits } from './hashing.js'
 import { openIdentity } from './identity.js'
+import { WatchedSettings } from './live-settings.js'
 import { PublicListener } from './public-listener.js'
 import type { GateState } from './state.js'
 
@@ -74,6 +75,7 @@ export class SingleThread implements Engine {
         handlers,
         uplink,
       })
+      closers.add(new WatchedSettings({ config, log, apply: settings => listener.set(settings) }))
       return new SingleThread({ listener, rates, closers, port: config.port })
     })
   }

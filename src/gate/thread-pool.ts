@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { createRefusalBuffer } from '../admission/refusal-memory.js'
 import { clock, toSeconds } from '../clock.js'
+import type { LiveSettings } from '../config/live-settings.js'
 import type { Config } from '../config/schema.js'
 import { watchedFiles } from '../config/watched-files.js'
 import { connectionLimits } from '../limits/caps.js'
@@ -16,6 +17,7 @@ import { idleSnapshot, type Snapshot, sumSnapshots } from '../telemetry/metrics.
 import { createRelay, type RelayMessage, type Revocation } from '../wire/relay.js'
 import { type Closers, createClosers } from './closers.js'
 import type { Engine, Uplink } from './engine.js'
+import { WatchedSettings } from './live-settings.js'
 import { reservePort } from './port-reservation.js'
 import type { GateState } from './state.js'
 import { Thread } from './thread.js'
@@ -46,7 +48,7 @@ export class ThreadPool implements Engine {
   readonly #log: Log
   readonly #state: GateState
   readonly #events: EventHub
-  readonly #start: Omit<WorkerStart, 'thread'>
+  #start: Omit<WorkerStart, 'thread'>
   readonly #uplink: Uplink
   /** Those of all threads, to read what they do. */
   readonly #rates: Rates
@@ -80,6 +82,7 @@ export class ThreadPool implements Engine {
       relay: `ticketgate-${randomBytes(8).toString('hex')}`,
     }
     this.#rates = Rates.shared(config, this.#start.limits)
+    this.#watchSettings()
     if (uplink.isBusUp !== undefined) this.#connect(uplink.send, uplink.isBusUp)
     if (watchedFiles(config).length > 0) this.#passHangups()
   }
@@ -161,6 +164,15 @@ export class ThreadPool implements Engine {
     const timer = setInterval(() => Atomics.store(word, 0, isBusUp() ? 1 : 0), busStateIntervalMs)
     timer.unref()
     this.#closers.add({ close: () => clearInterval(timer) })
+  }
+
+  /** Each thread reads settings by itself. Those that start later begin with the latest. */
+  #watchSettings(): void {
+    const apply = (settings: LiveSettings): void => {
+      this.#rates.set(settings)
+      this.#start = { ...this.#start, config: { ...this.#start.config, ...settings } }
+    }
+    this.#closers.add(new WatchedSettings({ config: this.#config, log: this.#log, apply }))
   }
 
   /**

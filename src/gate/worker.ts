@@ -20,6 +20,7 @@ import { type Closers, createClosers } from './closers.js'
 import { EventBatch } from './event-batch.js'
 import { hashingLimits } from './hashing.js'
 import { openIdentity } from './identity.js'
+import { WatchedSettings } from './live-settings.js'
 import { PublicListener } from './public-listener.js'
 import { Questions } from './questions.js'
 import { openThreadReplay } from './replay.js'
@@ -176,6 +177,7 @@ async function open(start: WorkerStart, port: MessagePort, log: Log, closers: Cl
     },
   })
   relay.onMessage(message => void listener.deliver([message]))
+  closers.add(new WatchedSettings({ config, log, apply: settings => listener.set(settings) }))
   return new Server({ port, listener, revocations, events: { sink, batch }, logouts, renewals, closers })
 }
 

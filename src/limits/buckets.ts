@@ -1,5 +1,5 @@
 import type { Rate } from '../config/value-types.js'
-import { isRefusing, type LimiterUsage, nextArrival } from './rate.js'
+import { isRefusing, isSameRate, type LimiterUsage, nextArrival } from './rate.js'
 
 /** How many buckets a table has. */
 export const bucketCount = 1 << 20
@@ -20,6 +20,15 @@ export class Buckets {
   constructor(rate: Rate | undefined, memory: SharedArrayBuffer) {
     this.#rate = rate
     this.#arrivals = new BigInt64Array(memory)
+  }
+
+  /** Sets the rate. If it is another one, the counts begin anew: they are in its time. */
+  setRate(rate: Rate | undefined): void {
+    if (isSameRate(rate, this.#rate)) return
+    this.#rate = rate
+    // Writing zeroes would make the kernel allocate pages that are still untouched.
+    for (const [bucket, arrival] of this.#arrivals.entries())
+      if (arrival !== 0n) Atomics.store(this.#arrivals, bucket, 0n)
   }
 
   /** Counts an event unless it must wait. Returns how long, in milliseconds. */

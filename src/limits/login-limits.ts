@@ -36,7 +36,10 @@ export interface LoginRates {
 }
 
 /** Returns the configured rates. */
-export const loginRates = ({ loginRate, loginFailureRate }: Config): LoginRates => ({
+export const loginRates = ({
+  loginRate,
+  loginFailureRate,
+}: Pick<Config, 'loginRate' | 'loginFailureRate'>): LoginRates => ({
   perAddress: loginRate,
   failuresPerUser: loginFailureRate,
 })
@@ -72,6 +75,12 @@ export class LoginLimits {
     this.#addresses = new Buckets(perAddress, memory.addresses)
     this.#users = new Buckets(failuresPerUser, memory.users)
     this.#familiar = new FamiliarPairs(memory.familiar)
+  }
+
+  /** Sets the rates. If one differs, its counts begin anew. */
+  setRates({ perAddress, failuresPerUser }: LoginRates): void {
+    this.#addresses.setRate(perAddress)
+    this.#users.setRate(failuresPerUser)
   }
 
   /**

@@ -24,6 +24,9 @@ export function nextArrival(tatMs: number, nowMs: number, rate: Rate, burst: num
 export const isRefusing = (tatMs: number, nowMs: number, rate: Rate): boolean =>
   nextArrival(tatMs, nowMs, rate) < 0
 
+export const isSameRate = (a: Rate | undefined, b: Rate | undefined): boolean =>
+  a?.count === b?.count && a?.seconds === b?.seconds
+
 /** What a limiter does at the moment. */
 export interface LimiterUsage {
   /** Keys that have used some of what they may. */
@@ -36,6 +39,8 @@ export interface LimiterUsage {
 export interface RateLimiter {
   /** Counts an event unless it must wait. Returns how long, in milliseconds; 0 = go on. */
   take(key: string, nowMs: number): number
+  /** Sets the rate. If it is another one, the counts begin anew. */
+  setRate(rate: Rate | undefined): void
   /** How many keys there are. Undefined if there is no limit. */
   usage(nowMs: number): LimiterUsage | undefined
 }
@@ -51,11 +56,17 @@ const maxKeys = 100_000
  */
 export class KeyedRate implements RateLimiter {
   readonly #arrivals = new LRUCache<string, number>({ max: maxKeys })
-  readonly #rate: Rate | undefined
+  #rate: Rate | undefined
 
   /** @param rate undefined = no limit */
   constructor(rate: Rate | undefined) {
     this.#rate = rate
+  }
+
+  setRate(rate: Rate | undefined): void {
+    if (isSameRate(rate, this.#rate)) return
+    this.#rate = rate
+    this.#arrivals.clear()
   }
 
   take(key: string, nowMs: number): number {

@@ -35,6 +35,12 @@ export class Rates {
     )
   }
 
+  /** Sets the rates. If one differs, its counts begin anew. */
+  set(config: Pick<Config, 'loginRate' | 'loginFailureRate' | 'ticketRate'>): void {
+    this.logins.setRates(loginRates(config))
+    this.tickets.setRate(config.ticketRate)
+  }
+
   /** Takes some milliseconds if there are a million addresses and users. */
   usages(nowMs: number): LimiterUsages {
     return {

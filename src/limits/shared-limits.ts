@@ -48,6 +48,10 @@ export class SharedRate implements RateLimiter {
     this.#secret = secret
   }
 
+  setRate(rate: Rate | undefined): void {
+    this.#buckets.setRate(rate)
+  }
+
   take(key: string, nowMs: number): number {
     return this.#buckets.take(hashAt(keyHashes(this.#secret, key), 0), nowMs)
   }

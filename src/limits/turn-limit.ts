@@ -21,3 +21,26 @@ export function createTurnLimit(most: number): () => boolean {
     return true
   }
 }
+
+/**
+ * Like {@link createTurnLimit}, where the sender of an event is known: counts only those that come
+ * in a row from one. So it never hits one of thousands of clients that waited for a stopped process.
+ */
+export function createRowLimit(most: number): (sender: object) => boolean {
+  let latest: object | undefined
+  let counted = 0
+  return sender => {
+    if (sender !== latest) {
+      latest = sender
+      counted = 0
+    }
+    counted++
+    if (counted === checkEvery)
+      setImmediate(() => {
+        latest = undefined
+      })
+    if (counted <= checkEvery + most) return false
+    counted = checkEvery
+    return true
+  }
+}

@@ -103,7 +103,10 @@ function contextReader({
   const { v4, v6 } = config.bindAddressBits
   const bound = (address: Address): Uint8Array => prefixOf(address, address.length === 4 ? v4 : v6)
   const publicBase = config.publicUrl === undefined ? undefined : socketBase(config.publicUrl)
-  const isTold = log.isLevelEnabled('debug')
+  let isTold = log.isLevelEnabled('debug')
+  log.on('level-change', () => {
+    isTold = log.isLevelEnabled('debug')
+  })
   return exchange => ({
     address: bindsAddress ? bound(clients.address(exchange)) : undefined,
     baseUrl: publicBase ?? (config.production ? '' : clients.ownOrigin(exchange).replace(/^http/, 'ws')),

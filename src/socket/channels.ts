@@ -78,9 +78,9 @@ export class Channels {
     const application = handlers && new Application({ handlers, publisher, log })
     this.#publisher = publisher
     this.application = application
-    const { messageRate: rate, maxMessageBytes, maxBackpressureBytes, firstMessageSeconds } = config
+    const { maxMessageBytes, maxBackpressureBytes, firstMessageSeconds } = config
     const messages = new MessageHandler({
-      limits: new MessageLimits({ rate, maxMessageBytes, counters, clock }),
+      limits: new MessageLimits({ rate: sockets.messageRate, maxMessageBytes, counters, clock }),
       topics,
       rights,
       events,

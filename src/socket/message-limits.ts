@@ -1,14 +1,13 @@
 import type { Clock } from '../clock.js'
-import type { Rate } from '../config/value-types.js'
-import { nextArrival } from '../limits/rate.js'
-import { createTurnLimit } from '../limits/turn-limit.js'
+import { createRowLimit } from '../limits/turn-limit.js'
 import { closeCode, retryAfterReason } from '../protocol.js'
 import type { Counters } from '../telemetry/metrics.js'
 import { closeExpired, closeWith, isOpen } from './closing.js'
+import type { MessageRate } from './message-rate.js'
 import type { Socket } from './session.js'
 
 export interface MessageLimitsParts {
-  readonly rate: Rate | undefined
+  readonly rate: Pick<MessageRate, 'rate' | 'next'>
   readonly maxMessageBytes: number
   readonly counters: Pick<Counters, 'messagesReceived'>
   readonly clock: Clock
@@ -21,12 +20,10 @@ const messagesInTurn = 20_000
 /** What a message is measured by before it is looked at, whatever is spoken on its socket. */
 export class MessageLimits {
   readonly #parts: MessageLimitsParts
-  readonly #burst: number
-  readonly #isTooMuch = createTurnLimit(messagesInTurn)
+  readonly #isTooMuch = createRowLimit(messagesInTurn)
 
   constructor(parts: MessageLimitsParts) {
     this.#parts = parts
-    this.#burst = parts.rate === undefined ? 0 : parts.rate.count * 2
   }
 
   /**
@@ -59,11 +56,12 @@ export class MessageLimits {
 
   /** False when the message came too early, and the socket is closed. */
   #isInRate(ws: Socket, nowMs: number): boolean {
-    const { rate } = this.#parts
-    if (this.#isTooMuch()) return slowDown(ws, 1)
+    const { rate: messageRate } = this.#parts
+    if (this.#isTooMuch(ws)) return slowDown(ws, 1)
+    const { rate } = messageRate
     if (rate === undefined) return true
     const session = ws.getUserData().session
-    const next = nextArrival(session.arrivalMs ?? 0, nowMs, rate, this.#burst)
+    const next = messageRate.next(session.arrivalMs ?? 0, nowMs, rate)
     if (next < 0) return slowDown(ws, rate.seconds)
     session.arrivalMs = next
     return true

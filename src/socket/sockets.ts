@@ -5,11 +5,14 @@ import type { Clock } from '../clock.js'
 import { maxUnidentified } from '../config/descriptors.js'
 import type { Config } from '../config/schema.js'
 import { unixPathOf } from '../config/unix-path.js'
+import type { Rate } from '../config/value-types.js'
 import type { ClientView } from '../http/client-view.js'
 import type { OriginPolicy } from '../http/origins.js'
 import type { PortApps } from '../http/port-apps.js'
 import type { Server } from '../http/server.js'
 import type { ConnectionCaps } from '../limits/caps.js'
+import { LoopStalls } from '../limits/loop-stalls.js'
+import { isSameRate } from '../limits/rate.js'
 import type { EventSink } from '../telemetry/events.js'
 import type { Log } from '../telemetry/log.js'
 import { type Counters, increment } from '../telemetry/metrics.js'
@@ -19,6 +22,7 @@ import { compressors } from './compression.js'
 import { ConnectionSlots } from './connection-slots.js'
 import { drainSockets } from './drain.js'
 import { type Entry, HandshakeHandler } from './handshake.js'
+import { MessageRate } from './message-rate.js'
 import { aboutSession, type Socket, type SocketData } from './session.js'
 import { SocketEvents } from './socket-events.js'
 import { SocketIds } from './socket-ids.js'
@@ -97,6 +101,9 @@ export class Sockets {
   readonly events: SocketEvents
   readonly slots: ConnectionSlots
   readonly portApps: PortApps
+  /** That of all sockets, unless their route has another. */
+  readonly messageRate: MessageRate
+  readonly stalls: LoopStalls
   readonly #parts: SocketsParts
   /** Sockets that uWS has dropped for reading too slowly, to be closed. */
   readonly #slow = new Set<Socket>()
@@ -105,8 +112,22 @@ export class Sockets {
   constructor(parts: SocketsParts) {
     this.#parts = parts
     this.portApps = parts.portApps
+    this.stalls = new LoopStalls(parts.clock)
+    this.messageRate = new MessageRate(parts.config.messageRate, this.stalls)
     this.events = new SocketEvents(parts.events, this.ids)
     this.slots = new ConnectionSlots(parts.caps, Math.ceil(maxUnidentified / parts.config.threads))
+  }
+
+  /** Sets the rate of messages. If it is another one, the counts of all sockets begin anew. */
+  setMessageRate(rate: Rate | undefined): void {
+    if (isSameRate(rate, this.messageRate.rate)) return
+    this.messageRate.set(rate)
+    for (const ws of this.table.all()) ws.getUserData().session.arrivalMs = undefined
+  }
+
+  /** Measures nothing any more. */
+  close(): void {
+    this.stalls.close()
   }
 
   /** How many are open. */

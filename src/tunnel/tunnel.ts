@@ -2,7 +2,7 @@ import type { Config } from '../config/schema.js'
 import type { TunnelRoute } from '../config/tunnels.js'
 import { isCompressed } from '../socket/compression.js'
 import { spreadMs } from '../socket/drain.js'
-import type { Log } from '../telemetry/log.js'
+import { childLog, type Log } from '../telemetry/log.js'
 import { LogSampler } from '../telemetry/log-sampler.js'
 import { type Counters, increment } from '../telemetry/metrics.js'
 import { writeNonce } from '../ticket/nonce.js'
@@ -47,7 +47,7 @@ export class Tunnel {
 
   constructor({ path, url, maxMessageBytes }: TunnelRoute, { config, counters, log }: TunnelOptions) {
     this.name = path
-    this.#log = log.child({ tunnel: path })
+    this.#log = childLog(log, { tunnel: path })
     this.#counters = counters
     this.upstream = new Upstream(url, this.#log)
     this.maxMessageBytes = maxMessageBytes ?? config.maxMessageBytes

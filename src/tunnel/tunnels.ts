@@ -9,6 +9,7 @@ import type { ClientView } from '../http/client-view.js'
 import type { Application } from '../socket/application.js'
 import { closeFailed } from '../socket/closing.js'
 import { MessageLimits } from '../socket/message-limits.js'
+import { MessageRate } from '../socket/message-rate.js'
 import type { SocketEvents } from '../socket/socket-events.js'
 import type { Conversation, Sockets } from '../socket/sockets.js'
 import type { Log } from '../telemetry/log.js'
@@ -67,11 +68,14 @@ export class Tunnels {
 
 function openTunnel(route: TunnelRoute, parts: TunnelsParts, assertionKey: AssertionKey | undefined): Tunnel {
   const { config, sockets, clients, application, counters, clock, log } = parts
+  const { messageRate } = route
   const tunnel = new Tunnel(route, parts)
   const { maxMessageBytes, maxUpstreamBytes, maxBufferedBytes } = tunnel
-  const rate = route.messageRate ?? config.messageRate
   const limits = new MessageLimits({
-    rate: rate === 'off' ? undefined : rate,
+    rate:
+      messageRate === undefined
+        ? sockets.messageRate
+        : new MessageRate(messageRate === 'off' ? undefined : messageRate, sockets.stalls),
     maxMessageBytes,
     counters,
     clock,

@@ -88,7 +88,7 @@ const start = async (t: Test) => {
         16_384,
       ),
       revocations,
-      limiter: { take: () => 0, usage: () => undefined },
+      limiter: { take: () => 0, usage: () => undefined, setRate() {} },
       counters,
       log,
       refusalLevel: 'debug',

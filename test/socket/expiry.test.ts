@@ -7,6 +7,7 @@ import { ChannelRights } from '../../src/socket/channel-rights.js'
 import { ChannelTopics } from '../../src/socket/channel-topics.js'
 import { FanOut } from '../../src/socket/fan-out.js'
 import { MessageLimits } from '../../src/socket/message-limits.js'
+import { MessageRate } from '../../src/socket/message-rate.js'
 import { MessageHandler } from '../../src/socket/messages.js'
 import { Publisher } from '../../src/socket/publisher.js'
 import { SessionRenewal } from '../../src/socket/renewal.js'
@@ -49,7 +50,12 @@ const start = async (t: Test) => {
   const rights = new ChannelRights(revocations, topics)
   const fanOut = new FanOut({ topics, compresses: false, maxMessageBytes: 1024, counters, onMalformed() {} })
   const messages = new MessageHandler({
-    limits: new MessageLimits({ rate: undefined, maxMessageBytes: 1024, counters, clock }),
+    limits: new MessageLimits({
+      rate: new MessageRate(undefined, { at: () => 0 }),
+      maxMessageBytes: 1024,
+      counters,
+      clock,
+    }),
     topics,
     rights,
     events,

@@ -1,0 +1,91 @@
+import { parseOption } from './parse-option.js'
+import { type Config, type Property, type Values, variableOf } from './schema.js'
+import type { Given, GivenMap } from './sources.js'
+import { InvalidValue, readText, reportInvalid } from './value-types.js'
+
+/** The options that can change without a restart, by a file. */
+export const liveProperties = [
+  'loginRate',
+  'loginFailureRate',
+  'ticketRate',
+  'messageRate',
+  'logLevel',
+] as const
+
+type LiveProperty = (typeof liveProperties)[number]
+
+export type LiveSettings = Pick<Config, LiveProperty>
+
+/** What was given of these options elsewhere, for the times when the file is read again. */
+export type GivenElsewhere = readonly (readonly [Property, Given])[]
+
+const byVariable = new Map<string, LiveProperty>(
+  liveProperties.map(property => [variableOf(property), property]),
+)
+
+/**
+ * Puts the settings of the file, if there is one, in the place of those given elsewhere. Returns
+ * what these were.
+ */
+export function readSettingsInto(given: GivenMap, problems: string[]): GivenElsewhere {
+  const elsewhere = liveProperties.flatMap(property => {
+    const one = given.get(property)
+    return one === undefined ? [] : [[property, one] as const]
+  })
+  const file = given.get('settingsFile')
+  if (typeof file?.value !== 'string') return elsewhere
+  try {
+    for (const [property, value] of readFileSettings(file.value, problems)) given.set(property, value)
+  } catch (error) {
+    reportInvalid(error, file.label, problems)
+  }
+  return elsewhere
+}
+
+/** Resolves what depends on other options. The values are those of `given`. */
+export const resolveFailureRate = (
+  given: GivenMap,
+  { loginRate, loginFailureRate }: Pick<Values, 'loginRate' | 'loginFailureRate'>,
+): Config['loginFailureRate'] =>
+  given.has('loginFailureRate') || loginRate !== undefined ? loginFailureRate : undefined
+
+/**
+ * Reads the file of settings again. What it no longer has is as given elsewhere, or the default.
+ * @throws InvalidValue with all problems, one per line
+ */
+export function rereadSettings(
+  file: string,
+  { settingsElsewhere, production }: Pick<Config, 'settingsElsewhere' | 'production'>,
+): LiveSettings {
+  const problems: string[] = []
+  const given: GivenMap = new Map([...settingsElsewhere, ...readFileSettings(file, problems)])
+  const entries = liveProperties.map(property => [
+    property,
+    parseOption(property, given.get(property), production, problems),
+  ])
+  if (problems.length > 0) throw new InvalidValue(problems.join('\n'))
+  const values = Object.fromEntries(entries) as Pick<Values, LiveProperty>
+  return { ...values, loginFailureRate: resolveFailureRate(given, values) }
+}
+
+/**
+ * Lines `NAME=value`, with the names of the variables; `#` begins a comment line.
+ * @throws InvalidValue for a file that cannot be read
+ */
+function readFileSettings(file: string, problems: string[]): Map<LiveProperty, Given> {
+  const found = new Map<LiveProperty, Given>()
+  for (const [index, text] of readText(file).split(/\r?\n/).entries()) {
+    const line = text.trim()
+    if (line === '' || line.startsWith('#')) continue
+    const label = `${file} line ${index + 1}`
+    const [, name = '', value = ''] = /^([^=]*?)\s*=\s*(.*)$/.exec(line) ?? []
+    const property = byVariable.get(name)
+    // Not quoted: a line may be a secret in the wrong file.
+    if (property === undefined)
+      problems.push(`${label}: write NAME=value, with one of ${[...byVariable.keys()].join(', ')}`)
+    else if (found.has(property)) problems.push(`${label}: ${name} is there twice: remove one`)
+    else if (value === '') problems.push(`${label}: ${name} has no value: remove the line, or give one`)
+    else found.set(property, { label: `${label}: ${name}`, value })
+  }
+  return found
+}

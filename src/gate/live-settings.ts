@@ -1,0 +1,57 @@
+import { type LiveSettings, liveProperties, rereadSettings } from '../config/live-settings.js'
+import { type Config, variableOf } from '../config/schema.js'
+import { watchFile } from '../disk/watch-file.js'
+import type { Log } from '../telemetry/log.js'
+
+export interface WatchedSettingsParts {
+  readonly config: Config
+  /** Its level is one of the settings. */
+  readonly log: Log
+  /** Puts the others into effect. */
+  readonly apply: (settings: LiveSettings) => void
+}
+
+/**
+ * The settings of one thread that can change without a restart. Their file is read again when it
+ * changes and on SIGHUP; a broken one changes nothing and is logged.
+ */
+export class WatchedSettings {
+  readonly #parts: WatchedSettingsParts
+  readonly #end: () => void
+  #current: LiveSettings
+
+  constructor(parts: WatchedSettingsParts) {
+    const { settingsFile: file } = parts.config
+    this.#parts = parts
+    this.#current = parts.config
+    this.#end = file === undefined ? () => {} : watchFile(file, () => this.#reload(file))
+  }
+
+  close(): void {
+    this.#end()
+  }
+
+  #reload(file: string): void {
+    const { config, log, apply } = this.#parts
+    try {
+      const settings = rereadSettings(file, config)
+      const changed = changesOf(this.#current, settings)
+      // At any level, before and after the change of it.
+      log.child({}, { level: 'info' }).info({ changed }, 'settings read again')
+      this.#current = settings
+      log.level = settings.logLevel
+      apply(settings)
+    } catch (error) {
+      log.error({ err: error }, 'the settings file is broken; the previous settings stay in use')
+    }
+  }
+}
+
+/** The settings that differ, by the names of their variables, as an operator would write them. */
+function changesOf(from: LiveSettings, to: LiveSettings): Readonly<Record<string, string>> {
+  const changed = liveProperties.filter(property => textOf(from[property]) !== textOf(to[property]))
+  return Object.fromEntries(changed.map(property => [variableOf(property), textOf(to[property])]))
+}
+
+const textOf = (value: LiveSettings[keyof LiveSettings]): string =>
+  value === undefined ? 'off' : typeof value === 'string' ? value : `${value.count}/${value.seconds}`
