@@ -1,5 +1,5 @@
 import { parseOption } from './parse-option.js'
-import { type Config, type Property, type Values, variableOf } from './schema.js'
+import { type Config, type Values, variableOf } from './schema.js'
 import type { Given, GivenMap } from './sources.js'
 import { InvalidValue, readText, reportInvalid } from './value-types.js'
 
@@ -16,9 +16,6 @@ type LiveProperty = (typeof liveProperties)[number]
 
 export type LiveSettings = Pick<Config, LiveProperty>
 
-/** What was given of these options elsewhere, for the times when the file is read again. */
-export type GivenElsewhere = readonly (readonly [Property, Given])[]
-
 const byVariable = new Map<string, LiveProperty>(
   liveProperties.map(property => [variableOf(property), property]),
 )
@@ -27,7 +24,7 @@ const byVariable = new Map<string, LiveProperty>(
  * Puts the settings of the file, if there is one, in the place of those given elsewhere. Returns
  * what these were.
  */
-export function readSettingsInto(given: GivenMap, problems: string[]): GivenElsewhere {
+export function readSettingsInto(given: GivenMap, problems: string[]): Config['settingsElsewhere'] {
   const elsewhere = liveProperties.flatMap(property => {
     const one = given.get(property)
     return one === undefined ? [] : [[property, one] as const]

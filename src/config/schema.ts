@@ -3,7 +3,6 @@
 
 import { assertionKeyFile } from './assertion-key.js'
 import type { IdentityConfig } from './issuers.js'
-import type { GivenElsewhere } from './live-settings.js'
 import { redisUrl } from './redis-url.js'
 import { clientField, tunnels } from './tunnels.js'
 import {
@@ -376,7 +375,10 @@ export interface Config extends Resolved, Omit<IdentityConfig, 'jwtSecretPreviou
   /** `NODE_ENV` is `production`. */
   readonly production: boolean
   /** What was given elsewhere of the options that a settings file can have. */
-  readonly settingsElsewhere: GivenElsewhere
+  readonly settingsElsewhere: readonly (readonly [
+    Property,
+    { readonly label: string; readonly value: unknown },
+  ])[]
 }
 
 type Textual<T> = T extends string ? T : T | string

@@ -79,6 +79,7 @@ const variables = [
   'TICKETGATE_TUNNEL_HEADERS',
   'TICKETGATE_TUNNEL_ASSERTION_KEY_FILE',
   'TICKETGATE_DRAIN_SECONDS',
+  'TICKETGATE_SETTINGS_FILE',
   'TICKETGATE_LOG_LEVEL',
 ]
 
@@ -168,6 +169,8 @@ t.test('every default', async t => {
     tunnelAssertionKeyFile: undefined,
     eventBuffer: 10_000,
     drainSeconds: 1,
+    settingsFile: undefined,
+    settingsElsewhere: [],
     logLevel: 'info',
   })
   t.ok(Buffer.byteLength(jwtSecret) >= 32, 'the secret of a start is long enough')
@@ -248,7 +251,8 @@ t.test('values in every form', async t => {
       publicUrl: 'https://example.com/edge',
     },
   })
-  t.strictSame({ ...texts, jwtSecret: '' }, { ...values, jwtSecret: '' })
+  const own = { jwtSecret: '', settingsElsewhere: [] }
+  t.strictSame({ ...texts, ...own }, { ...values, ...own })
   t.strictSame(texts.origins, ['https://a.example', 'http://localhost:3000'])
   t.strictSame(texts.bindAddressBits, { v4: 24, v6: 56 })
   t.strictSame(texts.loginRate, { count: 5, seconds: 300 })
