@@ -1,9 +1,20 @@
+import { createPublicKey } from 'node:crypto'
+import { readAssertionKey } from './assertion-key.js'
 import { certificateFault } from './certificate.js'
+import type { IdentityConfig } from './issuers.js'
 import { type Property, schema, type Values, variableOf } from './schema.js'
 import type { GivenMap } from './sources.js'
-import { readTicketKeys } from './ticket-keys.js'
+import { readTicketKeys, ticketKeyEntries } from './ticket-keys.js'
 import { unixPathOf } from './unix-path.js'
-import { isLoopback, isWeak, readFile, readText, reportInvalid, withoutNewline } from './value-types.js'
+import {
+  InvalidValue,
+  isLoopback,
+  isWeak,
+  readFile,
+  readText,
+  reportInvalid,
+  withoutNewline,
+} from './value-types.js'
 
 /**
  * Checks that involve several options, or files that they name. Each adds its problems to the list.
@@ -102,17 +113,57 @@ export function checkTicketKeys(
   }
 }
 
-/** If the two were the same, a server that checks assertions could sign tokens. */
+/** With one key for both, who can check assertions could sign what the gate accepts, or the reverse. */
 export function checkAssertionKey(
   given: GivenMap,
-  { tunnelAssertionKeyFile: file }: Values,
-  jwtSecret: string,
+  values: Values,
+  identity: Pick<IdentityConfig, 'issuers' | 'jwtSecret' | 'jwtSecretPrevious'>,
   problems: string[],
 ): void {
-  if (file !== undefined && withoutNewline(readText(file)) === jwtSecret)
-    problems.push(
-      `${given.get('tunnelAssertionKeyFile')?.label}: is the token secret, so the upstream servers could issue tokens: give another one`,
-    )
+  const { tunnelAssertionKeyFile: file } = values
+  if (file === undefined) return
+  const { label } = given.get('tunnelAssertionKeyFile') ?? {}
+  try {
+    const other = otherUseOf(file, values, identity)
+    if (other !== undefined) problems.push(`${label}: is ${other}: give another one`)
+  } catch (error) {
+    // A file that cannot be read is reported where it belongs.
+    if (!(error instanceof InvalidValue) || problems.length === 0) throw error
+  }
+}
+
+function otherUseOf(
+  file: string,
+  values: Values,
+  {
+    issuers,
+    jwtSecret,
+    jwtSecretPrevious,
+  }: Pick<IdentityConfig, 'issuers' | 'jwtSecret' | 'jwtSecretPrevious'>,
+): string | undefined {
+  const secret = withoutNewline(readText(file))
+  if (secret === jwtSecret) return 'the token secret, so the upstream servers could issue tokens'
+  if (secret === jwtSecretPrevious) return 'the previous token secret'
+  if (secret === values.adminKey || secret === values.adminKeyPrevious) return 'the admin key'
+  const decoded = Buffer.from(secret, 'base64url').toString('base64url')
+  for (const entry of ticketKeyEntries(values)) {
+    const key = entry.slice(entry.indexOf(':') + 1)
+    if ([secret, decoded, Buffer.from(secret).toString('base64url')].includes(key)) return 'a ticket key'
+  }
+  for (const { keys } of issuers) {
+    if (keys.from === 'secrets' && keys.files.some(each => withoutNewline(readText(each)) === secret))
+      return 'the secret of an issuer'
+    if (keys.from === 'publicKeys' && keys.files.some(each => isPublicKeyOf(file, each)))
+      return 'the key of an issuer'
+  }
+  return undefined
+}
+
+/** Whether one file has the public key to the private key in another. */
+function isPublicKeyOf(privateFile: string, publicFile: string): boolean {
+  const { algorithm, key } = readAssertionKey(privateFile)
+  if (algorithm !== 'ES256') return false
+  return createPublicKey(key).equals(createPublicKey(readText(publicFile)))
 }
 
 export function checkRedis(given: GivenMap, { replay, redisUrl }: Values, problems: string[]): void {

@@ -84,7 +84,7 @@ export function resolveConfig({ env, flags = [], options = {}, handlerNames }: C
   checkTicketKeys(given, values, identity.jwtSecret, problems)
   checkRedis(given, values, problems)
   checkThreads(given, values, problems)
-  checkAssertionKey(given, values, identity.jwtSecret, problems)
+  checkAssertionKey(given, values, identity, problems)
   if (problems.length > 0) throw new StartupError('config_invalid', problems.join('\n'))
 
   return Object.freeze({

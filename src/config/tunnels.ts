@@ -1,5 +1,6 @@
+import { X509Certificate } from 'node:crypto'
 import { channelNameForm, isChannelName, routes } from '../protocol.js'
-import { InvalidValue, integer, type Kind, quote, type Rate, rate } from './value-types.js'
+import { InvalidValue, integer, type Kind, path, quote, type Rate, rate, readFile } from './value-types.js'
 
 /** A tunnel through the gate to an upstream WebSocket server. */
 export interface TunnelRoute {
@@ -21,6 +22,17 @@ export interface TunnelRoute {
    * @default 'first'
    */
   readonly subprotocol?: string | undefined
+  /**
+   * The header `Host` to the server behind, as `app.example.com` or `app.example.com:8443`. With
+   * `wss:` also the name that its certificate has to have.
+   * @default the host of `url`
+   */
+  readonly host?: string | undefined
+  /**
+   * With `wss:`, a file with the certificates, in PEM, that vouch for the server behind.
+   * @default those that Node trusts
+   */
+  readonly caFile?: string | undefined
   /** @default the option `messageRate` */
   readonly messageRate?: Rate | 'off' | undefined
   /**
@@ -37,6 +49,7 @@ const messageBytes = integer(1024, 16_777_216, 'bytes')
 
 // Excludes patterns of uWS (`:name`), percent-encoding, and `..`.
 const pathForm = /^(?:\/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+(?:\/|\/\*)?$/
+const hostForm = /^[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9])?(?::[1-9]\d{0,4})?$/
 const tokenForm = /^[!#$%&'*+.^_`|~A-Za-z0-9-]+$/
 
 const examples = '/graphql=ws://127.0.0.1:4000/graphql;channel=graphql or /docs/*=ws://127.0.0.1:1234'
@@ -46,6 +59,16 @@ const isTaken = (path: string): boolean =>
   `${path}/`.startsWith(routes.channel) ||
   `${path}/`.startsWith('/console/') ||
   Object.values(routes).some(own => own === path.replace(/\/\*?$/, ''))
+
+/** Why these bytes do not vouch for anybody, if they do not. */
+function caFault(bytes: Buffer): string | undefined {
+  try {
+    new X509Certificate(bytes)
+    return undefined
+  } catch {
+    return 'has no certificate in PEM'
+  }
+}
 
 function readPath(text: string): string {
   if (!pathForm.test(text) || text.length > 256)
@@ -83,6 +106,19 @@ const readers: Readonly<Record<string, (text: string, settings: Settings) => voi
     if (!tokenForm.test(text) || text.startsWith('ticket.'))
       throw new InvalidValue(`${quote(text)} is not a subprotocol: give its name, first or none`)
     settings.subprotocol = text
+  },
+  host(text, settings) {
+    if (!hostForm.test(text) || text.length > 255)
+      throw new InvalidValue(
+        `${quote(text)} is not a host: write it as app.example.com or app.example.com:8443`,
+      )
+    settings.host = text
+  },
+  'ca-file'(text, settings) {
+    if (!settings.url?.startsWith('wss:')) throw new InvalidValue('is for servers behind TLS only: wss://')
+    const fault = caFault(readFile(path.parse(text)))
+    if (fault !== undefined) throw new InvalidValue(`${quote(text)} ${fault}`)
+    settings.caFile = text
   },
   'message-rate'(text, settings) {
     settings.messageRate = rate.parse(text) ?? 'off'

@@ -59,9 +59,10 @@ export class Relay implements TunnelEnd {
    */
   open(ws: Socket): void {
     if (this.#request === undefined) return
-    const { url, protocols, headers, assert } = this.#request
+    const { target, url, protocols, headers, assert } = this.#request
     const upstream = new WebSocket(url, [...protocols], {
       headers: { ...headers, ...assert() },
+      ...target.tls,
       handshakeTimeout: dialTimeoutMs,
       closeTimeout: closeTimeoutMs,
       maxPayload: this.#tunnel.maxUpstreamBytes,

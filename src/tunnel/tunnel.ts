@@ -7,6 +7,7 @@ import { LogSampler } from '../telemetry/log-sampler.js'
 import { type Counters, increment } from '../telemetry/metrics.js'
 import { writeNonce } from '../ticket/nonce.js'
 import { Upstream } from './upstream.js'
+import type { UpstreamTarget } from './upstream-target.js'
 
 // A server behind sends more than a client may: it is trusted not to fill the memory.
 const minUpstreamBytes = 1_048_576
@@ -45,11 +46,15 @@ export class Tunnel {
   /** Those whose side behind is not closed yet. */
   readonly #relays = new Set<Endable>()
 
-  constructor({ path, url, maxMessageBytes }: TunnelRoute, { config, counters, log }: TunnelOptions) {
+  constructor(
+    { path, maxMessageBytes }: TunnelRoute,
+    target: UpstreamTarget,
+    { config, counters, log }: TunnelOptions,
+  ) {
     this.name = path
     this.#log = childLog(log, { tunnel: path })
     this.#counters = counters
-    this.upstream = new Upstream(url, this.#log)
+    this.upstream = new Upstream(target, this.#log)
     this.maxMessageBytes = maxMessageBytes ?? config.maxMessageBytes
     this.maxUpstreamBytes = Math.max(this.maxMessageBytes, minUpstreamBytes)
     this.maxBufferedBytes = Math.max(config.maxBackpressureBytes, this.maxMessageBytes)

@@ -21,6 +21,7 @@ import { relayOf } from './relay.js'
 import { renewTunnels } from './renewal.js'
 import { Tunnel } from './tunnel.js'
 import { UpstreamRequests } from './upstream-request.js'
+import { UpstreamTarget } from './upstream-target.js'
 
 export interface TunnelsParts {
   readonly config: Config
@@ -69,7 +70,8 @@ export class Tunnels {
 function openTunnel(route: TunnelRoute, parts: TunnelsParts, assertionKey: AssertionKey | undefined): Tunnel {
   const { config, sockets, clients, application, counters, clock, log } = parts
   const { messageRate } = route
-  const tunnel = new Tunnel(route, parts)
+  const target = new UpstreamTarget(route)
+  const tunnel = new Tunnel(route, target, parts)
   const { maxMessageBytes, maxUpstreamBytes, maxBufferedBytes } = tunnel
   const limits = new MessageLimits({
     rate:
@@ -82,7 +84,7 @@ function openTunnel(route: TunnelRoute, parts: TunnelsParts, assertionKey: Asser
   })
   sockets.route({
     path: route.path,
-    entry: tunnelEntry(route, tunnel, new UpstreamRequests(route, { clients, clock, assertionKey })),
+    entry: tunnelEntry(route, tunnel, new UpstreamRequests(route, { target, clients, clock, assertionKey })),
     conversation: conversationOf(limits, sockets.events, log),
     application,
     maxMessageBytes,

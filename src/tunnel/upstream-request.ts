@@ -9,9 +9,11 @@ import type { Exchange } from '../http/exchange.js'
 import { forwardedHeader, ticketHeader, ticketParameter } from '../protocol.js'
 import type { Session } from '../socket/session.js'
 import { AssertionSigner } from './assertion.js'
+import type { UpstreamTarget } from './upstream-target.js'
 
 /** The handshake with the server behind. */
 export interface UpstreamRequest {
+  readonly target: UpstreamTarget
   readonly url: URL
   readonly protocols: readonly string[]
   readonly headers: Readonly<Record<string, string>>
@@ -38,10 +40,24 @@ const isFieldValue = (value: string): boolean => !/[^\t\P{Cc}]/u.test(value)
 const withoutTicket = (query: string): string =>
   query
     .split('&')
-    .filter(part => part !== ticketParameter && !part.startsWith(`${ticketParameter}=`))
+    .filter(part => nameOf(part) !== ticketParameter)
     .join('&')
 
+/**
+ * The name of a parameter as the server behind may read it: what the gate takes for another one,
+ * such as `%74icket`, could be another ticket to it.
+ */
+function nameOf(part: string): string {
+  const [name = ''] = part.split('=')
+  try {
+    return decodeURIComponent(name)
+  } catch {
+    return name
+  }
+}
+
 export interface UpstreamRequestsParts {
+  readonly target: UpstreamTarget
   readonly clients: ClientView
   readonly clock: Clock
   /** Undefined where nothing is signed. */
@@ -50,7 +66,7 @@ export interface UpstreamRequestsParts {
 
 /** Builds the handshakes of one tunnel. */
 export class UpstreamRequests {
-  readonly #url: URL
+  readonly #target: UpstreamTarget
   readonly #basePath: string
   readonly #prefix: string | undefined
   readonly #clients: ClientView
@@ -58,9 +74,9 @@ export class UpstreamRequests {
   readonly #signer: AssertionSigner | undefined
   readonly #clock: Clock
 
-  constructor({ path, url }: TunnelRoute, { clients, clock, assertionKey }: UpstreamRequestsParts) {
-    this.#url = new URL(url)
-    this.#basePath = this.#url.pathname.replace(/\/$/, '')
+  constructor({ path, url }: TunnelRoute, { target, clients, clock, assertionKey }: UpstreamRequestsParts) {
+    this.#target = target
+    this.#basePath = target.url.pathname.replace(/\/$/, '')
     this.#prefix = path.endsWith('/*') ? path.slice(0, -1) : undefined
     this.#clients = clients
     this.#clock = clock
@@ -75,10 +91,11 @@ export class UpstreamRequests {
   /** To be called in the handler of a request whose ticket is good. */
   of(exchange: Exchange, session: Session, offered: readonly string[]): UpstreamRequest {
     const { head } = exchange
-    const url = new URL(this.#url)
+    const url = new URL(this.#target.url)
     if (this.#prefix !== undefined) url.pathname = `${this.#basePath}/${this.restOf(head.path)}`
     url.search = withoutTicket(head.query)
     return {
+      target: this.#target,
       url,
       protocols: [...new Set(offered)].filter(name => protocolForm.test(name)),
       headers: this.#headers(exchange, session),
@@ -95,6 +112,7 @@ export class UpstreamRequests {
   #headers(exchange: Exchange, session: Session): Record<string, string> {
     const { head } = exchange
     const headers: Record<string, string> = {}
+    if (this.#target.host !== undefined) headers.host = this.#target.host
     // Node writes a character a byte.
     for (const [name, value] of head.headers)
       if (isFieldValue(value)) headers[name] = Buffer.from(value).toString('latin1')

@@ -1,6 +1,6 @@
-import { connect as connectPlain, type Socket } from 'node:net'
-import { connect as connectSecurely } from 'node:tls'
+import type { Socket } from 'node:net'
 import type { Log } from '../telemetry/log.js'
+import type { UpstreamTarget } from './upstream-target.js'
 
 const probeTimeoutMs = 5000
 const probeIntervalMs = 500
@@ -10,15 +10,15 @@ const probeIntervalMs = 500
  * until it opens.
  */
 export class Upstream {
-  readonly #url: URL
+  readonly #target: UpstreamTarget
   readonly #log: Log
   #isDown = false
   #isClosed = false
   #timer: NodeJS.Timeout | undefined
   #probe: Socket | undefined
 
-  constructor(url: string, log: Log) {
-    this.#url = new URL(url)
+  constructor(target: UpstreamTarget, log: Log) {
+    this.#target = target
     this.#log = log
   }
 
@@ -60,21 +60,12 @@ export class Upstream {
   }
 
   #probeNow(): void {
-    const socket = this.#connect(() => this.reached())
+    const socket = this.#target.connect(() => this.reached())
     this.#probe = socket
     socket.setTimeout(probeTimeoutMs, () => socket.destroy())
     socket.on('error', () => {})
     socket.once('close', () => {
       if (this.#isDown && !this.#isClosed) this.#probeLater()
     })
-  }
-
-  #connect(onConnect: () => void): Socket {
-    const { protocol, hostname, port, pathname } = this.#url
-    if (protocol === 'ws+unix:') return connectPlain({ path: pathname.replace(/:.*$/, '') }, onConnect)
-    const host = hostname.replace(/^\[|\]$/g, '')
-    return protocol === 'wss:'
-      ? connectSecurely({ host, port: Number(port || 443), servername: hostname }, onConnect)
-      : connectPlain({ host, port: Number(port || 80) }, onConnect)
   }
 }

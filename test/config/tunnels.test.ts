@@ -1,6 +1,10 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import t from 'tap'
 import { resolveConfig } from '../../src/config/resolve.js'
 import { StartupError } from '../../src/errors.js'
+import { certificate } from '../support/certificate.js'
+import { temporaryDirectory } from '../support/fixtures.js'
 
 const url = 'ws://127.0.0.1:4000/graphql'
 const resolved = (text: string) => resolveConfig({ env: { TICKETGATE_TUNNELS: text } }).tunnels
@@ -39,6 +43,11 @@ t.test('tunnels as they are written', async t => {
     ],
   )
   t.strictSame(resolved(`/a/*=${url};message-rate=off`)[0]?.messageRate, 'off')
+  const caFile = join(temporaryDirectory(t), 'ca.pem')
+  writeFileSync(caFile, certificate)
+  t.strictSame(resolved(`/a/*=wss://10.0.0.1;host=app.example.com:8443;ca-file=${caFile}`), [
+    { path: '/a/*', url: 'wss://10.0.0.1/', host: 'app.example.com:8443', caFile },
+  ])
 })
 
 t.test('tunnels as objects', async t => {
@@ -86,6 +95,18 @@ t.test('tunnels as objects', async t => {
 
 t.test('what is refused, and where it is', async t => {
   const cases = [
+    ['no host', `/docs/*=${url};host=a b`, 'tunnel 1: host: "a b" is not a host'],
+    [
+      'a CA without TLS',
+      `/docs/*=${url};ca-file=/ca.pem`,
+      'tunnel 1: ca-file: is for servers behind TLS only',
+    ],
+    ['no CA', '/docs/*=wss://a;ca-file=/none', 'tunnel 1: ca-file: cannot read /none'],
+    [
+      'a CA that is none',
+      '/docs/*=wss://a;ca-file=/etc/hostname',
+      'tunnel 1: ca-file: "/etc/hostname" has no certificate',
+    ],
     ['no URL', '/docs/*', 'tunnel 1: "/docs/*" is not a path and a URL'],
     ['no path', `${url}`, 'tunnel 1: "ws://127.0.0.1:4000/graphql" is not a path and a URL'],
     ['the second', `/a/*=${url},docs=${url}`, 'tunnel 2: "docs" is not a path'],

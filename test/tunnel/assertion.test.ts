@@ -1,9 +1,11 @@
-import { createPublicKey, generateKeyPairSync } from 'node:crypto'
-import { writeFileSync } from 'node:fs'
+import { createPublicKey, generateKeyPairSync, randomBytes } from 'node:crypto'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
 import { decodeProtectedHeader, jwtVerify } from 'jose'
 import t from 'tap'
 import { resolveConfig } from '../../src/config/resolve.js'
+import { codeBlocks } from '../docs/markdown.js'
 import { bearer, request } from '../support/http.js'
 import { isProblem } from '../support/problem.js'
 import { jwtSecret, temporaryDirectory } from '../support/server.js'
@@ -67,6 +69,35 @@ for (const [algorithm, text] of [
     socket.terminate()
   })
 
+t.test('the recipe for jose', async t => {
+  const key = pem('prime256v1')
+  const gate = await startTunnels(t, `/docs/*=${url}`, {
+    TICKETGATE_TUNNEL_ASSERTION_KEY_FILE: fileWith(key, 'recipe.pem'),
+  })
+  const publicFile = fileWith(
+    createPublicKey(key).export({ type: 'spki', format: 'pem' }).toString(),
+    'recipe-public.pem',
+  )
+  const page = readFileSync(new URL('../../docs/tunnels.md', import.meta.url), 'utf8')
+  const recipe = codeBlocks(page, 'js').find(block => block.includes('jwtVerify')) ?? ''
+  const program = recipe
+    .replace("'jose'", `'${import.meta.resolve('jose')}'`)
+    .replace('assertion-public.pem', publicFile)
+    .replace('ws://127.0.0.1:1234/', url)
+  const { whoIs } = await import(pathToFileURL(fileWith(program, 'recipe.mjs')).href)
+  const { socket } = await openThrough(gate, '/docs/room', { user: 'Zoë' })
+  const { request } = await upstream.next()
+  t.strictSame(await whoIs(request), { user: 'Zoë', channel: 'room' })
+  await t.rejects(whoIs({ headers: {} }))
+  const other = await startTunnels(t, `/docs/*=${url}`, {
+    TICKETGATE_TUNNEL_ASSERTION_KEY_FILE: fileWith(pem('prime256v1'), 'other-gate.pem'),
+  })
+  const forged = await openThrough(other, '/docs/room')
+  await t.rejects(whoIs((await upstream.next()).request), { code: 'ERR_JWS_SIGNATURE_VERIFICATION_FAILED' })
+  forged.socket.terminate()
+  socket.terminate()
+})
+
 t.test('without a key there is no assertion', async t => {
   const gate = await startTunnels(t, `/docs/*=${url}`)
   const { socket } = await openThrough(gate, '/docs/room', {
@@ -77,8 +108,8 @@ t.test('without a key there is no assertion', async t => {
 })
 
 t.test('keys that are refused at the start', async t => {
-  const problemOf = (text: string, name: string): string => {
-    const env = { TICKETGATE_TUNNEL_ASSERTION_KEY_FILE: fileWith(text, name) }
+  const problemOf = (text: string, name: string, others: Readonly<Record<string, string>> = {}): string => {
+    const env = { TICKETGATE_TUNNEL_ASSERTION_KEY_FILE: fileWith(text, name), ...others }
     try {
       resolveConfig({ env, options: { jwtSecret } })
       return ''
@@ -95,4 +126,25 @@ t.test('keys that are refused at the start', async t => {
     /is the token secret, so the upstream servers could issue tokens/,
   )
   t.equal(problemOf(secret, 'good'), '')
+
+  const previous = { TICKETGATE_JWT_SECRET_PREVIOUS: secret }
+  t.match(problemOf(secret, 'previous', previous), /is the previous token secret: give another one/)
+  t.match(problemOf(secret, 'admin', { TICKETGATE_ADMIN_KEY: secret }), /is the admin key/)
+  const bytes = randomBytes(32)
+  const keys = { TICKETGATE_TICKET_KEYS: `7:${bytes.toString('base64url')}`, TICKETGATE_NODE: 'a' }
+  t.match(problemOf(bytes.toString('base64url'), 'ticket', keys), /is a ticket key: give another one/)
+  const text = { ...keys, TICKETGATE_TICKET_KEYS: `7:${Buffer.from(secret).toString('base64url')}` }
+  t.match(problemOf(secret, 'ticket-bytes', text), /is a ticket key: give another one/)
+  t.equal(problemOf(secret, 'other-ticket', keys), '')
+
+  const key = pem('prime256v1')
+  const publicKey = createPublicKey(key).export({ type: 'spki', format: 'pem' }).toString()
+  const issuers = (field: string, content: string) => {
+    const named = fileWith(content, field)
+    const entry = `- {issuer: shop, ${field}: ${named}, audiences: [gate], algorithms: [${field === 'secretFile' ? 'HS256' : 'ES256'}]}\n`
+    return { TICKETGATE_ISSUERS_FILE: fileWith(entry, `${field}.yaml`) }
+  }
+  t.match(problemOf(secret, 'shop', issuers('secretFile', `${secret}\n`)), /is the secret of an issuer/)
+  t.match(problemOf(key, 'shop.pem', issuers('publicKeyFile', publicKey)), /is the key of an issuer/)
+  t.equal(problemOf(pem('prime256v1'), 'other.pem', issuers('publicKeyFile', publicKey)), '')
 })

@@ -2,7 +2,9 @@ import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { createServer as createSecureServer } from 'node:https'
+import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
+import type { TLSSocket } from 'node:tls'
 import t, { type Test } from 'tap'
 import WebSocket, { WebSocketServer } from 'ws'
 import { certificate, certificateKey } from '../support/certificate.js'
@@ -42,6 +44,7 @@ t.test('the path and the query reach the server behind, without the ticket', asy
     ["/docs/room?q='<x>", '/behind/room?q=%27%3Cx%3E'],
     ['/app', '/app'],
     ['/app?ticketless=1&tickets=2', '/app?ticketless=1&tickets=2'],
+    ['/app?a=1&%74icket=another&t%69cket&%ticket=2&b', '/app?a=1&%ticket=2&b'],
     ['/none/a', '/a'],
   ] as const
   for (const [path, expected] of cases) t.equal((await arrivalOf(path)).request.url, expected, path)
@@ -284,8 +287,41 @@ t.test('the server behind may have TLS, or a Unix socket', async t => {
   const port = typeof address === 'object' ? address?.port : 0
   writeFileSync(`${directory}/ca.pem`, certificate)
   await echoes(t, `/a/*=wss://localhost:${port}`, { NODE_EXTRA_CA_CERTS: `${directory}/ca.pem` })
+  await echoes(t, `/a/*=wss://localhost:${port};ca-file=${directory}/ca.pem`)
   await echoes(t, `/a/*=ws+unix:${directory}/a.sock:/x`)
-  const strict = await startTunnels(t, `/a/*=wss://localhost:${port}`)
-  const { closed } = await openThrough(strict, '/a/b')
-  t.equal((await closed).code, 1014, 'not with a certificate that nobody vouches for')
+  const strict = await startTunnels(
+    t,
+    `/a/*=wss://localhost:${port}, /b/*=wss://localhost:${port};host=app.example.com;ca-file=${directory}/ca.pem`,
+  )
+  for (const [path, why] of [
+    ['/a/b', 'not with a certificate that nobody vouches for'],
+    ['/b/b', 'nor with that of another name'],
+  ] as const)
+    t.equal((await (await openThrough(strict, path)).closed).code, 1014, why)
+})
+
+t.test('a server behind may be addressed by another name than its own', async t => {
+  const directory = temporaryDirectory(t)
+  writeFileSync(`${directory}/ca.pem`, certificate)
+  const secure = createSecureServer({ cert: certificate, key: certificateKey })
+  const heard: unknown[] = []
+  new WebSocketServer({ server: secure }).on('connection', (socket, { headers, socket: peer }) => {
+    heard.push([headers.host, (peer as TLSSocket).servername])
+    socket.send('hello')
+  })
+  await once(secure.listen(0, '127.0.0.1'), 'listening')
+  t.teardown(() => secure.close())
+  const { port } = secure.address() as AddressInfo
+  const gate = await startTunnels(
+    t,
+    `/plain/*=${base};host=app.example.com, /secure/*=wss://127.0.0.1:${port};host=localhost:8443;ca-file=${directory}/ca.pem`,
+  )
+  const plain = await openThrough(gate, '/plain/a', { headers: { host: 'gate.test' } })
+  const { request } = await upstream.next()
+  t.match(request.headers, { host: 'app.example.com', 'x-forwarded-host': 'gate.test' })
+  plain.socket.terminate()
+  const { socket, hears } = await openThrough(gate, '/secure/a')
+  t.strictSame(await hears(1), ['text hello'])
+  t.strictSame(heard, [['localhost:8443', 'localhost']], 'also to TLS')
+  socket.terminate()
 })

@@ -1,0 +1,46 @@
+import { readFileSync } from 'node:fs'
+import { connect as connectPlain, isIP, type Socket } from 'node:net'
+import { connect as connectSecurely, createSecureContext, type SecureContext } from 'node:tls'
+import type { TunnelRoute } from '../config/tunnels.js'
+
+/** What TLS to a server behind is checked against. */
+export interface TargetTls {
+  /** The name in SNI and in the certificate; '' for an address, which has no SNI (RFC 6066). */
+  readonly servername: string
+  readonly secureContext?: SecureContext
+}
+
+/** Where a server behind is, and as whom it is addressed. */
+export class UpstreamTarget {
+  readonly url: URL
+  /** The header `Host`, undefined for that of the URL. */
+  readonly host: string | undefined
+  /** Undefined without TLS. */
+  readonly tls: TargetTls | undefined
+
+  constructor({ url, host, caFile }: Pick<TunnelRoute, 'url' | 'host' | 'caFile'>) {
+    this.url = new URL(url)
+    this.host = host
+    if (this.url.protocol !== 'wss:') return
+    const name = host === undefined ? this.#address : host.replace(/:\d+$/, '')
+    const servername = isIP(name) > 0 ? '' : name
+    this.tls =
+      caFile === undefined
+        ? { servername }
+        : { servername, secureContext: createSecureContext({ ca: readFileSync(caFile) }) }
+  }
+
+  /** Connects, without a handshake of WebSockets. */
+  connect(onConnect: () => void): Socket {
+    const { protocol, port, pathname } = this.url
+    if (protocol === 'ws+unix:') return connectPlain({ path: pathname.replace(/:.*$/, '') }, onConnect)
+    const host = this.#address
+    return this.tls === undefined
+      ? connectPlain({ host, port: Number(port || 80) }, onConnect)
+      : connectSecurely({ host, port: Number(port || 443), ...this.tls }, onConnect)
+  }
+
+  get #address(): string {
+    return this.url.hostname.replace(/^\[|\]$/g, '')
+  }
+}
