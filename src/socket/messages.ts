@@ -110,7 +110,7 @@ export class MessageHandler implements Conversation {
       case 'auth':
         return fail(ws, messageError.malformed, 'This socket is authenticated: renew it instead.', id)
       default:
-        return fail(ws, messageError.unknownType, 'There is no such type of message.', id)
+        return fail(ws, messageError.unknownType, 'The type of this message is unknown.', id)
     }
   }
 
