@@ -34,22 +34,33 @@ const settingOf = (name: string): string => new RegExp(`${name}='([^']*)'`).exec
 
 /** Starts a server of the examples on a free port, and the gate of the README in front of it. */
 async function start(t: Test, readmePort: number, command: string, ...args: string[]): Promise<TestServer> {
-  const child = spawn(command, args, {
+  // daphne writes to the standard error.
+  const child = spawn('sh', ['-c', 'exec "$0" "$@" 2>&1', command, ...args], {
     cwd: directory,
-    env: { PATH: process.env.PATH, PORT: '0' },
+    env: { PATH: process.env.PATH, PORT: '0', PYTHONDONTWRITEBYTECODE: '1' },
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   t.teardown(() => child.kill('SIGKILL'))
-  const [line] = await once(createInterface(child.stdout), 'line')
-  const port = /^listening on (\d+)$/.exec(String(line))?.[1]
+  const port = await portIn(createInterface(child.stdout))
   const tunnels = settingOf('TICKETGATE_TUNNELS')
-  if (port === undefined || !tunnels.includes(`:${readmePort}/`)) throw new Error(`no port: ${line}`)
+  if (!tunnels.includes(`:${readmePort}/`)) throw new Error(`no such port: ${readmePort}`)
   return startServer(t, {
     env: {
       TICKETGATE_TUNNELS: tunnels.replace(`:${readmePort}/`, `:${port}/`),
       TICKETGATE_TUNNEL_HEADERS: settingOf('TICKETGATE_TUNNEL_HEADERS'),
     },
   })
+}
+
+/** The port that a server says it listens on. */
+async function portIn(lines: AsyncIterable<string>): Promise<string> {
+  const seen: string[] = []
+  for await (const line of lines) {
+    const port = /\blistening on (?:TCP address [\d.]+:)?(\d+)$/i.exec(line)?.[1]
+    if (port !== undefined) return port
+    seen.push(line)
+  }
+  throw new Error(`no port: ${seen.join('\n')}`)
 }
 
 const node = (t: Test, readmePort: number, file: string) => start(t, readmePort, process.execPath, file)
@@ -205,6 +216,11 @@ async function talk(t: Test, gate: TestServer, path: string): Promise<void> {
 
 t.test('websockets, in Python', needs('python3'), async t => {
   await talk(t, await start(t, 3004, pathOf('python3'), 'echo.py'), '/python/room')
+})
+
+t.test('Django Channels', needs('daphne'), async t => {
+  const args = ['-b', '127.0.0.1', '-p', '0', 'asgi:application']
+  await talk(t, await start(t, 3006, pathOf('daphne'), ...args), '/django/room')
 })
 
 t.test('gorilla/websocket, in Go', needs('go-gorilla'), async t => {

@@ -52,6 +52,15 @@ const sources = {
     brew: ['chromium'],
   },
   curl: { names: ['curl'], debian: ['curl'], brew: ['curl'] },
+  /** With Django and Channels, for the Python of Debian. */
+  daphne: {
+    names: ['daphne'],
+    debian: ['daphne', 'python3-daphne', 'python3-django-channels'],
+    brew: ['python'],
+    pip: ['channels', 'daphne'],
+    suits: path =>
+      runs('sh', '-c', `"$(sed -n '1s/^#!//p' "$0")" -c 'import channels, daphne, django'`, path),
+  },
   /** For libraries that the dynamic linker of Linux preloads. */
   gcc: { names: ['gcc'], debian: ['gcc', 'libc6-dev'], suits: () => process.platform === 'linux' },
   go: { names: ['go'], debian: ['golang-go'], brew: ['go'] },
