@@ -175,7 +175,10 @@ export type TicketState = 'live' | 'used' | 'expired' | 'invalid'
 /** The reply of `/ws_ticket/status`. */
 export interface TicketStatusReply {
   readonly state: TicketState
-  /** The code with which an unspent ticket was last refused, or would be refused. */
+  /**
+   * The code with which a ticket that is unspent, or whose session was revoked, was last refused, or
+   * would be refused.
+   */
   readonly refused?: string | undefined
 }
 

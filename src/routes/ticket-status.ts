@@ -32,11 +32,15 @@ export function ticketStatusRoute(parts: TicketStatusParts): Route<Address> {
     if (ticket === 'replay_cache_unavailable') throw new Refusal(ticket, { retryAfterSeconds: 1 })
     if (ticket === 'ticket_predates_gate') return { state: 'invalid', refused: ticket }
     if (typeof ticket === 'string') return { state: 'invalid' }
-    const revoked = admission.revokedBy(ticket)
-    if (revoked !== undefined) return { state: 'invalid', refused: revoked }
+    const refused = admission.refusalOf(ticket)
+    // A store that has another epoch has no such ticket, and reports it as spent.
+    if (refused === 'ticket_predates_gate') return { state: 'invalid', refused }
     const isSpent = await admission.isSpent(ticket, nowMs)
+    const revoked = admission.revokedBy(ticket)
+    // Spent or not, this is what it is refused with.
+    if (revoked !== undefined) return { state: isSpent ? 'used' : 'invalid', refused: revoked }
     if (isSpent === undefined) throw new Refusal('replay_cache_unavailable', { retryAfterSeconds: 1 })
-    return isSpent ? { state: 'used' } : { state: 'live', refused: admission.refusalOf(ticket) }
+    return isSpent ? { state: 'used' } : { state: 'live', refused }
   }
 
   return {

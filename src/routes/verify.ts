@@ -26,6 +26,11 @@ export interface VerifyRequest {
   readonly ownOrigin: string
 }
 
+interface CheckedTicket {
+  readonly text: string
+  readonly ticket: VerifiedTicket
+}
+
 export interface VerifyParts {
   readonly admission: TicketAdmission
   readonly retryAfter: RetryAfter
@@ -53,7 +58,7 @@ export function verifyRoutes(parts: VerifyParts): readonly Route<VerifyRequest>[
   }
 
   /** Returns a valid ticket, not yet spent. */
-  function check(head: RequestHead, asked: VerifyRequest, nowMs: number): VerifiedTicket {
+  function check(head: RequestHead, asked: VerifyRequest, nowMs: number): CheckedTicket {
     if (parts.isDraining()) throw refuse('draining')
     const [channel, ...others] = queryValues(asked.own, 'channel')
     if (others.length > 0) throw new Refusal('bad_request', { detail: 'Request one channel only.' })
@@ -68,9 +73,14 @@ export function verifyRoutes(parts: VerifyParts): readonly Route<VerifyRequest>[
     const isForeign = head.origin !== '' && !origins.allows(head.origin, () => asked.ownOrigin)
     const presentation = { channel, origin: head.origin, address: () => asked.address }
     const ticket = isForeign ? 'origin_forbidden' : admission.check(text, presentation, nowMs)
-    if (typeof ticket !== 'string') return ticket
-    if (!toldByTicket.has(ticket)) admission.noteRefusal(text, ticket, nowMs)
-    throw refuse(ticket)
+    if (typeof ticket === 'string') throw refuseTicket(text, ticket, nowMs)
+    return { text, ticket }
+  }
+
+  /** Refuses a ticket, and keeps why. */
+  function refuseTicket(text: string, code: RefusalCode, nowMs: number): Refusal {
+    if (!toldByTicket.has(code)) admission.noteRefusal(text, code, nowMs)
+    return refuse(code)
   }
 
   function accept({ claims }: VerifiedTicket, asked: VerifyRequest): Reply {
@@ -100,9 +110,9 @@ export function verifyRoutes(parts: VerifyParts): readonly Route<VerifyRequest>[
 
   function handler(head: RequestHead, asked: VerifyRequest): Reply | Promise<Reply> {
     const nowMs = clock()
-    const ticket = check(head, asked, nowMs)
+    const { text, ticket } = check(head, asked, nowMs)
     const conclude = (refused: RefusalCode | undefined): Reply => {
-      if (refused !== undefined) throw refuse(refused)
+      if (refused !== undefined) throw refuseTicket(text, refused, nowMs)
       return accept(ticket, asked)
     }
     const refused = admission.spend(ticket, nowMs)

@@ -153,7 +153,10 @@ export class HandshakeHandler {
    * characters.
    */
   plain(exchange: Exchange): void {
-    this.#parts.server.refuse(exchange, plainRefusal(exchange.head))
+    const refusal = plainRefusal(exchange.head)
+    // A proxy that does not pass the upgrade on is the likeliest reason, and its page sees only 1006.
+    this.#note(exchange.head, refusal.code)
+    this.#parts.server.refuse(exchange, refusal)
   }
 
   /** A check that throws lets nobody in. */

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
-import { bearer, jsonOf, outcomeOf, type Reply, request, requestUpgrade } from '../support/http.js'
+import { bearer, jsonOf, outcomeOf, postJson, type Reply, request, requestUpgrade } from '../support/http.js'
 import {
   requestUpgradeUntilAnswered,
   startNode,
@@ -154,6 +154,8 @@ t.test('emptied: older tickets are refused, new ones are valid', async t => {
     const refused = await requestUpgrade(node.url, gatePath(ticket))
     isProblem(t, refused, '401 ticket_predates_gate')
     hasRetryAfter(t, refused, 'try again')
+    const status = jsonOf(await postJson(node.url, '/ws_ticket/status', { ticket }))
+    t.strictSame(status, { state: 'invalid', refused: 'ticket_predates_gate' })
   }
   await entersInTheEnd(t, node.url)
 })
