@@ -1,5 +1,4 @@
 import { randomBytes } from 'node:crypto'
-import { once } from 'node:events'
 import t, { type Test } from 'tap'
 import { jsonOf, postJson, request, requestUpgrade } from '../support/http.js'
 import { RawConnection, requestText, serverHasRead, upgradeText } from '../support/raw.js'
@@ -242,9 +241,8 @@ attack('many requests on one connection, then silence', async t => {
 
 attack('whoever sends half a request is hung up on in the end', async t => {
   for (const [name, connection] of halfOpen) {
-    if (connection.isOpen) await Promise.race([connection.closed, once(AbortSignal.timeout(40_000), 'abort')])
-    t.notOk(connection.isOpen, name)
-    connection.destroy()
+    await connection.closed
+    t.pass(name)
   }
 })
 
