@@ -4,7 +4,7 @@ import type { Keys } from '../disk/gate-keys.js'
 import { routes, ticketParameter } from '../protocol.js'
 import type { RedisReplayCache } from '../redis/replay.js'
 import type { TicketClaims } from '../ticket/claims.js'
-import { issueTicket } from '../ticket/issuer.js'
+import { issuePacked, issueRemembered, issueTicket, type PackedClaims } from '../ticket/issuer.js'
 import { mayPublish, maySubscribe } from '../ticket/rights.js'
 import { newSessionId } from '../ticket/session-id.js'
 import type { TokenClaims } from '../token/claims.js'
@@ -47,6 +47,8 @@ export class TicketIssuer {
   readonly #ttlSeconds: number
   /** Whether a ticket always names a session: to renew a socket in a tunnel, its client has to. */
   readonly #namesSessions: boolean
+  /** The claims of tickets that are bound to nothing, of tokens that come again and again. */
+  readonly #packed = new WeakMap<TokenClaims, PackedClaims>()
 
   constructor({ config, keys, store }: TicketIssuerParts) {
     this.#keys = keys
@@ -58,12 +60,29 @@ export class TicketIssuer {
 
   /** @param token must give a right on the requested channel */
   issue(token: TokenClaims, asked: TicketRequest, nowMs: number): IssuedTicket | IssueRefusal {
+    if (this.#store === undefined && !this.#namesSessions && isUnbound(token, asked))
+      return this.#issueUnbound(token, asked, nowMs)
     const epoch = this.#store?.epoch
     const session = token.session ?? (this.#namesSessions ? newSessionId() : undefined)
     const claims = ticketClaims(token, session, asked, epoch)
     const issued = this.#sign(claims, epoch, nowMs, this.#ttlSeconds)
     if (typeof issued === 'string' || !this.#namesSessions || session === undefined) return issued
     return { ...issued, session }
+  }
+
+  /** All tickets of a token that are bound to nothing say the same. */
+  #issueUnbound(token: TokenClaims, asked: TicketRequest, nowMs: number): IssuedTicket | IssueRefusal {
+    const ttlSeconds = this.#ttlSeconds
+    const options = { key: this.#keys.signing(), node: this.#node, nowMs, ttlSeconds }
+    const packed = this.#packed.get(token)
+    const ticket =
+      packed === undefined
+        ? issueRemembered(ticketClaims(token, token.session, asked, undefined), options, repeated => {
+            this.#packed.set(token, repeated)
+          })
+        : issuePacked(packed, options)
+    if (ticket === undefined) return 'claims_too_large'
+    return { ticket, expires: Math.min(toSeconds(nowMs) + ttlSeconds, token.expiresAtSeconds) }
   }
 
   /**
@@ -88,6 +107,13 @@ export class TicketIssuer {
     return { ticket, expires: Math.min(toSeconds(nowMs) + ttlSeconds, claims.sessionEndsAtSeconds) }
   }
 }
+
+/**
+ * Whether a ticket says what its token says, and nothing else. Carried claims are for applications,
+ * each of which gets its own copy.
+ */
+const isUnbound = ({ carried }: TokenClaims, { channel, origin, address }: TicketRequest): boolean =>
+  channel === undefined && origin === undefined && address === undefined && carried === undefined
 
 /**
  * The claims of a ticket for the bearer of `token`. If it is bound to a channel, it carries no

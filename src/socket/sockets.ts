@@ -231,9 +231,9 @@ export class Sockets {
   }
 
   #closed(ws: Socket, code: number, bytes: ArrayBuffer, conversation: Conversation): void {
-    this.#slow.delete(ws)
+    if (this.#slow.size > 0) this.#slow.delete(ws)
     const session = ws.getUserData().session
-    const reason = this.#decoder.decode(bytes)
+    const reason = bytes.byteLength === 0 ? '' : this.#decoder.decode(bytes)
     session.closeReason ??= code === droppedCode && tooBig.test(reason) ? 'message_too_big' : 'other'
     this.table.delete(ws)
     this.slots.release(session)

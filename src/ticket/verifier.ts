@@ -14,6 +14,7 @@ import {
   version,
 } from './codec.js'
 import { bootKeyId, type KeyRing, macHolds } from './key-ring.js'
+import { recall } from './recent-claims.js'
 
 /**
  * A ticket whose MAC is right and which has not expired. It is not spent yet: the replay cache does
@@ -107,13 +108,17 @@ export function verifyTicket(
     if (nowMs >= policy.outsideUntilMs) return 'replay_cache_unavailable'
   }
 
-  const claims = unpackClaims(bytes, headerBytes, bodyEnd)
+  const claims = readClaims(bytes, bodyEnd, isOutside)
   if (claims === undefined) return 'ticket_invalid'
   if ((claims.epoch !== undefined) !== (policy.store ?? false)) return 'ticket_invalid'
   if (nowMs >= claims.sessionEndsAtSeconds * 1000) return 'ticket_expired'
   const authorizedAtSeconds = claims.tokenIssuedAtSeconds ?? Math.floor((issuedAtMs - skewMs) / 1000)
   return { keyId: key.id, nonce: readNonce(bytes), expiresAtMs, authorizedAtSeconds, claims }
 }
+
+/** Only a gate's own tickets are remembered. */
+const readClaims = (bytes: Buffer, bodyEnd: number, isOutside: boolean): TicketClaims | undefined =>
+  (isOutside ? undefined : recall(bytes, headerBytes, bodyEnd)) ?? unpackClaims(bytes, headerBytes, bodyEnd)
 
 /** The longest time that a gate may accept a ticket of an outside minter, in seconds. */
 export const longestTicketSeconds = (clockSkewSeconds: number): number => maxTtlSeconds + 2 * clockSkewSeconds

@@ -104,6 +104,7 @@ class KnownRevocations implements Revocations {
   }
 
   covers({ user, session, issuedAtSeconds }: Authority): boolean {
+    if (this.#size === 0) return false
     const subjects = this.#subjects
     if (subjects.user.size > 0 && reaches(subjects.user.get(user), issuedAtSeconds)) return true
     if (subjects.all.size > 0 && reaches(subjects.all.get(''), issuedAtSeconds)) return true
@@ -112,6 +113,7 @@ class KnownRevocations implements Revocations {
   }
 
   onChannel({ user, issuedAtSeconds }: Authority, channel: string): Revocation | undefined {
+    if (this.#size === 0) return undefined
     const channels = this.#subjects.channel
     if (channels.size > 0) {
       const closed = channels.get(channel)
