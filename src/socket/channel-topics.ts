@@ -61,6 +61,11 @@ export class ChannelTopics {
   /** Channels with more than one topic for an encoding, by the first of them. */
   readonly #shardings = new Map<string, Sharding>()
   #pruneAt = 64
+  /** The encodings in which anybody has heard anything yet. */
+  #spoken: readonly Encoding[] = []
+  /** The first topic that was joined last, and for how many more it has room at least. */
+  #lately = ''
+  #room = 0
 
   /** @param capacity how many subscribers a topic has at most */
   constructor(topics: Topics, capacity: number = shardCapacity.plain) {
@@ -70,6 +75,7 @@ export class ChannelTopics {
 
   /** Subscribes a socket that hears nothing yet. */
   join(ws: Subscriber, encoding: EncodingName, channel: string): void {
+    if (this.#spoken.length < all.length) this.#speak(encoding)
     ws.subscribe(this.#topicWithRoom(firstTopic(encoding, channel)))
   }
 
@@ -110,7 +116,7 @@ export class ChannelTopics {
   /** Those who hear a channel, without shards that are empty: one encoding after the other. */
   shardsOf(channel: string): Shard[] {
     const shards: Shard[] = []
-    for (const encoding of all) {
+    for (const encoding of this.#spoken) {
       const first = firstTopic(encoding.name, channel)
       const count = this.#shardings.get(first)?.count ?? 1
       for (let index = 0; index < count; index++) {
@@ -150,6 +156,10 @@ export class ChannelTopics {
     publisher.subscribe(topic)
   }
 
+  #speak(encoding: EncodingName): void {
+    this.#spoken = all.filter(each => each.name === encoding || this.#spoken.includes(each))
+  }
+
   #topicOf(ws: Subscriber, first: string): string | undefined {
     const count = this.#shardings.get(first)?.count ?? 1
     for (let index = 0; index < count; index++) {
@@ -160,15 +170,24 @@ export class ChannelTopics {
   }
 
   #topicWithRoom(first: string): string {
-    const sharding = this.#shardings.get(first)
+    const sharding = this.#shardings.size === 0 ? undefined : this.#shardings.get(first)
     if (sharding === undefined) {
-      if (this.#sizeAt(first, 0) < this.#capacity) return first
+      if (this.#hasRoom(first)) return first
       this.#prune()
       this.#shardings.set(first, { count: 2, joining: 1 })
       return topicAt(first, 1)
     }
     if (this.#sizeAt(first, sharding.joining) >= this.#capacity) this.#moveOn(first, sharding)
     return topicAt(first, sharding.joining)
+  }
+
+  /** Asks uWS for the size of a topic only when it may be full: many sockets join the same. */
+  #hasRoom(first: string): boolean {
+    if (first !== this.#lately || this.#room <= 0) {
+      this.#lately = first
+      this.#room = this.#capacity - this.#sizeAt(first, 0)
+    }
+    return this.#room-- > 0
   }
 
   /**

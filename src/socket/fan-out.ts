@@ -149,7 +149,7 @@ export class FanOut {
     const { topics, compresses, counters } = this.#options
     const { channel, data } = publication
     const shards = topics.shardsOf(channel)
-    if (shards.length === 0) return 0
+    if (shards.length === 0 || (publisher !== undefined && isAlone(publisher, shards))) return shards.length
     const delivery = new Delivery(publication, publisher, shards, compresses && isCompressed(data.length))
     const mustWait = this.#spentMicros >= turnMicros || this.#queue.has(channel)
     if (mustWait && !this.#queue.hasRoom(channel, delivery.bytes)) {
@@ -200,6 +200,10 @@ export class FanOut {
     if (!this.#queue.isEmpty) this.#watch()
   }
 }
+
+/** Whether nobody but the publisher, which does not hear itself, hears the channel. */
+const isAlone = (publisher: PublishingSocket, [shard, another]: readonly Shard[]): boolean =>
+  shard?.subscribers === 1 && another === undefined && publisher.isSubscribed(shard.topic)
 
 function subscribersOf(shards: readonly Shard[]): number {
   let subscribers = 0

@@ -1,8 +1,10 @@
 import type { NoticeMessage, ReplyMessage, WelcomeMessage } from '../protocol.js'
+import { quoted } from '../telemetry/events.js'
+import type { MessageId } from '../wire/encoding.js'
 import type { Session, Socket } from './session.js'
 
 /** The id of a request as it was written, if it has one. */
-export type RequestId = Uint8Array | undefined
+export type RequestId = MessageId | undefined
 
 /**
  * Sends a message to one socket, in its encoding. uWS closes a socket that reads too slowly
@@ -11,7 +13,7 @@ export type RequestId = Uint8Array | undefined
 export function send(
   ws: Socket,
   message: WelcomeMessage | ReplyMessage | NoticeMessage,
-  id?: Uint8Array,
+  id?: MessageId,
 ): void {
   const { encoding }: Session = ws.getUserData().session
   ws.send(encoding.write(message, id), encoding.isBinary)
@@ -31,7 +33,9 @@ export function notify(ws: Socket, notice: NoticeMessage, reason: string | undef
 
 /** Confirms a request, if it has an id. */
 export function done(ws: Socket, id: RequestId): void {
-  if (id !== undefined) send(ws, { type: 'ok' }, id)
+  if (id === undefined) return
+  const { encoding } = ws.getUserData().session
+  ws.send(encoding.confirm(id), encoding.isBinary)
 }
 
 /** Reports why a request failed. */
@@ -41,10 +45,10 @@ export const fail = (ws: Socket, code: string, detail: string, id: RequestId): v
 /** Sends the first message to a socket whose user is known. */
 export function welcome(ws: Socket): void {
   const { id, user, channel, expiresAtSeconds, encoding } = ws.getUserData().session
-  // Sent in every handshake. Only the user's name can need escaping: the rest is validated.
+  // Sent in every handshake. Only the names of session and user can need escaping.
   if (encoding.name === 'json')
     ws.send(
-      `{"type":"welcome","session":${JSON.stringify(id)},"user":${JSON.stringify(user)},"channel":"${channel}","expires":${expiresAtSeconds}}`,
+      `{"type":"welcome","session":${quoted(id)},"user":${quoted(user)},"channel":"${channel}","expires":${expiresAtSeconds}}`,
     )
   else send(ws, { type: 'welcome', session: id, user, channel, expires: expiresAtSeconds })
 }

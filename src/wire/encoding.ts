@@ -5,7 +5,7 @@ import type { Encoding } from './format.js'
 import { json } from './json.js'
 import { msgpack } from './msgpack.js'
 
-export type { Encoding, Incoming } from './format.js'
+export type { Encoding, Incoming, MessageId } from './format.js'
 
 export const encodings: Readonly<Record<EncodingName, Encoding>> = {
   json: { ...json, convert: data => json.fromMsgpack(msgpack.unpackExactly(data)) },

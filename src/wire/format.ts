@@ -8,6 +8,9 @@ export const maxDepth = 128
  */
 export const maxIdLength = 64
 
+/** An id as it was written, in the encoding of its message: text in JSON, bytes in MessagePack. */
+export type MessageId = string | Uint8Array
+
 /** What a message to the server says; only `id` and the form of `data` are checked. */
 export interface Incoming {
   readonly type?: unknown
@@ -17,7 +20,7 @@ export interface Incoming {
    * digits, and the format of its type. A copy. Undefined where there is none, or something that is
    * no id.
    */
-  readonly id?: Uint8Array | undefined
+  readonly id?: MessageId | undefined
   readonly ticket?: unknown
   readonly payload?: unknown
   /** Still encoded: a view of the bytes that it came in. */
@@ -44,7 +47,9 @@ export interface Encoding {
   /** A message, or a list of them. */
   readAll(bytes: Buffer): readonly Listed[] | undefined
   /** A message, with the id of the request that it replies to. */
-  write(message: object, id?: Uint8Array): string | Uint8Array
+  write(message: object, id?: MessageId): string | Uint8Array
+  /** The `ok` to a request. */
+  confirm(id: MessageId): string | Uint8Array
   /** A `message` around data that is encoded already. */
   envelope(channel: string, data: Uint8Array, user: string | undefined): Uint8Array
   unpack(data: Uint8Array): unknown

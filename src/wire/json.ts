@@ -1,5 +1,6 @@
 import { isJsonObject } from '../protocol.js'
-import { type Encoding, type Incoming, type Listed, maxDepth, maxIdLength } from './format.js'
+import { type Encoding, type Incoming, type Listed, type MessageId, maxDepth, maxIdLength } from './format.js'
+import { readPlain } from './plain-json.js'
 
 const quote = 0x22
 const backslash = 0x5c
@@ -74,7 +75,7 @@ function keyIn(bytes: Buffer, from: number, to: number): string {
 interface Located {
   readonly data: Uint8Array | undefined
   /** If there are several, the last, as in JSON.parse. */
-  readonly id: Uint8Array | undefined
+  readonly id: Buffer | undefined
   readonly end: number
 }
 
@@ -84,7 +85,7 @@ interface Located {
  */
 function locate(bytes: Buffer, from: number): Located | undefined {
   let data: Uint8Array | undefined
-  let id: Uint8Array | undefined
+  let id: Buffer | undefined
   let at = skipSpace(bytes, from + 1)
   while (bytes[at] === quote) {
     const keyEnd = endOfString(bytes, at)
@@ -101,11 +102,10 @@ function locate(bytes: Buffer, from: number): Located | undefined {
 }
 
 /** An id as it was written. Undefined if it is not a valid id. */
-function idOf(value: unknown, written: Uint8Array | undefined): Uint8Array | undefined {
-  if (typeof value === 'string')
-    return value.length <= maxIdLength ? Buffer.from(JSON.stringify(value)) : undefined
+function idOf(value: unknown, written: Buffer | undefined): string | undefined {
+  if (typeof value === 'string') return value.length <= maxIdLength ? JSON.stringify(value) : undefined
   if (typeof value !== 'number' || !Number.isFinite(value) || written === undefined) return undefined
-  return written.length <= maxIdLength ? Buffer.from(written) : undefined
+  return written.length <= maxIdLength ? written.toString('latin1') : undefined
 }
 
 function incoming(value: Readonly<Record<string, unknown>>, located: Located | undefined): Incoming {
@@ -122,6 +122,8 @@ export const json = {
   isBinary: false,
 
   read(bytes: Buffer): Incoming | undefined {
+    const plain = readPlain(bytes)
+    if (plain !== undefined) return plain
     const value = parse(bytes)
     if (!isJsonObject(value)) return undefined
     // A fast path: most messages without data are tiny. Others come from clients that need no fast
@@ -149,10 +151,12 @@ export const json = {
     return messages
   },
 
-  write(message: object, id?: Uint8Array): string {
+  write(message: object, id?: MessageId): string {
     const text = JSON.stringify(message)
-    return id === undefined ? text : `${text.slice(0, -1)},"id":${asBuffer(id).toString()}}`
+    return id === undefined ? text : `${text.slice(0, -1)},"id":${id}}`
   },
+
+  confirm: (id: MessageId): string => `{"type":"ok","id":${id}}`,
 
   envelope(channel: string, data: Uint8Array, user: string | undefined): Uint8Array {
     // Nothing in a channel name needs escaping.

@@ -1,7 +1,7 @@
 import { Packr } from 'msgpackr'
 import { MessagePackError } from '../message-pack/error.js'
 import { MessagePackReader } from '../message-pack/reader.js'
-import { type Encoding, type Incoming, type Listed, maxDepth, maxIdLength } from './format.js'
+import { type Encoding, type Incoming, type Listed, type MessageId, maxDepth, maxIdLength } from './format.js'
 
 // Plain maps, smallest encodings; no records, no extensions. All that is unpacked here has passed
 // MessagePackReader.skip. With `auto`, which the types lack, an integer of 64 bits becomes a bigint
@@ -94,6 +94,7 @@ function readMessages(bytes: Buffer, reader: MessagePackReader): readonly Listed
   return messages
 }
 
+const okMessage = { type: 'ok' }
 const userKey = packr.pack('user')
 const dataKey = packr.pack('data')
 const idKey = packr.pack('id')
@@ -107,13 +108,15 @@ export const msgpack = {
 
   readAll: (bytes: Buffer): readonly Listed[] | undefined => readWhole(bytes, readMessages),
 
-  write(message: object, id?: Uint8Array): Uint8Array {
+  write(message: object, id?: MessageId): Uint8Array {
     const packed = packr.pack(message)
-    if (id === undefined) return packed
+    if (!(id instanceof Uint8Array)) return packed
     // A small map, to have one entry more.
     packed[0] = (packed[0] ?? 0) + 1
     return Buffer.concat([packed, idKey, id])
   },
+
+  confirm: (id: MessageId): Uint8Array => msgpack.write(okMessage, id),
 
   envelope(channel: string, data: Uint8Array, user: string | undefined): Uint8Array {
     const head = packr.pack({ type: 'message', channel })

@@ -318,8 +318,8 @@ t.test('a JSON id comes back as written', async t => {
       const id = json.read(Buffer.from(message))?.id
       t.equal(json.write({ type: 'pong' }, id), `{"type":"pong","id":${back}}`, message)
     }
-  t.equal(text(json.read(Buffer.from('{"id":1,"id":2}'))?.id), '2', 'the last of several, as in JSON.parse')
-  t.equal(text(json.read(Buffer.from('{"id":1,"id":"a"}'))?.id), '"a"')
+  t.equal(String(json.read(Buffer.from('{"id":1,"id":2}'))?.id), '2', 'the last of several, as in JSON.parse')
+  t.equal(String(json.read(Buffer.from('{"id":1,"id":"a"}'))?.id), '"a"')
   const none = ['null', 'true', '[]', '{}', '1e400', `"${'x'.repeat(65)}"`, `0.${'1'.repeat(63)}`]
   for (const written of none)
     t.equal(json.read(Buffer.from(`{"type":"ping","id":${written}}`))?.id, undefined, written)
