@@ -74,6 +74,25 @@ await gate.opened()
 await gate.publish({ text: 'hello' })`,
 })
 
+/** What a back end asks of the admin listener. Without an admin key the header does no harm. */
+export const publishCommand = (adminUrl: string, channel: string, data: unknown): Command =>
+  adminCommand(adminUrl + routes.publish, { channel, data })
+
+export const disconnectCommand = (
+  adminUrl: string,
+  subject: { readonly user: string } | { readonly session: string },
+): Command => adminCommand(adminUrl + routes.disconnect, subject)
+
+const adminCommand = (url: string, body: object): Command => ({
+  curl: `curl -s ${url} -H 'authorization: Bearer ADMIN_KEY' -H 'content-type: application/json' -d ${shell(JSON.stringify(body))}`,
+  javascript: `const reply = await fetch(${script(url)}, {
+  method: 'POST',
+  headers: { authorization: 'Bearer ADMIN_KEY', 'content-type': 'application/json' },
+  body: ${script(JSON.stringify(body))},
+})
+console.log(await reply.text())`,
+})
+
 const ticketUrl = ({ origin, channel }: Here): string =>
   `${origin}${routes.ticket}?channel=${encodeURIComponent(channel)}`
 

@@ -21,4 +21,9 @@ export interface Figures {
   readonly replay: { readonly size: number; readonly highWater: number; readonly capacity: number }
 }
 
-export const consolePaths = { page: '/', figures: '/console/figures' } as const
+export const consolePaths = {
+  page: '/',
+  figures: '/console/figures',
+  publish: '/console/publish',
+  disconnect: '/console/disconnect',
+} as const

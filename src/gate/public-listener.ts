@@ -22,6 +22,7 @@ import { listenWithPauses } from '../http/paused-listener.js'
 import { PortApps } from '../http/port-apps.js'
 import { Server } from '../http/server.js'
 import { createTlsApp, type TlsFiles, tlsFilesOf } from '../http/tls.js'
+import { urlOf } from '../http/url.js'
 import { WatchedOrigins } from '../http/watched-origins.js'
 import type { ConnectionCaps } from '../limits/caps.js'
 import { FailureLimit } from '../limits/failure-limit.js'
@@ -47,7 +48,7 @@ import type { Counters, Snapshot } from '../telemetry/metrics.js'
 import type { Revocations } from '../token/revocation.js'
 import { Tunnels } from '../tunnel/tunnels.js'
 import type { PasswordHasher } from '../users/password.js'
-import type { RelayMessage, Revocation } from '../wire/relay.js'
+import type { Publication, RelayMessage, Revocation } from '../wire/relay.js'
 import type { Uplink } from './engine.js'
 import type { Identity } from './identity.js'
 
@@ -297,7 +298,7 @@ export class PublicListener {
 
   #openRoutes({ clients, origins, server, tokens, admission, retryAfter }: Common): void {
     const { config, counters, identity, keys, log, uplink } = this.#parts
-    const { replay, store } = this.#parts.replay
+    const { store } = this.#parts.replay
     const isDraining = (): boolean => this.#isDraining
     if (identity.login !== undefined)
       server.route(
@@ -361,12 +362,29 @@ export class PublicListener {
         clock,
       }))
         server.route(route)
-    if (config.console === 'on') {
-      const scope = config.threads > 1 ? 'thread' : 'server'
-      const hasLogin = identity.login !== undefined
-      for (const route of consoleRoutes({ hasLogin, scope, snapshot: () => this.snapshot(), replay }))
-        server.route(route)
+    if (config.console === 'on') this.#openConsole(tokens, server)
+  }
+
+  #openConsole(check: TokenCheck, server: Server): void {
+    const { config, identity, uplink } = this.#parts
+    const serverSide = {
+      adminUrl: urlOf('http', config.adminHost, config.adminPort),
+      check,
+      publish: (publication: Publication) => {
+        this.#channels.deliver(publication)
+        uplink.send(publication)
+      },
+      logOut: uplink.logOut,
+      clock,
     }
+    for (const route of consoleRoutes({
+      hasLogin: identity.login !== undefined,
+      scope: config.threads > 1 ? 'thread' : 'server',
+      snapshot: () => this.snapshot(),
+      replay: this.#parts.replay.replay,
+      serverSide: config.production ? undefined : serverSide,
+    }))
+      server.route(route)
   }
 
   #openSockets({ admission, clients, origins, retryAfter, server }: Common): Sockets {

@@ -47,6 +47,7 @@ try {
   await page.waitForSelector('#replay-result :text("ticket_used")')
   // The figures move once a second, and show the refusal with the next.
   await page.waitForSelector('#codes :text("ticket_used")')
+  await page.click('#bytes summary')
   await page
     .locator('#step-replay')
     .evaluate(step => step.scrollIntoView({ block: 'end', behavior: 'instant' }))

@@ -3,7 +3,7 @@ import { openBrowser, openPage } from '../support/browser.js'
 import { consoleOn, hears, join, logIn, say, takeTicket, users } from '../support/console-page.js'
 import { freePort } from '../support/free-port.js'
 import { fileNeeds } from '../support/programs.js'
-import { startServer } from '../support/server.js'
+import { adminKey, startServer } from '../support/server.js'
 
 fileNeeds(t, 'chromium')
 
@@ -90,5 +90,61 @@ t.test('an expired session ends the chat, which says what to do', async t => {
   t.match(await page.textContent('#log'), /Log in again/)
   await logIn(page)
   await join(page)
+  await page.close()
+})
+
+t.test('the page says with which code a ticket was refused', async t => {
+  const server = await startServer(t, {
+    env: {
+      ...consoleOn,
+      TICKETGATE_TICKET_TTL_SECONDS: '600',
+      TICKETGATE_MAX_CONNECTIONS_PER_USER: '1',
+    },
+    users,
+  })
+  const { page } = await openPage(browser, server.url)
+  const asAdmin = (path: string, body: object): Promise<Response> =>
+    fetch(server.admin + path, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${adminKey}`, 'content-type': 'application/json' },
+      body: JSON.stringify(body),
+    })
+  const isRefused = async (said: string): Promise<void> => {
+    await page.click('#connect')
+    await page.locator('#connect-result .wire', { hasText: said }).waitFor()
+    t.match(await page.textContent('#connect-result'), /close code 1006/, said)
+  }
+  await logIn(page)
+
+  await join(page)
+  await takeTicket(page)
+  await isRefused('live, refused: too_many_connections')
+  await page.click('#join')
+  await page.waitForSelector('#chat-state[data-state=closed]')
+  await page.click('#connect')
+  await page.locator('#connect-result', { hasText: '101 Switching Protocols' }).waitFor()
+
+  // A real ticket, but one of another page.
+  const issued = await asAdmin('/tickets', {
+    user: 'lisa',
+    sessionSeconds: 600,
+    channel: 'lobby',
+    origin: 'https://elsewhere.example',
+  })
+  const foreign = await issued.text()
+  await page.route('**/ws_ticket?*', route =>
+    route.fulfill({ body: foreign, contentType: 'application/json' }),
+  )
+  await takeTicket(page)
+  await isRefused('live, refused: origin_forbidden')
+  await page.unroute('**/ws_ticket?*')
+
+  await takeTicket(page)
+  await asAdmin('/disconnect', { user: 'maggie', channel: 'lobby' })
+  await isRefused('invalid, refused: channel_forbidden')
+  await page.fill('#channel', 'news')
+  await takeTicket(page)
+  await asAdmin('/disconnect', { user: 'maggie' })
+  await isRefused('invalid, refused: token_revoked')
   await page.close()
 })

@@ -30,7 +30,7 @@ export function wire(lines: readonly WireLine[], isRefused = false): Element {
 
 export const status = (text: string): Element => make('span', { class: 'status' }, text)
 
-type StepName = 'login' | 'ticket' | 'connect' | 'replay' | 'chat'
+type StepName = 'login' | 'ticket' | 'connect' | 'replay' | 'chat' | 'server'
 
 export function setStep(step: StepName, state: 'locked' | 'open' | 'done'): void {
   byId(`step-${step}`, HTMLLIElement).dataset.state = state

@@ -13,6 +13,7 @@ import { HandshakeSteps } from './handshake.js'
 import { setUpFigures } from './live.js'
 import { setUpLogin } from './login.js'
 import { Notice } from './notice.js'
+import { setUpServerSide } from './server-side.js'
 import { SessionStore } from './session.js'
 import { TicketStep } from './ticket.js'
 
@@ -24,6 +25,7 @@ const handshake = new HandshakeSteps()
 const tickets = new TicketStep(sessions, ticket => handshake.start(ticket))
 handshake.onAnother = () => tickets.takeAnother()
 setUpChat(sessions)
+setUpServerSide(sessions)
 
 const { origin } = location
 const here = (): Here => ({

@@ -3,6 +3,7 @@ import { make } from './dom.js'
 
 export interface Claims {
   readonly sub?: unknown
+  readonly sid?: unknown
   readonly exp?: number
 }
 
