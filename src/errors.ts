@@ -41,7 +41,7 @@ const refusals = {
   replay_cache_full: [503, 'The replay cache is full'],
   replay_cache_unavailable: [503, 'The replay cache is unavailable'],
   revocations_full: [503, 'The limit on revocations is reached'],
-  upstream_unavailable: [503, 'The server behind is unavailable'],
+  upstream_unavailable: [503, 'The upstream server is unavailable'],
   draining: [503, 'The server is shutting down'],
 } as const satisfies Record<string, readonly [status: number, title: string]>
 

@@ -31,7 +31,7 @@ export const ticketDetails: Partial<Record<RefusalCode, string>> = {
   replay_cache_full: 'Too many tickets were used recently. This one is not spent; try again.',
   replay_cache_unavailable:
     'Whether this ticket was used is currently unknown. Try again. If it is refused then, get a new one.',
-  upstream_unavailable: 'The server behind cannot be reached now. This ticket is not spent; try again.',
+  upstream_unavailable: 'The upstream server is unreachable. This ticket is not spent; try again.',
   draining: 'This server is shutting down. Get a new ticket and try again.',
 }
 

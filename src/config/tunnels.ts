@@ -23,13 +23,13 @@ export interface TunnelRoute {
    */
   readonly subprotocol?: string | undefined
   /**
-   * The header `Host` to the server behind, as `app.example.com` or `app.example.com:8443`. With
+   * The header `Host` to the upstream server, as `app.example.com` or `app.example.com:8443`. With
    * `wss:` also the name that its certificate has to have.
    * @default the host of `url`
    */
   readonly host?: string | undefined
   /**
-   * With `wss:`, a file with the certificates, in PEM, that vouch for the server behind.
+   * With `wss:`, a file with the certificates, in PEM, that vouch for the upstream server.
    * @default those that Node trusts
    */
   readonly caFile?: string | undefined
@@ -115,7 +115,7 @@ const readers: Readonly<Record<string, (text: string, settings: Settings) => voi
     settings.host = text
   },
   'ca-file'(text, settings) {
-    if (!settings.url?.startsWith('wss:')) throw new InvalidValue('is for servers behind TLS only: wss://')
+    if (!settings.url?.startsWith('wss:')) throw new InvalidValue('is for upstream servers TLS only: wss://')
     const fault = caFault(readFile(path.parse(text)))
     if (fault !== undefined) throw new InvalidValue(`${quote(text)} ${fault}`)
     settings.caFile = text

@@ -7,19 +7,20 @@ const lifetimeSeconds = 60
 const encode = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url')
 
 /**
- * Signs what the headers say of a session, as a JWT that the server behind can check: it need not
- * trust the network then.
+ * Signs the contents of the headers as a JWT, so that the upstream server need not trust the
+ * network.
  */
 export class AssertionSigner {
   readonly #key: AssertionKey
   readonly #audience: string
   readonly #header: string
 
-  /** @param audience the URL of the server behind */
+  /** @param audience the URL of the upstream server */
   constructor(key: AssertionKey, audience: string) {
     this.#key = key
     this.#audience = audience
-    // A type of its own: it is no token, wherever its key may be known (RFC 8725 section 3.11).
+    // Its own type, so that no server accepts it as a token, even if it knows the key (RFC 8725
+    // section 3.11).
     this.#header = encode({ alg: key.algorithm, typ: 'ticket-assertion+jwt' })
   }
 

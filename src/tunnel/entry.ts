@@ -7,14 +7,14 @@ import { Relay } from './relay.js'
 import type { Tunnel } from './tunnel.js'
 import { isRest, type UpstreamRequests } from './upstream-request.js'
 
-/** Which of the offered subprotocols is echoed; undefined where none fits. */
+/** Which of the offered subprotocols is selected; undefined if none fits. */
 function protocolOf(setting: string, offered: readonly string[]): string | undefined {
   if (setting === 'none') return ''
   if (setting === 'first') return offered[0]
   return offered.find(name => name === setting)
 }
 
-/** How a handshake asks for a tunnel. */
+/** The checks of a handshake that are specific to tunnels. */
 export function tunnelEntry(
   { channel, subprotocol = 'first' }: TunnelRoute,
   tunnel: Tunnel,
@@ -28,7 +28,7 @@ export function tunnelEntry(
     },
     channelOf: path => channel ?? requests.restOf(path),
     protocolOf: offered => protocolOf(subprotocol, offered),
-    // What is spoken is none of ours.
+    // Tunnels do not decode messages, so any encoding will do.
     encodingOf: () => encodings.json,
     prepare(exchange, session, _ticket, protocol) {
       if (tunnel.upstream.isDown) return 'upstream_unavailable'

@@ -11,34 +11,37 @@ const dialTimeoutMs = 10_000
 const closeTimeoutMs = 5000
 const keepAliveMs = 30_000
 
-// What RFC 6455 section 7.1.5 has for an end without a code, and for one without a close frame.
+// RFC 6455 section 7.1.5: a close without a code, and one without a close frame.
 const noCode = 1005
 const lostCode = 1006
 
-// What a frame that waits takes besides its bytes, about.
+// Approximate memory of a waiting frame, besides its bytes.
 const frameOverheadBytes = 128
 
-/** What a client has sent before the server behind has answered. */
+/** What a client has sent before the upstream server accepted the connection. */
 interface EarlyFrame {
   readonly bytes: Buffer
   readonly isBinary: boolean
 }
 
-/** One socket of a client and the one behind it, from the 101 to the end of both. */
+/** One socket of a client and its upstream socket, from the 101 until both have ended. */
 export class Relay implements TunnelEnd {
   readonly #tunnel: Tunnel
-  /** Undefined once it was accepted: it takes more memory than all else here. */
+  /**
+   * Undefined once the connection was accepted, because it takes more memory than everything else
+   * here.
+   */
   #request: UpstreamRequest | undefined
-  /** The subprotocol that the client was told. */
+  /** The subprotocol that was selected for the client. */
   readonly #protocol: string
-  /** Undefined once it is closed: it must not be touched then. */
+  /** Undefined once it is closed: uWS sockets must not be used after that. */
   #client: Socket | undefined
   #upstream: WebSocket | undefined
   #early: EarlyFrame[] = []
   #earlyBytes = 0
-  /** How the client ended it before the server behind has answered. */
+  /** How the client closed, if it did before the upstream server accepted the connection. */
   #end: { readonly code: number; readonly reason: string } | undefined
-  /** Whether the server behind has taken the connection. */
+  /** Whether the upstream server has accepted the connection. */
   #isConnected = false
   #hasAnswered = false
   #isPaused = false
@@ -54,8 +57,8 @@ export class Relay implements TunnelEnd {
   }
 
   /**
-   * Dials the server behind, now that the ticket is spent and the client has its 101.
-   * @throws what a request that cannot be sent throws: nothing has begun then
+   * Connects to the upstream server, now that the ticket is spent and the client has its 101.
+   * @throws if the request cannot be sent; then nothing has started
    */
   open(ws: Socket): void {
     if (this.#request === undefined) return
@@ -83,7 +86,7 @@ export class Relay implements TunnelEnd {
     upstream.on('close', (code, reason) => this.#upstreamClosed(code, reason))
   }
 
-  /** Passes a message of the client on. Its bytes are gone when this returns. */
+  /** Relays a message of the client. Its bytes are only valid during the call. */
   send(bytes: ArrayBuffer, isBinary: boolean): void {
     const ws = this.#client
     const upstream = this.#upstream
@@ -94,14 +97,14 @@ export class Relay implements TunnelEnd {
     if (upstream.bufferedAmount > this.#tunnel.maxBufferedBytes) this.#endSlow(ws)
   }
 
-  /** The client has read some of what waited for it. */
+  /** The client has read some of what was waiting for it. */
   drained(ws: Socket): void {
     if (!this.#isPaused || ws.getBufferedAmount() > this.#tunnel.maxBufferedBytes / 2) return
     this.#isPaused = false
     this.#upstream?.resume()
   }
 
-  /** The client is closed, by itself or by us. */
+  /** The client's socket is closed, by the client or by us. */
   clientClosed(code: number, reason: string, byClient: boolean): void {
     if (this.#client === undefined) return
     this.#client = undefined
@@ -109,12 +112,12 @@ export class Relay implements TunnelEnd {
     const upstream = this.#upstream
     if (upstream === undefined) return
     if (upstream.readyState !== WebSocket.CONNECTING) return this.#closeUpstream(code, reason)
-    // What it has said before it left still arrives, but for one whom the gate sends away.
+    // Messages that it sent before it left are still delivered, unless the gate closed its socket.
     if (byClient && code !== lostCode && this.#early.length > 0) this.#end = { code, reason }
     else upstream.terminate()
   }
 
-  /** Ends what is left of it at once. */
+  /** Destroys the upstream socket at once. */
   terminate(): void {
     this.#upstream?.terminate()
   }
@@ -135,19 +138,23 @@ export class Relay implements TunnelEnd {
     this.#early.push({ bytes: Buffer.from(new Uint8Array(bytes)), isBinary })
   }
 
-  /** The server behind has accepted the handshake; `ws` has not looked at its answer yet. */
+  /** The upstream server has accepted the handshake; `ws` has not checked its response yet. */
   #upgraded({ headers }: IncomingMessage): void {
     this.#answered()
     const chosen = headers['sec-websocket-protocol'] ?? ''
     if (chosen === '') {
-      // One that does not look at subprotocols: `ws` would refuse that.
+      // Servers that ignore subprotocols select none, which `ws` would refuse.
       const first = this.#request?.protocols[0]
       if (first !== undefined) headers['sec-websocket-protocol'] = first
     } else if (chosen !== this.#protocol) {
-      this.#tunnel.log('warn', 'the server behind has chosen a subprotocol that the client was not told', {
-        chosen: chosen.slice(0, 64),
-        told: this.#protocol,
-      })
+      this.#tunnel.log(
+        'warn',
+        'the upstream server has selected a subprotocol that the client was not told',
+        {
+          chosen: chosen.slice(0, 64),
+          told: this.#protocol,
+        },
+      )
       this.#endClient('upstream_failed', tunnelCloseCode.protocolError, 'subprotocol_mismatch')
       this.#upstream?.terminate()
     }
@@ -160,7 +167,7 @@ export class Relay implements TunnelEnd {
 
   #refused(status: number): void {
     this.#answered()
-    this.#tunnel.log('warn', 'the server behind has refused a handshake', { status })
+    this.#tunnel.log('warn', 'the upstream server refused a handshake', { status })
     this.#endFailed()
     this.#upstream?.terminate()
   }
@@ -189,14 +196,15 @@ export class Relay implements TunnelEnd {
     this.#upstream?.pause()
   }
 
-  /** `close` follows, but perhaps only when the server behind has closed its side as well. */
+  /** `close` follows, but perhaps only after the upstream server has closed its side as well. */
   #failed(error: Error): void {
     if (this.#client === undefined) return
     const reason = 'code' in error ? String(error.code) : error.message
     if (!this.#hasAnswered) this.#tunnel.countFailedDial()
-    // One that has hung up may have meant this client alone, so it is not down for the others.
+    // It may have hung up on this client only, so it does not count as down for the others.
     if (!this.#isConnected) this.#tunnel.upstream.failed(reason)
-    else if (isOpen(this.#client)) this.#tunnel.log('warn', 'the server behind was lost', { reason })
+    else if (isOpen(this.#client))
+      this.#tunnel.log('warn', 'the connection to the upstream server was lost', { reason })
     this.#endFailed()
   }
 
@@ -228,11 +236,11 @@ export class Relay implements TunnelEnd {
     if (this.#client !== undefined) closeWith(this.#client, reason, code, text)
   }
 
-  /** Closes the side of the server behind as that of the client was. */
+  /** Closes the upstream side in the same way as the client's side. */
   #closeUpstream(code: number, reason: string): void {
     const upstream = this.#upstream
     if (upstream === undefined) return
-    // A close frame would wait behind all that a slow server has not read.
+    // A close frame would wait behind everything that a slow server has not read.
     const isStuck = code === tunnelCloseCode.tryAgainLater || code === tunnelCloseCode.badGateway
     if (code === lostCode || isStuck) return upstream.terminate()
     if (this.#isPaused) upstream.resume()
@@ -241,7 +249,7 @@ export class Relay implements TunnelEnd {
   }
 }
 
-/** What carries the messages of a socket, if it belongs to a tunnel. */
+/** The relay of a socket, if it belongs to a tunnel. */
 export const relayOf = (ws: Socket): Relay | undefined => {
   const { tunnel } = ws.getUserData().session
   return tunnel instanceof Relay ? tunnel : undefined

@@ -6,9 +6,9 @@ import type { Revocations } from '../token/revocation.js'
 import type { SessionRenewed } from '../wire/relay.js'
 
 /**
- * Gives sockets that belong to tunnels what a fresh token of their user gives: its rights, its
- * claims, and its end. They are those of a session, or one. A socket on whose channel it gives no right stays as it is, and ends when it
- * would have. Returns how many were renewed.
+ * Gives the sockets of a session, or one socket, in tunnels the rights, the claims and the expiry
+ * of a fresh token of their user. A socket on whose channel the token gives no right is not
+ * changed, and ends at its old expiry. Returns how many were renewed.
  */
 export function renewTunnels(
   { table, ids }: Pick<Sockets, 'table' | 'ids'>,
@@ -17,10 +17,10 @@ export function renewTunnels(
 ): number {
   const { user, session: name, socket, login, issuedAtSeconds, expiresAtSeconds, rights, carried } = renewed
   const authority = { user, session: login, issuedAtSeconds }
-  // It may have been revoked on the way to this thread.
+  // The token may have been revoked on the way to this thread.
   if (revocations.covers(authority)) return 0
   const number = socket === undefined ? undefined : ids.numberOf(socket)
-  // It is one of another thread, or of another node.
+  // The socket belongs to another thread or node.
   if (socket !== undefined && number === undefined) return 0
   const isRenewed = (ws: Socket): boolean => {
     const { session } = ws.getUserData()
@@ -33,7 +33,7 @@ export function renewTunnels(
     )
   }
   const sockets = [...table.filter(isRenewed)]
-  // On its way from another thread or node it has lost that it has no prototype.
+  // Messages between threads and nodes lose the missing prototype.
   const claims = carried && Object.assign(Object.create(null), carried)
   for (const ws of sockets) {
     const { session } = ws.getUserData()

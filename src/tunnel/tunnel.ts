@@ -9,10 +9,10 @@ import { writeNonce } from '../ticket/nonce.js'
 import { Upstream } from './upstream.js'
 import type { UpstreamTarget } from './upstream-target.js'
 
-// A server behind sends more than a client may: it is trusted not to fill the memory.
+// Upstream servers are trusted not to fill the memory, so they may send more than a client.
 const minUpstreamBytes = 1_048_576
 
-// Sooner, it would hardly be back.
+// It would hardly be back sooner.
 const leastRetryMs = 500
 
 const maskBytes = 4
@@ -24,26 +24,26 @@ export interface TunnelOptions {
   readonly log: Log
 }
 
-/** What ends at once when the gate is closed. */
+/** What is destroyed when the gate is closed. */
 interface Endable {
   terminate(): void
 }
 
-/** What all sockets of one tunnel have in common. */
+/** The shared state of all sockets of one tunnel. */
 export class Tunnel {
-  /** Its path, by which it goes in logs and metrics. */
+  /** Its path, which identifies it in logs and metrics. */
   readonly name: string
   readonly upstream: Upstream
   readonly maxMessageBytes: number
-  /** The largest message of the server behind. */
+  /** The largest message of the upstream server, in bytes. */
   readonly maxUpstreamBytes: number
-  /** How much may wait for one that reads slowly, on either side. */
+  /** How many bytes may wait for a slow reader, on either side. */
   readonly maxBufferedBytes: number
   readonly #isCompressing: boolean
   readonly #counters: Counters
   readonly #log: Log
   readonly #sampler = new LogSampler()
-  /** Those whose side behind is not closed yet. */
+  /** Relays whose upstream side is not closed yet. */
   readonly #relays = new Set<Endable>()
 
   constructor(
@@ -61,7 +61,7 @@ export class Tunnel {
     this.#isCompressing = config.compression !== 'off'
   }
 
-  /** How many sockets behind are open, or about to close. */
+  /** How many upstream sockets are open, or about to close. */
   get size(): number {
     return this.#relays.size
   }
@@ -71,12 +71,12 @@ export class Tunnel {
     increment(this.#counters.tunnelsOpened, this.name)
   }
 
-  /** The side of a client is closed. */
+  /** The client's side of a relay is closed. */
   closed(): void {
     increment(this.#counters.tunnelsClosed, this.name)
   }
 
-  /** The side behind is closed. */
+  /** The upstream side of a relay is closed. */
   gone(relay: Endable): void {
     this.#relays.delete(relay)
   }
@@ -102,21 +102,22 @@ export class Tunnel {
   }
 
   /**
-   * When a client may come back: all of them at once would be too much for a server that starts.
+   * When a client may reconnect. It is random, because all clients at once would overload a
+   * starting server.
    */
   retryAfterMs(): number {
     return leastRetryMs + Math.random() * spreadMs(this.#relays.size)
   }
 
-  /** Says what is wrong with the server behind, ten times a second at most. */
+  /** Logs a problem with the upstream server, at most ten times per second. */
   log(level: 'warn', message: string, fields: Readonly<Record<string, string | number>>): void {
     const more = this.#sampler.take(message, performance.now())
     if (more !== undefined) this.#log[level]({ ...fields, ...more }, message)
   }
 
   /**
-   * Writes a mask (RFC 6455 section 5.3) that is not zero: with that, ws would not copy the bytes
-   * that it masks, and those are gone before they are sent.
+   * Generates a mask (RFC 6455 section 5.3) that is not zero: with a zero mask, ws would not copy
+   * the bytes, which are gone before they are sent.
    */
   readonly writeMask = (mask: Buffer): void => {
     do {
@@ -125,7 +126,7 @@ export class Tunnel {
     } while (mask.readUInt32LE(0) === 0)
   }
 
-  /** Ends everything at once. */
+  /** Destroys everything at once. */
   close(): void {
     this.upstream.close()
     for (const relay of this.#relays) relay.terminate()

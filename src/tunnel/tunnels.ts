@@ -1,5 +1,5 @@
-// tunnel/: WebSockets that are passed on to servers behind, which know nothing of tickets. Who gets
-// in, and for how long, is decided as for any other socket.
+// tunnel/: WebSockets that are relayed to upstream servers, which need not know about tickets.
+// Admission and lifetime are decided as for any other socket.
 
 import type { Clock } from '../clock.js'
 import { type AssertionKey, readAssertionKey } from '../config/assertion-key.js'
@@ -34,7 +34,7 @@ export interface TunnelsParts {
   readonly clock: Clock
 }
 
-// What a socket that is paused may still bring: one read of Node.
+// How many bytes a paused socket may still deliver: one read of Node.
 const readBytes = 65_536
 
 /** The tunnels of one thread. */
@@ -42,7 +42,7 @@ export class Tunnels {
   readonly #parts: TunnelsParts
   readonly #tunnels: Tunnel[] = []
 
-  /** Adds a route for each. */
+  /** Adds a route for each tunnel. */
   constructor(parts: TunnelsParts) {
     this.#parts = parts
     const { tunnels, tunnelAssertionKeyFile: file } = parts.config
@@ -50,18 +50,18 @@ export class Tunnels {
     for (const route of tunnels) this.#tunnels.push(openTunnel(route, parts, key))
   }
 
-  /** How many sockets behind are open, or about to close. */
+  /** How many upstream sockets are open, or about to close. */
   get size(): number {
     return this.#tunnels.reduce((sum, { size }) => sum + size, 0)
   }
 
-  /** Extends the sockets of a session, or one, and returns how many. */
+  /** Extends the sockets of a session, or one socket, and returns how many. */
   renew(renewed: SessionRenewed): number {
     const { sockets, revocations } = this.#parts
     return renewTunnels(sockets, revocations, renewed)
   }
 
-  /** Ends everything at once. */
+  /** Destroys everything at once. */
   close(): void {
     for (const tunnel of this.#tunnels) tunnel.close()
   }
@@ -88,7 +88,7 @@ function openTunnel(route: TunnelRoute, parts: TunnelsParts, assertionKey: Asser
     conversation: conversationOf(limits, sockets.events, log),
     application,
     maxMessageBytes,
-    // The server behind is paused before so much waits.
+    // The upstream server is paused before so much is waiting.
     maxBackpressureBytes: maxBufferedBytes + maxUpstreamBytes + readBytes,
     firstMessageSeconds: 0,
     headers: new Set(config.tunnelHeaders),

@@ -11,32 +11,35 @@ import type { Session } from '../socket/session.js'
 import { AssertionSigner } from './assertion.js'
 import type { UpstreamTarget } from './upstream-target.js'
 
-/** The handshake with the server behind. */
+/** A handshake with the upstream server. */
 export interface UpstreamRequest {
   readonly target: UpstreamTarget
   readonly url: URL
   readonly protocols: readonly string[]
   readonly headers: Readonly<Record<string, string>>
-  /** The signed assertion, if any. It costs as much as many refusals, so only a spent ticket gets one. */
+  /**
+   * The signed assertion, if any. It costs as much as many refusals, so it is only created for
+   * spent tickets.
+   */
   readonly assert: () => Readonly<Record<string, string>>
 }
 
 const maxRestLength = 1024
 
-// No step up or down, nothing empty, nothing that is percent-encoded: what the gate reads as a
-// path, the server behind reads as the same.
+// Excludes `..`, empty segments and percent-encoding, so that the gate and the upstream server read
+// a path in the same way.
 const segment = "[A-Za-z0-9_~:@!$&'()*+,;=-][A-Za-z0-9._~:@!$&'()*+,;=-]*"
 const restForm = new RegExp(`^(?:${segment}(?:/${segment})*/?)?$`)
 
-/** Whether what follows the path of a tunnel may be appended to the path behind. */
+/** Whether the rest of a path may be appended to the upstream path. */
 export const isRest = (rest: string): boolean => rest.length <= maxRestLength && restForm.test(rest)
 
 const protocolForm = /^[!#$%&'*+.^_`|~A-Za-z0-9-]+$/
 
-/** What may be in a header field (RFC 9110 section 5.5), of a text whose bytes are UTF-8. */
+/** What a header field may contain (RFC 9110 section 5.5), for a text whose bytes are UTF-8. */
 const isFieldValue = (value: string): boolean => !/[^\t\P{Cc}]/u.test(value)
 
-/** A query without the ticket; all else stays as it is. */
+/** A query without the ticket. The rest is not changed. */
 const withoutTicket = (query: string): string =>
   query
     .split('&')
@@ -44,8 +47,8 @@ const withoutTicket = (query: string): string =>
     .join('&')
 
 /**
- * The name of a parameter as the server behind may read it: what the gate takes for another one,
- * such as `%74icket`, could be another ticket to it.
+ * The name of a parameter as the upstream server may decode it: it could read `%74icket`, which the
+ * gate does not, as another ticket.
  */
 function nameOf(part: string): string {
   const [name = ''] = part.split('=')
@@ -60,11 +63,11 @@ export interface UpstreamRequestsParts {
   readonly target: UpstreamTarget
   readonly clients: ClientView
   readonly clock: Clock
-  /** Undefined where nothing is signed. */
+  /** Undefined if nothing is signed. */
   readonly assertionKey: AssertionKey | undefined
 }
 
-/** Builds the handshakes of one tunnel. */
+/** Builds the upstream handshakes of one tunnel. */
 export class UpstreamRequests {
   readonly #target: UpstreamTarget
   readonly #basePath: string
@@ -83,12 +86,12 @@ export class UpstreamRequests {
     this.#signer = assertionKey && new AssertionSigner(assertionKey, url)
   }
 
-  /** What follows the path of the tunnel in the path of a request; '' where nothing can. */
+  /** The rest of a request's path after the path of the tunnel; '' if the tunnel has no rest. */
   restOf(path: string): string {
     return this.#prefix === undefined ? '' : path.slice(this.#prefix.length)
   }
 
-  /** To be called in the handler of a request whose ticket is good. */
+  /** Must be called in the handler of a request whose ticket is valid. */
   of(exchange: Exchange, session: Session, offered: readonly string[]): UpstreamRequest {
     const { head } = exchange
     const url = new URL(this.#target.url)
@@ -113,7 +116,7 @@ export class UpstreamRequests {
     const { head } = exchange
     const headers: Record<string, string> = {}
     if (this.#target.host !== undefined) headers.host = this.#target.host
-    // Node writes a character a byte.
+    // Node writes each character as one byte.
     for (const [name, value] of head.headers)
       if (isFieldValue(value)) headers[name] = Buffer.from(value).toString('latin1')
     headers[ticketHeader.subject] = headerText(session.user)
@@ -125,7 +128,7 @@ export class UpstreamRequests {
     if (address !== '') headers[forwardedHeader.for] = address
     const [scheme = '', host = ''] = this.#clients.ownOrigin(exchange).split('://')
     if (scheme !== '') headers[forwardedHeader.proto] = scheme
-    // A Host that is none could be anything, and Node throws for some of that.
+    // An invalid Host could contain anything, and Node throws for some values.
     if (host !== '') headers[forwardedHeader.host] = host
     headers[forwardedHeader.requestId] = randomUUID()
     return headers

@@ -3,17 +3,17 @@ import { connect as connectPlain, isIP, type Socket } from 'node:net'
 import { connect as connectSecurely, createSecureContext, type SecureContext } from 'node:tls'
 import type { TunnelRoute } from '../config/tunnels.js'
 
-/** What TLS to a server behind is checked against. */
+/** What the certificate of an upstream server is checked against. */
 export interface TargetTls {
   /** The name in SNI and in the certificate; '' for an address, which has no SNI (RFC 6066). */
   readonly servername: string
   readonly secureContext?: SecureContext
 }
 
-/** Where a server behind is, and as whom it is addressed. */
+/** The address of an upstream server, and the host name to use. */
 export class UpstreamTarget {
   readonly url: URL
-  /** The header `Host`, undefined for that of the URL. */
+  /** The header `Host`; undefined for that of the URL. */
   readonly host: string | undefined
   /** Undefined without TLS. */
   readonly tls: TargetTls | undefined
@@ -30,7 +30,7 @@ export class UpstreamTarget {
         : { servername, secureContext: createSecureContext({ ca: readFileSync(caFile) }) }
   }
 
-  /** Connects, without a handshake of WebSockets. */
+  /** Opens the connection, without a WebSocket handshake. */
   connect(onConnect: () => void): Socket {
     const { protocol, port, pathname } = this.url
     if (protocol === 'ws+unix:') return connectPlain({ path: pathname.replace(/:.*$/, '') }, onConnect)

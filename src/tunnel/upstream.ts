@@ -6,8 +6,8 @@ const probeTimeoutMs = 5000
 const probeIntervalMs = 500
 
 /**
- * What is known of a server behind: whether it can be reached. Once it could not, its port is tried
- * until it opens.
+ * Whether an upstream server is reachable. After a failed connection, its port is tried until it
+ * opens.
  */
 export class Upstream {
   readonly #target: UpstreamTarget
@@ -22,24 +22,24 @@ export class Upstream {
     this.#log = log
   }
 
-  /** Whether it could not be reached the last time, and cannot be since. */
+  /** Whether the last connection failed and the port has not opened since. */
   get isDown(): boolean {
     return this.#isDown
   }
 
-  /** It has answered, whatever it said. */
+  /** The server has responded, with whatever status. */
   reached(): void {
     if (!this.#isDown) return
     this.#isDown = false
     this.#stop()
-    this.#log.info('the server behind can be reached again')
+    this.#log.info('the upstream server is reachable again')
   }
 
-  /** It could not be reached. */
+  /** A connection has failed. */
   failed(reason: string): void {
     if (this.#isDown || this.#isClosed) return
     this.#isDown = true
-    this.#log.warn({ reason }, 'the server behind cannot be reached')
+    this.#log.warn({ reason }, 'the upstream server is unreachable')
     this.#probeLater()
   }
 

@@ -99,7 +99,7 @@ t.test('what is refused, and where it is', async t => {
     [
       'a CA without TLS',
       `/docs/*=${url};ca-file=/ca.pem`,
-      'tunnel 1: ca-file: is for servers behind TLS only',
+      'tunnel 1: ca-file: is for upstream servers TLS only',
     ],
     ['no CA', '/docs/*=wss://a;ca-file=/none', 'tunnel 1: ca-file: cannot read /none'],
     [

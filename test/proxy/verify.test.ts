@@ -89,7 +89,7 @@ t.test('a valid ticket, wherever it is, once', async t => {
     'in Authorization': ticket => ask(server, '', { authorization: `Ticket ${ticket}` }),
     'as a bearer token': ticket =>
       ask(server, '', { authorization: `Bearer ${ticket}`, 'x-original-uri': '/a' }),
-    'beside a JWT for the server behind': ticket =>
+    'beside a JWT for the upstream server': ticket =>
       ask(server, '', {
         authorization: `Bearer ${tokenFor('maggie')}`,
         'x-original-uri': `/?ticket=${ticket}`,
@@ -454,7 +454,7 @@ for (const [proxyName, { needed, start, isRefusal, gateAway, elsewhere }] of Obj
       t.strictSame(told.map(decodeURIComponent), holds(odd))
     })
 
-    await t.test('a ticket among the subprotocols; the server behind chooses another one', async t => {
+    await t.test('a ticket among the subprotocols; the upstream server chooses another one', async t => {
       const protocols = ['chat', `ticket.${await mintFor('maggie')}`]
       const client = await open(socketUrl(proxy, path()), { protocols })
       t.equal(client.socket.protocol, 'chat')

@@ -243,7 +243,7 @@ t.test('at all gates that share a store', needs('redis-server'), async t => {
   isProblem(t, await order(one, maggie), '503 replay_cache_unavailable', 'none that nobody would accept')
 })
 
-t.test('claims reach the server behind', async t => {
+t.test('claims reach the upstream server', async t => {
   const behind = await startServer(t, { env: { TICKETGATE_VERIFY: 'on' } })
   const claims = { email: 'maggie@example.com', roles: ['a', 'b'], age: 1 }
   const { ticket } = await take(behind, { ...maggie, claims })

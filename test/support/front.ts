@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage, request, type ServerResponse } from
 import { type AddressInfo, createConnection, type Socket } from 'node:net'
 import type { Test } from 'tap'
 
-/** Handles a request instead of the server behind, or returns false to pass it on. */
+/** Handles a request instead of the upstream server, or returns false to pass it on. */
 export type Intercept = (request: IncomingMessage, response: ServerResponse) => boolean
 
 export interface Front {

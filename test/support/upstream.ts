@@ -15,7 +15,7 @@ export interface Ended {
   readonly reason: string
 }
 
-/** A socket that has reached a server behind, with what it receives. */
+/** A socket that has reached an upstream server, with what it receives. */
 export interface Arrival {
   readonly request: IncomingMessage
   readonly socket: WebSocket

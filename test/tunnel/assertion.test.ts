@@ -29,7 +29,7 @@ for (const [algorithm, text] of [
   ['ES256', pem('prime256v1')],
   ['HS256', `${secret}\n`],
 ] as const)
-  t.test(`the server behind can check who it is, by ${algorithm}`, async t => {
+  t.test(`the upstream server can check who it is, by ${algorithm}`, async t => {
     const gate = await startTunnels(t, `/docs/*=${url}`, {
       TICKETGATE_TUNNEL_ASSERTION_KEY_FILE: fileWith(text, algorithm),
     })

@@ -38,7 +38,7 @@ const sameEnd = async (
 ) => {
   const ended = await client.closed
   t.match(ended, { code, reason }, name)
-  t.strictSame(await behind.closed, ended, `${name}: the server behind is told the same`)
+  t.strictSame(await behind.closed, ended, `${name}: the upstream server is told the same`)
 }
 
 t.test('a tunnel ends with its session', async t => {
@@ -126,7 +126,7 @@ t.test('draining closes both sides, and the gate exits', async t => {
   gate.signal('SIGTERM')
   for (const { closed } of clients) t.match(await closed, { code: 1012, reason: /^retry_after_ms=\d+$/ })
   for (const { closed } of arrivals)
-    t.match(await closed, { code: 1012, reason: /^retry_after_ms=\d+$/ }, 'the server behind')
+    t.match(await closed, { code: 1012, reason: /^retry_after_ms=\d+$/ }, 'the upstream server')
   t.strictSame(await gate.exited, { code: 0, signal: null })
 })
 

@@ -27,7 +27,7 @@ const server = await startTunnels(
 const isLive = async (ticket: string): Promise<boolean> =>
   jsonOf(await postJson(server.url, '/ws_ticket/status', { ticket })).state === 'live'
 
-/** Opens a socket and looks at what reaches the server behind. */
+/** Opens a socket and looks at what reaches the upstream server. */
 const arrivalOf = async (path: string, options: Parameters<typeof openThrough>[2] = {}) => {
   const { socket } = await openThrough(server, path, options)
   const arrival = await upstream.next()
@@ -36,7 +36,7 @@ const arrivalOf = async (path: string, options: Parameters<typeof openThrough>[2
   return { ...arrival, protocol: socket.protocol }
 }
 
-t.test('the path and the query reach the server behind, without the ticket', async t => {
+t.test('the path and the query reach the upstream server, without the ticket', async t => {
   const cases = [
     ['/docs/room', '/behind/room'],
     ['/docs/room?a=1&b=%20%2e', '/behind/room?a=1&b=%20%2e'],
@@ -164,11 +164,11 @@ t.test('the ticket is not passed on as a subprotocol, and the negotiated one is 
     const { socket } = await openWithout(path, protocols)
     const { request } = await upstream.next()
     t.equal(socket.protocol, expected, name)
-    t.equal(request.headers['sec-websocket-protocol'], 'chat', `${name}: what the server behind sees`)
+    t.equal(request.headers['sec-websocket-protocol'], 'chat', `${name}: what the upstream server sees`)
     socket.terminate()
   }
   for (const [name, path, protocols] of [
-    ['the server behind chooses another', '/docs/a', ['one', 'two', await ticket()]],
+    ['the upstream server chooses another', '/docs/a', ['one', 'two', await ticket()]],
     ['it chooses another than the fixed one', '/fixed/a', ['chat', 'two', await ticket()]],
   ] as const) {
     const { closed } = await openWithout(path, protocols)
@@ -197,7 +197,7 @@ const openWithout = async (path: string, protocols: readonly string[]) => {
   return through
 }
 
-t.test('a server behind that ignores subprotocols gets the negotiated one', async t => {
+t.test('an upstream server that ignores subprotocols gets the negotiated one', async t => {
   const silent = await startUpstream(t, { handleProtocols: () => false })
   const gate = await startTunnels(t, `/a/*=ws://127.0.0.1:${silent.port}`)
   const { socket, hears } = await openThrough(gate, '/a/b', { protocols: ['chat'] })
@@ -209,7 +209,7 @@ t.test('a server behind that ignores subprotocols gets the negotiated one', asyn
   await arrival.closed
 })
 
-t.test('refused handshakes never reach the server behind, and do not spend their tickets', async t => {
+t.test('refused handshakes never reach the upstream server, and do not spend their tickets', async t => {
   const good = await mint(server.url)
   const bound = await mint(server.url, 'maggie', 'other')
   const narrow = await mintWith(server.url, tokenFor('theo', { channels: { subscribe: ['app'] } }))
@@ -271,7 +271,7 @@ const echoes = async (t: Test, tunnels: string, env = {}) => {
   socket.close()
 }
 
-t.test('the server behind may have TLS, or a Unix socket', async t => {
+t.test('the upstream server may have TLS, or a Unix socket', async t => {
   const directory = temporaryDirectory(t)
   const secure = createSecureServer({ cert: certificate, key: certificateKey })
   const plain = createServer()
@@ -300,7 +300,7 @@ t.test('the server behind may have TLS, or a Unix socket', async t => {
     t.equal((await (await openThrough(strict, path)).closed).code, 1014, why)
 })
 
-t.test('a server behind may be addressed by another name than its own', async t => {
+t.test('an upstream server may be addressed by another name than its own', async t => {
   const directory = temporaryDirectory(t)
   writeFileSync(`${directory}/ca.pem`, certificate)
   const secure = createSecureServer({ cert: certificate, key: certificateKey })

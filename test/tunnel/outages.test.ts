@@ -14,7 +14,7 @@ const path = '/a/b'
 const statusOf = async ({ url }: TestServer, ticket: string): Promise<unknown> =>
   jsonOf(await postJson(url, '/ws_ticket/status', { ticket }))
 
-t.test('while the server behind is down, handshakes are refused and tickets kept', async t => {
+t.test('while the upstream server is down, handshakes are refused and tickets kept', async t => {
   const port = await freePort()
   const gate = await startTunnels(t, `/a/*=ws://127.0.0.1:${port}`, { TICKETGATE_TICKET_TTL_SECONDS: '60' })
   const first = await openThrough(gate, path)
@@ -47,11 +47,11 @@ t.test('while the server behind is down, handshakes are refused and tickets kept
   await upstream.kill()
   for (const { closed } of open) t.match(await closed, { code: 1014, reason: /^retry_after_ms=\d+$/ })
   socket.terminate()
-  await gate.logged('the server behind cannot be reached')
-  await gate.logged('the server behind can be reached again')
+  await gate.logged('the upstream server is unreachable')
+  await gate.logged('the upstream server is reachable again')
 })
 
-t.test('a server behind that refuses one client is not down', async t => {
+t.test('an upstream server that refuses one client is not down', async t => {
   let status = 403
   const http = createServer((_, response) => response.writeHead(status).end())
   http.on('upgrade', (_, socket) => socket.end(`HTTP/1.1 ${status} No\r\ncontent-length: 0\r\n\r\n`))
@@ -64,12 +64,12 @@ t.test('a server behind that refuses one client is not down', async t => {
     const { closed } = await openThrough(gate, path)
     t.match(await closed, { code: 1014, reason: /^retry_after_ms=\d+$/ }, String(status))
   }
-  await gate.logged(/"status":403.*the server behind has refused a handshake/)
+  await gate.logged(/"status":403.*the upstream server refused a handshake/)
   await gate.stop()
-  t.notMatch(gate.output(), 'the server behind was lost', 'which it was not')
+  t.notMatch(gate.output(), 'the connection to the upstream server was lost', 'which it was not')
 })
 
-t.test('a server behind that hangs up on one client is not down for the others', async t => {
+t.test('an upstream server that hangs up on one client is not down for the others', async t => {
   const http = createServer()
   http.on('upgrade', (_, socket) => socket.destroy())
   await once(http.listen(0, '127.0.0.1'), 'listening')
@@ -79,7 +79,7 @@ t.test('a server behind that hangs up on one client is not down for the others',
   const gate = await startTunnels(t, `/a/*=ws://127.0.0.1:${port}`)
   for (let n = 0; n < 3; n++)
     t.match(await (await openThrough(gate, path)).closed, { code: 1014, reason: /^retry_after_ms=\d+$/ })
-  await gate.logged(/"reason":"ECONNRESET".*the server behind was lost/)
+  await gate.logged(/"reason":"ECONNRESET".*the connection to the upstream server was lost/)
   t.equal(await metric(gate, 'ticketgate_tunnel_dial_failures_total{tunnel="/a/*"}'), 3)
 })
 

@@ -90,7 +90,11 @@ t.test('messages up to the limit pass both ways, and a larger one is 1009', asyn
 
   const other = await openPair()
   other.behind.socket.send(randomBytes(1_048_577))
-  t.match(await other.client.closed, { code: 1014, reason: /^retry_after_ms=\d+$/ }, 'from the server behind')
+  t.match(
+    await other.client.closed,
+    { code: 1014, reason: /^retry_after_ms=\d+$/ },
+    'from the upstream server',
+  )
   t.equal((await other.behind.closed).code, 1009)
 })
 
@@ -102,19 +106,19 @@ t.test('close codes and reasons pass both ways', async t => {
     t.strictSame(await one.behind.closed, { code, reason }, `${code} from the client`)
     const two = await openPair()
     two.behind.socket.close(code, reason)
-    t.strictSame(await two.client.closed, { code, reason }, `${code} from the server behind`)
+    t.strictSame(await two.client.closed, { code, reason }, `${code} from the upstream server`)
   }
   for (const code of [1012, 1013, 3000, 3999]) {
     const { client, behind } = await openPair()
     behind.socket.close(code, reason)
-    t.strictSame(await client.closed, { code, reason }, `${code} from the server behind`)
+    t.strictSame(await client.closed, { code, reason }, `${code} from the upstream server`)
   }
   const one = await openPair()
   one.client.socket.close()
   t.strictSame(await one.behind.closed, { code: 1005, reason: '' }, 'no code from the client')
   const two = await openPair()
   two.behind.socket.close()
-  t.strictSame(await two.client.closed, { code: 1005, reason: '' }, 'no code from the server behind')
+  t.strictSame(await two.client.closed, { code: 1005, reason: '' }, 'no code from the upstream server')
 })
 
 t.test('both ends close at the same time', async t => {
@@ -124,11 +128,11 @@ t.test('both ends close at the same time', async t => {
     behind.socket.close(4002, 'behind')
     const [ended, endedBehind] = await Promise.all([client.closed, behind.closed])
     t.ok([4001, 4002].includes(ended.code), `the client sees ${ended.code}`)
-    t.ok([4001, 4002, 1006].includes(endedBehind.code), `the server behind sees ${endedBehind.code}`)
+    t.ok([4001, 4002, 1006].includes(endedBehind.code), `the upstream server sees ${endedBehind.code}`)
   }
 })
 
-t.test('early messages are kept until the server behind responds, within a limit', async t => {
+t.test('early messages are kept until the upstream server responds, within a limit', async t => {
   const held: Socket[] = []
   let dialled = (): void => {}
   const slow = createServer(socket => {
@@ -148,7 +152,7 @@ t.test('early messages are kept until the server behind responds, within a limit
     TICKETGATE_MAX_MESSAGE_BYTES: '1024',
     TICKETGATE_MAX_BACKPRESSURE_BYTES: '8192',
   })
-  /** Lets the oldest connection through to the server behind. */
+  /** Lets the oldest connection through to the upstream server. */
   const letThrough = async (): Promise<void> => {
     if (held.length === 0)
       await new Promise<void>(resolve => {
@@ -184,7 +188,7 @@ t.test('early messages are kept until the server behind responds, within a limit
   t.match(await flood.closed, { code: 1013, reason: /^retry_after_ms=\d+$/ })
 })
 
-t.test('a slow client pauses the server behind, and loses nothing', async t => {
+t.test('a slow client pauses the upstream server, and loses nothing', async t => {
   const server = await startTunnels(t, `/a/*=ws://127.0.0.1:${upstream.port}`)
   const pair = await openPair(server)
   const { client, behind } = pair
@@ -203,7 +207,7 @@ t.test('a slow client pauses the server behind, and loses nothing', async t => {
 })
 
 t.test(
-  'a server behind that reads nothing loses the connection, and takes no memory of the gate',
+  'an upstream server that reads nothing loses the connection, and takes no memory of the gate',
   async t => {
     const server = await startTunnels(t, `/a/*=ws://127.0.0.1:${upstream.port}`, {
       TICKETGATE_MESSAGE_RATE: 'off',
