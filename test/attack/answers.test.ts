@@ -5,9 +5,9 @@ import { RawConnection, requestText, upgradeText } from '../support/raw.js'
 import { adminKey, development, startServer, type TestServer } from '../support/server.js'
 
 /**
- * uWS hands over a body from within its parser, which goes on after an answer that closed the
- * connection, in freed memory. An answer closes its connection on the spot once those before it
- * have filled the buffer of 16 KB that uWS has for one turn.
+ * uWS passes on a body from within its parser, which continues after a response that closed the
+ * connection, in freed memory. A response closes its connection immediately once earlier ones have
+ * filled the 16 KB buffer that uWS has per turn.
  */
 const fill = requestText('GET', '/healthz').repeat(150)
 const followers = [
@@ -20,7 +20,9 @@ const followers = [
 const closingRequest = (path: string, headers: Readonly<Record<string, string>>): string =>
   requestText('GET', path, { connection: 'close', 'content-length': '2', ...headers }, 'hi')
 
-/** Each packet is written in two pieces: uWS reads a head that was cut in two by another way. */
+/**
+ * Each packet is written in two pieces, because uWS has a separate path for a head in two pieces.
+ */
 function* packets(closing: string): Generator<readonly [string, string]> {
   for (const follower of followers) {
     yield ['', fill + closing + follower]
@@ -37,7 +39,7 @@ async function survives(t: Test, server: TestServer, base: string, closing: stri
     for (let times = 0; times < 5; times++) {
       const connection = await open(base)
       connection?.write(first)
-      // Answered after the first piece was read, and before the second is.
+      // Responds after the first piece was read, and before the second is.
       const other = await open(base)
       other?.write(requestText('GET', '/healthz'))
       await other?.response()

@@ -6,9 +6,9 @@ import { RawConnection, requestText, serverHasRead } from '../support/raw.js'
 import { startServer } from '../support/server.js'
 
 /**
- * An answer that closes its connection while uWS hands over a body has uWS go on with what is
- * freed: over TLS it crashes at once. That is so where the answers before have filled its buffer of
- * 16 KB, and more follows in the same packet.
+ * If a response closes its connection while uWS passes on a body, uWS continues with freed memory:
+ * over TLS it crashes at once. That happens if earlier responses have filled its 16 KB buffer, and
+ * more data follows in the same packet.
  */
 const packets = function* (): Generator<string> {
   const small = requestText('POST', '/x', { 'content-length': '1' }, '-')

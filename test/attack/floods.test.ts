@@ -9,7 +9,10 @@ const server = await startServer(t)
 const one = 'GET /x HTTP/1.1\r\nHost: a\r\n\r\n'
 const mebibyte = 1024 * 1024
 
-/** Writes until the other side has closed, or so much is sent; answers whether it has. */
+/**
+ * Writes until the other side has closed, or this many bytes are sent; returns whether it has
+ * closed.
+ */
 const floods = async (connection: RawConnection, chunk: string | Buffer, most: number): Promise<boolean> => {
   for (let sent = 0; sent < most && connection.isOpen; sent += chunk.length)
     if (!connection.socket.write(chunk))
@@ -37,7 +40,7 @@ t.test('a client that never reads is cut off, however slowly it sends', async t 
     const connection = await RawConnection.connect(server.url)
     connection.socket.pause()
     let rounds = 0
-    // Some hundred answers a round; the kernel keeps some megabytes of them for a reader.
+    // Some hundred responses per round; the kernel buffers some megabytes of them for a reader.
     for (; rounds < 500 && connection.isOpen; rounds++) {
       connection.write(`${line} HTTP/1.1\r\nHost: a\r\n\r\n`.repeat(500))
       await request(server.url, '/healthz')
@@ -58,7 +61,7 @@ t.test('after a response that closes the connection, nothing more is read from i
 })
 
 t.test('a response without a body cannot be told apart from the end of the connection', async t => {
-  // Nobody has asked it anything, so who counts knows where he is.
+  // A server without other requests, so that its counts are exact.
   const fresh = await startServer(t)
   const head = 'HEAD /auth HTTP/1.1\r\nHost: a\r\n\r\n'
   const connection = await RawConnection.connect(fresh.url)

@@ -216,7 +216,7 @@ t.test('a client that floods and does not read is closed', async t => {
 
 /** Far more than a heap grows by itself, in no more bytes than a server reads. */
 const packedBomb = deflateRawSync(Buffer.alloc(200_000_000, 0x20), { finishFlush: 2 })
-/** The most memory it has had so far: what was unpacked may be gone again. */
+/** The peak memory so far: decompressed data may have been freed already. */
 const peakBytes = ({ pid }: TestServer): number =>
   1024 * Number(/^VmHWM:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1])
 

@@ -7,8 +7,8 @@ import { openSession, socketUrl } from '../support/socket-client.js'
 import { gatePath, mint, tokenFor } from '../support/tokens.js'
 
 /**
- * With everything on that asks where a client comes from: one who has reset the connection has no
- * address any more.
+ * Enables everything that asks for the client's address, which a connection that was reset no
+ * longer has.
  */
 const server = await startServer(t, {
   users: { maggie: 'secret' },

@@ -7,13 +7,13 @@ import { gatePath, mint, tokenFor } from '../support/tokens.js'
 const server = await startServer(t, { users: { maggie: 'secret' } })
 const credentials = '{"user":"maggie","pwd":"secret"}'
 
-/** What an attacker hides behind a request: an answer 200 that only this request can have. */
+/** The request that an attacker hides behind another: only this one can get a response 200. */
 const smuggled = requestText('GET', '/readyz')
 const chunked = (text: string): string => `${text.length.toString(16)}\r\n${text}\r\n0\r\n\r\n`
 
 /**
- * Sends bytes on a connection of their own, and returns all that came back once there was time for
- * all of it.
+ * Sends bytes on a new connection, and returns everything that came back once the server had time
+ * for all of it.
  */
 const exchange = async (
   text: string,
@@ -261,9 +261,8 @@ t.test('a socket opens once if its upgrade is pipelined after others', async t =
 })
 
 /**
- * uWS takes a bare LF for a line end, any two bytes for the one after a chunk, `g` to `?` for
- * digits, no digit for the last chunk, a chunk extension for more digits, and a trailer for the
- * next request.
+ * uWS accepts a bare LF as a line end, any two bytes after a chunk, `g` to `?` as digits, a missing
+ * digit as the last chunk, a chunk extension as more digits, and a trailer as the next request.
  */
 t.test('a chunked body is refused, and nothing that follows is served, wherever it ends', async t => {
   const bodies = [
@@ -384,9 +383,9 @@ t.test('a list in several lines is one list', async t => {
 })
 
 /**
- * What the parser of uWS does not show, or shows as something else. A proxy that passes on such a
- * line would let a request be smuggled; nginx, HAProxy and Caddy do not
- * (test/proxy/smuggling.test.ts). If one of these fails, uWS has been fixed.
+ * What the parser of uWS hides or misreports. A proxy that forwards such a line would allow request
+ * smuggling; nginx, HAProxy and Caddy do not (test/proxy/smuggling.test.ts). If one of these fails,
+ * uWS has been fixed.
  */
 t.test('known: what the parser hides', async t => {
   const statuses = async (text: string) => (await exchange(text)).answers.map(({ status }) => status)

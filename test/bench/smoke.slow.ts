@@ -17,7 +17,7 @@ t.setTimeout(300_000)
 const program = fileURLToPath(new URL('../../bench/main.ts', import.meta.url))
 
 /**
- * Rows that a floor can not have, which checks nothing and has neither an admin listener nor
+ * Rows that a floor cannot have, which checks nothing and has neither an admin listener nor
  * MessagePack.
  */
 const checked = /^refused|admin|MessagePack/

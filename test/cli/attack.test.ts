@@ -63,7 +63,7 @@ t.test('ticketgate withstands every attack, across a restart too', async t => {
     `<testsuite name="ticketgate attack" tests="${Object.keys(outcomes).length}" failures="0"`,
   )
 
-  // What it presented is in none of the logs.
+  // None of the logs contains what it presented.
   await server.stop()
   log += server.output()
   server = await startServer(t, options)

@@ -45,7 +45,7 @@ function stateOf(t: Test, mode: number, files: readonly string[] = []): string {
   return directory
 }
 
-/** The exit code and what was said, of a start that is to fail. */
+/** The exit code and the output of a start that must fail. */
 const failure = (stateDir: string): Promise<{ code: unknown; stderr: string }> =>
   new Promise(resolve =>
     execFile(...asAnother, { env: environment(stateDir), timeout: 60_000 }, (error, _stdout, stderr) =>

@@ -30,7 +30,7 @@ const refusing = async (t: Test, says: Intercept) => {
   return front
 }
 
-// So that what is noticed is not noticed by a time limit, but at once.
+// Long limits, so that a fault that is noticed was not noticed by a timeout.
 const patient = { timeoutMs: 3_600_000 }
 
 t.test('a refused handshake is noticed at once, with any WebSocket class', async t => {

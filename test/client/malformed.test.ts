@@ -20,8 +20,8 @@ const welcome = JSON.stringify({
 const thorny = { toString: 1, valueOf: 1 }
 
 /**
- * A server that gives tickets, and says on its first socket what it should not; `welcome` on all
- * that follow.
+ * A server that issues tickets and sends an invalid frame on its first socket, and `welcome` on all
+ * later ones.
  */
 async function serveOnce(
   t: Test,

@@ -8,7 +8,7 @@ import type { Json } from '../support/http.js'
 
 const expires = Math.ceil(Date.now() / 1000) + 900
 
-/** A server that gives tickets, renews, and says on its sockets what a test lets it say. */
+/** A server that issues tickets, renews, and sends on its sockets what a test tells it to. */
 async function serve(t: Test): Promise<{ url: string; said: Json[]; peer: () => Promise<Peer> }> {
   const http = createServer((_, response) => {
     response.setHeader('content-type', 'application/json').end('{"ticket":"AAAA"}')

@@ -43,7 +43,7 @@ const sourceFor = (app: Guarded, path: string): TicketSource =>
 const forbidden = (): TicketSource =>
   createTicketSource({ url: gate.url, channel: 'red', getToken: noRights })
 
-/** Echoes what it is sent, to all who are there. */
+/** Echoes each message to all sockets. */
 const attachEcho =
   (subprotocol?: string) =>
   (server: import('node:http').Server): void => {
@@ -55,7 +55,7 @@ const attachEcho =
     )
   }
 
-/** Each attempt had a ticket of its own, and the gate accepted them all. */
+/** Each attempt used its own ticket, and the gate accepted all of them. */
 function proveFresh(t: Test, { tickets, verdicts }: Guarded): void {
   t.ok(tickets.length >= 2, `${tickets.length} attempts`)
   t.equal(new Set(tickets).size, tickets.length, 'no ticket was presented twice')
@@ -88,7 +88,7 @@ t.test('graphql-ws', async t => {
   t.match(await ask(), { value: { data: { hello: 'world' } } })
   proveFresh(t, app)
 
-  // It waits for ever for a URL that does not come, but takes a class whose sockets fail.
+  // It waits forever for a URL that never resolves, but accepts a class whose sockets fail.
   const failing = (source: TicketSource) =>
     createClient({
       url: app.url.replace('http', 'ws'),

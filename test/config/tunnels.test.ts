@@ -10,7 +10,7 @@ const url = 'ws://127.0.0.1:4000/graphql'
 const resolved = (text: string) => resolveConfig({ env: { TICKETGATE_TUNNELS: text } }).tunnels
 const given = (tunnels: unknown) => resolveConfig({ env: {}, options: { tunnels } as object }).tunnels
 
-/** What a start with this is refused for. */
+/** Why a start with this option is refused. */
 function problemOf(resolve: () => unknown): string {
   try {
     resolve()

@@ -13,19 +13,19 @@ import { ClockMark } from '../../src/disk/clock-mark.js'
 import { temporaryDirectory } from '../support/fixtures.js'
 import { hangNextRename, makeStale } from '../support/hung-disk.js'
 
-// What is tested keeps no process alive by itself.
+// Keeps the process alive: the code under test does not.
 const alive = setInterval(() => {}, 1000)
 t.teardown(() => clearInterval(alive))
 
 const startMs = 1_764_000_000_123
 
-/** One gate's mark, under a clock set by hand, and what it was told. */
+/** The mark of one gate, with a clock set by hand, and what it reported. */
 class Gate {
   nowMs: number
   readonly path: string
   readonly marks: number[] = []
   readonly errors: Error[] = []
-  /** What was on disk when each mark was told. */
+  /** What was on disk when each mark was reported. */
   readonly onDisk: number[] = []
   bornAtMs = 0
   #close = (): void => {}
@@ -56,7 +56,7 @@ class Gate {
     return gate
   }
 
-  /** As if it had been killed: its mark stays where it is. */
+  /** As if the gate had been killed: its mark stays as it is. */
   die(): void {
     this.#close()
   }

@@ -9,7 +9,7 @@ import { keepClockMark, longestOutsideMs, openTicketKeys } from '../../src/disk/
 import { ownTicketsOnly } from '../../src/ticket/verifier.js'
 import { newBootKey } from '../support/boot-key.js'
 
-// What is tested keeps no process alive by itself.
+// Keeps the process alive: the code under test does not.
 const alive = setInterval(() => {}, 1000)
 t.teardown(() => clearInterval(alive))
 
@@ -17,7 +17,7 @@ const keyText = (id: number, fill: string): string => `${id}:${Buffer.alloc(32, 
 
 const configOf = (options: GateOptions) => resolveConfig({ env: {}, options })
 
-/** A log that keeps its lines, and tells when one has come. */
+/** A log that keeps its lines, and notifies when one is written. */
 function createTestLog() {
   const lines: string[] = []
   let wake = (): void => {}
@@ -122,7 +122,8 @@ t.test(
       `${keyText(2, 'b')}\nnonsense`,
     ]
     /**
-     * Has what the file says now read: on the signal, or by the watch, which looks at it as well.
+     * Waits until the file has been reread: because of the signal, or because the watch has noticed
+     * the change.
      */
     const readAgain = async (): Promise<void> => {
       const before = lines.length

@@ -24,7 +24,7 @@ const open = (directory: string, seconds: () => number = () => at) =>
 const linesOf = (directory: string): string[] =>
   readFileSync(journalOf(directory), 'utf8').split('\n').slice(0, -1)
 
-/** What a gate that starts now would find. */
+/** What a gate would read at a start now. */
 const found = async (directory: string): Promise<string[]> =>
   (await open(directory)).revocations
     .list(at)

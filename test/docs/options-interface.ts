@@ -27,7 +27,10 @@ const propertyOf = ({ property, variable, meaning, values, defaultText }: Option
     `  readonly ${property}?: OptionValue<'${property}'>`,
   ].join('\n')
 
-/** The source of `GateOptions`, whose members carry what the schema says of them, for editors. */
+/**
+ * The source of `GateOptions`, whose members have the text of the schema as docstrings, for
+ * editors.
+ */
 export const optionsInterface = (): string => `// Written by test/docs/write-options.ts.
 
 import type { OptionValue } from './schema.js'

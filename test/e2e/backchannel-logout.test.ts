@@ -112,7 +112,7 @@ t.test(
     await isOver(t, server, elsewhere.accessToken, ticket)
     t.ok(await other.hearsNothing(), 'another user stays')
     let again: Client | undefined
-    // A token of the second of the logout counts as one of before.
+    // A token issued in the second of the logout counts as earlier.
     while (again === undefined) {
       const { accessToken } = await provider.logIn('maggie')
       again = await enter(server, accessToken).catch(() => undefined)

@@ -35,7 +35,7 @@ const after = async (user: string): Promise<string> => {
   return tokenFor(user)
 }
 
-/** What is taken from one user, on any kind of gate. */
+/** Revokes rights of one user, on any kind of gate. */
 async function takeAway(t: Test, env: Environment): Promise<void> {
   const server = await startServer(t, { env })
   const token = before('maggie')

@@ -8,7 +8,7 @@ import { runServe, startServer, type TestServer, temporaryDirectory } from '../s
 
 const keys = ['first-admin-key-Hs4Pq8', 'second-admin-key-Yn1Wd7', 'third-admin-key-Bc5Xr2'] as const
 
-/** What the admin listener says to each of the keys. */
+/** The status of the admin listener for each of the keys. */
 const outcomes = async ({ admin }: TestServer): Promise<string[]> => {
   const replies = await Promise.all(keys.map(key => request(admin, '/metrics', { headers: bearer(key) })))
   return replies.map(reply => (reply.status === 200 ? 'in' : outcomeOf(reply)))

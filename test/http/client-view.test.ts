@@ -5,7 +5,7 @@ import { ForwardingWarnings } from '../../src/http/forwarding-warnings.js'
 import { createLog } from '../../src/telemetry/log.js'
 import { echoOf, startEcho } from '../support/echo-server.js'
 
-/** A server that answers with what it takes its client for. */
+/** A server that replies with the address that it sees as the client's. */
 const echo = (t: Test, options: Partial<ClientViewOptions> = {}): Promise<string> => {
   const clients = new ClientView({
     proxies: createTrustedProxies([]),

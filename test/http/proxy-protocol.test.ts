@@ -5,7 +5,7 @@ import { RawConnection, requestText, upgradeText } from '../support/raw.js'
 import { startServer } from '../support/server.js'
 import { gatePath, mint, tokenFor } from '../support/tokens.js'
 
-/** What a connection gets that begins like this. */
+/** The response on a connection that starts with these bytes. */
 const ask = async (base: string, ...parts: readonly (string | Uint8Array)[]) => {
   const connection = await RawConnection.connect(base)
   connection.write(Buffer.concat(parts.map(part => Buffer.from(part))))

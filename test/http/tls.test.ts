@@ -15,7 +15,7 @@ const startTls = async (t: Test, cert: string, key: string, others: Environment 
   return startServer(t, { env: { ...env, ...others } })
 }
 
-/** What the two sides agree on, `none` where they do not. */
+/** What the two sides negotiate, `none` if they cannot. */
 const agreed = (port: number, options: ConnectionOptions): Promise<string> =>
   new Promise(resolve => {
     const socket = connect({ host: '127.0.0.1', port, rejectUnauthorized: false, ...options })

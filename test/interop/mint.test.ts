@@ -25,7 +25,7 @@ const longName = 'ö'.repeat(100)
 
 const fileOf = (name: string): string => fileURLToPath(new URL(name, import.meta.url))
 
-/** What a command prints. */
+/** The output of a command. */
 const run = (command: string, args: readonly string[]): Promise<string> =>
   new Promise((resolve, reject) => {
     execFile(command, args, (error: ExecFileException | null, stdout, stderr) => {
@@ -42,7 +42,7 @@ const flagsOf = (flags: Readonly<Record<string, string | number>>): string[] =>
     ...flags,
   }).flatMap(([name, value]) => [`--${name}`, String(value)])
 
-/** What a gate called `node` makes of a ticket. */
+/** The result of presenting a ticket to a gate called `node`. */
 const verify = (text: string, node: string): VerifiedTicket | string =>
   verifyTicket(text, new Map([[keyId, ticketKey(keyId, key, node)]]), clock(), {
     node,
@@ -102,7 +102,7 @@ t.test('a running gate accepts them, once', async t => {
   const codeOf = (reply: Reply): unknown => reply.status !== 101 && JSON.parse(reply.text).code
   for (const [language, mint] of minters) {
     const fresh = (): Promise<string> => mint(flagsOf({ user: language, node: 'gate-1', channel: 'lobby' }))
-    // For a second after its start the gate takes none: they might be older than it is.
+    // For a second after its start, the gate accepts none: they might be older than the gate.
     while (
       codeOf(await requestUpgrade(server.url, gatePath(await fresh(), 'lobby'))) === 'ticket_predates_gate'
     );

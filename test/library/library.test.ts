@@ -60,7 +60,7 @@ const outsidePair = (options: Partial<VerifierOptions> = {}, node = 'gate-1') =>
   }),
 })
 
-/** `good`, or the code of the refusal with what it says about trying again. */
+/** `good`, or the code of the refusal, with its retry hint. */
 const outcome = (verify: () => unknown): string => {
   try {
     verify()

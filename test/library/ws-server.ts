@@ -25,7 +25,7 @@ const server = createServer((_, response) => {
 
 const sockets = new WebSocketServer({
   server,
-  // ws asks this last, after all checks of its own, so that a handshake it does not like spends no
+  // ws calls this last, after all its own checks, so that a handshake that it refuses spends no
   // ticket.
   verifyClient({ req, origin }, answer) {
     try {

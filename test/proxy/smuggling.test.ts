@@ -7,7 +7,7 @@ import { RawConnection } from '../support/raw.js'
 import { startServer } from '../support/server.js'
 
 /**
- * The beginning of a request, which takes the next one on its connection for the value of a field.
+ * The beginning of a request that makes the next one on its connection the value of a field.
  */
 const hidden = 'GET /nothing HTTP/1.1\r\nHost: gate.test\r\nX-Rest: '
 const length = `Content-Length: ${hidden.length}`

@@ -12,7 +12,7 @@ import { gatePath, mint } from '../support/tokens.js'
 
 fileNeeds(t, 'nginx')
 
-/** How nginx reaches the gate: what the gate is told, and what nginx is. */
+/** How nginx reaches the gate: the settings of the gate, and those of nginx. */
 const ways = {
   'a port': () => ({ env: { TICKETGATE_TRUSTED_PROXIES: '127.0.0.1' }, path: undefined }),
   'a Unix socket': (directory: string) => {
@@ -37,7 +37,7 @@ for (const [name, wayIn] of Object.entries(ways))
     })
     const url = plain.replace('http:', 'https:')
     const path = gatePath(await mint(url, 'maggie'), 'lobby')
-    // The same origin, as the proxy tells it.
+    // The same origin, according to the proxy.
     const socket = new WebSocket(url.replace('https:', 'wss:') + path, {
       rejectUnauthorized: false,
       origin: url,

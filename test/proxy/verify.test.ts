@@ -33,7 +33,7 @@ import { type Arrival, startUpstream } from './upstream.js'
 
 const env = { TICKETGATE_VERIFY: 'on', TICKETGATE_TICKET_TTL_SECONDS: '60' }
 
-/** Beside our own logins, an issuer with our secret whose claims travel. */
+/** In addition to our own logins, an issuer with our secret whose claims tickets carry. */
 const carrying = (t: Test): Environment => {
   const directory = temporaryDirectory(t)
   const put = (name: string, text: string): string => {
@@ -301,8 +301,8 @@ t.test('with a remote store', needs('redis-server'), async t => {
       Array.from({ length: 20 }, (_, n) => ask(nodes[n % 2 === 0 ? 0 : 1], `?ticket=${ticket}`)),
     )
     statuses = replies.map(({ status }) => status).sort()
-    // Where a busy machine holds up the store, nobody waits for it: then another ticket shows who
-    // wins.
+    // If a busy machine delays the store, no ticket may be accepted: then another one shows the
+    // winner.
   } while (statuses.includes(503) && statuses.filter(status => status === 204).length <= 1)
   t.strictSame(statuses, [204, ...Array(19).fill(401)])
   const kept = await mint(nodes[0].url)
@@ -317,9 +317,9 @@ const refusal = async (url: string, options: OpenOptions): Promise<Reply> => {
 }
 
 /**
- * What a request says of its ticket, to a server that reads names as loosely as any does: CGI and
- * its descendants take `X_Ticket_Subject` for `X-Ticket-Subject`. An empty header is as good as
- * none.
+ * What a request claims about its ticket, for a server that reads names as loosely as any does: CGI
+ * and its descendants read `X_Ticket_Subject` as `X-Ticket-Subject`. An empty header counts as
+ * absent.
  */
 const toldOf = ({ headers }: Arrival): string[] =>
   headers
@@ -330,11 +330,11 @@ const toldOf = ({ headers }: Arrival): string[] =>
 interface ProxyUnderTest {
   readonly needed: ReturnType<typeof needs>
   readonly start: (t: Test, replacements: Readonly<Record<string, string>>) => Promise<string>
-  /** What the client sees of a refusal by the gate. */
+  /** What the client gets for a refusal by the gate. */
   readonly isRefusal: (t: Test, reply: Reply, expected: string, name: string) => boolean
-  /** The status where the gate does not answer. */
+  /** The status if the gate does not reply. */
   readonly gateAway: number
-  /** The status of what is not under `/sockets/`. */
+  /** The status of paths that are not under `/sockets/`. */
   readonly elsewhere: number
 }
 
@@ -344,7 +344,7 @@ const proxies: Readonly<Record<string, ProxyUnderTest>> = {
   nginx: {
     needed: needs('nginx', 'python3'),
     start: (t, replacements) => startNginx(t, 'nginx-verify.conf', replacements),
-    // auth_request knows 401 and 403, and has answers of its own.
+    // auth_request knows 401 and 403, and has its own responses for them.
     isRefusal: (t, { status }, expected, name) =>
       t.equal(status, /^40[13] /.test(expected) ? Number(expected.slice(0, 3)) : 500, name),
     gateAway: 500,

@@ -30,7 +30,7 @@ t.test('a Unix socket', async t => {
   await untilBus(node, 'up')
 })
 
-/** A certificate of an authority of its own, for 127.0.0.1. */
+/** A certificate for 127.0.0.1 by its own authority. */
 function certificates(t: Test) {
   const directory = temporaryDirectory(t)
   const file = (name: string): string => join(directory, name)

@@ -160,7 +160,7 @@ t.test('emptied: older tickets are refused, new ones are valid', async t => {
   await entersInTheEnd(t, node.url)
 })
 
-/** Takes tickets until one is good: a gate may not know the new epoch yet. */
+/** Requests tickets until one is accepted: a gate may not know the new epoch yet. */
 const entersInTheEnd = async (t: Test, base: string): Promise<void> => {
   let last: Reply
   do {
@@ -240,8 +240,8 @@ t.test('of many presentations at two nodes one wins, in every round', async t =>
     for (const socket of sockets) socket.write(upgradeText(gatePath(ticket)))
     const outcomes = tally((await Promise.all(sockets.map(socket => socket.response()))).map(outcomeOf))
     for (const socket of sockets) socket.destroy()
-    // Where a busy machine holds up the store, nobody waits for it: then another ticket shows who
-    // wins.
+    // If a busy machine delays the store, no ticket may be accepted: then another one shows the
+    // winner.
     if ('503 replay_cache_unavailable' in outcomes) {
       t.ok((outcomes['101'] ?? 0) <= 1, 'not two, in any case')
       continue

@@ -44,7 +44,7 @@ interface Ticket {
   isSpent: boolean
 }
 
-/** What a gate reads in a ticket. It is made once: with another end it would be another ticket. */
+/** What a gate reads in a ticket. Created once: with another expiry, it would be another ticket. */
 const ticketOf = (n: number, lifeMs = 10_000): Ticket => ({
   nonce: nonceOf('redis', n),
   expiresAtMs: Date.now() + lifeMs,
@@ -60,8 +60,8 @@ const untilReady = async (cache: RedisReplayCache): Promise<void> => {
 }
 
 /**
- * The same, and what became of it where the store was held up for longer than a gate waits: it may
- * have been done. What is spent, and was not before, was spent by this claim.
+ * The same. If the store was delayed for longer than a gate waits, the claim may still have been
+ * executed: a nonce that is spent now, and was not before, was spent by this claim.
  */
 const claimOn = async (
   cache: RedisReplayCache,
@@ -90,13 +90,13 @@ replayContract(
   'redis',
   async () => {
     await server.client.flushall()
-    // The suite moves its own time; the store goes by the real one, and keeps what was spent for
-    // all of the test.
+    // The suite sets its own time, but the store follows the real one, and must keep spent nonces
+    // during the whole test.
     const cache = await openCache(t, server.port, { skewMs: 1e6 })
     const { epoch } = cache
     const aheadMs = Date.now() - startMs
-    // A busy machine may hold up the store, or this process, for longer than a gate waits: then it
-    // is asked again.
+    // A busy machine may delay the store, or this process, for longer than a gate waits: then it
+    // asks again.
     const has = async (nonce: string, expiresAtMs: number, nowMs: number): Promise<boolean> => {
       for (;;) {
         const spent = await cache.has(nonce, expiresAtMs + aheadMs, nowMs + aheadMs, epoch)
@@ -111,8 +111,8 @@ replayContract(
           const name = `${nonce} ${expiresAtMs}`
           for (;;) {
             let outcome = await cache.claim(nonce, expiresAtMs + aheadMs, nowMs + aheadMs, epoch)
-            // Without an answer it may have been done: what is spent, and was not before, was spent
-            // by this claim.
+            // A claim without a reply may have been executed: a nonce that is spent now, and was
+            // not before, was spent by this claim.
             if (outcome === 'unavailable' && (await has(nonce, expiresAtMs, nowMs)))
               outcome = spent.has(name) ? 'replayed' : 'fresh'
             if (outcome === 'unavailable') continue

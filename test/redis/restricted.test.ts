@@ -23,7 +23,7 @@ const forBus = '+publish +subscribe +hget +hset +hdel +hscan'.split(' ')
 const urlFor = (redis: RedisServer, user: string): string =>
   `redis://${user}:${password}@127.0.0.1:${redis.port}`
 
-/** A Redis with one user who may do this and nothing else. */
+/** A Redis with one user who has only these permissions. */
 const redisFor = async (
   t: Test,
   rights: readonly string[],

@@ -11,7 +11,7 @@ import { nowSeconds, tokenFor } from '../support/tokens.js'
 fileNeeds(t, 'redis-server')
 
 /**
- * Nodes compare their revocations every minute anyway: what is shown here must not wait for that.
+ * Nodes compare their revocations every minute anyway: these tests must not wait for that.
  */
 const soon = { timeout: 40_000 }
 

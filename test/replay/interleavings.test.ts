@@ -212,7 +212,7 @@ for (const [name, wrap] of Object.entries(brokenAtomics))
     t.ok(broken, broken ?? 'it does not')
   })
 
-/** Changes of the source that must not go unseen: [what is changed, from, to]. */
+/** Changes of the source that the search must find: [name, from, to]. */
 const mutations = [
   ['a lost cell is not looked at again', 'while (upper < floor) {', 'if (upper < floor) {'],
   ['it is not asked who won the cell', 'if (before === seen) {', 'if (true) {'],

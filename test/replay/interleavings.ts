@@ -12,19 +12,19 @@ import {
 
 /**
  * Explores every interleaving of some threads on one `shared` replay cache: the real code, one
- * atomic operation at a time. A thread's code is a function of what its operations answered, so it
- * is stopped between two of them by an exception, and taken up again by running it from its start
- * with the answers it was given before.
+ * atomic operation at a time. The code of a thread is a function of the results of its operations,
+ * so an exception stops it between two of them, and it is resumed by running it again from its
+ * start with the same results.
  */
 
 export interface Claim {
   readonly nonce: string
   readonly expiresAtMs: number
-  /** What the clock of the thread says. */
+  /** The clock of the thread. */
   readonly nowMs: number
 }
 
-/** What a thread calls: claims, and turning the tables over. */
+/** The calls of a thread: claims, and turning the tables over. */
 export type Call = Claim | { readonly turnOverAtMs: number }
 
 export interface Scenario {
@@ -46,7 +46,7 @@ export interface Scenario {
   readonly most?: number
 }
 
-/** What is explored: the real thing, or a mutant of it. */
+/** The code to explore: the real one, or a mutant. */
 export interface Subject {
   readonly open: typeof openSharedReplayCache
   /** Wraps the stepping operations, to break them. */
@@ -56,16 +56,16 @@ export interface Subject {
 export interface Exploration {
   /** Different states of memory and threads that were come by. */
   readonly states: number
-  /** Different ends of the story, and which answers there were. */
+  /** The distinct final states, and the results that occurred. */
   readonly outcomes: ReadonlySet<string>
-  /** The most operations that one thread took. */
+  /** The most operations of one thread. */
   readonly longest: number
-  /** What went wrong first, and after which steps; undefined = nothing. */
+  /** The first fault, and the steps that led to it; undefined if there is none. */
   readonly broken: string | undefined
 }
 
 interface ThreadState {
-  /** What the operations done so far have answered. */
+  /** The results of the operations so far. */
   readonly answers: readonly bigint[]
   /** The results of the calls that have returned. */
   readonly results: readonly (ClaimResult | undefined)[]
@@ -75,7 +75,7 @@ interface ThreadState {
 interface State {
   readonly words: readonly bigint[]
   readonly threads: readonly ThreadState[]
-  /** Which thread took which step, to tell how a state came about. */
+  /** Which thread took which step, to report how a state was reached. */
   readonly path: string
 }
 
@@ -174,8 +174,8 @@ const keyOf = ({ words, threads }: State): string =>
 const shown = (nonce: string): string => nonce.replaceAll('\0', '')
 
 /**
- * What is wrong in a state; undefined = nothing. A thread may die at any step, so all holds in
- * every state.
+ * The fault of a state; undefined if there is none. A thread may die at any step, so everything
+ * must hold in every state.
  */
 function wrongIn(
   { words, threads }: State,
@@ -195,8 +195,8 @@ function wrongIn(
   for (const claim of new Map([...spentBefore, ...fresh].map(each => [each.nonce, each])).values()) {
     const times = [...spentBefore, ...fresh].filter(({ nonce }) => nonce === claim.nonce).length
     if (times > 1) return `${shown(claim.nonce)} was fresh twice`
-    // However late the clock of the one who asks: as soon as the ticket could be minted, and just
-    // before it expires.
+    // Whatever the clock of the caller: at the earliest issue of the ticket, and just before it
+    // expires.
     for (const nowMs of [claim.expiresAtMs - scenario.maxTtlMs, claim.expiresAtMs - 1]) {
       const [answer] = runAlone({ ...claim, nowMs }, [...words]).results
       if (answer !== 'replayed') return `${shown(claim.nonce)} was fresh, and then ${answer}`

@@ -7,8 +7,8 @@ import { allowedOrigin, type Environment, startServer, type TestServer } from '.
 import { tokenFor } from '../support/tokens.js'
 
 /**
- * A good token of exactly so many characters; base64url cannot make every number, so the header
- * gives too.
+ * A valid token of exactly this length; base64url does not have every length, so the
+ * header varies too.
  */
 const tokenOf = (length: number): string => {
   for (let filler = 0; filler < 8; filler++) {

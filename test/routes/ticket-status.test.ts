@@ -71,7 +71,7 @@ for (const [mode, env] of [
     const isRefused = async (name: string, ticket: string, code: string, present: () => Promise<Reply>) => {
       isProblem(t, await present(), code, name)
       const [, refused] = code.split(' ')
-      // Each question comes on a connection of its own, to any thread.
+      // Each request uses a new connection, to any thread.
       for (let n = 0; n < 4; n++)
         t.strictSame(await stateOf(server, ticket), { state: 'live', refused }, `${name}: it is told`)
     }

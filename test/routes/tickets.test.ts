@@ -178,7 +178,7 @@ t.test('a revocation covers earlier tickets, and no later ones', async t => {
   t.equal(outcomeOf(await requestUpgrade(server.url, gatePath(taken, 'lobby'))), '403 channel_forbidden')
   t.equal(outcomeOf(await requestUpgrade(server.url, gatePath(given, 'lobby'))), '101', 'given anew')
 
-  // Where there may be other nodes it covers the second after its own, for their clocks.
+  // If there may be other nodes, it also covers the next second, for their clocks.
   const named = await startServer(t, { env: { TICKETGATE_NODE: 'gate-1' } })
   for (let n = 0; n < 3; n++) {
     await postJson(named.admin, '/disconnect', { user: 'bart' }, { headers: bearer(adminKey) })

@@ -357,11 +357,10 @@ t.test('an application closes one connection when it learns of the end of anothe
     t,
     {
       onConnect: connection => void connections.push(connection),
-      // The one that came last and is open still: not all, so that one is left whose turn is yet to
-      // come.
+      // Closes only the most recent one that is still open, so that each end closes one more.
       onClose: () => connections.findLast(({ isOpen }) => isOpen)?.close(4000, 'chain'),
     },
-    // Far more than it takes: who is left at its end is not told.
+    // Far more than needed: handlers are not called for sockets left at the deadline.
     { drainSeconds: 10 },
   )
   const expiring = async (exp: number): Promise<Client> => {

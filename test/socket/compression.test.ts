@@ -18,7 +18,10 @@ const run = promisify(execFile)
 const modes = ['shared', 'dedicated'] as const
 type Mode = (typeof modes)[number]
 
-/** What is accepted in which mode (RFC 7692 section 7.1): what is not, is not compressed. */
+/**
+ * Which offers are accepted in which mode (RFC 7692 section 7.1). With any other, messages are not
+ * compressed.
+ */
 const offers: readonly (readonly [offer: string, ...modes: readonly Mode[]])[] = [
   ['permessage-deflate', 'shared', 'dedicated'],
   ['permessage-deflate; client_max_window_bits', 'shared', 'dedicated'],
@@ -77,7 +80,7 @@ t.test('an offer is accepted if it can be honoured', async t => {
   t.equal(acceptedExtensions('permessage-deflate', 'off'), '')
 })
 
-/** A server in each mode, that compresses what is published. */
+/** A server in each mode that compresses publications. */
 const start = async (t: Parameters<typeof startServer>[0], mode: Mode): Promise<TestServer> =>
   startServer(t, { env: { TICKETGATE_COMPRESSION: mode, TICKETGATE_TICKET_RATE: 'off' } })
 

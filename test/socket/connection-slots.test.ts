@@ -35,7 +35,7 @@ import { gatePath, nowSeconds, tokenFor } from '../support/tokens.js'
 
 type Claim = StoreReplayCache['claim']
 
-/** A server with room for one connection, whose replay cache does what a test wants. */
+/** A server with a cap of one connection, whose replay cache is controlled by the test. */
 const start = async (t: Test) => {
   const replay = createMemoryReplayCache(100)
   const key = newBootKey()

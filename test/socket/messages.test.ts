@@ -12,7 +12,7 @@ const server = await startServer(t, {
 const join = async (user: string, channel = ''): Promise<Client> =>
   (await openSession(socketUrl(server.url, gatePath(await mint(server.url, user), channel)))).client
 
-/** Nothing was said to a client before this: asks for a pong and sees what comes first. */
+/** Checks that a client has received nothing so far: the reply to a ping comes first. */
 const hearsNothing = async (client: Client): Promise<boolean> => {
   const first = await client.ask({ type: 'ping', id: 'anything before?' })
   return first.type === 'pong' && first.id === 'anything before?'

@@ -14,7 +14,10 @@ const item = (channel: string, number: number, bytes = 10, steps = 1): Item => (
   steps,
 })
 
-/** Takes turns until nothing waits; gives every step as the channel and the number of the item. */
+/**
+ * Takes turns until the queue is empty; returns each step as the channel and the number of the
+ * item.
+ */
 const drain = (queue: PublicationQueue<Item>): string[] => {
   const steps: string[] = []
   while (!queue.isEmpty)

@@ -13,7 +13,10 @@ import { type Client, open } from '../support/socket-client.js'
 const now = 1_764_000_000
 const ends = now + 600
 
-/** A uWS server whose paths are USER/ISSUED/CHANNEL; its sockets hear the channel and `news`. */
+/**
+ * A uWS server whose paths are USER/ISSUED/CHANNEL; its sockets are subscribed to the channel and
+ * `news`.
+ */
 const start = async (t: Test) => {
   const table = new SocketTable()
   const ids = new SocketIds()

@@ -8,7 +8,7 @@ export interface ModelSocket extends Subscriber {
   getUserData(): { readonly session: { closeReason?: string } }
 }
 
-/** Publish and subscribe as uWS has them, in memory. A message is heard as its text. */
+/** Publish and subscribe like that of uWS, in memory. Messages are received as text. */
 export class TopicModel implements Topics {
   readonly #subscribers = new Map<string, Set<ModelSocket>>()
   /**

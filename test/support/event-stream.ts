@@ -80,7 +80,7 @@ export class EventStream {
     }
   }
 
-  /** Stops reading, so that what the gate sends piles up. */
+  /** Stops reading, so that the gate's data accumulates. */
   pause(): void {
     this.#response.pause()
   }

@@ -3,11 +3,10 @@ import { once } from 'node:events'
 import { createServer } from 'node:net'
 
 /**
- * A port that is free, and that no connection takes meanwhile: the kernel gives those the ports
- * from 32768 on. For programs that can not pick one themselves, and for a server that is to be
- * started again on it. One that it picked itself (port 0) will not do: uWS then leaves out
- * SO_REUSEADDR, and what is left of the connections of its first life keeps the second from
- * listening.
+ * Returns a free port that no outgoing connection takes in the meantime: the kernel uses ports from
+ * 32768 on for those. For programs that cannot choose one themselves, and for a server that will be
+ * restarted on it. A port that the server chose itself (port 0) does not work: uWS then omits
+ * SO_REUSEADDR, and remaining connections of the first process keep the second from listening.
  */
 export async function freePort(): Promise<number> {
   for (;;) {

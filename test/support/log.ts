@@ -4,9 +4,9 @@ import type { Json } from './http.js'
 const literally = (text: string): RegExp => new RegExp(text.replace(/[\\^$.*+?()[\]{}|/]/g, '\\$&'), 'g')
 
 /**
- * What a child process writes to its standard output and error, in whole lines. It arrives through a pipe, later than
- * the answers that the process gives at the same time, so a test waits for a line. That a line is absent is known once
- * a later one is there, or the process has ended.
+ * The output of a child process on standard output and error, in whole lines. It arrives through a
+ * pipe, later than responses sent at the same time, so tests wait for a line. A line is known to be
+ * absent once a later one has arrived, or the process has ended.
  */
 export class Log {
   #text = ''

@@ -9,7 +9,7 @@ export const resource = 'https://gate.example'
 export const clientId = 'web'
 const redirectUri = 'https://app.example/callback'
 
-/** A browser's session with the provider, and what its client got. */
+/** A browser's session with the provider, and what its client received. */
 export interface Login {
   readonly accessToken: string
   readonly idToken: string

@@ -70,7 +70,7 @@ const sources = {
     debian: ['golang-go', 'golang-github-gorilla-websocket-dev'],
     suits: () => existsSync('/usr/share/gocode/src/github.com/gorilla/websocket'),
   },
-  /** With what the peer of the bench imports. */
+  /** Including the packages that the peer of the bench imports. */
   'go-jwt': {
     names: ['go'],
     debian: [

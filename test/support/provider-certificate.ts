@@ -21,8 +21,8 @@ MBg1AfNBLGl/atkcK/NA5ZJgA0OEFTuB6DqBeGJCQU4jkSGGKQqHXHdT
 `
 
 /**
- * Of the names of providers in docs/providers.md, which tests stand in for. Nobody trusts it but
- * servers that tests start.
+ * A certificate for the host names in docs/providers.md, which tests impersonate. Only servers that
+ * tests start trust it.
  */
 export const knownProvidersCertificate = `-----BEGIN CERTIFICATE-----
 MIICmTCCAj+gAwIBAgIULQBwtuN0XdmHDusSGVdvVKzmUDwwCgYIKoZIzj0EAwIw

@@ -85,7 +85,7 @@ export const text =
 
 export interface Provider {
   readonly url: string
-  /** What it answers with from now on. */
+  /** Its response from now on. */
   answer: Answer
   readonly asked: () => number
   /** Resolves when it has been asked once more than now. */

@@ -26,7 +26,7 @@ export const writeConfig = (
 }
 
 /**
- * Starts nginx with a configuration of test/proxy, its addresses replaced. Answers its base URL.
+ * Starts nginx with a configuration of test/proxy, its addresses replaced. Returns its base URL.
  */
 export const startNginx = async (
   t: Test,
@@ -97,7 +97,7 @@ export const startCaddy = async (
       ${readConfig(config, replacements)}
     }`,
   )
-  // Caddy 2.6 can not be told to keep its configuration to itself: it is written there, as its
+  // Caddy 2.6 cannot be told to keep its configuration to itself: it is written there, as its
   // storage is.
   const home = { HOME: directory, XDG_CONFIG_HOME: directory, XDG_DATA_HOME: directory }
   const caddy = await startProgram(t, 'caddy', ['run', '--config', file, '--adapter', 'caddyfile'], {

@@ -1,5 +1,5 @@
 /**
- * Keeps what comes until it is asked for, so that nothing is missed and nothing is waited for by
+ * Keeps items until they are taken, so that none is missed and no test waits by
  * sleeping.
  */
 export class Queue<T> {

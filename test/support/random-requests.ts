@@ -4,7 +4,7 @@ import type { Random } from './random.js'
 
 /** What requests may be made of. */
 export interface Ingredients {
-  /** Good tickets, each used once or more. */
+  /** Valid tickets, each used once or more. */
   readonly ticket: () => string
   readonly token: string
   /** Whether the admin listener is attacked in place of the public one. */
@@ -24,13 +24,13 @@ const request = (line: string, fields: Fields, body: Buffer | string = ''): Buff
     Buffer.from(body),
   ])
 
-/** Fields that may stand beside any others. */
+/** Fields that can be combined with any others. */
 function someFields(random: Random): Fields {
   const fields: Fields = []
   const maybe = (times: number, ...choices: readonly string[]): void => {
     if (random.oneIn(times)) fields.push(random.pick(choices))
   }
-  // uWS takes every value of five characters for `close`.
+  // uWS treats every value of five characters as `close`.
   maybe(
     4,
     'Connection: close',
@@ -138,7 +138,7 @@ function anyRequest(random: Random, ingredients: Ingredients): Buffer {
   return request(line, [...fields, ...framing], body)
 }
 
-/** Many small requests whose answers, all in one turn, fill the buffer of uWS. */
+/** Many small requests whose responses, all in one turn, fill the buffer of uWS. */
 function fill(random: Random, { isAdmin }: Ingredients, count: number): Buffer {
   const path = isAdmin ? '/nothing' : random.pick(['/healthz', '/healthz', '/nothing'])
   return Buffer.from(request(`GET ${path}`, []).toString('latin1').repeat(count), 'latin1')
@@ -219,7 +219,7 @@ const garbage = (random: Random): Buffer =>
     () => proxyHeader('192.0.2.9'),
   ])()
 
-/** A handshake as it should be, and what is said after it. */
+/** A valid handshake, and frames after it. */
 function conversation(random: Random, ingredients: Ingredients): Buffer[] {
   const fields = [
     'Connection: Upgrade',
@@ -235,8 +235,8 @@ function conversation(random: Random, ingredients: Ingredients): Buffer[] {
 }
 
 /**
- * Answers that fill the buffer of uWS, so that the next is written at once; then requests that are
- * well framed, half of which end their connection.
+ * Responses that fill the buffer of uWS, so that the next one is written at once; then well-framed
+ * requests, half of which end their connection.
  */
 function burst(random: Random, ingredients: Ingredients): Buffer[] {
   const parts = [fill(random, ingredients, 60 + random.below(150))]

@@ -56,8 +56,7 @@ export class RawConnection {
   }
 
   /**
-   * Takes the next whole response off the wire; undefined when the connection ends before there is
-   * one.
+   * Takes the next complete response off the connection; undefined if it ends before there is one.
    */
   async response(): Promise<RawResponse | undefined> {
     for (;;) {
@@ -89,7 +88,7 @@ export class RawConnection {
     return responses
   }
 
-  /** What has arrived and was not taken, as it came. */
+  /** Received bytes that have not been taken yet. */
   get rest(): string {
     return this.#received.toString('latin1')
   }
@@ -139,8 +138,8 @@ export const requestText = (
     .join('')}\r\n${body}`
 
 /**
- * Waits until the server has had every chance to answer what was sent before: it has answered
- * several requests that came after, on other connections.
+ * Waits until the server has had time to respond to everything sent before: it has responded to
+ * several later requests, on other connections.
  */
 export const serverHasRead = async (base: string): Promise<void> => {
   for (let round = 0; round < 3; round++) await request(base, '/healthz')

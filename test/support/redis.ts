@@ -92,7 +92,7 @@ export const startProgram = async (
 export interface RedisServer {
   readonly port: number
   readonly url: string
-  /** A client for what an operator would do. It waits for the server to come back. */
+  /** A client for the actions of an operator. It waits for the server to come back. */
   readonly client: Redis
   readonly pid: number
   /** SIGKILL: its memory is lost. */

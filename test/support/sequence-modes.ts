@@ -59,7 +59,7 @@ export interface Sequences {
 // Of our log, of uWS, of libuv, of the allocator, and of the library that watches freed memory.
 const fault = /"level":"(error|fatal)"|^(Error|Warning)\b|assert|corrupt|malloc|free\(\)|quarantine/i
 
-/** On an overloaded machine Redis may be late. Then nobody gets in, which is correct. */
+/** On an overloaded machine, Redis may be late. Then no ticket is accepted, which is correct. */
 const isStarved = /"msg":"Redis is unreachable: no ticket is accepted"/
 
 const seed = Number(process.env.TICKETGATE_FUZZ_SEED ?? 1)

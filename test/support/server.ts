@@ -78,20 +78,20 @@ export interface ServerOptions {
   readonly onLog?: (log: Log) => void
 }
 
-// What was left open would keep the process alive to its time limit, long after its last test: it
-// is said, and left. Otherwise the process ends here as well, and does not wait for requests of
-// sockets, as Node 20 does at its own end (reset.ts).
+// Anything left open would keep the process alive until its timeout, long after the last test, so
+// it is reported, and the process exits. Otherwise the process exits here too, without waiting for
+// requests on sockets, as Node 20 would (reset.ts).
 t.teardown(() => {
   setTimeout(() => {
     console.error('still open after the last test:', process.getActiveResourcesInfo().join(' '))
     process.exit()
   }, 10_000).unref()
   process.once('beforeExit', () => process.exit())
-  // So that there is another turn, and an end of it.
+  // Ensures that there is another turn, and its end.
   setImmediate(() => {})
 })
 
-/** Passes on only the search path: the product sees only what a test sets. */
+/** Passes on only the search path: the server gets only what a test sets. */
 const launch = (args: readonly string[], env: Environment, openFiles?: number): ChildProcess => {
   const all: Environment = { PATH: process.env.PATH, HOME: '/nonexistent', ...env }
   const defined = Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined))

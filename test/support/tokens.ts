@@ -34,7 +34,7 @@ export interface Minted {
   readonly sessionExpires?: number
 }
 
-/** Gets a ticket with a token. Throws the whole reply if there is none. */
+/** Gets a ticket for a token. Throws the complete reply if there is none. */
 export const mintWith = async (
   base: string,
   token: string,

@@ -38,7 +38,7 @@ const taken = (reader: EventReader): string[] => {
   return all
 }
 
-/** The same, taken several at a time. */
+/** The same, read several at a time. */
 const takenTogether = (reader: EventReader, bytes: number): string[] => {
   let text = ''
   for (let some = reader.takeSome(bytes); some !== undefined; some = reader.takeSome(bytes))

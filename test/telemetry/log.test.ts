@@ -6,7 +6,7 @@ const module = new URL('../../src/telemetry/log.ts', import.meta.url).href
 
 type Line = Readonly<Record<string, unknown>>
 
-/** What a process of its own writes that logs at `level` what `statements` say. */
+/** The output of a new process that logs at `level` and runs `statements`. */
 const logged = (
   level: string,
   statements: string,

@@ -13,7 +13,7 @@ export const nowSeconds = 1_764_000_000
 /** The bytes 1, 2, … 32. */
 export const secret = Uint8Array.from({ length: 32 }, (_, index) => index + 1)
 
-/** What a gate without a name demands that trusts its memory of all time. */
+/** The policy of a gate without a name whose memory of spent tickets is complete. */
 export const anyTime = {
   node: '',
   skewMs: 0,
@@ -100,7 +100,7 @@ export function layOut(parts: Parts = {}): Buffer {
   ])
 }
 
-/** What the MAC goes over before the ticket itself. */
+/** What the MAC covers before the ticket itself. */
 export const labelOf = (node = ''): Buffer =>
   Buffer.concat([Buffer.from('ticketgate.ticket.v1'), Uint8Array.of(0), Buffer.from(node), Uint8Array.of(0)])
 

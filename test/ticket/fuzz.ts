@@ -49,7 +49,7 @@ const decoded = (): Buffer => Buffer.from(pick(issued), 'base64url')
 const splice = (data: Buffer, at: number, cut: number, put: Buffer): Buffer =>
   Buffer.concat([data.subarray(0, at), put, data.subarray(at + cut)])
 
-/** Ways to make a text that is no ticket, or only by chance. */
+/** Ways to make a text that is not a ticket, or only by chance. */
 const ways: readonly [() => string, ...(() => string)[]] = [
   function randomBytes() {
     return bytes(below(600)).toString('base64url')

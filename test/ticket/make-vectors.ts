@@ -6,7 +6,7 @@ import { createHash, createHmac } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 
-/** What a ticket is made of. A part left out is that of `base`. */
+/** The parts of a ticket. Parts that are left out are those of `base`. */
 interface Parts {
   version?: number
   keyId?: number
@@ -30,15 +30,15 @@ export interface Vector {
   /** Of the gate it is presented to, '' for none. */
   readonly node: string
   readonly nowMs: number
-  /** What the gate allows for the clocks of outside minters; 0 where it is left out. */
+  /** The clock skew that the gate allows outside minters; 0 by default. */
   readonly skewSeconds?: number
-  /** When the gate was started; long ago where it is left out. */
+  /** When the gate was started; long ago by default. */
   readonly bornAtMs?: number
-  /** Whether the gate keeps what was spent in a store that other gates share. */
+  /** Whether the gate shares a store of spent tickets with other gates. */
   readonly store?: true
 }
 
-/** What a gate is, beside what every vector says of it. */
+/** The properties of a gate, besides those that are the same in every vector. */
 type Gate = Pick<Vector, 'skewSeconds' | 'bornAtMs' | 'store'>
 
 export interface ValidVector extends Vector {
@@ -109,7 +109,7 @@ const base = {
 
 const nonceFor = (name: string): Buffer => createHash('sha256').update(name).digest().subarray(0, 16)
 
-/** The bytes of a ticket, MAC included. Its nonce comes from the name of the vector. */
+/** The bytes of a ticket, including the MAC. Its nonce is derived from the name of the vector. */
 function bytesOf(name: string, parts: Parts): Buffer {
   const all = { ...base, ...parts }
   const body = Buffer.alloc(26 + all.claims.length)
@@ -156,7 +156,7 @@ interface Presented extends Gate {
   readonly bytes?: (bytes: Buffer) => Buffer
   /** What becomes of its text. */
   readonly text?: (text: string) => string
-  /** The gate it is presented to; that of the ticket where it is left out. */
+  /** The gate it is presented to; by default that of the ticket. */
   readonly at?: { readonly keyId?: number; readonly key?: Buffer; readonly node?: string }
 }
 

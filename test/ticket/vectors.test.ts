@@ -7,7 +7,7 @@ import { makeVectors, type Vector, type Vectors } from './make-vectors.js'
 const file = new URL('../../src/ticket/vectors.json', import.meta.url)
 const vectors = JSON.parse(readFileSync(file, 'utf8')) as Vectors
 
-/** What the gate of a vector answers. */
+/** The result of the gate of a vector. */
 function verify(vector: Vector): VerifiedTicket | string {
   const { ticket, keyId, key, node, nowMs, skewSeconds = 0, bornAtMs = 0, store = false } = vector
   const skewMs = skewSeconds * 1000

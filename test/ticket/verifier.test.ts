@@ -36,7 +36,7 @@ const outcome = (text: string, at = nowMs, keys = ring, policy: TicketPolicy = a
 
 const claimsEndingAt = (seconds: number) => packClaims({ user: 'm', sessionEndsAtSeconds: seconds })
 
-/** Good claims that weigh just so much, packed. */
+/** Valid claims of exactly this packed size. */
 const claimsOfBytes = (bytes: number): Buffer => {
   const packed = packClaims({
     user: 'm',

@@ -56,7 +56,7 @@ for (const algorithm of [...publicKeyAlgorithms, 'HS256', 'HS384', 'HS512'] as c
       const parts = token.split('.').map(part => Buffer.from(part, 'base64url'))
       const disagreements: string[] = []
       for (const [index, part] of parts.entries()) {
-        // jose takes its time: of long parts, some bits.
+        // jose is slow, so only some bits of long parts are flipped.
         const step = Math.max(1, Math.floor((part.length * 8) / 64))
         for (let bit = 0; bit < part.length * 8; bit += step) {
           const changed = parts

@@ -29,7 +29,7 @@ const verifierOf = (keys: KeySource, extra: Partial<TokenPolicy> = {}, clock = I
 
 const setOf = (text: string): KeySet => readKeySet(text).set
 
-/** What a verifier with these keys makes of a token, and how often it asked for others. */
+/** The result of verifying a token with these keys, and how often others were requested. */
 const judge = (text: string, token: string, extra: Partial<TokenPolicy> = {}, nowMs = Date.now()) => {
   let misses = 0
   const set = setOf(text)

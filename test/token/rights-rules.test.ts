@@ -22,7 +22,7 @@ const ready = ({ rightsRules, ...others }: Policy): TokenPolicy => ({
   rightsRules: rightsRules && new RightsRules(rightsRules),
 })
 
-/** What a token with these claims permits, or why it is refused. */
+/** The rights of a token with these claims, or why it is refused. */
 const outcome = (claims: Json, policy: Policy): unknown => {
   const result = checkTokenClaims({ ...good, ...claims }, ready(policy), nowMs)
   if ('reason' in result) return result.reason

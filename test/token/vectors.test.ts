@@ -29,7 +29,7 @@ const jwksOf = ({ public: shown, private: hidden }: Group): readonly Jwk[] => {
   return 'keys' in keys ? (keys.keys as readonly Jwk[]) : [keys as Jwk]
 }
 
-/** What a provider publishes. The vectors have some public keys as private ones only. */
+/** The published keys of a provider. The vectors have some public keys only as private ones. */
 const asPublic = ({ d, p, q, dp, dq, qi, ...jwk }: Jwk): Jwk => jwk
 
 /** A set of public keys, or of secrets that are for signatures; undefined if no key can be used. */
@@ -52,7 +52,7 @@ const isAccepted = (jws: unknown, set: KeySet | undefined): boolean => {
   return typeof parts === 'object' && checkSignature(parts, set) === undefined
 }
 
-/** Vectors that are not what they say, by file and number, and why. */
+/** Vectors that do not match their label, by file and number, and why. */
 const wrong: Readonly<Record<string, string>> = {
   'json_web_signature 367': 'the same text as 357, which is valid',
   'json_web_signature 370': 'the same text as 357, which is valid',

@@ -1,15 +1,14 @@
 import type { SharedReplayMemory } from '../../src/replay/shared.js'
 
 /**
- * What all threads of a torture run share. It survives every kill and restart, as the world around
- * a gate does.
+ * The state shared by all threads of a torture run. It survives every kill and restart of a gate.
  */
 export interface Arena {
   /** Tickets lately minted, as texts: a ring that all threads write to and present from. */
   readonly slots: Uint8Array
   /**
-   * One bit for each ticket number: set by whoever sees it accepted. Whoever finds it set has seen
-   * it accepted twice.
+   * One bit for each ticket number, set by the thread that sees it accepted. A thread that finds it
+   * set has seen the ticket accepted twice.
    */
   readonly accepted: Int32Array
   /** How many ticket numbers there are. */
@@ -51,7 +50,7 @@ export const skewMs = 300
 export const longestTtlSeconds = 3
 export const maxTtlMs = longestTtlSeconds * 1000 + 2 * skewMs
 
-/** Below what comes to be spent in a period, so that the caches are full now and then. */
+/** Less than the number of tickets spent in a period, so that the caches are sometimes full. */
 export const capacity = 1500
 
 /** One life of the gate over several threads. A restart makes another. */

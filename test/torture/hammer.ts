@@ -46,7 +46,7 @@ const clock = (): number => realMs() + offsetMs
 let diskWorks = true
 
 /**
- * A step of this thread's clock: back to where it should be mostly, else ahead or behind, seldom by
+ * A step of this thread's clock: mostly back to the right time, else ahead or behind, rarely by
  * whole periods.
  */
 function stepClock(): void {

@@ -22,7 +22,7 @@ const disconnect = async ({ admin }: TestServer, subject: object): Promise<unkno
   return JSON.parse(reply.text)
 }
 
-/** What is dated in the second of a revocation is revoked as well. */
+/** Tokens dated in the second of a revocation are revoked as well. */
 const nextSecond = async (): Promise<void> => {
   const second = nowSeconds()
   while (nowSeconds() === second) await delay(20)

@@ -27,7 +27,10 @@ const ReconnectingWebSocket = (
 const firstSeconds = 60
 const laterSeconds = 600
 
-/** What a client asks the gate: it is told that its session ends in two seconds, so it renews it soon. */
+/**
+ * The requests of a client to the gate: the reply says that its session ends in two seconds, so it
+ * renews soon.
+ */
 const hurried: Fetch = async (url, options) => {
   const reply = await fetch(url, options as never)
   if (!url.endsWith('/ws_ticket')) return reply

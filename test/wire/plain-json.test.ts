@@ -4,7 +4,7 @@ import { readPlain } from '../../src/wire/plain-json.js'
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
-/** What a reader of JSON makes of a message; undefined if it is none. */
+/** The result of a JSON reader for a message; undefined if it is not one. */
 function parsed(bytes: Uint8Array): Readonly<Record<string, unknown>> | undefined {
   try {
     const value = JSON.parse(utf8.decode(bytes))
