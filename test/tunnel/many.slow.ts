@@ -1,0 +1,120 @@
+import { once } from 'node:events'
+import { readdirSync } from 'node:fs'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { setTimeout as delay } from 'node:timers/promises'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+import t from 'tap'
+import WebSocket, { WebSocketServer } from 'ws'
+import { openGate } from '../support/gate.js'
+
+t.setTimeout(600_000)
+
+const count = 10_000
+const width = 50
+// A tunnel that stayed would be several kilobytes.
+const maxHeapBytesEach = 400
+
+setFlagsFromString('--expose-gc')
+const collect = runInNewContext('gc') as () => void
+
+const http = createServer()
+const behind = new WebSocketServer({ noServer: true, perMessageDeflate: false })
+http.on('upgrade', (request, socket, head) => {
+  if (request.url === '/refused') return void socket.end('HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n')
+  if (request.url === '/reset') return void socket.destroy()
+  behind.handleUpgrade(request, socket, head, each => {
+    each.on('error', () => {})
+    each.on('message', data => {
+      const order = String(data)
+      if (order === 'close') each.close(4000, 'as told')
+      else if (order === 'terminate') each.terminate()
+      else each.send(data)
+    })
+  })
+})
+await once(http.listen(0, '127.0.0.1'), 'listening')
+const { port } = http.address() as AddressInfo
+
+const gate = await openGate(t, { tunnels: [{ path: '/a/*', url: `ws://127.0.0.1:${port}` }] })
+const { url } = await gate.listen()
+t.teardown(() => http.close())
+
+/** The ways in which a tunnel ends: what its client does once it is open. */
+const ends: readonly (readonly [name: string, act: (socket: WebSocket) => void])[] = [
+  ['closed', socket => socket.close(4001, 'enough')],
+  ['terminated', socket => socket.terminate()],
+  ['closed-behind', socket => socket.send('close')],
+  ['terminated-behind', socket => socket.send('terminate')],
+  ['refused', () => {}],
+  ['reset', () => {}],
+  [
+    'talks',
+    socket => {
+      socket.once('message', () => socket.close())
+      socket.send('x'.repeat(1000))
+    },
+  ],
+  [
+    'half',
+    socket => {
+      socket.send('half of it', { fin: false })
+      socket.terminate()
+    },
+  ],
+]
+
+async function openAndEnd(n: number): Promise<void> {
+  const [name, act] = ends[n % ends.length] ?? ['', () => {}]
+  const { ticket } = await gate.issueTicket({ user: `user-${n % 100}`, sessionSeconds: 600 })
+  const socket = new WebSocket(`${url.replace('http', 'ws')}/a/${name}?ticket=${ticket}`, {
+    perMessageDeflate: false,
+  })
+  socket.on('error', () => {})
+  socket.on('open', () => act(socket))
+  await once(socket, 'close')
+}
+
+async function run(total: number): Promise<void> {
+  let left = total
+  const worker = async (): Promise<void> => {
+    while (left > 0) await openAndEnd(left--)
+  }
+  await Promise.all(Array.from({ length: width }, worker))
+}
+
+/** What is open in this process, in which are the gate, its clients and the server behind. */
+const inUse = () => ({
+  descriptors: readdirSync('/proc/self/fd').length,
+  resources: process.getActiveResourcesInfo().length,
+  sockets: behind.clients.size,
+})
+
+/** Waits until no more is in use than before. */
+async function settled(before: ReturnType<typeof inUse>): Promise<void> {
+  for (;;) {
+    const now = inUse()
+    if (now.descriptors <= before.descriptors && now.resources <= before.resources && now.sockets === 0)
+      return
+    await delay(50)
+  }
+}
+
+const heapBytes = (): number => {
+  collect()
+  collect()
+  return process.memoryUsage().heapUsed + process.memoryUsage().external
+}
+
+t.test(`${count} tunnels leave no socket, no timer and no memory behind`, async t => {
+  const idle = inUse()
+  await run(1000)
+  await settled(idle)
+  const before = heapBytes()
+  await run(count)
+  await settled(idle)
+  const grown = heapBytes() - before
+  t.ok(grown < count * maxHeapBytesEach, `${Math.round(grown / count)} bytes a tunnel`)
+  t.comment(`${grown} bytes`)
+})
