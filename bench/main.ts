@@ -1,10 +1,11 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { buildOpener } from './drivers/opener.js'
 import { type Results, summarise } from './figures/summary.js'
 import { say } from './figures/text.js'
 import { help, nodes, type Options, readOptions, scaling } from './options.js'
+import { compare, ratiosOf, readRatios, writeRatios } from './reports/check.js'
 import { describeRun } from './reports/environment.js'
 import { preparePublishing, publish, publishConnections } from './reports/publish.js'
 import { coreTable, curveTable, table } from './reports/tables.js'
@@ -87,6 +88,23 @@ const bench = async (options: Options, command: string, directory: string): Prom
   for (const [name, value] of Object.entries(run)) console.log(`${name}: ${value}`)
   if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(results, undefined, 2)}\n`)
   if (options.publish) console.log(`written to ${await publish(results)}`)
+  if (options.check !== undefined) checkRatios(options, results)
+  const over = coreReport?.figures.filter(one => one.target !== undefined && one.times > one.target) ?? []
+  if (over.length > 0) throw new Error(`over their targets: ${over.map(({ name }) => name).join('; ')}`)
+}
+
+/** @throws Error naming the rows that have become slower */
+const checkRatios = ({ check, ratios: file, scenarios }: Options, { summary }: Results): void => {
+  const measured = ratiosOf(summary)
+  const accepted = existsSync(file) ? readRatios(file) : {}
+  const others = Object.entries(accepted).filter(
+    ([row]) => !scenarios.some(({ rows }) => rows.some(({ name }) => name === row)),
+  )
+  if (check === 'accept') return writeRatios(file, { ...Object.fromEntries(others), ...measured })
+  const here = Object.entries(accepted).filter(([row]) => !others.some(([other]) => other === row))
+  const { text, regressions } = compare(Object.fromEntries(here), measured)
+  console.log(`\n${text}`)
+  if (regressions.length > 0) throw new Error(`slower than before: ${regressions.join('; ')}`)
 }
 
 const main = async (args: string[]): Promise<void> => {

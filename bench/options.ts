@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util'
+import { acceptedFile } from './reports/check.js'
 import { scenarios } from './scenarios/index.js'
 import { profileNames } from './scenarios/profile.js'
 import type { Scenario } from './scenarios/scenario.js'
@@ -9,6 +10,9 @@ export const nodes = 'nodes'
 export const core = 'core'
 const scenarioNames = [...scenarios.map(one => one.name), scaling, nodes, core]
 
+/** What `--check` measures: little work, and ratios that hardly differ from run to run. */
+const checked = ['ticket', 'handshake', 'fan-out', 'inbound'] as const
+
 export const help = `npm run bench -- [options]
 
   --scenario NAME   ${scenarioNames.join(', ')};
@@ -18,6 +22,9 @@ export const help = `npm run bench -- [options]
   --rounds N        measured rounds, after one to warm up (default: 3)
   --scale FACTOR    of the number of operations, for a quick look (default: 1)
   --json FILE       writes every run and the summary there as well
+  --check           a quick run of floor and ticketgate: fails if a ratio is over a fifth above the accepted one
+  --accept          likewise, but accepts the ratios instead
+  --ratios FILE     where accepted ratios are (default: bench/results/ratios.json)
   --publish         writes JSON, tables and charts into bench/results; with --connections, what was reached
 
   --profile NAME    ${profileNames.join(', ')}: where ticketgate spends its time
@@ -36,6 +43,8 @@ export interface Options {
   readonly rounds: number
   readonly scale: number
   readonly json: string | undefined
+  readonly check: 'compare' | 'accept' | undefined
+  readonly ratios: string
   readonly publish: boolean
   readonly profile: string | undefined
   readonly connections: number | undefined
@@ -68,9 +77,12 @@ export const readOptions = (args: string[]): Options | 'help' => {
     options: {
       scenario: { type: 'string', multiple: true },
       target: { type: 'string', multiple: true },
-      rounds: { type: 'string', default: '3' },
-      scale: { type: 'string', default: '1' },
+      rounds: { type: 'string' },
+      scale: { type: 'string' },
       json: { type: 'string' },
+      check: { type: 'boolean', default: false },
+      accept: { type: 'boolean', default: false },
+      ratios: { type: 'string', default: acceptedFile },
       publish: { type: 'boolean', default: false },
       profile: { type: 'string' },
       connections: { type: 'string' },
@@ -78,16 +90,20 @@ export const readOptions = (args: string[]): Options | 'help' => {
     },
   })
   if (values.help) return 'help'
-  const names = chosen('scenario', values.scenario, scenarioNames)
+  const check = values.accept ? 'accept' : values.check ? 'compare' : undefined
+  const quick = check !== undefined
+  const names = chosen('scenario', values.scenario ?? (quick ? [...checked] : undefined), scenarioNames)
   return {
     scenarios: scenarios.filter(one => names.includes(one.name)),
     scaling: names.includes(scaling),
     nodes: names.includes(nodes),
     core: names.includes(core),
-    targets: chosen('target', values.target, targetNames),
-    rounds: wholeIn('rounds', values.rounds, 1, 100),
-    scale: numberIn('scale', values.scale, 0.001, 100),
+    targets: chosen('target', quick ? ['floor', 'ticketgate'] : values.target, targetNames),
+    rounds: wholeIn('rounds', values.rounds ?? (quick ? '5' : '3'), 1, 100),
+    scale: numberIn('scale', values.scale ?? (quick ? '0.25' : '1'), 0.001, 100),
     json: values.json,
+    check,
+    ratios: values.ratios,
     publish: values.publish,
     profile: values.profile,
     connections:

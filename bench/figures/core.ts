@@ -4,7 +4,9 @@ export interface CoreFigure {
   /** CPU nanoseconds per operation, including garbage collection, over the rounds. */
   readonly median: number
   readonly least: number
-  /** The upper limit, if one is stated. */
+  /** The least, as a multiple of that of one MAC in the same run. */
+  readonly times: number
+  /** The upper limit of `times`, if one is stated. A run above it fails. */
   readonly target?: number
 }
 

@@ -34,6 +34,8 @@ export interface Summary {
   readonly value: Spread
   /** As a multiple of the floor within each round. Absent without a floor to compare with. */
   readonly timesFloor?: Spread
+  /** Likewise, of the bare floor. */
+  readonly timesBareFloor?: Spread
   /** Present if operations were counted. */
   readonly load?: {
     readonly operationsPerSecond: number
@@ -82,12 +84,16 @@ const percentiles = ['p50', 'p90', 'p99', 'p999', 'max'] as const
 
 const summariseRow = (row: Row, target: string, measured: readonly Measurement[]): Summary => {
   const runs = measured.filter(one => one.row === row.name && one.target === target)
-  const ratios = runs.flatMap(run => {
-    const beneath = measured.find(
-      one => one.round === run.round && one.target === 'floor' && one.row === (row.comparedWith ?? row.name),
-    )
-    return beneath ? [run.value / beneath.value] : []
-  })
+  const timesThat = (floor: string): Spread | undefined => {
+    const ratios = runs.flatMap(run => {
+      const beneath = measured.find(
+        one => one.round === run.round && one.target === floor && one.row === (row.comparedWith ?? row.name),
+      )
+      return beneath ? [run.value / beneath.value] : []
+    })
+    return ratios.length > 0 && !target.endsWith('floor') ? spread(ratios) : undefined
+  }
+  const [timesFloor, timesBareFloor] = [timesThat('floor'), timesThat('bare floor')]
   const loads = runs.flatMap(({ load }) => (load ? [load] : []))
   const latencies = runs.flatMap(({ latency }) => (latency ? [latency] : []))
   const latencyOf = (name: (typeof percentiles)[number]): number => median(latencies.map(one => one[name]))
@@ -96,7 +102,8 @@ const summariseRow = (row: Row, target: string, measured: readonly Measurement[]
     unit: row.unit,
     target,
     value: spread(runs.map(({ value }) => value)),
-    ...(target !== 'floor' && ratios.length > 0 ? { timesFloor: spread(ratios) } : {}),
+    ...(timesFloor === undefined ? {} : { timesFloor }),
+    ...(timesBareFloor === undefined ? {} : { timesBareFloor }),
     ...(loads.length > 0
       ? {
           load: {

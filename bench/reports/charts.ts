@@ -10,6 +10,7 @@ const palette: Readonly<Record<string, string>> = {
   'ticketgate, routed': '#0b7285',
   'ticketgate on redis': '#a61e4d',
   floor: '#868e96',
+  'bare floor': '#ced4da',
   express: '#e8a33d',
   fastify: '#c2255c',
   go: '#5c7cfa',

@@ -11,6 +11,7 @@ const columns = [
   'unit',
   'median (range)',
   '× floor',
+  '× bare floor',
   'op/s',
   'server CPU',
   'driver CPU',
@@ -23,6 +24,7 @@ const cells = (one: Summary): string[] => [
   one.unit,
   range(one.value),
   one.timesFloor ? range(one.timesFloor) : '',
+  one.timesBareFloor ? range(one.timesBareFloor) : '',
   one.load ? digits(one.load.operationsPerSecond) : '',
   one.load ? percent(one.load.serverShare) : '',
   one.load ? percent(one.load.driverShare) : '',
@@ -83,9 +85,15 @@ export function coreTable({ figures, memory }: CoreReport): string {
   const line = (name: string, ...cells: readonly string[]): string =>
     `${name.padEnd(width)}  ${cells.map(cell => cell.padStart(9)).join('  ')}`
   return [
-    line('CPU ns per operation', 'median', 'least', 'target'),
-    ...figures.map(({ name, median, least, target }) =>
-      line(name, median.toFixed(0), least.toFixed(0), target === undefined ? '' : `≤ ${target}`),
+    line('CPU ns per operation', 'median', 'least', 'in MACs', 'target'),
+    ...figures.map(({ name, median, least, times, target }) =>
+      line(
+        name,
+        median.toFixed(0),
+        least.toFixed(0),
+        times.toFixed(2),
+        target === undefined ? '' : `≤ ${target}`,
+      ),
     ),
     '',
     line('memory per remembered ticket', 'bytes', 'live'),

@@ -40,6 +40,7 @@ export type Work = (operations: number) => unknown
 export interface CoreRow {
   readonly name: string
   readonly operations: number
+  /** The most that it may take, in MACs. */
   readonly target?: number
   /** Runs before each round, unmeasured. */
   readonly prepare: () => Work
@@ -179,6 +180,9 @@ const rightsRules = new RightsRules([
   { when: undefined, publish: [], subscribe: ['user.${sub}.*'] },
 ])
 
+/** The row that the others are compared with: a ticket needs one MAC, whatever the machine. */
+export const macRow = 'HMAC-SHA-256'
+
 const plain = (name: string, operation: (n: number) => unknown, target?: number): CoreRow => ({
   name,
   operations: 50_000,
@@ -197,7 +201,7 @@ export function coreRows(): CoreRow[] {
     return copy.toString('base64url')
   })()
   return [
-    plain('HMAC-SHA-256', () => writeMac(key, bytes, body.length, out, 0)),
+    plain(macRow, () => writeMac(key, bytes, body.length, out, 0)),
     plain('one crypto.hash of 64 bytes', () => hash('sha256', out, 'binary')),
     plain('timingSafeEqual of 32 bytes', () => timingSafeEqual(mac, out.subarray(0, 32))),
     plain('MAC and comparison', () => macHolds(key, bytes, body.length)),
@@ -218,11 +222,11 @@ export function coreRows(): CoreRow[] {
     tokenRow('token seen before', { algorithm: 'HS256', distinct: 1 }),
     claimRow('claim, memory (lru-cache)', openMemory),
     claimRow('claim, shared', openShared),
-    acceptRow('verify and claim, memory', openMemory, 4000),
-    acceptRow('verify and claim, shared', openShared, 3000),
-    plain('mint, given claims', () => issue(), 4000),
-    plain('forged: one bit of the MAC', () => verify(forged), 3000),
-    plain('forged: not base64url', () => verify(`${sample}!`), 3000),
+    acceptRow('verify and claim, memory', openMemory, 6),
+    acceptRow('verify and claim, shared', openShared, 5),
+    plain('mint, given claims', () => issue(), 3),
+    plain('forged: one bit of the MAC', () => verify(forged), 2.5),
+    plain('forged: not base64url', () => verify(`${sample}!`), 1.5),
     plain('verify', () => verify(sample)),
   ]
 }

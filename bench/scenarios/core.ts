@@ -8,7 +8,16 @@ import { runInNewContext } from 'node:vm'
 import { createMemoryReplayCache } from '../../src/replay/memory.js'
 import { createSharedReplayMemory } from '../../src/replay/shared.js'
 import type { CoreMemory, CoreReport } from '../figures/core.js'
-import { type CoreRow, coreRows, expiresAtMs, live, nowMs, type openMemory, openShared } from './core-rows.js'
+import {
+  type CoreRow,
+  coreRows,
+  expiresAtMs,
+  live,
+  macRow,
+  nowMs,
+  type openMemory,
+  openShared,
+} from './core-rows.js'
 
 function measure(row: CoreRow): number {
   const work = row.prepare()
@@ -63,10 +72,12 @@ export function benchCore(rounds: number, say: (text: string) => void = () => {}
     }
     say(round === 0 ? 'warm-up' : `round ${round}`)
   }
+  const leastOf = (name: string): number => Math.min(...(measured.get(name) ?? []))
+  const mac = leastOf(macRow)
   const figures = all.map(({ name, target }) => {
     const sorted = (measured.get(name) ?? []).toSorted((a, b) => a - b)
     const [median = Number.NaN, least = Number.NaN] = [sorted[sorted.length >> 1], sorted[0]]
-    return { name, median, least, ...(target === undefined ? {} : { target }) }
+    return { name, median, least, times: least / mac, ...(target === undefined ? {} : { target }) }
   })
   return { figures, memory }
 }

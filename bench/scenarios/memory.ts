@@ -77,7 +77,7 @@ const measureMemory = ({ target, seconds, count }: Idleness): Promise<number> =>
 export const memoryScenario: Scenario = {
   name: 'memory',
   rows,
-  maxRounds: 1,
+  maxRounds: 5,
   prepare: async (target, count) =>
     new Map([
       [

@@ -1,6 +1,6 @@
 import type { Missing } from '../figures/summary.js'
 import { startTicketgateOnRedis } from './fleets.js'
-import { startFloor } from './floor.js'
+import { startBareFloor, startFloor } from './floor.js'
 import { startExpress, startFastify, startGo, startRedis, startSocketIo } from './peers.js'
 import { recordReplies } from './replies.js'
 import type { Stage } from './stage.js'
@@ -10,6 +10,7 @@ import type { Users } from './users.js'
 
 const starters: Readonly<Record<Exclude<TargetName, 'ticketgate'>, (stage: Stage) => Promise<Target>>> = {
   floor: startFloor,
+  'bare floor': startBareFloor,
   express: startExpress,
   fastify: startFastify,
   go: startGo,
@@ -40,7 +41,7 @@ export const startTargets = async (
     try {
       targets.push(await starters[name](stage))
     } catch (error) {
-      if (name === 'floor') throw error
+      if (name.endsWith('floor')) throw error
       missing.push({ name, reason: (error as Error).message })
     }
   }

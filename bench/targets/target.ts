@@ -3,6 +3,7 @@ import type { TokenSource } from './tokens.js'
 
 export const targetNames = [
   'floor',
+  'bare floor',
   'ticketgate',
   'ticketgate on redis',
   'express',

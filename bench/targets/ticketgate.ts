@@ -48,7 +48,7 @@ export const startTicketgate = async (
     TICKETGATE_LOGIN_RATE: unreachedRate,
     TICKETGATE_TICKET_RATE: unreachedRate,
     TICKETGATE_MESSAGE_RATE: unreachedRate,
-    TICKETGATE_TICKET_TTL_SECONDS: '3600',
+    TICKETGATE_TICKET_TTL_SECONDS: '300',
     TICKETGATE_LOG_LEVEL: 'info',
     ...options.settings,
   }
