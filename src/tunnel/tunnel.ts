@@ -5,7 +5,7 @@ import { spreadMs } from '../socket/drain.js'
 import { childLog, type Log } from '../telemetry/log.js'
 import { LogSampler } from '../telemetry/log-sampler.js'
 import { type Counters, increment } from '../telemetry/metrics.js'
-import { writeNonce } from '../ticket/nonce.js'
+import type { FrameBatch } from './frame-batch.js'
 import { Upstream } from './upstream.js'
 import type { UpstreamTarget } from './upstream-target.js'
 
@@ -15,13 +15,12 @@ const minUpstreamBytes = 1_048_576
 // It would hardly be back sooner.
 const leastRetryMs = 500
 
-const maskBytes = 4
-const nonce = Buffer.alloc(16)
-
 export interface TunnelOptions {
   readonly config: Config
   readonly counters: Counters
   readonly log: Log
+  /** Shared by all tunnels of a thread. */
+  readonly batch: FrameBatch
 }
 
 /** What is destroyed when the gate is closed. */
@@ -34,6 +33,7 @@ export class Tunnel {
   /** Its path, which identifies it in logs and metrics. */
   readonly name: string
   readonly upstream: Upstream
+  readonly batch: FrameBatch
   readonly maxMessageBytes: number
   /** The largest message of the upstream server, in bytes. */
   readonly maxUpstreamBytes: number
@@ -49,9 +49,10 @@ export class Tunnel {
   constructor(
     { path, maxMessageBytes }: TunnelRoute,
     target: UpstreamTarget,
-    { config, counters, log }: TunnelOptions,
+    { config, counters, log, batch }: TunnelOptions,
   ) {
     this.name = path
+    this.batch = batch
     this.#log = childLog(log, { tunnel: path })
     this.#counters = counters
     this.upstream = new Upstream(target, this.#log)
@@ -113,17 +114,6 @@ export class Tunnel {
   log(level: 'warn', message: string, fields: Readonly<Record<string, string | number>>): void {
     const more = this.#sampler.take(message, performance.now())
     if (more !== undefined) this.#log[level]({ ...fields, ...more }, message)
-  }
-
-  /**
-   * Generates a mask (RFC 6455 section 5.3) that is not zero: with a zero mask, ws would not copy
-   * the bytes, which are gone before they are sent.
-   */
-  readonly writeMask = (mask: Buffer): void => {
-    do {
-      writeNonce(nonce, 0)
-      nonce.copy(mask, 0, 0, maskBytes)
-    } while (mask.readUInt32LE(0) === 0)
   }
 
   /** Destroys everything at once. */

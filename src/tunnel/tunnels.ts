@@ -17,6 +17,7 @@ import type { Counters } from '../telemetry/metrics.js'
 import type { Revocations } from '../token/revocation.js'
 import type { SessionRenewed } from '../wire/relay.js'
 import { tunnelEntry } from './entry.js'
+import { FrameBatch } from './frame-batch.js'
 import { relayOf } from './relay.js'
 import { renewTunnels } from './renewal.js'
 import { Tunnel } from './tunnel.js'
@@ -47,7 +48,8 @@ export class Tunnels {
     this.#parts = parts
     const { tunnels, tunnelAssertionKeyFile: file } = parts.config
     const key = file === undefined ? undefined : readAssertionKey(file)
-    for (const route of tunnels) this.#tunnels.push(openTunnel(route, parts, key))
+    const batch = new FrameBatch()
+    for (const route of tunnels) this.#tunnels.push(openTunnel(route, { ...parts, batch }, key))
   }
 
   /** How many upstream sockets are open, or about to close. */
@@ -67,7 +69,11 @@ export class Tunnels {
   }
 }
 
-function openTunnel(route: TunnelRoute, parts: TunnelsParts, assertionKey: AssertionKey | undefined): Tunnel {
+function openTunnel(
+  route: TunnelRoute,
+  parts: TunnelsParts & { readonly batch: FrameBatch },
+  assertionKey: AssertionKey | undefined,
+): Tunnel {
   const { config, sockets, clients, application, counters, clock, log } = parts
   const { messageRate } = route
   const target = new UpstreamTarget(route)

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import { connect as connectPlain, isIP, type Socket } from 'node:net'
+import { connect as connectPlain, isIP, type Socket, type TcpNetConnectOpts } from 'node:net'
 import { connect as connectSecurely, createSecureContext, type SecureContext } from 'node:tls'
 import type { TunnelRoute } from '../config/tunnels.js'
 
@@ -9,6 +9,12 @@ export interface TargetTls {
   readonly servername: string
   readonly secureContext?: SecureContext
 }
+
+/** How the connection is kept and read. */
+export type ConnectOptions = Pick<
+  TcpNetConnectOpts,
+  'noDelay' | 'keepAlive' | 'keepAliveInitialDelay' | 'onread'
+>
 
 /** The address of an upstream server, and the host name to use. */
 export class UpstreamTarget {
@@ -30,14 +36,20 @@ export class UpstreamTarget {
         : { servername, secureContext: createSecureContext({ ca: readFileSync(caFile) }) }
   }
 
+  /** The path at the server; in that of a Unix socket, it follows the colon. */
+  pathIn({ protocol, pathname }: URL): string {
+    return protocol === 'ws+unix:' ? pathname.slice(pathname.indexOf(':') + 1) : pathname
+  }
+
   /** Opens the connection, without a WebSocket handshake. */
-  connect(onConnect: () => void): Socket {
+  connect(onConnect: () => void, options: ConnectOptions = {}): Socket {
     const { protocol, port, pathname } = this.url
-    if (protocol === 'ws+unix:') return connectPlain({ path: pathname.replace(/:.*$/, '') }, onConnect)
+    if (protocol === 'ws+unix:')
+      return connectPlain({ ...options, path: pathname.replace(/:.*$/, '') }, onConnect)
     const host = this.#address
     return this.tls === undefined
-      ? connectPlain({ host, port: Number(port || 80) }, onConnect)
-      : connectSecurely({ host, port: Number(port || 443), ...this.tls }, onConnect)
+      ? connectPlain({ ...options, host, port: Number(port || 80) }, onConnect)
+      : connectSecurely({ ...options, host, port: Number(port || 443), ...this.tls }, onConnect)
   }
 
   get #address(): string {

@@ -1,0 +1,181 @@
+import { isUtf8 } from 'node:buffer'
+import { closeStatus, isCloseCode, opcode } from './frames.js'
+
+const finBit = 0x80
+const reservedBits = 0x70
+const opcodeBits = 0x0f
+const maskBit = 0x80
+const lengthBits = 0x7f
+const maxControlBytes = 125
+
+/** What an upstream server has sent that RFC 6455 does not allow, and the code that tells it so. */
+export class FrameError extends Error {
+  readonly closeCode: number
+
+  constructor(closeCode: number, message: string) {
+    super(message)
+    this.closeCode = closeCode
+  }
+}
+
+/** Who is told of the frames. */
+export interface FrameListener {
+  /** A whole message. Its bytes are gone when this returns. */
+  message(bytes: Buffer, isBinary: boolean): void
+  ping(bytes: Buffer): void
+  /** The last frame; 1005 = it had no code. */
+  closeFrame(code: number, reason: string): void
+}
+
+/** Reads the frames of a server (RFC 6455 section 5), without extensions. */
+export class FrameReader {
+  readonly #listener: FrameListener
+  readonly #maxBytes: number
+  /** A frame of which bytes are missing, as long as it is known to be, and how many have come. */
+  #partial: Buffer | undefined
+  #filled = 0
+  /** The fragments of a message so far, and how many bytes of this they are. */
+  #fragments: Buffer | undefined
+  #size = 0
+  #isBinary = false
+  #isDone = false
+
+  /** @param maxBytes of a message */
+  constructor(listener: FrameListener, maxBytes: number) {
+    this.#listener = listener
+    this.#maxBytes = maxBytes
+  }
+
+  /** Whether a chunk holds more than one frame, or the end of one. */
+  hasSeveral(chunk: Buffer): boolean {
+    return this.#partial !== undefined || sizeAt(chunk, 0) < chunk.length
+  }
+
+  /**
+   * Reads bytes, which may be reused when this returns.
+   * @throws FrameError at the first that is not allowed; nothing may be read after it
+   */
+  read(chunk: Buffer): void {
+    let at = this.#partial === undefined ? 0 : this.#fill(this.#partial, chunk)
+    while (at < chunk.length && !this.#isDone) {
+      const size = sizeAt(chunk, at)
+      this.#check(chunk, at)
+      if (size > chunk.length - at) {
+        this.#partial = Buffer.allocUnsafe(size)
+        this.#filled = chunk.copy(this.#partial, 0, at)
+        return
+      }
+      this.#frame(chunk, at, size)
+      at += size
+    }
+  }
+
+  /** Adds what is missing of a frame, and returns how many bytes that took. */
+  #fill(frame: Buffer, chunk: Buffer): number {
+    let partial = frame
+    for (let used = 0; ; ) {
+      const copied = chunk.copy(partial, this.#filled, used)
+      used += copied
+      this.#filled += copied
+      if (this.#filled < partial.length) return used
+      const size = sizeAt(partial, 0)
+      this.#check(partial, 0)
+      if (size === partial.length) {
+        this.#partial = undefined
+        this.#frame(partial, 0, size)
+        return used
+      }
+      const larger = Buffer.allocUnsafe(size)
+      partial.copy(larger)
+      partial = this.#partial = larger
+    }
+  }
+
+  /** Checks as much of a header as there is. */
+  #check(bytes: Buffer, at: number): void {
+    const first = bytes[at] ?? 0
+    const second = bytes[at + 1]
+    const kind = first & opcodeBits
+    const isFinal = (first & finBit) !== 0
+    if ((first & reservedBits) !== 0) throw new FrameError(closeStatus.protocolError, 'a reserved bit is set')
+    if (kind > opcode.pong || (kind > opcode.binary && kind < opcode.close))
+      throw new FrameError(closeStatus.protocolError, `there is no opcode ${kind}`)
+    if (kind >= opcode.close && !isFinal)
+      throw new FrameError(closeStatus.protocolError, 'a control frame is fragmented')
+    if (kind < opcode.close && (kind === opcode.continuation) !== (this.#fragments !== undefined))
+      throw new FrameError(closeStatus.protocolError, 'a fragment is out of order')
+    if (second === undefined) return
+    if ((second & maskBit) !== 0)
+      throw new FrameError(closeStatus.protocolError, 'a server has masked a frame')
+    if (kind >= opcode.close && second > maxControlBytes)
+      throw new FrameError(closeStatus.protocolError, 'a control frame is too long')
+    if (kind < opcode.close && this.#size + payloadAt(bytes, at) > this.#maxBytes)
+      throw new FrameError(closeStatus.tooBig, `a message has more than ${this.#maxBytes} bytes`)
+  }
+
+  #frame(bytes: Buffer, at: number, size: number): void {
+    const first = bytes[at] ?? 0
+    const kind = first & opcodeBits
+    const payload = bytes.subarray(at + headerAt(bytes, at), at + size)
+    if (kind >= opcode.close) return this.#control(kind, payload)
+    const isFinal = (first & finBit) !== 0
+    if (kind !== opcode.continuation) {
+      this.#isBinary = kind === opcode.binary
+      if (isFinal) return this.#message(payload)
+    }
+    this.#append(payload)
+    if (!isFinal) return
+    const whole = this.#fragments?.subarray(0, this.#size) ?? payload
+    this.#fragments = undefined
+    this.#size = 0
+    this.#message(whole)
+  }
+
+  /** Into one buffer, or a message of many small fragments would take many times its size. */
+  #append(payload: Buffer): void {
+    const size = this.#size + payload.length
+    if (this.#fragments === undefined || this.#fragments.length < size) {
+      const larger = Buffer.allocUnsafe(Math.min(2 * size, this.#maxBytes))
+      this.#fragments?.copy(larger, 0, 0, this.#size)
+      this.#fragments = larger
+    }
+    payload.copy(this.#fragments, this.#size)
+    this.#size = size
+  }
+
+  #message(bytes: Buffer): void {
+    if (!this.#isBinary && !isUtf8(bytes)) throw new FrameError(closeStatus.notUtf8, 'a text is not UTF-8')
+    this.#listener.message(bytes, this.#isBinary)
+  }
+
+  #control(kind: number, payload: Buffer): void {
+    if (kind === opcode.ping) return this.#listener.ping(payload)
+    if (kind === opcode.pong) return
+    this.#isDone = true
+    if (payload.length === 0) return this.#listener.closeFrame(closeStatus.none, '')
+    const code = payload.length === 1 ? 0 : payload.readUInt16BE()
+    if (!isCloseCode(code)) throw new FrameError(closeStatus.protocolError, `${code} is no close code`)
+    const reason = payload.subarray(2)
+    if (!isUtf8(reason)) throw new FrameError(closeStatus.notUtf8, 'a close reason is not UTF-8')
+    this.#listener.closeFrame(code, reason.toString())
+  }
+}
+
+/** The size of the header of a frame; as much as is needed to tell, if bytes are missing. */
+function headerAt(bytes: Buffer, at: number): number {
+  const length = (bytes[at + 1] ?? 0) & lengthBits
+  return length < 126 ? 2 : length === 126 ? 4 : 10
+}
+
+/** The size of the payload of a frame; 0 while its header is not complete. */
+function payloadAt(bytes: Buffer, at: number): number {
+  const header = headerAt(bytes, at)
+  if (at + header > bytes.length) return 0
+  if (header === 2) return (bytes[at + 1] ?? 0) & lengthBits
+  return header === 4
+    ? bytes.readUInt16BE(at + 2)
+    : bytes.readUInt32BE(at + 2) * 2 ** 32 + bytes.readUInt32BE(at + 6)
+}
+
+/** The size of a frame, or of its header if that is not complete. */
+const sizeAt = (bytes: Buffer, at: number): number => headerAt(bytes, at) + payloadAt(bytes, at)
