@@ -48,6 +48,7 @@ const start = async (t: Test, threads: number) => {
     TICKETGATE_TLS_CERT_FILE: files.cert,
     TICKETGATE_TLS_KEY_FILE: files.key,
     TICKETGATE_THREADS: String(threads),
+    TICKETGATE_DRAIN_SECONDS: '10',
   }
   return { server: await startServer(t, { env }), replace }
 }

@@ -4,9 +4,9 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { busMetric, disconnect, join as joinChannel, startBusNode, untilBus } from '../support/bus.js'
 import { freePort } from '../support/free-port.js'
-import { requestUpgrade } from '../support/http.js'
 import {
   requestUpgradeUntilAnswered,
+  spendTicket,
   startNode,
   storeEnv,
   untilNotReady,
@@ -24,9 +24,8 @@ t.test('a Unix socket', async t => {
   const { port } = await startRedis(t, ['--unixsocket', path])
   const env = { TICKETGATE_REDIS_URL: `redis+unix://${path}?db=3` }
   const node = await startNode(t, port, env)
-  const ticket = await mint(node.url)
-  t.equal((await requestUpgrade(node.url, gatePath(ticket))).status, 101)
-  t.match(await requestUpgrade(node.url, gatePath(ticket)), { status: 401 })
+  const spent = gatePath(await spendTicket(node))
+  t.match(await requestUpgradeUntilAnswered(node.url, spent), { status: 401 })
   await untilBus(node, 'up')
 })
 
@@ -61,7 +60,7 @@ t.test('TLS, with our own CA and a client certificate', needs('openssl'), async 
     TICKETGATE_REDIS_KEY_FILE: file('client.key'),
   }
   const node = await startNode(t, port, { TICKETGATE_REDIS_URL, ...authority, ...own })
-  t.equal((await requestUpgrade(node.url, gatePath(await mint(node.url)))).status, 101)
+  await spendTicket(node)
   await untilBus(node, 'up')
 
   for (const [name, env] of [
@@ -89,7 +88,7 @@ async function startSentinels(t: Test, port: number): Promise<number[]> {
 bind 127.0.0.1
 dir ${directory}
 sentinel monitor primary 127.0.0.1 ${port} ${quorum}
-sentinel down-after-milliseconds primary 500
+sentinel down-after-milliseconds primary 2000
 sentinel failover-timeout primary 2000
 `,
     )
@@ -107,8 +106,7 @@ t.test('sentinels: a new primary is found, and older tickets are refused there',
   const TICKETGATE_REDIS_URL = `redis+sentinel://${ports.map(port => `127.0.0.1:${port}`).join(',')}/primary`
   const node = await startNode(t, primary.port, { TICKETGATE_REDIS_URL })
   const other = await startBusNode(t, primary.port, { TICKETGATE_REDIS_URL })
-  const [spent, fresh] = [await mint(node.url), await mint(node.url)]
-  t.equal((await requestUpgrade(node.url, gatePath(spent))).status, 101)
+  const [spent, fresh] = [await spendTicket(node), await mint(node.url)]
   while (!(await replica.client.info('replication')).includes('master_link_status:up'));
 
   await primary.kill()
@@ -118,7 +116,7 @@ t.test('sentinels: a new primary is found, and older tickets are refused there',
     const reply = await requestUpgradeUntilAnswered(node.url, gatePath(ticket))
     t.match(reply.text, /"ticket_predates_gate"|"ticket_used"/)
   }
-  t.equal((await requestUpgradeUntilAnswered(node.url, gatePath(await mint(node.url)))).status, 101)
+  await spendTicket(node)
   await Promise.all([untilBus(node, 'up'), untilBus(other, 'up')])
   const client = await joinChannel(other, 'maggie')
   await disconnect(node, { user: 'maggie' })

@@ -3,6 +3,7 @@ import t, { type Test } from 'tap'
 import { bearer, jsonOf, outcomeOf, postJson, type Reply, request, requestUpgrade } from '../support/http.js'
 import {
   requestUpgradeUntilAnswered,
+  spendTicket,
   startNode,
   storeEnv,
   untilNotReady,
@@ -84,8 +85,7 @@ t.test('whatever happens to the store, no ticket is accepted twice, and the gate
       const redis = await startRedis(t)
       const relay = await startRelay(t, redis.port)
       const node = await startNode(t, relay.port, longLived)
-      const [spent, kept] = [await mint(node.url), await mint(node.url)]
-      t.equal((await requestUpgrade(node.url, gatePath(spent))).status, 101)
+      const [spent, kept] = [await spendTicket(node), await mint(node.url)]
 
       await happen({ redis, relay }, t)
       const early = await Promise.all(
@@ -110,11 +110,10 @@ t.test('whatever happens to the store, no ticket is accepted twice, and the gate
 
       await mend({ redis, relay }, t)
       await untilReady(node)
-      const again = await requestUpgrade(node.url, gatePath(spent))
+      const again = await requestUpgradeUntilAnswered(node.url, gatePath(spent))
       t.equal(again.status, 401, `the ticket spent before: ${again.text}`)
-      const fresh = await mint(node.url)
-      t.equal((await requestUpgrade(node.url, gatePath(fresh))).status, 101, 'a new one')
-      isProblem(t, await requestUpgrade(node.url, gatePath(fresh)), '401 ticket_used', 'and once')
+      const fresh = gatePath(await spendTicket(node))
+      isProblem(t, await requestUpgradeUntilAnswered(node.url, fresh), '401 ticket_used', 'a new one, once')
     })
 })
 
@@ -122,11 +121,8 @@ t.test('when the reply is lost, the ticket may be spent: then it is lost too, an
   const redis = await startRedis(t)
   const relay = await startRelay(t, redis.port)
   const node = await startNode(t, relay.port, longLived)
-  t.equal(
-    (await requestUpgrade(node.url, gatePath(await mint(node.url)))).status,
-    101,
-    'the store has the script',
-  )
+  // From then on the store has the script.
+  await spendTicket(node)
   const spent = async (): Promise<number> => {
     const sets = await redis.client.keys('ticketgate:spent:*')
     return (await Promise.all(sets.map(set => redis.client.scard(set)))).reduce((sum, size) => sum + size, 0)
@@ -147,11 +143,10 @@ t.test('when the reply is lost, the ticket may be spent: then it is lost too, an
 t.test('emptied: older tickets are refused, new ones are valid', async t => {
   const redis = await startRedis(t)
   const node = await startNode(t, redis.port, longLived)
-  const [spent, kept] = [await mint(node.url), await mint(node.url)]
-  t.equal((await requestUpgrade(node.url, gatePath(spent))).status, 101)
+  const [spent, kept] = [await spendTicket(node), await mint(node.url)]
   await redis.client.flushall()
   for (const ticket of [spent, kept]) {
-    const refused = await requestUpgrade(node.url, gatePath(ticket))
+    const refused = await requestUpgradeUntilAnswered(node.url, gatePath(ticket))
     isProblem(t, refused, '401 ticket_predates_gate')
     hasRetryAfter(t, refused, 'try again')
     const status = jsonOf(await postJson(node.url, '/ws_ticket/status', { ticket }))
@@ -187,8 +182,7 @@ t.test('failover to a lagging replica: tickets that only the old primary knew st
   while ((await replica.client.get('ticketgate:epoch')) === null) await delay(20)
 
   link.drop()
-  const late = await mint(nodes[0].url)
-  t.equal((await requestUpgrade(nodes[1].url, gatePath(late))).status, 101)
+  const late = await spendTicket(nodes[1], nodes[0])
   const known = await primary.client.get('ticketgate:epoch')
   t.equal(await replica.client.get('ticketgate:epoch'), known, 'the replica has the record')
   t.equal((await replica.client.keys('ticketgate:spent:*')).length, 0, 'and not what was spent')
@@ -216,14 +210,25 @@ t.test('two servers that both think they are the primary: a ticket is valid at o
   const relay = await startRelay(t, one.port)
   const left = await startNode(t, one.port, longLived)
   const right = await startNode(t, relay.port, longLived)
-  const ticket = await mint(left.url)
+  const tickets: string[] = []
+  for (let n = 0; n < 10; n++) tickets.push(await mint(left.url))
   while ((await two.client.get('ticketgate:epoch')) === null) await delay(20)
   await two.client.replicaof('NO', 'ONE')
   relay.lead(two.port)
   await untilReady(right)
-  isProblem(t, await requestUpgradeUntilAnswered(right.url, gatePath(ticket)), '401 ticket_predates_gate')
-  t.equal((await requestUpgrade(left.url, gatePath(ticket))).status, 101)
-  isProblem(t, await requestUpgradeUntilAnswered(right.url, gatePath(ticket)), '401 ticket_predates_gate')
+  const refuses = async (ticket: string): Promise<void> => {
+    const reply = await requestUpgradeUntilAnswered(right.url, gatePath(ticket))
+    isProblem(t, reply, '401 ticket_predates_gate')
+  }
+  for (const ticket of tickets) {
+    await refuses(ticket)
+    const reply = await requestUpgrade(left.url, gatePath(ticket))
+    // Of a ticket for which a busy store had no time, it is not known whether it is spent.
+    if (reply.status === 503) continue
+    t.equal(reply.status, 101)
+    await refuses(ticket)
+    break
+  }
   await entersInTheEnd(t, right.url)
   await entersInTheEnd(t, left.url)
 })
@@ -300,8 +305,7 @@ t.test('start: a store that may forget is refused, an unreachable one is waited 
   await node.logged('maxmemory-policy is allkeys-lru')
   isProblem(t, await request(node.url, '/readyz'), '503 replay_cache_unavailable', 'there, and unfit')
   await redis.client.config('SET', 'maxmemory-policy', 'noeviction')
-  await untilReady(node)
-  t.equal((await requestUpgrade(node.url, gatePath(await mint(node.url)))).status, 101)
+  await spendTicket(node)
 })
 
 t.test('start: required options', async t => {

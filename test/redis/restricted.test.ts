@@ -1,12 +1,18 @@
 import t, { type Test } from 'tap'
 import { busMetric, disconnect, join, publish, startBusNode, until, untilBus } from '../support/bus.js'
-import { type Json, jsonOf, metric, request, requestUpgrade } from '../support/http.js'
-import { startNode, storeEnv, untilReady } from '../support/nodes.js'
+import { type Json, jsonOf, metric, request } from '../support/http.js'
+import {
+  requestUpgradeUntilAnswered,
+  spendTicket,
+  startNode,
+  storeEnv,
+  untilReady,
+} from '../support/nodes.js'
 import { isProblem } from '../support/problem.js'
 import { fileNeeds } from '../support/programs.js'
 import { type RedisServer, startRedis } from '../support/redis.js'
 import { type Environment, startServer, type TestServer } from '../support/server.js'
-import { gatePath, mint } from '../support/tokens.js'
+import { gatePath } from '../support/tokens.js'
 
 fileNeeds(t, 'redis-server')
 
@@ -47,7 +53,7 @@ t.test('a user with only the documented permissions is sufficient', async t => {
   const redis = await redisFor(t, [...keys, ...channels, forNames, ...forReplay, ...forBus])
   const node = await startNode(t, redis.port, redis.env)
   const other = await startBusNode(t, redis.port, redis.env)
-  t.equal((await requestUpgrade(node.url, gatePath(await mint(node.url)))).status, 101)
+  await spendTicket(node)
   await until(() => stateOf(node, 'ready'))
   t.equal(await busMetric(other, 'up'), 1)
   const client = await join(other, 'maggie')
@@ -171,7 +177,7 @@ t.test('every new reason is logged once', async t => {
 t.test('a Redis that forbids CONFIG is accepted', async t => {
   const redis = await startRedis(t, ['--rename-command', 'CONFIG', ''])
   const node = await startNode(t, redis.port)
-  t.equal((await requestUpgrade(node.url, gatePath(await mint(node.url)))).status, 101)
+  await spendTicket(node)
 })
 
 t.test('if it does not report its eviction policy, an operator can vouch for it', async t => {
@@ -183,9 +189,8 @@ t.test('if it does not report its eviction policy, an operator can vouch for it'
 
   const trusting = { ...redis.env, TICKETGATE_REDIS_EVICTION: 'trusted' }
   const node = await startNode(t, redis.port, trusting)
-  const ticket = await mint(node.url)
-  t.equal((await requestUpgrade(node.url, gatePath(ticket))).status, 101)
-  isProblem(t, await requestUpgrade(node.url, gatePath(ticket)), '401 ticket_used')
+  const path = gatePath(await spendTicket(node))
+  isProblem(t, await requestUpgradeUntilAnswered(node.url, path), '401 ticket_used')
 
   await redis.client.acl('SETUSER', 'gate', '+info')
   await redis.client.config('SET', 'maxmemory-policy', 'allkeys-lru')

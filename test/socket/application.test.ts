@@ -384,7 +384,7 @@ t.test('an application closes one connection when it learns of the end of anothe
 })
 
 t.test('a gate can be drained more than once, even if it never listened', async t => {
-  const { gate, url } = await start(t, {})
+  const { gate, url } = await start(t, {}, { drainSeconds: 10 })
   const { client } = await openSession(socketUrl(url, gatePath(await mint(url))))
   await Promise.all([gate.drain(), gate.drain()])
   t.equal((await client.closed).code, 1012)

@@ -1,7 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Test } from 'tap'
-import { type Reply, request, requestUpgrade } from './http.js'
+import { bearer, jsonOf, outcomeOf, type Reply, request, requestUpgrade } from './http.js'
 import { type Environment, startServer, type TestServer } from './server.js'
+import { gatePath, tokenFor } from './tokens.js'
 
 /** One key that all gates of a test share. */
 export const ticketKeys = '7:EvN1lSB-Ipj4w4Q08Or94l_eCvSeZ-_Z-vtFEk6x_uI'
@@ -27,6 +28,22 @@ const untilStatus = async (base: string, status: number): Promise<void> => {
 
 export const untilReady = ({ url }: Pick<TestServer, 'url'>): Promise<void> => untilStatus(url, 200)
 export const untilNotReady = ({ url }: Pick<TestServer, 'url'>): Promise<void> => untilStatus(url, 503)
+
+/**
+ * Opens a socket, and returns the ticket that is spent with that. On a busy machine the store may take longer than a
+ * gate waits: then that ticket may be spent or not, and another is taken.
+ * @param issuer the gate that issues it
+ */
+export const spendTicket = async (node: TestServer, issuer = node): Promise<string> => {
+  for (;;) {
+    const issued = await request(issuer.url, '/ws_ticket', { headers: bearer(tokenFor('maggie')) })
+    const ticket = String(jsonOf(issued).ticket)
+    const reply = issued.status === 200 ? await requestUpgrade(node.url, gatePath(ticket)) : issued
+    if (reply.status === 101) return ticket
+    if (reply.status !== 503) throw new Error(`refused: ${outcomeOf(reply)}`)
+    await delay(20)
+  }
+}
 
 /** Requests upgrades until the store has replied. */
 export const requestUpgradeUntilAnswered = async (base: string, path: string): Promise<Reply> => {

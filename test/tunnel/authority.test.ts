@@ -120,7 +120,7 @@ t.test('events report tunnels like other sockets', async t => {
 })
 
 t.test('draining closes both sides, and the gate exits', async t => {
-  const { gate, upstream } = await start(t, { TICKETGATE_DRAIN_SECONDS: '2' })
+  const { gate, upstream } = await start(t, { TICKETGATE_DRAIN_SECONDS: '20' })
   const clients = await Promise.all(Array.from({ length: 20 }, () => openThrough(gate, path)))
   const arrivals = await Promise.all(clients.map(() => upstream.next()))
   gate.signal('SIGTERM')
