@@ -66,7 +66,7 @@ const bench = async (options: Options, command: string, directory: string): Prom
   if (options.nodes && compilerIsMissing === undefined)
     curves.push(await measureNodes(fleetsOf(directory, users), rounds, scale))
 
-  // Loaded on demand: it allocates what it measures.
+  // Loaded on demand, because it allocates the memory that it measures.
   const parts = options.core ? await import('./scenarios/core.js') : undefined
   const coreReport = parts?.benchCore(rounds, text => say(`core  ${text}`))
 

@@ -11,7 +11,7 @@ declare module 'autocannon' {
     interface Client extends EventEmitter {
       /** Undocumented, but present in 9.0.0, which is pinned. */
       conn: Socket
-      /** This connection's requests, in turn. Not with pipelining above 1. */
+      /** This connection's requests, in order. Not with pipelining above 1. */
       setRequests(requests: Request[]): void
     }
 

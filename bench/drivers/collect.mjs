@@ -1,4 +1,5 @@
-// Preloaded by the memory scenario: on SIGUSR2 the process collects its garbage, so that what is counted is in use.
+// Preloaded by the memory scenario: on SIGUSR2, the process collects its garbage, so that only
+// memory in use is counted.
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 

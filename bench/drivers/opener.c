@@ -60,7 +60,7 @@ static enum { SHAKE, OPEN, HTTP, EXCHANGE, FANOUT, AWAIT, CLOSE } job;
 static uint64_t count, at_once, per_second, started, ended, in_flight, operations;
 static uint64_t begin_ns, end_ns, moved_ns, received, wanted;
 static uint32_t frames_wanted, rounds;
-static int is_answer_due;              // of fanout, where the publisher is no WebSocket
+static int is_answer_due;              // of fanout, if the publisher is not a WebSocket
 static uint64_t *times;
 static size_t times_size;
 static struct { char text[64]; uint64_t count; } answers[max_answers];  // as `101`, `401 ticket_used`, an error
@@ -73,7 +73,7 @@ static uint32_t first_source, sources, next_source;
 static char **lines;                   // of this job
 static uint8_t *sent_bytes;            // by http, exchange and fanout
 static size_t sent_size;
-static struct conn **kept, **idle, *publisher;  // idle: a ring, or a server may close one it has not heard from
+static struct conn **kept, **idle, *publisher;  // idle: a ring, or a server may close an idle one
 static size_t kept_size, kept_room, idle_first, idle_size, lost;
 static char *input;
 static size_t input_size, input_room;
@@ -126,7 +126,7 @@ static uint8_t *from_hex(const char *hex, size_t *size) {
 // ---- one connection
 
 static void write_all(struct conn *c, const void *bytes, size_t size) {
-  // What is sent at once is small, so it fits the socket's buffer.
+  // Each write is small, so it fits into the socket's buffer.
   if (send(c->fd, bytes, size, MSG_NOSIGNAL) != (ssize_t)size) tally(errno == EAGAIN ? "not sent" : strerror(errno));
 }
 
@@ -321,7 +321,7 @@ static void bytes_came(struct conn *c, char *bytes, size_t size) {
     bytes += used;
     size -= used;
   }
-  // What is left is the beginning of an answer.
+  // The rest is the beginning of a response.
   if (size > 0 && c->answer == all) memmove(c->answer, bytes, size);
   else if (size > 0) c->answer = memcpy(checked(malloc(size + 1)), bytes, size);
   else free(c->answer), c->answer = NULL;

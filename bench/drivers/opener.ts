@@ -31,7 +31,7 @@ export interface Opener {
 
 let program: string | undefined
 
-/** Builds the opener. Returns what is missing for that, if anything. */
+/** Builds the opener. Returns which program is missing for that, if any. */
 export const buildOpener = (directory: string): string | undefined => {
   const path = join(directory, 'opener')
   const { error, status, stderr } = spawnSync('gcc', ['-O2', '-o', path, source], { encoding: 'utf8' })
@@ -112,7 +112,7 @@ export const withOpener = async <T>(
   }
 }
 
-/** Throws unless all answers are `expected`. */
+/** Throws unless all responses are `expected`. */
 export const expectAnswers = (outcome: Pick<Outcome, 'answers'>, expected: string, count: number): void => {
   if (outcome.answers[expected] === count) return
   const got = Object.entries(outcome.answers).map(([answer, times]) => `${answer} ×${times}`)

@@ -7,7 +7,7 @@ interface Source {
   tokens(count: number): string[]
 }
 
-/** Takes tickets over keep-alive connections, with several requests in flight on each. */
+/** Gets tickets over keep-alive connections, with several requests in flight on each. */
 export const takeTickets = async (
   source: Source,
   count: number,

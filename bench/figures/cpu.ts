@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 /** The source of a server's CPU time, printed with the results. */
 export type CpuSource = 'schedstat' | 'stat'
 
-/** What a driver reports of its own side of a run. */
+/** A driver's own figures of a run. */
 export interface DriverRun {
   /** Operations with the right response. */
   readonly operations: number
@@ -13,7 +13,7 @@ export interface DriverRun {
   readonly wallNs: number
 }
 
-/** What one run of one row cost. */
+/** The cost of one run of one row. */
 export interface Load extends DriverRun {
   /** CPU time of the server's processes, user and kernel, in nanoseconds. */
   readonly serverCpuNs: number
@@ -59,7 +59,7 @@ export const cpuSource: CpuSource = findSource()
 const processCpuNs = (pid: number): number =>
   cpuSource === 'schedstat' ? schedstatNs(pid) : statNs(`/proc/${pid}/stat`)
 
-/** Likewise for a process's first thread alone: in Node, the one that runs JavaScript. */
+/** Likewise for the first thread of a process only: in Node, the one that runs JavaScript. */
 export const mainThreadCpuNs = (pid: number): number =>
   cpuSource === 'schedstat' ? threadNs(pid, pid) : statNs(`/proc/${pid}/task/${pid}/stat`)
 

@@ -97,7 +97,7 @@ export interface Pacing {
 }
 
 export interface Storm {
-  /** Until all are connected. Infinity if that takes longer than the simulated time. */
+  /** Until all are connected, in seconds. Infinity if that takes longer than the simulated time. */
   readonly seconds: number
   /** Attempts that were abandoned before they were served. */
   readonly wasted: number

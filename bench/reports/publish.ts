@@ -9,7 +9,7 @@ const directory = fileURLToPath(new URL('../results/', import.meta.url))
 /** Installs what the charts need, before measuring. */
 export const preparePublishing = (): void => installPackages()
 
-/** Writes the results of --connections beside the others. */
+/** Writes the results of --connections next to the others. */
 export const publishConnections = (text: string, run: Results['run']): void => {
   mkdirSync(directory, { recursive: true })
   const lines = ['command', 'date', 'machine', 'system', 'node', 'ticketgate', 'uWebSockets'].map(

@@ -200,7 +200,7 @@ export const holdConnections = async (total: number, directory: string, users: U
   const lost = outcomes.reduce((sum, outcome) => sum + outcome.lost, 0)
   if (lost > 0) throw new Error(`${lost} connections were lost`)
 
-  // Draining this many would take long, and benefits nobody.
+  // Draining this many would take long, to no benefit.
   for (const { target } of cells) process.kill(target.child.pid, 'SIGKILL')
   return [
     '',

@@ -49,7 +49,7 @@ function remember(name: string, open: typeof openMemory | typeof openShared, sha
     random.writeUInt32LE(Math.imul(n, 0x9e3779b1) >>> 0, 0)
     if (cache.claim(random.toString('latin1'), expiresAtMs, nowMs) !== 'fresh') throw new Error('not fresh')
   }
-  // No heap counts shared memory: take what was allocated.
+  // Shared memory is not part of any heap, so this counts the allocation.
   const bytes = shared ? sharedBytes : usedBytes() - before
   return { cache: name, live: cache.size, bytesPerTicket: bytes / live }
 }

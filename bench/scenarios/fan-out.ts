@@ -65,7 +65,7 @@ export const fanOutScenario: Scenario = {
     if (admin !== undefined)
       steps.set(
         'fan-out, by the admin API',
-        // There, the publisher is no subscriber, so the one that publishes above hears it too.
+        // There, the publisher is not a subscriber, so the publisher above receives it too.
         step(100, hearing + 1, admin.port, adminPublishHex(target, admin.port, admin.key)),
       )
     if (target.name === 'ticketgate') {

@@ -52,7 +52,7 @@ const climb = (target: Target, sizes: readonly number[], scale: number): Promise
       held += count
     }
     await handshakeAll(target, await wire.lines(target, warmUp(scale)), '101')
-    await hold(1) // the one that publishes
+    await hold(1) // the publisher
     for (const size of sizes) {
       if (size + 1 > held) await hold(size + 1 - held)
       const rounds = Math.max(3, Math.ceil((deliveries * scale) / size))

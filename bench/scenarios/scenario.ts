@@ -1,7 +1,7 @@
 import type { Row, Sample } from '../figures/sample.js'
 import type { Target } from '../targets/target.js'
 
-/** One row, prepared for one target: tokens signed, tickets taken. */
+/** One row, prepared for one target: tokens signed, tickets issued. */
 export type Step = () => Promise<Sample>
 
 /** A step for each row, or why the target does not support it. */

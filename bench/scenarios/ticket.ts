@@ -58,7 +58,7 @@ const drive = async (
     },
   })
   cannon.once('start', () => {
-    finish = startRun() // after all requests are laid out in memory, which is no part of the load
+    finish = startRun() // after all requests are prepared in memory, which is not part of the load
   })
   const result = await cannon
   // A connection ends when its last request is answered, while up to pipelining - 1 responses are

@@ -8,7 +8,7 @@ import type { Users } from './users.js'
 /** A way to run several nodes. */
 export interface Fleet {
   readonly label: string
-  /** Starts `count` nodes, with what they share. */
+  /** Starts `count` nodes and everything that they share. */
   start(count: number): Promise<{ nodes: readonly Target[]; stop(): Promise<void> }>
 }
 

@@ -4,7 +4,7 @@ import type { Users } from './users.js'
 
 export type Environment = Readonly<Record<string, string>>
 
-/** What a target needs to start. */
+/** Whatever a target needs to start. */
 export interface Stage {
   readonly directory: string
   readonly users: Users

@@ -17,7 +17,7 @@ export type TargetName = (typeof targetNames)[number]
 /** The protocol of a target's clients. */
 export interface Wire {
   /**
-   * Lines for the opener, one per connection. Their tickets are taken outside the measured time.
+   * Lines for the opener, one per connection. Their tickets are issued outside the measured time.
    */
   lines(target: Target, count: number, channel?: string): Promise<string[]>
   /** Data frames the server sends before a connection counts as open. */

@@ -40,5 +40,5 @@ export const socketIoWire: Wire = {
   publication: (data, id) => `42${id ?? ''}${JSON.stringify(['publish', data])}`,
 }
 
-/** What is published: 64 bytes. */
+/** The published message: 64 bytes. */
 export const payload = 'x'.repeat(64)

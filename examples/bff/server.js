@@ -36,7 +36,7 @@ const cookie = (id, seconds) => `id=${id}; HttpOnly; SameSite=Strict; Path=/; Ma
 
 const sessionOf = ({ headers }) => /(?:^|; )id=(\w{64})(?:;|$)/.exec(headers.cookie ?? '')?.[1]
 
-/** Here the login of the gate; with an identity provider, the code that it has sent would be traded for a token. */
+/** Uses the login of the gate; with an identity provider, this would exchange its code for a token. */
 async function logIn(request, response) {
   const { user, pwd } = await bodyOf(request)
   const reply = await postJson(`${GATE}/auth`, { user, pwd })

@@ -35,7 +35,7 @@ async function askGate(path, body) {
 }
 
 app.post('/login', (request, response, next) => {
-  // Here you check a password. A new session for a new login: nobody can have planted it.
+  // Check a password here. A new login gets a new session id, to prevent session fixation.
   const { user } = request.body ?? {}
   if (typeof user !== 'string' || !/^\w{1,64}$/.test(user)) return response.sendStatus(400)
   request.session.regenerate(error => {

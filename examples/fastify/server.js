@@ -41,7 +41,7 @@ const loginBody = {
 }
 
 app.post('/login', { schema: { body: loginBody } }, async (request, reply) => {
-  // Here you check a password. A new session for a new login: nobody can have planted it.
+  // Check a password here. A new login gets a new session id, to prevent session fixation.
   await request.session.regenerate()
   request.session.set('login', {
     user: request.body.user,

@@ -17,7 +17,7 @@ const winnerOf = board =>
 const stateOf = ({ board, turn }) => ({ board, turn, winner: winnerOf(board) ?? null })
 
 const gate = await createGate({
-  // Before the ticket is spent, so it changes nothing: whoever is let in may still not come.
+  // Called before the ticket is spent, so it must change nothing: the handshake may still fail.
   authorize: ({ channel }) => (/^game\.\d{1,6}$/.test(channel) ? { mark: '' } : false),
 
   onConnect(connection) {

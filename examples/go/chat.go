@@ -29,7 +29,7 @@ func env(name, otherwise string) string {
 	return otherwise
 }
 
-// refusal is what the gate says when it refuses (RFC 9457).
+// refusal is the body of a refusal by the gate (RFC 9457).
 type refusal struct {
 	Status int
 	Code   string `json:"code"`

@@ -1,4 +1,4 @@
-// A server with gorilla/websocket that knows nothing of tickets. Who is there, the gate says in a header.
+// A gorilla/websocket server without any code for tickets. The gate sends the user in a header.
 package main
 
 import (

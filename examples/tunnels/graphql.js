@@ -1,4 +1,4 @@
-// A graphql-ws server that knows nothing of tickets. Who is there, the gate says in a header.
+// A graphql-ws server without any code for tickets. The gate sends the user in a header.
 import { buildSchema } from 'graphql'
 import { useServer } from 'graphql-ws/use/ws'
 import { WebSocketServer } from 'ws'

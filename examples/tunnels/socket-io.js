@@ -1,4 +1,4 @@
-// A Socket.IO server that knows nothing of tickets. Who is there, the gate says in a header.
+// A Socket.IO server without any code for tickets. The gate sends the user in a header.
 import { createServer } from 'node:http'
 import { Server } from 'socket.io'
 

@@ -1,5 +1,5 @@
-// What y-websocket connects to: passes on what is said in a document to the others in it. It keeps
-// nothing, and knows nothing of tickets: who may open which document, the gate has decided.
+// A server for y-websocket: relays the messages of each document to its other clients. It stores
+// nothing, and has no code for tickets: the gate decides which user may open which document.
 import { WebSocketServer } from 'ws'
 
 const documents = new Map()

@@ -2,7 +2,7 @@ import { fileURLToPath } from 'node:url'
 import vue from '@vitejs/plugin-vue'
 import { defineConfig } from 'vite'
 
-// In this repository the client is beside the example. In yours, install it, and leave the alias out.
+// Only for this repository. In your project, install the client and remove the alias.
 const client = fileURLToPath(new URL('../../dist/client/index.js', import.meta.url))
 
 // biome-ignore lint/style/noDefaultExport: Vite wants one

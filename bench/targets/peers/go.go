@@ -59,7 +59,7 @@ func (used *usedTickets) sweep() {
 	}
 }
 
-// Who is in which channel.
+// The connections of each channel.
 type hub struct {
 	sync.RWMutex
 	channels map[string]map[*client]bool

@@ -17,7 +17,7 @@ const redis = await createClient({ url }).connect()
 const sign = createSigner({ key: secret, algorithm: 'HS256', expiresIn: tokenSeconds * 1000, aud: 'api' })
 const verify = createVerifier({ key: secret, algorithms: ['HS256'], allowedAud: 'api', cache: true })
 
-/** Answers JSON unless the client has gone. */
+/** Replies with JSON unless the client has gone. */
 const answer = (res, status, body) => {
   if (res.aborted) return
   res.cork(() => {

@@ -68,7 +68,7 @@ export class AppComponent {
     this.lines.update(lines => [...lines.slice(-99), line])
   }
 
-  /** For good: closed by logging out, or the gate has said so. */
+  /** Closed for good: by logging out, or by the gate. */
   #closed(code: string): void {
     this.lines.set([])
     if (code === 'closed') return

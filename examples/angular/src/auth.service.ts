@@ -3,7 +3,7 @@ import { computed, Injectable, InjectionToken, inject, signal } from '@angular/c
 import { firstValueFrom } from 'rxjs'
 import { type Connection, connect, GateError } from 'ticketgate/client'
 
-/** Where the gate is, without a slash at the end. */
+/** The URL of the gate, without a trailing slash. */
 export const GATE_URL = new InjectionToken<string>('GATE_URL')
 
 interface Session {
@@ -18,7 +18,7 @@ export interface Ticket {
   readonly url: string
 }
 
-/** Who is logged in, and the tickets and sockets that this buys. The token is kept in memory, out of reach of other tabs. */
+/** The logged-in user, with tickets and sockets. The token is kept in memory, out of reach of other tabs. */
 @Injectable({ providedIn: 'root' })
 export class AuthService {
   readonly #http = inject(HttpClient)
@@ -44,12 +44,12 @@ export class AuthService {
     return this.#post<Ticket>('/ws_ticket', { channel }, headers)
   }
 
-  /** A socket that takes its own tickets, comes back after a restart, and ends when the login has. */
+  /** A socket that gets its own tickets, reconnects after a restart, and ends with the login. */
   socket<Data>(channel: string): Connection<Data> {
     return connect<Data>({ url: this.#gate, channel, getToken: ({ fresh }) => this.#token(fresh) })
   }
 
-  /** There is no second token without a password, so the user has to log in again. */
+  /** A second token would need the password, so the user has to log in again. */
   #token(fresh: boolean): string {
     const session = this.#session()
     if (session !== undefined && !fresh) return session.token

@@ -18,7 +18,7 @@ export const sessionSeconds = 3600
 
 type OurSession = ExpressSession & { login?: Login }
 
-/** A session for a new login: nobody can have planted it. */
+/** A new login gets a new session id, to prevent session fixation. */
 const renewed = (request: Request): Promise<OurSession> =>
   new Promise((resolve, reject) =>
     request.session.regenerate(error => (error ? reject(error) : resolve(request.session))),

@@ -15,7 +15,7 @@ export async function logIn(user, pwd) {
   token = body.token
 }
 
-/** The token of the login. There is no other one without the password, so a refused one ends the connection. */
+/** The token of the login. Another one would need the password, so if it is refused, the connection ends. */
 export function getToken({ fresh }) {
   if (fresh) throw new GateError('logged_out', 'Log in again.')
   return token
