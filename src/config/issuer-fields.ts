@@ -41,7 +41,7 @@ function issuerPattern(pattern: string): string {
 }
 
 /** @throws InvalidValue for a file without a usable public key */
-export function checkPublicKey(pem: Buffer): void {
+function checkPublicKey(pem: Buffer): void {
   const key = createPublicKey(pem)
   const weakness = weaknessOf(key)
   if (weakness !== undefined) throw new InvalidValue(`holds a key that cannot be used: ${weakness}`)

@@ -19,7 +19,7 @@ import { AdminListener } from './admin-listener.js'
 import { type Closers, openInSteps } from './closers.js'
 import type { Engine, Uplink } from './engine.js'
 import type { Gate } from './gate.js'
-import { Lifecycle } from './lifecycle.js'
+import { Lifecycle, type LifecycleSteps } from './lifecycle.js'
 import { SingleThread, type SingleThreadOptions } from './single-thread.js'
 import { type GateState, openGateState } from './state.js'
 import { ThreadPool } from './thread-pool.js'
@@ -83,40 +83,16 @@ async function openGate(
     baseUrl: () => socketBase(config.publicUrl ?? (config.production ? '' : ownUrl)),
     clock,
   })
-  const admin = closers.add(
-    new AdminListener(config, log, {
-      replay: state.replay.replay,
-      store: state.replay.store,
-      tls: config.tlsCertFile !== undefined,
-      hasTunnels: config.tunnels.length > 0,
-      maxConnections: config.maxConnections,
-      bus,
-      control,
-      tickets,
-      engine,
-      events,
-      snapshot: () => engine.snapshot(),
-      limiters: () => engine.limiters(),
-    }),
-  )
+  const admin = closers.add(openAdmin({ config, log, state, bus, control, tickets, engine, events }))
   const life = new Lifecycle(
     {
       async listen() {
         await bus?.caughtUp()
         const port = await engine.listen()
-        const scheme = config.tlsCertFile === undefined ? 'http' : 'https'
-        ownUrl = urlOf(scheme, config.host, port)
+        ownUrl = urlOf(config.tlsCertFile === undefined ? 'http' : 'https', config.host, port)
         return { url: ownUrl, adminUrl: await admin.listen() }
       },
-      drain() {
-        if (events.sink.isOn) events.sink.tell('draining', { withinSeconds: config.drainSeconds })
-        return engine.drain()
-      },
-      async close() {
-        await engine.close()
-        events.close()
-        closers.close()
-      },
+      ...endingSteps({ config, engine, events, closers }),
     },
     log,
   )
@@ -128,6 +104,54 @@ async function openGate(
     close: () => life.close(),
   }
 }
+
+interface AdminParts {
+  readonly config: Config
+  readonly log: Log
+  readonly state: GateState
+  readonly bus: RedisBus | undefined
+  readonly control: Control
+  readonly tickets: BackEndIssuer
+  readonly engine: Engine
+  readonly events: EventHub
+}
+
+const openAdmin = ({ config, log, state, engine, ...parts }: AdminParts): AdminListener =>
+  new AdminListener(config, log, {
+    ...parts,
+    engine,
+    replay: state.replay.replay,
+    store: state.replay.store,
+    tls: config.tlsCertFile !== undefined,
+    hasTunnels: config.tunnels.length > 0,
+    maxConnections: config.maxConnections,
+    snapshot: () => engine.snapshot(),
+    limiters: () => engine.limiters(),
+  })
+
+interface EndingParts {
+  readonly config: Config
+  readonly engine: Engine
+  readonly events: EventHub
+  readonly closers: Closers
+}
+
+const endingSteps = ({
+  config,
+  engine,
+  events,
+  closers,
+}: EndingParts): Pick<LifecycleSteps, 'drain' | 'close'> => ({
+  drain() {
+    if (events.sink.isOn) events.sink.tell('draining', { withinSeconds: config.drainSeconds })
+    return engine.drain()
+  },
+  async close() {
+    await engine.close()
+    events.close()
+    closers.close()
+  },
+})
 
 const openEngine = async (options: SingleThreadOptions): Promise<Engine> =>
   options.config.threads > 1 ? new ThreadPool(options) : SingleThread.open(options)

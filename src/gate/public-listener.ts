@@ -296,7 +296,8 @@ export class PublicListener {
     return delay(ms, undefined, { signal: this.#closing.signal }).catch(() => {})
   }
 
-  #openRoutes({ clients, origins, server, tokens, admission, retryAfter }: Common): void {
+  #openRoutes(common: Common): void {
+    const { clients, server, tokens, admission } = common
     const { config, counters, identity, keys, log, uplink } = this.#parts
     const { store } = this.#parts.replay
     const isDraining = (): boolean => this.#isDraining

@@ -220,30 +220,8 @@ function resolve(options: VerifierOptions): Resolved {
 
   const replay = options.replay ?? createMemoryReplayCache(capacity)
   requireThat(typeof replay.claim === 'function', 'replay', 'a replay cache')
-  if (bootKey !== undefined) {
-    const known = memoryOfKey.get(bootKey) ?? replay
-    requireThat(
-      known === replay,
-      'replay',
-      'the one of the first verifier with this boot key: use that verifier',
-    )
-    memoryOfKey.set(bootKey, replay)
-  }
-  if (hasOutsideKeys) {
-    const known = skewOfMemory.get(replay) ?? clockSkewSeconds
-    requireThat(
-      known === clockSkewSeconds,
-      'clockSkewSeconds',
-      'that of the other verifiers with this replay cache',
-    )
-    requireThat(
-      lostNodes.get(replay)?.has(node) !== true,
-      'replay',
-      'the one that is in use for this node, or a new one: since this one, another has spent tickets for it',
-    )
-    skewOfMemory.set(replay, clockSkewSeconds)
-    useForNode(node, replay)
-  }
+  if (bootKey !== undefined) useForKey(bootKey, replay)
+  if (hasOutsideKeys) useForNode(node, replay, clockSkewSeconds)
 
   const skewMs = clockSkewSeconds * 1000
   return {
@@ -261,8 +239,36 @@ function resolve(options: VerifierOptions): Resolved {
   }
 }
 
-/** From now on, only this memory spends tickets under configured keys for a node. */
-function useForNode(node: string, replay: ReplayCache): void {
+/**
+ * Binds a boot key to a memory, for good.
+ * @throws TypeError if the key is bound to another one
+ */
+function useForKey(bootKey: BootKey, replay: ReplayCache): void {
+  const known = memoryOfKey.get(bootKey) ?? replay
+  requireThat(
+    known === replay,
+    'replay',
+    'the one of the first verifier with this boot key: use that verifier',
+  )
+  memoryOfKey.set(bootKey, replay)
+}
+
+/**
+ * From now on, only this memory spends tickets under configured keys for a node.
+ * @throws TypeError if the memory has lost the node to another, or has another clock skew
+ */
+function useForNode(node: string, replay: ReplayCache, skewSeconds: number): void {
+  requireThat(
+    (skewOfMemory.get(replay) ?? skewSeconds) === skewSeconds,
+    'clockSkewSeconds',
+    'that of the other verifiers with this replay cache',
+  )
+  requireThat(
+    lostNodes.get(replay)?.has(node) !== true,
+    'replay',
+    'the one that is in use for this node, or a new one: since this one, another has spent tickets for it',
+  )
+  skewOfMemory.set(replay, skewSeconds)
   const before = memoryOfNode.get(node)
   if (before !== undefined && before !== replay)
     lostNodes.set(before, (lostNodes.get(before) ?? new Set()).add(node))

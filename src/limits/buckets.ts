@@ -2,7 +2,7 @@ import type { Rate } from '../config/value-types.js'
 import { isRefusing, isSameRate, type LimiterUsage, nextArrival } from './rate.js'
 
 /** How many buckets a table has. */
-export const bucketCount = 1 << 20
+const bucketCount = 1 << 20
 
 /** The bytes of a table. The system provides only what is used. */
 export const bucketBytes = bucketCount * 8

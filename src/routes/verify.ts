@@ -46,45 +46,80 @@ export interface VerifyParts {
  * the same checks as the gate itself, and spends the ticket. A 204 admits the client, once.
  */
 export function verifyRoutes(parts: VerifyParts): readonly Route<VerifyRequest>[] {
-  const { admission, retryAfter, origins, clients, counters, clock } = parts
+  const verification = new Verification(parts)
+  const route = (path: string, isAppended: boolean): Route<VerifyRequest> => ({
+    path,
+    methods: ['GET'],
+    context: exchange => readRequest(exchange, parts.clients, isAppended),
+    handler: (head, asked) => verification.spend(head, asked),
+  })
+  // Envoy appends the path and query of the client's request.
+  return [route(routes.verify, false), route(`${routes.verify}/*`, true)]
+}
 
-  function refuse(code: RefusalCode): Refusal {
-    const seconds = retryAfter(code)
-    const detail = ticketDetails[code]
-    return new Refusal(code, {
-      ...(detail === undefined ? {} : { detail }),
-      ...(seconds === undefined ? {} : { retryAfterSeconds: seconds }),
-    })
+function readRequest(exchange: Exchange, clients: ClientView, isAppended: boolean): VerifyRequest {
+  const { query, originalUris, webSocketProtocol } = exchange.head
+  const uris = originalUris.map(uri => /\?(.*)$/.exec(uri)?.[1] ?? '')
+  // Several proxies may name the same URI. If two differ, one may be the client's own.
+  const queries = new Set(isAppended ? [query, ...uris] : uris)
+  return {
+    own: isAppended ? '' : query,
+    query: [...queries].join('&'),
+    protocols: webSocketProtocol,
+    address: clients.address(exchange),
+    ownOrigin: clients.ownOrigin(exchange),
+  }
+}
+
+/** Checks the tickets of handshakes at another server, and spends them. */
+class Verification {
+  readonly #parts: VerifyParts
+
+  constructor(parts: VerifyParts) {
+    this.#parts = parts
+  }
+
+  /**
+   * Spends the ticket of a handshake. Returns the reply that admits its client.
+   * @throws Refusal, also as a rejection
+   */
+  spend(head: RequestHead, asked: VerifyRequest): Reply | Promise<Reply> {
+    const { admission, clock } = this.#parts
+    const nowMs = clock()
+    const { text, ticket } = this.#check(head, asked, nowMs)
+    const conclude = (refused: RefusalCode | undefined): Reply => {
+      if (refused !== undefined) throw this.#refuseTicket(text, refused, nowMs)
+      return this.#accept(ticket, asked)
+    }
+    const refused = admission.spend(ticket, nowMs)
+    return refused instanceof Promise
+      ? refused.then(late => conclude(late ?? admission.recheck(ticket, channelOf(asked), clock())))
+      : conclude(refused)
   }
 
   /** Returns a valid ticket, not yet spent. */
-  function check(head: RequestHead, asked: VerifyRequest, nowMs: number): CheckedTicket {
-    if (parts.isDraining()) throw refuse('draining')
+  #check(head: RequestHead, asked: VerifyRequest, nowMs: number): CheckedTicket {
+    const { admission, isDraining, origins } = this.#parts
+    if (isDraining()) throw this.#refuse('draining')
     const [channel, ...others] = queryValues(asked.own, 'channel')
     if (others.length > 0) throw new Refusal('bad_request', { detail: 'Request one channel only.' })
-    if (channel !== undefined && !isChannelName(channel)) throw refuse('channel_invalid')
+    if (channel !== undefined && !isChannelName(channel)) throw this.#refuse('channel_invalid')
     const tickets = [
       ...readPresentedTickets(asked.own, '', '').tickets,
       ...readPresentedTickets(asked.query, asked.protocols, head.authorization).tickets,
     ]
-    if (tickets.length > 1) throw refuse('ticket_ambiguous')
+    if (tickets.length > 1) throw this.#refuse('ticket_ambiguous')
     const [text = ''] = tickets
-    if (text === '') throw refuse(hasTokenInQuery(asked.query) ? 'token_in_url' : 'ticket_missing')
+    if (text === '') throw this.#refuse(hasTokenInQuery(asked.query) ? 'token_in_url' : 'ticket_missing')
     const isForeign = head.origin !== '' && !origins.allows(head.origin, () => asked.ownOrigin)
     const presentation = { channel, origin: head.origin, address: () => asked.address }
     const ticket = isForeign ? 'origin_forbidden' : admission.check(text, presentation, nowMs)
-    if (typeof ticket === 'string') throw refuseTicket(text, ticket, nowMs)
+    if (typeof ticket === 'string') throw this.#refuseTicket(text, ticket, nowMs)
     return { text, ticket }
   }
 
-  /** Refuses a ticket, and keeps why. */
-  function refuseTicket(text: string, code: RefusalCode, nowMs: number): Refusal {
-    if (!toldByTicket.has(code)) admission.noteRefusal(text, code, nowMs)
-    return refuse(code)
-  }
-
-  function accept({ claims }: VerifiedTicket, asked: VerifyRequest): Reply {
-    counters.ticketsVerified++
+  #accept({ claims }: VerifiedTicket, asked: VerifyRequest): Reply {
+    this.#parts.counters.ticketsVerified++
     const headers: Record<string, string> = {
       [ticketHeader.subject]: headerText(claims.user),
       [ticketHeader.channel]: channelOf(asked) ?? '',
@@ -94,38 +129,20 @@ export function verifyRoutes(parts: VerifyParts): readonly Route<VerifyRequest>[
     return { status: '204 No Content', headers, body: '' }
   }
 
-  function read(exchange: Exchange, isAppended: boolean): VerifyRequest {
-    const { query, originalUris, webSocketProtocol } = exchange.head
-    const uris = originalUris.map(uri => /\?(.*)$/.exec(uri)?.[1] ?? '')
-    // Several proxies may name the same URI. If two differ, one may be the client's own.
-    const queries = new Set(isAppended ? [query, ...uris] : uris)
-    return {
-      own: isAppended ? '' : query,
-      query: [...queries].join('&'),
-      protocols: webSocketProtocol,
-      address: clients.address(exchange),
-      ownOrigin: clients.ownOrigin(exchange),
-    }
+  /** Refuses a ticket, and records why. */
+  #refuseTicket(text: string, code: RefusalCode, nowMs: number): Refusal {
+    if (!toldByTicket.has(code)) this.#parts.admission.noteRefusal(text, code, nowMs)
+    return this.#refuse(code)
   }
 
-  function handler(head: RequestHead, asked: VerifyRequest): Reply | Promise<Reply> {
-    const nowMs = clock()
-    const { text, ticket } = check(head, asked, nowMs)
-    const conclude = (refused: RefusalCode | undefined): Reply => {
-      if (refused !== undefined) throw refuseTicket(text, refused, nowMs)
-      return accept(ticket, asked)
-    }
-    const refused = admission.spend(ticket, nowMs)
-    return refused instanceof Promise
-      ? refused.then(late => conclude(late ?? admission.recheck(ticket, channelOf(asked), clock())))
-      : conclude(refused)
+  #refuse(code: RefusalCode): Refusal {
+    const seconds = this.#parts.retryAfter(code)
+    const detail = ticketDetails[code]
+    return new Refusal(code, {
+      ...(detail === undefined ? {} : { detail }),
+      ...(seconds === undefined ? {} : { retryAfterSeconds: seconds }),
+    })
   }
-
-  return [
-    { path: routes.verify, methods: ['GET'], context: exchange => read(exchange, false), handler },
-    // Envoy appends the path and query of the client's request.
-    { path: `${routes.verify}/*`, methods: ['GET'], context: exchange => read(exchange, true), handler },
-  ]
 }
 
 /** The requested channel, once it is known to be a single one. */

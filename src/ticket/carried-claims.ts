@@ -23,7 +23,7 @@ const names = /^[A-Za-z][A-Za-z0-9_-]{0,31}$/
 /** The form of a name of such a claim, for people. */
 export const carriedNameForm = 'a letter, then up to 31 of A-Z a-z 0-9 _ -'
 
-export const isCarriedName = (name: string): boolean => names.test(name)
+const isCarriedName = (name: string): boolean => names.test(name)
 
 /**
  * The end of the name of a header that carries it. Two names that are one there cannot travel
