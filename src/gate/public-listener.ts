@@ -352,18 +352,16 @@ export class PublicListener {
           log,
         }),
       )
-    if (config.verify === 'on')
-      for (const route of verifyRoutes({
-        admission,
-        retryAfter,
-        origins,
-        clients,
-        isDraining,
-        counters,
-        clock,
-      }))
-        server.route(route)
+    this.#openVerifyRoutes(common)
     if (config.console === 'on') this.#openConsole(tokens, server)
+  }
+
+  #openVerifyRoutes({ admission, clients, origins, retryAfter, server }: Common): void {
+    const { config, counters } = this.#parts
+    if (config.verify !== 'on') return
+    const isDraining = (): boolean => this.#isDraining
+    const parts = { admission, retryAfter, origins, clients, isDraining, counters, clock }
+    for (const route of verifyRoutes(parts)) server.route(route)
   }
 
   #openConsole(check: TokenCheck, server: Server): void {
