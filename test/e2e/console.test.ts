@@ -163,6 +163,24 @@ t.test('by keyboard alone', async t => {
   await page.close()
 })
 
+t.test('with reduced motion nothing moves by itself', async t => {
+  const { page } = await openPage(browser, server.url)
+  const moving = () =>
+    page.evaluate(() =>
+      [...document.querySelectorAll('*')].flatMap(element =>
+        [undefined, '::before', '::after'].flatMap(pseudo => {
+          const { scrollBehavior, transitionDuration, animationName } = getComputedStyle(element, pseudo)
+          const isStill = transitionDuration === '0s' && animationName === 'none' && scrollBehavior === 'auto'
+          return isStill ? [] : [`${element.tagName}${pseudo ?? ''}`]
+        }),
+      ),
+    )
+  t.not((await moving()).length, 0, 'otherwise something does')
+  await page.emulateMedia({ reducedMotion: 'reduce' })
+  t.strictSame(await moving(), [])
+  await page.close()
+})
+
 t.test('every control has a name', async t => {
   const { page } = await openPage(browser, server.url)
   await logIn(page)
@@ -242,6 +260,14 @@ t.test('contrast is enough in both schemes', async t => {
   const { page } = await openPage(browser, server.url)
   await logIn(page)
   await takeTicket(page)
+  await page.click('#connect')
+  await page.click('#replay')
+  await page.waitForSelector('#replay-result [data-state=refused]')
+  await join(page)
+  await say(page, 'hello')
+  await page.click('#bytes summary')
+  await page.click('#chat-frames summary')
+  await page.locator('#notice').evaluate(notice => notice.removeAttribute('hidden'))
   for (const colorScheme of ['light', 'dark'] as const) {
     await page.emulateMedia({ colorScheme })
     // The ring of a step fades over; texts do not.

@@ -8,9 +8,15 @@ const kinds = [
 
 const saidMs = 2000
 
-/** Fills the place with this id with buttons that copy a command. @param commandOf asked at each press */
-export function setUpCopy(id: string, commandOf: () => Command): void {
+/**
+ * Fills the place with this id with buttons that copy a command.
+ * @param title what the command does, for screen readers
+ * @param commandOf asked at each press
+ */
+export function setUpCopy(id: string, title: string, commandOf: () => Command): void {
   const place = byId(id, HTMLDivElement)
+  place.setAttribute('role', 'group')
+  place.setAttribute('aria-label', title)
   const shown = make('textarea', { readonly: '', rows: '4', 'aria-label': 'The command', hidden: '' })
   for (const [kind, label] of kinds) {
     if (commandOf()[kind] === undefined) continue

@@ -24,8 +24,17 @@ export type WireLine = readonly [label: string, value: Child]
 /** What went over the wire, line by line. */
 export function wire(lines: readonly WireLine[], isRefused = false): Element {
   const list = make('dl', { class: 'wire', ...(isRefused ? { 'data-state': 'refused' } : {}) })
-  for (const [label, value] of lines) list.append(make('dt', {}, label), make('dd', {}, value))
+  for (const [label, value] of lines) list.append(make('dt', {}, ...labelOf(label)), make('dd', {}, value))
   return list
+}
+
+const arrows: Readonly<Record<string, string>> = { '→': 'sent', '←': 'received' }
+
+/** A screen reader says words for the arrows. */
+function labelOf(label: string): Child[] {
+  const words = arrows[label]
+  if (words === undefined) return [label]
+  return [make('span', { 'aria-hidden': 'true' }, label), make('span', { class: 'visually-hidden' }, words)]
 }
 
 export const status = (text: string): Element => make('span', { class: 'status' }, text)

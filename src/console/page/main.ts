@@ -34,11 +34,11 @@ const here = (): Here => ({
   channel: byId('channel', HTMLInputElement).value,
 })
 if (document.body.dataset.login === 'password')
-  setUpCopy('copy-login', () => loginCommand(origin, byId('user', HTMLInputElement).value))
-setUpCopy('copy-take', () => ticketCommand(here()))
-setUpCopy('copy-connect', () => connectCommand(here()))
-setUpCopy('copy-replay', () => replayCommand(here()))
-setUpCopy('copy-chat', () => chatCommand(here()))
+  setUpCopy('copy-login', 'Log in', () => loginCommand(origin, byId('user', HTMLInputElement).value))
+setUpCopy('copy-take', 'Take a ticket', () => ticketCommand(here()))
+setUpCopy('copy-connect', 'Open the WebSocket', () => connectCommand(here()))
+setUpCopy('copy-replay', 'Present the same ticket again', () => replayCommand(here()))
+setUpCopy('copy-chat', 'Chat', () => chatCommand(here()))
 
 const notice = new Notice()
 const backToLogin = {

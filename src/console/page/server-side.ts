@@ -31,11 +31,11 @@ class ServerSideStep {
       setUsable(disconnect, session !== undefined)
       setStep('server', session === undefined ? 'locked' : 'open')
     })
-    setUpCopy('copy-publish', () => {
+    setUpCopy('copy-publish', 'Publish', () => {
       const { channel, data } = this.#publication
       return publishCommand(adminUrl, channel, data)
     })
-    setUpCopy('copy-disconnect', () => disconnectCommand(adminUrl, this.#subject))
+    setUpCopy('copy-disconnect', 'Disconnect the session', () => disconnectCommand(adminUrl, this.#subject))
   }
 
   get #publication(): { readonly channel: string; readonly data: object } {
