@@ -84,8 +84,15 @@ const sources = {
       existsSync('/usr/share/gocode/src/golang.org/x/crypto/argon2'),
   },
   haproxy: { names: ['haproxy'], debian: ['haproxy'], brew: ['haproxy'] },
+  /** As root only: it gives a test a disk of its own. */
+  mount: {
+    names: ['mount'],
+    debian: ['mount'],
+    suits: path => runs('unshare', '--mount', path, '-t', 'tmpfs', 'tmpfs', '/mnt'),
+  },
   nginx: { names: ['nginx'], debian: ['nginx'], brew: ['nginx'] },
   openssl: { names: ['openssl'], debian: ['openssl'], brew: ['openssl'] },
+  prometheus: { names: ['prometheus'], debian: ['prometheus'], brew: ['prometheus'] },
   promtool: { names: ['promtool'], debian: ['prometheus'], brew: ['prometheus'] },
   /** With the modules websockets and msgpack. */
   python3: {
