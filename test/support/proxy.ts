@@ -46,7 +46,7 @@ export const startNginx = async (
     master_process off;
     pid ${directory}/nginx.pid;
     error_log ${directory}/error.log;
-    events {}
+    events { worker_connections 15000; }
     http {
       ${paths.map(name => `${name}_temp_path ${directory}/${name};`).join('\n')}
       ${site}
