@@ -60,6 +60,9 @@ export interface TestServer {
   logged(pattern: string | RegExp, times?: number): Promise<RegExpMatchArray>
   readonly exited: Promise<Exit>
   signal(name: NodeJS.Signals): void
+  /** Reads nothing of its stdout, like a log collector that stalls. */
+  pauseOutput(): void
+  resumeOutput(): void
   /** Stops reading its stdout, like a log collector that dies. */
   hangUpOutput(): void
   /** SIGTERM, then the exit. */
@@ -176,6 +179,8 @@ export const startServer = async (t: Test, options: ServerOptions = {}): Promise
     logged: (pattern, times) => log.logged(pattern, times),
     exited,
     signal: name => void child.kill(name),
+    pauseOutput: () => void child.stdout?.pause(),
+    resumeOutput: () => void child.stdout?.resume(),
     hangUpOutput: () => void child.stdout?.destroy(),
     stop: () => {
       child.kill('SIGTERM')
