@@ -123,6 +123,7 @@ class Verification {
     const headers: Record<string, string> = {
       [ticketHeader.subject]: headerText(claims.user),
       [ticketHeader.channel]: channelOf(asked) ?? '',
+      [ticketHeader.session]: claims.session ?? '',
       [ticketHeader.expires]: String(claims.sessionEndsAtSeconds),
     }
     if (claims.carried !== undefined) addClaims(headers, claims.carried)

@@ -64,6 +64,7 @@ const ask = (server: TestServer, path: string, headers: Headers = {}): Promise<R
 const holder = ({ headers }: Reply) => ({
   subject: headers['x-ticket-subject'],
   channel: headers['x-ticket-channel'],
+  session: headers['x-ticket-session'],
   expires: Number(headers['x-ticket-expires']) > nowSeconds(),
 })
 
@@ -106,7 +107,7 @@ t.test('a valid ticket, wherever it is, once', async t => {
     const ticket = await mint(server.url)
     const reply = await present(ticket)
     t.equal(reply.status, 204, `${name}: ${reply.text}`)
-    t.strictSame(holder(reply), { subject: 'maggie', channel: '', expires: true }, name)
+    t.strictSame(holder(reply), { subject: 'maggie', channel: '', session: '', expires: true }, name)
     t.equal(reply.headers['cache-control'], 'no-store')
     isProblem(t, await present(ticket), '401 ticket_used', name)
     isProblem(
@@ -389,16 +390,25 @@ for (const [proxyName, { needed, start, isRefusal, gateAway, elsewhere }] of Obj
     }
 
     const ends = nowSeconds() + 500
-    const holds = (user: string): string[] => [`x-ticket-expires: ${ends}`, `x-ticket-subject: ${user}`]
+    const holds = (user: string): string[] => [
+      `x-ticket-expires: ${ends}`,
+      'x-ticket-session: s,1',
+      `x-ticket-subject: ${user}`,
+    ]
     const mintFor = async (user: string): Promise<string> =>
-      (await mintWith(server.url, tokenFor(user, { exp: ends }))).ticket
+      (await mintWith(server.url, tokenFor(user, { exp: ends, sid: 's,1' }))).ticket
 
     await t.test('valid tickets get in, with our headers and no forged ones', async t => {
       const cases: [name: string, headers: Headers][] = [
         ['plain', {}],
         [
           'our names',
-          { 'X-Ticket-Subject': 'root', 'x-ticket-channel': 'all', 'X-TICKET-EXPIRES': '9999999999' },
+          {
+            'X-Ticket-Subject': 'root',
+            'x-ticket-channel': 'all',
+            'X-TICKET-EXPIRES': '9999999999',
+            'X-Ticket-Session': 'root',
+          },
         ],
         ['our names twice', { 'X-Ticket-Subject': ['root', 'root'], 'X-Ticket-Channel': ['all', 'all'] }],
         [
@@ -406,6 +416,7 @@ for (const [proxyName, { needed, start, isRefusal, gateAway, elsewhere }] of Obj
           {
             X_Ticket_Subject: 'root',
             'X-Ticket_Channel': 'all',
+            X_Ticket_Session: 'root',
             'x_TICKET-Expires': '9',
             'X.Ticket.Subject': 'root',
           },
@@ -437,7 +448,7 @@ for (const [proxyName, { needed, start, isRefusal, gateAway, elsewhere }] of Obj
           holds('maggie'),
           name,
         )
-      const carried = await mintOf(server, 'maggie', { exp: ends, email: 'a@b.test' })
+      const carried = await mintOf(server, 'maggie', { exp: ends, sid: 's,1', email: 'a@b.test' })
       t.strictSame(
         toldOf(
           await enters(

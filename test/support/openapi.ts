@@ -115,7 +115,8 @@ export class OpenApiCheck {
     if (described === undefined) return void this.#t.fail(`${name} is not described: ${reply.text}`)
     const { headers = {}, content } = resolved(described)
     for (const [header, value] of Object.entries(headers))
-      if (resolved(value).required) this.#t.ok(reply.headers[header.toLowerCase()], `${name}: ${header}`)
+      if (resolved(value).required)
+        this.#t.not(reply.headers[header.toLowerCase()], undefined, `${name}: ${header}`)
     const type = reply.headers['content-type']?.split(';')[0] ?? ''
     const code = type === 'application/problem+json' ? ` ${JSON.parse(reply.text).code}` : ''
     this.seen.add(`${name}${code}`)
