@@ -30,7 +30,7 @@ export interface ChannelParts {
   readonly sockets: Sockets
   readonly admission: TicketAdmission
   readonly tokens: TokenCheck
-  readonly revocations: Pick<Revocations, 'onChannel'>
+  readonly revocations: Pick<Revocations, 'onChannel' | 'add'>
   /** Of the application in which the gate runs. */
   readonly handlers: GateHandlers<unknown> | undefined
   /** Where messages go besides this thread's own sockets. */
@@ -63,7 +63,13 @@ export class Channels {
     this.#clock = clock
     this.#sockets = sockets
     this.#connections = new ConnectionList({ table, topics, ids: sockets.ids, node: config.node })
-    this.#revoker = new SocketRevoker({ table, topics, events, ids: sockets.ids })
+    this.#revoker = new SocketRevoker({
+      table,
+      topics,
+      events,
+      ids: sockets.ids,
+      revocations: parts.revocations,
+    })
     this.#fanOut = new FanOut({
       topics,
       compresses,

@@ -1,5 +1,6 @@
 import { closeCode } from '../protocol.js'
-import type { Revocation } from '../token/revocation.js'
+import { mayPublish, maySubscribe } from '../ticket/rights.js'
+import type { Revocation, Revocations } from '../token/revocation.js'
 import type { ChannelTopics } from './channel-topics.js'
 import { closeExpired, closeWith, isOpen } from './closing.js'
 import { notify } from './replies.js'
@@ -34,6 +35,7 @@ export interface SocketRevokerParts {
   readonly topics: ChannelTopics
   readonly events: SocketEvents
   readonly ids: SocketIds
+  readonly revocations: Pick<Revocations, 'add'>
 }
 
 /** Carries revocations out on the sockets of one thread. */
@@ -55,7 +57,26 @@ export class SocketRevoker {
     // Closing takes a socket out of the table, so that is read first.
     for (const ws of table.filter(each => this.#concerns(each, revocation, number)))
       reach[this.#end(ws, revocation, nowSeconds)]++
+    this.#outlive(revocation, nowSeconds)
     return reach
+  }
+
+  /**
+   * Keeps a channel taken away for as long as a socket lives that could join it again: a back end
+   * or a minter may have given it a longer session than any token has.
+   */
+  #outlive(revocation: Revocation, nowSeconds: number): void {
+    const { subject, name, channel = name, atSeconds } = revocation
+    if (subject !== 'channel' && subject !== 'user_channel') return
+    const mayReturn = ({ user, rights, issuedAtSeconds }: Session): boolean =>
+      issuedAtSeconds <= atSeconds &&
+      (subject === 'channel' || user === name) &&
+      (maySubscribe(rights, channel) || mayPublish(rights, channel))
+    let { untilSeconds } = revocation
+    for (const ws of this.#parts.table.filter(each => mayReturn(each.getUserData().session)))
+      untilSeconds = Math.max(untilSeconds, ws.getUserData().session.expiresAtSeconds)
+    if (untilSeconds > revocation.untilSeconds)
+      this.#parts.revocations.add({ ...revocation, untilSeconds }, nowSeconds)
   }
 
   #concerns(ws: Socket, revocation: Revocation, number: number | undefined): boolean {

@@ -5,7 +5,7 @@ import { SocketRevoker } from '../../src/socket/revoking.js'
 import { Session, type SocketData } from '../../src/socket/session.js'
 import { SocketIds } from '../../src/socket/socket-ids.js'
 import { SocketTable } from '../../src/socket/socket-table.js'
-import type { Revocation } from '../../src/token/revocation.js'
+import { createRevocations, type Revocation } from '../../src/token/revocation.js'
 import { encodings } from '../../src/wire/encoding.js'
 import { noSocketEvents } from '../support/no-events.js'
 import { type Client, open } from '../support/socket-client.js'
@@ -22,7 +22,8 @@ const start = async (t: Test) => {
   const ids = new SocketIds()
   const app = App()
   const topics = new ChannelTopics(app)
-  const revoker = new SocketRevoker({ table, topics, events: noSocketEvents(), ids })
+  const revocations = createRevocations()
+  const revoker = new SocketRevoker({ table, topics, events: noSocketEvents(), ids, revocations })
   let opened = 0
   app.ws<SocketData>('/*', {
     upgrade(res, req, context) {
@@ -57,6 +58,7 @@ const start = async (t: Test) => {
   })
   t.teardown(() => app.close())
   return {
+    revocations,
     hear: (channel: string) => app.numSubscribers(`j${channel}`),
     revoke: (revocation: Partial<Revocation>) =>
       revoker.carryOut(
@@ -162,4 +164,24 @@ t.test('a renewal that was required too long ago ends the socket', async t => {
   const { client } = await enter('maggie')
   t.strictSame(revoke({ renewBySeconds: now }), { ...reach, disconnected: 1 })
   t.strictSame(await client.closed, { code: 4401, reason: 'session_expired' })
+})
+
+t.test('a channel stays taken away while a socket lives that could join it again', async t => {
+  const { revoke, enter, revocations } = await start(t)
+  const [maggie] = [await enter('maggie'), await enter('theo', now + 1)]
+  const tokensEnd = ends - 500
+  for (const taken of [
+    { subject: 'channel', name: 'news' },
+    { subject: 'user_channel', name: 'maggie', channel: 'news' },
+  ] as const) {
+    revoke({ ...taken, untilSeconds: tokensEnd })
+    t.match(revocations.list(ends - 1), [{ ...taken, untilSeconds: ends }])
+    t.strictSame(revocations.list(ends), [])
+  }
+  revoke({ subject: 'user_channel', name: 'theo', channel: 'news', untilSeconds: tokensEnd })
+  revoke({ subject: 'user', name: 'bart', untilSeconds: tokensEnd })
+  t.strictSame(revocations.list(0), [], 'nobody could')
+  await maggie.client.close()
+  revoke({ subject: 'channel', name: 'news', untilSeconds: tokensEnd })
+  t.strictSame(revocations.list(0), [], 'nobody could any more')
 })
