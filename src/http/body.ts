@@ -1,5 +1,7 @@
+import { isUtf8 } from 'node:buffer'
 import { Refusal } from '../errors.js'
 import { isJsonObject } from '../protocol.js'
+import { parseUnambiguous } from '../token/strict-json.js'
 
 /** On the public listener: logins and ticket requests are small. */
 export const maxBodyBytes = 8192
@@ -18,7 +20,7 @@ export const mediaTypeOf = (contentType: string): string =>
 export function parseJsonObject(body: Buffer, contentType: string): Readonly<Record<string, unknown>> {
   const value = parseJson(body, contentType)
   if (isJsonObject(value)) return value
-  throw new Refusal('bad_request', { detail: 'The body must be one JSON object.' })
+  throw new Refusal('bad_request', { detail: 'The body must be a JSON object without duplicate members.' })
 }
 
 /**
@@ -42,18 +44,16 @@ export function parseJsonObjects(
 ): Readonly<Record<string, unknown>> | readonly Readonly<Record<string, unknown>>[] {
   const value = parseJson(body, contentType)
   if (isJsonObject(value) || (Array.isArray(value) && value.every(isJsonObject))) return value
-  throw new Refusal('bad_request', { detail: 'The body must be a JSON object, or a list of them.' })
+  throw new Refusal('bad_request', {
+    detail: 'The body must be a JSON object, or a list of them, without duplicate members.',
+  })
 }
 
-/** The value of a body; undefined for what is not JSON. */
+/** The object or list in a body. Undefined for anything else, and if a member is there twice. */
 function parseJson(body: Buffer, contentType: string): unknown {
   if (contentType !== '' && mediaTypeOf(contentType) !== 'application/json')
     throw new Refusal('unsupported_media_type', {
       detail: 'Send the body as Content-Type: application/json.',
     })
-  try {
-    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body))
-  } catch {
-    return undefined
-  }
+  return isUtf8(body) ? parseUnambiguous(body.toString('utf8')) : undefined
 }

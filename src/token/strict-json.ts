@@ -10,10 +10,24 @@ import { isJsonObject } from '../protocol.js'
 export function parseStrictObject(bytes: Buffer): Readonly<Record<string, unknown>> | undefined {
   if (!isUtf8(bytes)) return undefined
   const text = bytes.toString('utf8')
+  const value = parseUnambiguous(text)
+  try {
+    return isJsonObject(value) && !hasHalfSurrogate(value, text) ? value : undefined
+  } catch {
+    // Deeper than JSON.stringify goes.
+    return undefined
+  }
+}
+
+/**
+ * Returns the JSON object or list in `text`, or undefined for anything else, and if an object has
+ * a duplicate member.
+ */
+export function parseUnambiguous(text: string): object | undefined {
   try {
     const value: unknown = JSON.parse(text)
-    if (!isJsonObject(value) || membersIn(value) !== membersWritten(text)) return undefined
-    return hasHalfSurrogate(value, text) ? undefined : value
+    if (typeof value !== 'object' || value === null) return undefined
+    return membersIn(value) === membersWritten(text) ? value : undefined
   } catch {
     return undefined
   }

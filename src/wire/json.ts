@@ -76,6 +76,8 @@ interface Located {
   readonly data: Uint8Array | undefined
   /** If there are several, the last, as in JSON.parse. */
   readonly id: Buffer | undefined
+  /** How many members are written, those that come twice included. */
+  readonly members: number
   readonly end: number
 }
 
@@ -86,8 +88,10 @@ interface Located {
 function locate(bytes: Buffer, from: number): Located | undefined {
   let data: Uint8Array | undefined
   let id: Buffer | undefined
+  let members = 0
   let at = skipSpace(bytes, from + 1)
   while (bytes[at] === quote) {
+    members++
     const keyEnd = endOfString(bytes, at)
     const key = keyIn(bytes, at, keyEnd)
     const start = skipSpace(bytes, skipSpace(bytes, keyEnd) + 1)
@@ -98,7 +102,7 @@ function locate(bytes: Buffer, from: number): Located | undefined {
     at = skipSpace(bytes, end)
     if (bytes[at] === comma) at = skipSpace(bytes, at + 1)
   }
-  return { data, id, end: at + 1 }
+  return { data, id, members, end: at + 1 }
 }
 
 /** An id as it was written. Undefined if it is not a valid id. */
@@ -113,8 +117,11 @@ function incoming(value: Readonly<Record<string, unknown>>, located: Located | u
   return { type, channel, id: idOf(value.id, located?.id), ticket, payload, data: located?.data }
 }
 
-const othersIn = (value: object): number =>
-  Object.keys(value).filter(key => key !== 'channel' && key !== 'data').length
+/** One of a list. A member that comes twice counts among the others. */
+function listed(value: Readonly<Record<string, unknown>>, located: Located): Listed {
+  const own = Number(Object.hasOwn(value, 'channel')) + Number(Object.hasOwn(value, 'data'))
+  return { ...incoming(value, located), others: located.members - own }
+}
 
 /** JSON (RFC 8259) in text frames. */
 export const json = {
@@ -136,8 +143,9 @@ export const json = {
   readAll(bytes: Buffer): readonly Listed[] | undefined {
     const values = parse(bytes)
     if (!Array.isArray(values)) {
-      const one = json.read(bytes)
-      return one === undefined || !isJsonObject(values) ? undefined : [{ ...one, others: othersIn(values) }]
+      if (!isJsonObject(values)) return undefined
+      const located = locate(bytes, skipSpace(bytes, 0))
+      return located === undefined ? undefined : [listed(values, located)]
     }
     const messages: Listed[] = []
     let at = skipSpace(bytes, skipSpace(bytes, 0) + 1)
@@ -145,7 +153,7 @@ export const json = {
       if (!isJsonObject(value)) return undefined
       const located = locate(bytes, at)
       if (located === undefined) return undefined
-      messages.push({ ...incoming(value, located), others: othersIn(value) })
+      messages.push(listed(value, located))
       at = skipSpace(bytes, skipSpace(bytes, located.end) + 1)
     }
     return messages

@@ -194,6 +194,18 @@ t.test('contradictory requests are refused', async t => {
     return String(jsonOf(reply).detail)
   }
   t.match(await refused({}), /user, session, socket, channel, all/)
+  for (const [path, body] of [
+    ['/disconnect?user=theo', '{"user":"maggie"}'],
+    ['/disconnect', '{"user":"maggie","user":"theo"}'],
+  ] as const) {
+    const headers = { ...bearer(adminKey), 'content-type': 'application/json' }
+    isProblem(
+      t,
+      await request(server.admin, path, { method: 'POST', headers, body }),
+      '400 bad_request',
+      path,
+    )
+  }
   t.match(await refused({ reason: 'x' }), /user, session, socket, channel, all/)
   t.match(await refused({ usr: 'x' }), /"usr"/)
   t.match(await refused({ user: 'a', session: 'b' }), /user and session/)

@@ -1,6 +1,6 @@
 import { Packr } from 'msgpackr'
 import t, { type Test } from 'tap'
-import { bearer, jsonOf, metric, postJson, type Reply } from '../support/http.js'
+import { bearer, jsonOf, metric, postJson, type Reply, request } from '../support/http.js'
 import { isProblem } from '../support/problem.js'
 import { adminKey, type Environment, startServer } from '../support/server.js'
 import { type Client, openSession, socketUrl } from '../support/socket-client.js'
@@ -77,6 +77,8 @@ t.test('MessagePack, and unsupported types', async t => {
     ['no data', '{"channel":"lobby"}', '400 bad_request'],
     ['a member that is unknown', '{"channel":"lobby","data":1,"to":"x"}', '400 bad_request'],
     ['one that only sockets have', '[{"channel":"lobby","data":1,"type":"publish"}]', '400 bad_request'],
+    ['a channel twice', '{"channel":"lobby","channel":"lobby","data":1}', '400 bad_request'],
+    ['a channel twice in a list', '[{"channel":"lobby","channel":"lobby","data":1}]', '400 bad_request'],
     ['data twice', '{"channel":"lobby","data":1,"data":2}', '400 bad_request'],
     ['a channel that can not be', '{"channel":"a b","data":1}', '400 channel_invalid'],
     ['one bad of many', '[{"channel":"lobby","data":1},{"channel":"*","data":1}]', '400 channel_invalid'],
@@ -89,6 +91,13 @@ t.test('MessagePack, and unsupported types', async t => {
   const stray = await send(packr.pack({ channel: 'lobby', data: 1, to: 'x' }), 'application/msgpack')
   t.equal(stray.status, 400, 'a member that is unknown')
   for (const client of clients) t.ok(await client.hearsNothing(), 'of all this, nobody heard anything')
+
+  const query = await request(server.admin, '/publish?to=x', {
+    method: 'POST',
+    headers: { ...bearer(adminKey), 'content-type': 'application/json' },
+    body: '{"channel":"lobby","data":1}',
+  })
+  isProblem(t, query, '400 bad_request', 'a parameter that is unknown')
 
   const large = { channel: 'lobby', data: 'a'.repeat(900_000) }
   t.strictSame(jsonOf(await publish(large)), { delivered: 2 })

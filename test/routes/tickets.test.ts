@@ -30,6 +30,8 @@ const take = async (server: Pick<TestServer, 'admin'>, body: unknown): Promise<M
 
 const maggie = { user: 'maggie', sessionSeconds: 600 }
 
+const notJson = 'The body must be a JSON object, or a list of them, without duplicate members.'
+
 const server = await startServer(t, { env: { TICKETGATE_PUBLIC_URL: 'https://gate.example.com' } })
 
 t.test('a back end gets a ticket by one call, and it opens one socket', async t => {
@@ -133,9 +135,11 @@ t.test('refusals name the member', async t => {
     ['claims that take too much', { ...maggie, claims: { a: 'x'.repeat(260) } }, 'claims must be'],
     ['an empty list', [], 'A list has 1 to 100'],
     ['too long a list', Array(101).fill(maggie), 'A list has 1 to 100'],
-    ['a text', '"maggie"', 'The body must be a JSON object, or a list of them.'],
-    ['a list with something else', [maggie, 7], 'The body must be a JSON object, or a list of them.'],
-    ['no JSON', '{', 'The body must be a JSON object, or a list of them.'],
+    ['a text', '"maggie"', notJson],
+    ['a list with something else', [maggie, 7], notJson],
+    ['no JSON', '{', notJson],
+    ['a member twice', '{"user":"maggie","user":"theo","sessionSeconds":60}', notJson],
+    ['a member twice in a list', '[{"user":"maggie","sessionSeconds":60,"sessionSeconds":61}]', notJson],
     ['one of a list', [maggie, { ...maggie, channel: 'a b' }], '[1].channel must be'],
     ['one of a list, misspelt', [{ ...maggie, chanel: 'a' }], '[0].chanel does not exist'],
   ]

@@ -14,6 +14,7 @@ export const disconnectRoute = (control: Pick<Control, 'disconnect'>): AdminRout
   path: routes.disconnect,
   methods: ['POST'],
   async handler(head, body) {
+    refuseUnknown('parameter', new URLSearchParams(head.query).keys(), [])
     const members = parseJsonObject(body, head.contentType)
     refuseUnknown('member', Object.keys(members), disconnectionMembers)
     const disconnection = readDisconnection(members)

@@ -2,6 +2,7 @@ import { Refusal } from '../../errors.js'
 import { mediaTypeOf } from '../../http/body.js'
 import { channelDetail } from '../../http/problem.js'
 import type { RequestHead } from '../../http/request.js'
+import { refuseUnknown } from '../../http/unknown-names.js'
 import { type EncodingName, isChannelName, routes } from '../../protocol.js'
 import type { Control } from '../../socket/control.js'
 import { encodings } from '../../wire/encoding.js'
@@ -13,6 +14,7 @@ export const publishRoute = (control: Pick<Control, 'publish'>): AdminRoute => (
   path: routes.publish,
   methods: ['POST'],
   async handler(head, body) {
+    refuseUnknown('parameter', new URLSearchParams(head.query).keys(), [])
     const delivered = await control.publish(readPublications(head, body))
     return { body: JSON.stringify({ delivered }) }
   },
@@ -38,7 +40,9 @@ function readPublications(head: RequestHead, body: Buffer): readonly Publication
     throw new Refusal('bad_request', { detail: 'The body must be {channel, data}, or a list of them.' })
   return messages.map(({ channel, data, others }) => {
     if (others > 0)
-      throw new Refusal('bad_request', { detail: 'A message has the members channel and data only.' })
+      throw new Refusal('bad_request', {
+        detail: 'A message has the members channel and data only, each once.',
+      })
     if (typeof channel !== 'string' || data === undefined)
       throw new Refusal('bad_request', { detail: 'A message needs a channel and data.' })
     if (!isChannelName(channel)) throw new Refusal('channel_invalid', { detail: channelDetail })
