@@ -17,6 +17,7 @@
 //                                                   over the first kept one, or with a PORT over a connection to that
 //   await FRAMES                                    wait until FRAMES data frames have come since the kept ones opened
 //   close                                           close the kept ones from both sides
+//   gone                                            wait until the server has closed all kept ones
 //
 // PER_SECOND 0 starts the next when one of AT_ONCE has ended. Otherwise starts keep to a schedule, whatever the server
 // does, and times count from when a start was due: a server that stalls makes all that was due meanwhile late.
@@ -535,6 +536,9 @@ static void command(char *text) {
     run(0, kept_size);
     for (size_t i = 0; i < kept_size; i++) free(kept[i]->line), free(kept[i]);
     kept_size = lost = received = 0;
+  } else if (!strcmp(name, "gone")) {
+    job = CLOSE;
+    run(0, kept_size);
   } else fail("unknown command: %s", name);
 }
 

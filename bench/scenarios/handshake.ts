@@ -11,16 +11,18 @@ const atOnce = 32
 /**
  * Connects, presents a ticket, reads the response and closes, for each line. Throws unless all
  * responses are `expected`.
+ * @param perSecond at most so many; 0 is as many as possible
  */
 export const handshakeAll = async (
   target: Target,
   lines: readonly string[],
   expected: string,
   together = atOnce,
+  perSecond = 0,
 ): Promise<DriverRun> => {
   const outcome = hasOpener()
     ? await withOpener(target, opener =>
-        opener.run(`shake ${lines.length} ${together} 0 ${target.wire.greetingFrames}`, lines),
+        opener.run(`shake ${lines.length} ${together} ${perSecond} ${target.wire.greetingFrames}`, lines),
       )
     : await handshakeByNode(target, lines)
   expectAnswers(outcome, expected, lines.length)
