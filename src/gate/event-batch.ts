@@ -1,24 +1,32 @@
-import type { PackedEvent } from '../telemetry/events.js'
+import type { EventWriter, PackedEvents } from '../telemetry/event-writer.js'
 
-/**
- * Forwards events in one batch, at the end of the turn of the event loop in which they occurred.
- */
+/** How long events wait to be handed over together: each message costs more than an event. */
+const collectMs = 10
+
+/** So many bytes are handed over at once. */
+const enoughBytes = 256 * 1024
+
+/** Hands the events of a thread over, several at a time. */
 export class EventBatch {
-  readonly #send: (events: readonly PackedEvent[]) => void
-  #events: PackedEvent[] = []
+  readonly #send: (events: PackedEvents) => void
+  #events: EventWriter | undefined
 
-  constructor(send: (events: readonly PackedEvent[]) => void) {
+  constructor(send: (events: PackedEvents) => void) {
     this.#send = send
   }
 
-  add(event: PackedEvent): void {
-    if (this.#events.push(event) === 1) setImmediate(() => this.flush())
+  /** @param events all that have not been handed over, always of the same sink */
+  add(events: EventWriter): void {
+    if (this.#events === undefined) setTimeout(() => this.flush(), collectMs)
+    this.#events = events
+    if (events.size > enoughBytes) this.flush()
   }
 
   flush(): void {
     const events = this.#events
-    if (events.length === 0) return
-    this.#events = []
-    this.#send(events)
+    this.#events = undefined
+    if (events === undefined) return
+    this.#send(events.copy())
+    events.clear()
   }
 }

@@ -199,7 +199,7 @@ export class ThreadPool implements Engine {
    */
   async #openThread(index: number): Promise<Thread> {
     const thread = new Thread(workerFile, { ...this.#start, thread: index }, this.#log, {
-      onEvent: event => this.#events.add(event),
+      onEvents: events => this.#events.add(events),
       logOut: this.#uplink.logOut,
       renew: this.#uplink.renew,
     })

@@ -6,7 +6,7 @@ import { type ChannelPage, type ChannelQuery, noChannels } from '../socket/chann
 import { type ConnectionPage, type ConnectionQuery, noConnections } from '../socket/connection-list.js'
 import { noReach, type Reach } from '../socket/revoking.js'
 import type { SocketOwner } from '../socket/sockets.js'
-import type { PackedEvent } from '../telemetry/events.js'
+import type { PackedEvents } from '../telemetry/event-writer.js'
 import type { Log } from '../telemetry/log.js'
 import { idleSnapshot, type Snapshot } from '../telemetry/metrics.js'
 import type { LogoutOrder } from '../token/logout-token.js'
@@ -16,7 +16,7 @@ import type { FromWorker, ToWorker, WorkerStart } from './worker-messages.js'
 
 /** What a thread reports to the main thread, and asks of it. */
 export interface ThreadReports {
-  readonly onEvent: (event: PackedEvent) => void
+  readonly onEvents: (events: PackedEvents) => void
   readonly logOut: LogOut
   readonly renew: Renew
 }
@@ -138,7 +138,7 @@ export class Thread {
 
   #receive(message: FromWorker): void {
     if (message.type === 'snapshot' || message.type === 'drained') this.#last = message.snapshot
-    else if (message.type === 'events') message.events.forEach(this.#reports.onEvent)
+    else if (message.type === 'events') this.#reports.onEvents(message.events)
     else if (message.type === 'delivered') this.#deliveries.settle(message.id, message.reached)
     else if (message.type === 'revoked') this.#revocations.settle(message.id, message.reach)
     else if (message.type === 'owned') this.#owners.settle(message.id, message.owner)

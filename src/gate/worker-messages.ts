@@ -8,7 +8,7 @@ import type { ChannelPage, ChannelQuery } from '../socket/channel-list.js'
 import type { ConnectionPage, ConnectionQuery } from '../socket/connection-list.js'
 import type { Reach } from '../socket/revoking.js'
 import type { SocketOwner } from '../socket/sockets.js'
-import type { PackedEvent } from '../telemetry/events.js'
+import type { PackedEvents } from '../telemetry/event-writer.js'
 import type { Snapshot } from '../telemetry/metrics.js'
 import type { LogoutOrder } from '../token/logout-token.js'
 import type { RelayMessage, Revocation, SessionRenewed } from '../wire/relay.js'
@@ -53,7 +53,7 @@ export type FromWorker =
   | { readonly type: 'owned'; readonly id: number; readonly owner: SocketOwner | undefined }
   | { readonly type: 'connections'; readonly id: number; readonly page: ConnectionPage }
   | { readonly type: 'channels'; readonly id: number; readonly page: ChannelPage }
-  | { readonly type: 'events'; readonly events: readonly PackedEvent[] }
+  | { readonly type: 'events'; readonly events: PackedEvents }
   /** To be carried out in all threads. */
   | { readonly type: 'logOut'; readonly id: number; readonly order: LogoutOrder }
   | { readonly type: 'renew'; readonly id: number; readonly renewed: SessionRenewed }

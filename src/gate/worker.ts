@@ -145,9 +145,9 @@ async function open(start: WorkerStart, port: MessagePort, log: Log, closers: Cl
   const busState = new Int32Array(start.busState)
   const relay = closers.add(createRelay(start.relay))
   const batch = new EventBatch(events => {
-    port.postMessage({ type: 'events', events } satisfies FromWorker)
+    port.postMessage({ type: 'events', events } satisfies FromWorker, [events.bytes.buffer as ArrayBuffer])
   })
-  const sink = new EventSink(event => batch.add(event), clock)
+  const sink = new EventSink(events => batch.add(events), clock)
   const logouts = new Questions<LogoutOutcome>('failed')
   const renewals = new Questions<RenewReach>({ extended: 0, forwarded: false })
   const listener = new PublicListener({

@@ -85,11 +85,12 @@ export class MessageHandler implements Conversation {
 
   /** Greets, and joins the channel of the path if the rights allow hearing it. */
   #enter(ws: Socket): void {
-    const { channel, encoding } = ws.getUserData().session
+    const { session } = ws.getUserData()
+    const { channel, encoding } = session
     const { topics, rights, events } = this.#parts
     const hears = rights.maySubscribe(ws, channel)
     if (hears) topics.join(ws, encoding.name, channel)
-    events.opened(ws, hears)
+    events.opened(session, hears)
     welcome(ws)
     this.#parts.application?.open(ws)
   }

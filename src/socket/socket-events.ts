@@ -1,6 +1,23 @@
-import { type EventSink, quoted } from '../telemetry/events.js'
+import { asciiBytes, type EventWriter } from '../telemetry/event-writer.js'
+import type { EventSink } from '../telemetry/events.js'
 import type { Session, Socket } from './session.js'
 import type { SocketIds } from './socket-ids.js'
+
+/** What stands between the values. */
+const part = {
+  socket: asciiBytes(',"socket":"'),
+  dot: asciiBytes('.'),
+  user: asciiBytes('","user":"'),
+  session: asciiBytes('","session":"'),
+  channel: asciiBytes('","channel":"'),
+  expires: asciiBytes('","expires":'),
+  heard: asciiBytes(',"subscribed":true'),
+  unheard: asciiBytes(',"subscribed":false'),
+  code: asciiBytes('","code":'),
+  reason: asciiBytes(',"reason":"'),
+  by: asciiBytes('","by":"'),
+  quote: asciiBytes('"'),
+}
 
 /** Reports events of the sockets of one thread, if anybody listens. */
 export class SocketEvents {
@@ -16,20 +33,27 @@ export class SocketEvents {
    * Reports a socket whose user is known.
    * @param subscribed whether it is subscribed to the channel in its path
    */
-  opened(ws: Socket, subscribed: boolean): void {
+  opened(session: Session, subscribed: boolean): void {
     if (!this.#sink.isOn) return
-    const { session } = ws.getUserData()
-    const end = `"expires":${session.expiresAtSeconds},"subscribed":${subscribed}`
-    this.#sink.tellMembers('opened', `${this.#membersOf(session)},${end}`)
+    this.#begin('opened', session, 0)
+      .ascii(part.expires)
+      .natural(session.expiresAtSeconds)
+      .ascii(subscribed ? part.heard : part.unheard)
+    this.#sink.end()
   }
 
   /** Reports the end of a socket, unless its user was never known. */
-  closed(ws: Socket, code: number, reason: string): void {
-    if (!this.#sink.isOn) return
-    const { session } = ws.getUserData()
-    if (session.user === '') return
-    const end = `"code":${code},"reason":${quoted(reason)},"by":"${session.closeReason ?? 'other'}"`
-    this.#sink.tellMembers('closed', `${this.#membersOf(session)},${end}`)
+  closed(session: Session, code: number, reason: string): void {
+    if (!this.#sink.isOn || session.user === '') return
+    this.#begin('closed', session, reason.length)
+      .ascii(part.code)
+      .natural(code)
+      .ascii(part.reason)
+      .text(reason)
+      .ascii(part.by)
+      .text(session.closeReason ?? 'other')
+      .ascii(part.quote)
+    this.#sink.end()
   }
 
   subscribed(ws: Socket, channel: string): void {
@@ -41,8 +65,19 @@ export class SocketEvents {
   }
 
   /** The members that both ends of a socket have in common. Each handshake needs them twice. */
-  #membersOf({ socket, user, id, channel }: Session): string {
-    return `"socket":"${this.#ids.idOf(socket)}","user":${quoted(user)},"session":${quoted(id)},"channel":${quoted(channel)}`
+  #begin(type: 'opened' | 'closed', { socket, user, id, channel }: Session, units: number): EventWriter {
+    return this.#sink
+      .begin(type, user.length + id.length + channel.length + units)
+      .ascii(part.socket)
+      .text(this.#ids.thread)
+      .ascii(part.dot)
+      .natural(socket)
+      .ascii(part.user)
+      .text(user)
+      .ascii(part.session)
+      .text(id)
+      .ascii(part.channel)
+      .text(channel)
   }
 
   #tell(type: 'subscribed' | 'unsubscribed', ws: Socket, channel: string): void {

@@ -238,7 +238,7 @@ export class Sockets {
     this.table.delete(ws)
     this.slots.release(session)
     increment(this.#parts.counters.connectionsClosed, session.closeReason)
-    this.events.closed(ws, code, reason)
+    this.events.closed(session, code, reason)
     const { log } = this.#parts
     if (log.isLevelEnabled('debug'))
       log.debug({ code, reason: session.closeReason, ...aboutSession(session) }, 'socket closed')

@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import type { Clock } from '../clock.js'
-import { EventRing, frameOf } from './event-ring.js'
-import { EventSink, type PackedEvent, packEvent, type ResetReason } from './events.js'
+import { EventRing } from './event-ring.js'
+import type { PackedEvents } from './event-writer.js'
+import { EventSink, type ResetReason } from './events.js'
 
 /** How long events are kept after the last reader has left, because it may come back. */
 const lingerMs = 300_000
@@ -42,13 +43,22 @@ export class EventHub {
     this.#options = options
     const life = randomBytes(6).toString('hex')
     this.#life = options.node === '' ? life : `${options.node}.${life}`
-    this.sink = new EventSink(event => this.add(event), options.clock)
+    this.sink = new EventSink(events => {
+      this.add(events)
+      events.clear()
+    }, options.clock)
   }
 
-  /** Adds an event of any thread. */
-  add(event: PackedEvent): void {
-    if (this.#ring === undefined) return
-    this.#ring.add(event)
+  /** Adds events of any thread. */
+  add({ bytes, ends, count }: PackedEvents): void {
+    const ring = this.#ring
+    if (ring === undefined) return
+    let start = 0
+    for (let n = 0; n < count; n++) {
+      const end = ends[n] ?? 0
+      ring.add(bytes, start, end)
+      start = end
+    }
     this.#wake()
   }
 
@@ -64,7 +74,7 @@ export class EventHub {
     const reader = new EventReader(ring, {
       at: number ?? ring.last,
       lapse,
-      reset: (at, reason) => frameOf(this.#life, at, packEvent('reset', { reason }, this.#options.clock())),
+      reset: (at, reason) => this.#reset(at, reason),
       wake,
       leave: left => this.#leave(left),
     })
@@ -87,6 +97,12 @@ export class EventHub {
     if (id.slice(0, Math.max(0, dot)) !== this.#life || !/^\d{1,16}$/.test(digits)) return undefined
     const number = Number(digits)
     return number >= first - 1 && number <= last ? number : undefined
+  }
+
+  /** A `reset` that only one reader gets. */
+  #reset(number: number, reason: ResetReason): string {
+    const atMs = Math.floor(this.#options.clock())
+    return `id: ${this.#life}.${number}\nevent: reset\ndata: ${JSON.stringify({ atMs, reason })}\n\n`
   }
 
   #leave(reader: EventReader): void {

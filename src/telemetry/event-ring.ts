@@ -1,7 +1,10 @@
-import type { PackedEvent } from './events.js'
+import { asciiBytes, writeNatural } from './event-writer.js'
 
 /** Approximate size of an event. */
 const bytesPerEvent = 400
+
+const mostDigits = 16
+const lineFeed = 0x0a
 
 /**
  * The latest events of one life of a gate, as they are sent, in memory of fixed size. Strings that
@@ -13,8 +16,8 @@ export class EventRing {
   /** Where event N starts and ends, at index N modulo the capacity. */
   readonly #starts: Uint32Array
   readonly #ends: Uint32Array
-  /** Prefix of the ids. */
-  readonly #life: string
+  /** How each event begins, up to its number. */
+  readonly #start: Uint8Array
   #head = 0
   #first: number
   #last: number
@@ -25,7 +28,7 @@ export class EventRing {
     this.#bytes = Buffer.alloc(capacity * bytesPerEvent)
     this.#starts = new Uint32Array(capacity)
     this.#ends = new Uint32Array(capacity)
-    this.#life = life
+    this.#start = asciiBytes(`id: ${life}.`)
     this.#first = last + 1
     this.#last = last
   }
@@ -39,18 +42,23 @@ export class EventRing {
     return this.#last
   }
 
-  add(event: PackedEvent): void {
+  /** Adds an event that has no id yet: the bytes from one position to another. */
+  add(event: Uint8Array, from: number, to: number): void {
     const number = this.#last + 1
-    const frame = frameOf(this.#life, number, event)
-    // A UTF-16 code unit takes at most three bytes of UTF-8.
-    const most = frame.length * 3
+    const most = this.#start.length + mostDigits + 1 + to - from
     if (this.#head + most > this.#bytes.length) this.#startOver()
     this.#makeRoom(most)
+    const bytes = this.#bytes
     const start = this.#head
-    this.#head += this.#bytes.write(frame, start)
+    bytes.set(this.#start, start)
+    let at = writeNatural(bytes, start + this.#start.length, number)
+    bytes[at++] = lineFeed
+    bytes.set(event.subarray(from, to), at)
+    at += to - from
+    this.#head = at
     this.#last = number
     this.#starts[number % this.#capacity] = start
-    this.#ends[number % this.#capacity] = this.#head
+    this.#ends[number % this.#capacity] = at
   }
 
   /** Returns an event that is kept, as it is sent. */
@@ -100,9 +108,3 @@ export class EventRing {
     return this.#starts[number % this.#capacity] ?? 0
   }
 }
-
-/**
- * Returns an event as a server-sent event. JSON has no line breaks, so it needs one line of data.
- */
-export const frameOf = (life: string, number: number, { type, data }: PackedEvent): string =>
-  `id: ${life}.${number}\nevent: ${type}\ndata: ${data}\n\n`

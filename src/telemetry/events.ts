@@ -1,4 +1,5 @@
 import type { RefusalCode } from '../errors.js'
+import { asciiBytes, EventWriter } from './event-writer.js'
 import { LogSampler } from './log-sampler.js'
 import type { CloseReason, LoginRefusalReason } from './metrics.js'
 
@@ -80,15 +81,39 @@ export type ResetReason = 'start' | 'gap' | 'slow' | 'thread'
 
 export type EventType = keyof EventFields
 
-/** An event as kept and forwarded. */
-export interface PackedEvent {
-  readonly type: EventType
-  /** The fields and the time, as JSON. */
-  readonly data: string
-}
-
 /** Limit per second and thread on events that anybody can trigger. */
 const mostRefusals = 100
+
+const head = (type: EventType): Uint8Array => asciiBytes(`event: ${type}\ndata: {"atMs":`)
+
+/** How each event begins. */
+const heads: Readonly<Record<EventType, Uint8Array>> = {
+  opened: head('opened'),
+  closed: head('closed'),
+  subscribed: head('subscribed'),
+  unsubscribed: head('unsubscribed'),
+  refused: head('refused'),
+  login: head('login'),
+  login_refused: head('login_refused'),
+  revoked: head('revoked'),
+  draining: head('draining'),
+  reset: head('reset'),
+}
+
+const comma = asciiBytes(',')
+const tail = asciiBytes('}\n\n')
+
+let latestMs = 0
+let latestText = asciiBytes('0')
+
+/** The digits of a time. Many events share a millisecond. */
+function timeOf(ms: number): Uint8Array {
+  if (ms !== latestMs) {
+    latestMs = ms
+    latestText = asciiBytes(String(ms))
+  }
+  return latestText
+}
 
 /**
  * Receives events. Callers check first whether it is on, so nothing is built while there are no
@@ -96,25 +121,21 @@ const mostRefusals = 100
  */
 export class EventSink {
   isOn = false
-  readonly #take: (event: PackedEvent) => void
+  readonly #writer = new EventWriter()
+  readonly #onEvent: (events: EventWriter) => void
   readonly #clock: () => number
   readonly #sampler = new LogSampler(mostRefusals)
 
-  constructor(take: (event: PackedEvent) => void, clock: () => number) {
-    this.#take = take
+  /** @param onEvent called after each event, with all that have not been taken */
+  constructor(onEvent: (events: EventWriter) => void, clock: () => number) {
+    this.#onEvent = onEvent
     this.#clock = clock
   }
 
   tell<Type extends EventType>(type: Type, fields: EventFields[Type]): void {
-    this.#take(packEvent(type, fields, this.#clock()))
-  }
-
-  /**
-   * For the most frequent events: takes a third of the time.
-   * @param members the fields as the members of a JSON object; see {@link quoted}
-   */
-  tellMembers(type: EventType, members: string): void {
-    this.#take({ type, data: `${timeOf(Math.floor(this.#clock()))},${members}}` })
+    const json = JSON.stringify(fields).slice(1, -1)
+    this.begin(type, json.length).ascii(comma).json(json)
+    this.end()
   }
 
   /** For events that anybody can trigger: floods are sampled. */
@@ -122,30 +143,21 @@ export class EventSink {
     const sample = this.#sampler.take(type, this.#clock())
     if (sample !== undefined) this.tell(type, { ...fields(), ...sample })
   }
-}
 
-/**
- * Packs an event.
- * @param nowMs Unix milliseconds, which are rounded down
- */
-export function packEvent<Type extends EventType>(
-  type: Type,
-  fields: EventFields[Type],
-  nowMs: number,
-): PackedEvent {
-  return { type, data: `${timeOf(Math.floor(nowMs))},${JSON.stringify(fields).slice(1)}` }
-}
-
-let latestMs = 0
-let latestText = ''
-
-/** Formats the time. Many events share a millisecond, so its text is cached. */
-function timeOf(ms: number): string {
-  if (ms !== latestMs) {
-    latestMs = ms
-    latestText = `{"atMs":${ms}`
+  /**
+   * Begins an event, for the most frequent ones, which write their members themselves. Call
+   * {@link end} next.
+   * @param units how many UTF-16 code units the texts in it have
+   */
+  begin(type: EventType, units: number): EventWriter {
+    this.#writer.reserve(units)
+    return this.#writer.ascii(heads[type]).ascii(timeOf(Math.floor(this.#clock())))
   }
-  return latestText
+
+  end(): void {
+    this.#writer.ascii(tail).end()
+    this.#onEvent(this.#writer)
+  }
 }
 
 // Every character except those that JSON strings contain unescaped.

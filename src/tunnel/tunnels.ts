@@ -104,7 +104,7 @@ function openTunnel(
 
 const conversationOf = (limits: MessageLimits, events: SocketEvents, log: Log): Conversation => ({
   open(ws) {
-    events.opened(ws, false)
+    events.opened(ws.getUserData().session, false)
     try {
       relayOf(ws)?.open(ws)
     } catch (error) {
