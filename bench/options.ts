@@ -10,13 +10,16 @@ export const nodes = 'nodes'
 export const core = 'core'
 const scenarioNames = [...scenarios.map(one => one.name), scaling, nodes, core]
 
+/** What is played if nothing is named. */
+const usual = scenarioNames.filter(name => !scenarios.some(one => one.name === name && one.isOnRequest))
+
 /** What `--check` measures: little work, and ratios that hardly differ from run to run. */
 const checked = ['ticket', 'handshake', 'fan-out', 'inbound'] as const
 
 export const help = `npm run bench -- [options]
 
   --scenario NAME   ${scenarioNames.join(', ')};
-                    may be repeated (default: all)
+                    may be repeated (default: all but pauses)
   --target NAME     ${targetNames.join(', ')};
                     may be repeated (default: all)
   --rounds N        measured rounds, after one to warm up (default: 3)
@@ -92,7 +95,7 @@ export const readOptions = (args: string[]): Options | 'help' => {
   if (values.help) return 'help'
   const check = values.accept ? 'accept' : values.check ? 'compare' : undefined
   const quick = check !== undefined
-  const names = chosen('scenario', values.scenario ?? (quick ? [...checked] : undefined), scenarioNames)
+  const names = chosen('scenario', values.scenario ?? (quick ? [...checked] : [...usual]), scenarioNames)
   return {
     scenarios: scenarios.filter(one => names.includes(one.name)),
     scaling: names.includes(scaling),

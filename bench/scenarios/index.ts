@@ -5,6 +5,7 @@ import { handshakeScenario } from './handshake.js'
 import { inboundScenario } from './inbound.js'
 import { latencyScenario } from './latency.js'
 import { memoryScenario } from './memory.js'
+import { pausesScenario } from './pauses.js'
 import type { Scenario } from './scenario.js'
 import { stormScenario } from './storm.js'
 import { ticketScenario } from './ticket.js'
@@ -19,6 +20,7 @@ export const scenarios: readonly Scenario[] = [
   inboundScenario,
   memoryScenario,
   latencyScenario,
+  pausesScenario,
   stormScenario,
 ]
 

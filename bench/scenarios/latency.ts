@@ -35,7 +35,7 @@ export const timedSample = async (target: Target, drive: () => Promise<Outcome>)
 export const latencyScenario: Scenario = {
   name: 'latency',
   rows,
-  maxRounds: 1,
+  maxRounds: 5,
   prepare: async (target, count) => {
     const timed = (perSecond: number): number => Math.max(50, count((perSecond * seconds) / target.share))
     const tickets = timed(2_000)

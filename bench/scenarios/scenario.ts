@@ -10,6 +10,8 @@ export type Steps = ReadonlyMap<string, Step | string>
 export interface Scenario {
   readonly name: string
   readonly rows: readonly Row[]
+  /** Whether it takes so long that it is only played if it is named. */
+  readonly isOnRequest?: true
   /**
    * Maximum rounds, without a warm-up, for rows that take long and start fresh or run by the clock.
    */

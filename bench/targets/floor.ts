@@ -5,7 +5,7 @@ import { secret } from './secret.js'
 import { type Environment, peer, type Stage } from './stage.js'
 import type { Target } from './target.js'
 import { tokenSource } from './tokens.js'
-import { bareFloorWire, floorWire } from './wires.js'
+import { floorWire, ticketWire } from './wires.js'
 
 /** Starts the raw uWS server that checks nothing and replies with the same bytes as ticketgate. */
 export const startFloor = (stage: Stage, more: Environment = {}): Promise<Target> => {
@@ -26,14 +26,14 @@ export const startFloor = (stage: Stage, more: Environment = {}): Promise<Target
 
 const onlyOpens = 'it only hands out tickets and opens sockets'
 
-/** Starts the same without a header, a greeting or a subscription. */
+/** Starts the same without a header or a subscription. */
 export const startBareFloor = (stage: Stage, more: Environment = {}): Promise<Target> => {
   const cannot = { auth: onlyOpens, storm: onlyOpens, 'fan-out': onlyOpens, inbound: onlyOpens }
   const another = (env?: Environment) => startBareFloor(stage, env)
   return start(
     stage,
-    { name: 'bare floor', program: 'bare-floor.ts', wire: bareFloorWire, cannot, another },
-    { FLOOR_TICKET_BODY: stage.replies.ticketBody, ...more },
+    { name: 'bare floor', program: 'bare-floor.ts', wire: ticketWire, cannot, another },
+    { FLOOR_TICKET_BODY: stage.replies.ticketBody, FLOOR_WELCOME: stage.replies.welcome, ...more },
   )
 }
 

@@ -23,9 +23,6 @@ export const floorWire: Wire = {
   publication: (data, id) => (id === undefined ? publish(data) : `a${publish(data, id).slice(1)}`),
 }
 
-/** For the bare floor, which greets nobody. */
-export const bareFloorWire: Wire = { ...ticketWire, greetingFrames: 0 }
-
 /**
  * Socket.IO 4 over Engine.IO 4: its `open` packet, our connect with the token, its reply, and our
  * `welcome`.
