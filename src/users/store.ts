@@ -11,6 +11,8 @@ import { preparedName, type User } from './user.js'
 /** The users of a file that may change at any time. */
 export interface UserStore {
   find(name: string): Promise<User | undefined>
+  /** As the file was when it was last looked at. */
+  recall(name: string): User | undefined
   /** Sorted by name. */
   list(): Promise<readonly User[]>
 }
@@ -21,7 +23,7 @@ export interface UserStoreOptions {
 }
 
 /**
- * Opens a user file. A missing file has no users. Every lookup checks whether the file has changed
+ * Opens a user file. A missing file has no users. Every `find` checks whether the file has changed
  * on disk, so `user add` and `user remove` take effect at once. If the file breaks later, the users
  * stay as they were.
  * @throws StartupError `users_file_invalid` if the file is broken now
@@ -55,6 +57,7 @@ export async function openUserStore(path: string, options: UserStoreOptions = {}
 
   return {
     find: async name => (await current()).get(preparedName(name)),
+    recall: name => users.get(preparedName(name)),
     list: async () => [...(await current()).values()].sort((a, b) => (a.name < b.name ? -1 : 1)),
   }
 }
