@@ -257,7 +257,9 @@ async function onTerminal(usersFile: string, args: string[], answers: readonly s
   const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
   const argv = [process.execPath, '--import', 'tsx', main, 'user', ...args, '--users-file', usersFile]
   const command = argv.map(arg => `'${arg.replaceAll("'", "'\\''")}'`).join(' ')
-  const child = spawn(pathOf('script'), ['--quiet', '--return', '--command', command, '/dev/null'])
+  // On a dumb terminal, which some CI systems name, nothing can be mended.
+  const env = { ...process.env, TERM: 'xterm' }
+  const child = spawn(pathOf('script'), ['--quiet', '--return', '--command', command, '/dev/null'], { env })
   const left = [...answers]
   let [shown, unanswered] = ['', '']
   child.stdout.setEncoding('utf8').on('data', (data: string) => {

@@ -12,6 +12,7 @@ import { checkTokenClaims } from '../../src/token/claims.js'
 import { RightsRules } from '../../src/token/rights-rules.js'
 import { startEgressProxy } from '../support/egress-proxy.js'
 import { bearer, type Json, jsonOf, postJson, type Reply, request } from '../support/http.js'
+import { untilReady } from '../support/nodes.js'
 import { isProblem } from '../support/problem.js'
 import { knownProvidersCertificate, knownProvidersCertificateKey } from '../support/provider-certificate.js'
 import { type Environment, run, startServer, type TestServer, temporaryDirectory } from '../support/server.js'
@@ -198,7 +199,7 @@ t.test('tokens of providers with public keys', async t => {
     TICKETGATE_JWT_SECRET: undefined,
   }
   const server = await startServer(t, { env })
-  t.equal((await request(server.url, '/readyz')).status, 200, 'the keys of all are there')
+  await untilReady(server)
   for (const [index, provider] of publicKeyProviders.entries()) {
     await t.test(provider.heading, async t => {
       const sign = signers[index]?.sign as Sign

@@ -311,7 +311,8 @@ const clerk: ProviderTokens = {
   jwksUrl: 'https://clerk.example.com/.well-known/jwks.json',
   claims: {
     azp: 'https://app.example.com',
-    exp: now + 60,
+    // A minute there; here the machine may be busy.
+    exp: now + 3600,
     fva: [0, -1],
     iat: now,
     iss: 'https://clerk.example.com',
@@ -421,7 +422,7 @@ const github: ProviderTokens = {
     job_workflow_ref: 'octo-org/shop/.github/workflows/deploy.yml@refs/heads/main',
     iss: 'https://token.actions.githubusercontent.com',
     nbf: now - 600,
-    exp: now + 300,
+    exp: now + 3600,
     iat: now,
   },
   user: 'repo:octo-org/shop:environment:production',
