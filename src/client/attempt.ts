@@ -11,7 +11,8 @@ export async function attempt(options: LinkOptions, api: TicketApi): Promise<Lin
   try {
     return await openLink(options)
   } catch (error) {
-    // The platform refuses to make the socket: in a page of https for a server of http, for one.
+    // The platform may refuse to create the socket, for example for an http server in an https
+    // page.
     if (!(error instanceof GateError)) throw new GateError('socket_unavailable', String(error))
     const code =
       error instanceof HandshakeError && error.isRefusal ? await api.refusalOf(options.ticket) : undefined

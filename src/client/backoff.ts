@@ -22,7 +22,7 @@ export function renewalDelayMs(remainingMs: number): number {
 }
 
 /**
- * The longest wait that a server may ask for: a mistaken one must not keep its clients out for
+ * The longest wait that a server may request, so that a faulty one cannot keep its clients away for
  * days.
  */
 export const longestAskedMs = 600_000

@@ -44,7 +44,7 @@ export function connect<Data = unknown>(options: ConnectOptions): Connection<Dat
     onLink: link => subscriptions.restore(link, lose),
     onUnsubscribed(name) {
       subscriptions.delete(name)
-      lose(name, new GateError('unsubscribed', 'The operator took this channel away.'))
+      lose(name, new GateError('unsubscribed', 'The operator revoked this channel.'))
     },
     onClosed: error => readers.end(error.code === 'closed' ? undefined : error),
   })

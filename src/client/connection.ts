@@ -4,7 +4,7 @@ import type { GateError } from './gate-error.js'
 import type { Message, Welcome } from './messages.js'
 import type { Fetch, SocketClass } from './platform.js'
 
-/** Where the server is, and how to ask it for tickets. */
+/** The URL of the server, and how to request tickets from it. */
 export interface ServerOptions extends Credential {
   /** As `https://gate.example.com`; in a page also relative to it. */
   readonly url: string
@@ -21,8 +21,8 @@ export interface ConnectOptions extends ServerOptions {
    */
   readonly channel?: string
   /**
-   * Asks for tickets that open this channel alone; no other can be subscribed to then. Has no
-   * effect with `getTicket`.
+   * Requests tickets that open only this channel; no other can be subscribed to then. Has no effect
+   * with `getTicket`.
    * @default false
    */
   readonly channelOnly?: boolean
@@ -31,19 +31,19 @@ export interface ConnectOptions extends ServerOptions {
   /** The limit of the first wait, in milliseconds; it doubles with each failure. @default 500 */
   readonly minDelayMs?: number
   /**
-   * The limit of every wait, in milliseconds. A wait that the server asks for, ten minutes at most,
-   * comes on top.
+   * The limit of every wait, in milliseconds. A wait requested by the server, at most ten minutes,
+   * is added.
    * @default 30000
    */
   readonly maxDelayMs?: number
 }
 
-/** `waiting`: for the next attempt. `closed`: for good. */
+/** `waiting`: until the next attempt. `closed`: for good. */
 export type State = 'connecting' | 'open' | 'waiting' | 'closed'
 
 export interface Retry {
   readonly error: GateError
-  /** The attempts that have failed in a row, this one included. */
+  /** The number of consecutive failed attempts, including this one. */
   readonly failures: number
   readonly delayMs: number
 }
@@ -53,11 +53,11 @@ export interface Events<Data> {
   /** A socket is open, the first or a later one. */
   readonly open: Welcome
   readonly message: Message<Data>
-  /** The session ends later than it did, Unix seconds. */
+  /** The session was extended; its new end, Unix seconds. */
   readonly renewed: { readonly expires: number }
-  /** An attempt failed, or the connection ended; it will be tried again. */
+  /** An attempt failed, or the connection ended; another attempt follows. */
   readonly retry: Retry
-  /** A channel was taken away, or could not be subscribed to again after a reconnect. */
+  /** A channel was revoked, or its subscription could not be restored after a reconnect. */
   readonly lost: { readonly channel: string; readonly error: GateError }
   /** The end: `close()` was called, or no further attempt can help. The error says which. */
   readonly close: GateError
@@ -70,21 +70,22 @@ export interface Connection<Data = unknown> extends AsyncIterable<Message<Data>>
   /** Resolves once the connection is open. @throws GateError if it is closed for good */
   opened(): Promise<void>
   /**
-   * Resolves when the server has sent the message on. Nothing is kept for later.
+   * Resolves when the server has accepted the message. Nothing is queued while there is no
+   * connection.
    * @throws GateError `not_open`; `connection_lost` if it is unknown whether it was sent; or the
    *   server's code
    */
   publish(data: Data, channel?: string): Promise<void>
   /**
-   * Resolves once the channel is heard. Lasts over reconnects. @throws GateError with the server's
-   * code
+   * Resolves once the channel is subscribed to. The subscription survives reconnects. @throws
+   * GateError with the server's code
    */
   subscribe(channel: string): Promise<void>
   unsubscribe(channel: string): Promise<void>
   /**
-   * Reads messages from now on, over all reconnects. The loop ends when the connection is closed,
-   * and throws when the connection gives up. A reader that lets more than `limit` messages wait
-   * gets a GateError `reader_too_slow`. `for await (const message of connection)` does the same
+   * Iterates over messages from now on, across reconnects. The loop ends when the connection is
+   * closed, and throws when the connection gives up. If more than `limit` messages are waiting, it
+   * throws a GateError `reader_too_slow`. `for await (const message of connection)` does the same
    * with a limit of 1024.
    */
   messages(limit?: number): AsyncIterableIterator<Message<Data>>

@@ -3,38 +3,37 @@ import { isTicket } from './tickets.js'
 
 export interface TokenRequest {
   /**
-   * The last one does not do: its token was refused, or the session that it gave ends soon. While
-   * it is false, a token that was kept may be returned.
+   * Whether a new token is required: the last one was refused, or its session ends soon. If false,
+   * a cached token may be returned.
    */
   readonly fresh: boolean
 }
 
 type Provide = (request: TokenRequest) => string | Promise<string>
 
-/** Where tickets come from. One of the two is required. */
+/** The source of tickets. Exactly one of the two is required. */
 export interface Credential {
   /**
-   * Returns the token to trade for a ticket. Called before every attempt, so keep the token where
-   * you can. What it throws is taken for a failure that may pass; throw a `GateError` to give up
-   * instead.
+   * Returns the token to exchange for a ticket. Called before every attempt, so cache the token if
+   * possible. An error that it throws counts as temporary; throw a `GateError` to give up instead.
    */
   readonly getToken?: Provide
   /**
-   * Returns a ticket that was issued to your own back end for this user. Called before every
-   * attempt; each call must return another one. What it throws is treated as with `getToken`.
+   * Returns a ticket that your own back end got for this user. Called before every attempt; each
+   * call must return a new one. Errors are treated as with `getToken`.
    */
   readonly getTicket?: Provide
 }
 
-/** A function that returns a ticket which has not been used. @throws GateError */
+/** A function that returns an unused ticket. @throws GateError */
 export type TakeTicket = (fresh: boolean) => Promise<string>
 
-/** Returns a function that asks for the token. @throws TypeError if there is nobody to ask */
+/** Returns a function that gets the token. @throws TypeError if no such function was given */
 export const tokenAsker = ({ getToken }: Credential): ((fresh: boolean) => Promise<string>) =>
   asker('getToken', 'token', getToken, isHeaderText)
 
 /**
- * @param issue trades a token for a ticket
+ * @param issue exchanges a token for a ticket
  * @throws TypeError unless exactly one of `getToken` and `getTicket` is given, and is a function
  */
 export function ticketTaker(
@@ -49,7 +48,7 @@ export function ticketTaker(
   return asker('getTicket', 'ticket', getTicket, isTicket)
 }
 
-// All else would make fetch throw.
+// Any other character would make fetch throw.
 const isHeaderText = (value: unknown): boolean => typeof value === 'string' && /^[ -~]*$/.test(value)
 
 function asker(
@@ -74,7 +73,7 @@ function asker(
   }
 }
 
-/** Names what a value is, without what it says: that may be a secret. */
+/** Names the type of a value, without its content, which may be a secret. */
 function kindOf(value: unknown): string {
   if (value === null || value === undefined) return String(value)
   if (Array.isArray(value)) return 'an array'

@@ -20,8 +20,8 @@ export class Emitter<Events> {
       try {
         listener(event)
       } catch (error) {
-        // A fault of the listener must be seen, but must neither end the connection nor keep others
-        // from hearing.
+        // An error of the listener must be visible, but must neither end the connection nor affect
+        // other listeners.
         schedule(0, () => {
           throw error
         })
@@ -30,9 +30,7 @@ export class Emitter<Events> {
   }
 }
 
-/**
- * An async iterator that is fed from outside. What has not been read yet is kept, up to a limit.
- */
+/** An async iterator that is filled from outside. Keeps unread items, up to a limit. */
 export class Feed<Item> implements AsyncIterableIterator<Item> {
   readonly #limit: number
   readonly #onReturn: (feed: Feed<Item>) => void
@@ -72,13 +70,13 @@ export class Feed<Item> implements AsyncIterableIterator<Item> {
     if (this.#isOver) return
     if (this.#items.length >= this.#limit)
       return this.end(
-        new GateError('reader_too_slow', `More than ${this.#limit} messages waited to be read.`),
+        new GateError('reader_too_slow', `More than ${this.#limit} messages were waiting to be read.`),
       )
     this.#items.push(item)
     this.#wake()
   }
 
-  /** Nothing more comes. An error is thrown at the reader once it has read what there was. */
+  /** Nothing more will come. An error is thrown at the reader once it has read the rest. */
   end(error?: GateError): void {
     if (this.#isOver) return
     this.#isOver = true

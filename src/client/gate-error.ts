@@ -1,6 +1,6 @@
 /**
- * What helps: nothing (the connection is given up), a new token (the next attempt asks for one), or
- * time (it is tried again).
+ * What helps: nothing (the client gives up), a new token (the next attempt requests one), or time
+ * (the client tries again).
  */
 export type Remedy = 'nothing' | 'token' | 'time'
 
@@ -18,7 +18,7 @@ export class GateError extends Error {
   override readonly name = 'GateError'
   readonly code: string
   readonly remedy: Remedy
-  /** How long the server said to wait, in milliseconds. */
+  /** The wait requested by the server, in milliseconds. */
   readonly retryAfterMs: number | undefined
 
   constructor(code: string, message: string, remedy: Remedy = 'nothing', retryAfterMs?: number) {

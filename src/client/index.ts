@@ -1,4 +1,4 @@
-// client/: `ticketgate/client`, for browsers. It imports the words of the wire and nothing else.
+// client/: `ticketgate/client`, for browsers. It imports only the names on the wire.
 
 export { connect } from './connect.js'
 export type { Connection, ConnectOptions, Events, Retry, ServerOptions, State } from './connection.js'

@@ -27,10 +27,10 @@ interface Pending {
 const goodbyeMs = 2000
 
 /**
- * Opens a WebSocket with a ticket, in the subprotocols, so that no URL holds one. Resolves once the
- * server has sent its welcome.
+ * Opens a WebSocket with a ticket in the subprotocols, so that it never appears in a URL. Resolves
+ * once the server has sent its welcome.
  * @throws GateError `handshake_failed`, a {@link HandshakeError}, if there was no handshake or no
- *   welcome; `bad_reply` for another frame in its place
+ *   welcome; `bad_reply` if another frame came first
  */
 export const openLink = (options: LinkOptions): Promise<Link> =>
   new Promise((resolve, reject) => {
@@ -41,8 +41,8 @@ export const openLink = (options: LinkOptions): Promise<Link> =>
 /** The socket ended before the welcome. */
 export class HandshakeError extends GateError {
   /**
-   * Whether the handshake was refused, so that the ticket may say why: it did not open, and not for
-   * want of time.
+   * Whether the handshake was refused, so that the ticket may tell why: it did not open, and did
+   * not time out.
    */
   readonly isRefusal: boolean
 
@@ -56,7 +56,7 @@ export class HandshakeError extends GateError {
 export class Link {
   /** Why it ended. */
   readonly ended: Promise<GateError>
-  /** Told messages that are neither published by others nor replies. */
+  /** Receives messages that are neither publications nor replies. */
   onNotice = (_: Fields): void => {}
   readonly #socket: Socket
   readonly #timeoutMs: number
@@ -93,20 +93,20 @@ export class Link {
     }
   }
 
-  /** What the server said first. */
+  /** The welcome of the server. */
   get welcome(): Welcome {
     return this.#welcome as Welcome
   }
 
   /**
-   * @throws GateError with the server's code, or `connection_lost`. A reply that does not come ends
-   *   the link.
+   * @throws GateError with the server's code, or `connection_lost`. A missing reply ends the link.
    */
   request(request: Request): Promise<Fields> {
     return new Promise((resolve, reject) => {
       if (this.#isOver) return reject(connectionLost())
       const id = ++this.#lastId
-      // First: this throws for data that JSON cannot hold, and then nothing waits for a reply.
+      // Done first, because it throws for data that JSON cannot represent; then nothing waits for a
+      // reply.
       const text = JSON.stringify({ ...request, id })
       const cancel = schedule(this.#timeoutMs, () =>
         this.#abandon(new GateError('timeout', 'The server did not reply in time.', 'time')),
@@ -154,7 +154,9 @@ export class Link {
 
   #hear(message: Fields | undefined): void {
     if (message === undefined)
-      return this.#abandon(new GateError('bad_reply', 'The server sent a frame that is no message.', 'time'))
+      return this.#abandon(
+        new GateError('bad_reply', 'The server sent a frame that is not a message.', 'time'),
+      )
     const { type, id } = message
     if (type === 'message') return this.#onMessage(messageOf(message))
     if (type === 'welcome') {
@@ -180,7 +182,7 @@ const messageOf = ({ channel, data, user }: Fields): Message => ({
 const connectionLost = (): GateError =>
   new GateError('connection_lost', 'The connection ended before the reply came.', 'time')
 
-/** What a close frame means for a client that wants to come back. */
+/** What a close frame means for a client that wants to reconnect. */
 function closeError(code: number, reason: string): GateError {
   switch (code) {
     case closeCode.sessionExpired:

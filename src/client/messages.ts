@@ -1,13 +1,13 @@
 import { isJsonObject, type WelcomeMessage } from '../protocol.js'
 
-/** What a socket says first. */
+/** The first message on a socket. */
 export type Welcome = Omit<WelcomeMessage, 'type'>
 
-/** What was published by others. */
+/** A message published by another client, or by the server. */
 export interface Message<Data = unknown> {
   readonly channel: string
   readonly data: Data
-  /** Who published it; absent if the operator did. */
+  /** The publisher; absent if the operator published it. */
   readonly user?: string
 }
 
@@ -15,9 +15,9 @@ export interface Message<Data = unknown> {
 export type Fields = Readonly<Record<string, unknown>>
 
 /**
- * Returns the message in a frame, once all that is used of its type has the right form. Undefined
- * if there is none: the server, or something in between, does not speak the protocol. A message of
- * an unknown type is a message.
+ * Returns the message in a frame, once all members used here have the right form. Undefined if
+ * there is none: the server, or an intermediary, does not speak the protocol. Messages of unknown
+ * types are accepted.
  */
 export function readMessage(data: unknown): Fields | undefined {
   if (typeof data !== 'string') return undefined

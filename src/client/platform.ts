@@ -1,10 +1,9 @@
 /**
- * What the client needs of a browser, of Node or of React Native, by shape. It uses neither DOM nor
- * Node types (a tsconfig of its own makes sure), so that it compiles into either and brings in the
- * types of neither.
+ * What the client needs from a browser, Node or React Native, by structure. It uses neither DOM nor
+ * Node types (a separate tsconfig ensures this), so it compiles with either and requires neither.
  */
 
-/** An object of the platform that is passed on untouched. */
+/** An object of the platform that is only passed on. */
 type Opaque = never
 
 export interface FetchOptions {
@@ -70,7 +69,7 @@ export function schedule(ms: number, run: () => void): () => void {
   return () => platform.clearTimeout(timer)
 }
 
-/** The same for what is not worth keeping a program of Node running. */
+/** The same for work that should not keep a Node process running. */
 export function scheduleIdly(ms: number, run: () => void): () => void {
   const timer = start(ms, run)
   ;(timer as { unref?(): void }).unref?.()

@@ -10,9 +10,7 @@ export class Readers<Data> {
   #isOver = false
   #failure: GateError | undefined
 
-  /**
-   * Returns an iterator over messages from now on, of which at most `limit` may wait to be read.
-   */
+  /** Returns an iterator over messages from now on, of which at most `limit` may be waiting. */
   add(limit = defaultLimit): AsyncIterableIterator<Message<Data>> {
     const feed = new Feed<Message<Data>>(limit, () => this.#feeds.delete(feed))
     if (this.#isOver) feed.end(this.#failure)
@@ -24,7 +22,7 @@ export class Readers<Data> {
     for (const feed of this.#feeds) feed.push(message)
   }
 
-  /** Ends them all, those to come too. An error is thrown at each. */
+  /** Ends all of them, and later ones. Throws the error, if any, at each. */
   end(error: GateError | undefined): void {
     this.#isOver = true
     this.#failure = error

@@ -18,7 +18,7 @@ export interface ReconnectorOptions<Data> {
   readonly emitter: Emitter<Events<Data>>
   /** Called with every link that opens, before the event `open`. */
   readonly onLink: (link: Link) => void
-  /** Called when the server has taken a channel away. */
+  /** Called when the server has revoked a channel. */
   readonly onUnsubscribed: (channel: string) => void
   /** Called once, before the event `close`. */
   readonly onClosed: (error: GateError) => void
@@ -31,9 +31,7 @@ interface Outcome {
   readonly lastedMs?: number
 }
 
-/**
- * Keeps a link open: opens the next one when one has ended, until it is closed or has to give up.
- */
+/** Keeps a link open: opens a new one when the last has ended, until it is closed or gives up. */
 export class Reconnector<Data> {
   state: State = 'connecting'
   link: Link | undefined
@@ -48,13 +46,12 @@ export class Reconnector<Data> {
     this.#options = options
     platform.addEventListener?.('offline', this.#onOffline)
     platform.addEventListener?.('online', this.#onOnline)
-    // A turn later, so that listeners which are added at once miss nothing.
+    // In a later turn, so that listeners added right away miss nothing.
     this.#lived = Promise.resolve().then(() => this.#live())
   }
 
   /**
-   * Resolves with the open link, at once or once there is one. @throws GateError if there will be
-   * none any more
+   * Resolves with the open link, now or once there is one. @throws GateError if there will be none
    */
   opened(): Promise<Link> {
     return new Promise((resolve, reject) => {
@@ -166,8 +163,8 @@ export class Reconnector<Data> {
   }
 
   /**
-   * The network is back: no reason to wait on. An open socket may be dead without knowing, so it is
-   * asked.
+   * The network is back, so there is no reason to wait. An open socket may be dead without notice,
+   * so it is checked.
    */
   readonly #onOnline = (): void => {
     this.#isOffline = false

@@ -1,7 +1,6 @@
 import type { Remedy } from './gate-error.js'
 
-// Refusals of the server that stand until somebody changes the page, its settings or the rights of
-// its user.
+// Refusals that remain until the page, its settings or the rights of its user change.
 const final = [
   'bad_request',
   'body_too_large',
@@ -15,13 +14,10 @@ const final = [
   'unsupported_media_type',
 ]
 
-/** Whether the server refused the token itself, so that another one may do. */
+/** Whether the server refused the token itself, so that another one may help. */
 export const isTokenRefusal = (code: string): boolean => /^token_(missing|invalid|expired)$/.test(code)
 
-/**
- * What helps against a refusal of the server, by its code. A code that is not known here may pass
- * by itself.
- */
+/** What helps against a refusal, by its code. Unknown codes may be temporary. */
 export function remedyOf(code: string): Remedy {
   if (final.includes(code)) return 'nothing'
   return isTokenRefusal(code) ? 'token' : 'time'

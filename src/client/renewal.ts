@@ -4,7 +4,7 @@ import { GateError } from './gate-error.js'
 import type { Link } from './link.js'
 import { schedule } from './platform.js'
 
-/** Renews the session of a link before it ends, again and again. */
+/** Renews the session of a link before it ends, repeatedly. */
 export class Renewal {
   readonly #link: Link
   readonly #takeTicket: TakeTicket
@@ -12,7 +12,7 @@ export class Renewal {
   #cancel = (): void => {}
   #isOver = false
 
-  /** @param onRenewed told the new end of the session, Unix seconds */
+  /** @param onRenewed called with the new end of the session, Unix seconds */
   constructor(link: Link, takeTicket: TakeTicket, onRenewed: (expires: number) => void) {
     this.#link = link
     this.#takeTicket = takeTicket
@@ -21,8 +21,8 @@ export class Renewal {
   }
 
   /**
-   * Renews soon, because the session ends in `withinMs` otherwise: not at once, as others were told
-   * the same.
+   * Renews soon, because the session ends in `withinMs` otherwise. Not at once, because other
+   * clients got the same message.
    */
   require(withinMs: number): void {
     this.#cancel()
@@ -57,8 +57,8 @@ export class Renewal {
   }
 
   /**
-   * @throws GateError. Whatever the server replied, another ticket may do better in the time that
-   *   is left.
+   * @throws GateError. Whatever the server replied, another ticket may succeed in the remaining
+   * time.
    */
   async #renewWith(ticket: string): Promise<number> {
     try {

@@ -2,23 +2,23 @@ import { type Backoff, backoffMs, longestAskedMs } from './backoff.js'
 import type { GateError } from './gate-error.js'
 import { isTokenRefusal } from './refusals.js'
 
-// A connection that lasted this long was a success: the next wait is a short one.
+// A connection that lasted this long was a success, so the next wait is short.
 const steadyMs = 10_000
 
-// Tokens that are refused in a row before the client gives up. With the default limits the waits
-// between them come to a quarter of a minute on average, in which keys that were just rotated, or
-// clocks that differ, find together.
+// The number of consecutively refused tokens before the client gives up. With the default limits,
+// the waits between them add up to a quarter of a minute on average, time for rotated keys and
+// differing clocks to settle.
 const maxTokenRefusals = 8
 
 export interface NextAttempt {
   /** Failed attempts in a row. */
   readonly failures: number
   readonly delayMs: number
-  /** Whether the token has to be a new one. */
+  /** Whether the token must be a new one. */
   readonly fresh: boolean
 }
 
-/** Decides when to try again, from how the attempts so far have ended. */
+/** Decides when to try again, based on the results of previous attempts. */
 export class RetryPolicy {
   readonly #limits: Backoff
   #failures = 0
@@ -31,7 +31,7 @@ export class RetryPolicy {
   }
 
   /**
-   * Returns what follows an attempt that failed, or a connection that ended; undefined to give up.
+   * Returns what follows a failed attempt, or the end of a connection; undefined to give up.
    * @param lastedMs how long the connection was open, undefined if it never was
    */
   next(error: GateError, lastedMs: number | undefined, isOffline: boolean): NextAttempt | undefined {
@@ -42,16 +42,16 @@ export class RetryPolicy {
     const isAtOnce =
       this.#tokenRefusals === 1 || (remedy === 'token' && lastedMs !== undefined && this.#failures === 0)
     const delayMs = isAtOnce ? 0 : Math.min(retryAfterMs, longestAskedMs) + this.#ownMs(isOffline)
-    // A server that names a time is well: it spreads its clients itself, and needs no longer waits
-    // from them.
+    // A server that requests a wait is healthy: it spreads its clients itself, so their own waits
+    // need not grow.
     if (!isAtOnce && retryAfterMs === 0 && code !== 'draining') this.#doublings++
     return { failures: ++this.#failures, delayMs, fresh: remedy === 'token' }
   }
 
-  /** Comes on top of the server's own wait: others were told the same. */
+  /** Added to the server's own wait, because other clients got the same one. */
   #ownMs(isOffline: boolean): number {
-    // Browsers are wrong about the network at times, so being offline slows attempts down but does
-    // not stop them.
+    // Browsers are sometimes wrong about the network, so being offline slows attempts down without
+    // stopping them.
     return isOffline ? this.#limits.maxDelayMs : backoffMs(this.#doublings, this.#limits)
   }
 }

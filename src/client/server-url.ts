@@ -1,6 +1,6 @@
 import { platform } from './platform.js'
 
-// A pattern, because React Native's own URL class has no host: its members throw, or are empty.
+// A pattern, because the members of React Native's own URL class throw or are empty.
 const form =
   /^(?:http|ws)(s?):\/\/((?:\[[\da-f:.]+\]|[^\s/?#@\\:[\]]+)(?::\d+)?)((?:\/[^\s?#\\]*)?)(\?[^\s#]*)?(?:#.*)?$/i
 

@@ -4,8 +4,8 @@ import { GateError } from './gate-error.js'
 import { scheduleIdly } from './platform.js'
 import type { TicketApi } from './tickets.js'
 
-// Where tokens name no session, every socket has its own, and another gate does not say whether it
-// is still open. The latest ones are.
+// If tokens name no session, every socket has its own, and other gates do not report whether it is
+// still open. The latest ones are.
 const maxSessions = 8
 
 interface Tracked {
@@ -13,7 +13,7 @@ interface Tracked {
   readonly cancel: () => void
 }
 
-/** Renews the sessions of sockets in tunnels before they end, as long as there are such sockets. */
+/** Renews the sessions of sockets in tunnels before they end, while there are such sockets. */
 export class SessionRenewals {
   readonly #api: Pick<TicketApi, 'send'>
   readonly #askToken: (fresh: boolean) => Promise<string>
@@ -25,10 +25,10 @@ export class SessionRenewals {
     this.#askToken = askToken
   }
 
-  /** A socket of a session may open, and ends by then, Unix seconds. */
+  /** Records that a socket of a session may open, which ends then, Unix seconds. */
   track(session: string, expires: number): void {
     const before = this.#tracked.get(session)
-    // One that was opened sooner ends sooner.
+    // Sockets that were opened earlier end earlier.
     if (before !== undefined && before.expires <= expires) return
     this.#drop(session)
     const remainingMs = expires * 1000 - Date.now()
@@ -55,7 +55,7 @@ export class SessionRenewals {
       const body = await this.#api.send(routes.renew, await this.#askToken(true), { session })
       const { expires, session: now, extended, forwarded } = body as Partial<RenewReply>
       if (typeof expires === 'number') next = [now ?? session, expires]
-      // All are closed.
+      // All of them are closed.
       if (extended === 0 && forwarded !== true) return this.#drop(session)
     } catch (error) {
       // The next attempt to connect reports it.

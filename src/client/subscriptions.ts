@@ -1,9 +1,9 @@
 import type { GateError } from './gate-error.js'
 import type { Link } from './link.js'
 
-/** The channels that a connection is to hear, over all its links. */
+/** The channels of a connection, across all its links. */
 export class Subscriptions {
-  /** The channel in the path, which every link hears from its start. */
+  /** The channel in the path, to which every link is subscribed from its start. */
   readonly #own: string
   readonly #others = new Set<string>()
   #hearsOwn = true
@@ -22,7 +22,10 @@ export class Subscriptions {
     this.#others.delete(channel)
   }
 
-  /** Makes a new link hear them. @param onLost told those that may no longer be heard */
+  /**
+   * Restores the subscriptions on a new link. @param onLost called with channels that are no longer
+   * permitted
+   */
   restore(link: Link, onLost: (channel: string, error: GateError) => void): void {
     if (!this.#hearsOwn) link.request({ type: 'unsubscribe', channel: this.#own }).catch(() => {})
     for (const channel of this.#others)

@@ -9,32 +9,32 @@ import { TicketApi } from './tickets.js'
 
 export interface TicketSourceOptions extends ServerOptions {
   /**
-   * Asks for tickets that open this channel alone.
+   * Requests tickets that open only this channel.
    * @default tickets for any channel, and URLs of the channel with the empty name
    */
   readonly channel?: string
   /**
-   * Where the sockets are opened if not at a channel of the server at `url`: at a tunnel, or at
-   * another WebSocket server whose proxy asks the gate. In a page also relative to it.
+   * The URL of the sockets, if it is not a channel of the server at `url`: a tunnel, or another
+   * WebSocket server whose proxy asks the gate. In a page also relative to it.
    */
   readonly socketUrl?: string
 }
 
 /**
- * Tickets for WebSocket clients of others. Every call takes a fresh one, so call once for each
- * attempt to connect. Each rejects with a `GateError`; with the remedy `nothing` there is no use in
- * trying again.
+ * Tickets for other WebSocket clients. Every call gets a new one, so call once per attempt to
+ * connect. Each rejects with a `GateError`; if its remedy is `nothing`, trying again is pointless.
  *
- * Sockets in tunnels stay open beyond their first token: before their session ends, `getToken` is
- * asked for a fresh one, and the gate is told. With `getTicket` there is none, so they end.
+ * Sockets in tunnels stay open beyond their first token: before their session ends, the source
+ * calls `getToken` for a fresh one and sends it to the gate. With `getTicket` there is no token, so
+ * they end.
  */
 export interface TicketSource {
   ticket(): Promise<string>
   /** Returns the URL to open, with a ticket in its query. */
   url(): Promise<string>
   /**
-   * Returns the subprotocols to offer, with a ticket among them, so that the URL holds no secret.
-   * @param own what the client speaks; `ticketgate.v1.json` if left out
+   * Returns the subprotocols to offer, including a ticket, so that it does not appear in the URL.
+   * @param own the client's own subprotocol; `ticketgate.v1.json` by default
    */
   protocols(...own: string[]): Promise<string[]>
   /** Stops renewing sockets in tunnels: they end when their session does. */

@@ -2,10 +2,10 @@ import { ticketParameter } from '../protocol.js'
 import { platform, requireDefined } from './platform.js'
 import type { TicketSource } from './ticket-source.js'
 
-/** A function that hears an event, or none. */
+/** An event listener, or none. */
 type Handler = ((event: never) => void) | null
 
-/** The members of a WebSocket that clients use which set handlers, rather than add listeners. */
+/** The members of a WebSocket that set handlers, as opposed to adding listeners. */
 export interface HandledSocket {
   binaryType: string
   readonly bufferedAmount: number
@@ -27,11 +27,11 @@ const connecting = 0
 const closed = 3
 
 /**
- * Returns a WebSocket class whose sockets each take a ticket before they open, for clients that
- * want the URL at once and a class to open it with. The ticket is added to the query of that URL.
- * If there is none, the socket fails: `error` has the `GateError` as its `error`, and `close`
+ * Returns a WebSocket class whose sockets each get a ticket before they open, for clients that need
+ * the URL synchronously and a class to open it with. The ticket is added to the query of that URL.
+ * Without a ticket, the socket fails: `error` has the `GateError` as its `error`, and `close`
  * follows, with 1006.
- * @param WebSocket the class to open sockets with; the global one if left out
+ * @param WebSocket the class to open sockets with; by default the global one
  * @throws TypeError if there is none
  */
 export function ticketedWebSocket(
@@ -117,7 +117,7 @@ class TicketedSocket implements HandledSocket {
   #end(reason: string): void {
     if (this.#isClosed) return
     this.#isClosed = true
-    // A turn later, as a WebSocket does.
+    // In a later turn, like a WebSocket.
     Promise.resolve().then(() =>
       this.onclose?.({ type: 'close', target: this, code: 1006, reason, wasClean: false } as never),
     )

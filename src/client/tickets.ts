@@ -6,7 +6,7 @@ import { remedyOf } from './refusals.js'
 
 export interface TicketApiOptions {
   readonly fetch: Fetch
-  /** Of the server, without a slash at its end. */
+  /** The URL of the server, without a trailing slash. */
   readonly base: string
   /** The one channel the tickets are for; undefined = any. */
   readonly channel: string | undefined
@@ -30,16 +30,16 @@ export class TicketApi {
     this.#options = options
   }
 
-  /** Trades a token for a ticket. @throws GateError */
+  /** Exchanges a token for a ticket. @throws GateError */
   async issue(token: string): Promise<TicketReply> {
     const { channel } = this.#options
     const path = routes.ticket + (channel === undefined ? '' : `?channel=${channel}`)
     const reply = await this.send(path, token)
     if (isTicket(reply.ticket)) return reply as unknown as TicketReply
-    throw new GateError('bad_reply', 'The reply of the server holds no ticket.', 'time')
+    throw new GateError('bad_reply', 'The reply of the server has no ticket.', 'time')
   }
 
-  /** Sends a token to a route, with what else is asked. Returns the reply. @throws GateError */
+  /** Sends a token to a route, with other members. Returns the reply. @throws GateError */
   async send(path: string, token: string, asked?: object): Promise<Fields> {
     const { reply, body } =
       asked !== undefined || token.length > maxTokenInHeader
@@ -50,8 +50,8 @@ export class TicketApi {
   }
 
   /**
-   * Returns the code that says why a ticket did not open a socket. Undefined if that was not due to
-   * the ticket, or cannot be told.
+   * Returns the code that tells why a ticket did not open a socket. Undefined if that was not due
+   * to the ticket, or is unknown.
    */
   async refusalOf(ticket: string): Promise<string | undefined> {
     try {
@@ -79,8 +79,8 @@ export class TicketApi {
       })
       return { reply, body: await bodyOf(reply) }
     } catch {
-      // A page cannot tell these apart. A proxy whose server is down sends no CORS headers, which
-      // looks like an origin that is not allowed, so that is no reason to give up either.
+      // A page cannot distinguish these. A proxy whose server is down sends no CORS headers, which
+      // looks like a forbidden origin, so that is no reason to give up either.
       throw new GateError(
         'unreachable',
         'The network or the server is down, or the server does not allow the origin of this page.',
@@ -92,7 +92,7 @@ export class TicketApi {
   }
 }
 
-/** Whether this can be a ticket: it has only characters that tickets have. */
+/** Whether this can be a ticket: it has only characters that occur in tickets. */
 export const isTicket = (value: unknown): value is string =>
   typeof value === 'string' && /^[\w.-]+$/.test(value)
 
@@ -108,8 +108,8 @@ async function bodyOf(reply: FetchReply): Promise<Fields> {
 
 /**
  * A refusal of the ticket route. Only the server's own, a problem of RFC 9457 with one of its
- * codes, can be final: firewalls, proxies and maintenance pages in front of it refuse with any
- * status, and that passes.
+ * codes, can be final: firewalls, proxies and maintenance pages in front of it may refuse with any
+ * status, which is temporary.
  */
 function refusalOf({ status, headers }: FetchReply, { type, code, detail }: Fields): GateError {
   const waitMs = retryAfterMs(headers.get('retry-after'))

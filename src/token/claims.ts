@@ -101,7 +101,7 @@ export function checkTokenClaims(
   }
 }
 
-/** Whose token it is. */
+/** The user of a token. */
 export function readUser(payload: Payload, path: ClaimPath): string | TokenRefusal {
   const user = claimAt(payload, path)
   if (user === undefined || user === null) return refuse('subject_missing')
@@ -118,7 +118,7 @@ export interface Times {
   readonly lifeSeconds: number
 }
 
-/** When it is valid, by what it says; `exp` and `iat` are required. */
+/** Reads when it is valid; `exp` and `iat` are required. */
 export function readTimes({ exp, iat, nbf }: Payload): Times | TokenRefusal {
   if (exp === undefined) return refuse('claim_missing:exp')
   if (!isSeconds(exp)) return refuse('claim_type:exp')

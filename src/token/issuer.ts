@@ -23,12 +23,12 @@ export interface TrustedIssuer {
   readonly algorithms: readonly Algorithm[]
   readonly policy: TokenPolicy
   readonly clock: IssuerClock
-  /** What its logout tokens are held to; without it, it sends none. */
+  /** The policy for its logout tokens; undefined if they are not accepted. */
   readonly logout?: LogoutPolicy | undefined
 }
 
 export interface LogoutPolicy {
-  /** One of them is required in `aud`: its tokens are for others. */
+  /** One of these is required in `aud`, because its tokens are also for others. */
   readonly audiences: readonly string[]
   /** What ends: the session that `sid` names, or everything that the user has. */
   readonly ends: 'session' | 'user'

@@ -7,7 +7,7 @@ import { parseStrictObject } from './strict-json.js'
  */
 export interface Jws {
   readonly header: JwsHeader
-  /** What is signed: the first two parts and the dot between them. */
+  /** The signed text: the first two parts and the dot between them. */
   readonly input: string
   /** Its bytes, not yet parsed. */
   readonly payload: Buffer
@@ -24,7 +24,7 @@ export interface JwsHeader {
 // The payload may be empty (RFC 7515); what needs claims refuses it.
 const compactPattern = /^[\w-]+\.[\w-]*\.[\w-]+$/
 
-// All tokens of an issuer begin with one of a few headers, so those that were read are kept.
+// All tokens of an issuer start with one of a few headers, so parsed ones are cached.
 const knownHeaders = new Map<string, JwsHeader>()
 const known = { headers: 64, length: 512 }
 

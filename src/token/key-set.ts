@@ -11,7 +11,7 @@ export interface KeySet {
   candidates(kid: string | undefined, algorithm: Algorithm): readonly VerificationKey[]
 }
 
-/** What was found in a JWK set beside its keys. */
+/** What else a JWK set contained. */
 export interface KeySetReport {
   readonly set: KeySet
   /** How many keys can be used. */
@@ -24,7 +24,7 @@ export interface KeySetReport {
 
 const maxKeys = 64
 
-// A stranger who forges a token with a repeated kid makes us try this many keys.
+// A forged token with a repeated kid makes us try this many keys.
 const maxPerKid = 4
 
 /**
@@ -64,7 +64,7 @@ function entriesOf(text: string): readonly unknown[] {
   return keys
 }
 
-/** The issuer wrote the kid, so it is quoted and cut. */
+/** The issuer chose the kid, so it is quoted and truncated. */
 const nameOf = (entry: unknown, index: number): string => {
   const kid =
     typeof entry === 'object' && entry !== null ? (entry as { readonly kid?: unknown }).kid : undefined
@@ -107,8 +107,8 @@ function createKeySet(keys: readonly VerificationKey[]): KeySet {
 }
 
 /**
- * Secrets shared with an issuer, each tried in turn, whatever the kid. A secret is used for those
- * of the algorithms whose hash is no longer than it (RFC 7518 section 3.2).
+ * Secrets shared with an issuer, each tried in order, whatever the kid. A secret is used for those
+ * algorithms whose hash is not longer than it (RFC 7518 section 3.2).
  * @param secrets as text, whose UTF-8 bytes are the key, or as bytes
  */
 export function secretKeySet(
@@ -127,8 +127,8 @@ export function secretKeySet(
 }
 
 /**
- * Keys that have no names, as PEM files have none: each that is for the algorithm is tried,
- * whatever the kid.
+ * Keys without names, such as those in PEM files: each that fits the algorithm is tried, whatever
+ * the kid.
  */
 export function unnamedKeySet(keys: readonly VerificationKey[]): KeySet {
   const fitting = (algorithm: Algorithm) => keys.filter(key => key.algorithms.includes(algorithm))

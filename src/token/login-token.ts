@@ -6,7 +6,7 @@ import { fixedKeys, IssuerClock, type TrustedIssuer } from './issuer.js'
 import type { JwsHeader } from './jws.js'
 import { secretKeySet } from './key-set.js'
 
-/** Whose token it is, and what it permits; without `channels`, everything. */
+/** The user and the rights of a token; without `channels`, everything is permitted. */
 export interface TokenSubject {
   readonly user: string
   readonly channels?: { readonly publish?: ChannelPatterns; readonly subscribe?: ChannelPatterns } | undefined
@@ -34,7 +34,7 @@ export class LoginTokens {
     this.#options = options
   }
 
-  /** Returns a signed token and its expiry in Unix seconds. Each token is a session of its own. */
+  /** Returns a signed token and its expiry in Unix seconds. Each token is its own session. */
   issue(
     { user, channels }: TokenSubject,
     nowMs: number,

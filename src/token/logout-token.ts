@@ -8,38 +8,39 @@ import { parseStrictObject } from './strict-json.js'
 import { hasLogoutEvent, isLogoutTokenType } from './token-type.js'
 import { type IssuerChooser, keysUnavailableWaitMs, signatureRefusal } from './verifier.js'
 
-/** What a logout token orders, once it is verified. Plain data, for threads. */
+/** What a verified logout token orders. Plain data, which threads can share. */
 export interface LogoutOrder {
-  /** What tells it from all others: its issuer and its `jti`. */
+  /** Identifies it: its issuer and its `jti`. */
   readonly id: string
   /** Whose sockets and tokens end. */
   readonly subject: { readonly user: string } | { readonly session: string }
-  /** What was issued later stays, Unix seconds. */
+  /** Anything issued later is not affected, Unix seconds. */
   readonly issuedAtSeconds: number
 }
 
 const maxJtiLength = 256
 
 /**
- * Verifies logout tokens (OpenID Connect Back-Channel Logout 1.0, section 2.6). The signature comes
- * last, because it costs the most; whether a token was used before is for whoever carries it out.
+ * Verifies logout tokens (OpenID Connect Back-Channel Logout 1.0, section 2.6). The signature is
+ * checked last, because it costs the most. Whether a token was used before is checked where it is
+ * carried out.
  */
 export class LogoutTokenVerifier {
   readonly #maxTokenBytes: number
   #chooseIssuer: IssuerChooser
 
-  /** @param maxTokenBytes the largest token that is looked at */
+  /** @param maxTokenBytes larger tokens are refused unread */
   constructor(chooseIssuer: IssuerChooser, maxTokenBytes: number) {
     this.#chooseIssuer = chooseIssuer
     this.#maxTokenBytes = maxTokenBytes
   }
 
-  /** Trusts others from now on. */
+  /** Replaces the trusted issuers. */
   trust(chooseIssuer: IssuerChooser): void {
     this.#chooseIssuer = chooseIssuer
   }
 
-  /** What a token orders that is good at `nowMs`, or why it is refused. */
+  /** Returns the order of a token that is valid at `nowMs`, or why it is refused. */
   verify(token: string, nowMs: number): LogoutOrder | TokenRefusal {
     if (token.length > this.#maxTokenBytes) return refuse('too_large')
     const jws = readJws(token)
@@ -60,7 +61,7 @@ export class LogoutTokenVerifier {
   }
 }
 
-/** The checks of section 2.6 but for the signature. */
+/** The checks of section 2.6 except for the signature. */
 function readOrder(
   payload: Payload,
   { policy }: TrustedIssuer,
@@ -86,7 +87,7 @@ function readOrder(
   return { id: JSON.stringify([iss, jti]), subject, issuedAtSeconds: times.iat }
 }
 
-/** The session that `sid` names, or else the user: a logout token has one of both, or both. */
+/** The session that `sid` names, or else the user: a logout token names at least one of them. */
 function readSubject(
   payload: Payload,
   userClaim: ClaimPath,

@@ -8,34 +8,34 @@ import {
 } from '../protocol.js'
 
 /**
- * Whose tokens are revoked: those of a user, of one login session, or all; or what they give on one
- * channel, all of them or those of a user.
+ * What is revoked: the tokens of a user, of one login session, or all; or the rights that they give
+ * on one channel, for all users or for one.
  */
 export type RevocationSubject = 'user' | 'session' | 'all' | 'channel' | 'user_channel'
 
-/** Ends what somebody was given so far, or what was given on a channel. */
+/** Revokes what was issued so far, or the rights on a channel. */
 export interface Revocation {
   readonly type: 'revoke'
   readonly subject: RevocationSubject
   /** The user, the session or the channel; '' for all. */
   readonly name: string
-  /** The channel that is taken from a user. */
+  /** The channel that is revoked for a user. */
   readonly channel?: string
   /** Tokens dated in this second or before are revoked. Unix seconds. */
   readonly atSeconds: number
   /** When the last of them has expired, so that this may be forgotten. Unix seconds. */
   readonly untilSeconds: number
-  /** The one socket that ends; without it, all that were opened with what is revoked. */
+  /** The only socket that ends; without it, all that were opened with revoked tokens. */
   readonly socket?: string
   /**
    * Until when sockets may renew with a fresh token; without it, they end at once. Unix seconds.
    */
   readonly renewBySeconds?: number
-  /** What clients are told. */
+  /** The message for the clients. */
   readonly reason?: string
 }
 
-/** Whose authority it is, and when it was given. */
+/** Whose authority it is, and when it was issued. */
 export interface Authority {
   readonly user: string
   readonly session?: string | undefined
@@ -43,32 +43,32 @@ export interface Authority {
 }
 
 /**
- * Which tokens are good no more. Tokens are dated in whole seconds, so those of the very second of
- * a revocation are revoked too, and who logs in again gets a token of the next one.
+ * Which tokens are revoked. Tokens are dated in whole seconds, so those of the same second are
+ * revoked too, and a user who logs in again gets a token dated in the next one.
  */
 export interface Revocations {
   /**
-   * Keeps a revocation; says whether that changed anything. `full`: there is no room, and it counts
-   * for nothing.
+   * Adds a revocation; returns whether that changed anything. `full`: the capacity is reached, and
+   * it was not added.
    */
   add(revocation: Revocation, nowSeconds: number): 'added' | 'known' | 'full'
   covers(authority: Authority): boolean
-  /** What has taken a channel away from an authority that still gives others. */
+  /** The revocation that covers a channel of an authority that still gives others. */
   onChannel(authority: Authority, channel: string): Revocation | undefined
-  /** What is kept of the subject of a revocation. */
+  /** What is stored for the subject of a revocation. */
   find(revocation: Pick<Revocation, 'subject' | 'name' | 'channel'>): Revocation | undefined
   /** The first second that no revocation of `user`, or of all, covers. */
   firstGoodSecond(user: string): number
-  /** Those that still count. */
+  /** Those that still apply. */
   list(nowSeconds: number): Revocation[]
   readonly size: number
 }
 
-// About 20 MB. Beyond it the admin API refuses, rather than say that something was revoked which is
-// not.
+// About 20 MB. Beyond this, the admin API refuses, instead of claiming a revocation that does not
+// hold.
 const maxRevocations = 100_000
 
-/** @param known revocations of before, all of which are kept, whatever the capacity */
+/** @param known earlier revocations, all of which are kept, whatever the capacity */
 export const createRevocations = (
   known: readonly Revocation[] = [],
   capacity: number = maxRevocations,
@@ -81,7 +81,7 @@ class KnownRevocations implements Revocations {
     all: new Map<string, Revocation>(),
     channel: new Map<string, Revocation>(),
   } as const
-  /** Channels taken from users: by the user, then by the channel. */
+  /** Channels revoked for users: by user, then by channel. */
   readonly #taken = new Map<string, Map<string, Revocation>>()
   readonly #capacity: number
   #size = 0
@@ -176,17 +176,14 @@ class KnownRevocations implements Revocations {
 const reaches = (revocation: Revocation | undefined, issuedAtSeconds: number): boolean =>
   revocation !== undefined && issuedAtSeconds <= revocation.atSeconds
 
-/**
- * What tells the revocations of one subject from those of another. No channel name has a space in
- * it.
- */
+/** Identifies the subject of a revocation. Channel names contain no spaces. */
 export const revocationKey = ({ subject, name, channel }: Revocation): string =>
   subject === 'user_channel' ? `${subject}:${channel} ${name}` : `${subject}:${name}`
 
 /**
- * Two revocations of one subject as one. They may come out of order from elsewhere: the later
- * second and the later end count, and sockets end as the stricter of the two says. Returns `before`
- * itself where the other changes nothing.
+ * Merges two revocations of one subject, which may arrive out of order: the later second and the
+ * later end apply, and sockets end as the stricter of the two says. Returns `before` itself if the
+ * other changes nothing.
  */
 export function laterOf(before: Revocation, other: Revocation): Revocation {
   const isLater = other.atSeconds > before.atSeconds || other.untilSeconds > before.untilSeconds
@@ -202,7 +199,7 @@ export function laterOf(before: Revocation, other: Revocation): Revocation {
   }
 }
 
-/** Whether the sockets that the second would end, the first ends no later. */
+/** Whether the first ends all sockets that the second would end, and no later. */
 const isAsStrict = (first: Revocation, second: Revocation): boolean =>
   (first.socket === undefined || first.socket === second.socket) &&
   (first.renewBySeconds ?? 0) <= (second.renewBySeconds ?? 0)
@@ -220,7 +217,7 @@ const names: Readonly<Record<RevocationSubject, (name: string) => boolean>> = {
 const isOptional = (value: unknown, is: (text: string) => boolean): boolean =>
   value === undefined || (typeof value === 'string' && is(value))
 
-/** Whether something from elsewhere is a revocation. */
+/** Whether a value from elsewhere is a revocation. */
 export function isRevocation(value: unknown): value is Revocation {
   if (!isJsonObject(value) || value.type !== 'revoke' || typeof value.name !== 'string') return false
   const { subject, name, channel, atSeconds, untilSeconds, socket, renewBySeconds, reason } = value

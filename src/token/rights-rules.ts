@@ -132,7 +132,7 @@ interface Unusable {
 const isSegment = (value: string, hasColons: boolean): boolean =>
   value !== '' && isChannelName(value) && !value.includes('.') && !(hasColons && value.includes(':'))
 
-/** Returns what is wrong with a template, or undefined. */
+/** Returns why a template is invalid, or undefined. */
 export function templateProblem(template: string): string | undefined {
   if ([...template.matchAll(placeholders)].some(([, claim = '']) => claim === '' || claim.length > 256))
     return 'names no claim between ${ and }'

@@ -9,7 +9,7 @@ export class SeenTokens {
 
   /** Returns whether the token was seen before, and marks it as seen. */
   see(token: string): boolean {
-    // The end of the signature is as good as random.
+    // The end of the signature is effectively random.
     let mark = 0
     for (let at = token.length - 12; at < token.length; at++)
       mark = (Math.imul(mark, 31) + token.charCodeAt(at)) | 0

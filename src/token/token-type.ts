@@ -26,7 +26,7 @@ const mediaTypeOf = (typ: unknown): string =>
 const logoutEvent = 'http://schemas.openid.net/event/backchannel-logout'
 
 /**
- * Whether a payload says that somebody has logged out (OpenID Connect Back-Channel Logout, section
+ * Whether a payload states that a user has logged out (OpenID Connect Back-Channel Logout, section
  * 2.4).
  */
 export const hasLogoutEvent = ({ events }: Payload): boolean =>
