@@ -9,40 +9,40 @@ import type { Publisher } from './publisher.js'
 import { done } from './replies.js'
 import type { Session, Socket } from './session.js'
 
-/** An open socket, to the application in which the gate runs. */
+/** An open socket, as seen by the embedding application. */
 export interface Connection<Data = undefined> {
   readonly user: string
-  /** The login session, or one of its own if the token names none. */
+  /** The login session, or a generated one if the token names none. */
   readonly session: string
   /** The channel in its path. */
   readonly channel: string
   /** The claims of the token that its latest ticket carries (`ticketClaims` of an issuer). */
   readonly claims: CarriedClaims
-  /** What `authorize` returned for it; the application's own. */
+  /** The application's own data: what `authorize` returned for it. */
   data: Data
   readonly isOpen: boolean
   /**
-   * Sends a `message` to this socket alone. Does nothing once it is closed.
+   * Sends a `message` to this socket only. Does nothing once it is closed.
    * @param data anything that JSON can represent
-   * @param channel what the message names; by default the channel in the path
+   * @param channel the channel in the message; by default that in the path
    * @throws TypeError for an invalid channel, or data that JSON cannot represent
    */
   send(data: unknown, channel?: string): void
   /**
-   * Publishes in the name of this user to all who hear the channel, except this socket. Checks no
-   * rights.
+   * Publishes in the name of this user to all subscribers of the channel, except this socket.
+   * Checks no rights.
    * @throws TypeError for an invalid channel, or data that JSON cannot represent
    */
   publish(channel: string, data: unknown): void
   /**
    * @param code 1000 (the default), or 3000 to 4999
-   * @param reason cut to 123 bytes
-   * @throws TypeError for another code
+   * @param reason truncated to 123 bytes
+   * @throws TypeError for any other code
    */
   close(code?: number, reason?: string): void
 }
 
-/** What is to be decided before a ticket is spent. */
+/** A handshake to decide on, before its ticket is spent. */
 export interface AuthorizationRequest {
   readonly user: string
   /** The login session, if the token or ticket names one. */
@@ -56,7 +56,7 @@ export interface AuthorizationRequest {
   readonly claims: CarriedClaims
 }
 
-/** What a client has published, handed to the application instead of being passed on. */
+/** A publication of a client, passed to the application instead of the subscribers. */
 export interface ApplicationMessage {
   readonly channel: string
   /** Decoded. An integer of MessagePack beyond ±(2^53 - 1) is a bigint. */
@@ -64,31 +64,31 @@ export interface ApplicationMessage {
 }
 
 /**
- * `Data`, unless it is something to wait for: then nothing can be returned, and the handler does
- * not compile.
+ * `Data`, unless it is a promise: then the result type is `never`, and the handler does not
+ * compile.
  */
 type Immediate<Data> = Data extends PromiseLike<unknown> ? never : Data
 
 /**
- * How an application takes part. All but `authorize` may be async. An error that one of them throws
- * closes its socket with 1011 and is logged; no other socket is affected.
+ * The handlers of an embedding application. All but `authorize` may be async. If one throws, its
+ * socket is closed with 1011 and the error is logged; no other socket is affected.
  */
 export interface GateHandlers<Data = undefined> {
   /**
-   * Decides, when all else about a ticket is good, whether it may open a socket: returns the data
-   * of the connection, or `false` to refuse with `channel_forbidden`. The ticket is not spent then.
-   * Called again at every `renew`, whose data is ignored.
+   * Decides, after all other checks of a ticket, whether it may open a socket: returns the data of
+   * the connection, or `false` to refuse with `channel_forbidden`. The ticket is not spent then.
+   * Also called for every `renew`; its data is ignored then.
    *
-   * It cannot be async, since nothing waits between the checks of a ticket and its use: a promise
-   * refuses the handshake and is logged. Async work belongs before the ticket is issued, where its
-   * result goes into the `channels` claim of the token, or into `onConnect`, which may wait and
-   * then close the connection.
+   * It cannot be async, because nothing waits between the checks of a ticket and its use: if it
+   * returns a promise, the handshake is refused and an error is logged. Do async work before the
+   * ticket is issued, and put its result into the `channels` claim of the token, or in `onConnect`,
+   * which may wait and then close the connection.
    */
   authorize?(request: AuthorizationRequest): Immediate<Data> | false
   onConnect?(connection: Connection<Data>): void | Promise<void>
   /**
-   * Receives what clients publish, if their rights allow it; nothing is passed on then except what
-   * the application publishes itself. `ok` is sent when it is done.
+   * Receives what clients publish, within their rights. Subscribers then only get what the
+   * application publishes itself. `ok` is sent when it is done.
    */
   onMessage?(connection: Connection<Data>, message: ApplicationMessage): void | Promise<void>
   onClose?(connection: Connection<Data>, code: number, reason: string): void | Promise<void>
@@ -98,8 +98,8 @@ export interface GateHandlers<Data = undefined> {
 export const handlerNames = ['authorize', 'onConnect', 'onMessage', 'onClose'] as const
 
 /**
- * Checks what was given as a handler.
- * @throws TypeError unless it is a function, and one that returns at once if it has to
+ * Checks a handler.
+ * @throws TypeError unless it is a function, and not async if it must be synchronous
  */
 export function checkHandler(
   name: (typeof handlerNames)[number],
@@ -118,7 +118,7 @@ export interface ApplicationParts {
   readonly log: Log
 }
 
-/** Calls the handlers of the application in which the gate runs. */
+/** Calls the handlers of the embedding application. */
 export class Application {
   readonly #handlers: GateHandlers<unknown>
   readonly #publisher: Publisher
@@ -136,7 +136,7 @@ export class Application {
   }
 
   /**
-   * The data of a connection to be, or `false`.
+   * Returns the data of a future connection, or `false`.
    * @throws TypeError for a promise
    */
   authorize(request: AuthorizationRequest): unknown {
@@ -145,7 +145,7 @@ export class Application {
     const data: unknown = authorize(request)
     if (!isThenable(data)) return data
     data.then(undefined, () => {})
-    throw new TypeError('authorize returned a promise, so nobody is let in: it must return at once')
+    throw new TypeError('authorize returned a promise, so the handshake is refused: it must be synchronous')
   }
 
   open(ws: Socket): void {
@@ -200,7 +200,7 @@ class SocketConnection implements Connection<unknown> {
   readonly user: string
   readonly channel: string
   readonly #publisher: Publisher
-  /** Undefined once it is closed: it must not be touched then. */
+  /** Undefined once it is closed, because uWS sockets must not be used after that. */
   #socket: Socket | undefined
   readonly #known: Session
 
@@ -271,11 +271,11 @@ const isThenable = (value: unknown): value is PromiseLike<unknown> =>
   'then' in value &&
   typeof value.then === 'function'
 
-/** As much of a text as fits into a close frame, in whole characters. */
+/** The longest prefix of a text that fits into a close frame, in whole characters. */
 export function boundedReason(reason: string): string {
   const bytes = Buffer.from(reason)
   let end = Math.min(bytes.length, maxCloseReasonBytes)
-  // A byte of the form 10xxxxxx continues a character that began before.
+  // A byte of the form 10xxxxxx continues a character.
   while (end < bytes.length && ((bytes[end] ?? 0) & 0xc0) === 0x80) end--
   return bytes.toString('utf8', 0, end)
 }

@@ -3,28 +3,28 @@ import { isOpen } from './closing.js'
 import { inSlices } from './slices.js'
 import type { SocketTable } from './socket-table.js'
 
-/** Which channels are asked for, from where on, and how many. */
+/** Which channels to list, from where on, and how many. */
 export interface ChannelQuery {
-  /** What their names begin with. */
+  /** The prefix of their names. */
   readonly prefix: string
-  /** The last one on the page before. */
+  /** The last channel of the previous page. */
   readonly after: string | undefined
   readonly limit: number
 }
 
-/** A page of the channels that somebody hears, by their names. */
+/** A page of the channels that have subscribers, by name. */
 export interface ChannelPage {
   readonly channels: readonly { readonly channel: string; readonly subscribers: number }[]
   /** Whether there are more. */
   readonly hasMore: boolean
 }
 
-/** Of a thread that has ended. */
+/** The page of a thread that has ended. */
 export const noChannels: ChannelPage = { channels: [], hasMore: false }
 
 /**
- * A page of the channels that the sockets in a table hear. The topics of uWS cannot be listed, and
- * an index beside them would cost every handshake: so all sockets are asked, a slice in each turn.
+ * A page of the channels to which sockets in a table are subscribed. uWS cannot list its topics,
+ * and a separate index would cost every handshake. So this scans all sockets, a slice per turn.
  */
 export async function listChannels(
   table: SocketTable,
@@ -43,8 +43,8 @@ export async function listChannels(
 }
 
 /**
- * The page of all threads. Of channels beyond the page of a thread that has more, that number is
- * not known.
+ * Merges the pages of all threads. For channels beyond the page of a thread that has more, the
+ * number is unknown.
  */
 export function mergeChannels(pages: readonly ChannelPage[], limit: number): ChannelPage {
   const counts = new FirstCounts(limit + 1)
@@ -64,11 +64,11 @@ function pageOf(counts: FirstCounts, limit: number): ChannelPage {
   return { channels: all.slice(0, limit), hasMore: all.length > limit }
 }
 
-/** Counts by name, of the first names only: memory is bounded however many channels there are. */
+/** Counts by name, only for the first names: memory is bounded, however many channels there are. */
 class FirstCounts {
   readonly #most: number
   #counts = new Map<string, number>()
-  /** No name beyond it is among the first any more. */
+  /** Names beyond this one are no longer among the first. */
   #last: string | undefined
 
   constructor(most: number) {

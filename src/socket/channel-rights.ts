@@ -3,7 +3,7 @@ import type { Revocations } from '../token/revocation.js'
 import type { ChannelTopics } from './channel-topics.js'
 import type { Socket } from './session.js'
 
-/** What sockets may do on channels: what their rights say, save what was taken away since. */
+/** What sockets may do on channels: their rights, except for those revoked since. */
 export class ChannelRights {
   readonly #revocations: Pick<Revocations, 'onChannel'>
   readonly #topics: ChannelTopics
@@ -18,7 +18,7 @@ export class ChannelRights {
     if (!mayPublish(session.rights, channel)) return false
     const taken = this.#revocations.onChannel(session, channel)
     if (taken === undefined) return true
-    // One that is on the channel was told to renew: it goes on until it does, or ends.
+    // A socket on the channel was told to renew: it keeps the channel until it does, or ends.
     return (
       taken.renewBySeconds !== undefined &&
       (session.channel === channel || this.#topics.isSubscribed(ws, session.encoding.name, channel))

@@ -1,15 +1,15 @@
 import type { EncodingName } from '../protocol.js'
 import { type Encoding, encodings } from '../wire/encoding.js'
 
-/** What channels ask of a uWS app, or of several as one. */
+/** What channels need of a uWS app, or of several as one. */
 export interface Topics {
-  /** Whether it is several now: then a socket publishes to one of them only. */
+  /** Whether it is several: then a socket publishes to one of them only. */
   readonly isSplit?: boolean
   numSubscribers(topic: string): number
   publish(topic: string, message: Uint8Array, isBinary: boolean, compress: boolean): boolean
 }
 
-/** What channels ask of a uWS socket. */
+/** What channels need of a uWS socket. */
 export interface Subscriber {
   subscribe(topic: string): boolean
   unsubscribe(topic: string): boolean
@@ -18,7 +18,7 @@ export interface Subscriber {
   publish(topic: string, message: Uint8Array, isBinary: boolean, compress: boolean): boolean
 }
 
-/** Some subscribers of a channel, who all hear it in one encoding. */
+/** Some subscribers of a channel, all with the same encoding. */
 export interface Shard {
   readonly encoding: Encoding
   readonly topic: string
@@ -26,23 +26,22 @@ export interface Shard {
 }
 
 /**
- * How many subscribers a uWS topic has at most. uWS publishes to a topic in one go: to so many the
- * largest message of the default takes some milliseconds. Compressed anew for each it takes many
- * times that.
+ * The maximum number of subscribers of a uWS topic. uWS publishes to a topic in one call: for this
+ * many, the largest default message takes some milliseconds, or many times that with compression.
  */
 export const shardCapacity = { plain: 256, compressed: 64 } as const
 
 interface Sharding {
-  /** How many topics there are, empty ones included. */
+  /** The number of topics, including empty ones. */
   count: number
-  /** The one that newcomers join. */
+  /** The one that new subscribers join. */
   joining: number
 }
 
 const all = Object.values(encodings)
 const letterOf = { json: 'j', msgpack: 'm' } as const satisfies Record<EncodingName, string>
 
-// A topic may not be empty, a channel name may. No channel name has a slash in it.
+// Topics must not be empty, but channel names may be. Channel names contain no slash.
 const firstTopic = (encoding: EncodingName, channel: string): string => letterOf[encoding] + channel
 
 const topicAt = (first: string, index: number): string =>
@@ -52,41 +51,44 @@ const topicAt = (first: string, index: number): string =>
 export const channelOfTopic = (topic: string): string => topic.slice(Math.max(1, topic.indexOf('/') + 1))
 
 /**
- * The subscribers of channels, as uWS topics: one for each encoding, and further ones where a
- * channel has more subscribers than one topic should have.
+ * The subscribers of channels, as uWS topics: one for each encoding, and more if a channel has more
+ * subscribers than one topic should have.
  */
 export class ChannelTopics {
   readonly #topics: Topics
   readonly #capacity: number
-  /** Channels with more than one topic for an encoding, by the first of them. */
+  /** Channels with more than one topic for an encoding, by the first of these topics. */
   readonly #shardings = new Map<string, Sharding>()
   #pruneAt = 64
-  /** The encodings in which anybody has heard anything yet. */
+  /** The encodings that have had subscribers. */
   #spoken: readonly Encoding[] = []
-  /** The first topic that was joined last, and for how many more it has room at least. */
+  /**
+   * The first topic that was joined last, and the least number of subscribers that it still has
+   * room for.
+   */
   #lately = ''
   #room = 0
 
-  /** @param capacity how many subscribers a topic has at most */
+  /** @param capacity the maximum number of subscribers of a topic */
   constructor(topics: Topics, capacity: number = shardCapacity.plain) {
     this.#topics = topics
     this.#capacity = capacity
   }
 
-  /** Subscribes a socket that hears nothing yet. */
+  /** Subscribes a socket without subscriptions. */
   join(ws: Subscriber, encoding: EncodingName, channel: string): void {
     if (this.#spoken.length < all.length) this.#speak(encoding)
     ws.subscribe(this.#topicWithRoom(firstTopic(encoding, channel)))
   }
 
-  /** Subscribes a socket, once however often it asks. Returns whether that is new. */
+  /** Subscribes a socket, only once. Returns whether that is new. */
   subscribe(ws: Subscriber, encoding: EncodingName, channel: string): boolean {
     if (this.isSubscribed(ws, encoding, channel)) return false
     this.join(ws, encoding, channel)
     return true
   }
 
-  /** Returns whether the socket heard the channel. */
+  /** Unsubscribes a socket. Returns whether it was subscribed. */
   unsubscribe(ws: Subscriber, encoding: EncodingName, channel: string): boolean {
     const topic = this.#topicOf(ws, firstTopic(encoding, channel))
     return topic !== undefined && ws.unsubscribe(topic)
@@ -96,12 +98,14 @@ export class ChannelTopics {
     return this.#topicOf(ws, firstTopic(encoding, channel)) !== undefined
   }
 
-  /** How many channels a socket hears. */
+  /** How many channels a socket is subscribed to. */
   countOf(ws: Subscriber): number {
     return ws.getTopics().length
   }
 
-  /** Unsubscribes a socket from all channels but those that it may hear; returns the channels. */
+  /**
+   * Unsubscribes a socket from all channels except those it may subscribe to; returns the channels.
+   */
   restrict(ws: Subscriber, mayHear: (channel: string) => boolean): string[] {
     const lost: string[] = []
     for (const topic of ws.getTopics()) {
@@ -113,7 +117,7 @@ export class ChannelTopics {
     return lost
   }
 
-  /** Those who hear a channel, without shards that are empty: one encoding after the other. */
+  /** The subscribers of a channel, without empty shards: one encoding after another. */
   shardsOf(channel: string): Shard[] {
     const shards: Shard[] = []
     for (const encoding of this.#spoken) {
@@ -128,7 +132,7 @@ export class ChannelTopics {
     return shards
   }
 
-  /** Publishes to a shard, save to `publisher` if that is in it. */
+  /** Publishes to a shard, except to `publisher` if it is in it. */
   publish(
     { topic, encoding }: Shard,
     message: Uint8Array,
@@ -136,14 +140,17 @@ export class ChannelTopics {
     publisher: Subscriber | undefined,
   ): void {
     const { isBinary } = encoding
-    // Only a subscriber can be left out; uWS publishes nothing for one that is none.
+    // Only subscribers can be excluded; uWS publishes nothing for other sockets.
     if (publisher === undefined || !publisher.isSubscribed(topic))
       this.#topics.publish(topic, message, isBinary, compress)
     else if (this.#topics.isSplit) this.#publishWithout(publisher, topic, message, isBinary, compress)
     else publisher.publish(topic, message, isBinary, compress)
   }
 
-  /** What the socket has yet to be sent of the topic still reaches it: uWS keeps that apart. */
+  /**
+   * Messages of the topic that are still queued for the socket reach it nevertheless: uWS queues
+   * them separately.
+   */
   #publishWithout(
     publisher: Subscriber,
     topic: string,
@@ -181,7 +188,10 @@ export class ChannelTopics {
     return topicAt(first, sharding.joining)
   }
 
-  /** Asks uWS for the size of a topic only when it may be full: many sockets join the same. */
+  /**
+   * Asks uWS for the size of a topic only when it may be full, because many sockets join the same
+   * one.
+   */
   #hasRoom(first: string): boolean {
     if (first !== this.#lately || this.#room <= 0) {
       this.#lately = first
@@ -191,8 +201,8 @@ export class ChannelTopics {
   }
 
   /**
-   * Newcomers join the smallest shard, or a new one if no shard is half empty: so the next search
-   * is far away.
+   * New subscribers join the smallest shard, or a new one if no shard is half empty, so that the
+   * next search is a long time away.
    */
   #moveOn(first: string, sharding: Sharding): void {
     let least = this.#capacity / 2
@@ -211,8 +221,8 @@ export class ChannelTopics {
   }
 
   /**
-   * Forgets the shardings of channels that nobody hears any more, when there are twice as many as
-   * the last time.
+   * Forgets the shards of channels without subscribers, when there are twice as many as the last
+   * time.
    */
   #prune(): void {
     if (this.#shardings.size < this.#pruneAt) return

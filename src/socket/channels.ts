@@ -33,7 +33,7 @@ export interface ChannelParts {
   readonly revocations: Pick<Revocations, 'onChannel' | 'add'>
   /** Of the application in which the gate runs. */
   readonly handlers: GateHandlers<unknown> | undefined
-  /** Where messages go besides this thread's own sockets. */
+  /** Where messages go besides the sockets of this thread. */
   readonly relay: Pick<Relay, 'send'>
   readonly isDraining: () => boolean
   readonly counters: Counters
@@ -41,9 +41,9 @@ export interface ChannelParts {
   readonly clock: Clock
 }
 
-/** `/channel/NAME`: what is said and heard on its sockets. */
+/** `/channel/NAME`: the messages on its sockets. */
 export class Channels {
-  /** The application in which the gate runs, if it has handlers. */
+  /** The embedding application, if it has handlers. */
   readonly application: Application | undefined
   readonly #fanOut: FanOut
   readonly #publisher: Publisher
@@ -75,8 +75,8 @@ export class Channels {
       compresses,
       maxMessageBytes: config.maxMessageBytes,
       counters,
-      // From another version, or whoever else writes to Redis. The message of the error would quote
-      // it.
+      // From another version, or anybody else with write access to Redis. The message of the error
+      // would quote it.
       onMalformed: error =>
         log.warn({ reason: error instanceof Error ? error.name : 'unknown' }, 'a publication is malformed'),
     })
@@ -107,12 +107,14 @@ export class Channels {
     })
   }
 
-  /** Sends what was published elsewhere to all who hear it here, and returns how many. */
+  /**
+   * Delivers a publication from elsewhere to its subscribers here, and returns how many there are.
+   */
   deliver(publication: Publication): number {
     return this.#publisher.deliver(publication)
   }
 
-  /** Carries a revocation out on the sockets that it concerns. */
+  /** Carries a revocation out on the affected sockets. */
   revoke(revocation: Revocation): Reach {
     return this.#revoker.carryOut(revocation, toSeconds(this.#clock()))
   }
@@ -122,12 +124,12 @@ export class Channels {
     return this.#connections.page(query)
   }
 
-  /** A page of the channels that sockets of this thread hear. */
+  /** A page of the channels to which sockets of this thread are subscribed. */
   channels(query: ChannelQuery): Promise<ChannelPage> {
     return listChannels(this.#sockets.table, query)
   }
 
-  /** Sends nothing more of what was published. */
+  /** Drops all waiting publications. */
   close(): void {
     this.#fanOut.close()
   }

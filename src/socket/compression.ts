@@ -5,9 +5,9 @@ import type { Config } from '../config/schema.js'
 export type Compression = Config['compression']
 
 /**
- * What uWS is told. A shared compressor takes no memory for a socket, and compresses every message
- * by itself. A dedicated one remembers what went before. What comes in is decompressed without a
- * memory of its own in either case.
+ * The setting of uWS. A shared compressor takes no memory per socket, and compresses every message
+ * by itself. A dedicated one keeps a window. Incoming messages are decompressed without a window of
+ * their own in either case.
  */
 export const compressors = {
   off: DISABLED,
@@ -15,7 +15,7 @@ export const compressors = {
   dedicated: DEDICATED_COMPRESSOR_4KB | SHARED_DECOMPRESSOR,
 } as const satisfies Record<Compression, number>
 
-// Below this, the work outweighs what is saved.
+// Below this, compression costs more than it saves.
 const minCompressedBytes = 512
 
 /** Whether a message of this size is worth compressing. */
@@ -23,7 +23,7 @@ export const isCompressed = (bytes: number): boolean => bytes >= minCompressedBy
 
 const extension = 'permessage-deflate'
 
-/** The window of a dedicated compressor, in bits. zlib makes none of 8. */
+/** The window of a dedicated compressor, in bits. zlib does not support 8. */
 const dedicatedWindowBits = 9
 
 /** One extension of an offer, with its parameters; `true` is one without a value. */
@@ -33,15 +33,15 @@ interface Offer {
 }
 
 /**
- * What uWS is to be told of the extensions that a client offers: `permessage-deflate` if the first
- * offer of it that uWS can keep is acceptable to the client, else ''.
+ * Returns the extensions of a client that uWS should see: `permessage-deflate` if the first offer
+ * that uWS can honour is acceptable to the client, else ''.
  *
- * uWS reads the first offer only, and where that asks for what it cannot do, it accepts it on other
- * terms (RFC 7692 section 7.1 forbids that, and clients fail the connection, or worse, cannot
- * decompress). It answers `server_no_context_takeover` with a shared compressor and
- * `server_max_window_bits=9` with a dedicated one, and `client_no_context_takeover` with either.
+ * uWS reads only the first offer, and if it cannot honour it, it accepts it on other terms (RFC
+ * 7692 section 7.1 forbids that, and clients fail the connection, or worse, cannot decompress). It
+ * responds with `server_no_context_takeover` for a shared compressor and `server_max_window_bits=9`
+ * for a dedicated one, and with `client_no_context_takeover` for either.
  *
- * @param field the value of `Sec-WebSocket-Extensions`, all its lines
+ * @param field the value of `Sec-WebSocket-Extensions`, from all its lines
  */
 export function acceptedExtensions(field: string, compression: Compression): string {
   if (compression === 'off' || field === '') return ''
@@ -80,8 +80,8 @@ const element = new RegExp(`^[ \\t]*(${token})((?:${parameter})*)[ \\t]*$`)
 const parameters = new RegExp(parameter, 'g')
 
 /**
- * All offers in order (RFC 6455 section 9.1); none if one of them is malformed. No token has a
- * comma in it.
+ * All offers in order (RFC 6455 section 9.1); none if one of them is malformed. Tokens contain no
+ * commas.
  */
 function offersIn(field: string): readonly Offer[] {
   const offers: Offer[] = []

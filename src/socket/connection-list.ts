@@ -7,30 +7,30 @@ import { Smallest } from './smallest.js'
 import type { SocketIds } from './socket-ids.js'
 import type { SocketTable } from './socket-table.js'
 
-/** Which open sockets are asked for, from where on, and how many. */
+/** Which open sockets to list, from where on, and how many. */
 export interface ConnectionQuery {
   readonly user: string | undefined
   readonly session: string | undefined
-  /** Those opened on it, and those that hear it. */
+  /** Sockets opened on it, and those subscribed to it. */
   readonly channel: string | undefined
-  /** The id of the last one on the page before. */
+  /** The last id of the previous page. */
   readonly after: string | undefined
   readonly limit: number
 }
 
-/** A page of the sockets of one thread, or of all: in the order of their ids. */
+/** A page of the sockets of one thread, or of all, in the order of their ids. */
 export interface ConnectionPage {
-  /** What comes first in the ids of its sockets. */
+  /** The prefix of the ids of its sockets. */
   readonly thread: string
   readonly connections: readonly { readonly id: string; readonly json: string }[]
-  /** After which the next page begins; undefined if there are no more. */
+  /** The id after which the next page starts; undefined if there are no more. */
   readonly next: string | undefined
 }
 
-/** Of a thread that has ended. */
+/** The page of a thread that has ended. */
 export const noConnections: ConnectionPage = { thread: '', connections: [], next: undefined }
 
-// A page ends early rather than hold up the gate: claims and subscriptions may be many.
+// A page ends early if it would delay the gate: there may be many claims and subscriptions.
 const maxPageCharacters = 1_000_000
 
 export interface ConnectionListParts {
@@ -41,8 +41,8 @@ export interface ConnectionListParts {
 }
 
 /**
- * Lists the sockets of one thread. All are looked at for each page, a slice in each turn: an index
- * that every handshake keeps would cost more.
+ * Lists the sockets of one thread. Each page scans all of them, a slice per turn: an index that
+ * every handshake maintains would cost more.
  */
 export class ConnectionList {
   readonly #parts: ConnectionListParts
@@ -68,7 +68,7 @@ export class ConnectionList {
     await inSlices(sockets.slice(0, query.limit), ws => {
       if (left < 0) return false
       last = ws.getUserData().session.socket
-      // It may have been closed since.
+      // It may have been closed in the meantime.
       if (!isOpen(ws)) return true
       const connection = this.#describe(ws)
       connections.push(connection)
@@ -110,8 +110,8 @@ export class ConnectionList {
 }
 
 /**
- * The page of all threads: ids begin with that of the thread, so the sockets of one follow those of
- * another.
+ * Merges the pages of all threads: ids start with that of the thread, so the sockets of one follow
+ * those of another.
  */
 export function mergeConnections(pages: readonly ConnectionPage[], limit: number): ConnectionPage {
   const connections: { readonly id: string; readonly json: string }[] = []

@@ -3,24 +3,23 @@ import { addressKeyOf, type Session } from './session.js'
 
 /**
  * Counts the sockets of one thread against the caps. A socket takes a slot before its ticket is
- * spent, and whoever took it releases it: the handshake when no socket opens, else the end of the
- * socket.
+ * spent. The slot is released by the handshake if no socket opens, else when the socket is closed.
  *
- * A socket that has yet to authenticate by its first message counts apart from all others, except
- * by its address, so such sockets crowd nobody out.
+ * A socket that has yet to authenticate by its first message is counted separately, except by its
+ * address, so such sockets do not displace others.
  */
 export class ConnectionSlots {
   readonly #caps: ConnectionCaps
   readonly #unauthenticatedCapacity: number
   #unauthenticated = 0
 
-  /** @param unauthenticatedCapacity how many sockets of this thread may wait to authenticate */
+  /** @param unauthenticatedCapacity how many sockets of this thread may be unauthenticated */
   constructor(caps: ConnectionCaps, unauthenticatedCapacity: number) {
     this.#caps = caps
     this.#unauthenticatedCapacity = unauthenticatedCapacity
   }
 
-  /** False when a cap is reached: in all, of the user, or of the address. */
+  /** False if a cap is reached: in total, of the user, or of the address. */
   take(session: Session): boolean {
     if (session.user !== '') return this.#caps.enter(session.user, addressKeyOf(session))
     if (this.#unauthenticated >= this.#unauthenticatedCapacity) return false
@@ -30,8 +29,8 @@ export class ConnectionSlots {
   }
 
   /**
-   * Counts a socket that has authenticated among those of its user. False when a cap is reached:
-   * nothing changes then.
+   * Counts a socket that has authenticated for its user. False if a cap is reached; then nothing
+   * changes.
    */
   authenticate(session: Session, user: string): boolean {
     if (!this.#caps.identify(user)) return false

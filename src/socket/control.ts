@@ -54,15 +54,15 @@ export interface ControlParts {
   readonly log: Log
 }
 
-/** Whose tokens are revoked, and which sockets end with them. */
+/** Whose tokens are revoked, and which sockets end. */
 type Target = Pick<Revocation, 'subject' | 'name' | 'channel' | 'socket'>
 
 /** How sockets end. */
 type Ending = Pick<Revocation, 'renewBySeconds' | 'reason'>
 
 /**
- * What the server itself does on its channels and to its sockets: for the admin API, embedding
- * applications, and the other nodes.
+ * What the server itself does to its channels and sockets, for the admin API, embedding
+ * applications, and other nodes.
  */
 export class Control {
   readonly #file: RevocationFile
@@ -91,13 +91,13 @@ export class Control {
     this.#keepSeconds = keepSeconds(config)
   }
 
-  /** How many publications there were so far. */
+  /** How many publications there have been. */
   get published(): number {
     return this.#published
   }
 
   /**
-   * Sends publications to all subscribers, on this node and the others; returns how many copies
+   * Publishes to all subscribers, on this node and the others; returns the number of deliveries
    * here.
    */
   publish(publications: readonly Publication[]): Promise<number> {
@@ -107,8 +107,8 @@ export class Control {
   }
 
   /**
-   * Revokes what was given before, and ends the sockets that were opened with it. Resolves when
-   * that holds in every thread, and over a restart.
+   * Revokes what was issued before, and ends the sockets that were opened with it. Resolves once
+   * the revocation is in force in every thread and survives a restart.
    * @throws Refusal `revocations_full`
    */
   async disconnect(disconnection: Disconnection): Promise<Reach> {
@@ -126,8 +126,8 @@ export class Control {
   }
 
   /**
-   * The same for somebody who has logged out elsewhere.
-   * @param givenUntilSeconds when that was: what was given later stays, Unix seconds
+   * The same for a user who has logged out elsewhere.
+   * @param givenUntilSeconds the time of the logout: later tokens are not affected, Unix seconds
    * @throws Refusal `revocations_full`
    */
   logOut(subject: LogoutOrder['subject'], givenUntilSeconds: number): Promise<Reach> {
@@ -144,14 +144,14 @@ export class Control {
     return { extended, forwarded }
   }
 
-  /** Carries out what other nodes have sent. Good from the first moment of a start. */
+  /** Carries out messages of other nodes. Works from the very start. */
   receive(messages: readonly NodeMessage[]): void {
     const others: RelayMessage[] = []
     for (const message of messages) {
       if (message.type === 'disconnect') this.#disconnectForOthers(message)
       else if (message.type === 'renew') others.push(...this.#opened(message))
       else others.push(message)
-      // First: what carries a revocation out keeps it as well, and it would be no news any more.
+      // First, because carrying a revocation out also stores it, so it would no longer be news.
       if (message.type === 'revoke' && this.#file.learn(message)) this.#tell(message)
     }
     void this.#engine.deliver(others)
@@ -160,7 +160,7 @@ export class Control {
   #opened(renewal: SealedRenewal): readonly SessionRenewed[] {
     const renewed = this.#seal.open(renewal, toSeconds(this.#clock()))
     if (renewed === undefined)
-      this.#log.warn('a renewal of another node is late, or has no MAC by a key that both have')
+      this.#log.warn('a renewal of another node is late, or its MAC is not by a shared key')
     return renewed === undefined ? [] : [renewed]
   }
 
@@ -191,8 +191,8 @@ export class Control {
   }
 
   /**
-   * Undefined where there is no such socket here. Only it ends, but no token of before opens
-   * another.
+   * Undefined if there is no such socket here. Only that socket ends, but earlier tokens open no
+   * other.
    */
   async #disconnectSocket(socket: string, ending: Ending): Promise<Reach | undefined> {
     const owner = await this.#engine.ownerOf(socket)
@@ -210,7 +210,7 @@ export class Control {
   }
 }
 
-/** What a disconnection revokes, save one of a socket, whose owner is yet to be found. */
+/** What a disconnection revokes, except for that of a socket, whose owner is not known yet. */
 function targetOf(subject: Exclude<Subject, { socket: string }>): Target {
   if ('user' in subject)
     return 'channel' in subject
@@ -221,7 +221,7 @@ function targetOf(subject: Exclude<Subject, { socket: string }>): Target {
   return { subject: 'all', name: '' }
 }
 
-/** A revocation in the words of a disconnection. */
+/** A revocation in the terms of a disconnection. */
 function revokedFields({ subject, name, channel, socket, renewBySeconds, reason }: Revocation) {
   return {
     ...(subject === 'all' ? { all: true as const } : {}),
@@ -235,17 +235,17 @@ function revokedFields({ subject, name, channel, socket, renewBySeconds, reason 
 }
 
 /**
- * Another node dates its tokens by its own clock, which may be ahead: by this much everything that
- * was issued until now is covered. Tokens of an identity provider are taken as issued that much
- * earlier when they are verified.
+ * Other nodes date tokens by their own clocks, which may be ahead: a revocation covers tokens dated
+ * ahead by this much. Tokens of an identity provider are dated that much earlier when they are
+ * verified.
  */
 const reachSeconds = (config: Config): number => (config.login === 'off' ? 0 : nodesAheadSeconds(config))
 
 /**
- * How long a revocation is kept: a token may be as old as allowed, and a ticket that names none as
- * old as a ticket can be. The clock of an identity provider may be ahead when it issues, and its
- * tokens are accepted until it may be behind. A node whose clock is ahead removes from Redis what
- * is over, and a new one that is behind must not miss it.
+ * How long a revocation is kept: a token may have the maximum age, and a ticket without a token
+ * date the age of a ticket. The clock of an identity provider may be ahead when it issues a token,
+ * and behind when the token expires. A node whose clock is ahead removes expired revocations from
+ * Redis, and a new one that is behind must not miss them.
  */
 function keepSeconds(config: Config): number {
   const { clockSkewSeconds } = config
@@ -257,7 +257,7 @@ function keepSeconds(config: Config): number {
   return reachSeconds(config) + longestSeconds + (config.redisUrl !== undefined ? clockSkewSeconds : 0)
 }
 
-/** What an embedding application may do to a running gate. */
+/** What an embedding application can do with a running gate. */
 export interface ServerApi {
   /**
    * Publishes to all subscribers of a channel, without a user; returns how many those are.

@@ -8,7 +8,7 @@ import {
   maxRevocationReasonBytes,
 } from '../protocol.js'
 
-/** Who is disconnected, or from what. */
+/** What is disconnected. */
 export type Subject =
   /** A user. */
   | { readonly user: string }
@@ -16,19 +16,19 @@ export type Subject =
   | { readonly session: string }
   /** One socket, by its id. */
   | { readonly socket: string }
-  /** A channel: sockets that were opened on it are closed, the others no longer hear it. */
+  /** A channel: sockets that were opened on it are closed, others are unsubscribed. */
   | { readonly channel: string }
-  /** A user from one channel. */
+  /** A user, from one channel. */
   | { readonly user: string; readonly channel: string }
   /** Everybody. */
   | { readonly all: true }
 
 export interface DisconnectOptions {
   /**
-   * Sockets are not closed at once, but only if they are not renewed by then, with a fresh token.
+   * Sockets are not closed at once, but only if they are not renewed with a fresh token by then.
    */
   readonly reauthenticateWithinSeconds?: number
-  /** What clients are told: up to 100 bytes. */
+  /** The message for the clients: up to 100 bytes. */
   readonly reason?: string
 }
 
@@ -74,8 +74,8 @@ const checks: Readonly<Record<(typeof disconnectionMembers)[number], Check>> = {
 const subjects = ['user', 'session', 'socket', 'channel', 'all'] as const
 
 /**
- * Reads what is to be disconnected, from members whose names are known; returns what is wrong, for
- * people, if something is.
+ * Reads a disconnection from members whose names are known; returns what is wrong, for people, if
+ * anything.
  */
 export function readDisconnection(members: Members): Disconnection | string {
   const given = subjects.filter(name => members[name] !== undefined)
@@ -87,6 +87,6 @@ export function readDisconnection(members: Members): Disconnection | string {
   }
   if (given.length > 1 && given.join() !== 'user,channel')
     return `${given.join(' and ')} cannot be combined: only user and channel can.`
-  // Without members that are there and undefined: what is disconnected goes by the names of these.
+  // Without undefined members: the names of the members select the kind of disconnection.
   return Object.fromEntries(known.map(name => [name, members[name]])) as unknown as Disconnection
 }

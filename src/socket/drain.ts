@@ -4,21 +4,21 @@ import type { SocketTable } from './socket-table.js'
 
 const batchIntervalMs = 50
 
-// How many clients per second are told to come back, spread evenly, so that a restart causes no
+// How many clients per second are told to reconnect, spread evenly, so that a restart causes no
 // storm.
 const reconnectsPerSecond = 1000
 const minSpreadMs = 1000
 const maxSpreadMs = 30_000
 
-/** The time over which this many clients are told to come back, in milliseconds. */
+/** The time over which this many clients are told to reconnect, in milliseconds. */
 export const spreadMs = (clients: number): number =>
   Math.min(maxSpreadMs, Math.max(minSpreadMs, (clients / reconnectsPerSecond) * 1000))
 
 /**
- * Closes all sockets with 1012 in paced batches, and tells each when to come back
+ * Closes all sockets with 1012 in paced batches, and tells each when to reconnect
  * (`retry_after_ms=N` in the reason). The first tenth of the time is for balancers to notice that
- * the server is not ready. By six tenths all are told. Resolves when none is left, or at the
- * deadline.
+ * the server is not ready. After six tenths, all have been told. Resolves when none is left, or at
+ * the deadline.
  */
 export function drainSockets(table: SocketTable, deadlineMs: number): Promise<void> {
   const batches = Math.max(1, Math.floor(deadlineMs / 2 / batchIntervalMs))

@@ -6,7 +6,7 @@ import { isCompressed } from './compression.js'
 import { PublicationQueue, type Queued } from './publication-queue.js'
 
 /**
- * A socket that publishes: it does not hear itself, and may be closed before its publication is
+ * A publishing socket: it does not receive its own publications, and may be closed before they are
  * sent to all.
  */
 export interface PublishingSocket extends Subscriber {
@@ -15,40 +15,38 @@ export interface PublishingSocket extends Subscriber {
 
 export interface FanOutOptions {
   readonly topics: ChannelTopics
-  /** Whether large messages are compressed for those that can read that. */
+  /** Whether large messages are compressed for those that support it. */
   readonly compresses: boolean
   /** The largest message of a client, in bytes. */
   readonly maxMessageBytes: number
   readonly counters: Pick<Counters, 'publicationsQueued' | 'publicationsRefused'>
-  /**
-   * Told of data that cannot be read: it is sent to nobody who would need it in another encoding.
-   */
+  /** Called for malformed data: it is not sent to subscribers with another encoding. */
   readonly onMalformed: (error: unknown) => void
 }
 
 /**
  * How much is sent in one turn of the event loop, in microseconds of estimated work. uWS sends to
- * the subscribers of a topic in one go, and as long as it does, nobody else is served: no
- * `/healthz`, no expiry, no revocation.
+ * all subscribers of a topic in one call, during which nothing else is served: no `/healthz`, no
+ * expiry, no revocation.
  */
 const turnMicros = 40_000
 
 /**
- * From so much on a turn is watched. The callback for its end is not free, and hardly any turn has
+ * From this amount on, a turn is watched. The callback for its end has a cost, and few turns have
  * that much to send.
  */
 const watchedMicros = turnMicros / 8
 
-/** What a delivery costs, estimated: one in a batch, the system call included. */
+/** The estimated cost of a delivery in a batch, including the system call. */
 const micros = { perDelivery: 1, perByte: 0.0005, perCompressedByte: 0.03 } as const
 
-/** What a publication takes beside its data, in bytes. */
+/** The memory of a publication besides its data, in bytes. */
 const overheadBytes = 512
 
-/** What may wait on one channel: more than a socket may publish at once by the default rate. */
+/** The limit per channel: more than a socket may publish at once at the default rate. */
 const leastChannelBytes = 8 * 1024 * 1024
 
-/** How much of what may wait in all a single channel may have. */
+/** A single channel's share of the total limit. */
 const channelsAtOnce = 8
 
 /** A publication on its way to its subscribers, shard by shard. */
@@ -59,7 +57,7 @@ class Delivery implements Queued {
   readonly #shards: readonly Shard[]
   readonly #isCompressed: boolean
   #next = 0
-  /** The message in the encoding of the shard before: it is put together once for each. */
+  /** The message in the encoding of the previous shard: encoded once for each. */
   #message: Uint8Array | undefined
   #encoding: Encoding | undefined
 
@@ -84,19 +82,19 @@ class Delivery implements Queued {
     return this.#next === this.#shards.length
   }
 
-  /** A copy of what is left, for later: what its data is a view of may be gone then. */
+  /** A copy of the rest, for later: the memory behind its data may be gone then. */
   kept(): Delivery {
     const { data } = this.#publication
     const publication = { ...this.#publication, data: Buffer.from(data) }
     return new Delivery(publication, this.#publisher, this.#shards.slice(this.#next), this.#isCompressed)
   }
 
-  /** Sends to the next shard, and returns the microseconds that this takes, as estimated. */
+  /** Sends to the next shard, and returns the estimated microseconds. */
   step(topics: ChannelTopics): number {
     const shard = this.#shards[this.#next++]
     if (shard === undefined) return 0
     const closeReason = this.#publisher?.getUserData().session.closeReason
-    // What a user still has waiting when its authority is revoked is sent to nobody any more.
+    // Waiting publications of a user are dropped when the authority is revoked.
     if (closeReason === 'revoked') {
       this.#next = this.#shards.length
       return 0
@@ -124,13 +122,13 @@ class Delivery implements Queued {
 }
 
 /**
- * Sends publications to the subscribers of this thread: at once as long as a turn of the event loop
- * is not full, else in the turns that follow, in order on each channel.
+ * Sends publications to the subscribers of this thread: at once while a turn of the event loop has
+ * room, else in later turns, in order on each channel.
  */
 export class FanOut {
   readonly #options: FanOutOptions
   readonly #queue: PublicationQueue<Delivery>
-  /** What was sent since the turn began, or since turns were last watched. */
+  /** The work since the turn began, or since turns were last watched. */
   #spentMicros = 0
   #isWatched = false
 
@@ -141,9 +139,9 @@ export class FanOut {
   }
 
   /**
-   * Sends a publication to all who hear its channel here, except its publisher, and returns how
-   * many that are; undefined when so much waits already that it is sent to nobody. It is put into
-   * an envelope once per encoding that anybody listens in, however many they are.
+   * Sends a publication to all subscribers of its channel here, except its publisher, and returns
+   * how many there are; undefined if too much is waiting, so it is dropped. It is encoded once per
+   * encoding that has subscribers.
    */
   send(publication: Publication, publisher?: PublishingSocket): number | undefined {
     const { topics, compresses, counters } = this.#options
@@ -164,7 +162,7 @@ export class FanOut {
     return subscribersOf(shards)
   }
 
-  /** Forgets what waits. */
+  /** Drops everything that is waiting. */
   close(): void {
     this.#queue.clear()
   }
@@ -201,7 +199,7 @@ export class FanOut {
   }
 }
 
-/** Whether nobody but the publisher, which does not hear itself, hears the channel. */
+/** Whether the publisher is the only subscriber of the channel. */
 const isAlone = (publisher: PublishingSocket, [shard, another]: readonly Shard[]): boolean =>
   shard?.subscribers === 1 && another === undefined && publisher.isSubscribed(shard.topic)
 

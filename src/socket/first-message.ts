@@ -18,10 +18,7 @@ export interface FirstMessageParts {
   readonly isDraining: () => boolean
 }
 
-/**
- * How long a client waits that is refused for a reason that passes by itself, in milliseconds: up
- * to twice as long.
- */
+/** How long a client waits after a temporary refusal, in milliseconds: up to twice as long. */
 const waitMs = { capReached: 5000, keysUnavailable: 1000, draining: 1000 } as const
 
 const spread = (ms: number): string => retryAfterReason(ms * (1 + Math.random()))
@@ -37,7 +34,7 @@ export class FirstMessageAuth {
     this.#parts = parts
   }
 
-  /** True when the socket is authenticated; false when it is closed. */
+  /** True if the socket is authenticated; false if it is closed. */
   authenticate(ws: Socket, message: Incoming | undefined, nowMs: number): boolean {
     const { check, slots, application, table, isDraining } = this.#parts
     if (isDraining()) return refuse(ws, closeCode.draining, spread(waitMs.draining), 'draining')

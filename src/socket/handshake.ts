@@ -35,21 +35,22 @@ import {
 } from './session.js'
 import { upgradeFault } from './upgrade-request.js'
 
-/** What the handshakes of one kind of route ask for, and how. */
+/** What is specific to the handshakes of one kind of route. */
 export interface Entry {
   /** Why nothing can be opened at a path, undefined if something can. */
   pathRefusal(path: string): RefusalCode | undefined
-  /** The channel that such a path asks for. */
+  /** The channel of such a path. */
   channelOf(path: string): string
   /**
-   * Which of the subprotocols offered beside the ticket to echo, '' for none; undefined: none fits.
+   * Which of the subprotocols offered beside the ticket to select, '' for none; undefined if none
+   * fits.
    */
   protocolOf(offered: readonly string[]): string | undefined
-  /** What is spoken when that one is echoed. */
+  /** The encoding for the selected one. */
   encodingOf(protocol: string): Encoding
   /**
-   * Prepares what the session needs of the request. The last that is asked before the ticket is
-   * spent: what it returns refuses the handshake.
+   * Prepares what the session needs from the request. Called last before the ticket is spent: a
+   * returned code refuses the handshake.
    */
   prepare?(
     exchange: Exchange,
@@ -57,7 +58,7 @@ export interface Entry {
     ticket: VerifiedTicket,
     offered: string,
   ): RefusalCode | undefined
-  /** What to do about a refusal, where that differs from what holds elsewhere. */
+  /** What to do about a refusal, if it differs from the general advice. */
   readonly details?: Partial<Record<RefusalCode, string>>
 }
 
@@ -69,7 +70,7 @@ export interface HandshakeParts {
   readonly origins: OriginPolicy
   readonly clients: ClientView
   readonly server: Server
-  /** Whether sockets keep the address of their client: asking for it is not free. */
+  /** Whether sockets keep the address of their client, which costs time to read. */
   readonly keepsAddress: boolean
   /**
    * How long a socket without a ticket may take to authenticate by its first message, in seconds; 0
@@ -85,22 +86,22 @@ export interface HandshakeParts {
   readonly clock: Clock
 }
 
-/** A socket that may open as soon as its ticket is spent. */
+/** A socket that can open once its ticket is spent. */
 interface Candidate {
   readonly session: Session
-  /** The subprotocol to echo, '' for none. */
+  /** The subprotocol to select, '' for none. */
   readonly protocol: string
-  /** What uWS is to negotiate, '' for nothing. */
+  /** The extensions that uWS should negotiate, '' for none. */
   readonly extensions: string
   /** Undefined for a socket that has yet to authenticate by its first message. */
   readonly ticket: VerifiedTicket | undefined
   readonly nowMs: number
 }
 
-// `Connection` has to name `Upgrade` (RFC 9110 section 7.8), or a proxy would not pass it on.
+// `Connection` must list `Upgrade` (RFC 9110 section 7.8), or a proxy would not forward it.
 const upgradeHeaders = { connection: 'upgrade', upgrade: 'websocket', 'sec-websocket-version': '13' }
 
-/** Whose ticket was refused, and where it was to open. */
+/** The user of a refused ticket, and the channel of its handshake. */
 interface AboutRefused {
   readonly user: string
   readonly session: string | undefined
@@ -117,8 +118,7 @@ const bodiesOf = ({ details = {} }: Entry): ReadonlyMap<RefusalCode, string> =>
   )
 
 /**
- * Decides on WebSocket handshakes before the 101, and waits for nothing but a replay cache that is
- * elsewhere.
+ * Decides on WebSocket handshakes before the 101. Waits for nothing except a remote replay cache.
  */
 export class HandshakeHandler {
   readonly #parts: HandshakeParts
@@ -131,11 +131,11 @@ export class HandshakeHandler {
     this.#stopwatch = new Stopwatch(parts.counters.durations.handshake)
   }
 
-  /** For `app.ws`: a request that asks to become a WebSocket. */
+  /** For `app.ws`: a request to become a WebSocket. */
   upgrade(exchange: Exchange): void {
     const startedMs = this.#stopwatch.start()
     const { server, clients } = this.#parts
-    // We would read a body as frames, and a proxy as the next request.
+    // We would read a body as frames, and a proxy would read it as the next request.
     if (exchange.head.body !== 'none')
       return server.refuse(
         exchange,
@@ -149,17 +149,17 @@ export class HandshakeHandler {
   }
 
   /**
-   * For a request to the same path without an upgrade, which to uWS is one without a key of 24
-   * characters.
+   * Handles a request to the same path without an upgrade. To uWS, this is any request without a
+   * key of 24 characters.
    */
   plain(exchange: Exchange): void {
     const refusal = plainRefusal(exchange.head)
-    // A proxy that does not pass the upgrade on is the likeliest reason, and its page sees only 1006.
+    // Most likely, a proxy does not forward the upgrade, and the page sees only 1006.
     this.#note(exchange.head, refusal.code)
     this.#parts.server.refuse(exchange, refusal)
   }
 
-  /** A check that throws lets nobody in. */
+  /** If a check throws, the handshake is refused. */
   #safely<T>(check: () => T): T | RefusalCode {
     try {
       return check()
@@ -170,7 +170,9 @@ export class HandshakeHandler {
     }
   }
 
-  /** All checks but the caps and the one use of the ticket, cheapest first. Changes nothing. */
+  /**
+   * All checks except the caps and the single use of the ticket, cheapest first. Changes nothing.
+   */
   #decide(exchange: Exchange): Candidate | RefusalCode {
     const { entry, isDraining, firstMessageSeconds, origins, clients } = this.#parts
     if (isDraining()) return 'draining'
@@ -266,9 +268,9 @@ export class HandshakeHandler {
   }
 
   /**
-   * Takes a slot, spends the ticket and opens the socket. After the slot is taken nothing can throw
-   * but `res.upgrade`, and every way that ends without a socket goes through {@link #conclude},
-   * which releases the slot.
+   * Takes a slot, spends the ticket and opens the socket. Once the slot is taken, nothing can throw
+   * except `res.upgrade`, and every path without a socket goes through {@link #conclude}, which
+   * releases the slot.
    */
   #enter(exchange: Exchange, candidate: Candidate, startedMs: number): void {
     const { admission, slots } = this.#parts
@@ -299,8 +301,8 @@ export class HandshakeHandler {
   }
 
   /**
-   * After the one wait that there may be: the request is dead, its client may be gone, and the gate
-   * may be closing.
+   * After the only possible wait: the request is dead, its client may be gone, and the gate may be
+   * closing.
    */
   #concludeLater(
     exchange: Exchange,
@@ -314,7 +316,7 @@ export class HandshakeHandler {
           const late = refused ?? this.#safely(() => this.#recheck(candidate))
           this.#conclude(exchange, late, candidate, startedMs)
         },
-        // The ticket may be spent all the same: nobody is told, so nobody is in.
+        // The ticket may have been spent nevertheless: the client gets no socket.
         () => this.#parts.slots.release(candidate.session),
       ),
     )
@@ -327,8 +329,8 @@ export class HandshakeHandler {
   }
 
   /**
-   * What the path and the ticket say: nothing of a ticket that is none of this gate, since it, and
-   * what comes with it, could be anything, a password too.
+   * What the path and the ticket say. Nothing from a ticket that this gate did not issue, because
+   * it, and the rest of the path, could be anything, even a password.
    */
   readonly #aboutRefused = ({ head }: Exchange): AboutRefused | undefined => {
     const { admission, entry } = this.#parts

@@ -13,11 +13,10 @@ export interface MessageLimitsParts {
   readonly clock: Clock
 }
 
-// Where no rate is set, one socket could keep all others waiting: so many are a tenth of a second's
-// work.
+// Without a rate, one socket could delay all others: this many messages take a tenth of a second.
 const messagesInTurn = 20_000
 
-/** What a message is measured by before it is looked at, whatever is spoken on its socket. */
+/** The limits of a message before it is decoded, in any encoding. */
 export class MessageLimits {
   readonly #parts: MessageLimitsParts
   readonly #isTooMuch = createRowLimit(messagesInTurn)
@@ -27,12 +26,12 @@ export class MessageLimits {
   }
 
   /**
-   * Counts a message. Returns the time at which it came, or 0 when it must not be looked at: then
-   * its socket is closed.
+   * Counts a message. Returns its arrival time, or 0 if it must be ignored because its socket has
+   * been closed.
    */
   admit(ws: Socket, bytes: number): number {
     const { counters, maxMessageBytes, clock } = this.#parts
-    // A socket that does not read what it is sent may not go on sending.
+    // A socket that does not read must not keep sending.
     if (!isOpen(ws)) return dropped(ws)
     counters.messagesReceived++
     if (bytes > maxMessageBytes) {
@@ -40,7 +39,7 @@ export class MessageLimits {
       return 0
     }
     const nowMs = clock()
-    // Sockets are looked at once a second; nothing is done for one in the time between.
+    // Sockets are checked once a second; nothing is done for one in between.
     if (nowMs >= ws.getUserData().session.expiresAtSeconds * 1000) {
       closeExpired(ws)
       return 0
@@ -54,7 +53,7 @@ export class MessageLimits {
     else ws.close()
   }
 
-  /** False when the message came too early, and the socket is closed. */
+  /** False if the message came too early, and the socket has been closed. */
   #isInRate(ws: Socket, nowMs: number): boolean {
     const { rate: messageRate } = this.#parts
     if (this.#isTooMuch(ws)) return slowDown(ws, 1)

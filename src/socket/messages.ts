@@ -34,8 +34,8 @@ const malformed = {
 }
 
 /**
- * What a socket says and hears once it is open (PROTOCOL.md). Channels are uWS topics, so fan-out
- * is native.
+ * The messages of a socket once it is open (PROTOCOL.md). Channels are uWS topics, so fan-out is
+ * native.
  */
 export class MessageHandler implements Conversation {
   readonly #parts: MessageParts
@@ -44,7 +44,7 @@ export class MessageHandler implements Conversation {
     this.#parts = parts
   }
 
-  /** For uWS `open`: greets a socket whose user is known. */
+  /** For uWS `open`: sends the welcome to a socket whose user is known. */
   open(ws: Socket): void {
     const { user } = ws.getUserData().session
     try {
@@ -59,7 +59,7 @@ export class MessageHandler implements Conversation {
     this.#parts.application?.close(ws, code, reason)
   }
 
-  /** For uWS `ping` and `pong`: they count as messages do. */
+  /** For uWS `ping` and `pong`, which count like messages. */
   control(ws: Socket): void {
     this.#parts.limits.control(ws)
   }
@@ -83,7 +83,9 @@ export class MessageHandler implements Conversation {
     if (this.#parts.firstMessage?.authenticate(ws, message, nowMs)) this.#enter(ws)
   }
 
-  /** Greets, and joins the channel of the path if the rights allow hearing it. */
+  /**
+   * Sends the welcome, and subscribes the socket to the channel of the path if its rights allow it.
+   */
   #enter(ws: Socket): void {
     const { session } = ws.getUserData()
     const { channel, encoding } = session
@@ -119,7 +121,7 @@ export class MessageHandler implements Conversation {
     const { application, publisher, rights } = this.#parts
     const { data, id } = message
     const { channel: own } = ws.getUserData().session
-    // Only a publish may leave the channel out, and means the one in the path.
+    // Only a publish may omit the channel, and then means the one in the path.
     const { channel = own } = message
     if (!isChannel(channel)) return failChannel(ws, id)
     if (data === undefined) return fail(ws, messageError.malformed, 'A message needs data.', id)
@@ -127,7 +129,7 @@ export class MessageHandler implements Conversation {
       return fail(ws, messageError.channelForbidden, 'No right to publish on this channel.', id)
     if (application?.takesMessages) return application.message(ws, channel, message)
     if (!publisher.publish(ws, channel, data))
-      return fail(ws, messageError.publishQueueFull, 'Too much waits to be sent: try again later.', id)
+      return fail(ws, messageError.publishQueueFull, 'Too many messages are waiting: try again later.', id)
     done(ws, id)
   }
 
@@ -138,7 +140,12 @@ export class MessageHandler implements Conversation {
     if (!rights.maySubscribe(ws, channel))
       return fail(ws, messageError.channelForbidden, 'No right to subscribe to this channel.', id)
     if (topics.countOf(ws) >= maxSubscriptions && !topics.isSubscribed(ws, encoding.name, channel))
-      return fail(ws, messageError.tooManyChannels, `A socket may hear ${maxSubscriptions} channels.`, id)
+      return fail(
+        ws,
+        messageError.tooManyChannels,
+        `A socket may have ${maxSubscriptions} subscriptions.`,
+        id,
+      )
     if (topics.subscribe(ws, encoding.name, channel)) events.subscribed(ws, channel)
     done(ws, id)
   }
@@ -156,4 +163,4 @@ const isChannel = (channel: unknown): channel is string =>
   typeof channel === 'string' && isChannelName(channel)
 
 const failChannel = (ws: Socket, id: RequestId): void =>
-  fail(ws, messageError.channelInvalid, 'A channel name is needed here.', id)
+  fail(ws, messageError.channelInvalid, 'A channel name is required here.', id)

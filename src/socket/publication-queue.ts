@@ -1,16 +1,16 @@
-/** Something that waits for its turn on a channel. */
+/** An item that is waiting for its turn on a channel. */
 export interface Queued {
   readonly channel: string
-  /** What it takes in memory, in bytes. */
+  /** The memory that it takes, in bytes. */
   readonly bytes: number
 }
 
 export interface QueueLimits {
-  /** What may wait on one channel, in bytes. */
+  /** The limit per channel, in bytes. */
   readonly channelBytes: number
   /**
-   * What may wait on all channels, in bytes. A channel on which nothing waits may go past it, by as
-   * much again in all.
+   * The limit for all channels, in bytes. A channel without waiting items may exceed it, by as much
+   * again in total.
    */
   readonly totalBytes: number
 }
@@ -28,11 +28,11 @@ interface Line<Item> {
 
 /**
  * A bounded queue with a line for each channel. Each line keeps its order, and the lines take
- * turns, so that a channel on which much is published does not hold up the others.
+ * turns, so a busy channel does not delay the others.
  */
 export class PublicationQueue<Item extends Queued> {
   readonly #limits: QueueLimits
-  /** In the order in which they take turns. */
+  /** In the order of their turns. */
   readonly #lines = new Map<string, Line<Item>>()
   #bytes = 0
 
@@ -44,7 +44,7 @@ export class PublicationQueue<Item extends Queued> {
     return this.#lines.size === 0
   }
 
-  /** What waits, in bytes. */
+  /** The size of all waiting items, in bytes. */
   get bytes(): number {
     return this.#bytes
   }
@@ -61,7 +61,7 @@ export class PublicationQueue<Item extends Queued> {
     return line.bytes + bytes <= channelBytes && this.#bytes + bytes <= totalBytes
   }
 
-  /** Puts an item at the end of the line of its channel, whether or not there is room. */
+  /** Adds an item to the end of the line of its channel, regardless of the limits. */
   add(item: Item): void {
     const place = { item, next: undefined }
     const line = this.#lines.get(item.channel)
@@ -76,8 +76,8 @@ export class PublicationQueue<Item extends Queued> {
   }
 
   /**
-   * Lets the channel whose turn it is take one step with its first item; `step` returns whether
-   * that is done. Does nothing when nothing waits.
+   * Lets the next channel in turn take one step with its first item; `step` returns whether the
+   * item is done. Does nothing if the queue is empty.
    */
   turn(step: (item: Item) => boolean): void {
     const entry = this.#lines.entries().next()
@@ -85,7 +85,7 @@ export class PublicationQueue<Item extends Queued> {
     const [channel, line] = entry.value
     const { item } = line.first
     const isDone = step(item)
-    // To the end, or away.
+    // To the end of the line, or removed.
     this.#lines.delete(channel)
     if (isDone) {
       this.#bytes -= item.bytes

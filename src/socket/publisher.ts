@@ -6,17 +6,17 @@ import type { Socket } from './session.js'
 
 export interface PublisherParts {
   readonly fanOut: FanOut
-  /** Where messages go besides this thread's own sockets. */
+  /** Where messages go besides the sockets of this thread. */
   readonly relay: Pick<Relay, 'send'>
   readonly counters: Counters
   readonly log: Log
 }
 
-/** How often an operator is told that publications are dropped, at most. */
+/** How often a warning about dropped publications is logged, at most. */
 const warningIntervalMs = 10_000
 
 /**
- * Publishes what sockets say here and elsewhere, and delivers here what was published elsewhere.
+ * Publishes messages of sockets here and elsewhere, and delivers publications from elsewhere here.
  */
 export class Publisher {
   readonly #parts: PublisherParts
@@ -27,7 +27,7 @@ export class Publisher {
   }
 
   /**
-   * Publishes what a socket says, to all others. False when so much waits to be sent that it is
+   * Publishes a message of a socket to all others. False if too much is waiting, so that it is
    * published nowhere.
    */
   publish(
@@ -46,8 +46,8 @@ export class Publisher {
   }
 
   /**
-   * Delivers what was published elsewhere to all who hear it here, and returns how many those are:
-   * none when so much waits to be sent that it is dropped.
+   * Delivers a publication from elsewhere to all subscribers here, and returns how many there are:
+   * 0 if too much is waiting, so that it is dropped.
    */
   deliver(publication: Publication): number {
     const reached = this.#parts.fanOut.send(publication)

@@ -28,9 +28,8 @@ export interface SessionRenewalParts {
 }
 
 /**
- * Takes a fresh ticket on an open socket, and with it the rights, the claims, the login session and
- * the end of the session that the ticket names. It is checked as in a handshake and spent like any;
- * one that is refused changes nothing.
+ * Renews an open socket with a fresh ticket: with its rights, claims, login session and expiry. The
+ * ticket is checked as in a handshake, and spent. A refused ticket changes nothing.
  */
 export class SessionRenewal {
   readonly #parts: SessionRenewalParts
@@ -47,7 +46,7 @@ export class SessionRenewal {
     if (typeof ticket === 'string') return refuse(ws, ticket, id)
     const { claims } = ticket
     if (claims.user !== user)
-      return fail(ws, messageError.userMismatch, 'The ticket is that of another user.', id)
+      return fail(ws, messageError.userMismatch, 'The ticket is for another user.', id)
     const request = {
       user,
       session: loginSessionOf(claims.session),

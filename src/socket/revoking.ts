@@ -9,12 +9,12 @@ import type { SocketEvents } from './socket-events.js'
 import type { SocketIds } from './socket-ids.js'
 import type { SocketTable } from './socket-table.js'
 
-/** How many sockets a revocation has reached, and how. */
+/** How many sockets a revocation has affected, and how. */
 export interface Reach {
   readonly disconnected: number
-  /** Hear one channel no more. */
+  /** Unsubscribed from one channel. */
   readonly unsubscribed: number
-  /** Were told to renew. */
+  /** Told to renew. */
   readonly renewRequired: number
 }
 
@@ -47,14 +47,14 @@ export class SocketRevoker {
   }
 
   /**
-   * Ends what a revocation concerns: at once, or unless it is renewed in time. Looks at every
-   * socket.
+   * Ends the sockets that a revocation covers: at once, or unless they are renewed in time. Scans
+   * every socket.
    */
   carryOut(revocation: Revocation, nowSeconds: number): Reach {
     const { table, ids } = this.#parts
     const number = revocation.socket === undefined ? undefined : (ids.numberOf(revocation.socket) ?? -1)
     const reach = { disconnected: 0, unsubscribed: 0, renewRequired: 0 }
-    // Closing takes a socket out of the table, so that is read first.
+    // Closing removes a socket from the table, so the table is read first.
     for (const ws of table.filter(each => this.#concerns(each, revocation, number)))
       reach[this.#end(ws, revocation, nowSeconds)]++
     this.#outlive(revocation, nowSeconds)
@@ -82,7 +82,7 @@ export class SocketRevoker {
   #concerns(ws: Socket, revocation: Revocation, number: number | undefined): boolean {
     const { session } = ws.getUserData()
     const { subject, name, channel = '', atSeconds } = revocation
-    // One that has yet to authenticate has nothing that could be revoked.
+    // A socket that has yet to authenticate has nothing that could be revoked.
     if (session.issuedAtSeconds > atSeconds || session.user === '') return false
     if (number !== undefined && session.socket !== number) return false
     switch (subject) {
@@ -106,10 +106,10 @@ export class SocketRevoker {
   #end(ws: Socket, revocation: Revocation, nowSeconds: number): keyof Reach {
     const { subject, name, channel, reason, renewBySeconds } = revocation
     const { session } = ws.getUserData()
-    // An application may have closed it when it learned of the end of another.
+    // An application may have closed it when another socket ended.
     if (!isOpen(ws)) return 'disconnected'
     if (renewBySeconds !== undefined) return this.#requireRenewal(ws, renewBySeconds, nowSeconds, reason)
-    // A tunnel is on its channel for as long as it is open.
+    // A tunnel is on its channel as long as it is open.
     if (session.tunnel === undefined) {
       if (subject === 'user_channel') return this.#takeAway(ws, channel ?? '', reason)
       if (subject === 'channel' && session.channel !== name) return this.#takeAway(ws, name, reason)

@@ -16,7 +16,7 @@ export interface SharedFields {
   readonly origin: string
 }
 
-/** The state of a socket when it opens; `''` for what is not known yet. */
+/** The state of a socket when it opens; `''` if not known yet. */
 export interface NewSession extends SharedFields {
   readonly id: string
   /** '' until it is known, which happens only with first-message auth. */
@@ -39,8 +39,9 @@ export interface TunnelEnd {
 }
 
 /**
- * What the server knows of an open WebSocket. Small: there may be a million, and each member here
- * is eight bytes. What many have in common is kept once: their rights, and their shared fields.
+ * What the server knows about an open WebSocket. It is small: there may be a million, and each
+ * member takes eight bytes. Values that many share are stored once: their rights, and their shared
+ * fields.
  */
 export class Session {
   id: string

@@ -1,15 +1,12 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 
-// Handshakes and messages wait for so long at most.
+// The longest delay of handshakes and messages.
 const sliceMs = 2
 
-// To ask for the time costs about as much as a look at a socket.
+// Reading the time costs about as much as scanning one socket.
 const looksBetween = 32
 
-/**
- * Does something with each item, a slice in each turn of the event loop; ends early when it returns
- * false.
- */
+/** Processes each item, a slice per turn of the event loop. Ends early if the callback returns false. */
 export async function inSlices<Item>(
   items: readonly Item[],
   act: (item: Item) => boolean | undefined,

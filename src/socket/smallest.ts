@@ -1,8 +1,8 @@
-/** Of all items that it is given, keeps those with the smallest keys. */
+/** Keeps the items with the smallest keys of all that are added. */
 export class Smallest<Item> {
   readonly #count: number
   #kept: (readonly [key: number, item: Item])[] = []
-  /** No key from here on is among them any more. */
+  /** Keys from here on are no longer among them. */
   #limit = Number.POSITIVE_INFINITY
 
   constructor(count: number) {
@@ -12,11 +12,11 @@ export class Smallest<Item> {
   add(key: number, item: Item): void {
     if (key >= this.#limit) return
     this.#kept.push([key, item])
-    // Sorted seldom: each time for as many as are kept.
+    // Sorted rarely: once for every `count` additions.
     if (this.#kept.length >= 2 * this.#count + 64) this.#cut()
   }
 
-  /** What was kept, by its keys. */
+  /** The kept items, by key. */
   sorted(): Item[] {
     this.#cut()
     return this.#kept.map(([, item]) => item)

@@ -1,15 +1,15 @@
 import { randomBytes } from 'node:crypto'
 
 /**
- * Numbers the sockets of one thread. What tells a thread from all others, of other nodes and other
- * lives too, comes first in an id, so a socket keeps no more than its number.
+ * Numbers the sockets of one thread. Ids start with what distinguishes the thread from all others,
+ * including other nodes and earlier lives, so a socket stores only its number.
  */
 export class SocketIds {
-  /** What comes first in the ids of this thread. */
+  /** The prefix of the ids of this thread. */
   readonly thread = randomBytes(6).toString('base64url')
   #last = 0
 
-  /** The number of one more socket. */
+  /** The number for a new socket. */
   next(): number {
     return ++this.#last
   }
@@ -18,14 +18,14 @@ export class SocketIds {
     return `${this.thread}.${number}`
   }
 
-  /** The number in an id; undefined if that is the id of a socket elsewhere. */
+  /** The number in an id; undefined if the socket is elsewhere. */
   numberOf(id: string): number | undefined {
     const [thread, number] = id.split('.')
     return thread === this.thread ? Number(number) : undefined
   }
 
   /**
-   * The number above which the sockets of this thread follow `id` in the order of ids; undefined if
+   * The number after which the sockets of this thread follow `id` in the order of ids; undefined if
    * none do.
    */
   floorAfter(id: string): number | undefined {

@@ -48,16 +48,16 @@ export class SocketTable {
   }
 
   /**
-   * Closes every socket whose time has run out at `nowSeconds`: with 4401, or with 4408 if it has
-   * not authenticated.
+   * Closes every socket that ends at `nowSeconds`: with 4401, or with 4408 if it has not
+   * authenticated.
    */
   closeExpired(nowSeconds: number): void {
-    // Closing takes a socket out of its list, so the list is read first.
+    // Closing removes a socket from its list, so the list is read first.
     for (const [second, head] of [...this.#heads])
       if (second <= nowSeconds) for (const ws of [...listFrom(head)]) closeExpired(ws)
   }
 
-  /** The sockets that are as asked for. Looks at every one. */
+  /** The sockets that match. Scans all of them. */
   filter(isAsked: (ws: Socket) => boolean): Socket[] {
     const found: Socket[] = []
     for (const head of this.#heads.values()) for (const ws of listFrom(head)) if (isAsked(ws)) found.push(ws)

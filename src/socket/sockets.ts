@@ -51,61 +51,61 @@ export interface SocketOwner {
   readonly session: string | undefined
 }
 
-/** What is spoken on the sockets of a route. */
+/** The messages on the sockets of a route. */
 export interface Conversation {
-  /** It is open; once its user is known, that has to be told to the events of the sockets. */
+  /** It is open; once its user is known, it must be reported to the socket events. */
   open(ws: Socket): void
   message(ws: Socket, bytes: ArrayBuffer, isBinary: boolean): void
-  /** A ping or a pong has come; uWS has answered it. */
+  /** A ping or a pong has arrived; uWS has replied to it. */
   control(ws: Socket): void
-  /** Some of what waited for a slow reader was sent. */
+  /** Some of what was waiting for a slow reader has been sent. */
   drained?(ws: Socket): void
-  /** It is closed, and out of the table; nothing may be sent on it. */
+  /** It is closed, and no longer in the table; nothing may be sent on it. */
   closed(ws: Socket, code: number, reason: string): void
 }
 
 export interface SocketRoute {
-  /** As uWS matches it: a path, or the start of one and `/*`. */
+  /** As in uWS: a path, or its start and `/*`. */
   readonly path: string
   readonly entry: Entry
   readonly conversation: Conversation
-  /** The application in which the gate runs, to be asked about handshakes. */
+  /** The embedding application, which decides on handshakes. */
   readonly application: Application | undefined
   readonly maxMessageBytes: number
-  /** How much may wait for a slow reader; beyond that it is dropped. */
+  /** How many bytes may wait for a slow reader; more are dropped. */
   readonly maxBackpressureBytes: number
-  /** First-message auth: 0 = there is none. */
+  /** First-message auth: the limit in seconds; 0 = off. */
   readonly firstMessageSeconds: number
-  /** Further header fields that `entry` reads, in lower case. */
+  /** Other header fields that `entry` reads, in lower case. */
   readonly headers?: ReadonlySet<string>
 }
 
-// A proxy drops what is idle for a minute; uWS pings when a quarter of this is left.
+// Proxies drop connections that are idle for a minute; uWS pings when a quarter of this is left.
 const idleTimeoutSeconds = 60
 
-// A socket may park as much of a message as this, for as long as it likes. uWS drops the connection
-// beyond it, without a close frame: so it is more than a message may have, which we check ourselves
-// and close with 1009.
+// A socket may hold this much of an unfinished message for as long as it likes. Beyond that, uWS
+// drops the connection without a close frame. So this exceeds the limit on messages, which we check
+// ourselves and close with 1009.
 const payloadLimit = (maxMessageBytes: number): number => 2 * maxMessageBytes
 
-/** How uWS tells of a message beyond that limit, as it came or unpacked. */
+/** How uWS reports a message beyond that limit, before or after decompression. */
 const tooBig = /^Received too big message/
 
 // What uWS reports of a connection that ends without a close frame.
 const droppedCode = 1006
 
-/** All sockets of one thread, whatever is spoken on them, from their handshake to their end. */
+/** All sockets of one thread, of any route, from their handshake to their end. */
 export class Sockets {
   readonly table = new SocketTable()
   readonly ids = new SocketIds()
   readonly events: SocketEvents
   readonly slots: ConnectionSlots
   readonly portApps: PortApps
-  /** That of all sockets, unless their route has another. */
+  /** The default for all sockets, unless their route has another. */
   readonly messageRate: MessageRate
   readonly stalls: LoopStalls
   readonly #parts: SocketsParts
-  /** Sockets that uWS has dropped for reading too slowly, to be closed. */
+  /** Sockets from which uWS has dropped messages because they read too slowly; to be closed. */
   readonly #slow = new Set<Socket>()
   readonly #decoder = new TextDecoder()
 
@@ -118,25 +118,25 @@ export class Sockets {
     this.slots = new ConnectionSlots(parts.caps, Math.ceil(maxUnidentified / parts.config.threads))
   }
 
-  /** Sets the rate of messages. If it is another one, the counts of all sockets begin anew. */
+  /** Sets the message rate. If it changes, the counts of all sockets start over. */
   setMessageRate(rate: Rate | undefined): void {
     if (isSameRate(rate, this.messageRate.rate)) return
     this.messageRate.set(rate)
     for (const ws of this.table.all()) ws.getUserData().session.arrivalMs = undefined
   }
 
-  /** Measures nothing any more. */
+  /** Stops all measurements. */
   close(): void {
     this.stalls.close()
   }
 
-  /** How many are open. */
+  /** The number of open sockets. */
   get size(): number {
     return this.table.size
   }
 
   /**
-   * Returns whose socket it is. Undefined if it is not in this thread, or its user is not known
+   * Returns the owner of a socket. Undefined if it is not in this thread, or its user is not known
    * yet.
    */
   ownerOf(id: string): SocketOwner | undefined {
@@ -208,7 +208,7 @@ export class Sockets {
       application,
       firstMessageSeconds,
       slots: this.slots,
-      // A later ticket may be bound to an address, and what a proxy said of that is gone after the
+      // A later ticket may be bound to an address, and the proxy's header is gone after the
       // handshake.
       keepsAddress:
         config.maxConnectionsPerAddress > 0 ||
@@ -221,8 +221,7 @@ export class Sockets {
   #dropped(ws: Socket): void {
     this.#parts.counters.messagesDropped++
     ws.getUserData().session.closeReason = 'slow_reader'
-    // uWS stops reading and leaves it at that: what the kernel has of it still arrives, however
-    // much it is.
+    // uWS only stops reading: what the kernel has received still arrives, however much it is.
     if (this.#slow.size === 0)
       setImmediate(() => {
         for (const each of this.#slow) each.close()
