@@ -168,6 +168,19 @@ t.test('close frames that no server may send end the client with 1014', async t 
   }
 })
 
+t.test('it sends pings, and reads no pong', async t => {
+  const pings = Buffer.concat(Array.from({ length: 500 }, () => frame(9, Buffer.alloc(125))))
+  const { closed } = await openTo((socket, accept) => {
+    socket.pause()
+    socket.write(accepted(accept))
+    const flood = (): void => {
+      if (socket.writable) socket.write(pings, () => setImmediate(flood))
+    }
+    flood()
+  })
+  t.match(await closed, { code: 1013, reason: /^retry_after_ms=\d+$/ }, 'what waits for it is bounded')
+})
+
 t.test('it hangs up in every state', async t => {
   const states: readonly Answer[] = [
     socket => socket.destroy(),
