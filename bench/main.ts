@@ -4,21 +4,32 @@ import { join } from 'node:path'
 import { buildOpener } from './drivers/opener.js'
 import { type Results, summarise } from './figures/summary.js'
 import { say } from './figures/text.js'
-import { help, nodes, type Options, readOptions, scaling } from './options.js'
+import { help, nodes, type Options, readOptions, scaling, tunnel } from './options.js'
 import { compare, ratiosOf, readRatios, writeRatios } from './reports/check.js'
 import { describeRun } from './reports/environment.js'
 import { preparePublishing, publish, publishConnections } from './reports/publish.js'
-import { coreTable, curveTable, table } from './reports/tables.js'
+import { coreTable, curveTable, table, tunnelTable } from './reports/tables.js'
 import { holdConnections } from './scenarios/connections.js'
 import { scenarios, withoutOpener } from './scenarios/index.js'
 import { measureNodes } from './scenarios/nodes.js'
 import { playAll } from './scenarios/play.js'
 import { profile } from './scenarios/profile.js'
 import { measureScaling } from './scenarios/scaling.js'
+import { measureTunnels } from './scenarios/tunnel.js'
 import { fleetsOf } from './targets/fleets.js'
 import { startTargets } from './targets/index.js'
 import { startTicketgate } from './targets/ticketgate.js'
 import { createUsers } from './targets/users.js'
+
+const print = (results: Results): void => {
+  if (results.summary.length > 0) console.log(`\n${table(results)}`)
+  for (const curve of results.curves) console.log(`\n${curveTable(curve)}`)
+  if (results.tunnels.length > 0) console.log(`\n${tunnelTable(results.tunnels)}`)
+  if (results.core) console.log(`\n${coreTable(results.core)}`)
+  console.log()
+  for (const { name, reason } of results.missing) console.log(`not measured: ${name}, ${reason}`)
+  for (const [name, value] of Object.entries(results.run)) console.log(`${name}: ${value}`)
+}
 
 const bench = async (options: Options, command: string, directory: string): Promise<void> => {
   const { targets: names, rounds, scale } = options
@@ -34,6 +45,7 @@ const bench = async (options: Options, command: string, directory: string): Prom
     ...options.scenarios.filter(one => !playable.includes(one)).map(one => one.name),
     ...(options.scaling ? [scaling] : []),
     ...(options.nodes ? [nodes] : []),
+    ...(options.tunnel ? [tunnel] : []),
   ]
   if (compilerIsMissing !== undefined)
     for (const name of skipped) missing.push({ name, reason: compilerIsMissing })
@@ -66,6 +78,11 @@ const bench = async (options: Options, command: string, directory: string): Prom
   if (options.nodes && compilerIsMissing === undefined)
     curves.push(await measureNodes(fleetsOf(directory, users), rounds, scale))
 
+  const tunnels =
+    options.tunnel && compilerIsMissing === undefined
+      ? await measureTunnels({ directory, users }, rounds, scale)
+      : []
+
   // Loaded on demand, because it allocates the memory that it measures.
   const parts = options.core ? await import('./scenarios/core.js') : undefined
   const coreReport = parts?.benchCore(rounds, text => say(`core  ${text}`))
@@ -77,15 +94,11 @@ const bench = async (options: Options, command: string, directory: string): Prom
     gaps: sides.gaps,
     missing,
     curves,
+    tunnels,
     ...(coreReport ? { core: coreReport } : {}),
     measured: sides.measured,
   }
-  if (rows.length > 0) console.log(`\n${table(results)}`)
-  for (const curve of curves) console.log(`\n${curveTable(curve)}`)
-  if (coreReport) console.log(`\n${coreTable(coreReport)}`)
-  console.log()
-  for (const { name, reason } of missing) console.log(`not measured: ${name}, ${reason}`)
-  for (const [name, value] of Object.entries(run)) console.log(`${name}: ${value}`)
+  print(results)
   if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(results, undefined, 2)}\n`)
   if (options.publish) console.log(`written to ${await publish(results)}`)
   if (options.check !== undefined) checkRatios(options, results)

@@ -7,8 +7,9 @@ import { type TargetName, targetNames } from './targets/target.js'
 
 export const scaling = 'scaling'
 export const nodes = 'nodes'
+export const tunnel = 'tunnel'
 export const core = 'core'
-const scenarioNames = [...scenarios.map(one => one.name), scaling, nodes, core]
+const scenarioNames = [...scenarios.map(one => one.name), scaling, nodes, tunnel, core]
 
 /** What is played if nothing is named. */
 const usual = scenarioNames.filter(name => !scenarios.some(one => one.name === name && one.isOnRequest))
@@ -41,6 +42,7 @@ export interface Options {
   readonly scenarios: readonly Scenario[]
   readonly scaling: boolean
   readonly nodes: boolean
+  readonly tunnel: boolean
   readonly core: boolean
   readonly targets: readonly TargetName[]
   readonly rounds: number
@@ -100,6 +102,7 @@ export const readOptions = (args: string[]): Options | 'help' => {
     scenarios: scenarios.filter(one => names.includes(one.name)),
     scaling: names.includes(scaling),
     nodes: names.includes(nodes),
+    tunnel: names.includes(tunnel),
     core: names.includes(core),
     targets: chosen('target', quick ? ['floor', 'ticketgate'] : values.target, targetNames),
     rounds: wholeIn('rounds', values.rounds ?? (quick ? '5' : '3'), 1, 100),

@@ -26,6 +26,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -57,7 +58,7 @@ struct conn {
   uint8_t frame_size;
 };
 
-static enum { SHAKE, OPEN, HTTP, EXCHANGE, FANOUT, AWAIT, CLOSE } job;
+static enum { SHAKE, OPEN, HTTP, EXCHANGE, FANOUT, AWAIT, CLOSE, GONE } job;
 static uint64_t count, at_once, per_second, started, ended, in_flight, operations;
 static uint64_t begin_ns, end_ns, moved_ns, received, wanted;
 static uint32_t frames_wanted, rounds;
@@ -127,8 +128,14 @@ static uint8_t *from_hex(const char *hex, size_t *size) {
 // ---- one connection
 
 static void write_all(struct conn *c, const void *bytes, size_t size) {
-  // Each write is small, so it fits into the socket's buffer.
-  if (send(c->fd, bytes, size, MSG_NOSIGNAL) != (ssize_t)size) tally(errno == EAGAIN ? "not sent" : strerror(errno));
+  for (ssize_t sent; size > 0; bytes = (const char *)bytes + sent, size -= sent) {
+    sent = send(c->fd, bytes, size, MSG_NOSIGNAL);
+    if (sent >= 0) continue;
+    if (errno != EAGAIN) return tally(strerror(errno));
+    // Nearly everything fits the socket's buffer. Large frames may have to wait for the server to read.
+    sent = 0;
+    if (poll(&(struct pollfd){ .fd = c->fd, .events = POLLOUT }, 1, stall_seconds * 1000) != 1) fail("the server does not read");
+  }
 }
 
 static void end(struct conn *c) {
@@ -461,7 +468,7 @@ static void run(uint64_t steps, uint64_t until) {
         write_all(c, sent_bytes, sent_size);
       } else start(lines[started++], due_ns, ntohs(server.sin_port));
     }
-    uint64_t progress = job == FANOUT ? started : job == AWAIT ? received : job == CLOSE ? lost : ended;
+    uint64_t progress = job == FANOUT ? started : job == AWAIT ? received : job >= CLOSE ? lost : ended;
     if (progress >= until) break;
     serve(wait_ns);
     if (now_ns() - moved_ns > stall_seconds * 1000000000ull) {
@@ -529,9 +536,9 @@ static void command(char *text) {
   } else if (!strcmp(name, "await")) {
     job = AWAIT;
     run(0, a);
-  } else if (!strcmp(name, "close")) {
-    job = CLOSE;
-    for (size_t i = 0; i < kept_size; i++)
+  } else if (!strcmp(name, "close") || !strcmp(name, "gone")) {
+    job = *name == 'c' ? CLOSE : GONE;
+    for (size_t i = 0; job == CLOSE && i < kept_size; i++)
       if (kept[i]->fd >= 0) shutdown(kept[i]->fd, SHUT_WR);
     run(0, kept_size);
     for (size_t i = 0; i < kept_size; i++) free(kept[i]->line), free(kept[i]);

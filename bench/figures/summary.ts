@@ -1,5 +1,6 @@
 import type { CoreReport } from './core.js'
 import type { Percentiles, Row, Sample, Unit } from './sample.js'
+import type { TunnelRow } from './tunnel.js'
 
 /** One measured run, warm-up excluded. Rounds count from 1. */
 export interface Measurement extends Sample {
@@ -63,6 +64,7 @@ export interface Results {
   readonly gaps: readonly Gap[]
   readonly missing: readonly Missing[]
   readonly curves: readonly Curve[]
+  readonly tunnels: readonly TunnelRow[]
   readonly core?: CoreReport
   readonly measured: readonly Measurement[]
 }

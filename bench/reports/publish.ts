@@ -2,7 +2,7 @@ import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import type { Results } from '../figures/summary.js'
 import { installPackages } from '../targets/packages.js'
-import { coreTable, curveTable, markdownTable } from './tables.js'
+import { coreTable, curveTable, markdownTable, tunnelTable } from './tables.js'
 
 const directory = fileURLToPath(new URL('../results/', import.meta.url))
 
@@ -43,6 +43,7 @@ ${markdownTable(results)}
 
 ${results.curves.map(curve => `\`\`\`text\n${curveTable(curve)}\n\`\`\``).join('\n\n')}
 
+${results.tunnels.length === 0 ? '' : `\`\`\`text\n${tunnelTable(results.tunnels)}\n\`\`\`\n`}
 ${core === '' ? '' : `\`\`\`text\n${core}\n\`\`\`\n`}
 ${charts.map(name => `![${name.replace('.svg', '')}](${name})`).join('\n')}
 `

@@ -1,6 +1,7 @@
 import type { CoreReport } from '../figures/core.js'
 import type { Curve, Results, Spread, Summary } from '../figures/summary.js'
 import { digits } from '../figures/text.js'
+import { type TunnelRow, tunnelColumns } from '../figures/tunnel.js'
 
 const range = ({ median, min, max }: Spread): string => `${digits(median)} (${digits(min)}–${digits(max)})`
 const percent = (share: number): string => `${Math.round(share * 100)} %`
@@ -101,4 +102,23 @@ export function coreTable({ figures, memory }: CoreReport): string {
       line(cache, bytesPerTicket.toFixed(1), String(count)),
     ),
   ].join('\n')
+}
+
+/** Formats the rows of tunnels as text. */
+export const tunnelTable = (rows: readonly TunnelRow[]): string => {
+  const lines = rows.map(({ name, unit, values }) => {
+    const { nginx, ticketgate } = values
+    return [
+      name,
+      unit,
+      ...tunnelColumns.map(column => (values[column] === undefined ? '' : digits(values[column]))),
+      nginx === undefined || ticketgate === undefined ? '' : (ticketgate / nginx).toFixed(2),
+    ]
+  })
+  const all = [['tunnel', 'unit', ...tunnelColumns, '× nginx'], ...lines]
+  const width = (i: number): number => Math.max(...all.map(row => row[i]?.length ?? 0))
+  return all
+    .map(row => row.map((cell, i) => (i < 2 ? cell.padEnd(width(i)) : cell.padStart(width(i)))))
+    .map(row => row.join('  ').trimEnd())
+    .join('\n')
 }

@@ -21,6 +21,9 @@ const sweepSeconds = 3
 
 const collector = fileURLToPath(new URL('../drivers/collect.mjs', import.meta.url))
 
+/** `NODE_OPTIONS` of a process whose garbage `settledBytes` collects. */
+export const collecting = `--import=${collector}`
+
 const rows: readonly Row[] = [{ name: 'idle connection', unit: 'RSS, bytes' }]
 
 const runsNode = (pid: number): boolean => readlinkSync(`/proc/${pid}/exe`) === realpathSync(process.execPath)
@@ -35,17 +38,17 @@ interface Idleness {
  * Resident memory after a silence as long as a ticket lives: spent tickets are forgotten, V8 has
  * returned what the rush took, and garbage is collected. Go keeps its garbage, as in production.
  */
-const settledBytes = async ({ child }: Target, seconds: number): Promise<number> => {
+export const settledBytes = async (pid: number, seconds: number): Promise<number> => {
   await sleep((seconds + sweepSeconds) * 1000)
-  let bytes = residentBytes(child.pid)
+  let bytes = residentBytes(pid)
   for (let before = Number.POSITIVE_INFINITY; bytes < before - steadyBytes; ) {
     before = bytes
     // V8 returns memory after a collection, and some only after the next.
-    for (let collections = 0; collections < 3 && runsNode(child.pid); collections++) {
-      process.kill(child.pid, 'SIGUSR2')
+    for (let collections = 0; collections < 3 && runsNode(pid); collections++) {
+      process.kill(pid, 'SIGUSR2')
       await sleep(collectMs)
     }
-    bytes = residentBytes(child.pid)
+    bytes = residentBytes(pid)
   }
   return bytes
 }
@@ -69,9 +72,9 @@ const measureMemory = ({ target, seconds, count }: Idleness): Promise<number> =>
     }
     await run('shake', warmUp)
     await run('open', heldBefore)
-    const before = await settledBytes(target, seconds)
+    const before = await settledBytes(target.child.pid, seconds)
     const opened = await run('open', held - heldBefore)
-    return ((await settledBytes(target, seconds)) - before) / opened
+    return ((await settledBytes(target.child.pid, seconds)) - before) / opened
   })
 
 export const memoryScenario: Scenario = {
@@ -85,7 +88,7 @@ export const memoryScenario: Scenario = {
         async () => {
           const seconds = Math.max(1, count(ticketSeconds / target.share))
           const fresh = await target.another({
-            NODE_OPTIONS: `--import=${collector}`,
+            NODE_OPTIONS: collecting,
             TICKETGATE_TICKET_TTL_SECONDS: String(seconds),
             PEER_TICKET_SECONDS: String(seconds),
           })

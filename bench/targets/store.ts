@@ -1,17 +1,7 @@
-import { once } from 'node:events'
 import { mkdtempSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { type Child, startChild } from './child.js'
-
-const freePort = async (): Promise<number> => {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as { port: number }
-  server.close()
-  await once(server, 'close')
-  return port
-}
+import { freePort } from './free-port.js'
 
 /** Starts a Redis for one target. Its CPU time counts as the target's. */
 export const startStore = async (stage: { readonly directory: string }): Promise<Child> => {
