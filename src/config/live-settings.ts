@@ -3,7 +3,7 @@ import { type Config, type Values, variableOf } from './schema.js'
 import type { Given, GivenMap } from './sources.js'
 import { InvalidValue, readText, reportInvalid } from './value-types.js'
 
-/** The options that can change without a restart, by a file. */
+/** The options that can change without a restart, in a file. */
 export const liveProperties = [
   'loginRate',
   'loginFailureRate',
@@ -21,8 +21,8 @@ const byVariable = new Map<string, LiveProperty>(
 )
 
 /**
- * Puts the settings of the file, if there is one, in the place of those given elsewhere. Returns
- * what these were.
+ * Replaces settings given elsewhere by those in the file, if there is one. Returns the replaced
+ * ones.
  */
 export function readSettingsInto(given: GivenMap, problems: string[]): Config['settingsElsewhere'] {
   const elsewhere = liveProperties.flatMap(property => {
@@ -39,7 +39,7 @@ export function readSettingsInto(given: GivenMap, problems: string[]): Config['s
   return elsewhere
 }
 
-/** Resolves what depends on other options. The values are those of `given`. */
+/** Resolves defaults that depend on other options. The values are those of `given`. */
 export const resolveFailureRate = (
   given: GivenMap,
   { loginRate, loginFailureRate }: Pick<Values, 'loginRate' | 'loginFailureRate'>,
@@ -47,7 +47,8 @@ export const resolveFailureRate = (
   given.has('loginFailureRate') || loginRate !== undefined ? loginFailureRate : undefined
 
 /**
- * Reads the file of settings again. What it no longer has is as given elsewhere, or the default.
+ * Rereads the settings file. Settings that are no longer in it return to their value from
+ * elsewhere, or the default.
  * @throws InvalidValue with all problems, one per line
  */
 export function rereadSettings(
@@ -66,7 +67,7 @@ export function rereadSettings(
 }
 
 /**
- * Lines `NAME=value`, with the names of the variables; `#` begins a comment line.
+ * Reads lines `NAME=value`, with the names of the variables; `#` starts a comment line.
  * @throws InvalidValue for a file that cannot be read
  */
 function readFileSettings(file: string, problems: string[]): Map<LiveProperty, Given> {

@@ -5,15 +5,15 @@ import type { Log } from '../telemetry/log.js'
 
 export interface WatchedSettingsParts {
   readonly config: Config
-  /** Its level is one of the settings. */
+  /** The log, whose level is one of the settings. */
   readonly log: Log
-  /** Puts the others into effect. */
+  /** Applies the other settings. */
   readonly apply: (settings: LiveSettings) => void
 }
 
 /**
- * The settings of one thread that can change without a restart. Their file is read again when it
- * changes and on SIGHUP; a broken one changes nothing and is logged.
+ * The settings of one thread that can change without a restart. Their file is reread when it
+ * changes and on SIGHUP; a broken file changes nothing and is logged.
  */
 export class WatchedSettings {
   readonly #parts: WatchedSettingsParts
@@ -36,7 +36,7 @@ export class WatchedSettings {
     try {
       const settings = rereadSettings(file, config)
       const changed = changesOf(this.#current, settings)
-      // At any level, before and after the change of it.
+      // Logged at any level, before and after it changes.
       log.child({}, { level: 'info' }).info({ changed }, 'settings read again')
       this.#current = settings
       log.level = settings.logLevel
@@ -47,7 +47,7 @@ export class WatchedSettings {
   }
 }
 
-/** The settings that differ, by the names of their variables, as an operator would write them. */
+/** The changed settings, by the names of their variables, as an operator would write them. */
 function changesOf(from: LiveSettings, to: LiveSettings): Readonly<Record<string, string>> {
   const changed = liveProperties.filter(property => textOf(from[property]) !== textOf(to[property]))
   return Object.fromEntries(changed.map(property => [variableOf(property), textOf(to[property])]))

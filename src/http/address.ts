@@ -30,7 +30,7 @@ export interface TrustedProxies {
   /** Whether this peer is trusted to name its clients. */
   has(peer: Address): boolean
   /**
-   * The client behind `peer`: the last address in `X-Forwarded-For` that is no trusted proxy.
+   * The client behind `peer`: the last address in `X-Forwarded-For` that is not a trusted proxy.
    * Entries further left come from the client and prove nothing. An unreadable entry ends the
    * search at the hop before it.
    */

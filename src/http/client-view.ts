@@ -9,8 +9,8 @@ export interface ClientViewOptions {
   readonly publicUrl: string | undefined
   readonly tls: boolean
   /**
-   * Whether clients come by a Unix socket: then a proxy does, and the mode of the socket says
-   * which.
+   * Whether clients connect through a Unix socket: then the peer is a proxy, and the mode of the
+   * socket restricts which.
    */
   readonly isUnix: boolean
   readonly warnings: ForwardingWarnings
@@ -18,7 +18,7 @@ export interface ClientViewOptions {
 
 const hostPattern = /^(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?$/
 
-/** Where a request over a Unix socket comes from whose proxy does not say. */
+/** The address of a request over a Unix socket whose proxy does not name one. */
 const thisMachine: Address = new Uint8Array([127, 0, 0, 1])
 
 const gone = (): Refusal => new Refusal('bad_request', { detail: 'The connection is gone.' })
@@ -27,7 +27,8 @@ const gone = (): Refusal => new Refusal('bad_request', { detail: 'The connection
 const schemes: Readonly<Record<string, string>> = { http: 'http', https: 'https', ws: 'http', wss: 'https' }
 
 /**
- * What the connection and trusted proxies say of the client. Ask it in the handler of the request.
+ * What the connection and trusted proxies say about the client. Use it in the handler of the
+ * request.
  */
 export class ClientView {
   readonly #proxies: TrustedProxies
@@ -91,10 +92,7 @@ export class ClientView {
     return this.#proxies.has(peer) ? this.#proxies.hopsOf(peer, exchange.head.forwardedFor) : 0
   }
 
-  /**
-   * What the proxy at the other end of a Unix socket says, which is trusted, and others behind it
-   * that are.
-   */
+  /** Trusts the proxy at the other end of a Unix socket, and trusted proxies before it. */
   #forwarded({ head }: Exchange): { readonly address: Address; readonly hops: number } {
     const entries = head.forwardedFor.split(',')
     const client = parseAddress((entries.pop() ?? '').trim())

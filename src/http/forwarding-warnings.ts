@@ -11,8 +11,8 @@ const fields = {
 } as const
 
 /**
- * Tells the operator, once each, that what proxies say of their clients does not count. Without
- * it all clients have the address of the proxy, and a limit per address hits them all, in silence.
+ * Warns, once each, that forwarding headers are ignored. Otherwise, all clients would silently
+ * share the address of the proxy, and the limits per address.
  */
 export class ForwardingWarnings {
   readonly #log: Log
@@ -24,7 +24,7 @@ export class ForwardingWarnings {
     this.#log = log
   }
 
-  /** A request of a peer that is no trusted proxy. */
+  /** A request of a peer that is not a trusted proxy. */
   ofStranger(head: RequestHead, peer: Address): void {
     if (this.#ofStranger) return
     const field = Object.entries(fields).find(([, property]) => head[property] !== '')?.[0]

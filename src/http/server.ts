@@ -1,4 +1,5 @@
-// http/: the one place that knows requests and responses of uWebSockets.js. It knows no ticket and no token.
+// http/: the one place that knows requests and responses of uWebSockets.js. It does not know
+// tickets or tokens.
 
 import type { TemplatedApp } from 'uWebSockets.js'
 import { Refusal } from '../errors.js'
@@ -70,7 +71,7 @@ export interface ServerParts {
   readonly maxBodyBytes: number
   readonly refused: RefusalCounts
   readonly log: Log
-  /** Whether browsers are told to come by TLS only. */
+  /** Whether browsers are told to use TLS only. */
   readonly strictTransport?: boolean
   /** Whether refusals in the log say what the operator can do about them. */
   readonly explains: boolean
@@ -84,17 +85,17 @@ const engineMethods = { GET: 'get', HEAD: 'head', POST: 'post' } as const
 const allowedHeaders = 'authorization, content-type'
 const preflightMaxAgeSeconds = '600'
 
-/** How many requests are answered in a turn of the event loop before a connection is closed. */
+/** How many requests are handled in a turn of the event loop before a connection is closed. */
 const requestsInTurn = 4000
 
 /** Serves routes on a uWS app. */
 export class Server {
-  /** Says what was refused. */
+  /** Logs a refusal. */
   readonly requests: RequestLog
   readonly #app: TemplatedApp
   readonly #parts: ServerParts
   readonly #isTooMuch = createTurnLimit(requestsInTurn)
-  /** What adds the routes to an app, one after the other. */
+  /** Functions that add the routes to an app, in order. */
   readonly #mounts: ((app: TemplatedApp) => void)[] = []
   #pending = 0
 
@@ -109,13 +110,13 @@ export class Server {
     return this.#pending
   }
 
-  /** Adds something to the app, and to each that is to serve the same. */
+  /** Adds something to the app, and to all later apps that serve the same. */
   mount(add: (app: TemplatedApp) => void): void {
     this.#mounts.push(add)
     add(this.#app)
   }
 
-  /** Serves all that there is on another app as well. */
+  /** Adds everything to another app as well. */
   serveOn(app: TemplatedApp): void {
     for (const add of this.#mounts) add(app)
   }
@@ -177,7 +178,7 @@ export class Server {
     )
   }
 
-  /** Refuses a request that two readers may read differently. Returns whether it has. */
+  /** Refuses a request that two readers may interpret differently. Returns whether it has. */
   #refusesUnclear(exchange: Exchange): boolean {
     const { body, repeated } = exchange.head
     if (body === 'ambiguous') this.#refuseAmbiguous(exchange)

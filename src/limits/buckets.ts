@@ -22,7 +22,9 @@ export class Buckets {
     this.#arrivals = new BigInt64Array(memory)
   }
 
-  /** Sets the rate. If it is another one, the counts begin anew: they are in its time. */
+  /**
+   * Sets the rate. If it changes, the counts start over, because they are in units of the old rate.
+   */
   setRate(rate: Rate | undefined): void {
     if (isSameRate(rate, this.#rate)) return
     this.#rate = rate

@@ -3,10 +3,10 @@ import { createLoginLimitsMemory, LoginLimits, loginRates } from './login-limits
 import { KeyedRate, type LimiterUsage, type RateLimiter } from './rate.js'
 import { type SharedLimits, SharedRate } from './shared-limits.js'
 
-/** The limits whose state is shown. */
+/** The limits whose state is reported. */
 export type LimiterName = 'login_address' | 'login_user' | 'ticket' | 'logout_failure'
 
-/** What limits do at the moment; undefined or absent = it is off. */
+/** The current state of each limit; absent if it is off. */
 export type LimiterUsages = Partial<Record<LimiterName, LimiterUsage | undefined>>
 
 /** The limits that hold over all threads of a gate. */
@@ -35,7 +35,7 @@ export class Rates {
     )
   }
 
-  /** Sets the rates. If one differs, its counts begin anew. */
+  /** Sets the rates. If a rate changes, its counts start over. */
   set(config: Pick<Config, 'loginRate' | 'loginFailureRate' | 'ticketRate'>): void {
     this.logins.setRates(loginRates(config))
     this.tickets.setRate(config.ticketRate)

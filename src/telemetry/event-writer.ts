@@ -1,7 +1,7 @@
-/** Events one after another, without their ids, which only the hub can give. */
+/** Consecutive events, without their ids, which only the hub assigns. */
 export interface PackedEvents {
   readonly bytes: Uint8Array
-  /** Where each of them ends. */
+  /** The end of each event. */
   readonly ends: Uint32Array
   readonly count: number
 }
@@ -12,7 +12,7 @@ const firstCount = 64
 /** More than the names, numbers and braces of any event. */
 const bytesBesideTexts = 512
 
-/** The longest form of a UTF-16 code unit in a JSON string: `\u0000`. */
+/** The length of the longest JSON escape of a UTF-16 code unit: `\u0000`. */
 const bytesPerUnit = 6
 
 const quote = 0x22
@@ -21,12 +21,12 @@ const zero = 0x30
 
 const encoder = new TextEncoder()
 
-/** ASCII text as bytes, made once for {@link EventWriter.ascii}. */
+/** ASCII text as bytes, created once for {@link EventWriter.ascii}. */
 export const asciiBytes = (text: string): Uint8Array => new Uint8Array(Buffer.from(text, 'latin1'))
 
 /**
- * Writes events as they are sent, byte by byte. Strings would cost three times as much: each part
- * would be an object, then all of them copied, and collected.
+ * Writes events in their final form, byte by byte. Strings would cost three times as much: each
+ * part would be an object that is copied and collected.
  */
 export class EventWriter implements PackedEvents {
   #bytes = new Uint8Array(firstBytes)
@@ -47,14 +47,14 @@ export class EventWriter implements PackedEvents {
     return this.#count
   }
 
-  /** How many bytes there are. */
+  /** The number of bytes written. */
   get size(): number {
     return this.#size
   }
 
   /**
    * Makes room for one more event.
-   * @param units how many UTF-16 code units the texts in it have
+   * @param units the number of UTF-16 code units in its texts
    */
   reserve(units: number): void {
     const least = this.#size + units * bytesPerUnit + bytesBesideTexts
@@ -71,7 +71,7 @@ export class EventWriter implements PackedEvents {
     return this
   }
 
-  /** Writes what stands between the quotes of a JSON string. */
+  /** Writes the contents of a JSON string. */
   text(text: string): this {
     const out = this.#bytes
     let at = this.#size
@@ -101,7 +101,7 @@ export class EventWriter implements PackedEvents {
     this.#ends[this.#count++] = this.#size
   }
 
-  /** Begins anew. */
+  /** Starts over. */
   clear(): void {
     this.#size = 0
     this.#count = 0

@@ -2,7 +2,7 @@ import type { TicketClaims } from './claims.js'
 import { isInNetwork } from './network.js'
 import { mayOpen } from './rights.js'
 
-/** What a ticket is presented for, and from where. The address is read only when it is needed. */
+/** How a ticket is presented. The address is read only if it is needed. */
 export interface Presented {
   /** Undefined if no channel is opened: a ticket bound to a channel is refused then. */
   readonly channel: string | undefined
@@ -14,7 +14,7 @@ export interface Presented {
 
 export type BindingRefusal = 'channel_forbidden' | 'origin_forbidden' | 'address_mismatch'
 
-/** Returns why a good ticket is not valid here, or undefined if it is. */
+/** Returns why a valid ticket is not accepted here, or undefined if it is. */
 export function bindingRefusal(
   claims: TicketClaims,
   { channel, origin, address }: Presented,

@@ -29,7 +29,7 @@ export function remember(bytes: Buffer, from: number, end: number, claims: Ticke
   return false
 }
 
-/** What is said by `bytes` from `from` to `end`, if those are the claims of a recent ticket. */
+/** Returns the claims in `bytes` from `from` to `end`, if they are those of a recent ticket. */
 export function recall(bytes: Buffer, from: number, end: number): TicketClaims | undefined {
   const slot = slotOf(bytes, from, end)
   return holds(slot, bytes, from, end - from) ? said[slot] : undefined

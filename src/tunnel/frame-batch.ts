@@ -5,26 +5,26 @@ const maskBit = 0x80
 const maskBytes = 4
 const batchBytes = 65_536
 
-// A call to the CSPRNG costs more than a frame, so it fills a pool.
+// A call to the CSPRNG costs more than a frame, so each call fills a pool.
 const masks = new Uint8Array(maskBytes * 1024)
 let masksUsed = masks.length
 
-// A mask, and a word of it as it lies in memory.
+// A mask, and the same four bytes as a word in memory order.
 const maskWord = new Int32Array(1)
 const maskOfWord = new Uint8Array(maskWord.buffer)
 
-/** Where frames go. */
+/** The destination of frames. */
 export interface FrameSink {
   /**
-   * Sends bytes that are reused when this returns false. True: they are read later, so they must
-   * stay as they are.
+   * Sends bytes. If it returns false, the caller reuses them; if true, they are read later and must
+   * not change.
    */
   write(bytes: Buffer): boolean
-  /** All that was added is written; it may be ended now if it reads too slowly. */
+  /** Everything added has been written; the socket may be ended now if it reads too slowly. */
   written(): void
 }
 
-/** Bytes of the batch that go to one sink. */
+/** The part of the batch for one sink. */
 interface Run {
   readonly sink: FrameSink
   readonly start: number
@@ -32,8 +32,8 @@ interface Run {
 }
 
 /**
- * Frames of a client (RFC 6455 section 5), masked. All that is added in a turn of the event loop
- * goes out at its end: a write costs several times as much as a frame.
+ * Masked frames of a client (RFC 6455 section 5). Everything added in a turn of the event loop is
+ * written at its end, because a write costs several times as much as a frame.
  */
 export class FrameBatch {
   #bytes = Buffer.allocUnsafeSlow(batchBytes)
@@ -58,7 +58,7 @@ export class FrameBatch {
     this.#runs.push({ sink, start, end: this.#used })
   }
 
-  /** Sends all that was added. */
+  /** Sends everything added so far. */
   flush(): void {
     const runs = this.#runs
     if (runs.length === 0) return
@@ -77,7 +77,7 @@ export class FrameBatch {
 
 const wordsOf = ({ buffer }: Buffer): Int32Array => new Int32Array(buffer)
 
-/** One that is larger than a batch. */
+/** A frame that is larger than a batch. */
 function writeAlone(sink: FrameSink, kind: number, payload: Uint8Array, size: number): void {
   const bytes = Buffer.allocUnsafeSlow(Math.ceil(size / maskBytes) * maskBytes)
   writeFrame(bytes, wordsOf(bytes), 0, kind, payload)
@@ -116,7 +116,7 @@ function writeFrame(
   applyMask(bytes, words, mask, from, from + length)
 }
 
-/** Masks bytes in place, whole words where they begin at one: that takes a quarter of the time. */
+/** Masks bytes in place, as whole words where aligned, which takes a quarter of the time. */
 function applyMask(bytes: Buffer, words: Int32Array, mask: number, from: number, to: number): void {
   let at = from
   for (; at < to && at % maskBytes !== 0; at++)

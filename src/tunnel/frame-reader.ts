@@ -8,7 +8,7 @@ const maskBit = 0x80
 const lengthBits = 0x7f
 const maxControlBytes = 125
 
-/** What an upstream server has sent that RFC 6455 does not allow, and the code that tells it so. */
+/** A violation of RFC 6455 by an upstream server, and the close code for it. */
 export class FrameError extends Error {
   readonly closeCode: number
 
@@ -18,12 +18,12 @@ export class FrameError extends Error {
   }
 }
 
-/** Who is told of the frames. */
+/** Receives the frames. */
 export interface FrameListener {
-  /** A whole message. Its bytes are gone when this returns. */
+  /** A complete message. Its bytes are valid only during the call. */
   message(bytes: Buffer, isBinary: boolean): void
   ping(bytes: Buffer): void
-  /** The last frame; 1005 = it had no code. */
+  /** The close frame; 1005 if it had no code. */
   closeFrame(code: number, reason: string): void
 }
 
@@ -31,29 +31,32 @@ export interface FrameListener {
 export class FrameReader {
   readonly #listener: FrameListener
   readonly #maxBytes: number
-  /** A frame of which bytes are missing, as long as it is known to be, and how many have come. */
+  /**
+   * The received part of an incomplete frame, its expected size as far as known, and the size of
+   * the part.
+   */
   #partial: Buffer | undefined
   #filled = 0
-  /** The fragments of a message so far, and how many bytes of this they are. */
+  /** The fragments of the current message, and their total size. */
   #fragments: Buffer | undefined
   #size = 0
   #isBinary = false
   #isDone = false
 
-  /** @param maxBytes of a message */
+  /** @param maxBytes the largest message */
   constructor(listener: FrameListener, maxBytes: number) {
     this.#listener = listener
     this.#maxBytes = maxBytes
   }
 
-  /** Whether a chunk holds more than one frame, or the end of one. */
+  /** Whether a chunk contains more than one frame, or the end of one. */
   hasSeveral(chunk: Buffer): boolean {
     return this.#partial !== undefined || sizeAt(chunk, 0) < chunk.length
   }
 
   /**
-   * Reads bytes, which may be reused when this returns.
-   * @throws FrameError at the first that is not allowed; nothing may be read after it
+   * Reads bytes, which the caller may reuse afterwards.
+   * @throws FrameError for the first violation; nothing may be read after it
    */
   read(chunk: Buffer): void {
     let at = this.#partial === undefined ? 0 : this.#fill(this.#partial, chunk)
@@ -70,7 +73,7 @@ export class FrameReader {
     }
   }
 
-  /** Adds what is missing of a frame, and returns how many bytes that took. */
+  /** Appends to the incomplete frame, and returns how many bytes that took. */
   #fill(frame: Buffer, chunk: Buffer): number {
     let partial = frame
     for (let used = 0; ; ) {
@@ -91,7 +94,7 @@ export class FrameReader {
     }
   }
 
-  /** Checks as much of a header as there is. */
+  /** Checks the received part of a header. */
   #check(bytes: Buffer, at: number): void {
     const first = bytes[at] ?? 0
     const second = bytes[at + 1]
@@ -131,7 +134,10 @@ export class FrameReader {
     this.#message(whole)
   }
 
-  /** Into one buffer, or a message of many small fragments would take many times its size. */
+  /**
+   * Appends to one buffer: otherwise, a message of many small fragments would take many times its
+   * size.
+   */
   #append(payload: Buffer): void {
     const size = this.#size + payload.length
     if (this.#fragments === undefined || this.#fragments.length < size) {
@@ -161,13 +167,13 @@ export class FrameReader {
   }
 }
 
-/** The size of the header of a frame; as much as is needed to tell, if bytes are missing. */
+/** The size of a frame's header; if bytes are missing, the number needed to determine it. */
 function headerAt(bytes: Buffer, at: number): number {
   const length = (bytes[at + 1] ?? 0) & lengthBits
   return length < 126 ? 2 : length === 126 ? 4 : 10
 }
 
-/** The size of the payload of a frame; 0 while its header is not complete. */
+/** The size of a frame's payload; 0 while its header is incomplete. */
 function payloadAt(bytes: Buffer, at: number): number {
   const header = headerAt(bytes, at)
   if (at + header > bytes.length) return 0
@@ -177,5 +183,5 @@ function payloadAt(bytes: Buffer, at: number): number {
     : bytes.readUInt32BE(at + 2) * 2 ** 32 + bytes.readUInt32BE(at + 6)
 }
 
-/** The size of a frame, or of its header if that is not complete. */
+/** The size of a frame, or of its header while that is incomplete. */
 const sizeAt = (bytes: Buffer, at: number): number => headerAt(bytes, at) + payloadAt(bytes, at)

@@ -12,11 +12,11 @@ export const closeStatus = {
 
 const maxReasonBytes = 123
 
-/** Whether a close frame may have this code. */
+/** Whether a close frame may contain this code. */
 export const isCloseCode = (code: number): boolean =>
   (code >= 1000 && code <= 1014 && (code < 1004 || code > 1006)) || (code >= 3000 && code <= 4999)
 
-/** What a close frame holds. */
+/** The payload of a close frame. */
 export function closePayload(code: number, reason: string): Buffer {
   if (!isCloseCode(code)) return Buffer.alloc(0)
   const text = Buffer.from(reason).subarray(0, maxReasonBytes)

@@ -5,24 +5,24 @@ import type { UpstreamRequest } from './upstream-request.js'
 // RFC 6455 section 1.3.
 const keySuffix = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11'
 
-/** The largest response head that is read. */
+/** The largest response head that is accepted, in bytes. */
 export const maxHeadBytes = 16_384
 
-/** What an upstream server has responded to a handshake. */
+/** The response of an upstream server to a handshake. */
 export interface UpstreamAnswer {
   readonly status: number
-  /** Names in lower case; fields of one name are joined with a comma. */
+  /** Names in lower case; repeated fields are joined with commas. */
   readonly headers: ReadonlyMap<string, string>
-  /** How many bytes of it there are. */
+  /** The size of the head, in bytes. */
   readonly size: number
 }
 
-/** A fresh `Sec-WebSocket-Key`. */
+/** Generates a `Sec-WebSocket-Key`. */
 export const newKey = (): string => randomBytes(16).toString('base64')
 
 /**
- * The request that opens a WebSocket (RFC 6455 section 4.1), a character a byte.
- * @throws TypeError if a header field has a character that it may not have
+ * The request that opens a WebSocket (RFC 6455 section 4.1), one character per byte.
+ * @throws TypeError if a header field contains a forbidden character
  */
 export function requestText(
   { target, url, protocols, headers, assert }: UpstreamRequest,
@@ -46,7 +46,7 @@ const statusForm = /^HTTP\/1\.1 (\d{3})(?: |$)/
 const nameForm = /^[!#$%&'*+.^_`|~\w-]+$/
 
 /**
- * Reads a response head. Undefined while bytes of it are missing.
+ * Reads a response head. Returns undefined while it is incomplete.
  * @throws Error if it is not HTTP/1.1, or too long
  */
 export function readAnswer(bytes: Buffer): UpstreamAnswer | undefined {
@@ -72,7 +72,10 @@ export function readAnswer(bytes: Buffer): UpstreamAnswer | undefined {
 const names = (value: string, token: string): boolean =>
   value.split(',').some(part => part.trim().toLowerCase() === token)
 
-/** Why a 101 does not open the WebSocket that was asked for (RFC 6455 section 4.1), if it does not. */
+/**
+ * Returns why a 101 does not open the requested WebSocket (RFC 6455 section 4.1); undefined if it
+ * does.
+ */
 export function wrongIn({ headers }: UpstreamAnswer, key: string): string | undefined {
   const accept = createHash('sha1')
     .update(key + keySuffix)

@@ -9,29 +9,31 @@ const dialTimeoutMs = 10_000
 const closeTimeoutMs = 5000
 const keepAliveMs = 30_000
 
-// What a write that waits takes besides its bytes, about.
+// Approximate memory of a waiting write, besides its bytes.
 const writeOverheadBytes = 256
 
-/** What becomes of a socket to an upstream server. */
+/** Receives what happens to a socket to an upstream server. */
 export interface UpstreamListener {
-  /** It can be reached. */
+  /** The server is reachable. */
   connected(): void
-  /** It has responded, whatever it said. */
+  /** The server has responded, with whatever status. */
   answered(): void
-  /** It has refused the handshake. `closed` follows. */
+  /** The server has refused the handshake. `closed` follows. */
   refused(status: number): void
-  /** Whether the subprotocol that it has chosen will do; '' = none. If not, it is ended. */
+  /**
+   * Returns whether the selected subprotocol is acceptable; '' = none. If not, the socket is ended.
+   */
   accepts(protocol: string): boolean
   opened(): void
-  /** A message; its bytes are gone when this returns. */
+  /** A message. Its bytes are valid only during the call. */
   message(bytes: Buffer, isBinary: boolean): void
-  /** Calls `read`, which may bring many messages at once. */
+  /** Calls `read`, which may deliver many messages at once. */
   several(read: () => void): void
-  /** What was sent is written, or waits: see `waitingBytes`. */
+  /** What was sent has been written, or is waiting: see `waitingBytes`. */
   written(): void
-  /** It was lost, or has broken the protocol. `closed` follows. */
+  /** The connection was lost, or the server broke the protocol. `closed` follows. */
   failed(error: Error): void
-  /** It is gone; 1005 = it gave no code, 1006 = it sent no close frame. */
+  /** The socket is closed; 1005 = without a code, 1006 = without a close frame. */
   closed(code: number, reason: string): void
 }
 
@@ -42,21 +44,21 @@ export interface UpstreamSocketParts {
   readonly maxMessageBytes: number
 }
 
-// All sockets of a thread read into this, one after the other: a buffer for each read costs more
-// than the read.
+// All sockets of a thread read into this buffer, one after another: a new buffer for each read
+// would cost more than the read.
 const readBytes = 65_536
 const readBuffer = Buffer.allocUnsafeSlow(readBytes)
 
-/** What is needed until the upstream server has answered. */
+/** What is needed until the upstream server has responded. */
 interface Handshake {
   readonly key: string
   head: Buffer
 }
 
 /**
- * A WebSocket to an upstream server. Why it is not one of the package `ws`: that one writes each
- * message by itself, masks it byte by byte and keeps a stream, a sender and many listeners for each
- * socket, so tunnels took twice as much CPU time as nginx, and ten times in bursts.
+ * A WebSocket to an upstream server. The package `ws` is not used here because it writes and masks
+ * each message separately and keeps a stream, a sender and many listeners per socket: with it,
+ * tunnels took twice as much CPU time as nginx, and ten times in bursts.
  */
 export class UpstreamSocket implements FrameSink, FrameListener {
   readonly #listener: UpstreamListener
@@ -66,17 +68,17 @@ export class UpstreamSocket implements FrameSink, FrameListener {
   readonly #reader: FrameReader
   #handshake: Handshake | undefined
   #timer: NodeJS.Timeout | undefined
-  /** Writes that wait behind others. */
+  /** Writes that are waiting behind others. */
   #waitingWrites = 0
-  /** Whether a close frame was sent, or it has to end without one. */
+  /** Whether a close frame was sent, or the socket must end without one. */
   #isClosing = false
   #isFinished = false
   #code: number = closeStatus.lost
   #reason = ''
 
   /**
-   * Dials.
-   * @throws TypeError if a header field has a character that it may not have
+   * Connects.
+   * @throws TypeError if a header field contains a forbidden character
    */
   constructor({ request, listener, batch, maxMessageBytes }: UpstreamSocketParts) {
     this.#listener = listener
@@ -104,7 +106,7 @@ export class UpstreamSocket implements FrameSink, FrameListener {
     return this.#handshake === undefined
   }
 
-  /** What the upstream server has not taken yet. */
+  /** How many bytes the upstream server has not accepted yet. */
   get waitingBytes(): number {
     const { writableLength } = this.#socket
     return writableLength === 0 ? 0 : writableLength + this.#waitingWrites * writeOverheadBytes
@@ -123,7 +125,7 @@ export class UpstreamSocket implements FrameSink, FrameListener {
     this.#socket.resume()
   }
 
-  /** Closes it; no code, or one that no frame may have: without one. */
+  /** Closes the socket. Without a code, or with one that frames must not contain, sends none. */
   close(code: number, reason: string): void {
     if (this.#isClosing) return
     this.#batch.add(this, opcode.close, closePayload(code, reason))
@@ -131,7 +133,7 @@ export class UpstreamSocket implements FrameSink, FrameListener {
     this.#timer = setTimeout(() => this.terminate(), closeTimeoutMs)
   }
 
-  /** Ends it at once. */
+  /** Destroys the socket at once. */
   terminate(): void {
     this.#isClosing = true
     this.#isFinished = true
@@ -143,7 +145,7 @@ export class UpstreamSocket implements FrameSink, FrameListener {
     if (!socket.writable) return false
     const isIdle = socket.writableLength === 0
     this.#waitingWrites = isIdle ? 0 : this.#waitingWrites + 1
-    // TLS reads what it is given only later.
+    // TLS reads the bytes later.
     const isLent = isIdle && !this.#isSecure
     socket.write(isLent ? bytes : Buffer.from(bytes))
     return isLent && socket.writableLength > 0
@@ -165,7 +167,8 @@ export class UpstreamSocket implements FrameSink, FrameListener {
     this.#code = code
     this.#reason = reason
     this.#isFinished = true
-    // The server closes the connection first (RFC 6455 section 7.1.1): the port is free sooner.
+    // The server closes the connection first (RFC 6455 section 7.1.1), so that the port is free
+    // sooner.
     this.close(code, '')
   }
 
@@ -210,7 +213,7 @@ export class UpstreamSocket implements FrameSink, FrameListener {
     else this.#readAll(bytes)
   }
 
-  /** Catches what it throws: nothing may be thrown through uWS. */
+  /** Catches exceptions: none may be thrown through uWS. */
   #readAll(bytes: Buffer): void {
     try {
       this.#reader.read(bytes)
@@ -219,7 +222,7 @@ export class UpstreamSocket implements FrameSink, FrameListener {
     }
   }
 
-  /** What it sends is not to be understood. */
+  /** The server has broken the protocol. */
   #broken(error: Error): void {
     if (this.#isFinished) return
     this.#isFinished = true

@@ -10,7 +10,7 @@ export interface TargetTls {
   readonly secureContext?: SecureContext
 }
 
-/** How the connection is kept and read. */
+/** How the connection is opened and read. */
 export type ConnectOptions = Pick<
   TcpNetConnectOpts,
   'noDelay' | 'keepAlive' | 'keepAliveInitialDelay' | 'onread'
@@ -36,7 +36,7 @@ export class UpstreamTarget {
         : { servername, secureContext: createSecureContext({ ca: readFileSync(caFile) }) }
   }
 
-  /** The path at the server; in that of a Unix socket, it follows the colon. */
+  /** The path at the server. In the URL of a Unix socket, it follows the colon. */
   pathIn({ protocol, pathname }: URL): string {
     return protocol === 'ws+unix:' ? pathname.slice(pathname.indexOf(':') + 1) : pathname
   }

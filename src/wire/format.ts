@@ -3,27 +3,24 @@ import type { EncodingName } from '../protocol.js'
 /** How deep data may be nested, in either encoding: readers at the other end often recurse. */
 export const maxDepth = 128
 
-/**
- * An id is the client's own: it comes back with every reply, so it has to be small. In characters.
- */
+/** The maximum length of an id, in characters. Every reply repeats it, so it must be small. */
 export const maxIdLength = 64
 
 /** An id as it was written, in the encoding of its message: text in JSON, bytes in MessagePack. */
 export type MessageId = string | Uint8Array
 
-/** What a message to the server says; only `id` and the form of `data` are checked. */
+/** The contents of a message to the server. Only `id` and the form of `data` are checked. */
 export interface Incoming {
   readonly type?: unknown
   readonly channel?: unknown
   /**
-   * As it is written in the message, so that it comes back unchanged: a number keeps all its
-   * digits, and the format of its type. A copy. Undefined where there is none, or something that is
-   * no id.
+   * Exactly as written in the message, so that the reply repeats it unchanged: a number keeps all
+   * its digits, and its format. A copy. Undefined if there is none, or its type is wrong.
    */
   readonly id?: MessageId | undefined
   readonly ticket?: unknown
   readonly payload?: unknown
-  /** Still encoded: a view of the bytes that it came in. */
+  /** Still encoded: a view of the received bytes. */
   readonly data?: Uint8Array | undefined
 }
 
@@ -33,15 +30,15 @@ export interface Listed extends Incoming {
 }
 
 /**
- * One way to write messages down. The server takes a publication's data from one envelope to the
- * next as it is.
+ * An encoding of messages. The server copies the data of a publication from one envelope to the
+ * next unchanged.
  */
 export interface Encoding {
   readonly name: EncodingName
-  /** Whether its messages go in binary frames. */
+  /** Whether its messages use binary frames. */
   readonly isBinary: boolean
   /**
-   * The message in `bytes`, or undefined when they are no message. The bytes may come from anybody.
+   * Reads the message in `bytes`, which may come from anybody. Undefined if they are not a message.
    */
   read(bytes: Buffer): Incoming | undefined
   /** A message, or a list of them. */
@@ -50,9 +47,9 @@ export interface Encoding {
   write(message: object, id?: MessageId): string | Uint8Array
   /** The `ok` to a request. */
   confirm(id: MessageId): string | Uint8Array
-  /** A `message` around data that is encoded already. */
+  /** A `message` around data that is already encoded. */
   envelope(channel: string, data: Uint8Array, user: string | undefined): Uint8Array
   unpack(data: Uint8Array): unknown
-  /** Data of the other encoding in this one. */
+  /** Converts data of the other encoding to this one. */
   convert(data: Uint8Array): Uint8Array
 }

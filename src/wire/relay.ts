@@ -50,8 +50,8 @@ export interface SocketDisconnection {
 }
 
 /**
- * A {@link SessionRenewed} of another node, under MACs: else whoever can write to Redis could give
- * rights to a socket.
+ * A {@link SessionRenewed} of another node, with MACs, so that write access to Redis is not enough
+ * to give rights to a socket.
  */
 export interface SealedRenewal {
   readonly type: 'renew'

@@ -32,7 +32,7 @@ t.test('close frames that no client may send reach no server, and end nothing el
     const { closed } = await upstream.next()
     connection.write(bytes)
     const { code } = await closed
-    t.ok([1000, 1005, 1006].includes(code), `${name}: the server behind sees ${code}`)
+    t.ok([1000, 1005, 1006].includes(code), `${name}: the upstream server sees ${code}`)
     await connection.closed
   }
   t.equal((await request(gate.url, '/healthz')).status, 200)

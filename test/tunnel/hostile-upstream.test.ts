@@ -5,7 +5,7 @@ import t from 'tap'
 import { metric, request } from '../support/http.js'
 import { openThrough, startTunnels } from '../support/tunnel.js'
 
-/** What a server behind does with a handshake: its socket, and the accept that is right. */
+/** How an upstream server responds to a handshake, given its socket and the right accept value. */
 type Answer = (socket: Socket, accept: string) => void
 
 const answers = new Map<string, Answer>()
@@ -62,7 +62,7 @@ const closing = (code: number, reason: Uint8Array = Buffer.alloc(0)): Buffer =>
   frame(8, Buffer.concat([Buffer.from([code >> 8, code & 255]), reason]))
 
 let count = 0
-/** Opens a tunnel to a server behind that answers like this. */
+/** Opens a tunnel to an upstream server that responds like this. */
 const openTo = (answer: Answer) => {
   const name = `n${++count}`
   answers.set(`/${name}`, answer)

@@ -84,7 +84,7 @@ async function run(total: number): Promise<void> {
   await Promise.all(Array.from({ length: width }, worker))
 }
 
-/** What is open in this process, in which are the gate, its clients and the server behind. */
+/** What is open in this process, which runs the gate, its clients and the upstream server. */
 const inUse = () => ({
   descriptors: readdirSync('/proc/self/fd').length,
   resources: process.getActiveResourcesInfo().length,

@@ -24,7 +24,7 @@ type Response = (accept: string, socket: Socket) => string
 const switching = (accept: string, more = ''): string =>
   `HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${accept}\r\n${more}\r\n`
 
-/** A server behind that writes what it is told to, and the gate before it. */
+/** An upstream server that writes what a test tells it to, and a gate in front of it. */
 const startBare = async (t: Test) => {
   let respond: Response = accept => switching(accept)
   const sockets = new Set<Socket>()
@@ -165,7 +165,7 @@ t.test('bursts of messages of all sizes arrive as they are, both ways', async t 
   }
 })
 
-t.test('a slow client of many small messages pauses the server behind, and loses nothing', async t => {
+t.test('a slow client of many small messages pauses the upstream server, and loses nothing', async t => {
   const upstream = await startUpstream(t)
   const gate = await startTunnels(t, `/a/*=ws://127.0.0.1:${upstream.port}`)
   const { socket, frames } = await openThrough(gate, path)
