@@ -1,15 +1,14 @@
 import { X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { resolve } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { clock, toSeconds } from '../clock.js'
 import type { Config } from '../config/schema.js'
 import { unixPathOf } from '../config/unix-path.js'
-import { errnoOf } from '../disk/errno.js'
 import { RevocationFile } from '../disk/revocation-file.js'
 import { checkStateDirectory } from '../disk/state-dir.js'
 import { StartupError } from '../errors.js'
+import { portFault, portUnavailable } from '../http/listener.js'
 import { unixSocketFault } from '../http/unix-listener.js'
 import { Issuers } from '../providers/issuers.js'
 import { RedisBus } from '../redis/bus.js'
@@ -100,16 +99,8 @@ async function lookAtPort(host: string, port: number, variable: string): Promise
   const path = unixPathOf(host)
   if (path !== undefined) return lookAtSocket(path)
   if (port === 0) return `${host}, any free port`
-  const probe = createServer()
-  const code = await new Promise<string | undefined>(done => {
-    probe.once('error', error => done(errnoOf(error))).listen(port, host, () => done(undefined))
-  })
-  probe.close()
-  if (code !== undefined)
-    throw new StartupError(
-      'port_unavailable',
-      `cannot listen on ${host} port ${port} (${code}): stop what uses it, or set ${variable} or ${variable.replace('_PORT', '_HOST')}`,
-    )
+  const code = await portFault(host, port)
+  if (code !== undefined) throw portUnavailable({ host, port, variable }, code)
   return `${host} port ${port} is free`
 }
 

@@ -71,11 +71,7 @@ export async function listen(
       socket = await attempt()
     }
   }
-  if (socket === false)
-    throw new StartupError(
-      'port_unavailable',
-      `cannot listen on ${host} port ${port}: it is in use, or needs privileges, or ${host} is not an address of this machine. Stop what uses it, or set ${variable} or ${variable.replace('_PORT', '_HOST')}.`,
-    )
+  if (socket === false) throw portUnavailable({ host, port, variable }, await portFault(host, port))
   let open: us_listen_socket | false = socket
   return {
     port: us_socket_local_port(socket),
@@ -86,6 +82,31 @@ export async function listen(
     },
   }
 }
+
+/** Why nobody can listen on a port, as the system says it. Undefined if one can. */
+export async function portFault(host: string, port: number): Promise<string | undefined> {
+  const probe = createServer()
+  const code = await new Promise<string | undefined>(done => {
+    probe.once('error', error => done(errnoOf(error))).listen(port, host, () => done(undefined))
+  })
+  probe.close()
+  return code
+}
+
+const portAdvice: Readonly<Record<string, string>> = {
+  EACCES: 'ports below 1024 need privileges',
+  EADDRNOTAVAIL: 'it is not an address of this machine',
+}
+
+/** The error for a port, with what {@link portFault} has found. */
+export const portUnavailable = (
+  { host, port, variable }: Pick<ListenOptions, 'host' | 'port' | 'variable'>,
+  code = 'EADDRINUSE',
+): StartupError =>
+  new StartupError(
+    'port_unavailable',
+    `cannot listen on ${host} port ${port} (${code}): ${portAdvice[code] ?? 'stop what uses it'}, or set ${variable} or ${variable.replace('_PORT', '_HOST')}`,
+  )
 
 /** Whether a port is in use although nobody listens on it. */
 async function isLeftOver(host: string, port: number): Promise<boolean> {

@@ -67,6 +67,13 @@ t.test('all problems that would stop the start are reported at once, and the exi
   t.equal(code, 1)
   t.match(stdout, /^failed {3}users: The user file .* is invalid: user "maggie": has no passwordHash/m)
   t.match(stdout, new RegExp(`^failed {3}public port: cannot listen on 127.0.0.1 port ${port}`, 'm'))
+  const said = /public port: (.*)/.exec(stdout)?.[1] ?? ''
+  const started = await run(['serve'], {
+    ...env,
+    TICKETGATE_PORT: port,
+    TICKETGATE_STATE_DIR: temporaryDirectory(t),
+  })
+  t.ok(said !== '' && started.stderr.includes(said), 'a start says the same')
   t.match(stdout, /^ok {7}admin port: /m)
   t.match(stdout, /^ok {7}replay cache: /m, 'what comes after is looked at as well')
 
