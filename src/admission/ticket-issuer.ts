@@ -77,8 +77,8 @@ export class TicketIssuer {
     const packed = this.#packed.get(token)
     const ticket =
       packed === undefined
-        ? issueRemembered(ticketClaims(token, token.session, asked, undefined), options, repeated => {
-            this.#packed.set(token, repeated)
+        ? issueRemembered(ticketClaims(token, token.session, asked, undefined), token, options, again => {
+            this.#packed.set(token, again)
           })
         : issuePacked(packed, options)
     if (ticket === undefined) return 'claims_too_large'

@@ -17,9 +17,10 @@ export interface IssueOptions {
 // One ticket is written at a time and nothing is awaited meanwhile, so one buffer serves them all.
 const scratch = Buffer.alloc(maxUnsignedBytes + macBytes)
 
-/** Claims, and their bytes in a ticket. */
+/** Claims, their bytes in a ticket, and the token that they were made from. */
 export interface PackedClaims {
   readonly claims: TicketClaims
+  readonly token: object
   readonly bytes: Buffer
 }
 
@@ -35,25 +36,28 @@ export function issueTicket(claims: TicketClaims, options: IssueOptions): string
 /**
  * Likewise, and remembers the claims for when the ticket is presented.
  * @param claims valid, as `unpackClaims` would have them, and never changed
- * @param repeated called if a recent ticket had the same claims: they may be worth keeping packed
+ * @param token what the claims were made from
+ * @param repeated called if a recent ticket was issued for the same object: its claims may be worth
+ *   keeping packed
  */
 export function issueRemembered(
   claims: TicketClaims,
+  token: object,
   options: IssueOptions,
   repeated: (packed: PackedClaims) => void,
 ): string | undefined {
   const bodyEnd = packClaims(claims, scratch, headerBytes)
   if (bodyEnd === undefined) return undefined
-  if (remember(scratch, headerBytes, bodyEnd, claims))
-    repeated({ claims, bytes: Buffer.from(scratch.subarray(headerBytes, bodyEnd)) })
+  if (remember(scratch, headerBytes, bodyEnd, claims, token))
+    repeated({ claims, token, bytes: Buffer.from(scratch.subarray(headerBytes, bodyEnd)) })
   return sign(bodyEnd, options)
 }
 
 /** Likewise, with claims that are packed. */
-export function issuePacked({ claims, bytes }: PackedClaims, options: IssueOptions): string {
+export function issuePacked({ claims, token, bytes }: PackedClaims, options: IssueOptions): string {
   const bodyEnd = headerBytes + bytes.length
   for (let at = 0; at < bytes.length; at++) scratch[headerBytes + at] = bytes[at] as number
-  remember(scratch, headerBytes, bodyEnd, claims)
+  remember(scratch, headerBytes, bodyEnd, claims, token)
   return sign(bodyEnd, options)
 }
 

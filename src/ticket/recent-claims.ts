@@ -12,17 +12,27 @@ const slotBytes = 128
 const kept = Buffer.alloc(slots * slotBytes)
 const sizes = new Uint8Array(slots)
 const said: (TicketClaims | undefined)[] = Array.from({ length: slots }, () => undefined)
+const issuedFor: (object | undefined)[] = Array.from({ length: slots }, () => undefined)
 
 /**
  * Remembers the claims that a ticket was issued with. They must be as `unpackClaims` would have
  * them, and never change.
- * @returns whether they are the same as those of a recent ticket
+ * @param token what the claims were made from
+ * @returns whether a recent ticket had the same claims, made from the same object
  */
-export function remember(bytes: Buffer, from: number, end: number, claims: TicketClaims): boolean {
+export function remember(
+  bytes: Buffer,
+  from: number,
+  end: number,
+  claims: TicketClaims,
+  token: object,
+): boolean {
   const size = end - from
   if (size > slotBytes) return false
   const slot = slotOf(bytes, from, end)
-  if (holds(slot, bytes, from, size)) return true
+  const isSameToken = issuedFor[slot] === token
+  issuedFor[slot] = token
+  if (holds(slot, bytes, from, size)) return isSameToken
   for (let at = 0; at < size; at++) kept[slot * slotBytes + at] = bytes[from + at] as number
   sizes[slot] = size
   said[slot] = claims

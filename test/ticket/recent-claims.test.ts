@@ -21,10 +21,13 @@ const verified = (text: string | undefined, keyId: number) =>
 t.test('a ticket says what it was issued with, remembered or read', async t => {
   const options = { key: ticketKey(bootKeyId, secret), node: '', nowMs, ttlSeconds: 10 }
   const packed: PackedClaims[] = []
-  const issue = (claims: TicketClaims) => issueRemembered(claims, options, one => packed.push(one))
+  const issue = (claims: TicketClaims, token: object = claims) =>
+    issueRemembered(claims, token, options, one => packed.push(one))
   const claims = claimsOf('maggie')
   const [first, second] = [issue(claims), issue(claims)]
-  t.equal(packed.length, 1, 'the second one has the same claims as the first')
+  t.equal(packed.length, 1, 'the second one is for the same token as the first')
+  issue(claims, {})
+  t.equal(packed.length, 1, 'a token that was parsed again is another one')
   const third = packed[0] && issuePacked(packed[0], options)
   t.equal(new Set([first, second, third]).size, 3)
   for (const text of [first, second, third]) {
@@ -41,7 +44,7 @@ t.test('a ticket says what it was issued with, remembered or read', async t => {
 
 t.test('one byte decides', async t => {
   const bytes = packClaims(claimsOf('lisa'))
-  remember(bytes, 0, bytes.length, claimsOf('lisa'))
+  remember(bytes, 0, bytes.length, claimsOf('lisa'), t)
   t.match(recall(bytes, 0, bytes.length), { user: 'lisa' })
   for (let at = 0; at < bytes.length; at++) {
     const other = Buffer.from(bytes)
@@ -54,8 +57,8 @@ t.test('one byte decides', async t => {
 t.test('long claims are not remembered', async t => {
   const claims = { ...claimsOf('bart'), publish: Array.from({ length: 20 }, (_, n) => `channel-${n}`) }
   const bytes = packClaims(claims)
-  t.notOk(remember(bytes, 0, bytes.length, claims))
-  t.notOk(remember(bytes, 0, bytes.length, claims))
+  t.notOk(remember(bytes, 0, bytes.length, claims, t))
+  t.notOk(remember(bytes, 0, bytes.length, claims, t))
   t.equal(recall(bytes, 0, bytes.length), undefined)
 })
 
@@ -63,7 +66,7 @@ t.test('tickets of outside minters are always read', async t => {
   const claims = claimsOf('homer')
   const options = { key: ticketKey(1, secret), node: '', nowMs, ttlSeconds: 10 }
   const ticket = verified(
-    issueRemembered(claims, options, () => {}),
+    issueRemembered(claims, claims, options, () => {}),
     1,
   )
   t.type(ticket, 'object')
