@@ -39,7 +39,7 @@ t.test('every error code is in the table, in order, with its status and meaning'
 t.test('every metric is in the table', async t => {
   const text = await everyMetric()
   const served = [...text.matchAll(/^# TYPE (\S+)/gm)].map(([, name]) => name)
-  const listed = tableUnder(readPage('docs/operation.md'), '## Metrics').flatMap(([names = '']) =>
+  const listed = tableUnder(readPage('docs/metrics.md'), '## Metrics').flatMap(([names = '']) =>
     [...names.matchAll(/`(\w+)/g)].map(([, name]) => name),
   )
   t.strictSame(listed.sort(), served.sort())

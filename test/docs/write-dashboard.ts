@@ -1,5 +1,5 @@
 /**
- * Draws the picture of the dashboard for docs/operation.md: `npx tsx test/docs/write-dashboard.ts`, after
+ * Draws the picture of the dashboard for docs/metrics.md: `npx tsx test/docs/write-dashboard.ts`, after
  * a change of its panels, and after `npm ci` in bench/, which has the charts. Grafana is neither in
  * Debian nor in npm, so the panels and their queries are those of its file, the figures are what a
  * Prometheus answers that scrapes two gates under load, and the drawing is ECharts.
