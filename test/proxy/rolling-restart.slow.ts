@@ -145,7 +145,7 @@ async function rollOver(t: Test, config: string, envs: readonly Environment[]): 
     const before = await all()
     const publisher = await PublisherOn.at(living)
     const startedMs = Date.now()
-    t.equal((await node.stop()).code, 0)
+    t.equal((await node.stop()).code, 0, 'the gate has drained')
     const drainedMs = Date.now()
     nodes[n] = await start(envs[n] ?? {}, node.stateDir)
     await untilReady(nodes[n] ?? node)
@@ -171,14 +171,14 @@ async function rollOver(t: Test, config: string, envs: readonly Environment[]): 
       states = await all()
     }
     const steady = states.filter(isSteady)
-    t.equal(states.length, processes * clientsEach + channels)
+    t.equal(states.length, processes * clientsEach + channels, 'every client is counted')
     t.strictSame(
       states.filter(({ isOpen, gaveUp }) => gaveUp || !isOpen),
       [],
       'all are back, and none gave up',
     )
-    t.ok(steady.length >= channels && acknowledged.length > channels)
-    t.strictSame(steady.flatMap(missedBy), [], 'who was connected throughout has missed nothing')
+    t.ok(steady.length >= channels && acknowledged.length > channels, 'some stayed, and heard much')
+    t.strictSame(steady.flatMap(missedBy), [], 'clients that stayed connected missed nothing')
     staying.close()
     t.comment(
       `gate ${n + 1}: ${states.length - steady.length} clients moved; drained in ${drainedMs - startedMs} ms, ` +
