@@ -179,7 +179,7 @@ t.test('unread copies of a page do not accumulate', async t => {
   const reader = await RawConnection.connect(page.url)
   for (let n = 0; n < 20; n++) {
     reader.write('GET / HTTP/1.1\r\nHost: a\r\n\r\n')
-    t.match((await reader.response())?.text, /<\/html>\s*$/, 'who reads has it whole')
+    t.match((await reader.response())?.text, /<\/html>\s*$/, 'a client that reads gets all of it')
   }
   reader.destroy()
 })

@@ -106,7 +106,7 @@ t.test('forbidden frames close their connection, and no other', async t => {
       ),
     ],
     ['a close frame with half a code', frame({ opcode: 8, payload: Buffer.from([3]) })],
-    ['a close frame with a code that nobody may send', frame({ opcode: 8, payload: Buffer.from([3, 0xed]) })],
+    ['a close frame with a forbidden code', frame({ opcode: 8, payload: Buffer.from([3, 0xed]) })],
   ]
   for (const [name, ...frames] of cases) {
     const connection = await openRaw(server)
@@ -162,7 +162,7 @@ t.test('ten thousand tiny messages in one write', async t => {
   await Promise.all([client.close(), listener.close()])
 })
 
-t.test('a reader that never reads costs little, is closed and counted, and delays nobody', async t => {
+t.test('a reader that never reads costs little, is closed and counted, and delays no other', async t => {
   const limit = 65_536
   const server = await startServer(t, { env: { TICKETGATE_MAX_BACKPRESSURE_BYTES: String(limit) } })
   const reader = (await openSession(socketUrl(server.url, gatePath(await mint(server.url), 'ticker')))).client
@@ -185,7 +185,11 @@ t.test('a reader that never reads costs little, is closed and counted, and delay
       { channel: 'ticker', data: [sent, chunk] },
       { headers: bearer(adminKey) },
     )
-    t.equal(((await reader.next()).data as unknown[])[0], sent, 'who reads, gets each at once')
+    t.equal(
+      ((await reader.next()).data as unknown[])[0],
+      sent,
+      'a client that reads gets each message at once',
+    )
     if (++sent > 2000) throw new Error('they are never closed')
   }
   const grown = (await metric(server, 'process_resident_memory_bytes')) - before

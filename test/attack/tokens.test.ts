@@ -216,7 +216,7 @@ t.test('a token is not a ticket and a ticket not a token', async t => {
   )
   const ticket = await mint(server.url)
   await isRefused(t, 'a ticket as bearer', ticket)
-  t.equal((await requestUpgrade(server.url, gatePath(ticket))).status, 101, 'which does not spend it')
+  t.equal((await requestUpgrade(server.url, gatePath(ticket))).status, 101, 'the ticket is not spent')
   isProblem(
     t,
     await requestUpgrade(server.url, '/channel/', { headers: bearer(token) }),

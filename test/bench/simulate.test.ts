@@ -49,7 +49,7 @@ t.test('a storm', async t => {
   t.ok(Math.abs(storm(costs, fleet, 1, { ...pacing, spreadSeconds: 60 }).seconds - 60) <= 0.1)
 
   const impatient = storm(costs, fleet, 9, { ...pacing, patienceSeconds: 10 })
-  t.ok(impatient.wasted > 1e6 && impatient.seconds > 2 * 90, 'who gives up makes work that is in vain')
+  t.ok(impatient.wasted > 1e6 && impatient.seconds > 2 * 90, 'clients that give up waste work')
   const paced = storm(costs, fleet, 9, { ...pacing, patienceSeconds: 10, spreadSeconds: 110 })
   t.equal(paced.wasted, 0)
   t.ok(paced.seconds < impatient.seconds)

@@ -16,7 +16,7 @@ async function takenPort(t: Test): Promise<string> {
 }
 
 t.test(
-  'a first start that fails because of its port creates no user, whose password nobody would see',
+  'a first start that fails because of its port creates no user, because the password would be lost',
   async t => {
     const stateDir = temporaryDirectory(t)
     for (const name of ['TICKETGATE_PORT', 'TICKETGATE_ADMIN_PORT']) {

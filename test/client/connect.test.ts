@@ -274,7 +274,7 @@ t.test('transient failures are retried', async t => {
   let times = 0
   const gate = connectTo(t, server.url, {
     async getToken() {
-      if (++times < 3) throw new Error('the login server is away')
+      if (++times < 3) throw new Error('the login server is unreachable')
       return tokenFor('maggie')
     },
   })
@@ -316,7 +316,7 @@ t.test('a socket closed for flooding comes back when the server said', async t =
   // So many that none of the time in which a busy machine reads them makes room for all.
   const sent = await Promise.allSettled(Array.from({ length: 100 }, (_, index) => gate.publish(index)))
   const rejected = sent.flatMap(each => (each.status === 'rejected' ? [each.reason as GateError] : []))
-  t.ok(rejected.length >= 4, 'what was not answered is rejected')
+  t.ok(rejected.length >= 4, 'requests without a reply are rejected')
   t.ok(rejected.every(({ code }) => code === 'connection_lost'))
   const { error, delayMs } = await gate.next('retry')
   t.equal(error.code, 'rate_limited')

@@ -58,7 +58,7 @@ const frames: readonly (readonly [name: string, frame: string | Buffer])[] = [
   ['bytes', Buffer.from(welcome)],
   ['no type', '{}'],
   ['a type that is no text', JSON.stringify({ type: thorny })],
-  ['a welcome of nobody', '{"type":"welcome"}'],
+  ['a welcome without a user', '{"type":"welcome"}'],
   [
     'a welcome without an end',
     JSON.stringify({ type: 'welcome', session: '', user: '', channel: '', expires: thorny }),

@@ -38,7 +38,7 @@ t.test('a failed renewal is retried in the remaining time', { buffered: true }, 
   let times = 0
   const gate = connectTo(t, server.url, {
     getToken(request) {
-      if (request.fresh && ++times === 1) throw new Error('the login server is away')
+      if (request.fresh && ++times === 1) throw new Error('the login server is unreachable')
       return tokenFor('maggie', { exp: nowSeconds() + (request.fresh ? 600 : 30) })
     },
   })

@@ -253,7 +253,7 @@ t.test('problems are reported with their paths', async t => {
       /issuers\[0\]\.userClaim is not the name of a claim/,
     ],
     [
-      'logouts, for whom nobody knows',
+      'logouts without an audience',
       { issuer: 'a', secretFile, backchannelLogout: true },
       /issuers\[0\] has backchannelLogout, but no logoutAudiences/,
     ],

@@ -220,7 +220,7 @@ t.test('precedence', async t => {
     [],
     'an empty list is given',
   )
-  t.strictSame(problemsOf({ env: { [name]: 'x' }, flags: both }), [], 'what is overruled is not looked at')
+  t.strictSame(problemsOf({ env: { [name]: 'x' }, flags: both }), [], 'overridden values are not checked')
 })
 
 t.test('values in every form', async t => {
@@ -489,7 +489,11 @@ t.test('unknown names, and the most similar known one', async t => {
     t.notMatch(problem, 'canary')
     t.strictSame(more, [])
   }
-  t.match(problemsOf(untyped({ toString: 1 })), ['toString: unknown option'], 'what every object has is none')
+  t.match(
+    problemsOf(untyped({ toString: 1 })),
+    ['toString: unknown option'],
+    'inherited members are unknown options',
+  )
 })
 
 t.test('flags', async t => {

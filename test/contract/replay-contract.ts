@@ -354,7 +354,7 @@ function fullness(
     t.equal(
       await subject.claim(nonceOf('told', 0), subject.nowMs + ttlMs),
       'fresh',
-      'who waits so long gets in',
+      'a client that waits that long is accepted',
     )
     t.equal(await cache.roomInMs(subject.nowMs), 0)
   })

@@ -190,7 +190,7 @@ t.test('without a readable and writable mark, a gate does not start', async t =>
     const path = join(directory, `clock-${index}`)
     writeFileSync(path, content)
     await t.rejects(Gate.start(t, path), { code: 'clock_mark_invalid', message: path }, content)
-    t.equal(readFileSync(path, 'utf8'), content, 'what is broken is not overwritten')
+    t.equal(readFileSync(path, 'utf8'), content, 'a broken file is not overwritten')
   }
   writeFileSync(join(directory, 'file'), '')
   await t.rejects(Gate.start(t, join(directory, 'file', 'clock')), { code: 'clock_mark_invalid' })

@@ -172,7 +172,7 @@ t.test('compaction', async t => {
     writeFileSync(`${path}.00000000-0000-4000-8000-000000000000.tmp`, linesFor(1, at + 900))
     t.strictSame(await found(directory), ['0', '1'])
     await (await open(directory)).write(revoke('maggie'))
-    t.strictSame(readdirSync(directory), ['revocations.jsonl'], 'what was begun is gone')
+    t.strictSame(readdirSync(directory), ['revocations.jsonl'], 'temporary files are removed')
   })
 })
 

@@ -27,6 +27,6 @@ t.test('a handler that returns a Response issues tickets for the session of the 
 
   t.equal((await handlerFor(null, env)()).status, 401, 'nobody is logged in')
   const refused = await handlerFor(session, { ...env, TICKETGATE_ADMIN_KEY: 'another' })()
-  t.equal(refused.status, 503, 'what the gate says of the key is not for the page')
+  t.equal(refused.status, 503, 'the page does not get the refusal of the key')
   t.equal(await refused.text(), '')
 })

@@ -146,7 +146,7 @@ t.test(
       again = await enter(two, accessToken).catch(() => undefined)
     }
     await send(two, `logout_token=${provider.sent[0]?.token}`)
-    t.ok(await again.hearsNothing(), 'what began later stays')
+    t.ok(await again.hearsNothing(), 'later sessions stay open')
   },
 )
 
@@ -222,7 +222,7 @@ t.test('forged and wrong ones end nothing', async t => {
     .output()
     .match(/^.*logout token refused.*$/gm)
     ?.join('\n')
-  t.notMatch(refusals, /maggie|jti-/, 'the log names nobody')
+  t.notMatch(refusals, /maggie|jti-/, 'the log names no user or token')
   for (const [name, token] of cases) t.notOk(server.output().includes(token), `${name}: it is not in the log`)
 })
 

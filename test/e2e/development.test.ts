@@ -90,7 +90,7 @@ t.test('a restart keeps the user and prints no password', async t => {
   t.notOk(second.output().includes(password), 'the password is printed once only')
 })
 
-t.test('a restart logs nobody out: the token secret is kept, for its owner only', async t => {
+t.test('a restart logs no user out: the token secret is kept, readable for its owner only', async t => {
   t.equal(statSync(join(server.stateDir, 'development-secret')).mode & 0o777, 0o600)
   const ask = (url: string) => request(url, '/ws_ticket', { headers: { authorization: `Bearer ${token}` } })
   const second = await startServer(t, { env: development, stateDir: server.stateDir })

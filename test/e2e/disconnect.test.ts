@@ -160,7 +160,7 @@ t.test('users of a revoked channel keep it until their renewal is due', async t 
   t.match(
     await ask(apart, { type: 'publish', channel: 'news', data: 1, id: 2 }),
     { code: 'channel_forbidden' },
-    'nobody joins with a right of before',
+    'no socket joins with an earlier right',
   )
   t.match(await ask(apart, { type: 'subscribe', channel: 'news', id: 3 }), { code: 'channel_forbidden' })
 })

@@ -21,7 +21,7 @@ const openMany = async (server: TestServer, count = sockets): Promise<Client[]> 
 const openDeaf = async (server: TestServer): Promise<RawConnection> => {
   const deaf = await RawConnection.connect(server.url)
   deaf.write(upgradeText(gatePath(await mint(server.url))))
-  if ((await deaf.response())?.status !== 101) throw new Error('it was not let in')
+  if ((await deaf.response())?.status !== 101) throw new Error('the handshake was refused')
   deaf.socket.pause()
   return deaf
 }

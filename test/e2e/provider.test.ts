@@ -115,7 +115,7 @@ t.test('rotation: the new key is fetched when a token names it, and a withdrawn 
   t.equal((await present(old)).status, 200)
   provider.answer = jwks(first, second)
   const early = await present(token)
-  isProblem(t, early, '503 keys_unavailable', 'nobody waits for the fetch')
+  isProblem(t, early, '503 keys_unavailable', 'no request waits for the fetch')
   hasRetryAfter(t, early, 'it is known when it ends')
   t.equal((await presentUntil(t, token, 200)).status, 200)
   t.equal((await present(old)).status, 200, 'both count meanwhile')
@@ -125,19 +125,22 @@ t.test('rotation: the new key is fetched when a token names it, and a withdrawn 
   t.equal((await present(token)).status, 200)
 })
 
-t.test('keys made up by a stranger keep nobody out for long, and are eventually refused', async t => {
-  const made = Array.from({ length: 30 }, (_, n) => signedBy(newKey('EdDSA', `made-up-${n}`), claims()))
-  for (const token of made) isProblem(t, await present(token), '503 keys_unavailable')
-  const third = newKey('EdDSA', '2027-01')
-  provider.answer = jwks(second, third)
-  const reply = await present(signedBy(third, claims()))
-  isProblem(t, reply, '503 keys_unavailable')
-  t.ok(Number(reply.headers['retry-after']) <= 2)
-  t.equal((await presentUntil(t, signedBy(third, claims()), 200)).status, 200)
-  const last = made.at(-1) ?? ''
-  isProblem(t, await presentUntil(t, last, 401), '401 token_invalid')
-  provider.answer = jwks(second)
-})
+t.test(
+  'made-up key names of a stranger do not delay others for long, and are eventually refused',
+  async t => {
+    const made = Array.from({ length: 30 }, (_, n) => signedBy(newKey('EdDSA', `made-up-${n}`), claims()))
+    for (const token of made) isProblem(t, await present(token), '503 keys_unavailable')
+    const third = newKey('EdDSA', '2027-01')
+    provider.answer = jwks(second, third)
+    const reply = await present(signedBy(third, claims()))
+    isProblem(t, reply, '503 keys_unavailable')
+    t.ok(Number(reply.headers['retry-after']) <= 2)
+    t.equal((await presentUntil(t, signedBy(third, claims()), 200)).status, 200)
+    const last = made.at(-1) ?? ''
+    isProblem(t, await presentUntil(t, last, 401), '401 token_invalid')
+    provider.answer = jwks(second)
+  },
+)
 
 t.test('no request waits for a provider that does not respond', async t => {
   const slow = await startProvider(t, jwks(second))

@@ -49,14 +49,14 @@ async function story(t: Test, env: Environment): Promise<void> {
   t.strictSame(
     jsonOf(await postJson(server.url, '/ws_ticket/status', { ticket })),
     { state: 'invalid', refused: 'token_revoked' },
-    'which is not spent, but good for nothing',
+    'the ticket is not spent, but revoked',
   )
   for (const { closed } of sockets) t.strictSame(await closed, { code: 4403, reason: 'revoked' })
   t.ok(await other.hearsNothing(), 'the socket of another stays')
 
   const fresh = await login('maggie')
   const back = await join_(server, fresh)
-  t.ok(await back.hearsNothing(), 'who logs in at once is in again')
+  t.ok(await back.hearsNothing(), 'a new login opens a socket again')
   await isRevoked(t, server, old, 'and the old token stays revoked')
 
   const { sid } = JSON.parse(Buffer.from(fresh.split('.')[1] ?? '', 'base64url').toString()) as {

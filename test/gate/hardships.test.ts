@@ -35,7 +35,7 @@ for (const threads of ['1', '2'])
     server.signal('SIGCONT')
     t.strictSame(tally(await Promise.all(raced)), { '101': 1, '401 ticket_used': 49 })
     t.equal(await present(server, spent), '401 ticket_used')
-    t.equal((await health).status, 200, 'who asked meanwhile is answered')
+    t.equal((await health).status, 200, 'a request in the meantime gets its response')
     t.match(await client.next(), { type: 'pong', id: 'meanwhile' }, 'sockets stay open')
     t.equal(await present(server, await mint(server.url)), '101')
     await isHealthy(t, server)
@@ -57,7 +57,7 @@ t.test('a gate whose disk is full lets in and refuses as ever', needs('mount'), 
     } catch {}
   const { client } = await openSession(socketUrl(server.url, gatePath(await mint(server.url, 'lisa'))))
   for (let n = 0; n < 3; n++)
-    t.equal(await revoke('lisa'), '500 internal_error', 'what is not on disk is not confirmed')
+    t.equal(await revoke('lisa'), '500 internal_error', 'a revocation is not confirmed before it is on disk')
   const ticket = await mint(server.url)
   t.strictSame(tally(await Promise.all(Array.from({ length: 20 }, () => present(server, ticket)))), {
     '101': 1,

@@ -71,7 +71,7 @@ for (const threads of ['1', '2'])
     t.strictSame(await outcomes(2, () => ticket('bart')), ['200', '429'])
 
     await gate.told(again, gate.hangUp)
-    t.equal(await ticket('bart'), '429', 'what has not changed goes on counting')
+    t.equal(await ticket('bart'), '429', 'an unchanged rate keeps its counts')
 
     for (const act of [
       () => gate.write('TICKETGATE_PORT=1\n'),

@@ -101,7 +101,7 @@ t.test('a failed replacement is retried, one thread at a time, until it succeeds
   t.equal(gate.timesLogged('replacing the thread', 0), tries + 1)
   gate.kill(0)
   await gate.logged('the replacement thread is serving', 0, 2)
-  t.equal(gate.timesLogged('could not start a thread', 0), tries, 'and nobody else is tried for')
+  t.equal(gate.timesLogged('could not start a thread', 0), tries, 'no other thread is replaced')
   await gate.drain()
 })
 

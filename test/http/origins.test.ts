@@ -113,7 +113,7 @@ t.test('no list, in development: our own origin and this machine', async t => {
   )
 })
 
-t.test('an unknown own origin admits nobody', async t => {
+t.test('with an unknown own origin, no page is admitted', async t => {
   const policy = createOriginPolicy({ origins: [], production: true })
   for (const origin of ['null', 'https://gate.test', ' '])
     t.notOk(

@@ -82,7 +82,7 @@ t.test('of two servers one gets the path, and nothing else that is there is touc
   await server.exited
   t.ok(existsSync(gate))
   const third = await startServer(t, { env })
-  t.equal((await ask(gate, '/healthz')).status, 200, 'what a killed one has left is replaced')
+  t.equal((await ask(gate, '/healthz')).status, 200, 'the socket file of a killed gate is replaced')
   await third.stop()
   writeFileSync(gate, 'precious')
   t.match(await runServe(t, env), { code: 1, stderr: /gate\.sock: something else is there, and no socket/ })

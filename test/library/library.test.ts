@@ -93,7 +93,7 @@ t.test('one process issues and verifies: a ticket identifies its user, once', as
     outcome(() => verifier.verify(ticket, { channel: 'red' })),
     'ticket_used',
   )
-  t.strictSame(verifier.verify(issuer.issue(maggie).ticket), maggie, 'what is left out stays away')
+  t.strictSame(verifier.verify(issuer.issue(maggie).ticket), maggie, 'absent members stay absent')
   t.equal(
     issuer.issue(maggie, { ttlSeconds: 3600 }).expires,
     expires,

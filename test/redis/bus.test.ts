@@ -38,7 +38,11 @@ t.test('a message on one node reaches all, once, whoever publishes it', async t 
       })
     }
   for (const [index, node] of nodes.entries()) {
-    t.match(await publish(node, `admin ${index}`), { delivered: 4 }, 'who is counted is on this node')
+    t.match(
+      await publish(node, `admin ${index}`),
+      { delivered: 4 },
+      'only subscribers on this node are counted',
+    )
     expected.push(`admin ${index}`)
   }
   // Everybody has heard the last words of each node when all is heard: one speaks for all, after

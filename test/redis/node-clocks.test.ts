@@ -62,7 +62,7 @@ t.test('a disconnected user is out on a node whose clock is ahead, and may come 
     // wait for longer.
     for (; reply.status !== 200; reply = await logIn(node, 'maggie')) isProblem(t, reply, '503 login_busy')
     const back = await join(node, String(jsonOf(reply).token))
-    t.ok(await back.hearsNothing(), 'who logs in again is in again')
+    t.ok(await back.hearsNothing(), 'a new login opens a socket again')
   }
 })
 

@@ -380,7 +380,11 @@ t.test('gates with different clock skews keep spent tickets for the same time', 
   const endsAtMs = Date.now() + 300
   const nonce = nonceOf('skew', 0)
   t.equal(await strict.claim(nonce, endsAtMs, Date.now(), strict.epoch), 'fresh')
-  t.equal((await client.get('ticketgate:epoch'))?.split(':')[3], '121000', 'what the lenient one needs')
+  t.equal(
+    (await client.get('ticketgate:epoch'))?.split(':')[3],
+    '121000',
+    'the grace of the most lenient gate',
+  )
   while (Date.now() < endsAtMs) await delay(20)
   t.equal(await lenient.claim(nonce, endsAtMs + 60_000, Date.now(), lenient.epoch), 'replayed')
   await strict.look()

@@ -85,8 +85,8 @@ for (const [mode, env] of modes)
     })
 
     await t.test('by user, session and channel', async t => {
-      t.strictSame(usersOf((await list(server, 'channel=news')).connections), ['user-3'], 'who hears it')
-      t.equal((await list(server, 'channel=lobby')).connections.length, 20, 'who opened it')
+      t.strictSame(usersOf((await list(server, 'channel=news')).connections), ['user-3'], 'its subscribers')
+      t.equal((await list(server, 'channel=lobby')).connections.length, 20, 'sockets opened on it')
       t.equal((await list(server, 'session=s-0')).connections.length, 10)
       t.strictSame((await list(server, 'session=s-0&user=user-3')).connections, [])
       t.strictSame((await list(server, 'user=nobody')).connections, [])

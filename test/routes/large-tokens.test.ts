@@ -45,7 +45,7 @@ t.test('tokens up to the limit are accepted in the header and in the body, large
         t.equal((await present(server, tokenOf(length))).status, 200, `${name}: ${length} by ${way}`)
       const refused = await present(server, tokenOf(limit + 1))
       isProblem(t, refused, '431 token_too_large', `${name}: ${limit + 1} by ${way}`)
-      t.equal(refused.headers['access-control-allow-origin'], origin, 'which the page may read')
+      t.equal(refused.headers['access-control-allow-origin'], origin, 'the page may read the refusal')
     }
     t.equal(await metric(server, 'ticketgate_token_refusals_total{reason="too_large"}'), 2)
     t.equal(await metric(server, 'ticketgate_requests_refused_total{code="token_too_large"}'), 2)

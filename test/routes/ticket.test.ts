@@ -161,7 +161,7 @@ t.test('a misspelt name is refused, by name: it would widen the ticket', async t
   const secret = 'canary'.repeat(8)
   const stray = await ask(`/ws_ticket?${secret}`)
   isProblem(t, stray, '400 bad_request')
-  t.notMatch(stray.text, 'canary', 'what is too long for a name may be a secret')
+  t.notMatch(stray.text, 'canary', 'an overlong name may be a secret, so it is not quoted')
   for (const body of [
     { chanel: 'red' },
     { channel: 'red', ttl: 5 },

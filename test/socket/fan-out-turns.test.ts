@@ -143,7 +143,7 @@ t.test('the queue is bounded: publications are refused until there is room again
   t.equal(gate.fanOut.send(numbered('other', 0)), 1, 'another channel has room')
   while (gate.fanOut.send(numbered('lobby', sent)) === undefined) await nextTurn()
   while ((one?.heard.length ?? 0) < accepted.length + 1) await nextTurn()
-  t.strictSame(one?.heard.map(numberIn), [...accepted, sent], 'what was accepted is heard, in order')
+  t.strictSame(one?.heard.map(numberIn), [...accepted, sent], 'accepted publications arrive, in order')
 })
 
 t.test('malformed data is not sent in another encoding, now or later', async t => {
@@ -159,7 +159,7 @@ t.test('malformed data is not sent in another encoding, now or later', async t =
   await nextTurn()
   t.ok(gate.malformed.length > 4)
   gate.fanOut.send(numbered('lobby', 0))
-  t.equal(one?.heard.length, 21, 'what follows is sent')
+  t.equal(one?.heard.length, 21, 'later publications are sent')
 })
 
 t.test('a gate that closes sends nothing more', async t => {

@@ -121,7 +121,11 @@ t.test('a socket that was renewed without a login session is disconnected with a
   t.equal(session, 'third', 'it keeps the name that it is known by')
   t.equal(await disconnect({ socket: id }), 1)
   t.equal((await client.closed).code, 4403)
-  await t.rejects(mintWith(server.url, token), /token_revoked/, 'what it was renewed with opens no other')
+  await t.rejects(
+    mintWith(server.url, token),
+    /token_revoked/,
+    'the token of the renewal opens no other socket',
+  )
 })
 
 t.test('the bindings of the new ticket are checked against the socket', async t => {

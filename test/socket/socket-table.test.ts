@@ -77,7 +77,7 @@ t.test('sockets are closed at the second their session ends in, and no other', a
     t.strictSame(await client.closed, { code: 4401, reason: 'session_expired' })
   t.strictSame(reasons, ['session_expired', 'session_expired', 'session_expired'])
   t.equal(table.size, 1)
-  t.ok(await echoes(third), 'whose session goes on is open')
+  t.ok(await echoes(third), 'a socket whose session continues stays open')
   table.closeExpired(1_000_000)
   t.strictSame(
     await third.client.closed,

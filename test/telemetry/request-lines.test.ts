@@ -59,7 +59,7 @@ t.test('a refused handshake is one line with user, address and reason', async t 
   const forged = once.replace(/.$/, last => (last === 'A' ? 'B' : 'A'))
   await requestUpgrade(server.url, forged)
   const line = await lineOf(server, 'handshake refused', 'ticket_invalid')
-  t.notOk('user' in line || 'session' in line, 'what a forged ticket says is not believed')
+  t.notOk('user' in line || 'session' in line, 'claims of a forged ticket are not logged')
 })
 
 t.test('a refused request is one line, with details beyond its code', async t => {
@@ -137,7 +137,7 @@ t.test('client input starts no line, and its length is bounded', async t => {
   await requestUpgrade(server.url, gatePath('AAAA'), { headers })
   const line = await lineOf(server, 'handshake refused')
   t.equal(line.origin, origin.slice(0, 280))
-  t.notOk('request' in line, 'what is no id is left out')
+  t.notOk('request' in line, 'an invalid id is left out')
   await server.stop()
   t.notMatch(server.output(), '\u001b')
   t.notMatch(server.output(), /^[^{]/m)

@@ -75,7 +75,7 @@ t.test('carried claims are read back unchanged, whatever their size', async t =>
   }
   const read = unpackClaims(packClaims({ ...bare, carried }))?.carried
   t.strictSame({ ...read }, carried)
-  t.equal(read?.constructor, undefined, 'what it does not carry is undefined')
+  t.equal(read?.constructor, undefined, 'a claim that is not carried is undefined')
   const note = (length: number) => ({ ...bare, carried: { note: 'n'.repeat(length) } })
   const target = Buffer.alloc(600)
   t.type(packClaimsInto(note(248), target), 'number', '256 bytes')

@@ -232,7 +232,7 @@ t.test('outside minters: wrong clocks, the start of the gate, the end of its mar
 
 t.test('texts at and above the maximum length', async t => {
   t.equal(outcome('A'.repeat(760)), 'ticket_invalid')
-  t.equal(fromText('A'.repeat(760))?.length, 570, 'which is still looked at')
+  t.equal(fromText('A'.repeat(760))?.length, 570, 'the longest text is still decoded')
   t.equal(fromText('A'.repeat(761)), undefined, 'and this is not')
   t.equal(outcome('A'.repeat(761)), 'ticket_invalid')
   t.equal(outcome('A'.repeat(10_000_000)), 'ticket_invalid')

@@ -154,7 +154,11 @@ t.test('a tunnel may have its own message rate', async t => {
   await sameEnd(t, client, behind, 4429, /^retry_after_ms=\d+$/, 'the burst is twice the count')
   const heard: string[] = []
   for (let n = 0; n < 10; n++) heard.push(String((await behind.frames.next()).data))
-  t.strictSame(heard, ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9'], 'what was in the rate has arrived')
+  t.strictSame(
+    heard,
+    ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9'],
+    'messages within the rate have arrived',
+  )
 })
 
 t.test('metrics by tunnel', async t => {

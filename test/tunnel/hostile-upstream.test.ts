@@ -178,7 +178,7 @@ t.test('it sends pings, and reads no pong', async t => {
     }
     flood()
   })
-  t.match(await closed, { code: 1013, reason: /^retry_after_ms=\d+$/ }, 'what waits for it is bounded')
+  t.match(await closed, { code: 1013, reason: /^retry_after_ms=\d+$/ }, 'waiting messages are bounded')
 })
 
 t.test('it hangs up in every state', async t => {
