@@ -5,6 +5,7 @@ import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { freePort } from '../support/free-port.js'
+import { goCache } from '../support/go-cache.js'
 import { needs, type ProgramName, pathOf } from '../support/programs.js'
 import { startServer, temporaryDirectory } from '../support/server.js'
 import { openSession, socketUrl } from '../support/socket-client.js'
@@ -36,7 +37,7 @@ const examples: Readonly<Record<string, Example>> = {
           GO111MODULE: 'off',
           GOPATH: '/usr/share/gocode',
           GOFLAGS: '',
-          GOCACHE: temporaryDirectory(t),
+          GOCACHE: goCache,
         },
       })
       return [program]

@@ -13,6 +13,7 @@ import { WebsocketProvider } from 'y-websocket'
 import * as Y from 'yjs'
 import { createTicketSource, type HandledSocketClass, ticketedWebSocket } from '../../src/client/index.js'
 import { codeBlocks } from '../docs/markdown.js'
+import { goCache } from '../support/go-cache.js'
 import { bearer, postJson } from '../support/http.js'
 import { needs, pathOf } from '../support/programs.js'
 import {
@@ -232,7 +233,7 @@ t.test('gorilla/websocket, in Go', needs('go-gorilla'), async t => {
       GO111MODULE: 'off',
       GOPATH: '/usr/share/gocode',
       GOFLAGS: '',
-      GOCACHE: temporaryDirectory(t),
+      GOCACHE: goCache,
     },
   })
   await talk(t, await start(t, 3005, program), '/go/room')

@@ -5,6 +5,7 @@ import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { freePort } from '../support/free-port.js'
+import { goCache } from '../support/go-cache.js'
 import { needs, type ProgramName, pathOf } from '../support/programs.js'
 import {
   adminKey,
@@ -30,7 +31,7 @@ let goProgram: string | undefined
 function buildGo(): string {
   if (goProgram !== undefined) return goProgram
   const program = join(temporaryDirectory(t), 'online')
-  const env = { ...process.env, GO111MODULE: 'off', GOFLAGS: '', GOCACHE: temporaryDirectory(t) }
+  const env = { ...process.env, GO111MODULE: 'off', GOFLAGS: '', GOCACHE: goCache }
   execFileSync(pathOf('go'), ['build', '-o', program, 'online.go'], { cwd: directory, env })
   goProgram = program
   return program

@@ -8,6 +8,7 @@ import { constants, createInflateRaw, deflateRawSync, type InflateRaw } from 'no
 import t from 'tap'
 import WebSocket, { type PerMessageDeflateOptions } from 'ws'
 import { acceptedExtensions } from '../../src/socket/compression.js'
+import { goCache } from '../support/go-cache.js'
 import { needs, pathOf } from '../support/programs.js'
 import { RawConnection, upgradeText } from '../support/raw.js'
 import { startServer, type TestServer } from '../support/server.js'
@@ -234,7 +235,7 @@ t.test('Go gorilla agrees with its offer', needs('go-gorilla'), async t => {
       GO111MODULE: 'off',
       GOPATH: '/usr/share/gocode',
       GOFLAGS: '',
-      GOCACHE: join(directory, 'cache'),
+      GOCACHE: goCache,
     },
   })
   for (const mode of modes) {
