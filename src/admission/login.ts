@@ -95,21 +95,28 @@ export class LoginAdmission {
     // A look at the file takes a thread of the pool. For a user that is known, the look that follows
     // the hash is enough.
     const recalled = isUserName(user) ? users.recall(user) : undefined
-    const found = recalled ?? (isUserName(user) ? await users.find(user) : undefined)
-    const attempt: Attempt = { address, name, known: found, about }
+    const known = recalled ?? (isUserName(user) ? await users.find(user) : undefined)
+    const attempt: Attempt = { address, name, known, about }
     const waitMs = limits.waitOfUser(name, addressKey(address), clock())
     if (waitMs > 0) return this.#refuseUser(attempt, waitMs)
     const holds = await this.#verify(attempt, password)
-    if (holds !== false || recalled === undefined) return this.#conclude(attempt, holds)
-    const known = await users.find(recalled.name)
-    if (known?.passwordHash === recalled.passwordHash) return this.#conclude(attempt, false)
-    // It was the hash of another day.
-    const again = { ...attempt, known }
-    return this.#conclude(again, await this.#verify(again, password))
+    const concluded = await this.#conclude(attempt, holds)
+    if (concluded !== undefined) return concluded
+    if (recalled === undefined) return this.#refuseCredentials(attempt)
+    // It was the hash of another day: the user has a new password by now, or the old one hashed anew.
+    const again = { ...attempt, known: await users.find(recalled.name) }
+    const holdsNow = await this.#verify(again, password)
+    return (await this.#conclude(again, holdsNow)) ?? this.#refuseCredentials(again)
   }
 
-  /** @param holds whether the password is right; undefined if too many are being checked */
-  async #conclude(attempt: Attempt, holds: boolean | undefined): Promise<LoggedIn | LoginRefused> {
+  /**
+   * Returns undefined if the hash is not that of the user any more.
+   * @param holds whether the password is right; undefined if too many are being checked
+   */
+  async #conclude(
+    attempt: Attempt,
+    holds: boolean | undefined,
+  ): Promise<LoggedIn | LoginRefused | undefined> {
     const { users, limits, clock } = this.#parts
     const { address, name, known, about } = attempt
     if (holds === undefined) {
@@ -117,7 +124,11 @@ export class LoginAdmission {
       this.#tell(attempt, 'busy')
       return { code: 'login_busy', retryAfterSeconds: 1 }
     }
-    if (known === undefined || !holds) return this.#refuseCredentials(attempt)
+    if (known === undefined) return this.#refuseCredentials(attempt)
+    if (!holds) {
+      const { passwordHash } = (await users.find(known.name)) ?? {}
+      return passwordHash === known.passwordHash ? this.#refuseCredentials(attempt) : undefined
+    }
     const nowMs = await this.#timeOfLogin(known.name)
     if (typeof nowMs !== 'number') {
       limits.succeed(name, addressKey(address), clock())
@@ -128,7 +139,7 @@ export class LoginAdmission {
     // not get in with the old one. The time is taken first, so that the token of a user who is
     // removed after this check, and then disconnected, is older than that.
     const current = await users.find(known.name)
-    if (current?.passwordHash !== known.passwordHash) return this.#refuseCredentials(attempt)
+    if (current?.passwordHash !== known.passwordHash) return undefined
     limits.succeed(name, addressKey(address), clock())
     const { events, log } = this.#parts
     log.info({ user: current.name, address: addressText(address), ...about }, 'login')

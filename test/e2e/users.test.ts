@@ -48,6 +48,29 @@ t.test('users come, change and go while the server runs', async t => {
   t.equal(await untilLogin(server, 'lisa', 'baritone', 401), 401, 'removed')
 })
 
+t.test('the first login after a change counts, with the new password or the old one hashed anew', async t => {
+  const server = await startServer(t, { users: { maggie: 'secret' } })
+  const outcomes = async (...passwords: string[]): Promise<number[]> => {
+    const found: number[] = []
+    for (const password of passwords) found.push((await login(server, 'maggie', password)).status)
+    return found
+  }
+  t.strictSame(await outcomes('secret', 'wrong'), [200, 401])
+  for (const [password, former] of [
+    ['secret', 'wrong'],
+    ['other', 'secret'],
+    ['secret', 'other'],
+  ] as const) {
+    const changed = await user(server.stateDir, ['passwd', 'maggie', '--password-stdin'], `${password}\n`)
+    t.equal(changed.code, 0, changed.output)
+    t.strictSame(await outcomes(password, former), [200, 401], `from ${former} to ${password}`)
+    t.equal((await user(server.stateDir, ['passwd', 'maggie', '--password-stdin'], `${password}\n`)).code, 0)
+    t.strictSame(await outcomes(former, password), [401, 200], `${former} first`)
+  }
+  t.equal((await user(server.stateDir, ['remove', 'maggie'])).code, 0)
+  t.strictSame(await outcomes('secret'), [401])
+})
+
 t.test('the file is private, holds argon2id hashes and no password', async t => {
   const stateDir = temporaryDirectory(t)
   await addUser(stateDir, 'maggie', 'canary-in-the-file')
