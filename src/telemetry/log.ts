@@ -125,7 +125,8 @@ function gather(stream: ReturnType<typeof destination>): void {
   stream.write = line => {
     due ??= setTimeout(() => {
       due = undefined
-      writeOut()
+      // It writes its rest itself when it ends, and then throws.
+      if (!('destroyed' in stream && stream.destroyed)) writeOut()
     }, gatheringMs)
     return write(line)
   }

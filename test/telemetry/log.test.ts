@@ -86,3 +86,16 @@ t.test('lines dropped for a stalled reader are counted, and reported once it rea
   t.match(lines.at(-1), { level: 'warn', lines: dropped, msg: /^log lines were dropped/ })
   t.equal(lines.length - 1 + dropped, 3000, 'written and dropped are all')
 })
+
+t.test('the end of a log on a slow disk is no error', async t => {
+  // As long as the disk takes, the log has ended but is not closed.
+  const { text, lines } = logged(
+    'info',
+    `const { default: fs } = await import('node:fs')
+    const { fsync } = fs
+    fs.fsync = (fd, done) => setTimeout(() => fsync(fd, done), 100)
+    log.info('the last line')
+    log.flush(() => process.send?.('closed'))`,
+  )
+  t.equal(lines.length, 1, text)
+})
