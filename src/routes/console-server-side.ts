@@ -8,6 +8,7 @@ import type { RequestHead } from '../http/request.js'
 import type { Route } from '../http/server.js'
 import { refuseUnknown } from '../http/unknown-names.js'
 import { isChannelName } from '../protocol.js'
+import { mayPublish } from '../ticket/rights.js'
 import type { TokenClaims } from '../token/claims.js'
 import { json } from '../wire/json.js'
 import type { Publication } from '../wire/relay.js'
@@ -49,6 +50,8 @@ export function serverSideRoutes({ check, publish, logOut, clock }: ServerSide):
         if (typeof channel !== 'string' || !isChannelName(channel)) throw new Refusal('channel_invalid')
         const refusal = check.permit(token, channel, clock())
         if (refusal !== undefined) throw denied(refusal)
+        // Whoever may only listen must not speak for the server.
+        if (!mayPublish(token, channel)) throw new Refusal('channel_forbidden')
         publish({ type: 'publish', channel, encoding: 'json', data: json.pack(data ?? null) })
         return { body: '{}' }
       },

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto'
 import t from 'tap'
-import { jsonOf, request, requestUpgrade } from '../support/http.js'
+import { bearer, jsonOf, postJson, request, requestUpgrade } from '../support/http.js'
 import { isProblem } from '../support/problem.js'
-import { development, startServer } from '../support/server.js'
+import { development, run, startServer } from '../support/server.js'
 import { openSession, socketUrl } from '../support/socket-client.js'
 import { gatePath, mint } from '../support/tokens.js'
 
@@ -107,4 +107,19 @@ t.test('other methods are refused', async t => {
   const server = await startServer(t, { env: on })
   for (const path of ['/', '/console/figures'])
     isProblem(t, await request(server.url, path, { method: 'POST' }), '405 method_not_allowed', path)
+})
+
+t.test('publishing from the server side takes the right to publish', async t => {
+  const server = await startServer(t, { env: development, users: { maggie: password } })
+  const added = await run(
+    ['user', 'add', 'lisa', '--publish', 'chat.*', '--subscribe', '*', '--password-stdin'],
+    { TICKETGATE_STATE_DIR: server.stateDir },
+    `${password}\n`,
+  )
+  t.equal(added.code, 0, added.output)
+  const { token } = jsonOf(await postJson(server.url, '/auth', { user: 'lisa', pwd: password }))
+  const publish = (channel: string) =>
+    postJson(server.url, '/console/publish', { channel, data: 1 }, { headers: bearer(String(token)) })
+  t.equal((await publish('chat.one')).status, 200)
+  isProblem(t, await publish('news'), '403 channel_forbidden')
 })
