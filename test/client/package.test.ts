@@ -81,9 +81,9 @@ t.test("its types are compatible with the browser's and Node's, and require neit
     const file = join(directory, `${name}.ts`)
     writeFileSync(file, text)
     const tsc = join(root, 'node_modules/typescript/bin/tsc')
-    const { stdout } = await execute(process.execPath, [tsc, ...strict, ...flags, file]).catch(
-      (error: { stdout: string }) => error,
-    )
+    const { stdout } = await execute(process.execPath, [tsc, ...strict, ...flags, file], {
+      cwd: directory,
+    }).catch((error: { stdout: string }) => error)
     t.equal(stdout, '', name)
   }
 })

@@ -13,7 +13,7 @@ fileNeeds(t, 'redis-server')
 /**
  * Nodes compare their revocations every minute anyway: these tests must not wait for that.
  */
-const soon = { timeout: 40_000 }
+const soon = { timeout: 55_000 }
 
 const untilRevoked = (node: TestServer, token: string): Promise<void> =>
   until(async () => {
