@@ -32,7 +32,8 @@ export function readSettingsInto(given: GivenMap, problems: string[]): Config['s
   const file = given.get('settingsFile')
   if (typeof file?.value !== 'string') return elsewhere
   try {
-    for (const [property, value] of readFileSettings(file.value, problems)) given.set(property, value)
+    const text = readText(file.value)
+    for (const [property, value] of settingsIn(text, file.value, problems)) given.set(property, value)
   } catch (error) {
     reportInvalid(error, file.label, problems)
   }
@@ -48,15 +49,17 @@ export const resolveFailureRate = (
 
 /**
  * Rereads the settings file. Settings that are no longer in it return to their value from
- * elsewhere, or the default.
+ * elsewhere, or the default. An empty file is refused: it may be half written, or the disk was full.
  * @throws InvalidValue with all problems, one per line
  */
 export function rereadSettings(
   file: string,
   { settingsElsewhere, production }: Pick<Config, 'settingsElsewhere' | 'production'>,
 ): LiveSettings {
+  const text = readText(file)
+  if (text.trim() === '') throw new InvalidValue(`${file} is empty: for no settings, write a comment`)
   const problems: string[] = []
-  const given: GivenMap = new Map([...settingsElsewhere, ...readFileSettings(file, problems)])
+  const given: GivenMap = new Map([...settingsElsewhere, ...settingsIn(text, file, problems)])
   const entries = liveProperties.map(property => [
     property,
     parseOption(property, given.get(property), production, problems),
@@ -66,14 +69,11 @@ export function rereadSettings(
   return { ...values, loginFailureRate: resolveFailureRate(given, values) }
 }
 
-/**
- * Reads lines `NAME=value`, with the names of the variables; `#` starts a comment line.
- * @throws InvalidValue for a file that cannot be read
- */
-function readFileSettings(file: string, problems: string[]): Map<LiveProperty, Given> {
+/** Reads lines `NAME=value`, with the names of the variables; `#` starts a comment line. */
+function settingsIn(text: string, file: string, problems: string[]): Map<LiveProperty, Given> {
   const found = new Map<LiveProperty, Given>()
-  for (const [index, text] of readText(file).split(/\r?\n/).entries()) {
-    const line = text.trim()
+  for (const [index, written] of text.split(/\r?\n/).entries()) {
+    const line = written.trim()
     if (line === '' || line.startsWith('#')) continue
     const label = `${file} line ${index + 1}`
     const [, name = '', value = ''] = /^([^=]*?)\s*=\s*(.*)$/.exec(line) ?? []

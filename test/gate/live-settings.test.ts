@@ -75,6 +75,7 @@ for (const threads of ['1', '2'])
 
     for (const act of [
       () => gate.write('TICKETGATE_PORT=1\n'),
+      () => gate.write(''),
       () => gate.write('TICKETGATE_TICKET_RATE=fast\nTICKETGATE_LOGIN_RATE=off\n'),
       () => rmSync(gate.file),
     ]) {
