@@ -1,7 +1,7 @@
 import { resolve } from 'node:path'
 import type { Config } from '../config/schema.js'
 import { keepDevelopmentSecret } from '../disk/development-secret.js'
-import { looseModes } from '../disk/loose-modes.js'
+import { looseModes, writableByOthers } from '../disk/loose-modes.js'
 import { checkStateDirectory } from '../disk/state-dir.js'
 import type { Log } from '../telemetry/log.js'
 
@@ -26,7 +26,10 @@ export async function withDevelopmentSecret(
   return jwtSecret === undefined ? config : Object.freeze({ ...config, jwtSecret })
 }
 
-/** Logs which files with secrets other users can access. */
+/**
+ * Logs which files with secrets other users can access, and which files that decide who gets in they
+ * can change.
+ */
 export function warnOfLooseModes(config: Config, log: Log): void {
   const { jwtSecretFile, jwtSecretPreviousFile, ticketKeysFile, tlsKeyFile, usersFile } = config
   const { adminKeyFile, adminKeyPreviousFile, redisUrlFile, redisKeyFile, tunnelAssertionKeyFile } = config
@@ -37,4 +40,8 @@ export function warnOfLooseModes(config: Config, log: Log): void {
     .concat(secretsOfIssuers)
   for (const { path, mode } of looseModes(files))
     log.warn({ path: resolve(path), mode }, 'other users can access this file with secrets: chmod 600')
+  const { issuersFile, originsFile, settingsFile } = config
+  const rules = [issuersFile, originsFile, settingsFile].filter(file => file !== undefined)
+  for (const { path, mode } of writableByOthers(rules))
+    log.warn({ path: resolve(path), mode }, 'other users can change this file: chmod go-w')
 }

@@ -43,6 +43,35 @@ t.test('a start warns about a file with secrets that others can access', async t
   t.strictSame(await warned(), [], 'a group may read, as in the secrets of Kubernetes')
 })
 
+t.test('a start warns about a file of rules that others can change', async t => {
+  const directory = temporaryDirectory(t)
+  const write = (name: string, text: string): string => {
+    writeFileSync(join(directory, name), text)
+    chmodSync(join(directory, name), 0o666)
+    return join(directory, name)
+  }
+  const env = {
+    TICKETGATE_ORIGINS: undefined,
+    TICKETGATE_ORIGINS_FILE: write('origins', 'https://app.example.com\n'),
+    TICKETGATE_SETTINGS_FILE: write('settings', 'TICKETGATE_LOGIN_RATE=10/60\n'),
+  }
+  const files = [env.TICKETGATE_ORIGINS_FILE, env.TICKETGATE_SETTINGS_FILE]
+  const warned = async (): Promise<unknown[]> => {
+    const server = await startServer(t, { env })
+    await server.stop()
+    return server.log
+      .entries()
+      .filter(({ msg }) => String(msg).includes('other users can change this file'))
+      .map(({ level, path, mode }) => [level, path, mode])
+  }
+  t.strictSame(
+    await warned(),
+    files.map(file => ['warn', file, '0666']),
+  )
+  for (const file of files) chmodSync(file, 0o644)
+  t.strictSame(await warned(), [], 'all may read them')
+})
+
 t.test('a missing file is reported by its reader, not as a loose mode', async t => {
   t.strictSame(looseModes([join(t.testdir(), 'none'), '/proc/1/nothing/here']), [])
 })
