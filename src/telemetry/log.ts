@@ -119,14 +119,24 @@ function readableOutput(): DestinationStream | undefined {
  */
 function gather(stream: ReturnType<typeof destination>): void {
   const write = stream.write.bind(stream)
-  const writeOut = stream.flush.bind(stream)
+  const flush = stream.flush.bind(stream)
   let due: NodeJS.Timeout | undefined
+  let isLate = false
+  const writeOut = (): void => {
+    // It writes its rest itself when it ends, and then throws.
+    if ('destroyed' in stream && stream.destroyed) return
+    // During a write, `flush` does nothing, and no later write would take what waits then.
+    isLate = '_writing' in stream && stream._writing === true
+    if (!isLate) flush()
+  }
+  stream.on('drain', () => {
+    if (isLate) writeOut()
+  })
   stream.once('close', () => clearTimeout(due))
   stream.write = line => {
     due ??= setTimeout(() => {
       due = undefined
-      // It writes its rest itself when it ends, and then throws.
-      if (!('destroyed' in stream && stream.destroyed)) writeOut()
+      writeOut()
     }, gatheringMs)
     return write(line)
   }
