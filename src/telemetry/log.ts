@@ -16,10 +16,6 @@ const secretNames = ['ticket', 'token', 'pwd', 'password', 'secret', 'key', 'aut
 // this limit.
 const maxBufferedBytes = 8 * 1024 * 1024
 
-// Lines are gathered for so long, or until there are so many bytes.
-const gatheringMs = 10
-const gatheredBytes = 4096
-
 const stateName = 'ticketgate.log'
 
 /** The count of dropped lines. All threads share it; the first one creates it. */
@@ -114,48 +110,13 @@ function readableOutput(): DestinationStream | undefined {
 }
 
 /**
- * Writes lines some milliseconds after the first of them: each write takes a thread of the pool,
- * which costs more than a small response.
- */
-function gather(stream: ReturnType<typeof destination>): void {
-  const write = stream.write.bind(stream)
-  const flush = stream.flush.bind(stream)
-  let due: NodeJS.Timeout | undefined
-  let isLate = false
-  const writeOut = (): void => {
-    // It writes its rest itself when it ends, and then throws.
-    if ('destroyed' in stream && stream.destroyed) return
-    // During a write, `flush` does nothing, and no later write would take what waits then.
-    isLate = '_writing' in stream && stream._writing === true
-    if (!isLate) flush()
-  }
-  stream.on('drain', () => {
-    if (isLate) writeOut()
-  })
-  stream.once('close', () => clearTimeout(due))
-  stream.write = line => {
-    due ??= setTimeout(() => {
-      due = undefined
-      writeOut()
-    }, gatheringMs)
-    return write(line)
-  }
-}
-
-/**
  * Standard output, off the event loop. pino calls its `flushSync` at exit, which would retry
  * forever on a pipe without a reader and keep the process alive. So it is disabled: the code that
  * ends the process awaits `flush` instead, once, as its last step. The `flush` of the stream calls
  * back while lines are still being written; ending the stream waits for them.
  */
 function standardOutput(): ReturnType<typeof destination> {
-  const stream = destination({
-    dest: 1,
-    sync: false,
-    maxLength: maxBufferedBytes,
-    minLength: gatheredBytes,
-  })
-  gather(stream)
+  const stream = destination({ dest: 1, sync: false, maxLength: maxBufferedBytes })
   stream.flushSync = () => {}
   stream.flush = callback => {
     stream.once('close', () => callback?.())

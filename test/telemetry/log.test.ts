@@ -1,7 +1,6 @@
 import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import t from 'tap'
-import { Log } from '../support/log.js'
 
 const module = new URL('../../src/telemetry/log.ts', import.meta.url).href
 
@@ -99,21 +98,4 @@ t.test('the end of a log on a slow disk is no error', async t => {
     log.flush(() => process.send?.('closed'))`,
   )
   t.equal(lines.length, 1, text)
-})
-
-t.test('a line that comes during a slow write is written after it', async t => {
-  // The only thread of the pool is busy at the first write.
-  const script = `
-    import { pbkdf2 } from 'node:crypto'
-    import { createLog } from '${module}'
-    const log = createLog('info')
-    process.stdin.resume()
-    setTimeout(() => log.info('one'), 50)
-    setTimeout(() => pbkdf2('a', 'b', 1_000_000, 64, 'sha512', () => {}), 52)
-    setTimeout(() => log.info('two'), 75)`
-  const args = ['--import=tsx', '--input-type=module', '-e', script]
-  const env = { ...process.env, UV_THREADPOOL_SIZE: '1' }
-  const child = spawn(process.execPath, args, { env, stdio: ['pipe', 'pipe', 'inherit'] })
-  t.teardown(() => child.kill('SIGKILL'))
-  await new Log(child).logged('"msg":"two"')
 })
