@@ -1,4 +1,4 @@
-/** What the server behind costs when nothing is before it, and what each way to it adds. */
+/** What the upstream server costs without a proxy, and what each way to it adds. */
 export const tunnelColumns = ['direct', 'nginx', 'HAProxy', 'ticketgate', 'own channel'] as const
 
 export interface TunnelRow {

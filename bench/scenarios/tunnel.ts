@@ -21,7 +21,7 @@ const ticketSeconds = 10
 /** What passes a connection, again and again. */
 interface Traffic {
   readonly name: string
-  /** What the server behind does. */
+  /** What the upstream server does. */
   readonly path: string
   /** What a client sends at once, and how many messages come back for it. */
   readonly frames: string
@@ -91,7 +91,7 @@ const relay = (
     return microseconds(await measure([way.pid], () => run(rounds)))
   })
 
-/** CPU time per connection, opened, greeted by the server behind, and closed. */
+/** CPU time per connection: opened, greeted by the upstream server, closed. */
 const shake = async (way: Pick<Way, 'host' | 'port' | 'pid'>, lines: readonly string[]): Promise<number> =>
   withOpener(way, async opener => {
     const load = await measure([way.pid], async () => {

@@ -11,10 +11,10 @@ import type { Users } from './users.js'
 
 export type WayName = 'direct' | 'nginx' | 'HAProxy' | 'ticketgate'
 
-/** A way to the server behind: none between, a proxy that checks nothing, or a tunnel. */
+/** A way to the upstream server: direct, through a proxy that checks nothing, or through a tunnel. */
 export interface Way {
   readonly name: WayName
-  /** Whose CPU time and memory count: of the server behind where nothing is between. */
+  /** The process whose CPU time and memory count: for the direct way, the upstream server. */
   readonly pid: number
   readonly host: string
   readonly port: number
@@ -35,7 +35,7 @@ export interface WaysParts {
 const prefix = '/t'
 const repeated = (path: string, count: number): string[] => Array<string>(count).fill(`${prefix}${path}`)
 
-/** The server behind, when nothing is between. */
+/** The upstream server, reached directly. */
 async function startDirect({ directory }: Pick<WaysParts, 'directory'>, env: Environment = {}): Promise<Way> {
   const own = mkdtempSync(join(directory, 'behind-'))
   const child = await startChild(
@@ -128,7 +128,7 @@ async function startTunnel(parts: WaysParts, behind: number, env: Environment = 
   }
 }
 
-/** Starts all ways to one server behind. A proxy that is not installed is left out. */
+/** Starts all ways to one upstream server. A proxy that is not installed is left out. */
 export async function startWays(parts: WaysParts): Promise<Way[]> {
   const direct = await startDirect(parts)
   const ways = [direct]

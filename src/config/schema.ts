@@ -346,7 +346,7 @@ export const schema = {
   settingsFile: {
     kind: path,
     meaning:
-      'File with settings that can change without a restart, one NAME=value a line: the login, login failure, ticket and message rates, and the log level; reread when it changes, and on SIGHUP',
+      'File with settings that can change without a restart, one NAME=value per line: the login, login failure, ticket and message rates, and the log level; reread when it changes, and on SIGHUP',
   },
   logLevel: {
     kind: choice('trace', 'debug', 'info', 'warn', 'error', 'fatal'),

@@ -15,13 +15,13 @@ export interface IssuerOptions {
   readonly key: SigningKey
   /**
    * The verifier that the tickets are for: 1 to 32 of `a-z 0-9 -`. Required with a configured key,
-   * since spent tickets are remembered by one verifier; not beside an `epoch`.
+   * since spent tickets are remembered by one verifier; not allowed with an `epoch`.
    */
   readonly node?: string | undefined
   /**
-   * For gates that remember in Redis what was spent: the first 32 characters of its key
+   * For gates that keep spent tickets in Redis: the first 32 characters of its key
    * `ticketgate:epoch`, or a function that returns them. They change whenever Redis may have
-   * forgotten something, so read them about every second. Takes a configured key.
+   * forgotten something, so read them about once a second. Requires a configured key.
    */
   readonly epoch?: string | (() => string) | undefined
   /**
@@ -39,7 +39,7 @@ export interface IssuerOptions {
 }
 
 export interface IssuedTicket {
-  /** Goes into a URL, `?ticket=…`, as it is. It is a secret until it is used. */
+  /** Goes into a URL, `?ticket=…`, unescaped. It is a secret until it is used. */
   readonly ticket: string
   /** When it expires, Unix seconds. */
   readonly expires: number
@@ -63,17 +63,27 @@ const ttlExpectation = `${minTtlSeconds} to ${maxTtlSeconds}, whole`
 /**
  * Issues single-use tickets, without any I/O.
  *
- * @example One process issues and verifies ```js const key = createBootKey() const issuer =
- *   createIssuer({ key }) const verifier = createVerifier({ keys: [key] }) const { ticket, expires
- *   } = issuer.issue({ user: 'maggie', expires: sessionEnd, channel: 'lobby' }) ```
+ * @example One process issues and verifies
+ * ```js
+ * const key = createBootKey()
+ * const issuer = createIssuer({ key })
+ * const verifier = createVerifier({ keys: [key] })
+ * const { ticket } = issuer.issue({ user: 'maggie', expires: sessionEnd, channel: 'lobby' })
+ * ```
  *
- * @example A back end issues for a gate elsewhere ```js const issuer = createIssuer({ key:
- *   process.env.TICKET_KEY, node: 'gate-1' }) ```
+ * @example A back end issues for a gate elsewhere
+ * ```js
+ * const issuer = createIssuer({ key: process.env.TICKET_KEY, node: 'gate-1' })
+ * ```
  *
- * @example A back end issues for all gates that share a Redis ```js let epoch = await
- *   redis.getrange('ticketgate:epoch', 0, 31) setInterval(async () => { epoch = await
- *   redis.getrange('ticketgate:epoch', 0, 31) }, 1000) const issuer = createIssuer({ key:
- *   process.env.TICKET_KEY, epoch: () => epoch }) ```
+ * @example A back end issues for all gates that share a Redis
+ * ```js
+ * let epoch = await redis.getrange('ticketgate:epoch', 0, 31)
+ * setInterval(async () => {
+ *   epoch = await redis.getrange('ticketgate:epoch', 0, 31)
+ * }, 1000)
+ * const issuer = createIssuer({ key: process.env.TICKET_KEY, epoch: () => epoch })
+ * ```
  * @throws TypeError that names the option that is missing, unknown or wrong
  */
 export function createIssuer(options: IssuerOptions): Issuer {

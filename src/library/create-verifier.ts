@@ -38,7 +38,7 @@ export interface VerifierOptions {
    *
    * The default is right unless the system clock is set back, between the start of one process and
    * the start of the next, by more than the time between the end of the first and the start of the
-   * second: tickets that the first one spent would be young again. `ticketgate serve` keeps a clock
+   * second: tickets that the first one spent would count as new. `ticketgate serve` keeps a clock
    * mark on disk against that. To do the same, write a time to disk, accept tickets only until
    * then, and pass the later of the clock and the time found on disk.
    * @default when the verifier is created
@@ -65,7 +65,7 @@ export interface VerifierOptions {
   readonly clock?: Clock | undefined
 }
 
-/** How a ticket is presented. A ticket is refused if what it is bound to is left out. */
+/** How a ticket is presented. A bound ticket is refused if the member it is bound to is absent. */
 export interface Presentation {
   /** The channel to open. */
   readonly channel?: string | undefined
@@ -79,7 +79,7 @@ export interface Presentation {
 
 export interface Verifier {
   /**
-   * Checks a ticket and spends it. Of all calls with one ticket, one returns. It waits for nothing.
+   * Checks a ticket and spends it. Of all calls with one ticket, only one returns. It never waits.
    * Spending comes last, so a refused ticket is not spent: do everything else that could fail
    * before the call.
    * @returns its holder

@@ -14,7 +14,7 @@ import { isChannelPatterns } from '../ticket/rights.js'
 import { requireMembers, requireThat } from './misuse.js'
 
 /**
- * What a ticket says about its holder. A member left out, or undefined, means: no such restriction.
+ * What a ticket says about its holder. An absent or undefined member restricts nothing.
  */
 export interface TicketHolder {
   /** The user: 1 to 256 bytes without control characters. */
@@ -32,9 +32,9 @@ export interface TicketHolder {
   /** Channels it may subscribe to, in the same form. */
   readonly subscribe?: readonly string[] | undefined
   /**
-   * What else it says of its holder, by name: text, finite numbers, booleans and lists of text, 256
-   * bytes packed. A name is a letter, then up to 31 of `A-Z a-z 0-9 _ -`; case, `_` and `-` alone
-   * do not tell two apart.
+   * Further claims about its holder, by name: text, finite numbers, booleans and lists of text, at
+   * most 256 bytes packed. A name is a letter, then up to 31 of `A-Z a-z 0-9 _ -`. Names that
+   * differ only in case, or in `_` and `-`, cannot be used together.
    */
   readonly claims?: CarriedClaims | undefined
 }
@@ -120,7 +120,7 @@ export function claimsOf(ticket: NewTicket): TicketClaims {
   }
 }
 
-/** The holder of a ticket whose claims these are. */
+/** The holder of a ticket with these claims. */
 export const holderOf = (claims: TicketClaims): TicketHolder => ({
   user: claims.user,
   expires: claims.sessionEndsAtSeconds,

@@ -9,11 +9,14 @@ export type TicketErrorCode =
   | Extract<RefusalCode, 'ticket_used' | 'replay_cache_full'>
 
 /**
- * A refused ticket. With every code but `ticket_used` it is not spent. It contains no secret and
- * nothing that the client sent, and it is a complete HTTP response: `status`, `headers`, and its
- * own JSON as the body (RFC 9457).
+ * A refused ticket. It is not spent, except with the code `ticket_used`. The error contains no
+ * secret and nothing that the client sent. It is a complete HTTP response: `status`, `headers`, and
+ * its own JSON as the body (RFC 9457).
  *
- * @example ```js response.writeHead(error.status, error.headers).end(JSON.stringify(error)) ```
+ * @example
+ * ```js
+ * response.writeHead(error.status, error.headers).end(JSON.stringify(error))
+ * ```
  */
 export class TicketError extends Error {
   override readonly name = 'TicketError'

@@ -21,14 +21,14 @@ export interface ConnectionCaps {
   readonly open: number
   /** Counts a connection, unless that would exceed a cap. Returns whether it was counted. */
   enter(user: string, address: string): boolean
-  /** Counts a connection out. */
+  /** Counts a connection as closed. */
   leave(user: string, address: string): void
   /**
    * Counts a connection whose user is not known yet, by its address alone, unless that would exceed
    * the cap per address.
    */
   enterUnknown(address: string): boolean
-  /** Counts out a connection that was counted by its address alone. */
+  /** Counts a connection as closed that was counted by its address alone. */
   leaveUnknown(address: string): void
   /**
    * Counts the user of a connection that was counted by its address alone, unless that would exceed

@@ -26,7 +26,7 @@ export class FailureLimit {
     if (waitMs > 0) this.#heldOff.set(key, nowMs + waitMs)
   }
 
-  /** How many have failed lately, and how many are held off. */
+  /** How many keys have failed lately, and how many are held off. */
   usage(nowMs: number): LimiterUsage {
     let refusing = 0
     for (const untilMs of this.#heldOff.values()) if (untilMs > nowMs) refusing++

@@ -16,7 +16,7 @@ interface Waiting {
 }
 
 /**
- * A bounded queue that groups share fairly. They take turns. If it is full, the newest entry of the
+ * A bounded queue that groups share fairly, by taking turns. If it is full, the newest entry of the
  * largest group makes room for another group, so a group that floods the queue waits behind itself.
  */
 export class FairQueue {

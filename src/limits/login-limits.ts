@@ -14,7 +14,7 @@ import type { LimiterUsage } from './rate.js'
  *   from elsewhere do not lock the user out there.
  *
  * Memory is bounded. Keys that share a bucket fill it early, never late, and a forgotten address
- * counts as any other.
+ * counts like any other.
  */
 export interface LoginLimitsMemory {
   /** Hashes keys, so that clients cannot choose what shares a bucket. */
@@ -77,7 +77,7 @@ export class LoginLimits {
     this.#familiar = new FamiliarPairs(memory.familiar)
   }
 
-  /** Sets the rates. If one differs, its counts begin anew. */
+  /** Sets the rates. If one changes, its counts start over. */
   setRates({ perAddress, failuresPerUser }: LoginRates): void {
     this.#addresses.setRate(perAddress)
     this.#users.setRate(failuresPerUser)
@@ -93,8 +93,8 @@ export class LoginLimits {
   /**
    * Returns how long an attempt at a user from this address must wait, in milliseconds; 0 = go on.
    * It counts nothing yet: attempts that are checked at the same time would lock each other out. So
-   * as many more than the rate allows may fail as are checked at once, but they count, and the next
-   * attempt waits longer.
+   * more may fail than the rate allows, by as many as are checked at once. These count as well, and
+   * the next attempt waits longer.
    */
   waitOfUser(user: string, address: string, nowMs: number): number {
     return this.#users.wait(this.#userHash(user, address), nowMs)
@@ -111,7 +111,7 @@ export class LoginLimits {
     this.#familiar.add(this.#hash('pair', address, user), nowMs)
   }
 
-  /** Gives back what an attempt cost that came to no decision about the password. */
+  /** Gives back the cost of an attempt that ended without a verdict on its password. */
   abandon(address: string): void {
     this.#addresses.giveBack(this.#addressHash(address), 1)
   }
@@ -121,7 +121,7 @@ export class LoginLimits {
     return this.#addresses.usage(nowMs)
   }
 
-  /** How many users are, and pairs of user and address. Undefined if they are not. */
+  /** How many users are limited, and pairs of user and address. Undefined if they are not. */
   users(nowMs: number): LimiterUsage | undefined {
     return this.#users.usage(nowMs)
   }

@@ -2,13 +2,13 @@ import type { Clock } from '../clock.js'
 
 const tickMs = 100
 
-// Whoever waited longer has given up, or has filled the buffers of the kernel long before.
+// Clients that waited longer have given up, or filled the buffers of the kernel long before.
 const mostMs = 60_000
 
 /**
- * How long the event loop of this thread was kept from its work: by a stopped process, a paused
- * machine, or much to do. What came in the meantime comes all at once, and is no burst of its
- * sender. Keeps no process alive.
+ * Measures how long the event loop of this thread was stalled: by a stopped process, a paused
+ * machine, or a heavy load. Events from the meantime arrive all at once, which is not a burst by
+ * their senders. Does not keep the process alive.
  */
 export class LoopStalls {
   readonly #clock: Clock
@@ -25,9 +25,9 @@ export class LoopStalls {
   }
 
   /**
-   * Returns how much earlier than `nowMs` an event may have come, in milliseconds: the stall that
-   * lasts, or one that has ended, for as long again as it has lasted. Meanwhile what has waited is
-   * read.
+   * Returns how much earlier than `nowMs` an event may have arrived, in milliseconds: the length of
+   * the current stall, or of one that has just ended. A stall counts for as long again as it
+   * lasted, while the waiting events are read.
    */
   at(nowMs: number): number {
     // The loop reads sockets before it runs its timers.

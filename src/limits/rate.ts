@@ -27,9 +27,9 @@ export const isRefusing = (tatMs: number, nowMs: number, rate: Rate): boolean =>
 export const isSameRate = (a: Rate | undefined, b: Rate | undefined): boolean =>
   a?.count === b?.count && a?.seconds === b?.seconds
 
-/** What a limiter does at the moment. */
+/** The current state of a limiter. */
 export interface LimiterUsage {
-  /** Keys that have used some of what they may. */
+  /** Keys that have used some of their rate. */
   readonly tracked: number
   /** Of these, keys whose next event would be refused. */
   readonly refusing: number
@@ -39,7 +39,7 @@ export interface LimiterUsage {
 export interface RateLimiter {
   /** Counts an event unless it must wait. Returns how long, in milliseconds; 0 = go on. */
   take(key: string, nowMs: number): number
-  /** Sets the rate. If it is another one, the counts begin anew. */
+  /** Sets the rate. If it changes, the counts start over. */
   setRate(rate: Rate | undefined): void
   /** How many keys there are. Undefined if there is no limit. */
   usage(nowMs: number): LimiterUsage | undefined

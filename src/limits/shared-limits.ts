@@ -7,7 +7,7 @@ import type { LimiterUsage, RateLimiter } from './rate.js'
 import { hashAt, keyHashes, tallyBytes } from './shared-tally.js'
 
 /**
- * The memory of limits that hold over all threads of one process: of fixed size, and without locks.
+ * The memory of limits that hold over all threads of one process: fixed in size, and lock-free.
  * Keys are hashed with a secret, so clients cannot choose what shares a bucket. Keys that do share
  * one are counted together: a limit may be met early, never late.
  */

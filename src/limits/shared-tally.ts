@@ -33,9 +33,9 @@ export interface TallyPlace {
  * Counts by key what all threads have open: one count-min sketch per thread. A key has one bucket
  * in each row, and a bucket has one 32-bit word per thread, which only that thread writes. A thread
  * has at most the least of its words open for a key, and all threads together have at most the sum
- * of these: a key is never counted short.
+ * of these: a key is never undercounted.
  *
- * A key is counted over if it shares all its buckets of one thread with other keys. Suppose that as
+ * A key is overcounted if it shares all its buckets of one thread with other keys. Suppose that as
  * many sockets are open as the total allows (a million without one), spread evenly over T threads,
  * and each has a key of its own. Then a newcomer is affected with probability T × (1 − e^(−1/6))^8:
  * with a cap of 1, one in 1,600,000 is refused wrongly with 2 threads, one in 50,000 with 64, and

@@ -3,8 +3,8 @@ const checkEvery = 1000
 
 /**
  * Returns a function that counts an event, and returns whether more than `most` have come in one
- * turn of the event loop. That many hardly come from clients that wait for responses, but from one
- * that writes without pause: uWS keeps reading while there is data, and meanwhile serves no other
+ * turn of the event loop. Clients that wait for responses hardly cause that many; a client that
+ * writes without pause does: uWS keeps reading while there is data, and meanwhile serves no other
  * client and runs no timers. The caller must then close that connection. If thousands of clients
  * were waiting for a stopped process, this may hit one of them, which has to retry.
  */
@@ -24,7 +24,7 @@ export function createTurnLimit(most: number): () => boolean {
 
 /**
  * Like {@link createTurnLimit}, where the sender of an event is known: counts only those that come
- * in a row from one. So it never hits one of thousands of clients that waited for a stopped process.
+ * in a row from one sender. So it spares the thousands of clients that wait for a stopped process.
  */
 export function createRowLimit(most: number): (sender: object) => boolean {
   let latest: object | undefined

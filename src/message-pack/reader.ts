@@ -74,7 +74,7 @@ export class MessagePackReader {
     return this.#uint8()
   }
 
-  /** Which of `texts`, in UTF-8, the next str is. Returns -1 if it is another. */
+  /** The index of the next str in `texts`, which are UTF-8. Returns -1 if it is not there. */
   indexIn(texts: readonly Uint8Array[]): number {
     const from = this.#take(this.#textLength())
     for (let index = 0; index < texts.length; index++)
@@ -134,8 +134,8 @@ export class MessagePackReader {
   }
 
   /**
-   * Skips one value. It must be free of extensions, have text in UTF-8 only, text as the keys of
-   * its maps, and be nested at most `maxDepth` deep.
+   * Skips one value. It must have no extensions, only UTF-8 text, only text as keys of maps, and be
+   * nested at most `maxDepth` deep.
    */
   skip(maxDepth: number): void {
     const first = this.#uint8()
@@ -187,7 +187,7 @@ export class MessagePackReader {
       }
   }
 
-  /** Whether the bytes from `from` on are `wanted`. */
+  /** Whether the bytes at `from` start with `wanted`. */
   #isAt(from: number, wanted: Uint8Array): boolean {
     if (wanted.length !== this.#at - from) return false
     for (let n = 0; n < wanted.length; n++) if (this.#bytes[from + n] !== wanted[n]) return false

@@ -5,17 +5,15 @@ import type { SharedReplayCache } from './shared.js'
 /**
  * Two `shared` replay caches as one. In such a cache every spent ticket takes room as long as the
  * longest lifetime: a gate's own tickets live for seconds, those of outside minters for up to an
- * hour. The key id, which is under the MAC, decides, so a ticket always meets the same one of the
- * two.
+ * hour. The key id, which is under the MAC, selects one, so a ticket always meets the same
+ * cache.
  */
 export function splitByKey(
   own: SharedReplayCache,
   outside: SharedReplayCache,
 ): StoreReplayCache & Pick<SharedReplayCache, 'turnOver'> {
   const cacheOf = (keyId: number): SharedReplayCache => (keyId === bootKeyId ? own : outside)
-  /**
-   * The one that refused last: whoever was refused asks it, in the same turn, how long that lasts.
-   */
+  /** The cache that refused last: the refused caller asks it for the wait, in the same turn. */
   let full = own
   return {
     claim(nonce, expiresAtMs, nowMs, _epoch, keyId) {

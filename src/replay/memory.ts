@@ -13,9 +13,9 @@ const entriesPerMs = 4000
 
 export interface MemoryReplayCache extends ReplayCache {
   /**
-   * Forgets some expired nonces. Claims do so too: this is for quiet times, in which the entries of
-   * a rush would stay, at about 100 bytes each. Nothing else depends on whether or when it is
-   * called.
+   * Forgets some expired nonces. Claims do so too: this is for quiet times, when the entries of a
+   * rush would otherwise stay, at about 100 bytes each. Nothing else depends on whether or when it
+   * is called.
    */
   turnOver(nowMs: number): void
 }
@@ -62,8 +62,8 @@ class LruReplayCache implements MemoryReplayCache {
     if (--this.#untilSweep === 0) this.#sweepOldest(entriesPerSweep)
     const spent = this.#spent
     if (this.#isFull()) return spent.has(nonce) ? 'replayed' : 'full'
-    // There is room, so nothing is evicted, and the size tells whether the nonce is new: looking
-    // first would cost half as much again.
+    // There is room, so nothing is evicted, and the size shows whether the nonce is new. A lookup
+    // first would take half as long again.
     const { size } = spent
     this.#replacedMs = 0
     spent.set(nonce, expiresAtMs)

@@ -16,9 +16,8 @@ export interface SharedReplayOptions {
   readonly capacity: number
   /**
    * The longest time that a ticket can be valid here, including the clock skew, in milliseconds; at
-   * least
-   * 1000. A ticket that expires later is refused as `unavailable`. A ticket with a shorter lifetime
-   *   takes room as long as one with the longest.
+   * least 1000. A ticket that expires later is refused as `unavailable`. A ticket with a shorter
+   * lifetime takes room as long as one with the longest.
    */
   readonly maxTtlMs: number
   readonly nowMs: number
@@ -50,8 +49,8 @@ export const firstCellAt = (table: number, capacity: number): number => cellsAt 
 
 /**
  * Memory for a `shared` replay cache: 24 bytes per ticket of capacity, and never more.
- * @throws TypeError for a `capacity` outside 1..10^9, a `maxTtlMs` below a second, a `nowMs` that
- *   is no time
+ * @throws TypeError for a `capacity` outside 1..10^9, a `maxTtlMs` below a second, an
+ *   invalid `nowMs`
  */
 export function createSharedReplayMemory(options: SharedReplayOptions): SharedReplayMemory {
   const { capacity, maxTtlMs, nowMs } = options

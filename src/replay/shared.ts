@@ -23,7 +23,7 @@ export interface SharedReplayCache extends ReplayCache {
   /** The most tickets remembered of those that expire in one period: what `capacity` bounds. */
   readonly size: number
   /**
-   * Lets `size` forget expired tickets. A claim does so too, so this is for the figures in quiet
+   * Drops expired tickets from `size`. A claim does so too, so this is for the figures in quiet
    * times: nothing else depends on whether, when, or by which thread it is called.
    */
   turnOver(nowMs: number): void
@@ -38,7 +38,7 @@ const golden = 0x9e3779b1
 
 /**
  * The replay cache of the threads of one process. Lock-free, and exact whatever the clocks of the
- * threads say and however long a thread sleeps: EXACTNESS.md has the proof.
+ * threads say and however long a thread sleeps. For the proof, see EXACTNESS.md.
  *
  * The expiry of a ticket decides its period, each `maxTtlMs` long, and so its table: periods use
  * the two tables in turn. A claim treats a word of an earlier period as empty, so nothing is ever

@@ -8,7 +8,7 @@ import { MessagePackWriter } from '../message-pack/writer.js'
 export type ClaimValue = string | number | boolean | readonly string[]
 
 /**
- * Claims that travel in a ticket, by name. Has no prototype: what is not among them is undefined.
+ * Claims that travel in a ticket, by name. Has no prototype, so any other name is undefined.
  */
 export type CarriedClaims = Readonly<Record<string, ClaimValue>>
 
@@ -20,18 +20,18 @@ export const noClaims: CarriedClaims = Object.freeze(Object.create(null))
 
 const names = /^[A-Za-z][A-Za-z0-9_-]{0,31}$/
 
-/** The form of a name of such a claim, for people. */
+/** The form of the name of such a claim, for error messages. */
 export const carriedNameForm = 'a letter, then up to 31 of A-Z a-z 0-9 _ -'
 
 const isCarriedName = (name: string): boolean => names.test(name)
 
 /**
- * The end of the name of a header that carries it. Two names that are one there cannot travel
- * together: case does not count in headers, and many servers read `_` as `-`.
+ * The last part of the name of the header that carries a claim. Two names with the same header
+ * cannot travel together: headers ignore case, and many servers read `_` as `-`.
  */
 export const headerSuffix = (name: string): string => name.toLowerCase().replaceAll('_', '-')
 
-/** Whether all names can travel, and together. */
+/** Whether all names can travel, and can do so together. */
 export const areCarriedNames = (all: readonly string[]): boolean =>
   all.every(isCarriedName) && new Set(all.map(headerSuffix)).size === all.length
 
@@ -78,7 +78,7 @@ function writeEntries(claims: CarriedClaims, writer: MessagePackWriter): void {
 }
 
 /**
- * Returns undefined for what cannot travel, and for more than `maxCarriedBytes`.
+ * Returns undefined for claims that cannot travel or take more than `maxCarriedBytes`.
  * @throws MessagePackError for malformed bytes
  */
 export function readCarried(reader: MessagePackReader): CarriedClaims | undefined {

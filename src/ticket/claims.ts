@@ -5,7 +5,7 @@ import { isChannelName, isChannelPattern, isSessionId, isUserName } from '../pro
 import { type CarriedClaims, readCarried, writeCarried } from './carried-claims.js'
 
 /**
- * What a ticket says, under its MAC. An absent or undefined member means: no such restriction.
+ * What a ticket says, under its MAC. An absent or undefined member restricts nothing.
  * The one-letter keys on the wire are in FORMAT.md.
  */
 export interface TicketClaims {
@@ -216,8 +216,8 @@ function readPatterns(reader: MessagePackReader): readonly string[] {
 }
 
 /**
- * A prefix of an IPv4 (4 bytes) or IPv6 (16 bytes) address: exactly the bytes its length in bits
- * needs.
+ * A prefix of an IPv4 (4 bytes) or IPv6 (16 bytes) address: exactly as many bytes as its
+ * length in bits requires.
  */
 const isAddressPrefix = (value: Uint8Array): boolean => {
   const bits = value[0]

@@ -95,10 +95,10 @@ export function fromText(text: string): Buffer | undefined {
   const encoded = dot < 0 ? text : text.slice(dot + 1)
   const { length } = encoded
   if (length > maxEncodedLength || length % 4 === 1) return undefined
-  // Anything beyond ASCII takes more than a byte, none of which is a digit.
+  // Characters beyond ASCII take several bytes, none of which is a digit.
   if (encodedBytes.write(encoded) !== length) return undefined
   // Node's decoder skips unknown characters and ignores trailing bits. This takes a third of the
-  // time that it takes to decode and encode again.
+  // time of decoding and encoding again.
   const size = decode(length)
   if (size < minBytes) return undefined
   views[size] ??= scratch.subarray(0, size)
@@ -106,8 +106,8 @@ export function fromText(text: string): Buffer | undefined {
 }
 
 /**
- * Decodes the digits in `encodedBytes` to `scratch`. Returns how many bytes they are; 0 if one is
- * no digit, or if bits are left over that are not zero.
+ * Decodes the digits in `encodedBytes` to `scratch`. Returns the number of bytes; 0 if a character
+ * is not a digit, or if leftover bits are not zero.
  */
 function decode(length: number): number {
   const whole = length - (length % 4)
@@ -141,8 +141,8 @@ const digitAt = (at: number): number => digits[encodedBytes[at] as number] as nu
 
 /**
  * Whether a text has the form of a ticket of this version: its length, its one canonical text, its
- * version and a lifetime that may be. No JWT has (RFC 7519 section 3): it has two dots, and begins
- * with another byte.
+ * version and a possible lifetime. No JWT has this form (RFC 7519 section 3): it has two dots, and
+ * begins with another byte.
  */
 export function hasTicketForm(text: string): boolean {
   const node = nodeOf(text)

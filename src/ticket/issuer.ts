@@ -35,7 +35,7 @@ export function issueTicket(claims: TicketClaims, options: IssueOptions): string
 
 /**
  * Likewise, and remembers the claims for when the ticket is presented.
- * @param claims valid, as `unpackClaims` would have them, and never changed
+ * @param claims valid, as `unpackClaims` returns them, and never changed
  * @param token what the claims were made from
  * @param repeated called if a recent ticket was issued for the same object: its claims may be worth
  *   keeping packed

@@ -18,7 +18,7 @@ export interface TicketKey {
   readonly inner: Buffer
   /** Where in `inner` the body begins. */
   readonly bodyAt: number
-  /** The input of the inner hash with a body of so many bytes. */
+  /** Returns the input of the inner hash with a body of that many bytes. */
   readonly inputs: Buffer[]
   /** The input of the outer hash: key block, then room for the inner digest. */
   readonly outer: Buffer

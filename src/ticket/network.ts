@@ -4,8 +4,8 @@ import { type Address, isInPrefix, normalize, prefixOf, readAddress } from './ad
 export type AddressLike = string | Uint8Array
 
 /**
- * How many bits of an address count by default: all of IPv4; of IPv6 the /64 that a subscriber is
- * given.
+ * How many bits of an address count by default: all of IPv4; for IPv6 the /64 that a subscriber
+ * gets.
  */
 const usualBits = { v4: 32, v6: 64 }
 

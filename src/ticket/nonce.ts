@@ -2,7 +2,7 @@ import { randomFillSync } from 'node:crypto'
 import { nonceBytes } from './codec.js'
 
 // One call to the CSPRNG costs as much as a whole MAC, so it fills a pool. Used bytes are wiped at
-// once: a later look at this memory reveals no nonce of a ticket that was issued.
+// once, so that this memory never reveals the nonce of an issued ticket.
 const pool = Buffer.alloc(nonceBytes * 4096)
 let used = pool.length
 

@@ -1,4 +1,4 @@
-/** The form of an `Origin` that identifies its pages, exactly as clients write it. */
+/** The form of an `Origin` that identifies its pages, as clients write it. */
 
 // Pages of all files, or of anybody's data, share these: to allow one is to allow all of them.
 const shared: ReadonlySet<string> = new Set(['null:', 'file:', 'data:', 'blob:'])

@@ -15,8 +15,8 @@ const said: (TicketClaims | undefined)[] = Array.from({ length: slots }, () => u
 const issuedFor: (object | undefined)[] = Array.from({ length: slots }, () => undefined)
 
 /**
- * Remembers the claims that a ticket was issued with. They must be as `unpackClaims` would have
- * them, and never change.
+ * Remembers the claims of an issued ticket. They must be as `unpackClaims` returns them, and never
+ * change.
  * @param token what the claims were made from
  * @returns whether a recent ticket had the same claims, made from the same object
  */

@@ -17,8 +17,7 @@ import { bootKeyId, type KeyRing, macHolds } from './key-ring.js'
 import { recall } from './recent-claims.js'
 
 /**
- * A ticket whose MAC is right and which has not expired. It is not spent yet: the replay cache does
- * that.
+ * A ticket with a valid MAC that has not expired. It is not spent yet: the replay cache does that.
  */
 export interface VerifiedTicket {
   /** The id of the key that signed it: 0 = the gate's own. */
@@ -28,8 +27,8 @@ export interface VerifiedTicket {
   /** Refused at and after this instant, Unix milliseconds. */
   readonly expiresAtMs: number
   /**
-   * When the authority behind it was given, Unix seconds: when its token was issued, or, if it
-   * names none, when the ticket was, allowing for a minter whose clock is ahead.
+   * When its authority was granted, Unix seconds: when its token was issued or, if it names none,
+   * when the ticket was issued, allowing for a minter whose clock is ahead.
    */
   readonly authorizedAtSeconds: number
   readonly claims: TicketClaims
@@ -50,7 +49,7 @@ export type TicketRefusal =
 export interface TicketPolicy {
   /** The gate's name, '' for none. A ticket is valid at one gate. */
   readonly node: string
-  /** How far the clock of a minter may be off, either way. */
+  /** How far the clock of a minter may be off, in either direction. */
   readonly skewMs: number
   /**
    * The least `issuedAt` of a ticket that an earlier life of the gate cannot have spent, Unix

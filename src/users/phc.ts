@@ -5,7 +5,7 @@ export const argon2Parameters = { memoryCost: 19_456, timeCost: 2, parallelism: 
 
 /**
  * The hash itself sets the cost of its verification. The limits keep a file from requiring
- * gigabytes, or next to nothing. The minimum is the least memory that OWASP lists.
+ * gigabytes, or hardly any memory. The minimum is the least memory that OWASP lists.
  */
 const bounds = {
   memoryCost: [7_168, 262_144],

@@ -11,7 +11,7 @@ export interface User {
   readonly name: string
   /** An argon2id hash, as a PHC string. */
   readonly passwordHash: string
-  /** Absent = every right on every channel. */
+  /** If absent, the user has every right on every channel. */
   readonly channels?: ChannelRights
 }
 

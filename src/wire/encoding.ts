@@ -1,4 +1,4 @@
-// wire/: the encodings of messages, and what gates tell one another. It knows no sockets.
+// wire/: the encodings of messages, and the messages between gates. It knows no sockets.
 
 import type { EncodingName } from '../protocol.js'
 import type { Encoding } from './format.js'

@@ -6,7 +6,7 @@ export const maxDepth = 128
 /** The maximum length of an id, in characters. Every reply repeats it, so it must be small. */
 export const maxIdLength = 64
 
-/** An id as it was written, in the encoding of its message: text in JSON, bytes in MessagePack. */
+/** An id as written, in the encoding of its message: text in JSON, bytes in MessagePack. */
 export type MessageId = string | Uint8Array
 
 /** The contents of a message to the server. Only `id` and the form of `data` are checked. */
@@ -14,8 +14,8 @@ export interface Incoming {
   readonly type?: unknown
   readonly channel?: unknown
   /**
-   * Exactly as written in the message, so that the reply repeats it unchanged: a number keeps all
-   * its digits, and its format. A copy. Undefined if there is none, or its type is wrong.
+   * A copy, exactly as written in the message, so that the reply repeats it unchanged: a number
+   * keeps all its digits and its format. Undefined if it is absent or of the wrong type.
    */
   readonly id?: MessageId | undefined
   readonly ticket?: unknown
@@ -24,7 +24,7 @@ export interface Incoming {
   readonly data?: Uint8Array | undefined
 }
 
-/** A message of a list, and how many members it has besides `channel` and `data`. */
+/** A message of a list, with the number of its members besides `channel` and `data`. */
 export interface Listed extends Incoming {
   readonly others: number
 }
@@ -37,15 +37,13 @@ export interface Encoding {
   readonly name: EncodingName
   /** Whether its messages use binary frames. */
   readonly isBinary: boolean
-  /**
-   * Reads the message in `bytes`, which may come from anybody. Undefined if they are not a message.
-   */
+  /** Reads a message from untrusted bytes. Returns undefined if they are not a message. */
   read(bytes: Buffer): Incoming | undefined
-  /** A message, or a list of them. */
+  /** Reads a message, or a list of them. */
   readAll(bytes: Buffer): readonly Listed[] | undefined
   /** A message, with the id of the request that it replies to. */
   write(message: object, id?: MessageId): string | Uint8Array
-  /** The `ok` to a request. */
+  /** The `ok` that replies to a request. */
   confirm(id: MessageId): string | Uint8Array
   /** A `message` around data that is already encoded. */
   envelope(channel: string, data: Uint8Array, user: string | undefined): Uint8Array

@@ -10,7 +10,7 @@ const closeBrace = 0x7d
 const openBracket = 0x5b
 const closeBracket = 0x5d
 
-// Without the exception for a byte order mark, which is no JSON and would move all offsets.
+// A byte order mark is not skipped: it is not JSON, and would shift all offsets.
 const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
 function parse(bytes: Uint8Array): unknown {
@@ -21,7 +21,7 @@ function parse(bytes: Uint8Array): unknown {
   }
 }
 
-// What follows reads bytes that JSON.parse has accepted, so it need not ask whether they are JSON.
+// The functions below read bytes that JSON.parse has accepted, so they do not validate them.
 
 function skipSpace(bytes: Uint8Array, from: number): number {
   let at = from
@@ -32,7 +32,7 @@ function skipSpace(bytes: Uint8Array, from: number): number {
   return at
 }
 
-/** Where the string ends whose opening quote is at `from`. */
+/** Returns where the string ends whose opening quote is at `from`. */
 function endOfString(bytes: Uint8Array, from: number): number {
   for (let at = from + 1; at < bytes.length; at++) {
     const byte = bytes[at]
@@ -54,7 +54,7 @@ function endOfValue(bytes: Uint8Array, from: number): number | undefined {
       if (++depth > maxDepth) return undefined
       at++
     } else if (byte === closeBrace || byte === closeBracket) {
-      // Depth 0: a number or a word ends where what holds it does.
+      // Depth 0: a number or a word ends with its container.
       if (depth === 0) return at
       at++
       if (--depth === 0) return at
@@ -66,7 +66,7 @@ function endOfValue(bytes: Uint8Array, from: number): number | undefined {
   return bytes.length
 }
 
-/** What the key between two quotes says, in whatever way it is escaped. */
+/** Returns the key between two quotes, unescaped. */
 function keyIn(bytes: Buffer, from: number, to: number): string {
   const text = bytes.toString('utf8', from, to)
   return text.includes('\\') ? String(JSON.parse(text)) : text.slice(1, -1)
@@ -74,16 +74,16 @@ function keyIn(bytes: Buffer, from: number, to: number): string {
 
 interface Located {
   readonly data: Uint8Array | undefined
-  /** If there are several, the last, as in JSON.parse. */
+  /** The last one if there are several, as in JSON.parse. */
   readonly id: Buffer | undefined
-  /** How many members are written, those that come twice included. */
+  /** The number of members, duplicates included. */
   readonly members: number
   readonly end: number
 }
 
 /**
- * The bytes of `data` and `id` in the object at `from`. Undefined if `data` occurs twice, because
- * readers differ on which counts.
+ * Returns the bytes of `data` and `id` in the object at `from`. Undefined if `data` occurs twice,
+ * because readers differ on which one counts.
  */
 function locate(bytes: Buffer, from: number): Located | undefined {
   let data: Uint8Array | undefined
@@ -117,7 +117,7 @@ function incoming(value: Readonly<Record<string, unknown>>, located: Located | u
   return { type, channel, id: idOf(value.id, located?.id), ticket, payload, data: located?.data }
 }
 
-/** One of a list. A member that comes twice counts among the others. */
+/** A message of a list. Duplicates of a member count among the others. */
 function listed(value: Readonly<Record<string, unknown>>, located: Located): Listed {
   const own = Number(Object.hasOwn(value, 'channel')) + Number(Object.hasOwn(value, 'data'))
   return { ...incoming(value, located), others: located.members - own }
@@ -133,8 +133,7 @@ export const json = {
     if (plain !== undefined) return plain
     const value = parse(bytes)
     if (!isJsonObject(value)) return undefined
-    // A fast path: most messages without data are tiny. Others come from clients that need no fast
-    // path.
+    // A fast path: most messages without data are tiny. Clients that send others can do without.
     if (!Object.hasOwn(value, 'data') && typeof value.id !== 'number') return incoming(value, undefined)
     const located = locate(bytes, skipSpace(bytes, 0))
     return located === undefined ? undefined : incoming(value, located)

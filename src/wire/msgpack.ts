@@ -3,9 +3,9 @@ import { MessagePackError } from '../message-pack/error.js'
 import { MessagePackReader } from '../message-pack/reader.js'
 import { type Encoding, type Incoming, type Listed, type MessageId, maxDepth, maxIdLength } from './format.js'
 
-// Plain maps, smallest encodings; no records, no extensions. All that is unpacked here has passed
-// MessagePackReader.skip. With `auto`, which the types lack, an integer of 64 bits becomes a bigint
-// only if a number would lose digits.
+// Plain maps, smallest encodings; no records, no extensions. Everything unpacked here has passed
+// MessagePackReader.skip. With `auto`, which the types lack, a 64-bit integer becomes a bigint only
+// if a number would lose digits.
 const options = {
   useRecords: false,
   variableMapSize: true,
@@ -18,7 +18,7 @@ const exactly = new Packr({ ...options, mapsAsObjects: false })
 const members = ['type', 'channel', 'id', 'ticket', 'payload', 'data'].map(name => Buffer.from(name))
 
 /**
- * The message that comes next. Undefined if it says one thing twice.
+ * Reads the next message. Returns undefined if a member occurs twice.
  *
  * @throws MessagePackError if it is malformed
  */
@@ -32,7 +32,7 @@ function readMessage(bytes: Buffer, reader: MessagePackReader): Incoming | undef
   let seen = 0
   for (let left = reader.mapSize(); left > 0; left--) {
     const member = reader.indexIn(members)
-    // 0 for any that is not a member: those may be there twice.
+    // 0 for unknown keys, which may occur twice.
     const bit = (1 << (member + 1)) & ~1
     if ((seen & bit) !== 0) return undefined
     seen |= bit
@@ -50,14 +50,14 @@ function readMessage(bytes: Buffer, reader: MessagePackReader): Incoming | undef
   return { type, channel, id, ticket, payload, data }
 }
 
-/** The text that comes next. Null if the value is of another type. */
+/** Reads the next text. Returns null for a value of another type. */
 function readText(reader: MessagePackReader): string | null {
   if (reader.type === 'text') return reader.text()
   reader.skip(maxDepth)
   return null
 }
 
-/** Reads the value that comes next. Returns whether it can be an id. */
+/** Reads the next value. Returns whether it can be an id. */
 function readId(reader: MessagePackReader): boolean {
   const { type } = reader
   if (type === 'text') return reader.text().length <= maxIdLength
@@ -66,7 +66,7 @@ function readId(reader: MessagePackReader): boolean {
   return false
 }
 
-/** What `read` makes of `bytes`, of which it must leave nothing. */
+/** Returns the result of `read`, which must consume all of `bytes`. */
 function readWhole<T>(
   bytes: Buffer,
   read: (bytes: Buffer, reader: MessagePackReader) => T | undefined,
@@ -111,7 +111,7 @@ export const msgpack = {
   write(message: object, id?: MessageId): Uint8Array {
     const packed = packr.pack(message)
     if (!(id instanceof Uint8Array)) return packed
-    // A small map, to have one entry more.
+    // A small map, which gets one more entry.
     packed[0] = (packed[0] ?? 0) + 1
     return Buffer.concat([packed, idKey, id])
   },
@@ -120,7 +120,7 @@ export const msgpack = {
 
   envelope(channel: string, data: Uint8Array, user: string | undefined): Uint8Array {
     const head = packr.pack({ type: 'message', channel })
-    // A map of two entries, to be one of three or four.
+    // A map of two entries, which becomes one of three or four.
     head[0] = user === undefined ? 0x83 : 0x84
     return user === undefined
       ? Buffer.concat([head, dataKey, data])

@@ -10,7 +10,7 @@ const closeBrace = 0x7d
 const openBracket = 0x5b
 const closeBracket = 0x5d
 
-/** Nothing plain is nested deeper. */
+/** The maximum depth of a plain message. */
 const plainDepth = 16
 
 const memberNames = ['type', 'channel', 'id', 'ticket', 'payload', 'data'] as const
@@ -18,15 +18,15 @@ const members = memberNames.map(name => Uint8Array.from(name, letter => letter.c
 const words = ['true', 'false', 'null'].map(name => Uint8Array.from(name, letter => letter.charCodeAt(0)))
 const publish = Uint8Array.from('publish', letter => letter.charCodeAt(0))
 
-/** Where no value ends: it is malformed, or not plain. */
+/** Returned in place of an end for a value that is malformed or not plain. */
 const none = -1
 
-/** Whether what was read since it was set is ASCII. One message is read at a time. */
+/** Whether all bytes read since it was set are ASCII. One message is read at a time. */
 let isAscii = true
 
 /**
- * Reads a message in one pass, without making anything that is not asked for, if it is as clients
- * usually write one: no escapes, no member twice, hardly nested, and `type`, `channel` and `id` in
+ * Reads a message in one pass, building nothing but its members, if it is written as clients
+ * usually do: no escapes, no duplicate members, little nesting, and `type`, `channel` and `id` in
  * ASCII. Returns undefined for all others, well-formed or not.
  */
 export function readPlain(bytes: Buffer): Incoming | undefined {
@@ -73,7 +73,7 @@ export function readPlain(bytes: Buffer): Incoming | undefined {
   return isAllAscii || isUtf8(bytes) ? { type, channel, id, ticket, payload, data } : undefined
 }
 
-/** A short string or number, which comes back as it was written. */
+/** A short string or number, returned as written. */
 function isPlainId(bytes: Buffer, start: number, end: number): boolean {
   if (end - start > maxIdLength || !isAscii) return false
   if (bytes[start] === quote) return true

@@ -27,7 +27,7 @@ export interface SessionRenewed {
   readonly user: string
   /** The session of the sockets. */
   readonly session: string | undefined
-  /** The id of the socket, if it is one. */
+  /** The id of the socket, if it is for a single one. */
   readonly socket: string | undefined
   /** The session that the token names, if any. */
   readonly login: string | undefined
@@ -44,7 +44,7 @@ export type RelayMessage = Publication | Revocation | SessionRenewed
 export interface SocketDisconnection {
   readonly type: 'disconnect'
   readonly socket: string
-  /** Until when it may renew, Unix seconds. If absent, it ends at once. */
+  /** The time until which it may renew, Unix seconds. If absent, it ends at once. */
   readonly renewBySeconds?: number
   readonly reason?: string
 }
@@ -79,7 +79,7 @@ export interface Relay {
 export function createRelay(name: string): Relay {
   const channel = new BroadcastChannel(name)
   return {
-    // Cloning a view would clone all of its memory, such as everything read from a socket at once.
+    // Cloning a view would clone its whole buffer, such as everything read from a socket at once.
     send: message => channel.postMessage({ ...message, data: new Uint8Array(message.data) }),
     onMessage(receive) {
       channel.onmessage = event => receive((event as { readonly data: Publication }).data)

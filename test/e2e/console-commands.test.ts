@@ -94,7 +94,7 @@ t.test('a second channel on the same socket, and the frames as they are on the w
   for (const tab of [page, other]) {
     await tab.fill('#second-channel', 'news')
     await tab.click('#also button')
-    await tab.locator('#log', { hasText: 'you also hear news' }).waitFor()
+    await tab.locator('#log', { hasText: 'subscribed to news' }).waitFor()
   }
   await other.selectOption('#to', 'news')
   await say(other, 'hello')
@@ -109,7 +109,7 @@ t.test('a second channel on the same socket, and the frames as they are on the w
     '← text, 75 bytes {"type":"message","channel":"news","data":{"text":"hello"},"user":"maggie"}',
   ])
   await page.click('#also button')
-  await page.locator('#log', { hasText: 'you no longer hear news' }).waitFor()
+  await page.locator('#log', { hasText: 'unsubscribed from news' }).waitFor()
   t.equal(await page.locator('#to option').count(), 1)
   await other.close()
   await page.close()

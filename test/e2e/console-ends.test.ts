@@ -44,7 +44,7 @@ t.test('after a restart the page says what happened, and offers the way on', asy
   await page.locator('#notice:visible', { hasText: 'The server does not reply.' }).waitFor()
   await startServer(t, { env, stateDir: first.stateDir })
   await page
-    .locator('#notice', { hasText: /was started again\. Tickets of before are void.*still good/ })
+    .locator('#notice', { hasText: /has restarted\. Earlier tickets are void.*still valid/ })
     .waitFor()
   t.match(await page.textContent('#countdown'), /^void/)
   await page.click('#connect')

@@ -36,7 +36,7 @@ t.test('with an identity provider, the walk begins with a pasted token', async t
     await page.click('#paste button')
     await page.locator('#login-result', { hasText: said }).waitFor()
   }
-  await paste('my password', 'This is no JWT')
+  await paste('my password', 'This is not a JWT')
   await paste(signedBy(newKey('ES256', 'first')), '401 token_invalid')
   t.equal(await page.locator(`#take ${usable}`).count(), 0)
   // As it is copied from a header, broken over lines.

@@ -1,4 +1,4 @@
-// The server behind, of the scenario `tunnel`: as cheap as one can be. It greets each connection. The path says what
+// The upstream server of the scenario `tunnel`: as cheap as possible. It greets each connection. The path selects what
 // it does then: /echo returns each message, /sink/N answers every Nth, and /source/N/BYTES answers each with N.
 import { App, us_socket_local_port } from 'uWebSockets.js'
 

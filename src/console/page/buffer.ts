@@ -1,6 +1,6 @@
 /**
- * What MessagePackReader needs of `node:buffer`, for browsers. On the server it stays with Node's
- * own: `isUtf8` there checks 60 kB that are not ASCII in 3 microseconds, `TextDecoder` in 230.
+ * The parts of `node:buffer` that MessagePackReader uses, for browsers. The server uses Node's own:
+ * `isUtf8` checks 60 kB of non-ASCII text in 3 microseconds, `TextDecoder` takes 230.
  */
 export class Buffer extends Uint8Array<ArrayBuffer> {
   static override from(bytes: Iterable<number> | ArrayLike<unknown>): Buffer {

@@ -32,9 +32,9 @@ class Chat {
   readonly #label: HTMLElement
   readonly #frames = new FrameLog(false)
   #gate: Connection | undefined
-  /** The channel that is heard besides. */
+  /** The second channel, if it is subscribed to. */
   #alsoHeard: string | undefined
-  /** The last token that was given: if that does not do, a person has to log in. */
+  /** The token used last. If the server refuses it, the user has to log in. */
   #given: string | undefined
 
   constructor(sessions: SessionStore) {
@@ -58,7 +58,7 @@ class Chat {
     })
   }
 
-  /** A session has begun, or ended. One that is open goes on until the server ends it. */
+  /** Called when a session begins or ends. An open socket stays until the server closes it. */
   follow(hasSession: boolean): void {
     if (this.#gate !== undefined) return
     this.#rest()
@@ -97,7 +97,7 @@ class Chat {
   #listen(gate: Connection): void {
     gate.on('open', ({ user, channel }) => {
       this.#show('open', `open as ${user}`)
-      this.#note(`you are in ${nameOf(channel)}`)
+      this.#note(`joined ${nameOf(channel)}`)
       setStep('chat', 'done')
       moveOn(this.#join, this.#text)
     })
@@ -109,7 +109,7 @@ class Chat {
       this.#note(`session renewed until ${new Date(expires * 1000).toLocaleTimeString()}`),
     )
     gate.on('lost', ({ channel, error }) => {
-      this.#note(`you no longer hear ${nameOf(channel)}: ${error.code}`)
+      this.#note(`unsubscribed from ${nameOf(channel)}: ${error.code}`)
       if (channel === this.#alsoHeard) this.#hears(undefined)
     })
     gate.on('retry', ({ error, delayMs }) => {
@@ -146,7 +146,7 @@ class Chat {
       if (old === undefined) await gate.subscribe(channel)
       else await gate.unsubscribe(old)
       this.#hears(old === undefined ? channel : undefined)
-      this.#note(old === undefined ? `you also hear ${nameOf(channel)}` : `you no longer hear ${nameOf(old)}`)
+      this.#note(old === undefined ? `subscribed to ${nameOf(channel)}` : `unsubscribed from ${nameOf(old)}`)
     } catch (error) {
       const { code, message } = error as GateError
       this.#note(`${code}: ${message}`)
@@ -164,14 +164,14 @@ class Chat {
     return this.#to.options[0]?.value ?? ''
   }
 
-  /** The channels that one can speak on. */
+  /** The channels that messages can be sent to. */
   #offer(channels: readonly string[]): void {
     const chosen = this.#to.value
     this.#to.replaceChildren(...channels.map(name => make('option', { value: name }, nameOf(name))))
     if (channels.includes(chosen)) this.#to.value = chosen
   }
 
-  /** Where something was said, unless that goes without saying. */
+  /** The channel of a message, unless it is the one that was joined. */
   #place(channel: string): Node[] {
     return channel === this.#channelName ? [] : [make('span', { class: 'event' }, ` in ${nameOf(channel)}`)]
   }
@@ -202,4 +202,4 @@ class Chat {
   }
 }
 
-const nameOf = (channel: string): string => (channel === '' ? 'the channel without a name' : channel)
+const nameOf = (channel: string): string => (channel === '' ? 'the unnamed channel' : channel)

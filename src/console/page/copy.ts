@@ -11,7 +11,7 @@ const saidMs = 2000
 /**
  * Fills the place with this id with buttons that copy a command.
  * @param title what the command does, for screen readers
- * @param commandOf asked at each press
+ * @param commandOf called at each press
  */
 export function setUpCopy(id: string, title: string, commandOf: () => Command): void {
   const place = byId(id, HTMLDivElement)
@@ -32,7 +32,7 @@ export function setUpCopy(id: string, title: string, commandOf: () => Command): 
         }, saidMs)
         return
       }
-      // There is no clipboard on a page that did not come by TLS or from this machine.
+      // Pages have no clipboard unless they come by TLS or from this machine.
       shown.value = text
       shown.hidden = false
       shown.focus()

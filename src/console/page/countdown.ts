@@ -1,6 +1,6 @@
 import { announce, byId } from './dom.js'
 
-/** The life of the ticket that was taken last. */
+/** How long the latest ticket is still valid. */
 export class Countdown {
   readonly #text = byId('countdown', HTMLParagraphElement)
   readonly #bar = byId('countdown-bar', HTMLDivElement)
@@ -8,7 +8,7 @@ export class Countdown {
   #startedMs = 0
   #isOver = true
 
-  /** Counts from the moment the ticket came, so that this machine's clock does not matter. */
+  /** Counts from the arrival of the ticket, so that this machine's clock does not matter. */
   start(ttlSeconds: number): void {
     const wasOver = this.#isOver
     this.#ttlSeconds = ttlSeconds
@@ -18,7 +18,7 @@ export class Countdown {
     if (wasOver) this.#tick()
   }
 
-  /** The ticket was let in. */
+  /** The ticket was accepted. */
   spend(): void {
     this.end('spent', `spent after ${this.#elapsedSeconds.toFixed(1)} s`)
   }

@@ -1,4 +1,4 @@
-/** The element with an id, which is in page.html. */
+/** The element of page.html with this id. */
 export function byId<Kind extends Element>(id: string, kind: new () => Kind): Kind {
   const element = document.getElementById(id)
   if (element instanceof kind) return element
@@ -7,7 +7,7 @@ export function byId<Kind extends Element>(id: string, kind: new () => Kind): Ki
 
 type Child = Node | string
 
-/** Makes an element. All text enters as text, never as HTML. */
+/** Creates an element. Text is inserted as text, never as HTML. */
 export function make<Tag extends keyof HTMLElementTagNameMap>(
   tag: Tag,
   attributes: Readonly<Record<string, string>> = {},
@@ -30,7 +30,7 @@ export function wire(lines: readonly WireLine[], isRefused = false): Element {
 
 const arrows: Readonly<Record<string, string>> = { '→': 'sent', '←': 'received' }
 
-/** A screen reader says words for the arrows. */
+/** Screen readers get words in place of the arrows. */
 function labelOf(label: string): Child[] {
   const words = arrows[label]
   if (words === undefined) return [label]
@@ -46,8 +46,8 @@ export function setStep(step: StepName, state: 'locked' | 'open' | 'done'): void
 }
 
 /**
- * Whether a button can be used. One that cannot stays where it is in the order of Tab, and keeps
- * the focus: a button that is `disabled` while it works drops its user at the top of the page.
+ * Sets whether a button can be used. If not, it stays in the tab order and keeps the focus: a
+ * button that is `disabled` while it works would send keyboard users back to the top of the page.
  */
 export function setUsable(button: HTMLButtonElement, isUsable: boolean): void {
   button.setAttribute('aria-disabled', String(!isUsable))
@@ -61,7 +61,7 @@ interface Press {
   readonly isReady?: () => boolean
 }
 
-/** Runs `act` when a button that can be used is pressed; it rests meanwhile. */
+/** Runs `act` when a usable button is pressed. The button is unusable meanwhile. */
 export function onPress(button: HTMLButtonElement, press: Press): void {
   button.addEventListener('click', () => void run(button, press))
 }
@@ -85,20 +85,20 @@ async function run(button: HTMLButtonElement, { act, isReady = () => true }: Pre
   }
 }
 
-/** Moves the focus on to the next step, unless it has left the one that is done. */
+/** Moves the focus to the next step, unless it has left the finished one. */
 export function moveOn(from: HTMLElement, to: HTMLElement): void {
   if (from.contains(document.activeElement)) to.focus()
 }
 
 /**
- * Has a screen reader say something. The results themselves are no live regions: it would spell out
- * tokens and tickets.
+ * Announces something to screen readers. The results themselves are not live regions, because
+ * tokens and tickets would be spelled out.
  */
 export function announce(words: string): void {
   byId('announcer', HTMLParagraphElement).textContent = words
 }
 
-/** The button that a form is sent with. */
+/** The submit button of a form. */
 export function submitOf(form: HTMLFormElement): HTMLButtonElement {
   const button = form.querySelector('button')
   if (button === null) throw new Error('this form has no button')

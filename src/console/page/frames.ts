@@ -3,7 +3,7 @@ import { make } from './dom.js'
 
 const maxLines = 100
 
-/** The frames of sockets, as they come and go: what the page and the server really say. */
+/** A log of the frames of sockets: what the page and the server really send. */
 export class FrameLog {
   readonly element: HTMLDetailsElement
   readonly #lines = make('ol', { tabindex: '0', 'aria-label': 'Frames' })
@@ -45,7 +45,7 @@ export class FrameLog {
     })
     socket.addEventListener('close', ({ code, reason, wasClean }) => {
       if (wasClean) this.#add('←', 'close', `${code} ${reason}`)
-      else this.#add('←', 'end', `no close frame, which pages are told as ${code}`)
+      else this.#add('←', 'end', `no close frame, which browsers report as ${code}`)
     })
   }
 
@@ -63,5 +63,5 @@ const tickets = new RegExp(
   'g',
 )
 
-/** A log is no place for tickets, not even for spent ones. */
+/** Tickets do not belong in a log, not even spent ones. */
 const withoutTickets = (text: string): string => text.replace(tickets, '$1$2…')

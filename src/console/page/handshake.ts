@@ -38,7 +38,7 @@ const sentFor = ({ text, channel }: TakenTicket): WireLine => [
 
 /** Steps 3 and 4: the ticket opens a socket, once; the same ticket again is refused. */
 export class HandshakeSteps {
-  /** Takes the next ticket. */
+  /** Gets the next ticket. */
   onAnother = (): void => {}
   readonly #connect = byId('connect', HTMLButtonElement)
   readonly #connected = byId('connect-result', HTMLDivElement)
@@ -54,7 +54,7 @@ export class HandshakeSteps {
     onPress(this.#replay, { act: () => this.#presentAgain() })
   }
 
-  /** Begins again, with a ticket that was just taken. */
+  /** Starts over with a fresh ticket. */
   start(ticket: TakenTicket): void {
     this.#socket?.close()
     this.#ticket = ticket
@@ -103,15 +103,15 @@ export class HandshakeSteps {
     const outcome = await present(pathOf(ticket), new FrameLog(false))
     if (outcome.isOpen) {
       outcome.socket.close()
-      this.#replayed.replaceChildren(wire([sentFor(ticket), ['←', status('101: it was let in')]], true))
-      return announce('It was let in.')
+      this.#replayed.replaceChildren(wire([sentFor(ticket), ['←', status('101: accepted')]], true))
+      return announce('The ticket was accepted again.')
     }
     await this.#refuse(this.#replayed, ticket, outcome.code)
     setStep('replay', 'done')
     moveOn(this.#replay, byId('join', HTMLButtonElement))
   }
 
-  /** Shows why. Returns whether the ticket is still good. */
+  /** Shows why. Returns whether the ticket is still valid. */
   async #refuse(result: HTMLDivElement, ticket: TakenTicket, closeCode: number): Promise<boolean> {
     const { lines, reason, isLive } = await refusalOf(ticket.text, closeCode)
     result.replaceChildren(wire([sentFor(ticket), ...lines], true))

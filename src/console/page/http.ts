@@ -4,7 +4,7 @@ export interface Reply {
 }
 
 /**
- * Asks the server that this page came from. A reply that is no JSON object counts as an empty one.
+ * Sends a request to the server of this page. A reply that is not a JSON object counts as empty.
  */
 export async function ask(
   method: 'GET' | 'POST',
@@ -23,7 +23,7 @@ export async function ask(
   return { status: reply.status, body: typeof body === 'object' && body !== null ? { ...body } : {} }
 }
 
-/** What stands for the reply if there is none. */
+/** Stands in for the reply if there is none. */
 export const noReply = (): Reply => ({ status: 0, body: {} })
 
 /** A refusal in one line: status, code and detail of its problem+json. */

@@ -8,7 +8,7 @@ const shape = { width: 60, height: 20 }
 const sum = (counts: Readonly<Record<string, number>>): number =>
   Object.values(counts).reduce((total, count) => total + count, 0)
 
-/** A figure that is shown as it is, or as what it gained in a second. */
+/** A figure, shown as its value or as its increase per second. */
 interface Measure {
   readonly title: string
   readonly unit: string
@@ -39,7 +39,7 @@ function svg(tag: string, attributes: Readonly<Record<string, string>>): SVGElem
   return element
 }
 
-/** One card: a number, and how it went in the last minute. */
+/** One card: a number, and its course over the last minute. */
 function createChart({ title, unit, isBad }: Measure): {
   element: Element
   push(value: number | undefined): void
@@ -81,17 +81,17 @@ function createChart({ title, unit, isBad }: Measure): {
 const textOf = (value: number): string =>
   value >= 10 || Number.isInteger(value) ? Math.round(value).toLocaleString('en') : value.toFixed(1)
 
-/** What the figures tell of the server itself. */
+/** Events of the server that the figures reveal. */
 export interface ServerWatch {
-  /** It does not reply. */
+  /** The server does not reply. */
   onDown(): void
-  /** It replies again. @param hasRestarted whether its counts began anew */
+  /** The server replies again. @param hasRestarted whether its counts started over */
   onBack(hasRestarted: boolean): void
-  /** Nobody looked for a while, so it may have been started again. */
+  /** The page was hidden for a while, so the server may have restarted. */
   onReturn(): void
 }
 
-/** The figures beside the flow, once a second while somebody looks. */
+/** The figures beside the flow, updated once a second while the page is visible. */
 export function setUpFigures(watch: ServerWatch): void {
   const charts = measures.map(measure => ({ measure, chart: createChart(measure) }))
   byId('figures', HTMLDivElement).replaceChildren(
@@ -131,7 +131,7 @@ export function setUpFigures(watch: ServerWatch): void {
     if (figures === undefined) return undefined
     if (!isRate) return read(figures)
     if (last === undefined) return undefined
-    // After a restart the server counts from nothing again.
+    // A restarted server counts from zero.
     return Math.max(0, read(figures) - read(last.figures)) / ((at - last.at) / 1000)
   }
 
@@ -150,8 +150,8 @@ export function setUpFigures(watch: ServerWatch): void {
 }
 
 /**
- * Whether a count that only grows has fallen: between two looks there is time for a restart. Those
- * of a thread fall when another one replies.
+ * Whether a count that only grows has fallen: the server may restart between two requests. Counts
+ * of a thread also fall when another thread replies.
  */
 const hasRestarted = (now: Figures, before: Figures = now): boolean =>
   now.scope === 'server' &&
@@ -177,10 +177,10 @@ function drawCache({ replay, scope }: Figures): void {
     `of ${words(capacity)}; at most ${words(highWater)} so far`
   if (scope === 'thread')
     byId('scope', HTMLParagraphElement).textContent =
-      'Of the thread that serves this page, the last minute. The replay cache is that of all threads.'
+      'The thread that serves this page, over the last minute. All threads share the replay cache.'
 }
 
-/** Every refusal by its code: how many in the last minute, and in all. */
+/** Every refusal by its code: how many in the last minute, and in total. */
 function drawCodes(now: Figures, before: Figures): void {
   const rows = (['handshakesRefused', 'requestsRefused'] as const).flatMap(kind =>
     Object.entries(now[kind]).map(([code, total]) => ({

@@ -5,7 +5,7 @@ import type { Session, SessionStore } from './session.js'
 import { claimsOf, tokenView } from './token-view.js'
 
 /**
- * Step 1: a token, by the server's own login or, if an identity provider gives them, pasted here.
+ * Step 1: gets a token from the server's own login, or takes a pasted one of an identity provider.
  */
 export function setUpLogin(sessions: SessionStore): void {
   const isPasted = document.body.dataset.login === 'token'
@@ -61,11 +61,11 @@ function setUpPaste(sessions: SessionStore): SentFor {
   const form = byId('paste', HTMLFormElement)
   onSubmit(form, {
     async act() {
-      // As it comes from a terminal or a header.
+      // As copied from a terminal or a header.
       const token = text.value.replace(/^\s*(Bearer\s+)?|\s+/gi, '')
       const claims = claimsOf(token)
       if (claims === undefined) {
-        const words = 'This is no JWT: paste all three parts of it.'
+        const words = 'This is not a JWT. Paste all three of its parts.'
         return refuse([['token', words]], words)
       }
       const reply = await ask('POST', routes.ticket, { token }).catch(noReply)
@@ -79,7 +79,7 @@ function setUpPaste(sessions: SessionStore): SentFor {
   return session => sent(session.token)
 }
 
-/** Where to go on with a token. */
+/** The next step once there is a token. */
 const takeButton = (): HTMLButtonElement => submitOf(byId('take', HTMLFormElement))
 
 function refuse(lines: readonly WireLine[], words: string): void {

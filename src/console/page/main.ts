@@ -54,22 +54,22 @@ sessions.onChange((session, reason) => {
   else notice.show(`Your token is no longer accepted: ${ended}`, backToLogin)
 })
 
-/** Says what a restart means, and offers the way on. */
+/** Says what a restart means, and offers the next step. */
 async function onBack(hasRestarted: boolean): Promise<void> {
-  const what = hasRestarted ? 'The server was started again' : 'The server replies again'
+  const what = hasRestarted ? 'The server has restarted' : 'The server replies again'
   if (hasRestarted) tickets.void()
   await sessions.check()
   if (ended !== undefined) notice.show(`${what}. Your token is no longer accepted: ${ended}`, backToLogin)
   else if (hasRestarted && sessions.current !== undefined)
     notice.show(
-      `${what}. Tickets of before are void: the key that signed them ended with its process. Your token is still good.`,
+      `${what}. Earlier tickets are void, because the key that signed them is gone. Your token is still valid.`,
       { label: 'Take a new ticket', go: () => tickets.takeAnother() },
     )
   else notice.show(`${what}.`, { label: 'Close', go: () => {} })
 }
 
 setUpFigures({
-  onDown: () => notice.show('The server does not reply. This page asks again every second.'),
+  onDown: () => notice.show('The server does not reply. This page tries again every second.'),
   onBack: hasRestarted => void onBack(hasRestarted),
   onReturn: () => void sessions.check(),
 })

@@ -1,12 +1,12 @@
 import { announce, byId } from './dom.js'
 
-/** The way on that a notice offers. */
+/** The next step that a notice offers. */
 interface WayOn {
   readonly label: string
   readonly go: () => void
 }
 
-/** The bar at the top of the page: what happened to the server, and the way on. */
+/** The bar at the top of the page: what happened to the server, and what to do next. */
 export class Notice {
   readonly #bar = byId('notice', HTMLDivElement)
   readonly #text = byId('notice-text', HTMLParagraphElement)

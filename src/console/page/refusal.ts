@@ -2,43 +2,43 @@ import { routes, type TicketStatusReply } from '../../protocol.js'
 import { make, status, type WireLine } from './dom.js'
 import { ask } from './http.js'
 
-/** What a page can learn of a handshake that failed. */
+/** What a page can learn about a failed handshake. */
 export interface HandshakeRefusal {
   readonly lines: readonly WireLine[]
   /** In one sentence. */
   readonly reason: string
-  /** Whether the ticket is still good, so that it may be presented again. */
+  /** Whether the ticket is still valid and may be presented again. */
   readonly isLive: boolean
 }
 
-/** What became of a ticket, in the words of the code with which the gate refuses it. */
+/** The states of a ticket, by the code of its refusal. */
 const states: Readonly<Record<string, string>> = {
-  used: 'ticket_used: it works once.',
-  expired: 'ticket_expired: it lives for seconds.',
-  invalid: 'ticket_invalid: this server did not issue it, or not since its last start.',
+  used: 'ticket_used: a ticket works once.',
+  expired: 'ticket_expired: a ticket is valid for seconds only.',
+  invalid: 'ticket_invalid: this server has not issued it since its last start.',
 }
 
-/** What to do about the codes with which a ticket is refused that is not spent. */
+/** Advice by code, for refusals that do not spend the ticket. */
 const advice: Readonly<Record<string, string>> = {
-  address_mismatch: 'the ticket was issued to another network address.',
+  address_mismatch: 'the ticket was issued for another network address.',
   channel_forbidden: 'the ticket is for another channel, or its user has no right on this one.',
   draining: 'the server is shutting down. Try again with a new ticket.',
-  origin_forbidden: 'pages of this origin may not connect, until TICKETGATE_ORIGINS names it.',
+  origin_forbidden: 'pages of this origin may not connect. TICKETGATE_ORIGINS has to name it.',
   replay_cache_full: 'too many tickets were used lately. Try again in a moment.',
-  replay_cache_unavailable: 'whether tickets were used is not known at the moment. Try again.',
+  replay_cache_unavailable: 'the server cannot tell right now whether a ticket was used. Try again.',
   ticket_predates_gate: 'the ticket is older than the memory of spent tickets. Take a new one.',
   token_revoked: 'the session of this ticket has been revoked. Log in again.',
   too_many_connections: 'a limit on open sockets is reached. Close one, or wait.',
 }
 
 const unknown =
-  'Not the ticket, which is still good and did not come to the gate: is there a proxy in between that does not pass upgrades on?'
+  'The ticket is still valid: it did not reach the gate. Is there a proxy in between that does not forward upgrades?'
 
-/** A page sees a close code and nothing else, so it asks for the reason. */
+/** A page sees only a close code, so it asks the server for the reason. */
 export async function refusalOf(ticket: string, closeCode: number): Promise<HandshakeRefusal> {
   const seen: WireLine[] = [
     ['←', status('refused before the handshake: no WebSocket')],
-    ['seen', `close code ${closeCode}, which is all that a page is told`],
+    ['seen', `close code ${closeCode}, which is all that a page learns`],
   ]
   const reply = await ask('POST', routes.ticketStatus, { json: { ticket } }).catch(() => undefined)
   if (reply?.status !== 200)

@@ -6,7 +6,7 @@ import { ask, noReply, refusalText } from './http.js'
 import type { SessionStore } from './session.js'
 import { claimsOf } from './token-view.js'
 
-/** Step 6: what a back end does. In development this page may have the server do it. */
+/** Step 6: what a back end does. In development this page can make the server do it. */
 export function setUpServerSide(sessions: SessionStore): void {
   const { admin } = document.body.dataset
   if (admin) new ServerSideStep(sessions, admin)

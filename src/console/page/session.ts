@@ -3,8 +3,8 @@ import { ask, refusalText } from './http.js'
 import { claimsOf } from './token-view.js'
 
 /**
- * Who is logged in. In memory only: another tab asks this one for it, and with the last tab it is
- * gone.
+ * Who is logged in. In memory only: a new tab asks the others for it, and it is gone when the last
+ * tab closes.
  */
 export interface Session {
   readonly user: string
@@ -17,7 +17,7 @@ type Word =
   | { readonly type: 'session'; readonly session: Session }
   | { readonly type: 'ended'; readonly token: string; readonly reason: string }
 
-/** Told the session that began; or undefined when one has ended, and why. */
+/** Called with a new session, or with undefined when one has ended, and why. */
 type Listener = (session: Session | undefined, reason: string) => void
 
 const longestTimerMs = 2 ** 31 - 1
@@ -28,7 +28,7 @@ export class SessionStore {
   readonly #tabs = new BroadcastChannel('ticketgate-console')
   readonly #listeners: Listener[] = []
   #current: Session | undefined
-  /** The token that was refused last: another tab may not know yet, and offer it again. */
+  /** The token refused last. Another tab may not know yet, and offer it again. */
   #refused = ''
   #expiry = 0
 
@@ -51,8 +51,8 @@ export class SessionStore {
   }
 
   /**
-   * Asks the server whether the token is still good: after a restart, or past its time, it may not
-   * be. Returns why not.
+   * Asks the server whether the token is still valid: it may have expired, or the server may have
+   * restarted. Returns why not.
    */
   async check(): Promise<string | undefined> {
     const session = this.#current
@@ -64,7 +64,7 @@ export class SessionStore {
     return reason
   }
 
-  /** Ends the session of this token, in all tabs. @param reason for people */
+  /** Ends the session of this token, in all tabs. @param reason shown to the user */
   end(token: string, reason: string): void {
     if (this.#current?.token !== token) return
     this.#finish(token, reason)
@@ -96,7 +96,7 @@ export class SessionStore {
     for (const listener of this.#listeners) listener(undefined, reason)
   }
 
-  /** Looks again when the token should have expired, by the clock of this page. */
+  /** Checks again when the token should have expired by this page's clock. */
   #watch(remainingMs: number): void {
     clearTimeout(this.#expiry)
     const delayMs = Math.min(Math.max(remainingMs, 0), longestTimerMs)

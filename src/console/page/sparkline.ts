@@ -1,13 +1,13 @@
 /**
- * The shape of a small chart: `width` steps wide and `height` high, the newest value at its right
- * edge.
+ * The shape of a small chart, `width` steps wide and `height` high. The newest value is at the
+ * right edge.
  */
 export interface Sparkline {
   readonly line: string
   readonly area: string
 }
 
-/** @param values the newest last; undefined = not known, which leaves a gap */
+/** @param values the newest last; undefined = unknown, which leaves a gap */
 export function sparklineOf(
   values: readonly (number | undefined)[],
   { width, height }: { readonly width: number; readonly height: number },

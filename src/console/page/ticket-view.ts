@@ -1,7 +1,7 @@
 import { hexOf, type TicketLayout } from '../ticket-layout.js'
 import { byId, make } from './dom.js'
 
-/** A ticket byte by byte: a strip with one cell a byte, and a table with one row a field. */
+/** A ticket byte by byte: a strip with one cell per byte, and a table with one row per field. */
 export function showTicket({ node, fields, claims }: TicketLayout): void {
   byId('bytes', HTMLDetailsElement).hidden = false
   byId('strip', HTMLDivElement).replaceChildren(

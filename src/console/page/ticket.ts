@@ -21,11 +21,11 @@ import { showTicket } from './ticket-view.js'
 export interface TakenTicket {
   readonly text: string
   readonly channel: string
-  /** Ends the countdown: the ticket was presented and let in. */
+  /** Ends the countdown: the ticket was presented and accepted. */
   spent(): void
 }
 
-/** Step 2: a token for a ticket. */
+/** Step 2: trades a token for a ticket. */
 export class TicketStep {
   readonly #sessions: SessionStore
   readonly #onTicket: (ticket: TakenTicket) => void
@@ -49,15 +49,15 @@ export class TicketStep {
     })
   }
 
-  /** Takes another ticket, as if its button had been pressed. */
+  /** Gets another ticket, as if the button had been pressed. */
   takeAnother(): void {
     this.#button.focus()
     this.#form.requestSubmit()
   }
 
-  /** The server has a new key: no ticket of before is good any more. */
+  /** The server has a new key, so no earlier ticket is valid. */
   void(): void {
-    this.#countdown.end('void', 'void: the server was started again')
+    this.#countdown.end('void', 'void: the server has restarted')
   }
 
   async #take(): Promise<void> {

@@ -8,12 +8,12 @@ export interface Claims {
 }
 
 /**
- * Returns what a JWT claims, undefined if the text is none. Nothing is verified: that is up to the
- * server.
+ * Returns the claims of a JWT, or undefined if the text is not a JWT. It verifies nothing: that is
+ * up to the server.
  */
 export const claimsOf = (token: string): Claims | undefined => decode(token.split('.')[1] ?? '')
 
-/** The three parts of a JWT: as they travel, and what they say. */
+/** The three parts of a JWT, encoded and decoded. */
 export function tokenView(token: string): Element[] {
   const [header = '', payload = '', signature = ''] = token.split('.')
   const text = make(
