@@ -23,12 +23,12 @@ export const ratiosOf = (summary: readonly Summary[]): Ratios =>
     ),
   )
 
-/** @throws Error if the file is no list of ratios */
+/** @throws Error if the file is not a list of ratios */
 export function readRatios(file: string): Ratios {
   const ratios: unknown = JSON.parse(readFileSync(file, 'utf8'))
   if (typeof ratios !== 'object' || ratios === null) throw new Error(`${file} has no ratios`)
   for (const [row, ratio] of Object.entries(ratios))
-    if (typeof ratio !== 'number' || !(ratio > 0)) throw new Error(`${file}: ${row} is no ratio`)
+    if (typeof ratio !== 'number' || !(ratio > 0)) throw new Error(`${file}: ${row} is not a ratio`)
   return ratios as Ratios
 }
 

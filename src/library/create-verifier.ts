@@ -32,9 +32,9 @@ export interface VerifierOptions {
    */
   readonly clockSkewSeconds?: number | undefined
   /**
-   * Since when no spent ticket can have been forgotten, Unix milliseconds. A ticket under a
-   * configured key is refused (`ticket_predates_gate`) unless it was issued at that time plus the
-   * clock skew, or later. Tickets under a boot key are not affected.
+   * The start of the memory of spent tickets, Unix milliseconds: none spent since is forgotten. A
+   * ticket under a configured key is refused (`ticket_predates_gate`) unless it was issued at that
+   * time plus the clock skew, or later. Tickets under a boot key are not affected.
    *
    * The default is right unless the system clock is set back, between the start of one process and
    * the start of the next, by more than the time between the end of the first and the start of the
@@ -52,10 +52,10 @@ export interface VerifierOptions {
    */
   readonly capacity?: number | undefined
   /**
-   * The memory of spent tickets, instead of one with that capacity: for verifiers that share one,
-   * as when keys change, or to see how full it is. Verifiers with configured keys that share one
-   * must have the same clock skew. A replay cache is refused for a {@link VerifierOptions.node} for
-   * which another one has been used since.
+   * The memory of spent tickets, instead of one with that capacity: to share it between verifiers,
+   * such as when keys change, or to see how full it is. Verifiers with configured keys that share
+   * one must have the same clock skew. A replay cache is refused for a {@link VerifierOptions.node}
+   * for which another one has been used since.
    */
   readonly replay?: ReplayCache | undefined
   /**

@@ -6,7 +6,7 @@ const rows = 8
 const minBuckets = 4096
 const bucketsPerSocket = 6
 
-// More than one process can hold.
+// More than a process can hold.
 const maxSockets = 1_000_000
 
 /** The bytes that a tally needs. @param total the cap on open sockets, 0 for none */

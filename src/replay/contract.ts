@@ -24,7 +24,7 @@ export interface ReplayCache {
    * one clock.
    */
   claim(nonce: string, expiresAtMs: number, nowMs: number): ClaimResult
-  /** Whether a nonce was claimed, as far as is remembered at `nowMs`. Claims nothing. */
+  /** Whether a nonce was claimed, as far as remembered at `nowMs`. Claims nothing. */
   has(nonce: string, expiresAtMs: number, nowMs: number): boolean
   /**
    * How long until a cache that has just refused a claim as `full` has room again, estimated, in

@@ -1,6 +1,6 @@
 /** The form of an `Origin` that identifies its pages, as clients write it. */
 
-// Pages of all files, or of anybody's data, share these: to allow one is to allow all of them.
+// Shared by the pages of all files, or of any data: allowing one would allow all of them.
 const shared: ReadonlySet<string> = new Set(['null:', 'file:', 'data:', 'blob:'])
 
 // Their URLs have an origin, but no page does.

@@ -39,7 +39,7 @@ export function remember(
   return false
 }
 
-/** Returns the claims in `bytes` from `from` to `end`, if they are those of a recent ticket. */
+/** Returns the claims in `bytes` from `from` to `end` if a recent ticket had the same. */
 export function recall(bytes: Buffer, from: number, end: number): TicketClaims | undefined {
   const slot = slotOf(bytes, from, end)
   return holds(slot, bytes, from, end - from) ? said[slot] : undefined

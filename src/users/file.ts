@@ -46,7 +46,7 @@ export function formatUsers(users: Users): string {
 }
 
 /**
- * Returns the users, or what is wrong. The reason never quotes the file, which has hashes in it.
+ * Returns the users, or what is wrong. The reason never quotes the file, which contains hashes.
  */
 function parseUsers(bytes: Uint8Array): Users | string {
   if (bytes.length === 0) return 'it is empty (to start without users, remove it)'

@@ -38,7 +38,7 @@ export interface PasswordHasherOptions {
   readonly concurrency: number
   /** How many more may wait. */
   readonly queueLimit: number
-  /** The histogram of how long each has waited. */
+  /** Histogram of the waiting times. */
   readonly waits?: Durations
 }
 

@@ -11,7 +11,7 @@ import { preparedName, type User } from './user.js'
 /** The users of a file that may change at any time. */
 export interface UserStore {
   find(name: string): Promise<User | undefined>
-  /** As the file was when it was last looked at. */
+  /** Finds a user as of the last check of the file. */
   recall(name: string): User | undefined
   /** Sorted by name. */
   list(): Promise<readonly User[]>
@@ -80,8 +80,8 @@ export async function updateUsers(path: string, change: (users: Users) => void):
 }
 
 /**
- * A text that changes whenever the file does. It includes ctime, so fixed permissions count as a
- * change.
+ * Returns a text that changes whenever the file does. It includes ctime, so a change of permissions
+ * counts, too.
  */
 async function versionOf(path: string): Promise<string> {
   try {
