@@ -50,7 +50,7 @@ export function serverSideRoutes({ check, publish, logOut, clock }: ServerSide):
         if (typeof channel !== 'string' || !isChannelName(channel)) throw new Refusal('channel_invalid')
         const refusal = check.permit(token, channel, clock())
         if (refusal !== undefined) throw denied(refusal)
-        // Whoever may only listen must not speak for the server.
+        // Users who may only listen must not speak for the server.
         if (!mayPublish(token, channel)) throw new Refusal('channel_forbidden')
         publish({ type: 'publish', channel, encoding: 'json', data: json.pack(data ?? null) })
         return { body: '{}' }
