@@ -15,7 +15,8 @@ const isRefused = async (server: TestServer): Promise<boolean> => {
 for (const threads of [1, 2])
   t.test(`strangers that exhaust the descriptors do not stop the gate, with ${threads} threads`, async t => {
     const server = await startServer(t, {
-      openFiles: 200,
+      // Enough for two threads that read their modules at the same time.
+      openFiles: 600,
       env: { TICKETGATE_PORT: String(await freePort()), TICKETGATE_THREADS: String(threads) },
     })
     const { client } = await openSession(socketUrl(server.url, gatePath(await mint(server.url))))
@@ -30,7 +31,7 @@ for (const threads of [1, 2])
         if (isHolding) setTimeout(hold, 20)
       })
     }
-    for (let n = 0; n < 250; n++) hold()
+    for (let n = 0; n < 700; n++) hold()
     while (!(await isRefused(server))) await delay(20)
     t.pass('new clients are refused at once')
     for (let n = 0; n < 10; n++) {
