@@ -1,4 +1,4 @@
-"""A Django Channels application that knows nothing of tickets. Who is there, the gate says in a header."""
+"""A Django Channels application without any code for tickets. The gate names the user in a header."""
 
 from urllib.parse import unquote
 

@@ -1,4 +1,4 @@
-"""A server with `websockets` that knows nothing of tickets. Who is there, the gate says in a header."""
+"""A server with `websockets`, without any code for tickets. The gate names the user in a header."""
 
 import asyncio
 import os
