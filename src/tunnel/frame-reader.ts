@@ -112,6 +112,8 @@ export class FrameReader {
       throw new FrameError(closeStatus.protocolError, 'a server has masked a frame')
     if (kind >= opcode.close && second > maxControlBytes)
       throw new FrameError(closeStatus.protocolError, 'a control frame is too long')
+    if (isPadded(bytes, at))
+      throw new FrameError(closeStatus.protocolError, 'a length is not encoded in the fewest bytes')
     if (kind < opcode.close && this.#size + payloadAt(bytes, at) > this.#maxBytes)
       throw new FrameError(closeStatus.tooBig, `a message has more than ${this.#maxBytes} bytes`)
   }
@@ -181,6 +183,13 @@ function payloadAt(bytes: Buffer, at: number): number {
   return header === 4
     ? bytes.readUInt16BE(at + 2)
     : bytes.readUInt32BE(at + 2) * 2 ** 32 + bytes.readUInt32BE(at + 6)
+}
+
+/** Whether a length takes more bytes than it needs (RFC 6455 section 5.2). */
+function isPadded(bytes: Buffer, at: number): boolean {
+  const header = headerAt(bytes, at)
+  if (header === 2 || at + header > bytes.length) return false
+  return payloadAt(bytes, at) < (header === 4 ? 126 : 65_536)
 }
 
 /** The size of a frame, or of its header while that is incomplete. */

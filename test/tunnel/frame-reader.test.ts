@@ -115,6 +115,9 @@ t.test('what is not allowed', async t => {
     ['a close reason that is not UTF-8', [frame(0x88, Buffer.from([3, 232, 0xff]))], 1007],
     ['a long message', [frame(0x81, 'x'.repeat(maxBytes + 1)).subarray(0, 10)], 1009],
     ['a long message in fragments', [frame(0x01, 'x'.repeat(maxBytes)), frame(0x80, 'x')], 1009],
+    ['a length below 126 in 16 bits', [Buffer.from([0x82, 126, 0, 125])], 1002],
+    ['a length of none in 16 bits', [Buffer.from([0x80 | 1, 126, 0, 0])], 1002],
+    ['a length below 65,536 in 64 bits', [Buffer.from([0x82, 127, 0, 0, 0, 0, 0, 0, 255, 255])], 1002],
     ['a length of 64 bits', [Buffer.from([0x82, 127, 255, 255, 255, 255, 255, 255, 255, 255])], 1009],
   ] as const
   for (const [name, chunks, closeCode] of cases) {
