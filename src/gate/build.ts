@@ -2,6 +2,7 @@
 
 import { BackEndIssuer } from '../admission/back-end-issuer.js'
 import { Logouts } from '../admission/logouts.js'
+import { RemovedUsers } from '../admission/removed-users.js'
 import { socketBase, TicketIssuer } from '../admission/ticket-issuer.js'
 import { clock } from '../clock.js'
 import type { Config } from '../config/schema.js'
@@ -74,6 +75,7 @@ async function openGate(
   })
   const logouts = new Logouts((subject, givenUntil) => control.logOut(subject, givenUntil))
   const bus = closers.add(openBus(config, log, state, messages => control.receive(messages)))
+  closers.add(await watchUsers(config, log, control))
   let ownUrl = ''
   const tickets = new BackEndIssuer({
     config,
@@ -155,6 +157,12 @@ const endingSteps = ({
 
 const openEngine = async (options: SingleThreadOptions): Promise<Engine> =>
   options.config.threads > 1 ? new ThreadPool(options) : SingleThread.open(options)
+
+/** Ends the sessions of users who are removed, if there is a user file. */
+const watchUsers = async (config: Config, log: Log, control: Control): Promise<RemovedUsers | undefined> =>
+  config.login === 'off'
+    ? undefined
+    : RemovedUsers.watch({ path: config.usersFile, logOut: user => control.disconnect({ user }), log })
 
 /** The bus to the other nodes, if there are any. */
 const openBus = (

@@ -1,7 +1,7 @@
-import { readFileSync, statSync, writeFileSync } from 'node:fs'
+import { readFileSync, renameSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { postJson, request } from '../support/http.js'
+import { bearer, jsonOf, postJson, request, requestUpgrade } from '../support/http.js'
 import { isProblem } from '../support/problem.js'
 import {
   addUser,
@@ -11,6 +11,8 @@ import {
   type TestServer,
   temporaryDirectory,
 } from '../support/server.js'
+import { type Client, openSession, socketUrl } from '../support/socket-client.js'
+import { gatePath, mintWith } from '../support/tokens.js'
 
 const login = (server: TestServer, user: string, pwd: string) => postJson(server.url, '/auth', { user, pwd })
 
@@ -47,6 +49,46 @@ t.test('users come, change and go while the server runs', async t => {
   t.equal((await user(stateDir, ['remove', 'lisa'])).code, 0)
   t.equal(await untilLogin(server, 'lisa', 'baritone', 401), 401, 'removed')
 })
+
+for (const threads of ['1', '2'])
+  t.test(`a removed user loses sockets, tokens and tickets, threads: ${threads}`, async t => {
+    const env = { TICKETGATE_THREADS: threads }
+    const server = await startServer(t, { env, users: { maggie: 'secret', lisa: 'saxophone' } })
+    const tokenOf = async (name: string, pwd: string): Promise<string> =>
+      String(jsonOf(await login(server, name, pwd)).token)
+    const [maggies, lisas] = [await tokenOf('maggie', 'secret'), await tokenOf('lisa', 'saxophone')]
+    const open = async (token: string): Promise<Client> =>
+      (await openSession(socketUrl(server.url, gatePath((await mintWith(server.url, token)).ticket)))).client
+    const [hers, other] = [await open(maggies), await open(lisas)]
+    const { ticket } = await mintWith(server.url, maggies)
+
+    // As an editor or a deployment may leave it for a moment.
+    const file = join(server.stateDir, 'users.json')
+    const text = readFileSync(file)
+    renameSync(file, `${file}.away`)
+    server.signal('SIGHUP')
+    writeFileSync(file, text)
+    server.signal('SIGHUP')
+    await server.logged(/"users":2,"removed":0.*user file reread/)
+
+    t.equal((await user(server.stateDir, ['remove', 'maggie'])).code, 0)
+    t.strictSame(await hers.closed, { code: 4403, reason: 'revoked' })
+    const again = await request(server.url, '/ws_ticket', { headers: bearer(maggies) })
+    isProblem(t, again, '401 token_revoked', 'the token')
+    isProblem(
+      t,
+      await requestUpgrade(server.url, gatePath(ticket)),
+      '401 token_revoked',
+      'a ticket of before',
+    )
+    t.ok(await other.hearsNothing(), 'the sockets of others stay open')
+
+    await addUser(server.stateDir, 'maggie', 'another')
+    t.equal(await untilLogin(server, 'maggie', 'another', 200), 200, 'added again')
+    const fresh = await open(await tokenOf('maggie', 'another'))
+    t.ok(await fresh.hearsNothing(), 'opens sockets again')
+    isProblem(t, await request(server.url, '/ws_ticket', { headers: bearer(maggies) }), '401 token_revoked')
+  })
 
 t.test('the first login after a change counts, with the new password or the old one hashed anew', async t => {
   const server = await startServer(t, { users: { maggie: 'secret' } })
