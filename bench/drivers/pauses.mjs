@@ -1,7 +1,7 @@
-// Preloaded by the pauses scenario: on SIGUSR2 the process writes how long its event loop has let timers wait since the
-// last signal, and what its garbage collector took.
+// Preloaded by the pauses scenario: from one SIGUSR2 to the next it records what the event loop does
+// from timer to timer, and the garbage collections, and then writes them.
 import { openSync, readSync, renameSync, writeFileSync } from 'node:fs'
-import { constants, createHistogram, PerformanceObserver } from 'node:perf_hooks'
+import { constants, PerformanceObserver, performance } from 'node:perf_hooks'
 
 const file = process.env.BENCH_PAUSES_FILE
 const everyMs = 1
@@ -12,39 +12,65 @@ const kinds = {
   [constants.NODE_PERFORMANCE_GC_WEAKCB]: 'weak callbacks',
 }
 
-// The kernel's count of the nanoseconds that this thread has run: unlike the clock, it stands still while others run.
+// The kernel's counts of this thread, in nanoseconds: how long it has run, and how long it was ready
+// to run but others had the cores. Asking for the CPU time first brings them up to date: otherwise
+// they are as of the last clock tick.
 const schedstat = openSync(`/proc/self/task/${process.pid}/schedstat`)
 const text = Buffer.alloc(64)
-const ranNs = () =>
-  Number(text.toString('latin1', 0, readSync(schedstat, text, 0, text.length, 0)).split(' ', 1)[0])
+const counts = () => {
+  process.cpuUsage()
+  const line = text.toString('latin1', 0, readSync(schedstat, text, 0, text.length, 0))
+  return line.split(' ', 2).map(Number)
+}
+const eventsSoFar = () => performance.nodeTiming.uvMetricsInfo?.events ?? 0
 
-// Two histograms of what has passed from one timer to the next: by the clock, and of this thread's own work.
-const [clock, own] = [createHistogram(), createHistogram()]
-let [tickedMs, ran] = [performance.now(), ranNs()]
+// Allocated once, so that keeping them makes no garbage.
+const fields = 5
+const most = 200_000
+const ticks = new Float64Array(most * fields)
+let size = most
+
+let last = []
+const now = () => [performance.now(), ...counts(), eventsSoFar()]
 setInterval(() => {
-  const [nowMs, now] = [performance.now(), ranNs()]
-  clock.record(Math.max(1, Math.round((nowMs - tickedMs) * 1e6)))
-  own.record(Math.max(1, now - ran))
-  tickedMs = nowMs
-  ran = now
+  if (size === most) return
+  const [nowMs, ran, waited, events] = now()
+  const [lastMs, lastRan, lastWaited, lastEvents] = last
+  const tick = [
+    nowMs,
+    nowMs - lastMs,
+    (ran - lastRan) / 1e6,
+    (waited - lastWaited) / 1e6,
+    events - lastEvents,
+  ]
+  ticks.set(tick, size++ * fields)
+  last = [nowMs, ran, waited, events]
 }, everyMs).unref()
 
 let collections = []
 const keep = entries => {
-  for (const { detail, duration } of entries) collections.push({ kind: kinds[detail.kind], ms: duration })
+  for (const { detail, startTime, duration } of entries)
+    collections.push({ kind: kinds[detail.kind], startMs: startTime, ms: duration })
 }
 const observer = new PerformanceObserver(list => keep(list.getEntries()))
 observer.observe({ entryTypes: ['gc'] })
 
-const shares = [50, 90, 99, 99.9, 99.99, 100]
-const percentilesOf = histogram => shares.map(share => [share, histogram.percentile(share) / 1e6])
+const start = () => {
+  size = 0
+  collections = []
+  last = now()
+}
+
+const report = () => {
+  const rows = Array.from({ length: size }, (_, n) => [...ticks.subarray(n * fields, (n + 1) * fields)])
+  size = most
+  keep(observer.takeRecords())
+  return { ticks: rows, collections }
+}
 
 process.on('SIGUSR2', () => {
-  keep(observer.takeRecords())
-  const pauses = { own: percentilesOf(own), clock: percentilesOf(clock), collections }
-  writeFileSync(`${file}.new`, JSON.stringify(pauses))
+  const recorded = size === most ? undefined : report()
+  writeFileSync(`${file}.new`, JSON.stringify(recorded ?? {}))
   renameSync(`${file}.new`, file)
-  clock.reset()
-  own.reset()
-  collections = []
+  if (recorded === undefined) start()
 })

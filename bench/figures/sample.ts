@@ -10,7 +10,7 @@ export interface Percentiles {
 }
 
 /** The kind of value of a row, with its unit. */
-export type Unit = 'server CPU, µs' | 'RSS, bytes' | 'p99, ms' | 'longest pause, ms'
+export type Unit = 'server CPU, µs' | 'RSS, bytes' | 'p99, ms' | 'p99.9, ms' | 'longest pause, ms'
 
 /** One line of the table. */
 export interface Row {

@@ -4,6 +4,14 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { expectAnswers, withOpener } from '../drivers/opener.js'
+import {
+  type Collection,
+  causesOf,
+  ownPause,
+  type Pause,
+  pauseTable,
+  type Recorded,
+} from '../figures/pauses.js'
 import type { Row } from '../figures/sample.js'
 import { digits, say } from '../figures/text.js'
 import type { Target } from '../targets/target.js'
@@ -19,41 +27,28 @@ const preloaded = fileURLToPath(new URL('../drivers/pauses.mjs', import.meta.url
 
 const row: Row = { name: 'handshake at 5,000/s', unit: 'longest pause, ms' }
 
-/** What the preloaded script writes. */
-interface Pauses {
-  /**
-   * From one timer to the next, which is due a millisecond later: what the thread itself has worked,
-   * and what has passed by the clock. Shares in per cent, each with milliseconds.
-   */
-  readonly own: readonly (readonly [number, number])[]
-  readonly clock: readonly (readonly [number, number])[]
-  readonly collections: readonly { readonly kind: string; readonly ms: number }[]
-}
-
-/** Asks a target how long its event loop stood still since it was asked last. */
-const askPauses = async (pid: number, file: string): Promise<Pauses> => {
+/** Tells a target to start recording, or to stop: then it returns what was recorded. */
+const askPauses = async (pid: number, file: string): Promise<Recorded> => {
   rmSync(file, { force: true })
   process.kill(pid, 'SIGUSR2')
   while (!existsSync(file)) await sleep(20)
-  return JSON.parse(readFileSync(file, 'utf8')) as Pauses
+  return JSON.parse(readFileSync(file, 'utf8')) as Recorded
 }
 
-/** Both as text: the pauses, and the collections by kind with the longest of each. */
-const described = ({ own, clock, collections }: Pauses): string => {
+/** The causes of the pauses, and the collections by kind with the longest of each. */
+const described = (pauses: readonly Pause[], collections: readonly Collection[]): string => {
   const kinds = new Map<string, number[]>()
   for (const { kind, ms } of collections) kinds.set(kind, [...(kinds.get(kind) ?? []), ms])
-  const shown = (pauses: Pauses['own']): string =>
-    pauses.map(([share, ms]) => `p${share} ${digits(ms)}`).join(', ')
   const collected = [...kinds].map(
-    ([kind, all]) => `${all.length} × ${kind}, at most ${digits(Math.max(...all))} ms`,
+    ([kind, all]) => `${all.length} × ${kind}, at most ${digits(Math.max(...all))} ms by the clock`,
   )
-  return `ms from timer to timer, worked: ${shown(own)}; by the clock: ${shown(clock)}; garbage: ${collected.join('; ') || 'none'}`
+  return `${pauseTable(pauses)}\ngarbage: ${collected.join('; ') || 'none'}`
 }
 
 /**
- * The longest that the event loop works without looking at its timers, in handshakes by a schedule,
- * with a million tickets remembered. CPU time of the thread, so what others take from it does not
- * count, and garbage collection does.
+ * The longest pause of the event loop that is the server's own, in handshakes by a schedule, with a
+ * million tickets remembered. Neither what others take from it nor handshakes that come at once
+ * count; garbage collection does.
  */
 const longestPause = (target: Target, file: string, count: (operations: number) => number) =>
   withOpener(target, async opener => {
@@ -71,9 +66,10 @@ const longestPause = (target: Target, file: string, count: (operations: number) 
     await askPauses(target.child.pid, file)
     const command = `shake ${size} 4096 ${perSecond} ${wire.greetingFrames}`
     expectAnswers(await opener.run(command, lines), '101', size)
-    const pauses = await askPauses(target.child.pid, file)
-    say(`${target.name}: ${described(pauses)}`)
-    return { value: pauses.own.at(-1)?.[1] ?? Number.NaN }
+    const recorded = await askPauses(target.child.pid, file)
+    const pauses = causesOf(recorded)
+    say(`${target.name}\n${described(pauses, recorded.collections)}`)
+    return { value: Math.max(...pauses.map(ownPause)) }
   })
 
 /** A fresh process of a target that runs in Node. */

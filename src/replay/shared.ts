@@ -1,4 +1,5 @@
 import type { ClaimResult, ReplayCache } from './contract.js'
+import { mixOf, restOf } from './nonce-bits.js'
 import {
   cellsOf,
   countAt,
@@ -33,8 +34,6 @@ export interface SharedReplayCache extends ReplayCache {
 // or a number of tickets (in a count). The upper half of a word has the period and five bits more.
 const stride = 2 ** 5
 const lastPeriod = 2 ** 27 - 1
-
-const golden = 0x9e3779b1
 
 /**
  * The replay cache of the threads of one process. Lock-free, and exact whatever the clocks of the
@@ -85,6 +84,7 @@ class Tables implements SharedReplayCache {
     const table = period % tables
     const first = this.#firstCells[table] ?? 0
     const floor = period * stride
+    // Its lowest five bits are kept in the word, the others in the place.
     const mixed = mixOf(nonce)
     const mineUpper = floor + (mixed % stride)
     const mine = wordOf(mineUpper, restOf(nonce))
@@ -194,19 +194,3 @@ class Tables implements SharedReplayCache {
  * one.
  */
 const numberIn = (word: bigint, floor: number): number => (upperHalf(word) < floor ? 0 : lowerHalf(word))
-
-/**
- * Half of a nonce, mixed to 32 bits: they decide its place, and the lowest five are kept in its
- * word.
- */
-const mixOf = (nonce: string): number => Math.imul(partOf(nonce, 0) ^ partOf(nonce, 8), golden) >>> 0
-
-/** The other half, as 32 bits. */
-const restOf = (nonce: string): number => partOf(nonce, 4) ^ partOf(nonce, 12)
-
-/** Four characters of a nonce as 32 bits. */
-const partOf = (nonce: string, at: number): number =>
-  nonce.charCodeAt(at) |
-  (nonce.charCodeAt(at + 1) << 8) |
-  (nonce.charCodeAt(at + 2) << 16) |
-  (nonce.charCodeAt(at + 3) << 24)

@@ -64,6 +64,40 @@ t.test('in quiet times expired entries are removed, turn by turn, and no others'
   t.equal(cache.size, 0)
 })
 
+t.test('a cache of many parts holds exactly its capacity, and all of it comes free again', async t => {
+  const capacity = 20_000
+  const cache = createMemoryReplayCache(capacity)
+  const claimAll = (group: string, count: number, at: number) =>
+    tally(
+      Array.from({ length: count }, (_, n) =>
+        cache.claim(nonceOf(group, n), nowMs + (group === 'one' ? 1000 : 5000), at),
+      ),
+    )
+  t.strictSame(claimAll('one', capacity, nowMs), { fresh: capacity })
+  t.strictSame(claimAll('two', 5000, nowMs + 999), { full: 5000 })
+  t.strictSame(claimAll('one', capacity, nowMs + 999), { replayed: capacity }, 'none was evicted')
+  t.equal(cache.roomInMs(nowMs + 900), 99)
+  // A full cache sweeps a part of about 4,000 in a millisecond.
+  let fresh = 0
+  for (let ms = 0; ms < 10; ms++) fresh += claimAll(`${ms}`, 4000, nowMs + 1000 + 2 * ms).fresh ?? 0
+  t.equal(fresh, capacity)
+  t.strictSame([cache.size, cache.highWater], [capacity, capacity])
+})
+
+t.test('nonces that are counted up spread over all parts', async t => {
+  const capacity = 50_000
+  for (const at of [0, 4, 8, 12])
+    for (const write of ['writeUInt32LE', 'writeUInt32BE'] as const) {
+      const cache = createMemoryReplayCache(capacity)
+      const nonce = Buffer.alloc(16, 7)
+      const results = Array.from({ length: capacity }, (_, n) => {
+        nonce[write](n, at)
+        return cache.claim(nonce.toString('latin1'), nowMs + 1000, nowMs)
+      })
+      t.strictSame(tally(results), { fresh: capacity }, `${write} at ${at}`)
+    }
+})
+
 t.test('two caches are independent', async t => {
   const [one, two] = [createMemoryReplayCache(100), createMemoryReplayCache(100)]
   t.equal(one.claim(nonceOf('two', 0), nowMs + 10, nowMs), 'fresh')
