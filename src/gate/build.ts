@@ -17,6 +17,7 @@ import { EventHub } from '../telemetry/event-hub.js'
 import { iterateEvents } from '../telemetry/event-iterator.js'
 import type { Log } from '../telemetry/log.js'
 import { AdminListener } from './admin-listener.js'
+import { watchClock } from './clock-watch.js'
 import { type Closers, openInSteps } from './closers.js'
 import type { Engine, Uplink } from './engine.js'
 import type { Gate } from './gate.js'
@@ -49,6 +50,7 @@ async function openGate(
   closers: Closers,
 ): Promise<Gate> {
   const state = await openGateState(config, log, closers)
+  closers.add(watchClock(log))
   const uplink: Uplink = {
     send: message => bus?.send(message),
     isBusUp: config.redisUrl === undefined ? undefined : () => bus?.isUp === true,
@@ -178,5 +180,4 @@ const openBus = (
         revocations: revocationFile.revocations,
         receive,
         log,
-        clock,
       })

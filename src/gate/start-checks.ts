@@ -122,7 +122,7 @@ async function lookAtReplayCache(config: Config, log: Log): Promise<string> {
 
 async function lookAtBus(config: Config, log: Log): Promise<string | undefined> {
   if (config.redisUrl === undefined) return undefined
-  const bus = new RedisBus({ config, revocations: createRevocations(), receive() {}, log, clock })
+  const bus = new RedisBus({ config, revocations: createRevocations(), receive() {}, log })
   await bus.caughtUp()
   // Proven by a message to this node itself.
   for (const end = performance.now() + busWaitMs; !bus.isUp && performance.now() < end; ) await delay(20)

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { clock, toSeconds } from '../clock.js'
+import { steadyClock, toSeconds } from '../clock.js'
 import type { Config } from '../config/schema.js'
 import { type ClockMarkView, type Keys, keepClockMark, openTicketKeys } from '../disk/gate-keys.js'
 import { RevocationFile } from '../disk/revocation-file.js'
@@ -30,7 +30,7 @@ export interface GateState {
  */
 export async function openGateState(config: Config, log: Log, closers: Closers): Promise<GateState> {
   const revocationFile = await RevocationFile.open(config.stateDir, {
-    nowSeconds: () => toSeconds(clock()),
+    nowSeconds: () => toSeconds(steadyClock()),
     log,
   })
   const clockMark = closers.add(await keepClockMark(config, log))

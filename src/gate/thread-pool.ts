@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { createRefusalBuffer } from '../admission/refusal-memory.js'
-import { clock, toSeconds } from '../clock.js'
+import { clock, steadyClock, toSeconds } from '../clock.js'
 import type { LiveSettings } from '../config/live-settings.js'
 import type { Config } from '../config/schema.js'
 import { watchedFiles } from '../config/watched-files.js'
@@ -239,7 +239,7 @@ export class ThreadPool implements Engine {
 
   #listenOn(thread: Thread): Promise<void> {
     const { revocations } = this.#state.revocationFile
-    return thread.listen(this.#port, revocations.list(toSeconds(clock())))
+    return thread.listen(this.#port, revocations.list(toSeconds(steadyClock())))
   }
 
   /** Ends all threads, including starting ones. */

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { Redis } from 'ioredis'
-import { type Clock, toSeconds } from '../clock.js'
+import { steadyClock, toSeconds } from '../clock.js'
 import type { Log } from '../telemetry/log.js'
 import type { BusState } from '../telemetry/metrics.js'
 import { type Revocation, type Revocations, revocationKey } from '../token/revocation.js'
@@ -21,7 +21,6 @@ export interface BusOptions {
    */
   readonly receive: (messages: readonly NodeMessage[]) => void
   readonly log: Log
-  readonly clock: Clock
 }
 
 // How long the start waits until Redis has been read.
@@ -279,7 +278,7 @@ export class RedisBus implements BusState {
       while (this.#isShareDue) {
         this.#isShareDue = false
         // Reads first: a full Redis, or a replica, can still be read.
-        const differences = await this.#shared.read(toSeconds(this.#options.clock()))
+        const differences = await this.#shared.read(toSeconds(steadyClock()))
         this.#settle()
         await this.#shared.complete(differences)
       }

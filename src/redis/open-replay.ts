@@ -68,7 +68,7 @@ function tell(state: StoreState, reasons: Reasons, log: Log): void {
   if (state.is === 'evicts') log.error(`no ticket is accepted: ${evicts(state.policy)}`)
   else if (state.is === 'behind')
     log.error(
-      `no ticket is accepted: the clock of this gate is ${state.seconds} s behind that of Redis. Correct both clocks and restart the gate: a running gate does not follow its system clock`,
+      `no ticket is accepted: the clock of this gate is ${state.seconds} s behind that of Redis. Correct the system clock of its machine, which the gate follows ahead, or that of Redis`,
     )
   else {
     const { is, ...why } = state

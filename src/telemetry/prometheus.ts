@@ -1,4 +1,5 @@
 import { createRequire } from 'node:module'
+import { clock } from '../clock.js'
 import type { LimiterUsage } from '../limits/rate.js'
 import type { LimiterUsages } from '../limits/rates.js'
 import { sampledOneIn } from './durations.js'
@@ -278,6 +279,11 @@ const runtimeMetrics = ({ counters }: Snapshot): string[] => [
 
 const processMetrics = (): string[] => [
   gauge('process_resident_memory_bytes', 'Resident memory', residentBytes()),
+  gauge(
+    'ticketgate_clock_ahead_seconds',
+    'How far the clock of the process is ahead of the system clock',
+    (clock() - Date.now()) / 1000,
+  ),
   gauge('process_start_time_seconds', 'Start of the process, Unix time', performance.timeOrigin / 1000),
   counter('process_cpu_seconds_total', 'CPU time used', cpuSeconds()),
 ]

@@ -1,30 +1,17 @@
-import { execFileSync } from 'node:child_process'
-import { writeFileSync } from 'node:fs'
-import { join as joinPath } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { disconnect, until, untilBus } from '../support/bus.js'
+import { clockShift } from '../support/clock-shift.js'
 import { bearer, jsonOf, postJson, type Reply, request } from '../support/http.js'
 import { isProblem } from '../support/problem.js'
-import { fileNeeds, pathOf } from '../support/programs.js'
+import { fileNeeds } from '../support/programs.js'
 import { startRedis } from '../support/redis.js'
-import { type Environment, startServer, type TestServer, temporaryDirectory } from '../support/server.js'
+import { type Environment, startServer, type TestServer } from '../support/server.js'
 import { openSession, socketUrl } from '../support/socket-client.js'
 import { gatePath, mintWith, nowSeconds } from '../support/tokens.js'
 
 fileNeeds(t, 'redis-server', 'gcc')
 
 const password = 'of those who may log in'
-
-/** What makes a program's wall clock go so many seconds ahead. */
-const ahead = (t: Test, seconds: number): Environment => {
-  const directory = temporaryDirectory(t)
-  const [library, shift] = [joinPath(directory, 'clock-shift.so'), joinPath(directory, 'seconds')]
-  const source = fileURLToPath(new URL('../support/clock-shift.c', import.meta.url))
-  execFileSync(pathOf('gcc'), ['-shared', '-fPIC', '-o', library, source])
-  writeFileSync(shift, String(seconds))
-  return { LD_PRELOAD: library, CLOCK_SHIFT: shift }
-}
 
 const startNode = async (t: Test, url: string, env: Environment = {}): Promise<TestServer> => {
   const users = { maggie: password, theo: password }
@@ -42,7 +29,7 @@ const join = async (node: TestServer, token: string) =>
 t.test('a disconnected user is out on a node whose clock is ahead, and may come back', async t => {
   const redis = await startRedis(t)
   const near = await startNode(t, redis.url)
-  const far = await startNode(t, redis.url, ahead(t, 1))
+  const far = await startNode(t, redis.url, clockShift(t, 1).env)
   const before = nowSeconds()
   const token = String(jsonOf(await logIn(far, 'maggie')).token)
   const { iat } = JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString())
@@ -69,7 +56,7 @@ t.test('a disconnected user is out on a node whose clock is ahead, and may come 
 t.test('a token of a node whose clock is ahead is valid at once on the others', async t => {
   const redis = await startRedis(t)
   const near = await startNode(t, redis.url)
-  const far = await startNode(t, redis.url, ahead(t, 1))
+  const far = await startNode(t, redis.url, clockShift(t, 1).env)
   for (let n = 0; n < 5; n++) {
     const reply = await logIn(far, 'maggie')
     t.ok((await mintWith(near.url, String(jsonOf(reply).token))).ticket)

@@ -1,12 +1,12 @@
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
 import { Redis } from 'ioredis'
 import type { Test } from 'tap'
 import { keep } from './children.js'
+import { clockShift } from './clock-shift.js'
 import { temporaryDirectory } from './fixtures.js'
 import { freePort } from './free-port.js'
 import { Log } from './log.js'
@@ -148,13 +148,6 @@ export const startRedis = async (
 export const startRedisWithClock = async (
   t: Test,
 ): Promise<RedisServer & { shiftClock(seconds: number): void }> => {
-  const directory = temporaryDirectory(t)
-  const library = join(directory, 'clock-shift.so')
-  const shift = join(directory, 'seconds')
-  const source = fileURLToPath(new URL('clock-shift.c', import.meta.url))
-  execFileSync(pathOf('gcc'), ['-shared', '-fPIC', '-o', library, source])
-  const shiftClock = (seconds: number): void => writeFileSync(shift, String(seconds))
-  shiftClock(0)
-  const server = await startRedis(t, [], { LD_PRELOAD: library, CLOCK_SHIFT: shift })
-  return Object.assign(server, { shiftClock })
+  const shift = clockShift(t)
+  return Object.assign(await startRedis(t, [], shift.env), { shiftClock: shift.set })
 }

@@ -75,6 +75,7 @@ const plain = [
   'ticketgate_bus_messages_dropped_total',
   'ticketgate_bus_messages_lost_total',
   'ticketgate_bus_up',
+  'ticketgate_clock_ahead_seconds',
   'ticketgate_connections',
   'ticketgate_connections_limit',
   'ticketgate_handshakes_accepted_total',

@@ -1,0 +1,25 @@
+import { execFileSync } from 'node:child_process'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import type { Test } from 'tap'
+import { temporaryDirectory } from './fixtures.js'
+import { pathOf } from './programs.js'
+
+export interface ClockShift {
+  /** For the program whose wall clock is shifted. */
+  readonly env: Readonly<Record<string, string>>
+  /** Steps it to so many seconds ahead of the real one. */
+  set(seconds: number): void
+}
+
+/** Makes the wall clock of a program one that a test sets, at any time. */
+export const clockShift = (t: Test, seconds = 0): ClockShift => {
+  const directory = temporaryDirectory(t)
+  const [library, shift] = [join(directory, 'clock-shift.so'), join(directory, 'seconds')]
+  const source = fileURLToPath(new URL('clock-shift.c', import.meta.url))
+  execFileSync(pathOf('gcc'), ['-shared', '-fPIC', '-o', library, source])
+  const set = (ahead: number): void => writeFileSync(shift, String(ahead))
+  set(seconds)
+  return { env: { LD_PRELOAD: library, CLOCK_SHIFT: shift }, set }
+}
