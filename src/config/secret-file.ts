@@ -1,6 +1,7 @@
 import {
   bearerKey,
   InvalidValue,
+  isWeak,
   MisspeltValue,
   readText,
   signingSecret,
@@ -33,4 +34,19 @@ export function readAdminKey(file: string): string {
     if (!(error instanceof InvalidValue)) throw error
     throw new InvalidValue(`the key in ${file} ${error.message}`)
   }
+}
+
+/**
+ * Returns the secret that was in a file, unless it is weak and this is production, which a start
+ * refuses as well.
+ * @throws InvalidValue with the path
+ */
+export function strongEnough(
+  { production }: { readonly production: boolean },
+  secret: string,
+  file: string,
+): string {
+  if (production && isWeak(secret))
+    throw new InvalidValue(`the secret in ${file} is weak: it has too few different characters`)
+  return secret
 }

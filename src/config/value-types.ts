@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { readFileSync, statSync } from 'node:fs'
 import { isIP } from 'node:net'
 import ipaddr from 'ipaddr.js'
 import { isNodeName } from '../ticket/codec.js'
@@ -224,8 +224,12 @@ export const path: Kind<string> = {
  */
 export function readFile(file: string): Buffer {
   try {
+    // Reading a pipe would wait for a writer, and a second time find nothing.
+    if (statSync(file).isFIFO())
+      throw new InvalidValue(`${file} is a pipe, which cannot be read again: write it to a file`)
     return readFileSync(file)
   } catch (error) {
+    if (error instanceof InvalidValue) throw error
     const reason = error instanceof Error ? error.message.replace(/, \w+( '.*')?$/s, '') : 'unknown error'
     throw new InvalidValue(`cannot read ${file} (${reason}): give the path of a file that this user may read`)
   }

@@ -1,12 +1,13 @@
 import { join } from 'node:path'
 import { clock } from '../clock.js'
+import { atStart } from '../config/at-start.js'
 import type { Config } from '../config/schema.js'
 import { readTicketKeys } from '../config/ticket-keys.js'
 import type { Log } from '../telemetry/log.js'
 import type { KeyRing, TicketKey } from '../ticket/key-ring.js'
 import { longestTicketSeconds, ownTicketsOnly, type TicketPolicy } from '../ticket/verifier.js'
 import { ClockMark } from './clock-mark.js'
-import { watchFile } from './watch-file.js'
+import { lookAt, watchFile } from './watch-file.js'
 
 /** The keys that a gate verifies with now, and its policy for tickets of outside minters. */
 export interface Keys {
@@ -121,7 +122,9 @@ function openConfiguredKeys(
     const configured = readTicketKeys(config)
     return { ring: ringOf([...others, ...configured]), first: configured[0] }
   }
-  const keys = read()
+  const { ticketKeysFile } = config
+  const since = ticketKeysFile === undefined ? undefined : lookAt([ticketKeysFile])
+  const keys = atStart(read)
   const reload = (): void => {
     try {
       Object.assign(keys, read())
@@ -132,6 +135,6 @@ function openConfiguredKeys(
   }
   return {
     keys,
-    close: config.ticketKeysFile === undefined ? () => {} : watchFile(config.ticketKeysFile, reload),
+    close: ticketKeysFile === undefined ? () => {} : watchFile(ticketKeysFile, reload, since),
   }
 }

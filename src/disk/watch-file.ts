@@ -6,14 +6,22 @@ import { stat } from 'node:fs/promises'
 const intervalMs = 2_000
 
 /** Like {@link watchFiles}, for one file. */
-export const watchFile = (path: string, onChange: () => void): (() => void) => watchFiles([path], onChange)
+export const watchFile = (path: string, onChange: () => void, since?: FileStates): (() => void) =>
+  watchFiles([path], onChange, since)
 
 /**
  * Calls `onChange` within seconds of a change to any of the files, and on every SIGHUP. Returns a
  * function that ends the watch. `fs.watchFile` would miss changes before its first look.
+ *
+ * @param since how {@link lookAt} saw the files before they were read: no change after that is
+ *   missed, however long it took to read them
  */
-export function watchFiles(paths: readonly string[], onChange: () => void): () => void {
-  let seen = paths.map(path => stateOf(statSync(path, { throwIfNoEntry: false }))).join()
+export function watchFiles(
+  paths: readonly string[],
+  onChange: () => void,
+  since: FileStates = lookAt(paths),
+): () => void {
+  let seen = since.join()
   const look = async (): Promise<void> => {
     const now = (await Promise.all(paths.map(path => stat(path).then(stateOf, () => gone)))).join()
     if (now === seen) return
@@ -34,6 +42,12 @@ export function watchFiles(paths: readonly string[], onChange: () => void): () =
     process.removeListener('SIGHUP', listener)
   }
 }
+
+/** For each file, a text that differs after every change to it. */
+export type FileStates = readonly string[]
+
+export const lookAt = (paths: readonly string[]): FileStates =>
+  paths.map(path => stateOf(statSync(path, { throwIfNoEntry: false })))
 
 const gone = 'gone'
 

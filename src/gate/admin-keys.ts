@@ -1,9 +1,12 @@
 import type { Config } from '../config/schema.js'
-import { readAdminKey } from '../config/secret-file.js'
+import { readAdminKey, strongEnough } from '../config/secret-file.js'
 import { watchFiles } from '../disk/watch-file.js'
 import type { Log } from '../telemetry/log.js'
 
-type Files = Pick<Config, 'adminKey' | 'adminKeyFile' | 'adminKeyPrevious' | 'adminKeyPreviousFile'>
+type Files = Pick<
+  Config,
+  'adminKey' | 'adminKeyFile' | 'adminKeyPrevious' | 'adminKeyPreviousFile' | 'production'
+>
 
 /**
  * The keys that the admin listener accepts: the current one and, during a rotation, the previous
@@ -35,10 +38,11 @@ export class AdminKeys {
 
   #reload(): void {
     const { adminKey, adminKeyFile, adminKeyPrevious, adminKeyPreviousFile } = this.#config
+    const read = (file: string): string => strongEnough(this.#config, readAdminKey(file), file)
     try {
       this.#current = given(
-        adminKeyFile === undefined ? adminKey : readAdminKey(adminKeyFile),
-        adminKeyPreviousFile === undefined ? adminKeyPrevious : readAdminKey(adminKeyPreviousFile),
+        adminKeyFile === undefined ? adminKey : read(adminKeyFile),
+        adminKeyPreviousFile === undefined ? adminKeyPrevious : read(adminKeyPreviousFile),
       )
       this.#log.info({ keys: this.#current.length }, 'admin keys reloaded')
     } catch (error) {

@@ -1,6 +1,6 @@
 import { type LiveSettings, liveProperties, rereadSettings } from '../config/live-settings.js'
 import { type Config, variableOf } from '../config/schema.js'
-import { watchFile } from '../disk/watch-file.js'
+import { lookAt, watchFile } from '../disk/watch-file.js'
 import type { Log } from '../telemetry/log.js'
 
 export interface WatchedSettingsParts {
@@ -24,18 +24,22 @@ export class WatchedSettings {
     const { settingsFile: file } = parts.config
     this.#parts = parts
     this.#current = parts.config
-    this.#end = file === undefined ? () => {} : watchFile(file, () => this.#reload(file))
+    const since = file === undefined ? undefined : lookAt([file])
+    // The file may have changed since the configuration was read.
+    if (file !== undefined) this.#reload(file, 'start')
+    this.#end = file === undefined ? () => {} : watchFile(file, () => this.#reload(file), since)
   }
 
   close(): void {
     this.#end()
   }
 
-  #reload(file: string): void {
+  #reload(file: string, when?: 'start'): void {
     const { config, log, apply } = this.#parts
     try {
       const settings = rereadSettings(file, config)
       const changed = changesOf(this.#current, settings)
+      if (when === 'start' && Object.keys(changed).length === 0) return
       // Logged at any level, before and after it changes.
       log.child({}, { level: 'info' }).info({ changed }, 'settings read again')
       this.#current = settings

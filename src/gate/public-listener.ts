@@ -10,6 +10,7 @@ import type { LiveSettings } from '../config/live-settings.js'
 import type { Config } from '../config/schema.js'
 import { unixPathOf } from '../config/unix-path.js'
 import type { Keys } from '../disk/gate-keys.js'
+import { type FileStates, lookAt } from '../disk/watch-file.js'
 import { Refusal } from '../errors.js'
 import { createTrustedProxies } from '../http/address.js'
 import { maxBodyBytes } from '../http/body.js'
@@ -109,6 +110,7 @@ export class PublicListener {
     const { config, counters, log } = parts
     this.#parts = parts
     const files = tlsFilesOf(config)
+    const since = files === undefined ? [] : lookAt([files.certFile, files.keyFile])
     const app = files === undefined ? App() : createTlsApp(files)
     this.#portApps = new PortApps(app)
     const clients = new ClientView({
@@ -167,7 +169,7 @@ export class PublicListener {
         this.#server.handler(exchange => this.#server.refuse(exchange, new Refusal('not_found'))),
       ),
     )
-    this.#certificate = files && this.#watchCertificate(files)
+    this.#certificate = files && this.#watchCertificate(files, since)
     this.#sweep = setInterval(() => {
       this.#sockets.closeExpired(toSeconds(clock()))
       if (this.#server.pending === 0) this.#portApps.sweep(performance.now())
@@ -276,10 +278,11 @@ export class PublicListener {
     return this.#closing.signal.aborted
   }
 
-  #watchCertificate(files: TlsFiles): CertificateWatch {
+  #watchCertificate(files: TlsFiles, since: FileStates): CertificateWatch {
     const server = this.#server
     return new CertificateWatch({
       files,
+      since,
       log: this.#parts.log,
       renew: app => this.#portApps.replace(app, () => server.serveOn(app)),
     })

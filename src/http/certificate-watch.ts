@@ -1,13 +1,15 @@
 import type { TemplatedApp } from 'uWebSockets.js'
 import { X509Certificate } from 'node:crypto'
-import { readFileSync } from 'node:fs'
 import { certificateFault } from '../config/certificate.js'
-import { watchFiles } from '../disk/watch-file.js'
+import { readFile } from '../config/value-types.js'
+import { type FileStates, watchFiles } from '../disk/watch-file.js'
 import type { Log } from '../telemetry/log.js'
 import { createTlsApp, type TlsFiles } from './tls.js'
 
 export interface CertificateWatchOptions {
   readonly files: TlsFiles
+  /** How the files were before the first app read them, by `lookAt`. */
+  readonly since: FileStates
   readonly log: Log
   /** Called with an app that serves the current certificate. */
   readonly renew: (app: TemplatedApp) => void
@@ -34,7 +36,7 @@ export class CertificateWatch {
     this.#options = options
     this.#served = this.#read()
     this.#expiresAtSeconds = expiryOf(this.#served.chain)
-    this.#end = watchFiles([certFile, keyFile], () => this.#reload())
+    this.#end = watchFiles([certFile, keyFile], () => this.#reload(), options.since)
   }
 
   /** When the served certificate expires, Unix seconds. */
@@ -48,7 +50,7 @@ export class CertificateWatch {
 
   #read(): Pair {
     const { certFile, keyFile } = this.#options.files
-    return { chain: readFileSync(certFile), key: readFileSync(keyFile) }
+    return { chain: readFile(certFile), key: readFile(keyFile) }
   }
 
   #reload(): void {

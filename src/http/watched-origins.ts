@@ -1,6 +1,7 @@
+import { atStart } from '../config/at-start.js'
 import { readOrigins } from '../config/origins-file.js'
 import type { Config } from '../config/schema.js'
-import { watchFile } from '../disk/watch-file.js'
+import { lookAt, watchFile } from '../disk/watch-file.js'
 import type { Log } from '../telemetry/log.js'
 import { createOriginPolicy, type OriginPolicy } from './origins.js'
 
@@ -14,12 +15,19 @@ export class WatchedOrigins implements OriginPolicy {
   readonly #end: () => void
   #policy: OriginPolicy
 
+  /** @throws StartupError `config_invalid` for a broken file */
   constructor(config: Pick<Config, 'origins' | 'originsFile' | 'production'>, log: Log) {
     const { originsFile } = config
     this.#config = config
     this.#log = log
-    this.#policy = createOriginPolicy(config)
-    this.#end = originsFile === undefined ? () => {} : watchFile(originsFile, () => this.#reload(originsFile))
+    if (originsFile === undefined) {
+      this.#policy = createOriginPolicy(config)
+      this.#end = () => {}
+      return
+    }
+    const since = lookAt([originsFile])
+    this.#policy = createOriginPolicy({ ...config, origins: atStart(() => readOrigins(originsFile)) })
+    this.#end = watchFile(originsFile, () => this.#reload(originsFile), since)
   }
 
   allows(origin: string, own: () => string): boolean {

@@ -1,11 +1,12 @@
+import { asStartupError } from '../config/at-start.js'
 import { issuerDefaults } from '../config/identity.js'
 import { type IssuerConfig, readIssuersFile } from '../config/issuers.js'
 import { nodesAheadSeconds } from '../config/node-clocks.js'
 import type { Config } from '../config/schema.js'
-import { readSecretFile } from '../config/secret-file.js'
+import { readSecretFile, strongEnough } from '../config/secret-file.js'
 import { longestTokenSeconds } from '../config/token-life.js'
 import { InvalidValue } from '../config/value-types.js'
-import { watchFile } from '../disk/watch-file.js'
+import { lookAt, watchFiles } from '../disk/watch-file.js'
 import type { Log } from '../telemetry/log.js'
 import type { Counters } from '../telemetry/metrics.js'
 import { defaultRightsOf } from '../token/default-rights.js'
@@ -44,27 +45,34 @@ export class Issuers {
   readonly #config: Config
   readonly #options: IssuersOptions
   /** By the identity of the keys. */
-  #open: ReadonlyMap<string, OpenIssuer>
+  #open: ReadonlyMap<string, OpenIssuer> = new Map()
   #secrets: TokenSecrets
-  #watches: (() => void)[] = []
+  #watch = (): void => {}
   #reloading = Promise.resolve()
   #isClosed = false
 
-  private constructor(config: Config, options: IssuersOptions, open: ReadonlyMap<string, OpenIssuer>) {
+  private constructor(config: Config, options: IssuersOptions) {
     this.#config = config
     this.#options = options
-    this.#open = open
     this.#secrets = { current: config.jwtSecret, previous: config.jwtSecretPrevious }
     const chooser = this.#chooser()
     this.tokens = new TokenVerifier(chooser, config.maxTokenBytes)
     this.logoutTokens = new LogoutTokenVerifier(chooser, config.maxTokenBytes)
   }
 
-  /** Resolves after the first fetch of all keys, whatever its outcome. */
+  /**
+   * Reads the files as they are now, which may be long after the configuration was read. Resolves
+   * after the first fetch of all keys, whatever its outcome.
+   * @throws StartupError `config_invalid` for a broken file
+   */
   static async open(config: Config, options: IssuersOptions): Promise<Issuers> {
-    const issuers = new Issuers(config, options, await openAll(config.issuers, new Map(), options))
-    issuers.#watch()
-    return issuers
+    const issuers = new Issuers(config, options)
+    try {
+      await issuers.#read()
+      return issuers
+    } catch (error) {
+      throw asStartupError(error)
+    }
   }
 
   /** The current secrets. */
@@ -86,7 +94,7 @@ export class Issuers {
 
   close(): void {
     this.#isClosed = true
-    for (const end of this.#watches.splice(0)) end()
+    this.#watch()
     for (const { keys } of this.#open.values()) keys.close()
   }
 
@@ -156,16 +164,6 @@ export class Issuers {
     return defaultRightsOf(this.#config.defaultPublish, this.#config.defaultSubscribe)
   }
 
-  #watch(): void {
-    const { issuersFile, jwtSecretFile, jwtSecretPreviousFile } = this.#config
-    const files = new Set([issuersFile, jwtSecretFile, jwtSecretPreviousFile])
-    for (const { config } of this.#open.values())
-      for (const file of 'files' in config.keys ? config.keys.files : [config.keys.caFile]) files.add(file)
-    for (const end of this.#watches.splice(0)) end()
-    for (const file of files)
-      if (file !== undefined) this.#watches.push(watchFile(file, () => this.#reload()))
-  }
-
   /** Reloads one after another: a change during a reload is handled after it. */
   #reload(): void {
     this.#reloading = this.#reloading.then(() => this.#readAgain())
@@ -175,30 +173,8 @@ export class Issuers {
     const { log } = this.#options
     if (this.#isClosed) return
     try {
-      const { issuersFile, jwtSecretFile, jwtSecretPreviousFile } = this.#config
-      const configs =
-        issuersFile === undefined
-          ? this.#config.issuers
-          : readIssuersFile(issuersFile, issuerDefaults(this.#config))
-      checkLives(configs, this.#config)
-      const secrets = {
-        current: jwtSecretFile === undefined ? this.#secrets.current : readSecretFile(jwtSecretFile),
-        previous:
-          jwtSecretPreviousFile === undefined
-            ? this.#secrets.previous
-            : readSecretFile(jwtSecretPreviousFile),
-      }
-      const before = this.#open
-      const after = await openAll(configs, before, this.#options)
-      if (this.#isClosed) return closeAll(after, before)
-      this.#open = after
-      this.#secrets = secrets
-      const chooser = this.#chooser()
-      this.tokens.trust(chooser)
-      this.logoutTokens.trust(chooser)
-      closeAll(before, after)
-      this.#watch()
-      log.info({ issuers: configs.map(nameOf) }, 'issuers and token secrets reloaded')
+      const issuers = await this.#read()
+      if (issuers !== undefined) log.info({ issuers }, 'issuers and token secrets reloaded')
     } catch (error) {
       log.error(
         { err: error },
@@ -206,7 +182,63 @@ export class Issuers {
       )
     }
   }
+
+  /**
+   * Reads all files and puts them into effect, or throws and changes nothing. Returns the names of
+   * the issuers. Undefined if this was closed in the meantime.
+   * @throws InvalidValue
+   */
+  async #read(): Promise<readonly string[] | undefined> {
+    // Looked at before they are read: fetching keys takes its time, and no change may be missed.
+    const since = lookAt(this.#ownFiles)
+    const configs = this.#readConfigs()
+    const keyFiles = keyFilesOf(configs)
+    const files = [...this.#ownFiles, ...keyFiles]
+    const allSince = [...since, ...lookAt(keyFiles)]
+    checkLives(configs, this.#config)
+    const secrets = this.#readSecrets()
+    const before = this.#open
+    const after = await openAll(configs, before, this.#options)
+    if (this.#isClosed) {
+      closeAll(after, before)
+      return undefined
+    }
+    this.#open = after
+    this.#secrets = secrets
+    const chooser = this.#chooser()
+    this.tokens.trust(chooser)
+    this.logoutTokens.trust(chooser)
+    closeAll(before, after)
+    this.#watch()
+    this.#watch = files.length === 0 ? () => {} : watchFiles(files, () => this.#reload(), allSince)
+    return configs.map(nameOf)
+  }
+
+  get #ownFiles(): readonly string[] {
+    const { issuersFile, jwtSecretFile, jwtSecretPreviousFile } = this.#config
+    return [issuersFile, jwtSecretFile, jwtSecretPreviousFile].filter(file => file !== undefined)
+  }
+
+  #readConfigs(): readonly IssuerConfig[] {
+    const { issuers, issuersFile } = this.#config
+    return issuersFile === undefined ? issuers : readIssuersFile(issuersFile, issuerDefaults(this.#config))
+  }
+
+  #readSecrets(): TokenSecrets {
+    const { jwtSecretFile, jwtSecretPreviousFile } = this.#config
+    const { current, previous } = this.#secrets
+    const read = (file: string): string => strongEnough(this.#config, readSecretFile(file), file)
+    return {
+      current: jwtSecretFile === undefined ? current : read(jwtSecretFile),
+      previous: jwtSecretPreviousFile === undefined ? previous : read(jwtSecretPreviousFile),
+    }
+  }
 }
+
+const keyFilesOf = (issuers: readonly IssuerConfig[]): readonly string[] =>
+  issuers
+    .flatMap(({ keys }): readonly (string | undefined)[] => ('files' in keys ? keys.files : [keys.caFile]))
+    .filter(file => file !== undefined)
 
 /**
  * Revocations are kept for the longest token lifetime that was possible at the start.

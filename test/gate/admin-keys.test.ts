@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import { renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
@@ -47,6 +48,9 @@ for (const threads of ['1', '2'])
     replace('current', `"${keys[2]}"`)
     server.signal('SIGHUP')
     await server.logged('the file of an admin key is broken')
+    replace('current', 'weak'.repeat(8))
+    server.signal('SIGHUP')
+    await server.logged('is weak: it has too few different characters')
     t.strictSame(await outcomes(server), ['in', 'in', out], 'a broken file changes nothing')
     replace('current', keys[2])
     replace('previous', keys[1])
@@ -63,7 +67,11 @@ t.test('faults of a secret file are reported with its name', async t => {
     writeFileSync(file, text)
     return file
   }
+  const pipe = join(directory, 'pipe')
+  execFileSync('mkfifo', [pipe])
   const cases = [
+    [{ TICKETGATE_ADMIN_KEY_FILE: pipe }, /ADMIN_KEY_FILE: .*pipe is a pipe, which cannot be read again/],
+    [{ TICKETGATE_TLS_CERT_FILE: pipe }, /TLS_CERT_FILE: .*pipe is a pipe/],
     [{ TICKETGATE_ADMIN_KEY_FILE: '/nowhere/key' }, /ADMIN_KEY_FILE: cannot read \/nowhere\/key/],
     [{ TICKETGATE_ADMIN_KEY_FILE: write('short') }, /ADMIN_KEY_FILE: is shorter than 16 characters/],
     [{ TICKETGATE_ADMIN_KEY_FILE: write(`'${keys[0]}'\n`) }, /ADMIN_KEY_FILE: is in quotes/],
