@@ -3,6 +3,7 @@ import type { Refusal } from '../errors.js'
 import { type Address, normalize } from '../ticket/address.js'
 import { type Answer, writeHead } from './answer.js'
 import { BodyReader } from './body-reader.js'
+import { upgradeLate } from './late-upgrade.js'
 import { RequestHead } from './request.js'
 
 const nothing = (): void => {}
@@ -166,7 +167,7 @@ export class Exchange {
       this.#res.upgrade<Data>(data, this.head.webSocketKey, protocol, extensions, context)
     }
     if (this.#place === 'handler') upgrade()
-    else this.#res.cork(upgrade)
+    else upgradeLate(() => this.#res.cork(upgrade))
   }
 
   /**

@@ -7,6 +7,7 @@ import type { Config } from '../config/schema.js'
 import { unixPathOf } from '../config/unix-path.js'
 import type { Rate } from '../config/value-types.js'
 import type { ClientView } from '../http/client-view.js'
+import { isUnopened, openWhenUpgraded } from '../http/late-upgrade.js'
 import type { OriginPolicy } from '../http/origins.js'
 import type { PortApps } from '../http/port-apps.js'
 import type { Server } from '../http/server.js'
@@ -168,6 +169,12 @@ export class Sockets {
     const { config, portApps, server } = this.#parts
     const { path, conversation, headers } = route
     const portApp = portApps.of(app)
+    const open = (ws: Socket): void => {
+      portApps.enter(portApp)
+      ws.getUserData().session.socket = this.ids.next()
+      this.table.add(ws)
+      conversation.open(ws)
+    }
     app.ws<SocketData>(path, {
       idleTimeout: idleTimeoutSeconds,
       maxPayloadLength: payloadLimit(route.maxMessageBytes),
@@ -178,18 +185,14 @@ export class Sockets {
         method: 'get',
         ...(headers === undefined ? {} : { headers }),
       }),
-      open: ws => {
-        portApps.enter(portApp)
-        ws.getUserData().session.socket = this.ids.next()
-        this.table.add(ws)
-        conversation.open(ws)
-      },
+      open: ws => openWhenUpgraded(ws, open),
       message: (ws, bytes, isBinary) => conversation.message(ws, bytes, isBinary),
       ping: ws => conversation.control(ws),
       pong: ws => conversation.control(ws),
       dropped: ws => this.#dropped(ws),
       ...(conversation.drained === undefined ? {} : { drain: ws => conversation.drained?.(ws) }),
       close: (ws, code, reason) => {
+        if (isUnopened(ws)) return this.slots.release(ws.getUserData().session)
         portApps.leave(portApp)
         this.#closed(ws, code, reason, conversation)
       },
