@@ -34,6 +34,14 @@ const watch = res =>
     res.aborted = true
   })
 
+// uWS may close a socket if anything else happens in the callback that upgrades it (uWebSockets pull request 1929).
+let opened
+const welcome = () => {
+  const { user, channel } = opened.getUserData()
+  opened.subscribe(`channel:${channel}`)
+  opened.send(JSON.stringify({ type: 'welcome', user, channel }))
+}
+
 App()
   .post('/auth', res => {
     watch(res)
@@ -72,11 +80,10 @@ App()
       if (user === null) return answer(res, '401 Unauthorized', { code: 'ticket_invalid' })
       if (res.aborted) return
       res.cork(() => res.upgrade({ user, channel }, key, protocol, extensions, context))
+      welcome()
     },
     open: ws => {
-      const { user, channel } = ws.getUserData()
-      ws.subscribe(`channel:${channel}`)
-      ws.send(JSON.stringify({ type: 'welcome', user, channel }))
+      opened = ws
     },
     message: (ws, bytes) => {
       const { user, channel } = ws.getUserData()
