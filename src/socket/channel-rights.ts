@@ -5,12 +5,21 @@ import type { Socket } from './session.js'
 
 /** What sockets may do on channels: their rights, except for those revoked since. */
 export class ChannelRights {
-  readonly #revocations: Pick<Revocations, 'onChannel'>
+  readonly #revocations: Pick<Revocations, 'onChannel' | 'keepFor'>
   readonly #topics: ChannelTopics
 
-  constructor(revocations: Pick<Revocations, 'onChannel'>, topics: ChannelTopics) {
+  constructor(revocations: Pick<Revocations, 'onChannel' | 'keepFor'>, topics: ChannelTopics) {
     this.#revocations = revocations
     this.#topics = topics
+  }
+
+  /**
+   * Must be called when a socket has opened or was renewed, as its ticket may be older than a
+   * revocation.
+   */
+  begin(ws: Socket): void {
+    const { session } = ws.getUserData()
+    this.#revocations.keepFor(session, session.expiresAtSeconds)
   }
 
   mayPublish(ws: Socket, channel: string): boolean {

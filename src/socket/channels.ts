@@ -30,7 +30,7 @@ export interface ChannelParts {
   readonly sockets: Sockets
   readonly admission: TicketAdmission
   readonly tokens: TokenCheck
-  readonly revocations: Pick<Revocations, 'onChannel' | 'add'>
+  readonly revocations: Pick<Revocations, 'onChannel' | 'keepFor' | 'add'>
   /** Of the application in which the gate runs. */
   readonly handlers: GateHandlers<unknown> | undefined
   /** Where messages go besides the sockets of this thread. */

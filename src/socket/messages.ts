@@ -90,6 +90,7 @@ export class MessageHandler implements Conversation {
     const { session } = ws.getUserData()
     const { channel, encoding } = session
     const { topics, rights, events } = this.#parts
+    rights.begin(ws)
     const hears = rights.maySubscribe(ws, channel)
     if (hears) topics.join(ws, encoding.name, channel)
     events.opened(session, hears)

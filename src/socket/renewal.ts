@@ -79,6 +79,7 @@ export class SessionRenewal {
     session.issuedAtSeconds = authorizedAtSeconds
     const { table, topics, rights, events } = this.#parts
     table.renew(ws, claims.sessionEndsAtSeconds)
+    rights.begin(ws)
     for (const channel of topics.restrict(ws, each => rights.maySubscribe(ws, each)))
       events.unsubscribed(ws, channel)
     answer(ws, { type: 'renewed', expires: session.expiresAtSeconds }, id)

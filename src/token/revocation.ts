@@ -55,6 +55,11 @@ export interface Revocations {
   covers(authority: Authority): boolean
   /** The revocation that covers a channel of an authority that still gives others. */
   onChannel(authority: Authority, channel: string): Revocation | undefined
+  /**
+   * Keeps the channels that are revoked for an authority so until its session ends, Unix seconds. A
+   * back end or a minter may give it a longer session than any token has.
+   */
+  keepFor(authority: Authority, sessionEndsAtSeconds: number): void
   /** What is stored for the subject of a revocation. */
   find(revocation: Pick<Revocation, 'subject' | 'name' | 'channel'>): Revocation | undefined
   /** The first second that no revocation of `user`, or of all, covers. */
@@ -85,6 +90,10 @@ class KnownRevocations implements Revocations {
   readonly #taken = new Map<string, Map<string, Revocation>>()
   readonly #capacity: number
   #size = 0
+  /** The latest second in which a channel was revoked. */
+  #latestOnChannels = -1
+  /** No revocation of a channel is kept for less than this, after what it revokes was issued. */
+  #leastKeptSeconds = Number.POSITIVE_INFINITY
 
   constructor(known: readonly Revocation[], capacity: number) {
     this.#capacity = capacity
@@ -124,6 +133,16 @@ class KnownRevocations implements Revocations {
     return reaches(taken, issuedAtSeconds) ? taken : undefined
   }
 
+  keepFor({ user, issuedAtSeconds }: Authority, sessionEndsAtSeconds: number): void {
+    // Nearly always one of these: a scan of all channels would delay handshakes.
+    if (issuedAtSeconds > this.#latestOnChannels) return
+    if (sessionEndsAtSeconds <= issuedAtSeconds + this.#leastKeptSeconds) return
+    for (const channels of [this.#subjects.channel, this.#taken.get(user)])
+      for (const revocation of channels?.values() ?? [])
+        if (reaches(revocation, issuedAtSeconds) && revocation.untilSeconds < sessionEndsAtSeconds)
+          this.#keep({ ...revocation, untilSeconds: sessionEndsAtSeconds })
+  }
+
   find({ subject, name, channel = '' }: Pick<Revocation, 'subject' | 'name' | 'channel'>) {
     return subject === 'user_channel'
       ? this.#taken.get(name)?.get(channel)
@@ -151,6 +170,11 @@ class KnownRevocations implements Revocations {
     const merged = before === undefined ? revocation : laterOf(before, revocation)
     if (merged === before) return 'known'
     if (before === undefined) this.#size++
+    const { subject, atSeconds, untilSeconds } = merged
+    if (subject === 'channel' || subject === 'user_channel') {
+      this.#latestOnChannels = Math.max(this.#latestOnChannels, atSeconds)
+      this.#leastKeptSeconds = Math.min(this.#leastKeptSeconds, untilSeconds - atSeconds)
+    }
     this.#mapOf(merged).set(merged.subject === 'user_channel' ? (merged.channel ?? '') : merged.name, merged)
     return 'added'
   }

@@ -1,12 +1,14 @@
 import { writeFileSync } from 'node:fs'
 import { join as joinPath } from 'node:path'
 import t from 'tap'
+import type { Revocation } from '../../src/token/revocation.js'
 import { disconnect, join, startBusNode, until } from '../support/bus.js'
-import { bearer, jsonOf, request } from '../support/http.js'
+import { bearer, jsonOf, postJson, request } from '../support/http.js'
 import { fileNeeds } from '../support/programs.js'
-import { startRedis } from '../support/redis.js'
-import { startServer, type TestServer, temporaryDirectory } from '../support/server.js'
-import { nowSeconds, tokenFor } from '../support/tokens.js'
+import { type RedisServer, startRedis } from '../support/redis.js'
+import { adminKey, startServer, type TestServer, temporaryDirectory } from '../support/server.js'
+import { openSession, socketUrl } from '../support/socket-client.js'
+import { gatePath, nowSeconds, tokenFor } from '../support/tokens.js'
 
 fileNeeds(t, 'redis-server')
 
@@ -100,3 +102,57 @@ t.test('a revocation costs Redis the same, however many it keeps', soon, async t
   await until(async () => (await redis.client.hexists('ticketgate:revocations', 'user:maggie')) === 1)
   t.notMatch(await redis.client.info('commandstats'), /cmdstat_(hgetall|hscan)/, 'the others are not read')
 })
+
+const kept = 'ticketgate:revocations'
+
+const shortest = {
+  TICKETGATE_TOKEN_TTL_SECONDS: '1',
+  TICKETGATE_TOKEN_MAX_TTL_SECONDS: '1',
+  TICKETGATE_TICKET_TTL_SECONDS: '6',
+  TICKETGATE_CLOCK_SKEW_SECONDS: '0',
+}
+
+/** Has a node compare its revocations with those in Redis, which forgets those that have expired. */
+const compareAgain = async ({ client }: RedisServer): Promise<void> => {
+  const expired = { type: 'revoke', subject: 'user', name: 'ghost', atSeconds: 1, untilSeconds: 2 }
+  await client.hset(kept, 'user:ghost', JSON.stringify(expired))
+  const clients = String(await client.client('LIST'))
+  for (const [, id] of clients.matchAll(/^id=(\d+) .*name=ticketgate-publish /gm))
+    await client.client('KILL', 'ID', Number(id))
+  await until(async () => (await client.hexists(kept, 'user:ghost')) === 0)
+}
+
+t.test(
+  'a ticket older than a revocation never gives the channel back, however long its session',
+  soon,
+  async t => {
+    const redis = await startRedis(t)
+    const node = await startBusNode(t, redis.port, shortest)
+    const ticket = async (more = {}): Promise<string> => {
+      const spec = { user: 'maggie', sessionSeconds: 3600, ...more }
+      const reply = await postJson(node.admin, '/tickets', spec, { headers: bearer(adminKey) })
+      return String(jsonOf(reply).ticket)
+    }
+    const openWith = async (text: string) =>
+      (await openSession(socketUrl(node.url, gatePath(text, 'red')))).client
+    const renewed = await openWith(await ticket({ subscribe: ['red'], publish: [] }))
+    const [earlier, forRenewal] = [await ticket(), await ticket()]
+    for (const subject of [{ user: 'maggie', channel: 'news' }, { channel: 'sport' }])
+      t.equal((await disconnect(node, subject)).status, 200)
+    await until(async () => (await redis.client.hlen(kept)) === 2)
+    const ends = (await redis.client.hvals(kept)).map(text => (JSON.parse(text) as Revocation).untilSeconds)
+    const opened = await openWith(earlier)
+    t.match(await renewed.ask({ type: 'renew', ticket: forRenewal, id: 1 }), { type: 'renewed' })
+    await until(async () => nowSeconds() > Math.max(...ends))
+    await compareAgain(redis)
+
+    for (const [client, name] of [
+      [opened, 'opened'],
+      [renewed, 'renewed'],
+    ] as const)
+      for (const channel of ['news', 'sport']) {
+        const reply = await client.ask({ type: 'subscribe', channel, id: 2 })
+        t.match(reply, { type: 'error', code: 'channel_forbidden' }, `${name}, ${channel}`)
+      }
+  },
+)

@@ -68,6 +68,30 @@ t.test('they are forgotten when the tokens that they concern have expired, not b
   t.strictSame(revocations.list(at + 1000), [])
 })
 
+t.test('a channel stays revoked until the sessions have ended that began before', async t => {
+  const news = revoke('news', { subject: 'channel' })
+  const maggies = revoke('maggie', { subject: 'user_channel', channel: 'sport' })
+  const longest = at + 5000
+  const cases = [
+    ['of before', token('maggie', at), longest, longest, longest],
+    ['of later', token('maggie', at + 1), longest, at + 900, at + 900],
+    ['of another user', token('theo', at - 5), longest, longest, at + 900],
+    ['no longer than a token', token('maggie', at), at + 900, at + 900, at + 900],
+    ['hardly longer', token('maggie', at), at + 901, at + 901, at + 901],
+  ] as const
+  for (const [name, authority, ends, newsUntil, sportUntil] of cases) {
+    const revocations = createRevocations([revoke('maggie'), news])
+    revocations.add(maggies, at)
+    revocations.keepFor(authority, ends)
+    t.match(
+      revocations.list(at),
+      [revoke('maggie'), { untilSeconds: newsUntil }, { untilSeconds: sportUntil }],
+      name,
+    )
+    t.equal(revocations.size, 3, name)
+  }
+})
+
 t.test('a full memory keeps its entries and accepts no more', async t => {
   const revocations = createRevocations([], 2)
   t.equal(revocations.add(revoke('a', { untilSeconds: at + 10 }), at), 'added')
