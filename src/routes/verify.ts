@@ -12,6 +12,7 @@ import type { Reply, Route } from '../http/server.js'
 import { isChannelName, routes, ticketHeader } from '../protocol.js'
 import type { Counters } from '../telemetry/metrics.js'
 import type { Address } from '../ticket/address.js'
+import { loginSessionOf } from '../ticket/session-id.js'
 import type { VerifiedTicket } from '../ticket/verifier.js'
 
 /** The handshake that a proxy asks about, as the proxy describes it. */
@@ -123,7 +124,7 @@ class Verification {
     const headers: Record<string, string> = {
       [ticketHeader.subject]: headerText(claims.user),
       [ticketHeader.channel]: channelOf(asked) ?? '',
-      [ticketHeader.session]: claims.session ?? '',
+      [ticketHeader.session]: loginSessionOf(claims.session) ?? '',
       [ticketHeader.expires]: String(claims.sessionEndsAtSeconds),
     }
     if (claims.carried !== undefined) addClaims(headers, claims.carried)

@@ -27,8 +27,8 @@ export interface VerifiedTicket {
   /** Refused at and after this instant, Unix milliseconds. */
   readonly expiresAtMs: number
   /**
-   * When its authority was granted, Unix seconds: when its token was issued or, if it names none,
-   * when the ticket was issued, allowing for a minter whose clock is ahead.
+   * When its authority was granted, Unix seconds: when its token was issued or, if an outside
+   * minter names no time or a later one, when the ticket was issued, allowing for its clock.
    */
   readonly authorizedAtSeconds: number
   readonly claims: TicketClaims
@@ -111,7 +111,11 @@ export function verifyTicket(
   if (claims === undefined) return 'ticket_invalid'
   if ((claims.epoch !== undefined) !== (policy.store ?? false)) return 'ticket_invalid'
   if (nowMs >= claims.sessionEndsAtSeconds * 1000) return 'ticket_expired'
-  const authorizedAtSeconds = claims.tokenIssuedAtSeconds ?? Math.floor((issuedAtMs - skewMs) / 1000)
+  const ownSeconds = Math.floor((issuedAtMs - skewMs) / 1000)
+  const { tokenIssuedAtSeconds: tokenSeconds = ownSeconds } = claims
+  // A token is older than its tickets: with any later date, a ticket would escape revocations.
+  const isLater = isOutside && tokenSeconds * 1000 > issuedAtMs + skewMs
+  const authorizedAtSeconds = isLater ? ownSeconds : tokenSeconds
   return { keyId: key.id, nonce: readNonce(bytes), expiresAtMs, authorizedAtSeconds, claims }
 }
 

@@ -222,3 +222,10 @@ t.test('of two gates with one name and one state directory, the older one gives 
   t.strictSame(results, ['101', '503 replay_cache_unavailable', '503 replay_cache_unavailable'])
   t.equal(await present(elder, await mint(elder.url)), '101', 'its own tickets are good all the same')
 })
+
+t.test('a ticket with an empty origin is bound to one, so it opens nothing', async t => {
+  const minter = createMinter(7)
+  const server = await startServer(t, { env: envOf(minter.key) })
+  const ticket = minter.mint('gate-1', { ...ahead(), origin: '' })
+  t.equal(await present(server, ticket), '403 origin_forbidden')
+})

@@ -8,6 +8,7 @@ export interface OutsideTicket {
   readonly issuedAtMs?: number
   readonly ttlSeconds?: number
   readonly channel?: string
+  readonly origin?: string
 }
 
 /** An outside minter, with a clock that a test sets. */
@@ -20,9 +21,9 @@ export interface Minter {
 export function createMinter(id: number, secret: Uint8Array = randomBytes(32)): Minter {
   return {
     key: `${id}:${Buffer.from(secret).toString('base64url')}`,
-    mint(node, { issuedAtMs = Date.now(), ttlSeconds = 3600, channel } = {}) {
-      const claims = { user: `minted-${id}`, sessionEndsAtSeconds: nowSeconds() + 7200 }
-      const text = issueTicket(channel === undefined ? claims : { ...claims, channel }, {
+    mint(node, { issuedAtMs = Date.now(), ttlSeconds = 3600, channel, origin } = {}) {
+      const claims = { user: `minted-${id}`, sessionEndsAtSeconds: nowSeconds() + 7200, channel, origin }
+      const text = issueTicket(claims, {
         key: ticketKey(id, secret, node),
         node,
         nowMs: issuedAtMs,

@@ -325,3 +325,15 @@ t.test('an upstream server may be addressed by another name than its own', async
   t.strictSame(heard, [['localhost:8443', 'localhost']], 'also to TLS')
   socket.terminate()
 })
+
+t.test('/verify beside tunnels names login sessions only', async t => {
+  const gate = await startTunnels(t, `/docs/*=${base}`, { TICKETGATE_VERIFY: 'on' })
+  for (const [claims, session] of [
+    [{ sid: 'login-1' }, 'login-1'],
+    [{}, ''],
+  ] as const) {
+    const { ticket } = await mintWith(gate.url, tokenFor('maggie', claims))
+    const { status, headers } = await request(gate.url, `/verify?ticket=${ticket}`)
+    t.strictSame([status, headers['x-ticket-session']], [204, session])
+  }
+})
