@@ -44,15 +44,6 @@ const optionsFor = (level: string) => ({
 export const createWarningLog = (take: (line: string) => void): Log =>
   pino({ ...optionsFor('warn'), base: null, timestamp: false }, { write: take })
 
-/** A log that adds fields to its lines, and has the level of its parent, which may change. */
-export function childLog(log: Log, fields: Readonly<Record<string, unknown>>): Log {
-  const child = log.child(fields)
-  log.on('level-change', level => {
-    child.level = level
-  })
-  return child
-}
-
 /**
  * Creates a structured log on standard output: one JSON object per line, or readable text on a
  * developer's terminal.

@@ -2,7 +2,7 @@ import type { Config } from '../config/schema.js'
 import type { TunnelRoute } from '../config/tunnels.js'
 import { isCompressed } from '../socket/compression.js'
 import { spreadMs } from '../socket/drain.js'
-import { childLog, type Log } from '../telemetry/log.js'
+import type { Log } from '../telemetry/log.js'
 import { LogSampler } from '../telemetry/log-sampler.js'
 import { type Counters, increment } from '../telemetry/metrics.js'
 import type { FrameBatch } from './frame-batch.js'
@@ -53,9 +53,9 @@ export class Tunnel {
   ) {
     this.name = path
     this.batch = batch
-    this.#log = childLog(log, { tunnel: path })
+    this.#log = log
     this.#counters = counters
-    this.upstream = new Upstream(target, this.#log)
+    this.upstream = new Upstream(target, path, log)
     this.maxMessageBytes = maxMessageBytes ?? config.maxMessageBytes
     this.maxUpstreamBytes = Math.max(this.maxMessageBytes, minUpstreamBytes)
     this.maxBufferedBytes = Math.max(config.maxBackpressureBytes, this.maxMessageBytes)
@@ -113,7 +113,7 @@ export class Tunnel {
   /** Logs a problem with the upstream server, at most ten times per second. */
   log(level: 'warn', message: string, fields: Readonly<Record<string, string | number>>): void {
     const more = this.#sampler.take(message, performance.now())
-    if (more !== undefined) this.#log[level]({ ...fields, ...more }, message)
+    if (more !== undefined) this.#log[level]({ tunnel: this.name, ...fields, ...more }, message)
   }
 
   /** Destroys everything at once. */

@@ -11,14 +11,17 @@ const probeIntervalMs = 500
  */
 export class Upstream {
   readonly #target: UpstreamTarget
+  /** The path of the tunnel, for the log. */
+  readonly #tunnel: string
   readonly #log: Log
   #isDown = false
   #isClosed = false
   #timer: NodeJS.Timeout | undefined
   #probe: Socket | undefined
 
-  constructor(target: UpstreamTarget, log: Log) {
+  constructor(target: UpstreamTarget, tunnel: string, log: Log) {
     this.#target = target
+    this.#tunnel = tunnel
     this.#log = log
   }
 
@@ -32,14 +35,14 @@ export class Upstream {
     if (!this.#isDown) return
     this.#isDown = false
     this.#stop()
-    this.#log.info('the upstream server is reachable again')
+    this.#log.info({ tunnel: this.#tunnel }, 'the upstream server is reachable again')
   }
 
   /** A connection has failed. */
   failed(reason: string): void {
     if (this.#isDown || this.#isClosed) return
     this.#isDown = true
-    this.#log.warn({ reason }, 'the upstream server is unreachable')
+    this.#log.warn({ tunnel: this.#tunnel, reason }, 'the upstream server is unreachable')
     this.#probeLater()
   }
 

@@ -9,11 +9,14 @@ import { gatePath, mint, tokenFor } from '../support/tokens.js'
 const again = 'settings read again'
 const broken = 'the settings file is broken'
 
+/** A gate with tunnels, of which each has something to log. */
+const tunnels = Array.from({ length: 12 }, (_, n) => `/t${n}=ws://127.0.0.1:9;channel=t`).join()
+
 const open = async (t: Test, threads: string, text: string) => {
   const file = join(temporaryDirectory(t), 'settings')
   writeFileSync(file, text)
   const server = await startServer(t, {
-    env: { TICKETGATE_SETTINGS_FILE: file, TICKETGATE_THREADS: threads },
+    env: { TICKETGATE_SETTINGS_FILE: file, TICKETGATE_THREADS: threads, TICKETGATE_TUNNELS: tunnels },
   })
   // The main thread reads for itself as well.
   const readers = threads === '1' ? 1 : Number(threads) + 1
@@ -97,6 +100,7 @@ for (const threads of ['1', '2'])
     t.equal(await ticket('bart'), '200')
     await gate.told(again, gate.hangUp)
     t.equal(server.output().split('"ticket issued"').length, written, 'lines below the level are not written')
+    t.notMatch(server.output(), 'Warning')
   })
 
 t.test('a file of settings with a mistake stops the start, and says where it is', async t => {
