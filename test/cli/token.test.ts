@@ -6,6 +6,7 @@ import t, { type Test } from 'tap'
 import { stringify } from 'yaml'
 import { exitCodeOf } from '../../src/cli/run.js'
 import { bearer, type Json, jsonOf, postJson, request } from '../support/http.js'
+import { keysFetched } from '../support/nodes.js'
 import { text as answering, jwks, newKey, signedBy, startProvider } from '../support/provider.js'
 import {
   adminKey,
@@ -26,7 +27,15 @@ interface Explained {
   readonly err: string
 }
 
+/** On a busy machine, the fetch of keys can run into its time limit: then it explains once more. */
 const explain = async (env: Environment, input: string, ...args: string[]): Promise<Explained> => {
+  for (;;) {
+    const explained = await explainOnce(env, input, ...args)
+    if (!explained.err.includes('no answer within')) return explained
+  }
+}
+
+const explainOnce = async (env: Environment, input: string, ...args: string[]): Promise<Explained> => {
   const [stdin, stdout, stderr] = [new PassThrough(), new PassThrough(), new PassThrough()]
   stdin.end(input)
   const code = await exitCodeOf('token', ['explain', ...args], { env, stdin, stdout, stderr })
@@ -96,6 +105,7 @@ t.test('explanation and server agree, and neither shows the token', async t => {
     env: { TICKETGATE_JWT_SECRET: undefined, TICKETGATE_LOG_LEVEL: 'debug', ...env },
     stateDir: env.TICKETGATE_STATE_DIR,
   })
+  await keysFetched(server)
   const id = (changes: Json = {}, header: Json = {}): string =>
     signedBy(key, { iss: 'https://id.example/', aud: 'gate', ...changes }, header)
   const now = nowSeconds()

@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { bearer, type Json, metric, type Reply, request, requestUpgrade } from '../support/http.js'
-import { storeEnv, untilReady } from '../support/nodes.js'
+import { keysFetched, storeEnv, untilReady } from '../support/nodes.js'
 import { clientId, type OpenIdProvider, resource, startOpenIdProvider } from '../support/openid-provider.js'
 import { hasRetryAfter, isProblem } from '../support/problem.js'
 import { needs } from '../support/programs.js'
@@ -26,7 +26,7 @@ async function start(t: Test, entry: object, env: Environment = {}): Promise<Set
   return { provider, server }
 }
 
-const startGate = (
+const startGate = async (
   t: Test,
   { issuer }: OpenIdProvider,
   entry: object,
@@ -34,7 +34,7 @@ const startGate = (
   file = join(temporaryDirectory(t), 'issuers.json'),
 ): Promise<TestServer> => {
   writeFileSync(file, JSON.stringify([{ issuer, discover: true, audiences: resource, ...entry }]))
-  return startServer(t, {
+  const server = await startServer(t, {
     env: {
       TICKETGATE_ISSUERS_FILE: file,
       TICKETGATE_JWT_SECRET: undefined,
@@ -42,6 +42,8 @@ const startGate = (
       ...env,
     },
   })
+  await keysFetched(server, Number(env.TICKETGATE_THREADS ?? 1))
+  return server
 }
 
 const enabled = { backchannelLogout: true, logoutAudiences: clientId }

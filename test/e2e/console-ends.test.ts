@@ -81,7 +81,7 @@ t.test('the chat comes back after a restart of the server', async t => {
 })
 
 t.test('an expired session ends the chat, which says what to do', async t => {
-  const server = await startServer(t, { env: { ...consoleOn, TICKETGATE_TOKEN_TTL_SECONDS: '8' }, users })
+  const server = await startServer(t, { env: { ...consoleOn, TICKETGATE_TOKEN_TTL_SECONDS: '20' }, users })
   const { page } = await openPage(browser, server.url)
   await logIn(page)
   await join(page)

@@ -3,6 +3,7 @@ import t from 'tap'
 import { openBrowser, openPage } from '../support/browser.js'
 import { consoleOn, join, logIn, takeTicket, usable, users } from '../support/console-page.js'
 import { freePort } from '../support/free-port.js'
+import { keysFetched } from '../support/nodes.js'
 import { fileNeeds } from '../support/programs.js'
 import { jwks, newKey, signedBy, startProvider } from '../support/provider.js'
 import { adminKey, development, startServer } from '../support/server.js'
@@ -24,6 +25,7 @@ t.test('with an identity provider, the walk begins with a pasted token', async t
       TICKETGATE_DEFAULT_SUBSCRIBE: '*',
     },
   })
+  await keysFetched(server)
   const { page } = await openPage(browser, server.url)
   const asked: string[] = []
   page.on('request', request => asked.push(new URL(request.url()).pathname))
@@ -88,7 +90,7 @@ t.test('after a restart with another secret, an older token is not shown as vali
 })
 
 t.test('an expired token is not shown as valid', async t => {
-  const server = await startServer(t, { env: { ...consoleOn, TICKETGATE_TOKEN_TTL_SECONDS: '2' }, users })
+  const server = await startServer(t, { env: { ...consoleOn, TICKETGATE_TOKEN_TTL_SECONDS: '5' }, users })
   const { page } = await openPage(browser, server.url)
   await logIn(page)
   await step(page, 'login', 'open')

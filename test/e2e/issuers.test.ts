@@ -9,6 +9,7 @@ import { stringify } from 'yaml'
 import { certificate, certificateKey } from '../support/certificate.js'
 import { temporaryDirectory } from '../support/fixtures.js'
 import { bearer, type Json, jsonOf, postJson, type Reply, request } from '../support/http.js'
+import { keysFetched } from '../support/nodes.js'
 import { isProblem } from '../support/problem.js'
 import { jwks, newKey, type ProviderKey, signedBy, startProvider, text } from '../support/provider.js'
 import { type Environment, startServer, type TestServer } from '../support/server.js'
@@ -87,6 +88,7 @@ t.test('several issuers: a token is verified by the one that it names, and no ot
     { issuer: 'https://b.example/', jwksUrl: b.url, audiences: 'gate', requireTyp: 'at+jwt' },
     { issuer: 'shop', secretFile: file('secret', secret) },
   ])
+  await keysFetched(server, 2)
   const of = (key: ProviderKey, iss: unknown, changes: Json = {}, header: Json = {}): string =>
     signedBy(key, { iss, aud: 'gate', ...changes }, header)
   const cases: [name: string, token: string, outcome: string][] = [
@@ -138,6 +140,7 @@ t.test('discovery, and what TICKETGATE_OIDC_ISSUER alone does', async t => {
       ...all,
     },
   })
+  await keysFetched(server)
   t.equal(await outcome(server, signedBy(first, { iss: origin, aud: 'gate' })), 'accepted')
   t.equal(await outcome(server, signedBy(first, { iss: `${origin}/`, aud: 'gate' })), 'token_invalid')
   t.equal(await outcome(server, signedBy(first, { iss: origin, aud: 'shop' })), 'token_invalid')
@@ -165,6 +168,7 @@ t.test('keys from PEM files, and by a server with certificates of its own', asyn
     },
     { issuer: 'tls', jwksUrl, caFile: file('ca.pem', certificate), audiences: 'gate' },
   ])
+  await keysFetched(server)
   for (const key of [first, pem])
     t.equal(await outcome(server, signedBy(key, { iss: 'pem', aud: 'gate' })), 'accepted')
   t.equal(await outcome(server, signedBy(second, { iss: 'pem', aud: 'gate' })), 'token_invalid')
@@ -186,6 +190,7 @@ t.test('claims of other providers: user, session, audience, and the tenant in th
     },
     { issuerPattern: 'https://login.example/{tid}/v2.0', jwksUrl: provider.url, audiences: 'gate' },
   ])
+  await keysFetched(server, 2)
   const a = (changes: Json): string =>
     signedBy(first, { iss: 'a', client_id: 'gate', profile: { name: 'Maggie' }, sub: undefined, ...changes })
   const tenant = (iss: unknown, tid: unknown): string => signedBy(first, { iss, tid, aud: 'gate' })
@@ -227,6 +232,7 @@ t.test('our own logins in addition to issuers', async t => {
     () => [{ issuer: 'https://a.example', jwksUrl: provider.url, audiences: 'gate' }],
     { TICKETGATE_LOGIN: 'on', TICKETGATE_JWT_SECRET: secret, TICKETGATE_DEFAULT_SUBSCRIBE: 'news' },
   )
+  await keysFetched(server)
   const channel = async (token: string): Promise<number> =>
     (await request(server.url, '/ws_ticket?channel=lobby', { headers: bearer(token) })).status
   t.equal(await channel(hs({})), 200, 'ours may do everything')
@@ -246,6 +252,7 @@ t.test('the files are reread when they change, and a broken one changes nothing'
   })
   for (const threads of ['1', '2']) {
     const { server, write, file } = await start(t, () => [entry], { TICKETGATE_THREADS: threads })
+    await keysFetched(server, Number(threads))
     const token = (): string => signedBy(first, { iss: 'a', aud: 'gate' })
     const asked = provider.asked()
     t.equal(await outcome(server, token()), 'accepted')
@@ -313,6 +320,7 @@ t.test('an issuer without keys is named, and the others keep working', async t =
     { issuer: 'https://a.example', jwksUrl: a.url, audiences: 'gate' },
     { issuer: 'https://b.example', jwksUrl: b.url, audiences: 'gate' },
   ])
+  await keysFetched(server)
   const ready = await request(server.url, '/readyz')
   isProblem(t, ready, '503 keys_unavailable')
   t.match(jsonOf(ready).detail, 'https://b.example')

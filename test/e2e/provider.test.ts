@@ -9,6 +9,7 @@ import {
   request,
   requestUpgrade,
 } from '../support/http.js'
+import { keysFetched } from '../support/nodes.js'
 import { hasRetryAfter, isProblem } from '../support/problem.js'
 import { jwks, newKey, type Provider, signedBy, startProvider, text } from '../support/provider.js'
 import { adminKey, development, runServe, startServer } from '../support/server.js'
@@ -32,6 +33,7 @@ const environmentFor = (provider: Provider): Record<string, string | undefined> 
 
 const provider = await startProvider(t, jwks(first))
 const server = await startServer(t, { env: environmentFor(provider), users: { maggie: 'secret' } })
+await keysFetched(server)
 const present = (token: string, base = server.url): Promise<Reply> =>
   request(base, '/ws_ticket', { headers: bearer(token) })
 
@@ -145,6 +147,7 @@ t.test(
 t.test('no request waits for a provider that does not respond', async t => {
   const slow = await startProvider(t, jwks(second))
   const gate = await startServer(t, { env: environmentFor(slow) })
+  await keysFetched(gate)
   const third = newKey('EdDSA', '2027-02')
   let release = (): void => {}
   const asked = new Promise<void>(resolve => {
@@ -161,6 +164,8 @@ t.test('no request waits for a provider that does not respond', async t => {
     t.equal((await present(signedBy(second, claims()), gate.url)).status, 200)
   }
   t.equal((await request(gate.url, '/readyz')).status, 200)
+  // On a busy machine it may have asked again by now.
+  slow.answer = jwks(second, third)
   release()
   t.equal((await presentUntil(t, signedBy(third, claims()), 200, gate.url)).status, 200)
 })
@@ -169,6 +174,7 @@ t.test('two keys with one name, old and new: tokens of both are valid', async t 
   const twin = newKey('ES256', second.kid)
   const both = await startProvider(t, jwks(second, twin))
   const gate = await startServer(t, { env: environmentFor(both) })
+  await keysFetched(gate)
   for (const key of [second, twin]) t.equal((await present(signedBy(key, claims()), gate.url)).status, 200)
   isProblem(t, await present(signedBy(newKey('ES256', second.kid), claims()), gate.url), '401 token_invalid')
   await gate.logged(/"repeated":\["2 keys are named \\"2026-12\\""\]/)
@@ -219,6 +225,7 @@ t.test(
 t.test('a provider that hangs delays neither requests nor the shutdown', async t => {
   const hanging = await startProvider(t, jwks(first))
   const quick = await startServer(t, { env: { ...environmentFor(hanging), TICKETGATE_THREADS: '2' } })
+  await keysFetched(quick, 2)
   hanging.answer = () => {}
   const asked = hanging.nextAsked()
   await present(signedBy(second, claims()), quick.url)
@@ -232,7 +239,9 @@ t.test('without a channels claim a token has the configured rights, by default n
   const own = await startProvider(t, jwks(second))
   const start = async (publish?: string, subscribe?: string) => {
     const env = { ...environmentFor(own), [names[0]]: publish, [names[1]]: subscribe }
-    return startServer(t, { env })
+    const gate = await startServer(t, { env })
+    await keysFetched(gate)
+    return gate
   }
   const take = (base: string, channel: string, changes: Json = {}) =>
     request(base, `/ws_ticket?channel=${channel}`, { headers: bearer(signedBy(second, claims(changes))) })
@@ -278,6 +287,7 @@ t.test(
   async t => {
     const own = await startProvider(t, jwks(second))
     const gate = await startServer(t, { env: { ...environmentFor(own), TICKETGATE_LOG_LEVEL: 'debug' } })
+    await keysFetched(gate)
     const now = nowSeconds()
     const cases: [token: string, reason: string, said: boolean][] = [
       [signedBy(newKey('ES256', second.kid), claims()), 'signature', false],
@@ -314,6 +324,7 @@ t.test(
 t.test('in development neither issuer nor audience is required, and no user is created', async t => {
   const easy = await startProvider(t, jwks(first))
   const gate = await startServer(t, { env: { ...development, TICKETGATE_JWKS_URL: easy.url } })
+  await keysFetched(gate)
   t.equal((await present(signedBy(first), gate.url)).status, 200)
   isProblem(t, await present(signedBy(first, { aud: 5 }), gate.url), '401 token_invalid')
   await gate.logged(new RegExp(`tokens by the identity provider.*${easy.url}`))

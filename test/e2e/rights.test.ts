@@ -46,7 +46,7 @@ const start = async (t: Test, threads = '1'): Promise<Setting> => {
       TICKETGATE_JWT_SECRET: undefined,
       TICKETGATE_LOG_LEVEL: 'debug',
       TICKETGATE_DEFAULT_SUBSCRIBE: 'free',
-      TICKETGATE_FIRST_MESSAGE_SECONDS: '5',
+      TICKETGATE_FIRST_MESSAGE_SECONDS: '30',
       TICKETGATE_THREADS: threads,
     },
   })

@@ -1,8 +1,9 @@
 import { renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { requestUpgrade } from '../support/http.js'
+import { outcomeOf } from '../support/http.js'
 import { createMinter, type Minter } from '../support/minter.js'
+import { requestUpgradeUntilAnswered } from '../support/nodes.js'
 import { run, startServer, type TestServer, temporaryDirectory } from '../support/server.js'
 import { openSession, socketUrl } from '../support/socket-client.js'
 import { gatePath, mint } from '../support/tokens.js'
@@ -12,10 +13,8 @@ const skewSeconds = 60
 /** As far ahead as a minter's clock may be: never older than a gate that has just started. */
 const ahead = () => ({ issuedAtMs: Date.now() + skewSeconds * 1000 })
 
-async function present(server: TestServer, ticket: string): Promise<string> {
-  const { status, text } = await requestUpgrade(server.url, gatePath(ticket))
-  return status === 101 ? '101' : `${status} ${JSON.parse(text).code}`
-}
+const present = async (server: TestServer, ticket: string): Promise<string> =>
+  outcomeOf(await requestUpgradeUntilAnswered(server.url, gatePath(ticket)))
 
 t.test('`ticketgate key new` generates a key that the server accepts', async t => {
   const [one, other, nine] = await Promise.all([

@@ -3,7 +3,6 @@ import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { createClient } from 'graphql-ws'
 import { NodeWebSocket as EngineSocket, io } from 'socket.io-client'
@@ -24,7 +23,7 @@ import {
   temporaryDirectory,
 } from '../support/server.js'
 import { socketUrl } from '../support/socket-client.js'
-import { mint, nowSeconds, tokenFor } from '../support/tokens.js'
+import { mint, nowSeconds, tokenFor, untilSecond } from '../support/tokens.js'
 import { openThrough } from '../support/tunnel.js'
 
 const directory = fileURLToPath(new URL('../../examples/tunnels', import.meta.url))
@@ -75,7 +74,7 @@ const sourceFor = (gate: TestServer, path = '', user = 'maggie') =>
     url: gate.url,
     socketUrl: socketUrl(gate.url, path),
     async getToken() {
-      while (nowSeconds() <= revokedUntilSeconds) await delay(20)
+      await untilSecond(revokedUntilSeconds + 1)
       return tokenFor(user)
     },
   })

@@ -14,7 +14,7 @@ const start = async (t: Test, documents: (origin: string) => Readonly<Record<str
     const answer = all[String(request.url)] ?? text('', 404)
     answer(response, request)
   }
-  const downloader = await Downloader.open({ timeoutMs: 5000, maxBytes: 100_000 })
+  const downloader = await Downloader.open({ timeoutMs: 60_000, maxBytes: 100_000 })
   t.teardown(() => downloader.close())
   return {
     origin,

@@ -1,6 +1,5 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { freePort } from '../support/free-port.js'
 import {
@@ -28,7 +27,7 @@ import {
   temporaryDirectory,
 } from '../support/server.js'
 import { attempt, Client, type OpenOptions, open, socketUrl } from '../support/socket-client.js'
-import { mint, mintWith, nowSeconds, signText, tokenFor } from '../support/tokens.js'
+import { mint, mintWith, nowSeconds, signText, tokenFor, untilSecond } from '../support/tokens.js'
 import { type Arrival, startUpstream } from './upstream.js'
 
 const env = { TICKETGATE_VERIFY: 'on', TICKETGATE_TICKET_TTL_SECONDS: '60' }
@@ -522,7 +521,7 @@ for (const [proxyName, { needed, start, isRefusal, gateAway, elsewhere }] of Obj
         })
       } while (taken.status !== 200)
       const short = String(jsonOf(taken).ticket)
-      while (nowSeconds() <= soon) await delay(50)
+      await untilSecond(soon + 1)
       const elsewhereAddress = { headers: { 'x-forwarded-for': '203.0.113.5' } }
       const foreign = (await mintWith(server.url, tokenFor('maggie'), undefined, elsewhereAddress)).ticket
       const red = await mint(server.url, 'maggie', 'red')

@@ -4,7 +4,7 @@ import { hasRetryAfter, isProblem } from '../support/problem.js'
 import { RawConnection, serverHasRead, upgradeText } from '../support/raw.js'
 import { adminKey, startServer } from '../support/server.js'
 import { attempt, Client, openSession, socketUrl } from '../support/socket-client.js'
-import { gatePath, mint, mintWith, tokenFor } from '../support/tokens.js'
+import { gatePath, mint, mintWith, tokenFor, untilSecond } from '../support/tokens.js'
 
 const server = await startServer(t)
 const json = 'ticketgate.v1.json'
@@ -300,7 +300,7 @@ t.test('a path below a channel is not a channel', async t => {
 t.test('a ticket ends on time', async t => {
   const brief = await startServer(t, { env: { TICKETGATE_TICKET_TTL_SECONDS: '1' } })
   const { ticket, expires } = await mintWith(brief.url, tokenFor('maggie'))
-  await new Promise(resolve => setTimeout(resolve, (expires + 1) * 1000 - Date.now()))
+  await untilSecond(expires + 1)
   isProblem(t, await requestUpgrade(brief.url, gatePath(ticket)), '401 ticket_expired')
 })
 

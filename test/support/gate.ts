@@ -18,6 +18,7 @@ export async function openGate(t: Test, options: GateOptions & GateHandlers = {}
     jwtSecret,
     stateDir: temporaryDirectory(t),
     ticketRate: 'off',
+    ticketTtlSeconds: 600,
     drainSeconds: 1,
     logLevel: 'fatal',
     console: 'off',

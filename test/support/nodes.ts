@@ -26,6 +26,13 @@ const untilStatus = async (base: string, status: number): Promise<void> => {
   while ((await request(base, '/readyz')).status !== status) await delay(20)
 }
 
+/**
+ * Waits until a server has fetched keys so many times: of each provider, in each thread. On a busy
+ * machine, the fetch at the start can run into its time limit, and the server tries again.
+ */
+export const keysFetched = (server: TestServer, times = 1): Promise<unknown> =>
+  server.logged('fetched the keys of the identity provider', times)
+
 export const untilReady = ({ url }: Pick<TestServer, 'url'>): Promise<void> => untilStatus(url, 200)
 export const untilNotReady = ({ url }: Pick<TestServer, 'url'>): Promise<void> => untilStatus(url, 503)
 
@@ -45,7 +52,11 @@ export const spendTicket = async (node: TestServer, issuer = node): Promise<stri
   }
 }
 
-/** Requests upgrades until the store has replied. */
+/**
+ * Requests upgrades until the gate can tell whether the ticket is spent. On a busy machine a store,
+ * or the disk with the clock mark that outside tickets need, can be too slow for a while; a ticket
+ * that is refused because of the mark is not spent.
+ */
 export const requestUpgradeUntilAnswered = async (base: string, path: string): Promise<Reply> => {
   for (;;) {
     const reply = await requestUpgrade(base, path)

@@ -11,7 +11,10 @@ export { adminKey, allowedOrigin, jwtSecret, temporaryDirectory }
 
 export type Environment = Readonly<Record<string, string | undefined>>
 
-/** Production as deployed, with those limits off that tests would hit. */
+/**
+ * Production as deployed, without the limits that tests would reach: on rates, and on the life of a
+ * ticket, which must outlive the pauses of a busy machine.
+ */
 const production: Environment = {
   NODE_ENV: 'production',
   TICKETGATE_HOST: '127.0.0.1',
@@ -22,6 +25,7 @@ const production: Environment = {
   TICKETGATE_ORIGINS: `${allowedOrigin},https://app.example.com:8443,http://localhost:3000`,
   TICKETGATE_LOGIN_RATE: 'off',
   TICKETGATE_TICKET_RATE: 'off',
+  TICKETGATE_TICKET_TTL_SECONDS: '600',
   TICKETGATE_DRAIN_SECONDS: '1',
 }
 

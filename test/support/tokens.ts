@@ -1,8 +1,17 @@
 import { createHmac } from 'node:crypto'
+import { setTimeout as delay } from 'node:timers/promises'
 import { jwtSecret } from './fixtures.js'
 import { bearer, type Json, jsonOf, type RequestOptions, request } from './http.js'
 
 export const nowSeconds = (): number => Math.floor(Date.now() / 1000)
+
+/** Resolves when the system clock has reached a time in Unix seconds. */
+export const untilSecond = async (second: number): Promise<void> => {
+  while (nowSeconds() < second) await delay(second * 1000 - Date.now())
+}
+
+/** Resolves in the next second of the system clock. */
+export const nextSecond = (): Promise<void> => untilSecond(nowSeconds() + 1)
 
 export const base64url = (text: string): string => Buffer.from(text).toString('base64url')
 

@@ -5,7 +5,7 @@ import { bearer, type Json, metric, postJson, request, requestUpgrade } from '..
 import { isProblem } from '../support/problem.js'
 import { adminKey, type Environment, type TestServer } from '../support/server.js'
 import { openSession, socketUrl } from '../support/socket-client.js'
-import { gatePath, mintWith, nowSeconds, tokenFor } from '../support/tokens.js'
+import { gatePath, mintWith, nextSecond, nowSeconds, tokenFor } from '../support/tokens.js'
 import { openThrough, startTunnels, type Through } from '../support/tunnel.js'
 import { type Arrival, startUpstream } from '../support/upstream.js'
 
@@ -20,12 +20,6 @@ const start = async (t: Test, env: Environment = {}, settings = '') => {
 const disconnect = async ({ admin }: TestServer, subject: object): Promise<unknown> => {
   const reply = await postJson(admin, '/disconnect', subject, { headers: bearer(adminKey) })
   return JSON.parse(reply.text)
-}
-
-/** Tokens dated in the second of a revocation are revoked as well. */
-const nextSecond = async (): Promise<void> => {
-  const second = nowSeconds()
-  while (nowSeconds() === second) await delay(20)
 }
 
 const sameEnd = async (
@@ -102,6 +96,7 @@ t.test('it is disconnected by socket, channel, and user and channel; the gate ne
       t.match(reply, { disconnected: 1 }, name)
       await sameEnd(t, client, behind, 4403, /^revoked$/, name)
     }
+    // Tokens dated in the second of a revocation are revoked as well.
     await nextSecond()
   }
 })
