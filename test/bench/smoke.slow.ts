@@ -11,9 +11,6 @@ import { fileNeeds } from '../support/programs.js'
 
 fileNeeds(t, 'gcc')
 
-// So many runs take a busy machine several minutes.
-t.setTimeout(420_000)
-
 const program = fileURLToPath(new URL('../../bench/main.ts', import.meta.url))
 
 /**

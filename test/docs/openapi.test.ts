@@ -13,8 +13,6 @@ import { development, startServer } from '../support/server.js'
 import { openSession, socketUrl } from '../support/socket-client.js'
 import { gatePath, mint, mintWith, nowSeconds, signText, tokenFor } from '../support/tokens.js'
 
-t.setTimeout(120_000)
-
 t.test('the document is valid', async t => {
   const validator = new Validator()
   const { valid, errors } = await validator.validate(fileURLToPath(openApiFile))

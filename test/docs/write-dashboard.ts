@@ -90,7 +90,6 @@ function draw(panels: readonly (Panel & { readonly series: readonly Series[] })[
   }
 }
 
-t.setTimeout(600_000)
 t.test('the picture is drawn', async t => {
   const gates = await startScrapedGates(t)
   await gates.load(seconds + 10)

@@ -2,14 +2,14 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { bearer, type Json, metric, type Reply, request, requestUpgrade } from '../support/http.js'
-import { keysFetched, storeEnv, untilReady } from '../support/nodes.js'
+import { keysFetched, openFresh, storeEnv, untilReady } from '../support/nodes.js'
 import { clientId, type OpenIdProvider, resource, startOpenIdProvider } from '../support/openid-provider.js'
 import { hasRetryAfter, isProblem } from '../support/problem.js'
 import { needs } from '../support/programs.js'
 import { jwks, newKey, signedBy, startProvider } from '../support/provider.js'
 import { startRedis } from '../support/redis.js'
 import { type Environment, startServer, type TestServer, temporaryDirectory } from '../support/server.js'
-import { type Client, openSession, socketUrl } from '../support/socket-client.js'
+import type { Client } from '../support/socket-client.js'
 import { base64url, gatePath, mintWith, nowSeconds } from '../support/tokens.js'
 
 interface Setting {
@@ -52,7 +52,7 @@ const ticketOf = async (at: TestServer, token: string): Promise<string> =>
   (await mintWith(at.url, token)).ticket
 
 const enter = async (at: TestServer, token: string): Promise<Client> =>
-  (await openSession(socketUrl(at.url, gatePath(await ticketOf(at, token))))).client
+  (await openFresh(at.url, () => ticketOf(at, token))).client
 
 const send = (at: TestServer, body: string, type = 'application/x-www-form-urlencoded'): Promise<Reply> =>
   request(at.url, '/backchannel-logout', { method: 'POST', headers: { 'content-type': type }, body })

@@ -9,9 +9,6 @@ import { startServer, type TestServer, temporaryDirectory } from '../support/ser
 import { tally } from '../support/tally.js'
 import { gatePath, mint } from '../support/tokens.js'
 
-// So many lives of servers take a busy machine more than the two minutes that a file has.
-t.setTimeout(300_000)
-
 const skewSeconds = 60
 const skewMs = skewSeconds * 1000
 

@@ -8,12 +8,11 @@ import { clock, toSeconds } from '../../src/clock.js'
 import { ticketKey } from '../../src/ticket/key-ring.js'
 import { type VerifiedTicket, verifyTicket } from '../../src/ticket/verifier.js'
 import type { Reply } from '../support/http.js'
-import { requestUpgradeUntilAnswered, startNode } from '../support/nodes.js'
+import { openFresh, requestUpgradeUntilAnswered, startNode } from '../support/nodes.js'
 import { isProblem } from '../support/problem.js'
 import { fileNeeds, needs, pathOf } from '../support/programs.js'
 import { startRedis } from '../support/redis.js'
 import { startServer } from '../support/server.js'
-import { attempt, Client, socketUrl } from '../support/socket-client.js'
 import { gatePath } from '../support/tokens.js'
 
 fileNeeds(t, 'go', 'python3')
@@ -91,19 +90,6 @@ for (const [language, mint] of minters)
     t.not(nonces[0], nonces[1], 'no nonce twice')
   })
 
-/**
- * Opens a socket on the channel `lobby`, with a fresh ticket for each attempt: on a busy machine, the
- * record of spent tickets can be unavailable for a while.
- */
-async function enter(base: string, fresh: () => Promise<string>) {
-  for (;;) {
-    const ticket = await fresh()
-    const client = await attempt(socketUrl(base, gatePath(ticket, 'lobby')))
-    if (client instanceof Client) return { ticket, client, welcome: await client.next() }
-    if (client.status !== 503) throw new Error(`refused: ${client.status} ${client.text}`)
-  }
-}
-
 t.test('a running gate accepts them, once', async t => {
   const server = await startServer(t, {
     env: {
@@ -120,7 +106,7 @@ t.test('a running gate accepts them, once', async t => {
       codeOf(await requestUpgradeUntilAnswered(server.url, gatePath(await fresh(), 'lobby'))) ===
       'ticket_predates_gate'
     );
-    const { ticket, client, welcome } = await enter(server.url, fresh)
+    const { ticket, client, welcome } = await openFresh(server.url, fresh, 'lobby')
     t.match(welcome, { user: language, channel: 'lobby', expires: sessionEndsAtSeconds })
     isProblem(
       t,
@@ -147,7 +133,7 @@ t.test('gates that share a store accept them, with its epoch, once at one of the
   const epoch = await redis.client.getrange('ticketgate:epoch', 0, 31)
   for (const [language, mint] of minters) {
     const fresh = (): Promise<string> => mint(flagsOf({ user: language, channel: 'lobby', epoch }))
-    const { ticket, client, welcome } = await enter(nodes[1].url, fresh)
+    const { ticket, client, welcome } = await openFresh(nodes[1].url, fresh, 'lobby')
     t.match(welcome, { user: language, channel: 'lobby', expires: sessionEndsAtSeconds })
     for (const { url } of nodes)
       isProblem(

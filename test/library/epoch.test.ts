@@ -1,7 +1,7 @@
 import t from 'tap'
 import { createBootKey, createIssuer } from '../../src/library/index.js'
-import { outcomeOf, requestUpgrade } from '../support/http.js'
-import { startNode, ticketKeys } from '../support/nodes.js'
+import { outcomeOf } from '../support/http.js'
+import { openFresh, requestUpgradeUntilAnswered, startNode, ticketKeys } from '../support/nodes.js'
 import { needs } from '../support/programs.js'
 import { startRedis } from '../support/redis.js'
 import { gatePath, nowSeconds } from '../support/tokens.js'
@@ -15,12 +15,14 @@ t.test('tickets for gates that share a Redis, valid at any of them, once', needs
   const issuer = createIssuer({ key: ticketKeys, epoch: () => epoch })
   const { ticket: former } = issuer.issue(maggie)
   epoch = await redis.client.getrange('ticketgate:epoch', 0, 31)
-  const { ticket } = issuer.issue(maggie)
-  t.equal(outcomeOf(await requestUpgrade(one.url, gatePath(former))), '401 ticket_predates_gate')
-  t.equal(outcomeOf(await requestUpgrade(one.url, gatePath(ticket))), '101')
-  t.equal(outcomeOf(await requestUpgrade(other.url, gatePath(ticket))), '401 ticket_used')
-  const fixed = createIssuer({ key: ticketKeys, epoch }).issue(maggie)
-  t.equal(outcomeOf(await requestUpgrade(other.url, gatePath(fixed.ticket))), '101', 'as text')
+  const present = async (base: string, ticket: string): Promise<string> =>
+    outcomeOf(await requestUpgradeUntilAnswered(base, gatePath(ticket)))
+  t.equal(await present(one.url, former), '401 ticket_predates_gate')
+  const { ticket, client } = await openFresh(one.url, async () => issuer.issue(maggie).ticket)
+  t.equal(await present(other.url, ticket), '401 ticket_used')
+  const fixed = createIssuer({ key: ticketKeys, epoch })
+  const asText = await openFresh(other.url, async () => fixed.issue(maggie).ticket)
+  for (const each of [client, asText.client]) await each.close()
 })
 
 t.test('mistakes are TypeErrors', async t => {

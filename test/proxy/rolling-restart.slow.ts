@@ -18,8 +18,6 @@ import type { ClientState, FromClients, ToClients } from './rolling-clients.js'
  */
 
 fileNeeds(t, 'nginx', 'redis-server')
-t.setTimeout(900_000)
-
 const processes = 5
 const clientsEach = 1000
 const channels = 50

@@ -1,6 +1,7 @@
 import t from 'tap'
 import { disconnect, startBusNode } from '../support/bus.js'
 import { bearer, request } from '../support/http.js'
+import { keysFetched } from '../support/nodes.js'
 import { isProblem } from '../support/problem.js'
 import { fileNeeds } from '../support/programs.js'
 import { jwks, newKey, signedBy, startProvider } from '../support/provider.js'
@@ -32,6 +33,7 @@ t.test('a node that starts after a revocation refuses older tokens from its firs
   for (const [name, env, token] of identities)
     for (let round = 0; round < 3; round++) {
       const late = await startServer(t, { env: { TICKETGATE_REDIS_URL: redis.url, ...env } })
+      if (env === jwksEnv) await keysFetched(late)
       const reply = await request(late.url, '/ws_ticket', { headers: bearer(token) })
       isProblem(t, reply, '401 token_revoked', `${name}, start ${round}`)
       await late.stop()

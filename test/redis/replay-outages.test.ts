@@ -21,9 +21,6 @@ import { gatePath, mint, tokenFor } from '../support/tokens.js'
 
 fileNeeds(t, 'redis-server')
 
-// So many lives of servers take a busy machine more than the two minutes that a file has.
-t.setTimeout(300_000)
-
 const longLived = { TICKETGATE_TICKET_TTL_SECONDS: '600' }
 
 interface World {

@@ -11,7 +11,7 @@ import {
   request,
   requestUpgrade,
 } from '../support/http.js'
-import { startNode } from '../support/nodes.js'
+import { openFresh, requestUpgradeUntilAnswered, startNode, untilReady } from '../support/nodes.js'
 import { isProblem } from '../support/problem.js'
 import { needs } from '../support/programs.js'
 import { startRedis } from '../support/redis.js'
@@ -240,9 +240,12 @@ t.test('while draining there are none', async t => {
 t.test('at all gates that share a store', needs('redis-server'), async t => {
   const redis = await startRedis(t)
   const [one, other] = [await startNode(t, redis.port), await startNode(t, redis.port)]
-  const { ticket } = await take(one, maggie)
-  t.equal(outcomeOf(await requestUpgrade(other.url, gatePath(ticket))), '101')
-  t.equal(outcomeOf(await requestUpgrade(one.url, gatePath(ticket))), '401 ticket_used')
+  const { ticket, client } = await openFresh(other.url, async () => {
+    await untilReady(one)
+    return (await take(one, maggie)).ticket
+  })
+  await client.close()
+  t.equal(outcomeOf(await requestUpgradeUntilAnswered(one.url, gatePath(ticket))), '401 ticket_used')
   await redis.kill()
   while ((await request(one.url, '/readyz')).status !== 503);
   isProblem(t, await order(one, maggie), '503 replay_cache_unavailable', 'none that nobody would accept')

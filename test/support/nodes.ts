@@ -1,7 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Test } from 'tap'
-import { bearer, jsonOf, outcomeOf, type Reply, request, requestUpgrade } from './http.js'
+import { bearer, type Json, jsonOf, outcomeOf, type Reply, request, requestUpgrade } from './http.js'
 import { type Environment, startServer, type TestServer } from './server.js'
+import { attempt, Client, socketUrl } from './socket-client.js'
 import { gatePath, tokenFor } from './tokens.js'
 
 /** One key that all gates of a test share. */
@@ -48,6 +49,24 @@ export const spendTicket = async (node: TestServer, issuer = node): Promise<stri
     const reply = issued.status === 200 ? await requestUpgrade(node.url, gatePath(ticket)) : issued
     if (reply.status === 101) return ticket
     if (reply.status !== 503) throw new Error(`refused: ${outcomeOf(reply)}`)
+    await delay(20)
+  }
+}
+
+/**
+ * Opens a socket and reads its welcome, with a fresh ticket for each attempt: on a busy machine, the
+ * gate may be unable for a while to tell whether a ticket is spent.
+ */
+export const openFresh = async (
+  base: string,
+  fresh: () => Promise<string>,
+  channel = '',
+): Promise<{ readonly ticket: string; readonly client: Client; readonly welcome: Json }> => {
+  for (;;) {
+    const ticket = await fresh()
+    const client = await attempt(socketUrl(base, gatePath(ticket, channel)))
+    if (client instanceof Client) return { ticket, client, welcome: await client.next() }
+    if (client.status !== 503) throw new Error(`refused: ${outcomeOf(client)}`)
     await delay(20)
   }
 }

@@ -47,7 +47,7 @@ const args =
   tier === '--unit'
     ? [...unitTests(), ...others]
     : tier === '--slow'
-      ? ['--jobs=1', '--timeout=900', '--include=test/**/*.slow.ts', ...others]
+      ? ['--jobs=1', '--include=test/**/*.slow.ts', ...others]
       : more
 
 // The unit tier needs no build.

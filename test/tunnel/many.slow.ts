@@ -9,8 +9,6 @@ import t from 'tap'
 import WebSocket, { WebSocketServer } from 'ws'
 import { openGate } from '../support/gate.js'
 
-t.setTimeout(600_000)
-
 const count = 10_000
 const width = 50
 // A tunnel that stayed would be several kilobytes.
