@@ -88,10 +88,10 @@ const claimRow = (name: string, open: typeof openMemory | typeof openShared): Co
     prepare() {
       if (cache === undefined) {
         cache = open()
-        for (const nonce of nonces(live)) cache.claim(nonce, expiresAtMs, nowMs)
+        for (const nonce of nonces(live)) cache.spend(nonce, expiresAtMs, nowMs)
       }
       const [filled, fresh] = [cache, nonces(operations)]
-      return repeat(n => filled.claim(fresh[n] ?? '', expiresAtMs, nowMs))
+      return repeat(n => filled.spend(fresh[n] ?? '', expiresAtMs, nowMs))
     },
   }
 }
@@ -106,14 +106,14 @@ const acceptRow = (name: string, open: typeof openMemory | typeof openShared, ta
     prepare() {
       if (cache === undefined) {
         cache = open()
-        for (const nonce of nonces(live)) cache.claim(nonce, expiresAtMs, nowMs)
+        for (const nonce of nonces(live)) cache.spend(nonce, expiresAtMs, nowMs)
       }
       const [filled, fresh] = [cache, tickets(operations)]
       return operations => {
         let accepted = 0
         for (let n = 0; n < operations; n++) {
           const ticket = verify(fresh[n] ?? '')
-          if (typeof ticket !== 'string' && filled.claim(ticket.nonce, ticket.expiresAtMs, nowMs) === 'fresh')
+          if (typeof ticket !== 'string' && filled.spend(ticket.nonce, ticket.expiresAtMs, nowMs) === 'fresh')
             accepted++
         }
         if (accepted !== operations) throw new Error(`${accepted} of ${operations} were accepted`)

@@ -47,7 +47,7 @@ function remember(name: string, open: typeof openMemory | typeof openShared, sha
   for (let n = 0; n < live; n++) {
     random.writeUInt32LE(n, 4)
     random.writeUInt32LE(Math.imul(n, 0x9e3779b1) >>> 0, 0)
-    if (cache.claim(random.toString('latin1'), expiresAtMs, nowMs) !== 'fresh') throw new Error('not fresh')
+    if (cache.spend(random.toString('latin1'), expiresAtMs, nowMs) !== 'fresh') throw new Error('not fresh')
   }
   // Shared memory is not part of any heap, so this counts the allocation.
   const bytes = shared ? sharedBytes : usedBytes() - before

@@ -1,7 +1,7 @@
 // admission/: who gets in: checking tokens and tickets, spending, issuing. No requests, no sockets.
 
 import type { RefusalCode } from '../errors.js'
-import { claimRefusals, type StoreReplayCache } from '../replay/contract.js'
+import { outcomeRefusals, type StoreReplayCache } from '../replay/contract.js'
 import { type Durations, observe } from '../telemetry/durations.js'
 import type { Log } from '../telemetry/log.js'
 import { bindingRefusal, type Presented } from '../ticket/bindings.js'
@@ -21,9 +21,9 @@ export interface TicketAdmissionParts {
   /** The current verification keys, and the policy for tickets. */
   readonly keys: { readonly ring: () => KeyRing; readonly policy: TicketPolicy }
   readonly revocations: Pick<Revocations, 'covers' | 'onChannel'>
-  readonly replay: Pick<StoreReplayCache, 'claim' | 'has'>
-  /** Records how long a remote store took. */
-  readonly claims: Durations
+  readonly replay: Pick<StoreReplayCache, 'spend' | 'has'>
+  /** Records how long a remote store took to spend a ticket. */
+  readonly spendDurations: Durations
   readonly refusals: RefusalMemory
   readonly log: Log
 }
@@ -50,7 +50,7 @@ const ofAnyTime = {
 } as const
 
 /** Undefined if the ticket was spent; otherwise why not. */
-export type SpendResult = RefusalCode | undefined
+export type SpendRefusal = RefusalCode | undefined
 
 /**
  * Decides whether a ticket admits its holder: checks all that it says, then, as the last step
@@ -117,15 +117,15 @@ export class TicketAdmission {
   spend(
     { nonce, expiresAtMs, claims, keyId }: VerifiedTicket,
     nowMs: number,
-  ): SpendResult | Promise<SpendResult> {
+  ): SpendRefusal | Promise<SpendRefusal> {
     try {
-      const outcome = this.#parts.replay.claim(nonce, expiresAtMs, nowMs, claims.epoch, keyId)
-      if (typeof outcome === 'string') return claimRefusals[outcome]
+      const outcome = this.#parts.replay.spend(nonce, expiresAtMs, nowMs, claims.epoch, keyId)
+      if (typeof outcome === 'string') return outcomeRefusals[outcome]
       const startedMs = performance.now()
       return outcome.then(
         late => {
-          observe(this.#parts.claims, performance.now() - startedMs)
-          return claimRefusals[late]
+          observe(this.#parts.spendDurations, performance.now() - startedMs)
+          return outcomeRefusals[late]
         },
         error => this.#failed(error),
       )

@@ -145,7 +145,7 @@ export class PublicListener {
         log,
         refusalLevel: config.production ? 'debug' : 'info',
       }),
-      admission: new TicketAdmission({ ...parts, replay, claims: counters.durations.claim }),
+      admission: new TicketAdmission({ ...parts, replay, spendDurations: counters.durations.spend }),
       retryAfter: createRetryAfter(replay, parts.keys.policy.earliestOutsideMs, clock),
     }
     // A file may come to allow it at any time.

@@ -1,7 +1,7 @@
 import { type Clock, clock as processClock } from '../clock.js'
 import { retryAfterSeconds } from '../errors.js'
 import { isChannelName } from '../protocol.js'
-import { claimRefusals, type ReplayCache } from '../replay/contract.js'
+import { outcomeRefusals, type ReplayCache } from '../replay/contract.js'
 import { createMemoryReplayCache } from '../replay/memory.js'
 import { bindingRefusal } from '../ticket/bindings.js'
 import { isNodeName } from '../ticket/codec.js'
@@ -142,7 +142,7 @@ export function createVerifier(options: VerifierOptions): Verifier {
     return new TicketError(code, wait === undefined ? undefined : retryAfterSeconds(wait))
   }
 
-  /** Everything but the claim. */
+  /** Checks everything, and spends nothing. */
   function check(ticket: unknown, { channel, origin, address }: Presentation, nowMs: number) {
     if (typeof ticket !== 'string') return 'ticket_invalid'
     const verified = verifyTicket(ticket, ring, nowMs, policy)
@@ -159,8 +159,8 @@ export function createVerifier(options: VerifierOptions): Verifier {
       const checked = check(ticket, presentation, nowMs)
       if (typeof checked === 'string') throw refusal(checked, nowMs)
       const holder = holderOf(checked.claims)
-      const claimed = replay.claim(checked.nonce, checked.expiresAtMs, nowMs)
-      if (claimed !== 'fresh') throw refusal(claimRefusals[claimed] ?? 'replay_cache_unavailable', nowMs)
+      const outcome = replay.spend(checked.nonce, checked.expiresAtMs, nowMs)
+      if (outcome !== 'fresh') throw refusal(outcomeRefusals[outcome] ?? 'replay_cache_unavailable', nowMs)
       return holder
     },
   }
@@ -219,7 +219,7 @@ function resolve(options: VerifierOptions): Resolved {
   )
 
   const replay = options.replay ?? createMemoryReplayCache(capacity)
-  requireThat(typeof replay.claim === 'function', 'replay', 'a replay cache')
+  requireThat(typeof replay.spend === 'function', 'replay', 'a replay cache')
   if (bootKey !== undefined) useForKey(bootKey, replay)
   if (hasOutsideKeys) useForNode(node, replay, clockSkewSeconds)
 

@@ -8,7 +8,7 @@
  * TypeError that names the option.
  */
 export type { Clock } from '../clock.js'
-export type { ClaimResult, ReplayCache } from '../replay/contract.js'
+export type { ReplayCache, SpendOutcome } from '../replay/contract.js'
 export { createMemoryReplayCache } from '../replay/memory.js'
 export type { CarriedClaims, ClaimValue } from '../ticket/carried-claims.js'
 export type { AddressLike } from '../ticket/network.js'

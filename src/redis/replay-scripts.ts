@@ -68,13 +68,13 @@ local epoch, of, evicted, grace, forgotten = string.match(record, '^(%x+):(%x+):
 `
 
 /**
- * Claims nonces, one after another.
+ * Spends nonces, one after another.
  * Keys: the record, the sets of spent nonces.
  * Arguments, for each set: the epoch of the tickets, their period, the nonces, 16 bytes each.
  * Returns one letter per nonce: `f`resh, `r`eplayed, `p`redates. No clock takes part, so no clock
  * can be wrong: a nonce stays in its set until the record says that its period is forgotten.
  */
-export const claimScript = script(`${readRecord}
+export const spendScript = script(`${readRecord}
 local outcomes = {}
 for n = 2, #KEYS do
   local period, nonces = tonumber(ARGV[3 * n - 4]), ARGV[3 * n - 3]
@@ -94,7 +94,7 @@ return table.concat(outcomes)
 `)
 
 /**
- * Returns whether a nonce was claimed.
+ * Returns whether a nonce was spent.
  * Keys: the record, the set.
  * Arguments: the epoch of the ticket, its period, the nonce.
  */
@@ -129,7 +129,7 @@ if not (policy or isTrusted) or not evictions then return {'policy'} end
 local text = function(number) return string.format('%.0f', number) end
 ${named('time', 'TIME')}
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
--- All that claims do: better refused now than at every handshake.
+-- All that spending does: better refused now than at every handshake.
 ${named('added', 'SADD', `KEYS[2], ''`)}
 ${named('expires', 'PEXPIREAT', 'KEYS[2], text(now + 1000)')}
 ${named('found', 'SISMEMBER', `KEYS[2], ''`)}

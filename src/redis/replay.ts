@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto'
 import type { Clock } from '../clock.js'
-import type { ClaimOutcome, StoreReplayCache } from '../replay/contract.js'
-import { ClaimQueue, claimTimeoutMs } from './claim-queue.js'
+import type { StoreOutcome, StoreReplayCache } from '../replay/contract.js'
 import { explain } from './reasons.js'
 import { hasScript, lookScript, periodMs, probeKey, recordKey, setOf, setPrefix } from './replay-scripts.js'
+import { SpendQueue, spendTimeoutMs } from './spend-queue.js'
 import type { RedisStore } from './store.js'
 import { withTimeout } from './with-timeout.js'
 
@@ -45,7 +45,7 @@ export type StoreState =
   | { readonly is: 'evicts'; readonly policy: string }
   | { readonly is: 'behind'; readonly seconds: number }
 
-// Limit on waiting claims: a slow store must not fill our memory.
+// Limit on waiting tickets: a slow store must not fill our memory.
 const maxPending = 10_000
 
 const lookEveryMs = 1000
@@ -68,24 +68,24 @@ const isReplyError = (error: unknown): boolean => error instanceof Error && erro
 class UnusableError extends Error {}
 
 /**
- * The replay cache of many nodes, in Redis or Valkey: one script and one round trip per claim.
+ * The replay cache of many nodes, in Redis or Valkey: one script, and one round trip per batch of tickets.
  *
  * A record of spent nonces is complete only within the life of the store that holds it. So tickets
  * carry the *epoch*, a random value beside the nonces that is bound to that life, and the script
- * compares it in the step that claims.
+ * compares it in the step that spends.
  *
- * A claim that is not answered in time counts as `unavailable`, but may have been executed: that
- * ticket is lost. After that nothing is sent until the store has replied to a look, so a store that
+ * A call that is not answered in time counts as `unavailable`, but may have been executed: its
+ * tickets are lost. After that nothing is sent until the store has replied to a look, so a store that
  * hangs costs one wait.
  */
 export class RedisReplayCache implements StoreReplayCache {
   readonly capacity = Number.POSITIVE_INFINITY
   readonly #store: RedisStore
   readonly #options: RedisReplayOptions
-  readonly #queue: ClaimQueue
+  readonly #queue: SpendQueue
   /**
    * How long after its end a ticket is kept: as long as a gate may still accept it, as much again
-   * for a gate whose clock is behind, and the time of a claim.
+   * for a gate whose clock is behind, and the time of a call.
    */
   readonly #graceMs: number
   readonly #ownPeriods: number
@@ -107,12 +107,12 @@ export class RedisReplayCache implements StoreReplayCache {
     this.#options = options
     this.#graceMs = 2 * options.skewMs + 1000
     this.#ownPeriods = Math.ceil(options.ttlMs / periodMs)
-    this.#queue = new ClaimQueue({
+    this.#queue = new SpendQueue({
       store,
       isReady: () => this.#state.is === 'ready',
       onFailure: error => this.#lose(error),
       // The epoch has changed, or this is another server: look again, in the background. Tickets of
-      // other epochs than ours prove neither, and a look costs as much as a dozen claims.
+      // other epochs than ours prove neither, and a look costs as much as a dozen tickets.
       onStrange: epochs => void (epochs.has(this.#epochText) && this.look()),
     })
   }
@@ -138,17 +138,17 @@ export class RedisReplayCache implements StoreReplayCache {
     return 0
   }
 
-  claim(
+  spend(
     nonce: string,
     expiresAtMs: number,
     nowMs: number,
     epoch: Uint8Array | undefined,
-  ): ClaimOutcome | Promise<ClaimOutcome> {
+  ): StoreOutcome | Promise<StoreOutcome> {
     if (nowMs > this.#latestMs) this.#latestMs = nowMs
     if (this.#latestMs >= expiresAtMs) return 'replayed'
     if (epoch === undefined) return 'predates'
     if (!this.#isOpen()) return 'unavailable'
-    return this.#queue.claim(nonce, this.#textOf(epoch), this.#periodOf(expiresAtMs))
+    return this.#queue.spend(nonce, this.#textOf(epoch), this.#periodOf(expiresAtMs))
   }
 
   async has(
@@ -168,7 +168,7 @@ export class RedisReplayCache implements StoreReplayCache {
           [recordKey, setOf(period)],
           [hex(epoch), String(period), Buffer.from(nonce, 'latin1')],
         ),
-        claimTimeoutMs,
+        spendTimeoutMs,
       )
       return typeof answer === 'string' ? answer !== 'unspent' : undefined
     } catch (error) {
@@ -246,7 +246,7 @@ export class RedisReplayCache implements StoreReplayCache {
     try {
       const answer = await withTimeout(
         this.#store.run(lookScript, [recordKey, probeKey], args),
-        claimTimeoutMs,
+        spendTimeoutMs,
         () => this.#store.reconnect(),
       )
       this.#read(answer, counts)

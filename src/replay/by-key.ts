@@ -16,9 +16,9 @@ export function splitByKey(
   /** The cache that refused last: the refused caller asks it for the wait, in the same turn. */
   let full = own
   return {
-    claim(nonce, expiresAtMs, nowMs, _epoch, keyId) {
+    spend(nonce, expiresAtMs, nowMs, _epoch, keyId) {
       const cache = cacheOf(keyId)
-      const result = cache.claim(nonce, expiresAtMs, nowMs)
+      const result = cache.spend(nonce, expiresAtMs, nowMs)
       if (result === 'full') full = cache
       return result
     },

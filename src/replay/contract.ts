@@ -8,7 +8,7 @@ import type { RefusalCode } from '../errors.js'
  * full:        no room to remember one more; a live nonce is never evicted to make some
  * unavailable: the memory of spent nonces cannot be asked now
  */
-export type ClaimResult = 'fresh' | 'replayed' | 'full' | 'unavailable'
+export type SpendOutcome = 'fresh' | 'replayed' | 'full' | 'unavailable'
 
 /**
  * Remembers which nonces were spent.
@@ -20,14 +20,14 @@ export type ClaimResult = 'fresh' | 'replayed' | 'full' | 'unavailable'
  */
 export interface ReplayCache {
   /**
-   * Claims a nonce (16 one-byte characters) until it expires. Times are Unix milliseconds of the
+   * Spends a nonce (16 one-byte characters) until it expires. Times are Unix milliseconds of the
    * one clock.
    */
-  claim(nonce: string, expiresAtMs: number, nowMs: number): ClaimResult
-  /** Whether a nonce was claimed, as far as remembered at `nowMs`. Claims nothing. */
+  spend(nonce: string, expiresAtMs: number, nowMs: number): SpendOutcome
+  /** Whether a nonce was spent, as far as remembered at `nowMs`. Spends nothing. */
   has(nonce: string, expiresAtMs: number, nowMs: number): boolean
   /**
-   * How long until a cache that has just refused a claim as `full` has room again, estimated, in
+   * How long until a cache that has just refused a nonce as `full` has room again, estimated, in
    * milliseconds.
    */
   roomInMs(nowMs: number): number
@@ -42,33 +42,33 @@ export interface ReplayCache {
  * A shared store may also return `predates`: the ticket is of an earlier epoch, in which it may
  * have been spent.
  */
-export type ClaimOutcome = ClaimResult | 'predates'
+export type StoreOutcome = SpendOutcome | 'predates'
 
-/** The refusal of a ticket, by the outcome of its claim. */
-export const claimRefusals = {
+/** The refusal of a ticket, by the outcome of spending its nonce. */
+export const outcomeRefusals = {
   fresh: undefined,
   replayed: 'ticket_used',
   full: 'replay_cache_full',
   unavailable: 'replay_cache_unavailable',
   predates: 'ticket_predates_gate',
-} as const satisfies Record<ClaimOutcome, RefusalCode | undefined>
+} as const satisfies Record<StoreOutcome, RefusalCode | undefined>
 
 /**
  * A replay cache that may be a store elsewhere. Then it may reply later, and it may start over
- * while gates live on, with another epoch: a claim carries the epoch of its ticket, and MUST be
- * refused as `predates` unless that is the epoch of the store. A claim also carries the key id of
- * its ticket: tickets under different keys need not be remembered together.
+ * while gates live on, with another epoch: a call carries the epoch of its ticket, and MUST be
+ * refused as `predates` unless that is the epoch of the store. A call also carries the key id of its
+ * ticket: tickets under different keys need not be remembered together.
  */
-export interface StoreReplayCache extends Omit<ReplayCache, 'claim' | 'has'> {
-  claim(
+export interface StoreReplayCache extends Omit<ReplayCache, 'spend' | 'has'> {
+  spend(
     nonce: string,
     expiresAtMs: number,
     nowMs: number,
     epoch: Uint8Array | undefined,
     keyId: number,
-  ): ClaimOutcome | Promise<ClaimOutcome>
+  ): StoreOutcome | Promise<StoreOutcome>
   /**
-   * Also true for a nonce of another epoch, which cannot be claimed any more; undefined if unknown.
+   * Also true for a nonce of another epoch, which cannot be spent any more; undefined if unknown.
    */
   has(
     nonce: string,

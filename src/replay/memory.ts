@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache'
-import type { ClaimResult, ReplayCache } from './contract.js'
+import type { SpendOutcome, ReplayCache } from './contract.js'
 import { spreadOf } from './nonce-bits.js'
 
 // A map grows, and forgets what was deleted, by copying all that it holds: with a million entries
@@ -12,7 +12,7 @@ const deviations = 8
 
 // Tickets expire roughly in the order in which they are spent, so only the oldest are checked, a
 // few at a time. In quiet times a turn of 2,048 entries takes about a millisecond.
-const claimsPerSweep = 64
+const callsPerSweep = 64
 const entriesPerSweep = 128
 const entriesPerTurn = 2048
 
@@ -24,7 +24,7 @@ type Part = LRUCache<string, number>
 
 export interface MemoryReplayCache extends ReplayCache {
   /**
-   * Forgets some expired nonces. Claims do so too: this is for quiet times, when the entries of a
+   * Forgets some expired nonces. `spend` does so too: this is for quiet times, when the entries of a
    * rush would otherwise stay, at about 100 bytes each. Nothing else depends on whether or when it
    * is called.
    */
@@ -33,7 +33,7 @@ export interface MemoryReplayCache extends ReplayCache {
 
 /**
  * The replay cache of one thread, on lru-cache. Eviction at `max` would break single use, so a
- * claim is refused before `max` is reached. lru-cache's own `ttl` option uses another clock and
+ * nonce is refused before `max` is reached. lru-cache's own `ttl` option uses another clock and
  * doubles the cost of an entry, so the value of an entry is its expiry, and expired entries are
  * removed here.
  */
@@ -48,7 +48,7 @@ class LruReplayCache implements MemoryReplayCache {
   /** The expiry that was overwritten last. */
   #replacedMs = 0
   #sweptAtMs = Number.NEGATIVE_INFINITY
-  #untilSweep = claimsPerSweep
+  #untilSweep = callsPerSweep
   /** Which part is swept next. */
   #next = 0
   #highWater = 0
@@ -74,11 +74,11 @@ class LruReplayCache implements MemoryReplayCache {
     return this.#highWater
   }
 
-  claim(nonce: string, expiresAtMs: number, nowMs: number): ClaimResult {
+  spend(nonce: string, expiresAtMs: number, nowMs: number): SpendOutcome {
     if (nowMs > this.#nowMs) this.#nowMs = nowMs
     if (this.#nowMs >= expiresAtMs) return 'replayed'
     if (--this.#untilSweep === 0) {
-      this.#untilSweep = claimsPerSweep
+      this.#untilSweep = callsPerSweep
       this.#sweepOldest(entriesPerSweep)
     }
     const part = this.#partOf(nonce)

@@ -1,4 +1,4 @@
-import type { ClaimResult, ReplayCache } from './contract.js'
+import type { SpendOutcome, ReplayCache } from './contract.js'
 import { mixOf, restOf } from './nonce-bits.js'
 import {
   cellsOf,
@@ -24,7 +24,7 @@ export interface SharedReplayCache extends ReplayCache {
   /** The most tickets remembered of those that expire in one period: what `capacity` bounds. */
   readonly size: number
   /**
-   * Drops expired tickets from `size`. A claim does so too, so this is for the figures in quiet
+   * Drops expired tickets from `size`. `spend` does so too, so this is for the figures in quiet
    * times: nothing else depends on whether, when, or by which thread it is called.
    */
   turnOver(nowMs: number): void
@@ -40,8 +40,8 @@ const lastPeriod = 2 ** 27 - 1
  * threads say and however long a thread sleeps. For the proof, see EXACTNESS.md.
  *
  * The expiry of a ticket decides its period, each `maxTtlMs` long, and so its table: periods use
- * the two tables in turn. A claim treats a word of an earlier period as empty, so nothing is ever
- * cleared; a word of a later period means that the claim comes too late. So a cell moves from
+ * the two tables in turn. A search treats a word of an earlier period as empty, so nothing is ever
+ * cleared; a word of a later period means that the ticket comes too late. So a cell moves from
  * period to period, never back, and holds one nonce in each.
  *
  * @param memory created once, by `createSharedReplayMemory`, and sent to every thread
@@ -72,7 +72,7 @@ class Tables implements SharedReplayCache {
     this.#firstCells = Array.from({ length: tables }, (_, table) => firstCellAt(table, capacity))
   }
 
-  claim(nonce: string, expiresAtMs: number, nowMs: number): ClaimResult {
+  spend(nonce: string, expiresAtMs: number, nowMs: number): SpendOutcome {
     if (nowMs > this.#latestMs) this.#latestMs = nowMs
     const period = this.#periodOf(expiresAtMs)
     if (this.#latestMs >= expiresAtMs || period < tables) return 'replayed'
@@ -95,7 +95,7 @@ class Tables implements SharedReplayCache {
       let seen = atomics.load(words, at)
       let upper = upperHalf(seen)
       // Not `if`: a thread that slept since an earlier period may write a word of that period
-      // meanwhile, and this is still the cell in which all claims of this nonce must meet.
+      // meanwhile, and this is still the cell in which all searches for this nonce must meet.
       while (upper < floor) {
         const counted = atomics.load(words, countAt(table))
         if (upperHalf(counted) > floor) return 'replayed'

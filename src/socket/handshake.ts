@@ -4,7 +4,7 @@ import {
   readPresentedTickets,
 } from '../admission/presented-tickets.js'
 import { keyDetail, type RetryAfter, ticketDetails, upgradeDetail } from '../admission/refusals.js'
-import { type SpendResult, type TicketAdmission, toldByTicket } from '../admission/ticket-admission.js'
+import { type SpendRefusal, type TicketAdmission, toldByTicket } from '../admission/ticket-admission.js'
 import { type Clock, toSeconds } from '../clock.js'
 import { Refusal, type RefusalCode, refusalCodes } from '../errors.js'
 import type { ClientView } from '../http/client-view.js'
@@ -281,7 +281,7 @@ export class HandshakeHandler {
     else this.#conclude(exchange, spent, candidate, startedMs)
   }
 
-  #conclude(exchange: Exchange, refused: SpendResult, candidate: Candidate, startedMs: number): void {
+  #conclude(exchange: Exchange, refused: SpendRefusal, candidate: Candidate, startedMs: number): void {
     const { session, protocol, extensions } = candidate
     const { slots, counters, log, server } = this.#parts
     if (refused !== undefined) {
@@ -306,7 +306,7 @@ export class HandshakeHandler {
    */
   #concludeLater(
     exchange: Exchange,
-    spent: Promise<SpendResult>,
+    spent: Promise<SpendRefusal>,
     candidate: Candidate,
     startedMs: number,
   ): void {

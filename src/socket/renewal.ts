@@ -1,4 +1,4 @@
-import type { SpendResult, TicketAdmission } from '../admission/ticket-admission.js'
+import type { SpendRefusal, TicketAdmission } from '../admission/ticket-admission.js'
 import type { Clock } from '../clock.js'
 import { type RefusalCode, titleOf } from '../errors.js'
 import { messageError } from '../protocol.js'
@@ -57,7 +57,7 @@ export class SessionRenewal {
     }
     if (application?.authorize(request) === false) return refuse(ws, 'channel_forbidden', id)
 
-    const finish = (refused: SpendResult): void =>
+    const finish = (refused: SpendRefusal): void =>
       refused === undefined ? this.#accept(ws, ticket, id) : refuse(ws, refused, id)
     const spent = admission.spend(ticket, nowMs)
     if (!(spent instanceof Promise)) return finish(spent)

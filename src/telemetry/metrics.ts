@@ -38,7 +38,7 @@ const measured = [
   'passwordQueue',
   'ticket',
   'handshake',
-  'claim',
+  'spend',
   'eventLoopDelay',
   'garbageCollection',
 ] as const

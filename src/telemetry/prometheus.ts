@@ -254,8 +254,8 @@ const storeMetrics = ({ counters }: Snapshot, status: StoreStatus): string[] => 
   ),
   histogram(
     'ticketgate_replay_claim_duration_seconds',
-    'Time to claim a ticket in Redis, including the wait',
-    counters.durations.claim,
+    'Time to spend a ticket in Redis, including the wait',
+    counters.durations.spend,
   ),
 ]
 

@@ -1,12 +1,12 @@
 import { createHash } from 'node:crypto'
 import type { Test } from 'tap'
-import type { ClaimResult } from '../../src/replay/contract.js'
+import type { SpendOutcome } from '../../src/replay/contract.js'
 import { tally } from '../support/tally.js'
 
 /** A replay cache under test. It may reply synchronously or later. */
 export interface ReplayHarness {
   readonly cache: {
-    claim(nonce: string, expiresAtMs: number, nowMs: number): ClaimResult | Promise<ClaimResult>
+    spend(nonce: string, expiresAtMs: number, nowMs: number): SpendOutcome | Promise<SpendOutcome>
     has(nonce: string, expiresAtMs: number, nowMs: number): boolean | Promise<boolean>
     roomInMs(nowMs: number): number | Promise<number>
     readonly size: number
@@ -32,7 +32,7 @@ export interface ReplayTraits {
   readonly slack?: number | undefined
   /** False if only the store knows how many it holds, and reports it now and then. Default true. */
   readonly counts?: boolean
-  /** How many nonces the largest test claims. Default 100,000. */
+  /** How many nonces the largest test spends. Default 100,000. */
   readonly many?: number
 }
 
@@ -59,13 +59,13 @@ class Subject {
     this.nowMs += ms
     await this.harness.advance?.(ms)
   }
-  claim(nonce: string, expiresAtMs: number): ClaimResult | Promise<ClaimResult> {
-    return this.harness.cache.claim(nonce, expiresAtMs, this.nowMs)
+  spend(nonce: string, expiresAtMs: number): SpendOutcome | Promise<SpendOutcome> {
+    return this.harness.cache.spend(nonce, expiresAtMs, this.nowMs)
   }
   /** Counts the results. */
-  async claimAll(nonces: readonly string[], expiresAtMs: number): Promise<Record<string, number>> {
-    const results: ClaimResult[] = []
-    for (const nonce of nonces) results.push(await this.claim(nonce, expiresAtMs))
+  async spendAll(nonces: readonly string[], expiresAtMs: number): Promise<Record<string, number>> {
+    const results: SpendOutcome[] = []
+    for (const nonce of nonces) results.push(await this.spend(nonce, expiresAtMs))
     return tally(results)
   }
 }
@@ -86,30 +86,30 @@ export function replayContract(t: Test, name: string, create: Create, traits: Re
       await body(t, subject)
     })
 
-  test('the first claim is fresh, all later ones are replayed until expiry', 1000, async (t, subject) => {
+  test('the first call is fresh, all later ones are replayed until expiry', 1000, async (t, subject) => {
     const expiresAtMs = subject.nowMs + ttlMs
-    t.equal(await subject.claim(nonceOf('a', 0), expiresAtMs), 'fresh')
+    t.equal(await subject.spend(nonceOf('a', 0), expiresAtMs), 'fresh')
     for (const part of [0, 0.5, 0.4]) {
       await subject.wait(part * ttlMs)
-      t.equal(await subject.claim(nonceOf('a', 0), expiresAtMs), 'replayed', `${part} of its life on`)
+      t.equal(await subject.spend(nonceOf('a', 0), expiresAtMs), 'replayed', `${part} of its life on`)
     }
-    t.equal(await subject.claim(nonceOf('a', 1), expiresAtMs), 'fresh', 'another is another')
+    t.equal(await subject.spend(nonceOf('a', 1), expiresAtMs), 'fresh', 'another is another')
   })
 
-  test('to ask claims nothing, and tells what was claimed', 1000, async (t, subject) => {
+  test('asking spends nothing, and tells what was spent', 1000, async (t, subject) => {
     const expiresAtMs = subject.nowMs + ttlMs
     const has = (n: number) => subject.cache.has(nonceOf('asked', n), expiresAtMs, subject.nowMs)
     for (let n = 0; n < 200; n++) t.equal(await has(n), false)
-    for (let n = 0; n < 100; n++) t.equal(await subject.claim(nonceOf('asked', n), expiresAtMs), 'fresh')
+    for (let n = 0; n < 100; n++) t.equal(await subject.spend(nonceOf('asked', n), expiresAtMs), 'fresh')
     for (let n = 0; n < 200; n++) if ((await has(n)) !== n < 100) t.fail(`number ${n}`)
     await subject.wait(ttlMs / 2)
     t.equal(await has(0), true, 'half its life on')
   })
 
-  test('of many claims at once one is fresh', 1000, async (t, subject) => {
+  test('of many calls at once, one is fresh', 1000, async (t, subject) => {
     const expiresAtMs = subject.nowMs + ttlMs
     for (const nonce of nonces('b', 20)) {
-      const results = await Promise.all(Array.from({ length: 50 }, () => subject.claim(nonce, expiresAtMs)))
+      const results = await Promise.all(Array.from({ length: 50 }, () => subject.spend(nonce, expiresAtMs)))
       t.equal(results.filter(result => result === 'fresh').length, 1)
       t.equal(results.filter(result => result === 'replayed').length, 49)
     }
@@ -123,9 +123,9 @@ export function replayContract(t: Test, name: string, create: Create, traits: Re
       return copy.toString('latin1')
     })
     // A cache may keep only part of a nonce; its stated probability says how much.
-    const counts = await subject.claimAll(family, subject.nowMs + ttlMs)
+    const counts = await subject.spendAll(family, subject.nowMs + ttlMs)
     if (falseReplays === 0) t.strictSame(counts, { fresh: 128 })
-    t.strictSame(await subject.claimAll(family, subject.nowMs + ttlMs), { replayed: 128 })
+    t.strictSame(await subject.spendAll(family, subject.nowMs + ttlMs), { replayed: 128 })
   })
 
   test('nothing is fresh at or after its expiry', 1000, async (t, subject) => {
@@ -140,32 +140,32 @@ export function replayContract(t: Test, name: string, create: Create, traits: Re
       ['since the epoch', 0, 'replayed'],
     ] as const
     for (const [index, [when, expiresAtMs, expected]] of cases.entries())
-      t.equal(await subject.claim(nonceOf('c', index), expiresAtMs), expected, when)
+      t.equal(await subject.spend(nonceOf('c', index), expiresAtMs), expected, when)
   })
 
   test('a spent nonce stays spent over its expiry', 1000, async (t, subject) => {
     const expiresAtMs = subject.nowMs + ttlMs
-    t.equal(await subject.claim(nonceOf('d', 0), expiresAtMs), 'fresh')
+    t.equal(await subject.spend(nonceOf('d', 0), expiresAtMs), 'fresh')
     await subject.wait(ttlMs - 1)
-    t.equal(await subject.claim(nonceOf('d', 0), expiresAtMs), 'replayed', 'a millisecond before')
+    t.equal(await subject.spend(nonceOf('d', 0), expiresAtMs), 'replayed', 'a millisecond before')
     await subject.wait(1)
-    t.equal(await subject.claim(nonceOf('d', 0), expiresAtMs), 'replayed', 'at the instant')
+    t.equal(await subject.spend(nonceOf('d', 0), expiresAtMs), 'replayed', 'at the instant')
     for (const ms of [1, ttlMs, 100]) {
       await subject.wait(ms)
-      t.equal(await subject.claim(nonceOf('d', 0), expiresAtMs), 'replayed', `${ms} ms later`)
+      t.equal(await subject.spend(nonceOf('d', 0), expiresAtMs), 'replayed', `${ms} ms later`)
     }
   })
 
   test('two tickets of one nonce: each is spent until its own end', 1000, async (t, subject) => {
     const nonce = nonceOf('repeated', 0)
     const [soonMs, lateMs] = [subject.nowMs + ttlMs / 10, subject.nowMs + ttlMs]
-    t.equal(await subject.claim(nonce, lateMs), 'fresh')
-    await subject.claim(nonce, soonMs)
+    t.equal(await subject.spend(nonce, lateMs), 'fresh')
+    await subject.spend(nonce, soonMs)
     await subject.wait(ttlMs / 5)
-    // Enough claims to sweep out expired ones.
-    await subject.claimAll(nonces('between', 500), lateMs)
-    t.equal(await subject.claim(nonce, lateMs), 'replayed', 'the end of the other is not its own')
-    t.equal(await subject.claim(nonce, soonMs), 'replayed')
+    // Enough calls to sweep out expired ones.
+    await subject.spendAll(nonces('between', 500), lateMs)
+    t.equal(await subject.spend(nonce, lateMs), 'replayed', 'the end of the other is not its own')
+    t.equal(await subject.spend(nonce, soonMs), 'replayed')
   })
 
   test('lives of different lengths, each exact', 1000, async (t, subject) => {
@@ -173,44 +173,44 @@ export function replayContract(t: Test, name: string, create: Create, traits: Re
       nonce: nonceOf('mixed', index),
       expiresAtMs: subject.nowMs + Math.ceil((percent * ttlMs) / 100),
     }))
-    for (const { nonce, expiresAtMs } of lives) t.equal(await subject.claim(nonce, expiresAtMs), 'fresh')
+    for (const { nonce, expiresAtMs } of lives) t.equal(await subject.spend(nonce, expiresAtMs), 'fresh')
     for (const { expiresAtMs: until } of lives) {
       await subject.wait(until - 1 - subject.nowMs)
-      for (const each of lives) t.equal(await subject.claim(each.nonce, each.expiresAtMs), 'replayed')
-      t.equal(await subject.claim(nonceOf('mixed before', until), until), 'fresh', 'time is left for others')
+      for (const each of lives) t.equal(await subject.spend(each.nonce, each.expiresAtMs), 'replayed')
+      t.equal(await subject.spend(nonceOf('mixed before', until), until), 'fresh', 'time is left for others')
       await subject.wait(1)
-      t.equal(await subject.claim(nonceOf('mixed at', until), until), 'replayed', 'and then it is not')
+      t.equal(await subject.spend(nonceOf('mixed at', until), until), 'replayed', 'and then it is not')
     }
   })
 
   test('a clock that jumps ahead, or is set back, revives nothing', 1000, async (t, subject) => {
     const expiresAtMs = subject.nowMs + ttlMs
     const before = subject.nowMs
-    t.equal(await subject.claim(nonceOf('e', 0), expiresAtMs), 'fresh')
+    t.equal(await subject.spend(nonceOf('e', 0), expiresAtMs), 'fresh')
     subject.nowMs -= ttlMs * 100
-    t.equal(await subject.claim(nonceOf('e', 0), expiresAtMs), 'replayed', 'set back')
+    t.equal(await subject.spend(nonceOf('e', 0), expiresAtMs), 'replayed', 'set back')
     subject.nowMs = before
     await subject.wait(ttlMs * 100)
-    t.equal(await subject.claim(nonceOf('e', 1), subject.nowMs + ttlMs), 'fresh', 'ahead, it goes on')
-    t.equal(await subject.claim(nonceOf('e', 0), expiresAtMs), 'replayed')
+    t.equal(await subject.spend(nonceOf('e', 1), subject.nowMs + ttlMs), 'fresh', 'ahead, it goes on')
+    t.equal(await subject.spend(nonceOf('e', 0), expiresAtMs), 'replayed')
     subject.nowMs = before
-    t.equal(await subject.claim(nonceOf('e', 0), expiresAtMs), 'replayed', 'ahead and back')
-    t.equal(await subject.claim(nonceOf('e', 2), expiresAtMs), 'replayed', 'too late is too late')
+    t.equal(await subject.spend(nonceOf('e', 0), expiresAtMs), 'replayed', 'ahead and back')
+    t.equal(await subject.spend(nonceOf('e', 2), expiresAtMs), 'replayed', 'too late is too late')
   })
 
   test('a long pause', 200, async (t, subject) => {
     const expiresAtMs = subject.nowMs + ttlMs
     const spent = nonces('pause', 200)
-    t.strictSame(await subject.claimAll(spent, expiresAtMs), { fresh: 200 })
+    t.strictSame(await subject.spendAll(spent, expiresAtMs), { fresh: 200 })
     await subject.wait(ttlMs * 50 + recoveryMs)
-    t.strictSame(await subject.claimAll(spent, expiresAtMs), { replayed: 200 })
+    t.strictSame(await subject.spendAll(spent, expiresAtMs), { replayed: 200 })
     const next = nonces('after the pause', 200)
     t.strictSame(
-      await subject.claimAll(next, subject.nowMs + ttlMs),
+      await subject.spendAll(next, subject.nowMs + ttlMs),
       { fresh: 200 },
       'all room is free again',
     )
-    t.strictSame(await subject.claimAll(next, subject.nowMs + ttlMs), { replayed: 200 })
+    t.strictSame(await subject.spendAll(next, subject.nowMs + ttlMs), { replayed: 200 })
   })
 
   if (counts) counting(test, ttlMs, recoveryMs, slack)
@@ -221,12 +221,12 @@ export function replayContract(t: Test, name: string, create: Create, traits: Re
     const count = many
     const expiresAtMs = subject.nowMs + ttlMs
     const all = nonces('many', count)
-    const { fresh = 0, replayed = 0, ...others } = await subject.claimAll(all, expiresAtMs)
+    const { fresh = 0, replayed = 0, ...others } = await subject.spendAll(all, expiresAtMs)
     const expected = falseReplays * count
     // Ten standard deviations above the stated value.
     t.ok(replayed <= expected + 10 * Math.sqrt(expected), `${replayed} false of ${fresh}`)
     t.strictSame(others, {})
-    t.strictSame(await subject.claimAll(all, expiresAtMs), { replayed: count }, 'all are remembered')
+    t.strictSame(await subject.spendAll(all, expiresAtMs), { replayed: count }, 'all are remembered')
   })
 
   test('random schedules: no second fresh, none too late, none lost', 40, async (t, subject) => {
@@ -250,7 +250,7 @@ export function replayContract(t: Test, name: string, create: Create, traits: Re
         })
       const ticket = tickets[Math.max(0, tickets.length - 1 - below(60))]
       if (ticket === undefined) continue
-      const result = await subject.claim(ticket.nonce, ticket.expiresAtMs)
+      const result = await subject.spend(ticket.nonce, ticket.expiresAtMs)
       seen[result] = (seen[result] ?? 0) + 1
       const isOver = ticket.spent || subject.nowMs >= ticket.expiresAtMs
       const isRight = isOver
@@ -276,14 +276,14 @@ function counting(test: Tester, ttlMs: number, recoveryMs: number, slack: number
     t.strictSame([cache.size, cache.highWater], [0, 0])
     const spent = nonces('count', 500)
     for (const [index, nonce] of spent.entries()) {
-      const result = await subject.claim(nonce, expiresAtMs)
+      const result = await subject.spend(nonce, expiresAtMs)
       if (result !== 'fresh' || cache.size !== index + 1 || cache.highWater !== index + 1)
-        t.fail(`claim ${index + 1}: ${result}, size ${cache.size}, high water ${cache.highWater}`)
+        t.fail(`call ${index + 1}: ${result}, size ${cache.size}, high water ${cache.highWater}`)
     }
-    t.strictSame(await subject.claimAll(spent, expiresAtMs), { replayed: 500 }, 'none was forgotten')
+    t.strictSame(await subject.spendAll(spent, expiresAtMs), { replayed: 500 }, 'none was forgotten')
     t.strictSame([cache.size, cache.highWater], [500, 500], 'replays are not counted')
     await subject.wait(ttlMs + recoveryMs)
-    await subject.claim(nonceOf('late', 0), subject.nowMs + ttlMs)
+    await subject.spend(nonceOf('late', 0), subject.nowMs + ttlMs)
     t.ok(cache.size <= 500)
     t.ok(cache.highWater >= 500 && cache.highWater <= 500 * (1 + (slack ?? 0)), 'the high-water mark stays')
   })
@@ -296,11 +296,11 @@ function fullness(
   const capacity = 300
   const most = Math.floor(capacity * (1 + slack))
 
-  /** Claims until the cache is full. Returns what was spent. */
+  /** Spends until the cache is full. Returns what was spent. */
   const fill = async (group: string, subject: Subject, expiresAtMs: number): Promise<string[]> => {
     const spent: string[] = []
     for (const nonce of nonces(group, most + 1)) {
-      const result = await subject.claim(nonce, expiresAtMs)
+      const result = await subject.spend(nonce, expiresAtMs)
       if (result === 'fresh') spent.push(nonce)
       else if (result === 'full') break
       else throw new Error(`${result}, of a nonce never seen`)
@@ -313,17 +313,17 @@ function fullness(
     const expiresAtMs = subject.nowMs + ttlMs
     const spent = await fill('fill', subject, expiresAtMs)
     t.ok(isFilling(spent), `${spent.length} fit`)
-    t.strictSame(await subject.claimAll(nonces('too many', 1000), expiresAtMs), { full: 1000 })
+    t.strictSame(await subject.spendAll(nonces('too many', 1000), expiresAtMs), { full: 1000 })
     t.strictSame(
-      await subject.claimAll(spent, expiresAtMs),
+      await subject.spendAll(spent, expiresAtMs),
       { replayed: spent.length },
       'used is used, full or not',
     )
     await subject.wait(ttlMs - 1)
-    t.equal(await subject.claim(nonceOf('last', 0), expiresAtMs), 'full', 'until the last millisecond')
-    t.strictSame(await subject.claimAll(spent, expiresAtMs), { replayed: spent.length })
+    t.equal(await subject.spend(nonceOf('last', 0), expiresAtMs), 'full', 'until the last millisecond')
+    t.strictSame(await subject.spendAll(spent, expiresAtMs), { replayed: spent.length })
     t.equal(
-      await subject.claim(nonceOf('expired', 0), subject.nowMs),
+      await subject.spend(nonceOf('expired', 0), subject.nowMs),
       'replayed',
       'expired counts before full',
     )
@@ -337,8 +337,8 @@ function fullness(
     const laterMs = subject.nowMs + ttlMs
     const again = await fill('again', subject, laterMs)
     t.ok(isFilling(again), `${again.length} fit, and it is full again`)
-    t.strictSame(await subject.claimAll(again, laterMs), { replayed: again.length })
-    t.strictSame(await subject.claimAll(spent, expiresAtMs), { replayed: spent.length }, 'the old stay spent')
+    t.strictSame(await subject.spendAll(again, laterMs), { replayed: again.length })
+    t.strictSame(await subject.spendAll(spent, expiresAtMs), { replayed: spent.length }, 'the old stay spent')
   })
 
   test('a full cache says when there is room again', capacity, async (t, subject) => {
@@ -352,7 +352,7 @@ function fullness(
     t.equal(await cache.roomInMs(subject.nowMs + told), 0, 'it counts down')
     await subject.wait(told + recoveryMs)
     t.equal(
-      await subject.claim(nonceOf('told', 0), subject.nowMs + ttlMs),
+      await subject.spend(nonceOf('told', 0), subject.nowMs + ttlMs),
       'fresh',
       'a client that waits that long is accepted',
     )
@@ -366,22 +366,22 @@ function fullness(
   test('what a full cache refused is not spent', capacity, async (t, subject) => {
     const patient = [nonceOf('patient', 0), subject.nowMs + patientMs] as const
     await fill('fill', subject, subject.nowMs + ttlMs)
-    t.equal(await subject.claim(...patient), 'full')
+    t.equal(await subject.spend(...patient), 'full')
     await subject.wait(ttlMs + recoveryMs)
-    t.equal(await subject.claim(...patient), 'fresh')
-    t.equal(await subject.claim(...patient), 'replayed')
+    t.equal(await subject.spend(...patient), 'fresh')
+    t.equal(await subject.spend(...patient), 'replayed')
   })
 
   test('what has not expired is kept when a part has', capacity, async (t, subject) => {
     const early = nonces('early', capacity / 2)
     const late = nonces('late', capacity / 2)
     const [soonMs, laterMs] = [subject.nowMs + ttlMs, subject.nowMs + patientMs]
-    await subject.claimAll(early, soonMs)
-    await subject.claimAll(late, laterMs)
+    await subject.spendAll(early, soonMs)
+    await subject.spendAll(late, laterMs)
     await subject.wait(ttlMs + recoveryMs)
-    const { fresh = 0 } = await subject.claimAll(nonces('new', 1000), laterMs)
+    const { fresh = 0 } = await subject.spendAll(nonces('new', 1000), laterMs)
     t.ok(fresh >= capacity / 2, `${fresh} fit in where ${capacity / 2} have gone`)
-    t.strictSame(await subject.claimAll(late, laterMs), { replayed: late.length })
-    t.strictSame(await subject.claimAll(early, soonMs), { replayed: early.length })
+    t.strictSame(await subject.spendAll(late, laterMs), { replayed: late.length })
+    t.strictSame(await subject.spendAll(early, soonMs), { replayed: early.length })
   })
 }

@@ -372,7 +372,7 @@ t.test('a full memory refuses, forgets nothing, spends nothing, and recovers', a
 
 t.test('an unavailable memory refuses, as does one that returns nonsense', async t => {
   const base = createMemoryReplayCache(100)
-  const saying = (answer: unknown): ReplayCache => ({ ...base, claim: () => answer as 'fresh' })
+  const saying = (answer: unknown): ReplayCache => ({ ...base, spend: () => answer as 'fresh' })
   for (const answer of ['unavailable', Promise.resolve('fresh'), undefined, true]) {
     const { issuer, verifier } = pair({ replay: saying(answer) })
     t.equal(

@@ -2,7 +2,7 @@ import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
 import { RedisReplayCache } from '../../src/redis/replay.js'
 import { redisStore } from '../../src/redis/store.js'
-import type { ClaimOutcome } from '../../src/replay/contract.js'
+import type { StoreOutcome } from '../../src/replay/contract.js'
 import { nonceOf } from '../contract/replay-contract.js'
 import { fileNeeds } from '../support/programs.js'
 import { startRedisWithClock } from '../support/redis.js'
@@ -64,13 +64,13 @@ t.test('random clocks, losses and looks of unequal gates: no ticket is fresh twi
   for (const skewMs of [0, 5000, 300_000]) gates.push(await openGate(t, server.port, skewMs))
   const anyGate = (): Gate => gates[below(gates.length)] as Gate
   const tickets: Ticket[] = []
-  const seen: Partial<Record<ClaimOutcome, number>> = {}
+  const seen: Partial<Record<StoreOutcome, number>> = {}
   let shift = 0
 
-  const claim = async (ticket: Ticket): Promise<void> => {
+  const spend = async (ticket: Ticket): Promise<void> => {
     const { cache, skewMs } = anyGate()
     // The clock of the gate has stopped long ago: it would accept every ticket.
-    const outcome = await cache.claim(ticket.nonce, ticket.endsAtMs + skewMs, 0, ticket.epoch)
+    const outcome = await cache.spend(ticket.nonce, ticket.endsAtMs + skewMs, 0, ticket.epoch)
     seen[outcome] = (seen[outcome] ?? 0) + 1
     if (outcome === 'fresh') ticket.wins++
   }
@@ -94,7 +94,7 @@ t.test('random clocks, losses and looks of unequal gates: no ticket is fresh twi
     else {
       const recent = tickets.slice(below(10) ? -20 : -300)
       await Promise.all(
-        Array.from({ length: 1 + below(6) }, () => claim(recent[below(recent.length)] as Ticket)),
+        Array.from({ length: 1 + below(6) }, () => spend(recent[below(recent.length)] as Ticket)),
       )
     }
   }

@@ -3,7 +3,7 @@ import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
 import { RedisReplayCache } from '../../src/redis/replay.js'
 import { redisStore } from '../../src/redis/store.js'
-import type { ClaimOutcome } from '../../src/replay/contract.js'
+import type { StoreOutcome } from '../../src/replay/contract.js'
 import { nonceOf, replayContract, startMs } from '../contract/replay-contract.js'
 import { fileNeeds } from '../support/programs.js'
 import { startRedis, startRedisWithClock } from '../support/redis.js'
@@ -40,7 +40,7 @@ const lookAt = async (cache: RedisReplayCache): Promise<void> => {
 interface Ticket {
   readonly nonce: string
   readonly expiresAtMs: number
-  /** Whether a claim of it is known to have been the first. */
+  /** Whether a call with it is known to have been the first. */
   isSpent: boolean
 }
 
@@ -51,27 +51,27 @@ const ticketOf = (n: number, lifeMs = 10_000): Ticket => ({
   isSpent: false,
 })
 
-/** Claims in the life of the store as the cache knows it. */
-const claimAtOnce = (cache: RedisReplayCache, { nonce, expiresAtMs }: Ticket, epoch = cache.epoch) =>
-  cache.claim(nonce, expiresAtMs, Date.now(), epoch)
+/** Spends in the life of the store as the cache knows it. */
+const spendAtOnce = (cache: RedisReplayCache, { nonce, expiresAtMs }: Ticket, epoch = cache.epoch) =>
+  cache.spend(nonce, expiresAtMs, Date.now(), epoch)
 
 const untilReady = async (cache: RedisReplayCache): Promise<void> => {
   while (cache.state.is !== 'ready') await delay(20)
 }
 
 /**
- * The same. If the store was delayed for longer than a gate waits, the claim may still have been
- * executed: a nonce that is spent now, and was not before, was spent by this claim.
+ * The same. If the store was delayed for longer than a gate waits, the call may still have been
+ * executed: a nonce that is spent now, and was not before, was spent by this call.
  */
-const claimOn = async (
+const spendOn = async (
   cache: RedisReplayCache,
   ticket: Ticket,
   epoch?: Uint8Array,
-): Promise<ClaimOutcome> => {
+): Promise<StoreOutcome> => {
   for (;;) {
     if (cache.state.is !== 'ready') await untilReady(cache)
     const at = epoch ?? cache.epoch
-    const outcome = await claimAtOnce(cache, ticket, at)
+    const outcome = await spendAtOnce(cache, ticket, at)
     if (outcome === 'fresh') ticket.isSpent = true
     if (outcome !== 'unavailable') return outcome
     await untilReady(cache)
@@ -107,17 +107,17 @@ replayContract(
     const spent = new Set<string>()
     return {
       cache: {
-        async claim(nonce, expiresAtMs, nowMs) {
+        async spend(nonce, expiresAtMs, nowMs) {
           const name = `${nonce} ${expiresAtMs}`
           for (;;) {
-            let outcome = await cache.claim(nonce, expiresAtMs + aheadMs, nowMs + aheadMs, epoch)
-            // A claim without a reply may have been executed: a nonce that is spent now, and was
-            // not before, was spent by this claim.
+            let outcome = await cache.spend(nonce, expiresAtMs + aheadMs, nowMs + aheadMs, epoch)
+            // A call without a reply may have been executed: a nonce that is spent now, and was
+            // not before, was spent by this call.
             if (outcome === 'unavailable' && (await has(nonce, expiresAtMs, nowMs)))
               outcome = spent.has(name) ? 'replayed' : 'fresh'
             if (outcome === 'unavailable') continue
             if (outcome === 'fresh') spent.add(name)
-            return outcome as Exclude<ClaimOutcome, 'predates'>
+            return outcome as Exclude<StoreOutcome, 'predates'>
           }
         },
         has,
@@ -138,33 +138,33 @@ t.test('only the store decides when a nonce may be forgotten, whatever the clock
   const nonce = nonceOf('slow', 0)
   // These gates believe that it is long before.
   const slowMs = expiresAtMs - 60_000
-  t.equal(await cache.claim(nonce, expiresAtMs, slowMs, cache.epoch), 'fresh')
+  t.equal(await cache.spend(nonce, expiresAtMs, slowMs, cache.epoch), 'fresh')
   while ((await client.keys('ticketgate:spent:*')).length > 0) await delay(20)
   t.equal(
-    await cache.claim(nonce, expiresAtMs, slowMs, cache.epoch),
+    await cache.spend(nonce, expiresAtMs, slowMs, cache.epoch),
     'replayed',
     'the store has forgotten it',
   )
   t.equal(
-    await cache.claim(nonceOf('slow', 1), expiresAtMs, slowMs, cache.epoch),
+    await cache.spend(nonceOf('slow', 1), expiresAtMs, slowMs, cache.epoch),
     'replayed',
     'and any other',
   )
 })
 
-t.test('claims of one turn, of many periods and epochs, and some of one nonce', async t => {
+t.test('nonces of one turn, of many periods and epochs, and some of one nonce', async t => {
   const { port, client } = await startRedis(t)
   const cache = await openCache(t, port)
   const before = (await client.info('commandstats')).match(/cmdstat_evalsha:calls=(\d+)/)?.[1]
   const other = Buffer.alloc(16, 7)
-  const expected: ClaimOutcome[] = []
+  const expected: StoreOutcome[] = []
   const tickets = Array.from({ length: 45 }, (_, n) => ticketOf(n, 5000 + 3000 * (n % 7)))
-  const claims = [...tickets, ...tickets].map((ticket, n) => {
+  const spends = [...tickets, ...tickets].map((ticket, n) => {
     const isOther = n % 5 === 4
     expected.push(isOther ? 'predates' : n < 45 ? 'fresh' : 'replayed')
-    return claimOn(cache, ticket, isOther ? other : cache.epoch)
+    return spendOn(cache, ticket, isOther ? other : cache.epoch)
   })
-  t.strictSame(await Promise.all(claims), expected)
+  t.strictSame(await Promise.all(spends), expected)
   const after = (await client.info('commandstats')).match(/cmdstat_evalsha:calls=(\d+)/)?.[1]
   t.ok(Number(after) - Number(before) <= 2, 'in one call, and perhaps a look beside it')
 })
@@ -176,14 +176,14 @@ t.test('tickets of another epoch, however many, do not make the gate look at its
   const looks = async (): Promise<number> =>
     Number((await client.info('commandstats')).match(/cmdstat_time:calls=(\d+)/)?.[1])
   const [before, from] = [await looks(), performance.now()]
-  for (let n = 0; n < 2000; n++) await claimOn(cache, ticketOf(n), Buffer.alloc(16, 7))
+  for (let n = 0; n < 2000; n++) await spendOn(cache, ticketOf(n), Buffer.alloc(16, 7))
   const most = 2 + (performance.now() - from) / 1000
   t.ok((await looks()) - before <= most, 'not more than without them')
   // It looks by itself as well, and may know the next epoch at once.
   const { epoch } = cache
   await client.flushall()
-  t.equal(await claimOn(cache, ticketOf(0), epoch), 'predates')
-  while ((await claimOn(cache, ticketOf(1))) === 'predates') await delay(1)
+  t.equal(await spendOn(cache, ticketOf(0), epoch), 'predates')
+  while ((await spendOn(cache, ticketOf(1))) === 'predates') await delay(1)
   t.ok((await looks()) - before > 0, 'but one of the epoch that it knows does')
 })
 
@@ -193,18 +193,18 @@ t.test('lookups wait in the same queue, which is bounded', async t => {
   server.signal('SIGSTOP')
   const ask = (n: number) => cache.has(nonceOf('asked', n), Date.now() + 10_000, Date.now(), cache.epoch)
   const asked = Array.from({ length: 10_000 }, (_, n) => ask(n))
-  t.equal(claimAtOnce(cache, ticketOf(0)), 'unavailable', 'at once')
+  t.equal(spendAtOnce(cache, ticketOf(0)), 'unavailable', 'at once')
   t.equal(await ask(0), undefined)
   t.ok((await Promise.all(asked)).every(answer => answer === undefined))
   server.signal('SIGCONT')
-  t.equal(await claimOn(cache, ticketOf(0)), 'fresh', 'and it is empty again')
+  t.equal(await spendOn(cache, ticketOf(0)), 'fresh', 'and it is empty again')
 })
 
 t.test('it counts spent tickets, and forgets one period at a time', async t => {
   const { port, client } = await startRedis(t)
   const cache = await openCache(t, port)
-  for (let n = 0; n < 10; n++) t.equal(await claimOn(cache, ticketOf(n, 100)), 'fresh')
-  t.equal(await claimOn(cache, ticketOf(10)), 'fresh', 'and one that is good for longer')
+  for (let n = 0; n < 10; n++) t.equal(await spendOn(cache, ticketOf(n, 100)), 'fresh')
+  t.equal(await spendOn(cache, ticketOf(10)), 'fresh', 'and one that is good for longer')
   // A look that was under way may have come before the last.
   while (cache.size < 11) await lookAt(cache)
   t.equal(cache.size, 11)
@@ -233,18 +233,18 @@ t.test('the clock of the store jumps: no ticket is accepted twice, and the store
       const cache = await openCache(t, server.port, { clock: () => Number.POSITIVE_INFINITY })
       const { epoch } = cache
       const spent = ticketOf(0, 20_000)
-      t.equal(await claimOn(cache, spent), 'fresh')
+      t.equal(await spendOn(cache, spent), 'fresh')
       for (const seconds of jumps) {
         server.shiftClock(seconds)
         if (looksBetween) await lookAt(cache)
-        t.match(await claimOn(cache, spent, epoch), /^(replayed|predates)$/, `${seconds} s off`)
+        t.match(await spendOn(cache, spent, epoch), /^(replayed|predates)$/, `${seconds} s off`)
       }
       // Where its clock stands ahead, our tickets end in what is its past until it has looked at
       // its clock.
       await lookAt(cache)
-      t.match(await claimOn(cache, spent, epoch), /^(replayed|predates)$/)
+      t.match(await spendOn(cache, spent, epoch), /^(replayed|predates)$/)
       const hoursOff = Math.max(0, jumps.at(-1) ?? 0) / 60 / minute
-      t.equal(await claimOn(cache, ticketOf(1, 20_000 + hoursOff * 3_600_000)), 'fresh', 'a ticket of now')
+      t.equal(await spendOn(cache, ticketOf(1, 20_000 + hoursOff * 3_600_000)), 'fresh', 'a ticket of now')
     })
 })
 
@@ -258,14 +258,14 @@ t.test(
     const { epoch } = cache
     t.same(cache.state, { is: 'ready' })
     const [spent, unspent] = [ticketOf(0, lifeMs), ticketOf(1, lifeMs)]
-    t.equal(await claimOn(cache, spent), 'fresh')
+    t.equal(await spendOn(cache, spent), 'fresh')
     behindMs = ttlMs + graceMs + 1000
     await lookAt(cache)
     t.same(cache.state, { is: 'behind', seconds: 16 })
     t.equal(cache.epoch, undefined)
-    t.equal(await claimAtOnce(cache, unspent, epoch), 'unavailable')
+    t.equal(await spendAtOnce(cache, unspent, epoch), 'unavailable')
     behindMs = 0
-    t.strictSame([await claimOn(cache, spent), await claimOn(cache, unspent)], ['replayed', 'fresh'])
+    t.strictSame([await spendOn(cache, spent), await spendOn(cache, unspent)], ['replayed', 'fresh'])
   },
 )
 
@@ -322,15 +322,15 @@ t.test('a new life of the store accepts no tickets of an older one', async t => 
       const cache = await openCache(t, server.port)
       const { epoch } = cache
       const [spent, unspent, fresh] = [ticketOf(0, 60_000), ticketOf(1, 60_000), ticketOf(2, 60_000)]
-      t.equal(await claimOn(cache, spent), 'fresh')
+      t.equal(await spendOn(cache, spent), 'fresh')
       await happen(server)
       await cache.look()
       await untilReady(cache)
-      t.equal(await claimOn(cache, spent, epoch), 'predates', 'one that was spent')
-      t.equal(await claimOn(cache, unspent, epoch), 'predates', 'one that was not')
+      t.equal(await spendOn(cache, spent, epoch), 'predates', 'one that was spent')
+      t.equal(await spendOn(cache, unspent, epoch), 'predates', 'one that was not')
       t.not(String(cache.epoch), String(epoch))
-      t.equal(await claimOn(cache, fresh), 'fresh', 'a ticket of the new life')
-      t.equal(await claimOn(cache, fresh), 'replayed')
+      t.equal(await spendOn(cache, fresh), 'fresh', 'a ticket of the new life')
+      t.equal(await spendOn(cache, fresh), 'replayed')
     })
 })
 
@@ -344,20 +344,20 @@ t.test('a primary that was a replica for a while has a new life, though its proc
   while ((await two.client.get('ticketgate:epoch')) === null) await delay(20)
   await two.client.replicaof('NO', 'ONE')
   const ticket = ticketOf(0, 60_000)
-  t.equal(await claimOn(cache, ticket), 'fresh', 'spent where the other does not hear of it')
+  t.equal(await spendOn(cache, ticket), 'fresh', 'spent where the other does not hear of it')
   // No gate ever speaks to the other: it has the record of the first, and not what was spent.
   await one.client.replicaof('127.0.0.1', two.port)
   while ((await one.client.keys('ticketgate:spent:*')).length > 0) await delay(20)
   t.match(await one.client.get('ticketgate:epoch'), String(epoch && Buffer.from(epoch).toString('hex')))
   await one.client.replicaof('NO', 'ONE')
-  t.equal(await claimOn(cache, ticket, epoch), 'predates')
+  t.equal(await spendOn(cache, ticket, epoch), 'predates')
 })
 
 t.test('other data in the database is left alone', async t => {
   const { port, client } = await startRedis(t)
   await client.set('of somebody else', 'x')
   const cache = await openCache(t, port)
-  t.equal(await claimOn(cache, ticketOf(0)), 'fresh')
+  t.equal(await spendOn(cache, ticketOf(0)), 'fresh')
   t.equal(await client.get('of somebody else'), 'x')
   const keys = (await client.keys('*')).filter(key => key !== 'of somebody else')
   t.ok(
@@ -379,14 +379,14 @@ t.test('gates with different clock skews keep spent tickets for the same time', 
   t.strictSame(strict.epoch, lenient.epoch)
   const endsAtMs = Date.now() + 300
   const nonce = nonceOf('skew', 0)
-  t.equal(await strict.claim(nonce, endsAtMs, Date.now(), strict.epoch), 'fresh')
+  t.equal(await strict.spend(nonce, endsAtMs, Date.now(), strict.epoch), 'fresh')
   t.equal(
     (await client.get('ticketgate:epoch'))?.split(':')[3],
     '121000',
     'the grace of the most lenient gate',
   )
   while (Date.now() < endsAtMs) await delay(20)
-  t.equal(await lenient.claim(nonce, endsAtMs + 60_000, Date.now(), lenient.epoch), 'replayed')
+  t.equal(await lenient.spend(nonce, endsAtMs + 60_000, Date.now(), lenient.epoch), 'replayed')
   await strict.look()
   t.strictSame(strict.epoch, lenient.epoch, 'and who is strict does not begin another epoch')
 })

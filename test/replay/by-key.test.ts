@@ -23,9 +23,9 @@ for (const [name, keyId, longestMs] of [
       const cache = open(capacity)
       return {
         cache: {
-          claim: (nonce, expiresAtMs, nowMs) =>
-            cache.claim(nonce, expiresAtMs, nowMs, undefined, keyId) as ReturnType<
-              ReturnType<typeof openSharedReplayCache>['claim']
+          spend: (nonce, expiresAtMs, nowMs) =>
+            cache.spend(nonce, expiresAtMs, nowMs, undefined, keyId) as ReturnType<
+              ReturnType<typeof openSharedReplayCache>['spend']
             >,
           has: (nonce, expiresAtMs, nowMs) =>
             cache.has(nonce, expiresAtMs, nowMs, undefined, keyId) as boolean,
@@ -45,20 +45,20 @@ for (const [name, keyId, longestMs] of [
 
 t.test('each kind has its own room, and is forgotten in its own time', async t => {
   const cache = open(100)
-  const claim = (keyId: number, n: number, lifeMs: number, atMs: number) =>
-    cache.claim(nonceOf(`key ${keyId}`, n), atMs + lifeMs, atMs, undefined, keyId)
+  const spend = (keyId: number, n: number, lifeMs: number, atMs: number) =>
+    cache.spend(nonceOf(`key ${keyId}`, n), atMs + lifeMs, atMs, undefined, keyId)
   for (let n = 0; n < 100; n++) {
-    t.equal(claim(1, n, outsideMs, startMs), 'fresh')
-    t.equal(claim(0, n, ownMs, startMs), 'fresh')
+    t.equal(spend(1, n, outsideMs, startMs), 'fresh')
+    t.equal(spend(0, n, ownMs, startMs), 'fresh')
   }
-  t.equal(claim(0, 100, ownMs, startMs), 'full')
+  t.equal(spend(0, 100, ownMs, startMs), 'full')
   t.ok(cache.roomInMs(startMs) <= 2 * ownMs, 'the one that refused has room soon')
-  t.equal(claim(1, 100, outsideMs, startMs), 'full')
+  t.equal(spend(1, 100, outsideMs, startMs), 'full')
   t.equal(cache.roomInMs(startMs), outsideMs, 'and the other one later')
 
   const later = startMs + 2 * ownMs
-  for (let n = 200; n < 300; n++) t.equal(claim(0, n, ownMs, later), 'fresh')
-  t.equal(claim(1, 100, 3_600_000, later), 'full')
+  for (let n = 200; n < 300; n++) t.equal(spend(0, n, ownMs, later), 'fresh')
+  t.equal(spend(1, 100, 3_600_000, later), 'full')
   t.equal(cache.has(nonceOf('key 1', 5), startMs + outsideMs, later, undefined, 1), true)
   t.equal(
     cache.has(nonceOf('key 1', 5), startMs + outsideMs, later, undefined, 2),

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { openSharedReplayCache, type SharedAtomics } from '../../src/replay/shared.js'
 import { createSharedReplayMemory } from '../../src/replay/shared-memory.js'
-import { type Call, type Claim, explore, type Scenario, type Subject } from './interleavings.js'
+import { type Call, explore, type Scenario, type Spend, type Subject } from './interleavings.js'
 
 const maxTtlMs = 10_000
 const baseMs = 1_764_000_000_123
@@ -17,13 +17,13 @@ const named = (letter: string): string => `\0\0\0\0${letter}${'\0'.repeat(11)}`
 /** Another nonce, of which the cache keeps the same as of `named(letter)`. */
 const twinOf = (letter: string): string => `\0\0\0\0\0\0\0\0\0\0\0\0${letter}\0\0\0`
 
-/** A claim by a thread whose clock is in `period`, for a ticket that expires in the next. */
-const inPeriod = (period: number, nonce: string): Claim => ({
+/** A call by a thread whose clock is in `period`, for a ticket that expires in the next. */
+const inPeriod = (period: number, nonce: string): Spend => ({
   nonce,
   expiresAtMs: baseMs + (period + 1.5) * maxTtlMs,
   nowMs: baseMs + (period + 0.5) * maxTtlMs,
 })
-const claim = (period: number, letter: string): Claim => inPeriod(period, named(letter))
+const spend = (period: number, letter: string): Spend => inPeriod(period, named(letter))
 const turnOver = (period: number): Call => ({ turnOverAtMs: baseMs + (period + 0.5) * maxTtlMs })
 
 const scenario = (
@@ -36,84 +36,84 @@ const scenario = (
 // whose clock is behind.
 const late = { oneFreshEach: false }
 const scenarios: Readonly<Record<string, Scenario>> = {
-  'two threads, one nonce': scenario(2, [[claim(0, 'a')], [claim(0, 'a')]]),
-  'three threads, one nonce': scenario(2, [[claim(0, 'a')], [claim(0, 'a')], [claim(0, 'a')]]),
+  'two threads, one nonce': scenario(2, [[spend(0, 'a')], [spend(0, 'a')]]),
+  'three threads, one nonce': scenario(2, [[spend(0, 'a')], [spend(0, 'a')], [spend(0, 'a')]]),
   'three threads, one nonce, and one that wants its cell': scenario(2, [
-    [claim(0, 'a')],
-    [claim(0, 'b')],
-    [claim(0, 'a')],
+    [spend(0, 'a')],
+    [spend(0, 'b')],
+    [spend(0, 'a')],
   ]),
   'two threads, two nonces, in opposite order': scenario(3, [
-    [claim(0, 'a'), claim(0, 'b')],
-    [claim(0, 'b'), claim(0, 'a')],
+    [spend(0, 'a'), spend(0, 'b')],
+    [spend(0, 'b'), spend(0, 'a')],
   ]),
   'turnover: the cells hold what has expired': scenario(
     2,
-    [[claim(2, 'a')], [claim(2, 'b')], [claim(2, 'a')]],
-    { before: [claim(0, 'x'), claim(0, 'y')] },
+    [[spend(2, 'a')], [spend(2, 'b')], [spend(2, 'a')]],
+    { before: [spend(0, 'x'), spend(0, 'y')] },
   ),
-  'turnover while a thread of the earlier period still claims': scenario(
+  'turnover while a thread of the earlier period still spends': scenario(
     2,
-    [[claim(2, 'a')], [claim(2, 'a')], [claim(0, 'x')]],
-    { ...late, before: [claim(0, 'y')] },
+    [[spend(2, 'a')], [spend(2, 'a')], [spend(0, 'x')]],
+    { ...late, before: [spend(0, 'y')] },
   ),
   'turnover with two threads of the earlier period': scenario(
     2,
-    [[claim(2, 'a')], [claim(0, 'x')], [claim(0, 'x')]],
+    [[spend(2, 'a')], [spend(0, 'x')], [spend(0, 'x')]],
     late,
   ),
-  'a thread of the earlier period, and what it claims was spent': scenario(
+  'a thread of the earlier period, and what it presents was spent': scenario(
     2,
-    [[claim(2, 'a'), claim(2, 'b')], [claim(0, 'x')], [claim(0, 'x')]],
-    { ...late, before: [claim(0, 'y')] },
+    [[spend(2, 'a'), spend(2, 'b')], [spend(0, 'x')], [spend(0, 'x')]],
+    { ...late, before: [spend(0, 'y')] },
   ),
-  'three periods at once': scenario(2, [[claim(4, 'a')], [claim(2, 'b')], [claim(0, 'x')]], late),
+  'three periods at once': scenario(2, [[spend(4, 'a')], [spend(2, 'b')], [spend(0, 'x')]], late),
   'three periods, and the nonce of the midst by two': scenario(
     2,
-    [[claim(4, 'a')], [claim(2, 'b')], [claim(2, 'b')]],
-    { ...late, before: [claim(0, 'x')] },
+    [[spend(4, 'a')], [spend(2, 'b')], [spend(2, 'b')]],
+    { ...late, before: [spend(0, 'x')] },
   ),
   'one thread goes on to the next period': scenario(
     2,
     [
-      [claim(0, 'a'), claim(1, 'b'), claim(2, 'c')],
-      [claim(0, 'a'), claim(2, 'c')],
+      [spend(0, 'a'), spend(1, 'b'), spend(2, 'c')],
+      [spend(0, 'a'), spend(2, 'c')],
     ],
     late,
   ),
   'a clock that jumps ahead and is set back': scenario(
     2,
     [
-      [claim(0, 'a'), claim(4, 'b'), claim(0, 'a')],
-      [claim(0, 'a'), claim(2, 'c')],
+      [spend(0, 'a'), spend(4, 'b'), spend(0, 'a')],
+      [spend(0, 'a'), spend(2, 'c')],
     ],
     late,
   ),
-  'turning over beside claims': scenario(2, [[claim(2, 'a')], [turnOver(2)], [claim(2, 'a')]], {
-    before: [claim(0, 'x'), claim(0, 'y')],
+  'turning over while others spend': scenario(2, [[spend(2, 'a')], [turnOver(2)], [spend(2, 'a')]], {
+    before: [spend(0, 'x'), spend(0, 'y')],
   }),
   'turning over beside a thread of the earlier period': scenario(
     2,
-    [[claim(2, 'a')], [turnOver(2), turnOver(3)], [claim(0, 'x')]],
+    [[spend(2, 'a')], [turnOver(2), turnOver(3)], [spend(0, 'x')]],
     late,
   ),
   'the last place: three threads, three nonces': scenario(
     1,
-    [[claim(0, 'a')], [claim(0, 'b')], [claim(0, 'c')]],
+    [[spend(0, 'a')], [spend(0, 'b')], [spend(0, 'c')]],
     late,
   ),
-  'the last place of two, and a replay': scenario(2, [[claim(0, 'a')], [claim(0, 'b')], [claim(0, 'a')]], {
+  'the last place of two, and a replay': scenario(2, [[spend(0, 'a')], [spend(0, 'b')], [spend(0, 'a')]], {
     ...late,
-    before: [claim(0, 'x')],
+    before: [spend(0, 'x')],
   }),
-  'no place left': scenario(1, [[claim(0, 'a')], [claim(0, 'b')]], {
+  'no place left': scenario(1, [[spend(0, 'a')], [spend(0, 'b')]], {
     ...late,
-    before: [claim(0, 'x')],
+    before: [spend(0, 'x')],
     most: 1,
   }),
-  'a full table, and one that expires': scenario(1, [[claim(2, 'a')], [claim(2, 'b')], [claim(0, 'x')]], {
+  'a full table, and one that expires': scenario(1, [[spend(2, 'a')], [spend(2, 'b')], [spend(0, 'x')]], {
     ...late,
-    before: [claim(0, 'y')],
+    before: [spend(0, 'y')],
   }),
   'two nonces of one fingerprint': scenario(
     2,
@@ -121,9 +121,9 @@ const scenarios: Readonly<Record<string, Scenario>> = {
     late,
   ),
   'three threads, two nonces each': scenario(3, [
-    [claim(0, 'a'), claim(0, 'b')],
-    [claim(0, 'b'), claim(0, 'a')],
-    [claim(0, 'a')],
+    [spend(0, 'a'), spend(0, 'b')],
+    [spend(0, 'b'), spend(0, 'a')],
+    [spend(0, 'a')],
   ]),
 }
 
@@ -151,13 +151,13 @@ t.test('the nonces of these tests meet as they should', async t => {
         },
         compareExchange: (words, index, expected, replacement) =>
           Atomics.compareExchange(words, index, expected, replacement),
-      }).claim(nonce, baseMs + 1000, baseMs)
+      }).spend(nonce, baseMs + 1000, baseMs)
       return first
     }
     t.equal(new Set([...'abcxy'].map(named).map(at)).size, 1, `all begin at one cell of ${capacity}`)
   }
   const cache = openSharedReplayCache(createSharedReplayMemory({ capacity: 9, maxTtlMs, nowMs: baseMs }))
-  const results = [named('a'), twinOf('a'), named('b')].map(nonce => cache.claim(nonce, baseMs + 1, baseMs))
+  const results = [named('a'), twinOf('a'), named('b')].map(nonce => cache.spend(nonce, baseMs + 1, baseMs))
   t.strictSame(results, ['fresh', 'replayed', 'fresh'], 'twins are one to the cache')
 })
 
@@ -233,7 +233,7 @@ const mutations = [
   ['only the first cell is looked at', 'probed < cells', 'probed < 1'],
   ['the same nonce is another', ' || (upper === mineUpper && seen === mine)', ''],
   [
-    'every claim begins where the last one ended',
+    'every search begins where the last one ended',
     'let cell = this.#firstCellOf(mixed)',
     'let cell = (latestCell = (latestCell + 1) % cells)',
   ],

@@ -1,4 +1,4 @@
-import type { ClaimResult } from '../../src/replay/contract.js'
+import type { SpendOutcome } from '../../src/replay/contract.js'
 import type { openSharedReplayCache, SharedAtomics, SharedReplayMemory } from '../../src/replay/shared.js'
 import {
   cellsOf,
@@ -17,15 +17,15 @@ import {
  * start with the same results.
  */
 
-export interface Claim {
+export interface Spend {
   readonly nonce: string
   readonly expiresAtMs: number
   /** The clock of the thread. */
   readonly nowMs: number
 }
 
-/** The calls of a thread: claims, and turning the tables over. */
-export type Call = Claim | { readonly turnOverAtMs: number }
+/** The calls of a thread: to spend, and to turn the tables over. */
+export type Call = Spend | { readonly turnOverAtMs: number }
 
 export interface Scenario {
   readonly capacity: number
@@ -36,7 +36,7 @@ export interface Scenario {
   /** What each thread calls, one after another. */
   readonly threads: readonly (readonly Call[])[]
   /**
-   * Whether in the end each nonce that was claimed must have been fresh to somebody. Default: true.
+   * Whether in the end each nonce that was presented must have been fresh to somebody. Default: true.
    */
   readonly oneFreshEach?: boolean
   /**
@@ -68,7 +68,7 @@ interface ThreadState {
   /** The results of the operations so far. */
   readonly answers: readonly bigint[]
   /** The results of the calls that have returned. */
-  readonly results: readonly (ClaimResult | undefined)[]
+  readonly results: readonly (SpendOutcome | undefined)[]
   readonly hasEnded: boolean
 }
 
@@ -82,7 +82,7 @@ interface State {
 class Pause extends Error {}
 const pause = new Pause()
 
-const isClaim = (call: Call): call is Claim => 'nonce' in call
+const isSpend = (call: Call): call is Spend => 'nonce' in call
 
 /** Explores a scenario whole, and stops at the first thing that is wrong. */
 export function explore(scenario: Scenario, { open, wrap = one => one }: Subject): Exploration {
@@ -121,10 +121,10 @@ export function explore(scenario: Scenario, { open, wrap = one => one }: Subject
           }),
       }),
     )
-    const results: (ClaimResult | undefined)[] = []
+    const results: (SpendOutcome | undefined)[] = []
     try {
       for (const call of calls)
-        if (isClaim(call)) results.push(cache.claim(call.nonce, call.expiresAtMs, call.nowMs))
+        if (isSpend(call)) results.push(cache.spend(call.nonce, call.expiresAtMs, call.nowMs))
         else results.push(cache.turnOver(call.turnOverAtMs) ?? undefined)
       return { answers, results, hasEnded: true }
     } catch (error) {
@@ -183,23 +183,23 @@ function wrongIn(
   memory: SharedReplayMemory,
   runAlone: (call: Call, words: bigint[]) => ThreadState,
 ): string | undefined {
-  const claims = threads.flatMap((thread, index) =>
+  const spends = threads.flatMap((thread, index) =>
     (scenario.threads[index] ?? []).flatMap((call, at) =>
-      isClaim(call) && at < thread.results.length ? [{ ...call, result: thread.results[at] }] : [],
+      isSpend(call) && at < thread.results.length ? [{ ...call, result: thread.results[at] }] : [],
     ),
   )
-  const fresh = claims.filter(({ result }) => result === 'fresh')
-  const spentBefore = (scenario.before ?? []).filter(isClaim)
+  const fresh = spends.filter(({ result }) => result === 'fresh')
+  const spentBefore = (scenario.before ?? []).filter(isSpend)
   const isOver = threads.every(thread => thread.hasEnded)
 
-  for (const claim of new Map([...spentBefore, ...fresh].map(each => [each.nonce, each])).values()) {
-    const times = [...spentBefore, ...fresh].filter(({ nonce }) => nonce === claim.nonce).length
-    if (times > 1) return `${shown(claim.nonce)} was fresh twice`
+  for (const spend of new Map([...spentBefore, ...fresh].map(each => [each.nonce, each])).values()) {
+    const times = [...spentBefore, ...fresh].filter(({ nonce }) => nonce === spend.nonce).length
+    if (times > 1) return `${shown(spend.nonce)} was fresh twice`
     // Whatever the clock of the caller: at the earliest issue of the ticket, and just before it
     // expires.
-    for (const nowMs of [claim.expiresAtMs - scenario.maxTtlMs, claim.expiresAtMs - 1]) {
-      const [answer] = runAlone({ ...claim, nowMs }, [...words]).results
-      if (answer !== 'replayed') return `${shown(claim.nonce)} was fresh, and then ${answer}`
+    for (const nowMs of [spend.expiresAtMs - scenario.maxTtlMs, spend.expiresAtMs - 1]) {
+      const [answer] = runAlone({ ...spend, nowMs }, [...words]).results
+      if (answer !== 'replayed') return `${shown(spend.nonce)} was fresh, and then ${answer}`
     }
   }
 
@@ -221,9 +221,9 @@ function wrongIn(
   }
 
   if (!isOver) return undefined
-  for (const { result } of claims) if (result === undefined) return 'a claim has no result'
+  for (const { result } of spends) if (result === undefined) return 'a call has no result'
   if (scenario.oneFreshEach ?? true)
-    for (const { nonce } of claims)
+    for (const { nonce } of spends)
       if (![...spentBefore, ...fresh].some(each => each.nonce === nonce))
         return `${shown(nonce)} was never fresh`
   return undefined

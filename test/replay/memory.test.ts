@@ -12,16 +12,16 @@ t.test(
   async t => {
     const capacity = 100
     const cache = createMemoryReplayCache(capacity)
-    const claim = (n: number, expiresAtMs: number, at = nowMs) =>
-      cache.claim(nonceOf('edge', n), expiresAtMs, at)
+    const spend = (n: number, expiresAtMs: number, at = nowMs) =>
+      cache.spend(nonceOf('edge', n), expiresAtMs, at)
     for (let n = 0; n < capacity; n++)
-      if (claim(n, nowMs + 1000 + n) !== 'fresh') t.fail(`claim ${n} does not fit`)
-    t.equal(claim(capacity, nowMs + 5000), 'full')
-    t.equal(claim(capacity, nowMs + 5000, nowMs + 999.9), 'full', 'just before the first expires')
-    t.equal(claim(capacity, nowMs + 5000, nowMs + 1000.5), 'fresh', 'after it')
-    t.equal(claim(capacity + 1, nowMs + 5000, nowMs + 1000.5), 'full', 'and that was the only room')
+      if (spend(n, nowMs + 1000 + n) !== 'fresh') t.fail(`nonce ${n} does not fit`)
+    t.equal(spend(capacity, nowMs + 5000), 'full')
+    t.equal(spend(capacity, nowMs + 5000, nowMs + 999.9), 'full', 'just before the first expires')
+    t.equal(spend(capacity, nowMs + 5000, nowMs + 1000.5), 'fresh', 'after it')
+    t.equal(spend(capacity + 1, nowMs + 5000, nowMs + 1000.5), 'full', 'and that was the only room')
     for (let n = 0; n <= capacity; n++)
-      if (claim(n, n === capacity ? nowMs + 5000 : nowMs + 1000 + n, nowMs + 1000.5) !== 'replayed')
+      if (spend(n, n === capacity ? nowMs + 5000 : nowMs + 1000 + n, nowMs + 1000.5) !== 'replayed')
         t.fail(`nonce ${n} was forgotten`)
     t.strictSame([cache.size, cache.highWater, cache.capacity], [capacity, capacity, capacity])
   },
@@ -30,36 +30,36 @@ t.test(
 t.test('nothing is evicted by a flood many times its capacity', async t => {
   const cache = createMemoryReplayCache(100)
   const results = Array.from({ length: 10_000 }, (_, n) =>
-    cache.claim(nonceOf('flood', n), nowMs + 10_000, nowMs + n / 10),
+    cache.spend(nonceOf('flood', n), nowMs + 10_000, nowMs + n / 10),
   )
   t.strictSame(tally(results), { fresh: 100, full: 9900 })
   for (let n = 0; n < 100; n++)
-    if (cache.claim(nonceOf('flood', n), nowMs + 10_000, nowMs + 1000) !== 'replayed') t.fail(`nonce ${n}`)
+    if (cache.spend(nonceOf('flood', n), nowMs + 10_000, nowMs + 1000) !== 'replayed') t.fail(`nonce ${n}`)
 })
 
 t.test('expired entries do not pile up: the size stays within the capacity', async t => {
   const cache = createMemoryReplayCache(100)
   let full = 0
   for (let n = 0; n < 20_000; n++)
-    if (cache.claim(nonceOf('stream', n), nowMs + n + 50, nowMs + n) !== 'fresh') full++
+    if (cache.spend(nonceOf('stream', n), nowMs + n + 50, nowMs + n) !== 'fresh') full++
   t.equal(full, 0, '50 are live at any time, so there is always room')
   t.ok(cache.size <= 100 && cache.highWater <= 100)
 })
 
 t.test('in quiet times expired entries are removed, turn by turn, and no others', async t => {
   const cache = createMemoryReplayCache(20_000)
-  const claim = (group: string, n: number, at = nowMs) =>
-    cache.claim(nonceOf(group, n), nowMs + (group === 'short' ? 1000 : 5000), at)
-  for (let n = 0; n < 10_000; n++) claim('short', n)
-  for (let n = 0; n < 100; n++) claim('long', n)
+  const spend = (group: string, n: number, at = nowMs) =>
+    cache.spend(nonceOf(group, n), nowMs + (group === 'short' ? 1000 : 5000), at)
+  for (let n = 0; n < 10_000; n++) spend('short', n)
+  for (let n = 0; n < 100; n++) spend('long', n)
   cache.turnOver(nowMs + 999)
   t.equal(cache.size, 10_100, 'none has expired for a millisecond')
   for (let turn = 0; turn < 10; turn++) cache.turnOver(nowMs + 1000)
   t.equal(cache.size, 100)
   t.equal(cache.highWater, 10_100)
-  for (let n = 0; n < 100; n++) if (claim('long', n, nowMs + 1000) !== 'replayed') t.fail(`nonce ${n}`)
+  for (let n = 0; n < 100; n++) if (spend('long', n, nowMs + 1000) !== 'replayed') t.fail(`nonce ${n}`)
   for (let n = 0; n < 100; n++)
-    if (claim('short', n) !== 'replayed') t.fail(`revived by a clock set back: ${n}`)
+    if (spend('short', n) !== 'replayed') t.fail(`revived by a clock set back: ${n}`)
   cache.turnOver(nowMs + 5000)
   t.equal(cache.size, 0)
 })
@@ -67,19 +67,19 @@ t.test('in quiet times expired entries are removed, turn by turn, and no others'
 t.test('a cache of many parts holds exactly its capacity, and all of it comes free again', async t => {
   const capacity = 20_000
   const cache = createMemoryReplayCache(capacity)
-  const claimAll = (group: string, count: number, at: number) =>
+  const spendAll = (group: string, count: number, at: number) =>
     tally(
       Array.from({ length: count }, (_, n) =>
-        cache.claim(nonceOf(group, n), nowMs + (group === 'one' ? 1000 : 5000), at),
+        cache.spend(nonceOf(group, n), nowMs + (group === 'one' ? 1000 : 5000), at),
       ),
     )
-  t.strictSame(claimAll('one', capacity, nowMs), { fresh: capacity })
-  t.strictSame(claimAll('two', 5000, nowMs + 999), { full: 5000 })
-  t.strictSame(claimAll('one', capacity, nowMs + 999), { replayed: capacity }, 'none was evicted')
+  t.strictSame(spendAll('one', capacity, nowMs), { fresh: capacity })
+  t.strictSame(spendAll('two', 5000, nowMs + 999), { full: 5000 })
+  t.strictSame(spendAll('one', capacity, nowMs + 999), { replayed: capacity }, 'none was evicted')
   t.equal(cache.roomInMs(nowMs + 900), 99)
   // A full cache sweeps a part of about 4,000 in a millisecond.
   let fresh = 0
-  for (let ms = 0; ms < 10; ms++) fresh += claimAll(`${ms}`, 4000, nowMs + 1000 + 2 * ms).fresh ?? 0
+  for (let ms = 0; ms < 10; ms++) fresh += spendAll(`${ms}`, 4000, nowMs + 1000 + 2 * ms).fresh ?? 0
   t.equal(fresh, capacity)
   t.strictSame([cache.size, cache.highWater], [capacity, capacity])
 })
@@ -92,7 +92,7 @@ t.test('nonces that are counted up spread over all parts', async t => {
       const nonce = Buffer.alloc(16, 7)
       const results = Array.from({ length: capacity }, (_, n) => {
         nonce[write](n, at)
-        return cache.claim(nonce.toString('latin1'), nowMs + 1000, nowMs)
+        return cache.spend(nonce.toString('latin1'), nowMs + 1000, nowMs)
       })
       t.strictSame(tally(results), { fresh: capacity }, `${write} at ${at}`)
     }
@@ -100,6 +100,6 @@ t.test('nonces that are counted up spread over all parts', async t => {
 
 t.test('two caches are independent', async t => {
   const [one, two] = [createMemoryReplayCache(100), createMemoryReplayCache(100)]
-  t.equal(one.claim(nonceOf('two', 0), nowMs + 10, nowMs), 'fresh')
-  t.equal(two.claim(nonceOf('two', 0), nowMs + 10, nowMs), 'fresh')
+  t.equal(one.spend(nonceOf('two', 0), nowMs + 10, nowMs), 'fresh')
+  t.equal(two.spend(nonceOf('two', 0), nowMs + 10, nowMs), 'fresh')
 })

@@ -7,12 +7,12 @@ import {
 } from '../../src/replay/shared.js'
 import { nonceOf, replayContract, startMs } from '../contract/replay-contract.js'
 import { startThread } from '../support/thread.js'
-import type { ClaimerStart } from './claimer.js'
+import type { SpenderStart } from './spender.js'
 
 const maxTtlMs = 10_000
 const answers = ['fresh', 'replayed', 'full', 'unavailable'] as const
 
-/** Stated in src/replay/EXACTNESS.md: of a claim on a table that is full. */
+/** Stated in src/replay/EXACTNESS.md: of a call on a table that is full. */
 const falseReplays = 5 * 2 ** -37
 
 const create = (capacity: number, nowMs = startMs): SharedReplayMemory =>
@@ -40,9 +40,9 @@ const inTurn = (capacity: number) => {
   let calls = 0
   const next = () => views[calls++ % views.length] ?? openSharedReplayCache(memory)
   const cache: ReturnType<typeof openSharedReplayCache> = {
-    claim(nonce, expiresAtMs, nowMs) {
+    spend(nonce, expiresAtMs, nowMs) {
       latestMs = Math.max(latestMs, nowMs)
-      return next().claim(nonce, expiresAtMs, latestMs)
+      return next().spend(nonce, expiresAtMs, latestMs)
     },
     has: (nonce, expiresAtMs, nowMs) => next().has(nonce, expiresAtMs, nowMs),
     roomInMs: nowMs => next().roomInMs(nowMs),
@@ -59,7 +59,7 @@ const inTurn = (capacity: number) => {
 }
 replayContract(t, 'shared, by three threads in turn', inTurn, traits)
 
-/** Claims the same nonces from real threads at once. */
+/** Spends the same nonces from real threads at once. */
 const race = async (
   threads: number,
   capacity: number,
@@ -68,9 +68,9 @@ const race = async (
   const memory = create(capacity)
   const tally = new Int32Array(new SharedArrayBuffer(4 * (1 + nonces + answers.length)))
   const start = { memory, tally, threads, nonces, expiresAtMs: startMs + maxTtlMs, nowMs: startMs, answers }
-  const file = new URL('claimer.ts', import.meta.url)
+  const file = new URL('spender.ts', import.meta.url)
   const workers = Array.from({ length: threads }, (_, thread) =>
-    startThread(file, { ...start, thread } satisfies ClaimerStart),
+    startThread(file, { ...start, thread } satisfies SpenderStart),
   )
   await Promise.all(workers.map(worker => once(worker, 'exit')))
   const counts = Object.fromEntries(answers.map((answer, index) => [answer, tally[1 + nonces + index] ?? 0]))
@@ -80,7 +80,7 @@ const race = async (
 t.test('over real threads each nonce is fresh for exactly one of them', async t => {
   const [threads, nonces] = [4, 50_000]
   // Room to spare: a thread that is held up may find the last room taken by the very nonce it
-  // claims, and say `full`.
+  // spend, and say `full`.
   const { memory, fresh, counts } = await race(threads, nonces + threads, nonces)
   t.strictSame(
     [...fresh].findIndex(times => times !== 1),
@@ -104,7 +104,7 @@ t.test(
     t.ok((counts.full ?? 0) > 0)
     const cache = openSharedReplayCache(memory)
     for (const [n, times] of fresh.entries()) {
-      const answer = cache.claim(nonceOf('race', n), startMs + maxTtlMs, startMs)
+      const answer = cache.spend(nonceOf('race', n), startMs + maxTtlMs, startMs)
       if (answer !== (times === 1 ? 'replayed' : 'full')) t.fail(`nonce ${n}: ${answer}`)
     }
   },
@@ -113,9 +113,9 @@ t.test(
 t.test('the limit is exact: capacity fits, one more does not', async t => {
   for (const capacity of [1, 2, 3, 100, 101]) {
     const cache = open(capacity)
-    const claim = (n: number) => cache.claim(nonceOf('edge', n), startMs + maxTtlMs, startMs)
-    for (let n = 0; n < capacity; n++) if (claim(n) !== 'fresh') t.fail(`${n} of ${capacity}`)
-    t.strictSame([claim(capacity), claim(0), claim(capacity - 1)], ['full', 'replayed', 'replayed'])
+    const spend = (n: number) => cache.spend(nonceOf('edge', n), startMs + maxTtlMs, startMs)
+    for (let n = 0; n < capacity; n++) if (spend(n) !== 'fresh') t.fail(`${n} of ${capacity}`)
+    t.strictSame([spend(capacity), spend(0), spend(capacity - 1)], ['full', 'replayed', 'replayed'])
     t.strictSame([cache.size, cache.highWater, cache.capacity], [capacity, capacity, capacity])
   }
 })
@@ -127,12 +127,12 @@ t.test('a table is reused every other period, without clearing it', async t => {
   for (let period = 0; period < periods; period++) {
     const nowMs = startMs + period * maxTtlMs
     for (let n = 0; n < capacity; n++) {
-      const answer = cache.claim(nonceOf(`turn ${period}`, n), nowMs + maxTtlMs, nowMs)
+      const answer = cache.spend(nonceOf(`turn ${period}`, n), nowMs + maxTtlMs, nowMs)
       if (answer !== 'fresh') t.fail(`period ${period}, nonce ${n}: ${answer}`)
     }
-    t.equal(cache.claim(nonceOf(`turn ${period}`, 0), nowMs + maxTtlMs, nowMs + maxTtlMs - 1), 'replayed')
+    t.equal(cache.spend(nonceOf(`turn ${period}`, 0), nowMs + maxTtlMs, nowMs + maxTtlMs - 1), 'replayed')
     t.equal(
-      cache.claim(nonceOf(`turn ${period}`, capacity), nowMs + maxTtlMs, nowMs),
+      cache.spend(nonceOf(`turn ${period}`, capacity), nowMs + maxTtlMs, nowMs),
       'full',
       `period ${period}`,
     )
@@ -144,15 +144,15 @@ t.test('a thread that slept over periods, or whose clock is behind, spends nothi
   const memory = create(20)
   const [awake, asleep] = [openSharedReplayCache(memory), openSharedReplayCache(memory)]
   const early = Array.from({ length: 20 }, (_, n) => nonceOf('early', n))
-  for (const nonce of early) t.equal(awake.claim(nonce, startMs + maxTtlMs, startMs), 'fresh')
+  for (const nonce of early) t.equal(awake.spend(nonce, startMs + maxTtlMs, startMs), 'fresh')
   for (const periods of [1, 2, 3, 4, 7, 100, 1001]) {
     const nowMs = startMs + periods * maxTtlMs
-    for (let n = 0; n < 20; n++) awake.claim(nonceOf(`later ${periods}`, n), nowMs + maxTtlMs, nowMs)
+    for (let n = 0; n < 20; n++) awake.spend(nonceOf(`later ${periods}`, n), nowMs + maxTtlMs, nowMs)
     for (const nonce of early) {
-      const answer = asleep.claim(nonce, startMs + maxTtlMs, startMs)
+      const answer = asleep.spend(nonce, startMs + maxTtlMs, startMs)
       if (answer !== 'replayed') t.fail(`${periods} periods on: ${answer}`)
     }
-    const answer = asleep.claim(nonceOf('never seen', periods), startMs + maxTtlMs, startMs)
+    const answer = asleep.spend(nonceOf('never seen', periods), startMs + maxTtlMs, startMs)
     t.not(answer, 'fresh', `${periods} periods on: no room for what is over`)
   }
   t.equal(awake.size, 20, 'nor does it touch the count of a later period')
@@ -170,16 +170,16 @@ t.test('expiries outside the periods are refused, never guessed', async t => {
     ['at the edge of two periods', startMs + 5000, startMs, 'fresh'],
   ] as const
   for (const [index, [name, expiresAtMs, nowMs, expected]] of cases.entries())
-    t.equal(cache.claim(nonceOf('odd', index), expiresAtMs, nowMs), expected, name)
-  t.equal(open(100).claim(nonceOf('odd', 0), startMs + 1000, Number.NaN), 'unavailable', 'no time known yet')
+    t.equal(cache.spend(nonceOf('odd', index), expiresAtMs, nowMs), expected, name)
+  t.equal(open(100).spend(nonceOf('odd', 0), startMs + 1000, Number.NaN), 'unavailable', 'no time known yet')
   const second = 1000
   const brief = openSharedReplayCache(
     createSharedReplayMemory({ capacity: 10, maxTtlMs: second, nowMs: startMs }),
   )
   const endMs = startMs + (2 ** 27 - 2) * second
-  t.equal(brief.claim(nonceOf('end', 0), endMs - 1, endMs - second), 'fresh', 'the last number of a period')
-  t.equal(brief.claim(nonceOf('end', 1), endMs, endMs - second), 'unavailable', 'after four years of seconds')
-  t.equal(brief.claim(nonceOf('end', 0), endMs - 1, endMs - second), 'replayed')
+  t.equal(brief.spend(nonceOf('end', 0), endMs - 1, endMs - second), 'fresh', 'the last number of a period')
+  t.equal(brief.spend(nonceOf('end', 1), endMs, endMs - second), 'unavailable', 'after four years of seconds')
+  t.equal(brief.spend(nonceOf('end', 0), endMs - 1, endMs - second), 'replayed')
 })
 
 t.test('a ticket on either side of a period boundary, and exactly on it', async t => {
@@ -190,7 +190,7 @@ t.test('a ticket on either side of a period boundary, and exactly on it', async 
         const expiresAtMs = baseMs + period * maxTtlMs + offset
         const nonce = nonceOf(`border ${offset}`, period)
         const results = [maxTtlMs, 1, 0.5].map(before =>
-          cache.claim(nonce, expiresAtMs, expiresAtMs - before),
+          cache.spend(nonce, expiresAtMs, expiresAtMs - before),
         )
         if (String(results) !== 'fresh,replayed,replayed')
           t.fail(`${baseMs}, ${period}, ${offset}: ${results}`)
@@ -200,7 +200,7 @@ t.test('a ticket on either side of a period boundary, and exactly on it', async 
 
 t.test('false replays are as rare as stated', async t => {
   // Nonces whose fingerprints differ in few bits stand in for the 2^37 there are: of those with
-  // equal ones, the second is replayed, wherever it starts; so a claim is false only if one of the
+  // equal ones, the second is replayed, wherever it starts; so a refusal is false only if one of the
   // cells it looks at has its fingerprint.
   const memory = create(3000)
   let loads = 0
@@ -212,12 +212,12 @@ t.test('false replays are as rare as stated', async t => {
     compareExchange: (words, at, expected, replacement) =>
       Atomics.compareExchange(words, at, expected, replacement),
   })
-  for (let n = 0; n < 3000; n++) cache.claim(nonceOf('probe', n), startMs + maxTtlMs, startMs)
+  for (let n = 0; n < 3000; n++) cache.spend(nonceOf('probe', n), startMs + maxTtlMs, startMs)
   loads = 0
-  const claims = 20_000
-  for (let n = 0; n < claims; n++) cache.claim(nonceOf('other', n), startMs + maxTtlMs, startMs)
+  const calls = 20_000
+  for (let n = 0; n < calls; n++) cache.spend(nonceOf('other', n), startMs + maxTtlMs, startMs)
   // The last two are the empty cell, and the count that says full.
-  const compared = loads / claims - 2
+  const compared = loads / calls - 2
   t.ok(compared <= falseReplays * 2 ** 37, `a full table: ${compared.toFixed(2)} fingerprints are compared`)
 })
 

@@ -13,7 +13,7 @@ import { createOriginPolicy } from '../../src/http/origins.js'
 import { PortApps } from '../../src/http/port-apps.js'
 import { Server } from '../../src/http/server.js'
 import { createConnectionCaps } from '../../src/limits/caps.js'
-import type { ClaimOutcome, StoreReplayCache } from '../../src/replay/contract.js'
+import type { StoreOutcome, StoreReplayCache } from '../../src/replay/contract.js'
 import { createMemoryReplayCache } from '../../src/replay/memory.js'
 import { Channels } from '../../src/socket/channels.js'
 import { Sockets } from '../../src/socket/sockets.js'
@@ -33,13 +33,13 @@ import { RawConnection, upgradeText } from '../support/raw.js'
 import { open, openSession, socketUrl } from '../support/socket-client.js'
 import { gatePath, nowSeconds, tokenFor } from '../support/tokens.js'
 
-type Claim = StoreReplayCache['claim']
+type Spend = StoreReplayCache['spend']
 
 /** A server with a cap of one connection, whose replay cache is controlled by the test. */
 const start = async (t: Test) => {
   const replay = createMemoryReplayCache(100)
   const key = newBootKey()
-  let claim: Claim = replay.claim.bind(replay)
+  let spend: Spend = replay.spend.bind(replay)
   let draining = false
   const log = createLog('fatal')
   const counters = createCounters()
@@ -57,8 +57,8 @@ const start = async (t: Test) => {
   const admission = new TicketAdmission({
     keys: { ring: () => new Map([[0, key]]), policy: ownTicketsOnly },
     revocations,
-    replay: { claim: (...args) => claim(...args), has: () => undefined },
-    claims: counters.durations.claim,
+    replay: { spend: (...args) => spend(...args), has: () => undefined },
+    spendDurations: counters.durations.spend,
     refusals: new RefusalMemory(),
     log,
   })
@@ -107,11 +107,11 @@ const start = async (t: Test) => {
   return {
     url: `http://127.0.0.1:${port}`,
     sockets,
-    claims(by: Claim) {
-      claim = by
+    spends(by: Spend) {
+      spend = by
     },
     works() {
-      claim = replay.claim.bind(replay)
+      spend = replay.spend.bind(replay)
     },
     drains() {
       draining = true
@@ -140,7 +140,7 @@ const hasRoom = async (t: Test, { url, path, works }: Gate, name: string): Promi
 
 t.test('a failing replay cache admits nobody, and leaks no connection slot', async t => {
   const gate = await start(t)
-  const failures: readonly (readonly [name: string, claim: Claim])[] = [
+  const failures: readonly (readonly [name: string, spend: Spend])[] = [
     [
       'it throws',
       () => {
@@ -149,8 +149,8 @@ t.test('a failing replay cache admits nobody, and leaks no connection slot', asy
     ],
     ['it rejects', () => Promise.reject(new Error('of the cache'))],
   ]
-  for (const [name, claim] of failures) {
-    gate.claims(claim)
+  for (const [name, spend] of failures) {
+    gate.spends(spend)
     for (let n = 0; n < 3; n++)
       isProblem(t, await requestUpgrade(gate.url, gate.path()), '500 internal_error', `${name}, try ${n}`)
     await hasRoom(t, gate, name)
@@ -166,7 +166,7 @@ t.test('a refusal leaks no connection slot, at any stage', async t => {
     ['predates', '401 ticket_predates_gate'],
   ] as const)
     for (const result of [outcome, Promise.resolve(outcome)]) {
-      gate.claims(() => result)
+      gate.spends(() => result)
       isProblem(t, await requestUpgrade(gate.url, gate.path()), expected)
       await hasRoom(t, gate, expected)
     }
@@ -174,9 +174,9 @@ t.test('a refusal leaks no connection slot, at any stage', async t => {
 
 t.test('a client that leaves while its ticket is spent leaks no connection slot', async t => {
   const gate = await start(t)
-  let settle: (outcome: ClaimOutcome) => void = () => {}
+  let settle: (outcome: StoreOutcome) => void = () => {}
   const asked = new Promise<void>(resolve => {
-    gate.claims(() => {
+    gate.spends(() => {
       resolve()
       return new Promise(outcome => {
         settle = outcome
@@ -195,7 +195,7 @@ t.test('a client that leaves while its ticket is spent leaks no connection slot'
 
 t.test('a gate that begins to drain while a ticket is spent admits nobody', async t => {
   const gate = await start(t)
-  gate.claims(() => {
+  gate.spends(() => {
     gate.drains()
     return Promise.resolve('fresh')
   })

@@ -40,7 +40,7 @@ const start = async (t: Test) => {
     keys: { ring: () => new Map([[0, key]]), policy: ownTicketsOnly },
     revocations,
     replay,
-    claims: counters.durations.claim,
+    spendDurations: counters.durations.spend,
     refusals: new RefusalMemory(),
     log,
   })

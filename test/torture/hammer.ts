@@ -145,8 +145,8 @@ function present(text: string, to: typeof shared): Outcome {
   if (diskWorks) renew(marks, to.gate, nowMs)
   const verified = verifyTicket(text, to.ring, nowMs, to.policy)
   if (typeof verified === 'string') return verified
-  const claimed = to.replay.claim(verified.nonce, verified.expiresAtMs, nowMs)
-  if (claimed !== 'fresh') return claimed
+  const outcome = to.replay.spend(verified.nonce, verified.expiresAtMs, nowMs)
+  if (outcome !== 'fresh') return outcome
   record(verified)
   return 'accepted'
 }

@@ -1,13 +1,13 @@
 /**
- * One thread of shared.test.ts: claims all given nonces, in its own order, once all threads are
+ * One thread of shared.test.ts: spends all given nonces, in its own order, once all threads are
  * ready.
  */
 import { parentPort, workerData } from 'node:worker_threads'
-import type { ClaimResult } from '../../src/replay/contract.js'
+import type { SpendOutcome } from '../../src/replay/contract.js'
 import { openSharedReplayCache, type SharedReplayMemory } from '../../src/replay/shared.js'
 import { nonceOf } from '../contract/replay-contract.js'
 
-export interface ClaimerStart {
+export interface SpenderStart {
   readonly memory: SharedReplayMemory
   /**
    * Words: how many threads are ready; then how often each nonce was fresh; how often each of
@@ -19,10 +19,10 @@ export interface ClaimerStart {
   readonly nonces: number
   readonly expiresAtMs: number
   readonly nowMs: number
-  readonly answers: readonly ClaimResult[]
+  readonly answers: readonly SpendOutcome[]
 }
 
-const { memory, tally, threads, thread, nonces, expiresAtMs, nowMs, answers }: ClaimerStart = workerData
+const { memory, tally, threads, thread, nonces, expiresAtMs, nowMs, answers }: SpenderStart = workerData
 const cache = openSharedReplayCache(memory)
 const all = Array.from({ length: nonces }, (_, n) => nonceOf('race', n))
 
@@ -36,7 +36,7 @@ for (let ready = 0; ready < threads; ) {
 // Half of the threads go backwards: they meet all others once, and then find what those have spent.
 for (let step = 0; step < nonces; step++) {
   const n = thread % 2 === 0 ? step : nonces - 1 - step
-  const answer = cache.claim(all[n] ?? '', expiresAtMs, nowMs)
+  const answer = cache.spend(all[n] ?? '', expiresAtMs, nowMs)
   if (answer === 'fresh') Atomics.add(tally, 1 + n, 1)
   Atomics.add(tally, 1 + nonces + answers.indexOf(answer), 1)
 }
