@@ -68,7 +68,8 @@ const isReplyError = (error: unknown): boolean => error instanceof Error && erro
 class UnusableError extends Error {}
 
 /**
- * The replay cache of many nodes, in Redis or Valkey: one script, and one round trip per batch of tickets.
+ * The replay cache of many nodes, in Redis or Valkey: one script, and one round trip per batch of
+ * tickets.
  *
  * A record of spent nonces is complete only within the life of the store that holds it. So tickets
  * carry the *epoch*, a random value beside the nonces that is bound to that life, and the script

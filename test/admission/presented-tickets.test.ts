@@ -5,7 +5,7 @@ import { ticketKey } from '../../src/ticket/key-ring.js'
 
 const jwt = 'eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJtIn0.AAAA'
 
-t.test('where tickets are found', async t => {
+t.test('a ticket is found in each place where it may be', async t => {
   const cases = [
     ['nowhere', '', '', []],
     ['the query', 'ticket=AA', '', ['AA']],

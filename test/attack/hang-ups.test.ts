@@ -246,7 +246,7 @@ attack('whoever sends half a request is hung up on in the end', async t => {
   }
 })
 
-t.test('none of it was an error of the server’s own', async t => {
+t.test('none of it caused an internal error', async t => {
   await server.stop()
   t.notMatch(server.output(), /internal_error|uncaught|unhandled|"level":"(error|fatal)"/i)
 })

@@ -110,25 +110,25 @@ t.test(`${seconds} s of chaos, seed ${seed}`, { timeout: seconds * 1000 + 110_00
       const way = ways[below(nodeCount)]
       way?.cut()
       await delay(below(800))
-      way?.heal()
+      way?.restore()
     },
     async 'a gate hears nothing'() {
       const way = ways[below(nodeCount)]
       way?.drop()
       await delay(below(1500))
-      way?.heal()
+      way?.restore()
     },
     async 'answers are lost'() {
       const way = ways[below(nodeCount)]
       way?.dropAnswers()
       await delay(below(1500))
-      way?.heal()
+      way?.restore()
     },
     async 'the way is slow'() {
       const way = ways[below(nodeCount)]
       way?.delay(below(900))
       await delay(below(2000))
-      way?.heal()
+      way?.restore()
     },
     async 'a gate is killed'() {
       const n = below(nodeCount)

@@ -117,7 +117,7 @@ t.test('a certificate that expires soon, or has expired', needs('openssl'), asyn
   t.match(await look('0'), { code: 1, stdout: /^failed {3}certificate: the certificate is not valid now/m })
 })
 
-t.test('beside a running server with the same configuration', async t => {
+t.test('check beside a running server with the same configuration fails for its ports alone', async t => {
   const [port, adminPort] = [String(await freePort()), String(await freePort())]
   const ports = { TICKETGATE_PORT: port, TICKETGATE_ADMIN_PORT: adminPort }
   const { stateDir } = await startServer(t, { env: ports })

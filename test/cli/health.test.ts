@@ -19,7 +19,7 @@ t.test('the server that the environment describes is checked', async t => {
   t.notOk(existsSync(join(stateDir, 'listening.json')), 'the environment says it all')
 })
 
-t.test('a port given to the server by a flag is found, as the health check of an image needs it', async t => {
+t.test('a port given to the server by a flag is found, as the health check of an image requires', async t => {
   const env = { TICKETGATE_PORT: String(await freePort()) }
   const port = String(await freePort())
   const server = await startServer(t, { env, flags: ['--port', port] })

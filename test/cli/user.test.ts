@@ -232,11 +232,11 @@ t.test('an unwritable file is reported', async t => {
   t.match(result, { code: 1, err: /users\.json cannot be used: EINVAL/ })
 })
 
-t.test('on a terminal the password is asked for twice, unseen', needs('script'), async t => {
+t.test('on a terminal the password is asked for twice, without echo', needs('script'), async t => {
   const cases = [
     ['the same twice', [`${password}\r`, `${password}\r`], 0, /added maggie/],
     ['both pasted at once', [`${password}\r${password}\r`], 0, /added maggie/],
-    ['mended while typing', [`x\u007f${password}\r`, `${password}\r`], 0, /added maggie/],
+    ['corrected while typing', [`x\u007f${password}\r`, `${password}\r`], 0, /added maggie/],
     ['two that differ', [`${password}\r`, `${password}!\r`], 1, /the two passwords differ/],
     ['empty', ['\r'], 1, /the password is empty/],
     ['interrupted', [`${password}\u0003`], 1, /cancelled/],
@@ -257,7 +257,7 @@ async function onTerminal(usersFile: string, args: string[], answers: readonly s
   const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
   const argv = [process.execPath, '--import', 'tsx', main, 'user', ...args, '--users-file', usersFile]
   const command = argv.map(arg => `'${arg.replaceAll("'", "'\\''")}'`).join(' ')
-  // On a dumb terminal, which some CI systems name, nothing can be mended.
+  // On a dumb terminal, which some CI systems name, a typed line cannot be corrected.
   const env = { ...process.env, TERM: 'xterm' }
   const child = spawn(pathOf('script'), ['--quiet', '--return', '--command', command, '/dev/null'], { env })
   const left = [...answers]

@@ -93,7 +93,7 @@ t.test('tunnels as objects', async t => {
   )
 })
 
-t.test('what is refused, and where it is', async t => {
+t.test('refusals name the place of the mistake', async t => {
   const cases = [
     ['no host', `/docs/*=${url};host=a b`, 'tunnel 1: host: "a b" is not a host'],
     [

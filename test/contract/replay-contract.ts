@@ -168,7 +168,7 @@ export function replayContract(t: Test, name: string, create: Create, traits: Re
     t.equal(await subject.spend(nonce, soonMs), 'replayed')
   })
 
-  test('lives of different lengths, each exact', 1000, async (t, subject) => {
+  test('lifetimes of different lengths, each exact', 1000, async (t, subject) => {
     const lives = [1, 2, 50, 99, 100].map((percent, index) => ({
       nonce: nonceOf('mixed', index),
       expiresAtMs: subject.nowMs + Math.ceil((percent * ttlMs) / 100),
@@ -217,7 +217,7 @@ export function replayContract(t: Test, name: string, create: Create, traits: Re
 
   if (slack !== undefined) fullness(test, { ttlMs, longestMs, recoveryMs, slack })
 
-  test(`${many} tickets, and none is called replayed that is not`, many, async (t, subject) => {
+  test(`of ${many} fresh tickets, none is taken for a replayed one`, many, async (t, subject) => {
     const count = many
     const expiresAtMs = subject.nowMs + ttlMs
     const all = nonces('many', count)
@@ -363,7 +363,7 @@ function fullness(
   const patientMs = 2 * ttlMs + recoveryMs
   if (patientMs > longestMs) return
 
-  test('what a full cache refused is not spent', capacity, async (t, subject) => {
+  test('a nonce that a full cache refused is not spent', capacity, async (t, subject) => {
     const patient = [nonceOf('patient', 0), subject.nowMs + patientMs] as const
     await fill('fill', subject, subject.nowMs + ttlMs)
     t.equal(await subject.spend(...patient), 'full')
@@ -372,7 +372,7 @@ function fullness(
     t.equal(await subject.spend(...patient), 'replayed')
   })
 
-  test('what has not expired is kept when a part has', capacity, async (t, subject) => {
+  test('entries that have not expired are kept when others have', capacity, async (t, subject) => {
     const early = nonces('early', capacity / 2)
     const late = nonces('late', capacity / 2)
     const [soonMs, laterMs] = [subject.nowMs + ttlMs, subject.nowMs + patientMs]

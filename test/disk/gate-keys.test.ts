@@ -57,7 +57,7 @@ t.test('without keys of outside minters nothing is kept, and their tickets are r
   keys.close()
 })
 
-t.test('with them, the policy follows the mark that all threads share', async t => {
+t.test('with keys of outside minters, the policy follows the mark that all threads share', async t => {
   const config = configOf({
     ticketKeys: `${keyText(1, 'a')},${keyText(9, 'b')}`,
     node: 'gate-1',

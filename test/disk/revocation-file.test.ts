@@ -108,7 +108,7 @@ t.test('more than the capacity are all kept at the start', async t => {
   t.equal(revocations.add(revoke('one more'), at), 'full')
 })
 
-t.test('expired ones take no room at the start', async t => {
+t.test('expired revocations take no room at the start', async t => {
   const directory = temporaryDirectory(t)
   writeFileSync(journalOf(directory), linesFor(100_001, at) + linesFor(1, at + 900, 'x'))
   const { revocations } = await open(directory)

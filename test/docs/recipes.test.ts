@@ -66,7 +66,7 @@ async function inShell(
   return lines.join('\n')
 }
 
-t.test('the recipe for production starts one, and leaves the shell as it was', async t => {
+t.test('the printed commands for production start a gate, and leave the shell as it was', async t => {
   const directory = checkout(t)
   const script = blockWith('> ticketgate.env')
     .replace('npm ci && npm run build\n', '')

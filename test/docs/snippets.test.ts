@@ -88,29 +88,32 @@ const runSnippet = (code: string, scope: Json): void =>
     ...Object.values({ GateError, ...scope }),
   )
 
-t.test('a back end that requires a login ends what the snippet opens; a broken one does not', async t => {
-  for (const [status, expected] of [
-    [401, 'closed for good: logged_out'],
-    [500, /^token_unavailable, again in /],
-  ] as const) {
-    const server = await startServer(t)
-    const front = await startFront(t, server.url, first(1, '/my/own/token', htmlPage(status)))
-    const code = clientSnippet
-      .replace(/^import .*\n/, '')
-      .replace(/await gate\.subscribe[\s\S]*/, '')
-      .replace('https://gate.example.com', front.url)
-      .replace('/my/own/token', `${front.url}/my/own/token`)
-    const said = await new Promise(resolve => {
-      const opened = (options: ConnectOptions) => {
-        const gate = connect({ WebSocket, ...options })
-        t.teardown(() => gate.close())
-        return gate
-      }
-      runSnippet(code, { connect: opened, console: { log: resolve } })
-    })
-    t.match(said, expected)
-  }
-})
+t.test(
+  'a back end that requires a login ends the connection of the snippet; a broken one does not',
+  async t => {
+    for (const [status, expected] of [
+      [401, 'closed for good: logged_out'],
+      [500, /^token_unavailable, again in /],
+    ] as const) {
+      const server = await startServer(t)
+      const front = await startFront(t, server.url, first(1, '/my/own/token', htmlPage(status)))
+      const code = clientSnippet
+        .replace(/^import .*\n/, '')
+        .replace(/await gate\.subscribe[\s\S]*/, '')
+        .replace('https://gate.example.com', front.url)
+        .replace('/my/own/token', `${front.url}/my/own/token`)
+      const said = await new Promise(resolve => {
+        const opened = (options: ConnectOptions) => {
+          const gate = connect({ WebSocket, ...options })
+          t.teardown(() => gate.close())
+          return gate
+        }
+        runSnippet(code, { connect: opened, console: { log: resolve } })
+      })
+      t.match(said, expected)
+    }
+  },
+)
 
 t.test('the snippet for embedding works: it listens, serves, and ends on SIGTERM', async t => {
   const child = spawn(process.execPath, ['--input-type=module', '--eval', embedSnippet], {

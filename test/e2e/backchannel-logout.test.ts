@@ -273,7 +273,7 @@ t.test('a key that is not known yet: try again', async t => {
   t.equal(reply.status, 200, server.output())
 })
 
-t.test('it is not there unless an issuer turns it on, which the file may do at any time', async t => {
+t.test('the route is absent until an issuer enables it, which may happen at any time', async t => {
   isProblem(t, await send(await startServer(t), 'logout_token=a'), '404 not_found', 'our own logins')
   const { server, file, keys, logout, access } = await startSigned(t, { backchannelLogout: false })
   isProblem(t, await send(server, `logout_token=${logout()}`), '404 not_found', 'an issuer without it')

@@ -14,7 +14,7 @@ const browser = await openBrowser(t)
 const step = (page: Page, name: string, state: string) =>
   page.waitForSelector(`#step-${name}[data-state=${state}]`)
 
-t.test('with an identity provider, the walk begins with a pasted token', async t => {
+t.test('with an identity provider, the walkthrough begins with a pasted token', async t => {
   const key = newKey('ES256', 'first')
   const provider = await startProvider(t, jwks(key))
   const server = await startServer(t, {

@@ -23,7 +23,7 @@ const server = await startServer(t, { env: { ...consoleOn, TICKETGATE_TICKET_TTL
 const itsOwnWords =
   /^Failed to load resource: the server responded with a status of 401|^WebSocket connection to .* failed: HTTP Authentication failed; no valid credentials available$/
 
-t.test('the whole walk', async t => {
+t.test('the whole walkthrough', async t => {
   const { page, errors } = await openPage(browser, server.url)
   t.equal(await page.locator(`.step ${usable}:not(.quiet)`).count(), 1, 'at first one can only log in')
 
@@ -199,7 +199,7 @@ t.test('every control has a name', async t => {
   await page.close()
 })
 
-t.test('what happens is announced, without spelling out tokens and tickets', async t => {
+t.test('changes are announced, without spelling out tokens and tickets', async t => {
   const { page } = await openPage(browser, server.url)
   const said: string[] = []
   await page.exposeFunction('hear', (words: string) => said.push(words))

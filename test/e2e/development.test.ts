@@ -40,7 +40,7 @@ async function paste(t: Test, started: TestServer): Promise<void> {
   t.match(stdout, /101 Switching Protocols/, stdout)
 }
 
-t.test('the printed recipe works when pasted', needs('bash', 'curl'), t => paste(t, server))
+t.test('the printed commands work when pasted', needs('bash', 'curl'), t => paste(t, server))
 
 t.test('on a Unix socket too', needs('bash', 'curl'), async t => {
   const stateDir = temporaryDirectory(t)

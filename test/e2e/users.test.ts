@@ -27,7 +27,7 @@ const untilLogin = async (server: TestServer, user: string, pwd: string, status:
 const user = (stateDir: string, args: readonly string[], input = '') =>
   run(['user', ...args], { TICKETGATE_STATE_DIR: stateDir }, input)
 
-t.test('users come, change and go while the server runs', async t => {
+t.test('users are added, changed and removed while the server runs', async t => {
   const server = await startServer(t, { users: { maggie: 'secret' } })
   const { stateDir } = server
   t.equal((await login(server, 'maggie', 'secret')).status, 200)

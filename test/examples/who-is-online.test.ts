@@ -130,7 +130,7 @@ for (const [language, { program, command }] of Object.entries(examples)) {
         await first.exited
         const killed = await start()
         await enter(killed, 'vera')
-        relay.heal()
+        relay.restore()
         t.equal(await table.reconciled(), 'vera', 'after a kill')
         await killed.stop()
         const restarted = await start()
@@ -155,7 +155,7 @@ for (const [language, { program, command }] of Object.entries(examples)) {
         relay.cut()
         await enter(gate, 'vera')
         await maggie.close()
-        relay.heal()
+        relay.restore()
         const lines = [await table.next(), await table.next()]
         t.same(lines.map(({ event }) => event).sort(), ['closed', 'opened'], 'without a reset')
         t.equal(lines[1]?.users, 'theo vera')

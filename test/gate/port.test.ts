@@ -29,7 +29,7 @@ t.test('of two processes on one port, the second does not start, whatever their 
   }
 })
 
-t.test('and whichever addresses they listen on', async t => {
+t.test('whichever addresses two processes listen on, the second does not start', async t => {
   for (const [first, second] of [
     ['127.0.0.1', '0.0.0.0'],
     ['0.0.0.0', '127.0.0.1'],

@@ -124,7 +124,7 @@ t.test('the client behind trusted proxies, walked from the right', async t => {
     t.strictSame(proxies.clientOf(address(peer), header), address(expected), name)
 })
 
-t.test('which peers are trusted proxies', async t => {
+t.test('peers that are trusted proxies, and others', async t => {
   const nobody = createTrustedProxies([])
   t.notOk(nobody.has(address('127.0.0.1')))
   t.strictSame(nobody.clientOf(address('127.0.0.1'), '1.1.1.1'), address('127.0.0.1'))

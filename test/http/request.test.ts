@@ -29,7 +29,7 @@ t.test('the head of a request', async t => {
   t.match(await echoOf<Seen>(base, 'GET /path? HTTP/1.1', [host]), { query: '' })
 })
 
-t.test('how a request says where its body ends', async t => {
+t.test('the ways to say where a body ends', async t => {
   const chunked = 'Transfer-Encoding: chunked'
   const cases = [
     ['nothing said', [], '', 'none'],

@@ -312,7 +312,7 @@ t.test(
 )
 
 t.test(
-  'a memory that has lost a name to another cannot take it back, because it lacks what that spent',
+  'a memory that has lost a name to another cannot take it back, because it lacks the tickets spent there',
   async t => {
     const hand = clockAt()
     const [first, second] = [createMemoryReplayCache(100), createMemoryReplayCache(100)]

@@ -60,7 +60,7 @@ t.test('tickets are limited per user', async t => {
 })
 
 for (const threads of ['1', '2'])
-  t.test(`the metrics say whom limits hold off (threads: ${threads})`, async t => {
+  t.test(`the metrics count the addresses and users that limits refuse (threads: ${threads})`, async t => {
     const server = await startServer(t, {
       env: { TICKETGATE_LOGIN_RATE: rate, TICKETGATE_TICKET_RATE: 'off', TICKETGATE_THREADS: threads },
     })

@@ -22,7 +22,7 @@ const at = (caps: readonly ConnectionCaps[], n: number): ConnectionCaps => {
   return found
 }
 
-t.test('at the total, a cap of one wrongly refuses no newcomer', async t => {
+t.test('with all sockets open, a cap of one refuses no newcomer by mistake', async t => {
   const total = 100_000
   const probes = 20_000
   const cases = [

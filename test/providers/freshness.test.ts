@@ -3,7 +3,7 @@ import { freshnessOf } from '../../src/providers/freshness.js'
 
 const nowMs = Date.parse('Mon, 30 Nov 2026 09:00:00 GMT')
 
-t.test('how long a document may be used, as its headers say', async t => {
+t.test('caching headers say how long a document may be used', async t => {
   const cases: [headers: Record<string, string>, ms: number | undefined][] = [
     [{}, undefined],
     [{ 'cache-control': '' }, undefined],

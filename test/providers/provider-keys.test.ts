@@ -360,7 +360,7 @@ t.test('a provider that comes back is fetched again', async t => {
   await until(() => keys.current()?.has('first') === true)
 })
 
-t.test('an unreachable provider: the keys stay, and it is found when it is back', async t => {
+t.test('an unreachable provider: its keys stay in use, and are fetched again when it is back', async t => {
   const { provider, keys, counts, until } = await open(t, jwks(first), { refreshMs: 20 })
   await provider.stop()
   await until(() => (counts.failed ?? 0) >= 1)

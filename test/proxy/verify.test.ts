@@ -74,7 +74,7 @@ t.test('it is absent unless enabled', async t => {
   t.equal((await requestUpgrade(server.url, `/channel/?ticket=${ticket}`)).status, 101, 'nothing was spent')
 })
 
-t.test('a valid ticket, wherever it is, once', async t => {
+t.test('a valid ticket, in each place, once', async t => {
   const server = await startServer(t, { env })
   const forms: Record<string, (ticket: string) => Promise<Reply>> = {
     'in its own query': ticket => ask(server, `?ticket=${ticket}`),
@@ -120,7 +120,7 @@ t.test('a valid ticket, wherever it is, once', async t => {
 })
 
 t.test(
-  'a channel: a bound ticket passes with the same one only, one that is not with any it has rights on',
+  'a channel: a ticket bound to one passes with that one only, any other with all that it has rights on',
   async t => {
     const server = await startServer(t, { env })
     const red = await mint(server.url, 'maggie', 'red')

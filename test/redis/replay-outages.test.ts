@@ -31,11 +31,11 @@ interface World {
 type Act = (world: World, t: Test) => unknown
 
 /** Everything that can happen to a store, and how it comes back. */
-const outages: [name: string, happen: Act, mend: Act][] = [
-  ['unreachable', ({ relay }) => relay.cut(), ({ relay }) => relay.heal()],
-  ['behind a network that drops everything', ({ relay }) => relay.drop(), ({ relay }) => relay.heal()],
+const outages: [name: string, happen: Act, repair: Act][] = [
+  ['unreachable', ({ relay }) => relay.cut(), ({ relay }) => relay.restore()],
+  ['behind a network that drops everything', ({ relay }) => relay.drop(), ({ relay }) => relay.restore()],
   ['hung', ({ redis }) => redis.signal('SIGSTOP'), ({ redis }) => redis.signal('SIGCONT')],
-  ['too slow', ({ relay }) => relay.delay(700), ({ relay }) => relay.heal()],
+  ['too slow', ({ relay }) => relay.delay(700), ({ relay }) => relay.restore()],
   ['killed', ({ redis }) => redis.kill(), ({ redis }) => redis.start()],
   [
     'out of memory',
@@ -48,7 +48,7 @@ const outages: [name: string, happen: Act, mend: Act][] = [
     ({ redis }) => redis.client.replicaof('NO', 'ONE'),
   ],
   [
-    'made a replica that takes writes',
+    'made a replica that accepts writes',
     async ({ redis }) => {
       await redis.client.config('SET', 'replica-read-only', 'no')
       await redis.client.replicaof('127.0.0.1', 1)
@@ -56,28 +56,28 @@ const outages: [name: string, happen: Act, mend: Act][] = [
     ({ redis }) => redis.client.replicaof('NO', 'ONE'),
   ],
   [
-    'in want of a password',
+    'that requires a password',
     async ({ redis, relay }) => {
       await redis.client.config('SET', 'requirepass', 'sesame')
       relay.cut()
-      relay.heal()
+      relay.restore()
     },
     ({ redis }) => redis.client.config('SET', 'requirepass', ''),
   ],
   [
-    'without the replicas it was told to have',
+    'without the replicas that it requires',
     ({ redis }) => redis.client.config('SET', 'min-replicas-to-write', '1'),
     ({ redis }) => redis.client.config('SET', 'min-replicas-to-write', '0'),
   ],
   [
-    'allowed to forget',
+    'allowed to evict',
     ({ redis }) => redis.client.config('SET', 'maxmemory-policy', 'volatile-lru'),
     ({ redis }) => redis.client.config('SET', 'maxmemory-policy', 'noeviction'),
   ],
 ]
 
 t.test('whatever happens to the store, no ticket is accepted twice, and the gate recovers', async t => {
-  for (const [name, happen, mend] of outages)
+  for (const [name, happen, repair] of outages)
     await t.test(name, async t => {
       const redis = await startRedis(t)
       const relay = await startRelay(t, redis.port)
@@ -105,7 +105,7 @@ t.test('whatever happens to the store, no ticket is accepted twice, and the gate
       isProblem(t, refused, '503 replay_cache_unavailable', 'no ticket that would be good for nothing')
       hasRetryAfter(t, refused, name)
 
-      await mend({ redis, relay }, t)
+      await repair({ redis, relay }, t)
       await untilReady(node)
       const again = await requestUpgradeUntilAnswered(node.url, gatePath(spent))
       t.equal(again.status, 401, `the ticket spent before: ${again.text}`)
@@ -131,13 +131,13 @@ t.test('when the reply is lost, the ticket may be spent: then it is lost too, an
     ticket = await mint(node.url)
     relay.dropAnswers()
     isProblem(t, await requestUpgrade(node.url, gatePath(ticket)), '503 replay_cache_unavailable')
-    relay.heal()
+    relay.restore()
     await untilReady(node)
   } while ((await spent()) === before)
   isProblem(t, await requestUpgradeUntilAnswered(node.url, gatePath(ticket)), '401 ticket_used')
 })
 
-t.test('emptied: older tickets are refused, new ones are valid', async t => {
+t.test('an emptied store: older tickets are refused, new ones are valid', async t => {
   const redis = await startRedis(t)
   const node = await startNode(t, redis.port, longLived)
   const [spent, kept] = [await spendTicket(node), await mint(node.url)]
@@ -298,7 +298,7 @@ t.test('start: a store that may forget is refused, an unreachable one is waited 
   relay.cut()
   const node = await startServer(t, { env: storeEnv(relay.port) })
   isProblem(t, await request(node.url, '/readyz'), '503 replay_cache_unavailable', 'not there')
-  relay.heal()
+  relay.restore()
   await node.logged('maxmemory-policy is allkeys-lru')
   isProblem(t, await request(node.url, '/readyz'), '503 replay_cache_unavailable', 'there, and unfit')
   await redis.client.config('SET', 'maxmemory-policy', 'noeviction')

@@ -60,7 +60,7 @@ const readOnly = [
   ['is a replica', ['REPLICAOF', '127.0.0.1', '1'], ['REPLICAOF', 'NO', 'ONE']],
 ] as const
 
-for (const [name, [command, ...args], [mend, ...mendArgs]] of readOnly)
+for (const [name, [command, ...args], [repair, ...repairArgs]] of readOnly)
   t.test(`a Redis that ${name} still tells a new node what was revoked`, soon, async t => {
     const redis = await startRedis(t)
     const old = await startBusNode(t, redis.port)
@@ -77,7 +77,7 @@ for (const [name, [command, ...args], [mend, ...mendArgs]] of readOnly)
     t.pass('the new node knows of the old revocation')
     await untilRevoked(old, veras)
     t.pass('the old node hears of that of the new one')
-    await redis.client.call(mend, ...mendArgs)
+    await redis.client.call(repair, ...repairArgs)
     await until(async () => (await redis.client.hlen('ticketgate:revocations')) === 2)
     t.pass('which is kept when there is room again')
   })

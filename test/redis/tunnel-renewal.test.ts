@@ -65,7 +65,7 @@ t.test('a fresh token extends the sockets of its session on every node', async t
   for (const node of nodes) isProblem(t, await renew(node, token), '401 token_revoked')
 })
 
-t.test('who can write to Redis cannot extend a socket', async t => {
+t.test('write access to Redis is not enough to extend a socket', async t => {
   const end = nowSeconds() + 100
   const open = [
     await openFor(nodes[0], 'rosa', { sid: 's2', exp: end }),

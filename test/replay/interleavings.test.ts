@@ -139,7 +139,7 @@ function firstBroken(subject: Subject): string | undefined {
   return undefined
 }
 
-t.test('the nonces of these tests meet as they should', async t => {
+t.test('the nonces of these tests collide as intended', async t => {
   for (const capacity of [1, 2, 3]) {
     const at = (nonce: string): number => {
       let first = -1

@@ -120,7 +120,7 @@ t.test('the limit is exact: capacity fits, one more does not', async t => {
   }
 })
 
-t.test('a table is reused every other period, without clearing it', async t => {
+t.test('a table is reused every other period, without being cleared', async t => {
   const capacity = 50
   const cache = open(capacity)
   const periods = 40

@@ -109,7 +109,7 @@ t.test('other methods are refused', async t => {
     isProblem(t, await request(server.url, path, { method: 'POST' }), '405 method_not_allowed', path)
 })
 
-t.test('publishing from the server side takes the right to publish', async t => {
+t.test('publishing from the server side requires the right to publish', async t => {
   const server = await startServer(t, { env: development, users: { maggie: password } })
   const added = await run(
     ['user', 'add', 'lisa', '--publish', 'chat.*', '--subscribe', '*', '--password-stdin'],

@@ -111,7 +111,7 @@ t.test('the client gives up on what no retry can change, at the first refusal', 
   }
 })
 
-t.test('and takes another ticket for what passes', async t => {
+t.test('the client takes another ticket after a refusal that passes', async t => {
   const server = await startServer(t, { env: { ...longLived, TICKETGATE_BIND: 'address' } })
   const token = tokenFor('maggie')
   const used = (await mintWith(server.url, token)).ticket

@@ -57,7 +57,7 @@ for (const [mode, env] of [
   ['one thread', {}],
   ['two threads', { TICKETGATE_THREADS: '2' }],
 ] as const)
-  t.test(`why an unspent ticket was refused, ${mode}`, async t => {
+  t.test(`the status says why an unspent ticket was refused, ${mode}`, async t => {
     const server = await startServer(t, {
       env: {
         ...env,

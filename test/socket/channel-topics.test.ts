@@ -51,7 +51,7 @@ t.test('the channel of a topic', async t => {
     t.equal(channelOfTopic(topic), channel, topic)
 })
 
-t.test('leavers make room for others: topics do not multiply', async t => {
+t.test('sockets that leave make room for others: topics do not multiply', async t => {
   const model = new TopicModel()
   const topics = new ChannelTopics(model, shardCapacity)
   const most = 4 * shardCapacity

@@ -211,7 +211,7 @@ t.test('a ticket for one channel opens no other in band', async t => {
   await Promise.all([other.close(), bound.close()])
 })
 
-t.test('a deep message does no harm', async t => {
+t.test('a deeply nested message does no harm', async t => {
   const one = await join('one')
   one.send(`{"type":"publish","data":${'['.repeat(450)}${']'.repeat(450)},"id":1}`)
   t.match(await one.next(), { type: /^(ok|error)$/ })

@@ -73,7 +73,7 @@ t.test('a flood of different values is forgotten, not confused', async t => {
   }
 })
 
-t.test('an address is kept unchanged, and counts as for the caps', async t => {
+t.test('an address is kept unchanged, and grouped as the caps group it', async t => {
   const session = (address: string) => sessionOf({ address })
   const v4 = packAddress(Uint8Array.of(203, 0, 113, 255))
   t.equal(addressKeyOf(session(v4)), v4)

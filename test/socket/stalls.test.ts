@@ -9,7 +9,7 @@ import { gatePath, mint } from '../support/tokens.js'
 
 const rate = { count: 10, seconds: 1 }
 
-t.test('what waited for a stopped process is no burst of its sender', async t => {
+t.test('messages that waited for a stopped process do not count as a burst', async t => {
   const server = await startServer(t, { env: { TICKETGATE_MESSAGE_RATE: '10/1' } })
   const join = async (user: string) =>
     (await openSession(socketUrl(server.url, gatePath(await mint(server.url, user))))).client

@@ -18,7 +18,7 @@ export interface TcpRelay {
   /** New connections go to another port; old ones are reset. */
   lead(port: number): void
   /** Works again; connections that lost bytes are reset. */
-  heal(): void
+  restore(): void
 }
 
 export const startRelay = async (t: Test, firstPort: number): Promise<TcpRelay> => {
@@ -84,7 +84,7 @@ export const startRelay = async (t: Test, firstPort: number): Promise<TcpRelay> 
       targetPort = port
       resetAll()
     },
-    heal() {
+    restore() {
       if (mode !== 'pass') resetAll()
       mode = 'pass'
       delayMs = 0

@@ -9,7 +9,7 @@ import { gatePath, mint, mintWith } from '../support/tokens.js'
 const countOf = (server: TestServer, name: string): Promise<number> =>
   metric(server, `ticketgate_${name}_duration_seconds_count`)
 
-t.test('what users wait for is measured over all threads', async t => {
+t.test('the waits of users are measured over all threads', async t => {
   const users = { maggie: 'a long enough password' }
   const server = await startServer(t, { users, env: { TICKETGATE_THREADS: '2' } })
   const reply = await postJson(server.url, '/auth', { user: 'maggie', pwd: users.maggie })
@@ -29,7 +29,7 @@ t.test('what users wait for is measured over all threads', async t => {
   t.ok((await metric(server, 'process_open_fds')) > 10)
 })
 
-t.test('and claims in Redis', needs('redis-server'), async t => {
+t.test('the time to spend a ticket in Redis is measured', needs('redis-server'), async t => {
   const redis = await startRedis(t)
   const server = await startServer(t, {
     env: {

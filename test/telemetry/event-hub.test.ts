@@ -118,7 +118,7 @@ t.test('without a reader nothing is reported; after the last one leaves, it is f
   t.strictSame(watched, [true, false, true])
 })
 
-t.test('at the end readers read the rest', async t => {
+t.test('when the hub closes, readers get the rest', async t => {
   const { hub, login } = start()
   let left: string[] = []
   const reader = hub.read(undefined, () => {

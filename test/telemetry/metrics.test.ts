@@ -214,25 +214,28 @@ t.test('the state of the store is one of its states', async t => {
   )
 })
 
-t.test('limits show what they do: those over all threads once, and what is off has nothing', async t => {
-  const [one, two] = [idleSnapshot(), idleSnapshot()]
-  const failing = { logout_failure: { tracked: 3, refusing: 1 } }
-  const sum = sumSnapshots([
-    one,
-    { ...one, limiters: failing },
-    { ...two, limiters: failing, loginsWaiting: 4 },
-  ])
-  t.strictSame(sum.limiters, { logout_failure: { tracked: 6, refusing: 2 } })
-  t.equal(sum.loginsWaiting, 4)
-  const { samples } = await create().scrape()
-  t.strictSame(
-    samples.filter(({ name }) => name.startsWith('ticketgate_limiter')).map(each => Object.values(each)),
-    [
-      ['ticketgate_limiter_tracked', 'limiter="ticket"', 5],
-      ['ticketgate_limiter_refusing', 'limiter="ticket"', 2],
-    ],
-  )
-})
+t.test(
+  'metrics of limits: those over all threads appear once, and those that are off not at all',
+  async t => {
+    const [one, two] = [idleSnapshot(), idleSnapshot()]
+    const failing = { logout_failure: { tracked: 3, refusing: 1 } }
+    const sum = sumSnapshots([
+      one,
+      { ...one, limiters: failing },
+      { ...two, limiters: failing, loginsWaiting: 4 },
+    ])
+    t.strictSame(sum.limiters, { logout_failure: { tracked: 6, refusing: 2 } })
+    t.equal(sum.loginsWaiting, 4)
+    const { samples } = await create().scrape()
+    t.strictSame(
+      samples.filter(({ name }) => name.startsWith('ticketgate_limiter')).map(each => Object.values(each)),
+      [
+        ['ticketgate_limiter_tracked', 'limiter="ticket"', 5],
+        ['ticketgate_limiter_refusing', 'limiter="ticket"', 2],
+      ],
+    )
+  },
+)
 
 t.test('the counts are shown unchanged, however often they are read', async t => {
   const { counters, state, replay, scrape } = create()

@@ -49,7 +49,7 @@ t.test('prefixes of an address', async t => {
     t.equal(hex(prefix(text, v4, v6)), expected, `${text} ${v4},${v6}`)
 })
 
-t.test('which addresses lie in a prefix', async t => {
+t.test('addresses inside and outside a prefix', async t => {
   const cases = [
     ['203.0.113.9', 32, 64, '203.0.113.9', true],
     ['203.0.113.9', 32, 64, '203.0.113.8', false],

@@ -42,7 +42,7 @@ t.test('a ticket says what it was issued with, remembered or read', async t => {
   if (typeof ticket === 'object') t.strictSame({ ...ticket.claims }, { ...claims }, 'read from its bytes')
 })
 
-t.test('one byte decides', async t => {
+t.test('a change of one byte is noticed', async t => {
   const bytes = packClaims(claimsOf('lisa'))
   remember(bytes, 0, bytes.length, claimsOf('lisa'), t)
   t.match(recall(bytes, 0, bytes.length), { user: 'lisa' })

@@ -65,7 +65,7 @@ t.test('the effect of a logout token', async t => {
   t.equal(outcome(sign(), nowMs, byEmail), 'subject_missing', 'sub is another name')
 })
 
-t.test('good ones', async t => {
+t.test('valid logout tokens', async t => {
   const cases: [name: string, token: string, at?: number][] = [
     ['without typ', sign({}, { typ: undefined })],
     ['with that of any token', sign({}, { typ: 'JWT' })],

@@ -63,7 +63,7 @@ t.test('frames of each size are what they were', async t => {
   }
 })
 
-t.test('what is added to several goes to each, in order', async t => {
+t.test('frames for several sockets go to each, in order', async t => {
   const batch = new FrameBatch()
   const sinks = [new Sink(true), new Sink(), new Sink(true)]
   for (let turn = 0; turn < 50; turn++) {
@@ -81,7 +81,7 @@ t.test('what is added to several goes to each, in order', async t => {
   }
 })
 
-t.test('what is added when others were written is not lost', async t => {
+t.test('a frame added during a write is not lost', async t => {
   const batch = new FrameBatch()
   const sink = new Sink()
   sink.onWritten = () => {

@@ -73,7 +73,7 @@ t.test('paths that two servers could read in two ways open nothing', async t => 
   socket.terminate()
 })
 
-t.test('what users and claims say stays one header field', async t => {
+t.test('a user or a claim stays one header field, whatever it contains', async t => {
   const file = join(temporaryDirectory(t), 'issuers.yaml')
   writeFileSync(`${file}.secret`, jwtSecret)
   writeFileSync(

@@ -101,7 +101,7 @@ t.test('an answer may come in any pieces', async t => {
 
 const concat = (accept: string): Buffer => Buffer.concat([Buffer.from(accepted(accept)), text('hello')])
 
-t.test('answers that open nothing end the client with 1014', async t => {
+t.test('responses that open no socket close that of the client with 1014', async t => {
   const target = `http://127.0.0.1:${port}/elsewhere`
   const cases: readonly (readonly [string, Answer])[] = [
     ['a wrong accept', socket => socket.write(accepted('AAAAAAAAAAAAAAAAAAAAAAAAAAA='))],
@@ -181,7 +181,7 @@ t.test('it sends pings, and reads no pong', async t => {
   t.match(await closed, { code: 1013, reason: /^retry_after_ms=\d+$/ }, 'waiting messages are bounded')
 })
 
-t.test('it hangs up in every state', async t => {
+t.test('it closes the connection in every state', async t => {
   const states: readonly Answer[] = [
     socket => socket.destroy(),
     socket => socket.end(),

@@ -114,7 +114,7 @@ t.test('one socket is extended by its id, by a token of its user', async t => {
   for (const each of open) each.socket.terminate()
 })
 
-t.test('nobody else is extended', async t => {
+t.test('no other socket is extended', async t => {
   const gate = await start(t)
   const end = nowSeconds() + 100
   const open = await Promise.all([

@@ -78,7 +78,7 @@ t.test('responses that open a tunnel', async t => {
   }
 })
 
-t.test('responses that do not', async t => {
+t.test('responses that open none', async t => {
   const bare = await startBare(t)
   const cases: [string, Response, RegExp][] = [
     ['another accept', () => switching('AAAAAAAAAAAAAAAAAAAAAAAAAAA='), /Sec-WebSocket-Accept is wrong/],

@@ -70,7 +70,7 @@ t.test('the file is private, and no other file is left', async t => {
   t.equal(statSync(directory).mode & 0o777, 0o700)
   chmodSync(path, 0o644)
   await put(path, user('bob'))
-  t.equal(statSync(path).mode & 0o777, 0o600, 'mended by the next change')
+  t.equal(statSync(path).mode & 0o777, 0o600, 'corrected by the next change')
   t.strictSame(readdirSync(directory), ['users.json'])
 })
 
@@ -142,7 +142,7 @@ t.test('a file broken at run time changes nothing and is reported once', async t
 
   rmSync(path, { recursive: true })
   await put(path, user('bob'))
-  t.ok(await store.find('bob'), 'mended')
+  t.ok(await store.find('bob'), 'once it is repaired')
   t.equal(await store.find('maggie'), undefined)
   t.equal(errors.length, 3)
 })

@@ -40,7 +40,7 @@ const messages = fc
       `${space}{${entries.map(([key, value]) => `${space}"${key}"${space}:${space}${JSON.stringify(value)}`).join(`${space},`)}${space}}${space}`,
   )
 
-t.test('what is read in one pass is what JSON.parse reads', async t => {
+t.test('reading in one pass yields the same as JSON.parse', async t => {
   let read = 0
   fc.assert(
     fc.property(messages, text => {
