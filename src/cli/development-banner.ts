@@ -26,7 +26,7 @@ export function developmentBanner({ url, adminUrl, config, user }: BannerFacts):
   const field = (name: string): string => `sed -n 's/.*"${name}":"\\([^"]*\\)".*/\\1/p'`
   return `
 ticketgate (development) listens on ${url}, for operators on ${adminUrl}
-${whoMayLogIn(user, config)}
+${loginHint(user, config)}
 ${page}
 The whole flow, to paste (the 101 in the third line is the open socket; a second time it is 401):
 
@@ -51,7 +51,7 @@ function targetOf(url: string): Target {
   return { curl: `curl --unix-socket ${shellWord(path)}`, base: `${scheme}://localhost`, isUnix: true }
 }
 
-function whoMayLogIn(user: ExampleUser | undefined, { usersFile, issuers }: BannerFacts['config']): string {
+function loginHint(user: ExampleUser | undefined, { usersFile, issuers }: BannerFacts['config']): string {
   if (user === undefined) return `tokens by ${issuers.map(issuerText).join(', ')}`
   const file = resolve(usersFile)
   if (user.password !== undefined)

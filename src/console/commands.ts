@@ -8,8 +8,8 @@ export interface Command {
   readonly javascript: string
 }
 
-/** Whom the page talks to, and with what. */
-export interface Here {
+/** The server that the page talks to, and with which token and channel. */
+export interface PageContext {
   /** Of the page, such as `http://127.0.0.1:8080`. */
   readonly origin: string
   /** Undefined before the login. */
@@ -31,36 +31,36 @@ console.log(token)`,
   }
 }
 
-export const ticketCommand = (here: Here): Command => ({
-  curl: takeByCurl(here),
-  javascript: `${takeByScript(here)}
+export const ticketCommand = (page: PageContext): Command => ({
+  curl: takeByCurl(page),
+  javascript: `${takeByScript(page)}
 console.log(ticket)`,
 })
 
 /** With a ticket of its own: that of the page is spent, or too old by the time it is pasted. */
-export const connectCommand = (here: Here): Command => ({
-  curl: `${ticketInShell(here)}
-${openByCurl(here)}`,
-  javascript: `${takeByScript(here)}
-${openByScript(here, 'socket')}
+export const connectCommand = (page: PageContext): Command => ({
+  curl: `${ticketInShell(page)}
+${openByCurl(page)}`,
+  javascript: `${takeByScript(page)}
+${openByScript(page, 'socket')}
 socket.onmessage = ({ data }) => console.log(data)
 socket.onclose = ({ code, reason }) => console.log(\`closed: \${code} \${reason}\`)`,
 })
 
-export const replayCommand = (here: Here): Command => ({
-  curl: `${ticketInShell(here)}
-${openByCurl(here)}
-${openByCurl(here)}`,
-  javascript: `${takeByScript(here)}
-${openByScript(here, 'first')}
+export const replayCommand = (page: PageContext): Command => ({
+  curl: `${ticketInShell(page)}
+${openByCurl(page)}
+${openByCurl(page)}`,
+  javascript: `${takeByScript(page)}
+${openByScript(page, 'first')}
 first.onmessage = () => {
   console.log('first: open')
-  ${openByScript(here, 'second')}
+  ${openByScript(page, 'second')}
   second.onclose = ({ code }) => console.log(\`second: refused, close code \${code}\`)
 }`,
 })
 
-export const chatCommand = ({ origin, token, channel }: Here): Command => ({
+export const chatCommand = ({ origin, token, channel }: PageContext): Command => ({
   javascript: `import { connect } from ${script('ticketgate/client')}
 
 const gate = connect({
@@ -93,20 +93,20 @@ const adminCommand = (url: string, body: object): Command => ({
 console.log(await reply.text())`,
 })
 
-const ticketUrl = ({ origin, channel }: Here): string =>
+const ticketUrl = ({ origin, channel }: PageContext): string =>
   `${origin}${routes.ticket}?channel=${encodeURIComponent(channel)}`
 
-const takeByCurl = (here: Here): string =>
-  `curl -s -X POST ${shell(ticketUrl(here))} -H ${shell(`authorization: Bearer ${here.token ?? 'TOKEN'}`)}`
+const takeByCurl = (page: PageContext): string =>
+  `curl -s -X POST ${shell(ticketUrl(page))} -H ${shell(`authorization: Bearer ${page.token ?? 'TOKEN'}`)}`
 
-const takeByScript = (here: Here): string => `const reply = await fetch(${script(ticketUrl(here))}, {
+const takeByScript = (page: PageContext): string => `const reply = await fetch(${script(ticketUrl(page))}, {
   method: 'POST',
-  headers: { authorization: ${script(`Bearer ${here.token ?? 'TOKEN'}`)} },
+  headers: { authorization: ${script(`Bearer ${page.token ?? 'TOKEN'}`)} },
 })
 const { ticket } = await reply.json()`
 
-const ticketInShell = (here: Here): string =>
-  `TICKET=$(${takeByCurl(here)} | sed -n 's/.*"ticket":"\\([^"]*\\)".*/\\1/p')`
+const ticketInShell = (page: PageContext): string =>
+  `TICKET=$(${takeByCurl(page)} | sed -n 's/.*"ticket":"\\([^"]*\\)".*/\\1/p')`
 
 // RFC 6455 section 1.3 has this key. Curl reads on until it is told to stop.
 const upgrade = [
@@ -116,10 +116,10 @@ const upgrade = [
   'sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==',
 ]
 
-const openByCurl = ({ origin, channel }: Here): string =>
+const openByCurl = ({ origin, channel }: PageContext): string =>
   `curl -i -m 2 ${upgrade.map(field => `-H '${field}'`).join(' ')} "${origin}${routes.channel}${channel}?${ticketParameter}=$TICKET"`
 
-const openByScript = ({ origin, channel }: Here, name: string): string =>
+const openByScript = ({ origin, channel }: PageContext, name: string): string =>
   `const ${name} = new WebSocket(\`${origin.replace(/^http/, 'ws')}${routes.channel}${channel}?${ticketParameter}=\${ticket}\`)`
 
 /** A text in single quotes, for a POSIX shell. */

@@ -51,7 +51,7 @@ export class ClientView {
     const peer = this.#clientAt(exchange)
     if (!this.#proxies.has(peer)) return peer
     const { forwardedFor } = exchange.head
-    if (forwardedFor === '') this.#warnings.ofSilentProxy(exchange.head, peer)
+    if (forwardedFor === '') this.#warnings.silentProxy(exchange.head, peer)
     return this.#proxies.clientOf(peer, forwardedFor)
   }
 
@@ -113,7 +113,7 @@ export class ClientView {
     const peer = exchange.peer()
     if (peer.length === 0) throw gone()
     const isTrusted = this.#proxies.has(peer)
-    if (!isTrusted) this.#warnings.ofStranger(exchange.head, peer)
+    if (!isTrusted) this.#warnings.untrustedPeer(exchange.head, peer)
     const named = exchange.proxied()
     if (named.length === 0) return peer
     if (!isTrusted) throw this.#refuseProxy(peer)
@@ -121,7 +121,7 @@ export class ClientView {
   }
 
   #refuseProxy(peer: Address): Refusal {
-    this.#warnings.ofStrangersProxyHeader(peer)
+    this.#warnings.untrustedProxyHeader(peer)
     return new Refusal('bad_request', {
       detail: 'The PROXY protocol is accepted from trusted proxies only.',
     })

@@ -16,20 +16,20 @@ const fields = {
  */
 export class ForwardingWarnings {
   readonly #log: Log
-  #ofStranger = false
-  #ofStrangersProxyHeader = false
-  #ofSilentProxy = false
+  #warnedOfPeer = false
+  #warnedOfProxyHeader = false
+  #warnedOfSilentProxy = false
 
   constructor(log: Log) {
     this.#log = log
   }
 
   /** A request of a peer that is not a trusted proxy. */
-  ofStranger(head: RequestHead, peer: Address): void {
-    if (this.#ofStranger) return
+  untrustedPeer(head: RequestHead, peer: Address): void {
+    if (this.#warnedOfPeer) return
     const field = Object.entries(fields).find(([, property]) => head[property] !== '')?.[0]
     if (field === undefined) return
-    this.#ofStranger = true
+    this.#warnedOfPeer = true
     this.#log.warn(
       { peer: addressText(peer), field },
       'this peer forwards for others, but it is not in TICKETGATE_TRUSTED_PROXIES, so all of them count as one address; if it is your proxy, add it',
@@ -37,9 +37,9 @@ export class ForwardingWarnings {
   }
 
   /** A PROXY header of such a peer, which is refused. */
-  ofStrangersProxyHeader(peer: Address): void {
-    if (this.#ofStrangersProxyHeader) return
-    this.#ofStrangersProxyHeader = true
+  untrustedProxyHeader(peer: Address): void {
+    if (this.#warnedOfProxyHeader) return
+    this.#warnedOfProxyHeader = true
     this.#log.warn(
       { peer: addressText(peer) },
       'this peer speaks the PROXY protocol, but it is not in TICKETGATE_TRUSTED_PROXIES, so it is refused; if it is your balancer, add it',
@@ -47,9 +47,9 @@ export class ForwardingWarnings {
   }
 
   /** A request of a trusted proxy without `X-Forwarded-For`. */
-  ofSilentProxy(head: RequestHead, peer: Address): void {
-    if (this.#ofSilentProxy || head.forwarded === '') return
-    this.#ofSilentProxy = true
+  silentProxy(head: RequestHead, peer: Address): void {
+    if (this.#warnedOfSilentProxy || head.forwarded === '') return
+    this.#warnedOfSilentProxy = true
     this.#log.warn(
       { peer: addressText(peer) },
       'this proxy names its clients in Forwarded (RFC 7239), which is not read; let it send X-Forwarded-For, -Proto and -Host',

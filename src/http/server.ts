@@ -205,8 +205,8 @@ export class Server {
     let origin = ''
     let reply: ReturnType<Handler<Context>>
     try {
-      const unasked = route.isHot ? undefined : this.#parts.clients.proxyRefusal(exchange)
-      if (unasked !== undefined) throw unasked
+      const refusal = route.isHot ? undefined : this.#parts.clients.proxyRefusal(exchange)
+      if (refusal !== undefined) throw refusal
       origin = this.#sharedOrigin(exchange)
       const context = route.context(exchange)
       if (head.body !== 'none') return this.#serveBody(route, exchange, context, origin)

@@ -7,7 +7,7 @@ import type { SealedRenewal, SessionRenewed } from '../wire/relay.js'
 const maxKeys = 8
 
 // What a renewal may take from node to node, besides what their clocks differ.
-const wayThroughSeconds = 10
+const maxTransitSeconds = 10
 
 const label = 'ticketgate.renewal.v1'
 
@@ -40,7 +40,7 @@ export class RenewalSeal {
     this.#keys = secretsOf(config)
       .slice(0, maxKeys)
       .map(secret => createHmac('sha256', secret).update(label).digest())
-    this.#maxAgeSeconds = wayThroughSeconds + config.clockSkewSeconds
+    this.#maxAgeSeconds = maxTransitSeconds + config.clockSkewSeconds
   }
 
   /** Returns undefined if there is no key that other nodes could know. */

@@ -141,8 +141,8 @@ export class HandshakeHandler {
         exchange,
         new Refusal('bad_request', { detail: 'A WebSocket handshake has no body.' }),
       )
-    const unasked = clients.proxyRefusal(exchange)
-    if (unasked !== undefined) return server.refuse(exchange, unasked)
+    const refusal = clients.proxyRefusal(exchange)
+    if (refusal !== undefined) return server.refuse(exchange, refusal)
     const decision = this.#safely(() => this.#decide(exchange))
     if (typeof decision === 'string') this.#refuse(exchange, decision)
     else this.#enter(exchange, decision, startedMs)

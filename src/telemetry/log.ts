@@ -54,7 +54,7 @@ export function createLog(level: string): Log {
   if (readable !== undefined) return pino(options, readable)
   const output = standardOutput()
   const log = pino(options, output)
-  tellOfDrops(output, log)
+  reportDrops(output, log)
   return log
 }
 
@@ -72,7 +72,7 @@ const textOf = ({ msg, issuer, reason, hint, err }: Readonly<Record<string, unkn
 }
 
 /** Counts dropped lines, and logs how many there were once the others have been written. */
-function tellOfDrops(output: ReturnType<typeof destination>, log: Log): void {
+function reportDrops(output: ReturnType<typeof destination>, log: Log): void {
   let untold = 0
   output.on('drop', () => {
     untold++

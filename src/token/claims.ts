@@ -3,7 +3,7 @@ import type { CarriedClaims } from '../ticket/carried-claims.js'
 import type { ChannelPatterns } from '../ticket/rights.js'
 import { type ClaimPath, claimAt, type Payload, pathText } from './claim-path.js'
 import { differsBySlash, type IssuerName, isNamed } from './issuer-name.js'
-import { type OnPassed, unheard } from './passed.js'
+import { ignorePassed, type OnPassed } from './passed.js'
 import { refuse, type TokenRefusal } from './refusal.js'
 import { readTicketClaims, type TicketClaim } from './ticket-claims.js'
 import { type RightsPolicy, readRights } from './token-rights.js'
@@ -63,7 +63,7 @@ export function checkTokenClaims(
   payload: Payload,
   policy: TokenPolicy,
   nowMs: number,
-  passed: OnPassed = unheard,
+  passed: OnPassed = ignorePassed,
 ): TokenClaims | TokenRefusal {
   const user = readUser(payload, policy.userClaim ?? 'sub')
   if (typeof user !== 'string') return user

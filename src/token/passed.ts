@@ -21,4 +21,4 @@ export type TokenCheckName =
 export type OnPassed = (check: TokenCheckName) => void
 
 /** Ignores the checks. */
-export const unheard: OnPassed = () => {}
+export const ignorePassed: OnPassed = () => {}

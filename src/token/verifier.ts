@@ -8,7 +8,7 @@ import { checkTokenClaims, type TokenClaims } from './claims.js'
 import type { TrustedIssuer } from './issuer.js'
 import { type Jws, type JwsHeader, readJws } from './jws.js'
 import type { KeySet } from './key-set.js'
-import { type OnPassed, unheard } from './passed.js'
+import { ignorePassed, type OnPassed } from './passed.js'
 import { refuse, type TokenRefusal } from './refusal.js'
 import { parseStrictObject } from './strict-json.js'
 import { SeenTokens } from './token-cache.js'
@@ -59,7 +59,7 @@ export class TokenVerifier {
    * Returns the claims of a token that is valid at `nowMs`, or why it is refused.
    * @param passed called for each check that a token passes, unless it was seen before
    */
-  verify(token: string, nowMs: number, passed: OnPassed = unheard): TokenClaims | TokenRefusal {
+  verify(token: string, nowMs: number, passed: OnPassed = ignorePassed): TokenClaims | TokenRefusal {
     if (token.length > this.#maxTokenBytes) return refuse('too_large')
     const known = this.#verified.get(token)
     if (known !== undefined && known.set === known.issuer.keys.current())

@@ -252,10 +252,10 @@ t.test('at all gates that share a store', needs('redis-server'), async t => {
 })
 
 t.test('claims reach the upstream server', async t => {
-  const behind = await startServer(t, { env: { TICKETGATE_VERIFY: 'on' } })
+  const server = await startServer(t, { env: { TICKETGATE_VERIFY: 'on' } })
   const claims = { email: 'maggie@example.com', roles: ['a', 'b'], age: 1 }
-  const { ticket } = await take(behind, { ...maggie, claims })
-  const { headers } = await request(behind.url, `/verify?ticket=${ticket}`)
+  const { ticket } = await take(server, { ...maggie, claims })
+  const { headers } = await request(server.url, `/verify?ticket=${ticket}`)
   t.match(headers, {
     'x-ticket-claim-email': 'maggie@example.com',
     'x-ticket-claim-roles': 'a,b',

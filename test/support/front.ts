@@ -42,19 +42,19 @@ export async function startFront(
     incoming.pipe(outgoing)
   })
   const passOn = (incoming: IncomingMessage, socket: Socket, head: Buffer): void => {
-    const behind = createConnection(Number(port), hostname)
-    sockets.add(behind.on('error', () => {}))
+    const upstream = createConnection(Number(port), hostname)
+    sockets.add(upstream.on('error', () => {}))
     for (const [from, to] of [
-      [socket, behind],
-      [behind, socket],
+      [socket, upstream],
+      [upstream, socket],
     ] as const)
       from.once('close', () => to.destroy())
     const lines = [`${incoming.method} ${incoming.url} HTTP/1.1`]
     for (let at = 0; at < incoming.rawHeaders.length; at += 2)
       lines.push(`${incoming.rawHeaders[at]}: ${incoming.rawHeaders[at + 1]}`)
-    behind.write(`${lines.join('\r\n')}\r\n\r\n`)
-    behind.write(head)
-    socket.pipe(behind).pipe(socket)
+    upstream.write(`${lines.join('\r\n')}\r\n\r\n`)
+    upstream.write(head)
+    socket.pipe(upstream).pipe(socket)
   }
   server.on('upgrade', async (incoming, socket: Socket, head) => {
     sockets.add(socket.on('error', () => {}))

@@ -25,14 +25,14 @@ const disconnect = async ({ admin }: TestServer, subject: object): Promise<unkno
 const sameEnd = async (
   t: Test,
   client: Through,
-  behind: Arrival,
+  arrival: Arrival,
   code: number,
   reason: RegExp,
   name: string,
 ) => {
   const ended = await client.closed
   t.match(ended, { code, reason }, name)
-  t.strictSame(await behind.closed, ended, `${name}: the upstream server is told the same`)
+  t.strictSame(await arrival.closed, ended, `${name}: the upstream server is told the same`)
 }
 
 t.test('a tunnel ends with its session', async t => {
@@ -49,17 +49,17 @@ t.test('a revocation reaches tunnels, by user and by session, in every thread', 
     const { ticket } = await mintWith(gate.url, tokenFor(n % 2 === 0 ? 'maggie' : 'theo', { sid: `s${n}` }))
     open.push(await openThrough(gate, path, { ticket }))
   }
-  const behind = new Map<unknown, Arrival>()
+  const arrivals = new Map<unknown, Arrival>()
   for (const _ of open) {
     const arrival = await upstream.next()
-    behind.set(arrival.request.headers['x-ticket-session'], arrival)
+    arrivals.set(arrival.request.headers['x-ticket-session'], arrival)
   }
-  t.equal(behind.size, open.length)
+  t.equal(arrivals.size, open.length)
   t.strictSame(await disconnect(gate, { session: 's1' }), { disconnected: 1 })
   t.strictSame(await disconnect(gate, { user: 'maggie' }), { disconnected: 6 })
   for (const n of [1, 0, 2, 4, 6, 8, 10]) {
     const client = open[n]
-    const arrival = behind.get(`s${n}`)
+    const arrival = arrivals.get(`s${n}`)
     if (client === undefined || arrival === undefined) throw new Error('it did not arrive')
     await sameEnd(t, client, arrival, 4403, /^revoked$/, `socket ${n}`)
   }
@@ -77,7 +77,7 @@ t.test('it is disconnected by socket, channel, and user and channel; the gate ne
   }
   for (const name of ['by socket', 'by channel', 'by user and channel', 'when it is not renewed'] as const) {
     const client = await openThrough(gate, path)
-    const behind = await upstream.next()
+    const arrival = await upstream.next()
     const [connection] = await listed()
     t.match(connection, { tunnel: '/a/*', channel: 'b', subscriptions: [] })
     const subject = {
@@ -89,12 +89,12 @@ t.test('it is disconnected by socket, channel, and user and channel; the gate ne
     const reply = await disconnect(gate, subject)
     if (name === 'when it is not renewed') {
       t.strictSame(reply, { renewRequired: 1 })
-      behind.socket.send('the first thing that is heard')
+      arrival.socket.send('the first thing that is heard')
       t.strictSame(await client.hears(1), ['text the first thing that is heard'])
-      await sameEnd(t, client, behind, 4401, /^session_expired$/, name)
+      await sameEnd(t, client, arrival, 4401, /^session_expired$/, name)
     } else {
       t.match(reply, { disconnected: 1 }, name)
-      await sameEnd(t, client, behind, 4403, /^revoked$/, name)
+      await sameEnd(t, client, arrival, 4403, /^revoked$/, name)
     }
     // Tokens dated in the second of a revocation are revoked as well.
     await nextSecond()
@@ -105,8 +105,8 @@ t.test('events report tunnels like other sockets', async t => {
   const { gate, upstream } = await start(t)
   const events = await EventStream.open(t, gate.admin)
   const client = await openThrough(gate, path)
-  const behind = await upstream.next()
-  behind.socket.close(4000, 'enough')
+  const arrival = await upstream.next()
+  arrival.socket.close(4000, 'enough')
   await client.closed
   await events.upTo('opened').then(all => {
     t.match(all.at(-1)?.data, { user: 'maggie', channel: 'b', subscribed: false })
@@ -144,11 +144,11 @@ t.test('caps count tunnels and channels alike', async t => {
 t.test('a tunnel may have its own message rate', async t => {
   const { gate, upstream } = await start(t, { TICKETGATE_MESSAGE_RATE: 'off' }, ';message-rate=5/60')
   const client = await openThrough(gate, path)
-  const behind = await upstream.next()
+  const arrival = await upstream.next()
   for (let n = 0; n < 11; n++) client.socket.send(String(n))
-  await sameEnd(t, client, behind, 4429, /^retry_after_ms=\d+$/, 'the burst is twice the count')
+  await sameEnd(t, client, arrival, 4429, /^retry_after_ms=\d+$/, 'the burst is twice the count')
   const heard: string[] = []
-  for (let n = 0; n < 10; n++) heard.push(String((await behind.frames.next()).data))
+  for (let n = 0; n < 10; n++) heard.push(String((await arrival.frames.next()).data))
   t.strictSame(
     heard,
     ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9'],

@@ -12,7 +12,7 @@ const answers = new Map<string, Answer>()
 const open = new Set<Socket>()
 let elsewhere = 0
 
-const behind = createServer(socket => {
+const upstream = createServer(socket => {
   open.add(socket)
   socket.on('close', () => open.delete(socket))
   socket.on('error', () => {})
@@ -31,12 +31,12 @@ const behind = createServer(socket => {
   }
   socket.on('data', read)
 })
-await once(behind.listen(0, '127.0.0.1'), 'listening')
+await once(upstream.listen(0, '127.0.0.1'), 'listening')
 t.teardown(() => {
   for (const socket of open) socket.destroy()
-  behind.close()
+  upstream.close()
 })
-const { port } = behind.address() as AddressInfo
+const { port } = upstream.address() as AddressInfo
 const gate = await startTunnels(t, `/a/*=ws://127.0.0.1:${port}`)
 
 const accepted = (accept: string, ...fields: string[]): string =>

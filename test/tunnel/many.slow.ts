@@ -18,11 +18,11 @@ setFlagsFromString('--expose-gc')
 const collect = runInNewContext('gc') as () => void
 
 const http = createServer()
-const behind = new WebSocketServer({ noServer: true, perMessageDeflate: false })
+const upstream = new WebSocketServer({ noServer: true, perMessageDeflate: false })
 http.on('upgrade', (request, socket, head) => {
   if (request.url === '/refused') return void socket.end('HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n')
   if (request.url === '/reset') return void socket.destroy()
-  behind.handleUpgrade(request, socket, head, each => {
+  upstream.handleUpgrade(request, socket, head, each => {
     each.on('error', () => {})
     each.on('message', data => {
       const order = String(data)
@@ -86,7 +86,7 @@ async function run(total: number): Promise<void> {
 const inUse = () => ({
   descriptors: readdirSync('/proc/self/fd').length,
   resources: process.getActiveResourcesInfo().length,
-  sockets: behind.clients.size,
+  sockets: upstream.clients.size,
 })
 
 /** Waits until no more is in use than before. */
@@ -105,7 +105,7 @@ const heapBytes = (): number => {
   return process.memoryUsage().heapUsed + process.memoryUsage().external
 }
 
-t.test(`${count} tunnels leave no socket, no timer and no memory behind`, async t => {
+t.test(`${count} tunnels leave no socket, no timer and no memory upstream`, async t => {
   const idle = inUse()
   await run(1000)
   await settled(idle)

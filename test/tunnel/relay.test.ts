@@ -23,17 +23,17 @@ const gate = await startTunnels(t, `/a/*=ws://127.0.0.1:${upstream.port}`, {
 
 interface Pair {
   readonly client: Through
-  readonly behind: Arrival
+  readonly arrival: Arrival
 }
 
 const openPair = async (server: Pick<TestServer, 'url'> = gate, at = upstream): Promise<Pair> => {
   const client = await openThrough(server, path)
-  return { client, behind: await at.next() }
+  return { client, arrival: await at.next() }
 }
 
-const end = async ({ client, behind }: Pair): Promise<void> => {
+const end = async ({ client, arrival }: Pair): Promise<void> => {
   client.socket.close()
-  await behind.closed
+  await arrival.closed
 }
 
 const hears = async ({ frames }: Arrival, count: number): Promise<string[]> => {
@@ -44,22 +44,22 @@ const hears = async ({ frames }: Arrival, count: number): Promise<string[]> => {
 
 t.test('text stays text, binary stays binary, and each message is one', async t => {
   const pair = await openPair()
-  const { client, behind } = pair
+  const { client, arrival } = pair
   const messages = ['', 'a', 'Zoë 🙂', '{"a":1}', Buffer.alloc(0), Buffer.from([0, 255, 128]), 'last']
   const expected = ['text ', 'text a', 'text Zoë 🙂', 'text {"a":1}', 'binary ', 'binary 00ff80', 'text last']
   for (const message of messages) client.socket.send(message)
-  for (const message of messages) behind.socket.send(message)
-  t.strictSame(await hears(behind, messages.length), expected)
+  for (const message of messages) arrival.socket.send(message)
+  t.strictSame(await hears(arrival, messages.length), expected)
   t.strictSame(await client.hears(messages.length), expected)
   await end(pair)
 })
 
 t.test('a message in fragments is one message, with control frames between them', async t => {
   const pair = await openPair()
-  const { client, behind } = pair
+  const { client, arrival } = pair
   for (const [from, hear] of [
-    [client.socket, () => hears(behind, 2)],
-    [behind.socket, () => client.hears(2)],
+    [client.socket, () => hears(arrival, 2)],
+    [arrival.socket, () => client.hears(2)],
   ] as const) {
     const pongs = new Queue<string>()
     from.on('pong', data => pongs.push(String(data)))
@@ -78,24 +78,24 @@ t.test('a message in fragments is one message, with control frames between them'
 
 t.test('messages up to the limit pass both ways, and a larger one is 1009', async t => {
   const pair = await openPair()
-  const { client, behind } = pair
+  const { client, arrival } = pair
   const large = randomBytes(maxBytes)
   client.socket.send(large)
-  t.ok((await behind.frames.next()).data.equals(large))
-  behind.socket.send(large)
+  t.ok((await arrival.frames.next()).data.equals(large))
+  arrival.socket.send(large)
   t.ok((await client.frames.next()).data.equals(large))
   client.socket.send(randomBytes(maxBytes + 1))
   t.strictSame(await client.closed, { code: 1009, reason: `at most ${maxBytes} bytes` })
-  t.equal((await behind.closed).code, 1009)
+  t.equal((await arrival.closed).code, 1009)
 
   const other = await openPair()
-  other.behind.socket.send(randomBytes(1_048_577))
+  other.arrival.socket.send(randomBytes(1_048_577))
   t.match(
     await other.client.closed,
     { code: 1014, reason: /^retry_after_ms=\d+$/ },
     'from the upstream server',
   )
-  t.equal((await other.behind.closed).code, 1009)
+  t.equal((await other.arrival.closed).code, 1009)
 })
 
 t.test('close codes and reasons pass both ways', async t => {
@@ -103,32 +103,32 @@ t.test('close codes and reasons pass both ways', async t => {
   for (const code of [1000, 1001, 1003, 1008, 1011, 4000, 4321]) {
     const one = await openPair()
     one.client.socket.close(code, reason)
-    t.strictSame(await one.behind.closed, { code, reason }, `${code} from the client`)
+    t.strictSame(await one.arrival.closed, { code, reason }, `${code} from the client`)
     const two = await openPair()
-    two.behind.socket.close(code, reason)
+    two.arrival.socket.close(code, reason)
     t.strictSame(await two.client.closed, { code, reason }, `${code} from the upstream server`)
   }
   for (const code of [1012, 1013, 3000, 3999]) {
-    const { client, behind } = await openPair()
-    behind.socket.close(code, reason)
+    const { client, arrival } = await openPair()
+    arrival.socket.close(code, reason)
     t.strictSame(await client.closed, { code, reason }, `${code} from the upstream server`)
   }
   const one = await openPair()
   one.client.socket.close()
-  t.strictSame(await one.behind.closed, { code: 1005, reason: '' }, 'no code from the client')
+  t.strictSame(await one.arrival.closed, { code: 1005, reason: '' }, 'no code from the client')
   const two = await openPair()
-  two.behind.socket.close()
+  two.arrival.socket.close()
   t.strictSame(await two.client.closed, { code: 1005, reason: '' }, 'no code from the upstream server')
 })
 
 t.test('both ends close at the same time', async t => {
   for (let round = 0; round < 20; round++) {
-    const { client, behind } = await openPair()
+    const { client, arrival } = await openPair()
     client.socket.close(4001, 'client')
-    behind.socket.close(4002, 'behind')
-    const [ended, endedBehind] = await Promise.all([client.closed, behind.closed])
+    arrival.socket.close(4002, 'behind')
+    const [ended, endedUpstream] = await Promise.all([client.closed, arrival.closed])
     t.ok([4001, 4002].includes(ended.code), `the client sees ${ended.code}`)
-    t.ok([4001, 4002, 1006].includes(endedBehind.code), `the upstream server sees ${endedBehind.code}`)
+    t.ok([4001, 4002, 1006].includes(endedUpstream.code), `the upstream server sees ${endedUpstream.code}`)
   }
 })
 
@@ -147,7 +147,7 @@ t.test('early messages are kept until the upstream server responds, within a lim
   })
   const address = slow.address()
   const port = typeof address === 'object' ? address?.port : 0
-  const behind = await startUpstream(t)
+  const target = await startUpstream(t)
   const server = await startTunnels(t, `/a/*=ws://127.0.0.1:${port}`, {
     TICKETGATE_MAX_MESSAGE_BYTES: '1024',
     TICKETGATE_MAX_BACKPRESSURE_BYTES: '8192',
@@ -159,7 +159,7 @@ t.test('early messages are kept until the upstream server responds, within a lim
         dialled = resolve
       })
     const socket = held.shift()
-    const onward = createConnection(behind.port, '127.0.0.1')
+    const onward = createConnection(target.port, '127.0.0.1')
     onward.on('error', () => {})
     socket?.pipe(onward).pipe(socket)
   }
@@ -167,7 +167,7 @@ t.test('early messages are kept until the upstream server responds, within a lim
   const early = await openThrough(server, path)
   for (const message of ['one', Buffer.from([1]), 'two']) early.socket.send(message)
   await letThrough()
-  const arrival = await behind.next()
+  const arrival = await target.next()
   t.strictSame(await hears(arrival, 3), ['text one', 'binary 01', 'text two'], 'in order')
   arrival.socket.send('answer')
   t.strictSame(await early.hears(1), ['text answer'])
@@ -179,7 +179,7 @@ t.test('early messages are kept until the upstream server responds, within a lim
   gone.socket.close(4000, 'gone')
   await gone.closed
   await letThrough()
-  const late = await behind.next()
+  const late = await target.next()
   t.strictSame(await hears(late, 1), ['text my last words'], 'though it has left')
   t.strictSame(await late.closed, { code: 4000, reason: 'gone' })
 
@@ -191,15 +191,15 @@ t.test('early messages are kept until the upstream server responds, within a lim
 t.test('a slow client pauses the upstream server, and loses nothing', async t => {
   const server = await startTunnels(t, `/a/*=ws://127.0.0.1:${upstream.port}`)
   const pair = await openPair(server)
-  const { client, behind } = pair
+  const { client, arrival } = pair
   client.socket.pause()
   const message = randomBytes(60_000)
   const count = 1000
-  for (let n = 0; n < count; n++) behind.socket.send(message)
+  for (let n = 0; n < count; n++) arrival.socket.send(message)
   while ((await metric(server, 'ticketgate_tunnel_pauses_total{tunnel="/a/*"}')) === 0) await delay(20)
   const passed = await metric(server, 'ticketgate_tunnel_messages_to_clients_total{tunnel="/a/*"}')
   t.ok(passed < count, `${passed} of ${count} have passed the gate`)
-  t.ok(behind.socket.bufferedAmount > 0, 'the others wait behind')
+  t.ok(arrival.socket.bufferedAmount > 0, 'the others wait behind')
   client.socket.resume()
   for (let n = 0; n < count; n++)
     if (!(await client.frames.next()).data.equals(message)) t.fail(`message ${n} is another one`)
@@ -212,16 +212,16 @@ t.test(
     const server = await startTunnels(t, `/a/*=ws://127.0.0.1:${upstream.port}`, {
       TICKETGATE_MESSAGE_RATE: 'off',
     })
-    const { client, behind } = await openPair(server)
-    behind.socket.pause()
+    const { client, arrival } = await openPair(server)
+    arrival.socket.pause()
     const flood = setInterval(() => {
       for (let n = 0; n < 100; n++) client.socket.send(Buffer.alloc(16_000))
     }, 5)
     t.match(await client.closed, { code: 1013, reason: /^retry_after_ms=\d+$/ })
     clearInterval(flood)
     t.equal(await metric(server, 'ticketgate_connections_closed_total{reason="upstream_slow"}'), 1)
-    behind.socket.resume()
-    t.equal((await behind.closed).code, 1006)
+    arrival.socket.resume()
+    t.equal((await arrival.closed).code, 1006)
   },
 )
 
@@ -230,10 +230,10 @@ const maskedFrame = (first: number, payload: Buffer): Buffer =>
   Buffer.concat([Buffer.from([first, 0x80 | payload.length, 0, 0, 0, 0]), payload])
 
 /** A client of whose bytes all are ours. */
-const openRaw = async (): Promise<{ connection: RawConnection; behind: Arrival }> => {
+const openRaw = async (): Promise<{ connection: RawConnection; arrival: Arrival }> => {
   const connection = await RawConnection.connect(gate.url)
   connection.write(upgradeText(`${path}?ticket=${await mint(gate.url)}`))
-  return { connection, behind: await upstream.next() }
+  return { connection, arrival: await upstream.next() }
 }
 
 t.test('protocol errors end both sides', async t => {
@@ -245,9 +245,9 @@ t.test('protocol errors end both sides', async t => {
     ['a fragment of nothing', maskedFrame(0x80, Buffer.from('a'))],
     ['a ping in two', maskedFrame(0x09, Buffer.from('a'))],
   ] as const) {
-    const { connection, behind } = await openRaw()
+    const { connection, arrival } = await openRaw()
     connection.write(bytes)
-    t.equal((await behind.closed).code, 1006, `${name}, from a client`)
+    t.equal((await arrival.closed).code, 1006, `${name}, from a client`)
     await connection.closed
   }
   for (const [name, bytes] of [
@@ -255,23 +255,23 @@ t.test('protocol errors end both sides', async t => {
     ['a masked frame', [0x81, 0x81, 0, 0, 0, 0, 0x61]],
     ['a fragment of nothing', [0x80, 1, 0x61]],
   ] as const) {
-    const { client, behind } = await openPair()
-    const { _socket: raw } = behind.socket as unknown as { readonly _socket: Socket }
+    const { client, arrival } = await openPair()
+    const { _socket: raw } = arrival.socket as unknown as { readonly _socket: Socket }
     raw.write(Buffer.from(bytes))
-    t.match(await client.closed, { code: 1014, reason: /^retry_after_ms=\d+$/ }, `${name}, from behind`)
-    await behind.closed
+    t.match(await client.closed, { code: 1014, reason: /^retry_after_ms=\d+$/ }, `${name}, from arrival`)
+    await arrival.closed
   }
 })
 
 t.test('either end dies in the middle of a message', async t => {
-  const { connection, behind } = await openRaw()
+  const { connection, arrival } = await openRaw()
   connection.write(maskedFrame(0x01, Buffer.from('half of it')))
   connection.reset()
-  t.strictSame(await behind.closed, { code: 1006, reason: '' })
+  t.strictSame(await arrival.closed, { code: 1006, reason: '' })
 
   const pair = await openPair()
-  pair.behind.socket.send('half of it', { fin: false })
-  pair.behind.socket.terminate()
+  pair.arrival.socket.send('half of it', { fin: false })
+  pair.arrival.socket.terminate()
   t.match(await pair.client.closed, { code: 1014, reason: /^retry_after_ms=\d+$/ })
   t.equal(await metric(gate, 'ticketgate_tunnel_connections{tunnel="/a/*"}'), 0)
 })
@@ -282,12 +282,12 @@ const churn = async (t: Test, name: string, count: number, width: number): Promi
   const one = async (): Promise<void> => {
     for (let n = left--; n > 0; n = left--) {
       const client = await openThrough(gate, `/a/${name}-${n}`)
-      const behind = await upstream.nextAt(`/${name}-${n}`)
-      if (n % 4 === 0) behind.socket.close()
-      else if (n % 4 === 1) behind.socket.terminate()
+      const arrival = await upstream.nextAt(`/${name}-${n}`)
+      if (n % 4 === 0) arrival.socket.close()
+      else if (n % 4 === 1) arrival.socket.terminate()
       else if (n % 4 === 2) client.socket.close()
       else client.socket.terminate()
-      await Promise.all([client.closed, behind.closed])
+      await Promise.all([client.closed, arrival.closed])
     }
   }
   await Promise.all(Array.from({ length: width }, one))

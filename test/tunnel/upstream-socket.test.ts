@@ -169,12 +169,12 @@ t.test('a slow client of many small messages pauses the upstream server, and los
   const upstream = await startUpstream(t)
   const gate = await startTunnels(t, `/a/*=ws://127.0.0.1:${upstream.port}`)
   const { socket, frames } = await openThrough(gate, path)
-  const behind = await upstream.next()
+  const arrival = await upstream.next()
   socket.pause()
   const count = 100_000
   // Few at a time, so that each read of the gate holds some.
   for (let n = 0; n < count; n++) {
-    behind.socket.send(`message ${n} ${'x'.repeat(400)}`)
+    arrival.socket.send(`message ${n} ${'x'.repeat(400)}`)
     if (n % 10 === 0) await new Promise(setImmediate)
   }
   while ((await metric(gate, 'ticketgate_tunnel_pauses_total{tunnel="/a/*"}')) === 0) await delay(20)
@@ -184,5 +184,5 @@ t.test('a slow client of many small messages pauses the upstream server, and los
   for (let n = 0; n < count; n++)
     if (!String((await frames.next()).data).startsWith(`message ${n} `)) t.fail(`message ${n} is another one`)
   socket.close()
-  await behind.closed
+  await arrival.closed
 })

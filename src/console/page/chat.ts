@@ -3,11 +3,11 @@ import { byId, make, moveOn, onPress, onSubmit, setStep, setUsable, submitOf } f
 import { FrameLog } from './frames.js'
 import type { SessionStore } from './session.js'
 
-interface Said {
+interface ChatMessage {
   readonly text: string
 }
 
-const isSaid = (data: unknown): data is Said =>
+const isChatMessage = (data: unknown): data is ChatMessage =>
   typeof data === 'object' && data !== null && 'text' in data && typeof data.text === 'string'
 
 const maxLines = 200
@@ -102,7 +102,7 @@ class Chat {
       moveOn(this.#join, this.#text)
     })
     gate.on('message', ({ channel, data, user }) => {
-      const text = isSaid(data) ? data.text : JSON.stringify(data)
+      const text = isChatMessage(data) ? data.text : JSON.stringify(data)
       this.#write(make('b', {}, user ?? 'the server'), ...this.#place(channel), ' ', text)
     })
     gate.on('renewed', ({ expires }) =>
@@ -131,7 +131,7 @@ class Chat {
     this.#text.value = ''
     const line = this.#write(make('b', {}, 'you'), ...this.#place(channel), ' ', words)
     try {
-      await this.#gate.publish({ text: words } satisfies Said, channel)
+      await this.#gate.publish({ text: words } satisfies ChatMessage, channel)
     } catch (error) {
       line.append(make('span', { class: 'event' }, ` (not sent: ${(error as GateError).code})`))
     }

@@ -24,10 +24,10 @@ export function setUpLogin(sessions: SessionStore): void {
   })
 }
 
-/** Returns what was sent for a session. */
-type SentFor = (session: Session) => WireLine
+/** Returns the line that was sent for a session. */
+type SentLine = (session: Session) => WireLine
 
-function setUpPassword(sessions: SessionStore): SentFor {
+function setUpPassword(sessions: SessionStore): SentLine {
   const user = byId('user', HTMLInputElement)
   const password = byId('password', HTMLInputElement)
   const sent = (name: string): WireLine => [
@@ -52,7 +52,7 @@ function setUpPassword(sessions: SessionStore): SentFor {
   return session => sent(session.user)
 }
 
-function setUpPaste(sessions: SessionStore): SentFor {
+function setUpPaste(sessions: SessionStore): SentLine {
   const text = byId('token', HTMLTextAreaElement)
   const sent = (token: string): WireLine => [
     '→',

@@ -1,8 +1,8 @@
 import {
   chatCommand,
   connectCommand,
-  type Here,
   loginCommand,
+  type PageContext,
   replayCommand,
   ticketCommand,
 } from '../commands.js'
@@ -28,17 +28,17 @@ setUpChat(sessions)
 setUpServerSide(sessions)
 
 const { origin } = location
-const here = (): Here => ({
+const pageContext = (): PageContext => ({
   origin,
   token: sessions.current?.token,
   channel: byId('channel', HTMLInputElement).value,
 })
 if (document.body.dataset.login === 'password')
   setUpCopy('copy-login', 'Log in', () => loginCommand(origin, byId('user', HTMLInputElement).value))
-setUpCopy('copy-take', 'Take a ticket', () => ticketCommand(here()))
-setUpCopy('copy-connect', 'Open the WebSocket', () => connectCommand(here()))
-setUpCopy('copy-replay', 'Present the same ticket again', () => replayCommand(here()))
-setUpCopy('copy-chat', 'Chat', () => chatCommand(here()))
+setUpCopy('copy-take', 'Take a ticket', () => ticketCommand(pageContext()))
+setUpCopy('copy-connect', 'Open the WebSocket', () => connectCommand(pageContext()))
+setUpCopy('copy-replay', 'Present the same ticket again', () => replayCommand(pageContext()))
+setUpCopy('copy-chat', 'Chat', () => chatCommand(pageContext()))
 
 const notice = new Notice()
 const backToLogin = {

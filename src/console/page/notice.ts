@@ -1,7 +1,7 @@
 import { announce, byId } from './dom.js'
 
 /** The next step that a notice offers. */
-interface WayOn {
+interface NextStep {
   readonly label: string
   readonly go: () => void
 }
@@ -11,21 +11,21 @@ export class Notice {
   readonly #bar = byId('notice', HTMLDivElement)
   readonly #text = byId('notice-text', HTMLParagraphElement)
   readonly #button = byId('notice-button', HTMLButtonElement)
-  #wayOn: WayOn | undefined
+  #next: NextStep | undefined
 
   constructor() {
     this.#button.addEventListener('click', () => {
-      const wayOn = this.#wayOn
+      const next = this.#next
       this.hide()
-      wayOn?.go()
+      next?.go()
     })
   }
 
-  show(words: string, wayOn?: WayOn): void {
+  show(words: string, next?: NextStep): void {
     this.#text.textContent = words
-    this.#wayOn = wayOn
-    this.#button.hidden = wayOn === undefined
-    this.#button.textContent = wayOn?.label ?? ''
+    this.#next = next
+    this.#button.hidden = next === undefined
+    this.#button.textContent = next?.label ?? ''
     this.#bar.hidden = false
     announce(words)
   }

@@ -4,7 +4,7 @@ import type { Control } from '../../socket/control.js'
 import type { EventHub } from '../../telemetry/event-hub.js'
 import type { Metrics } from '../../telemetry/prometheus.js'
 import { guarded } from './admin-route.js'
-import { channelsRoute, type HeardChannels } from './channels.js'
+import { channelsRoute, type SubscribedChannels } from './channels.js'
 import { connectionsRoute, type OpenConnections } from './connections.js'
 import { disconnectRoute } from './disconnect.js'
 import { eventsRoute } from './events.js'
@@ -16,7 +16,7 @@ import { ticketsRoute } from './tickets.js'
 export interface AdminParts {
   readonly keys: AcceptedKeys
   readonly metrics: Metrics
-  readonly sockets: OpenConnections & HeardChannels
+  readonly sockets: OpenConnections & SubscribedChannels
   readonly tickets: Pick<BackEndIssuer, 'issue' | 'issued'>
   readonly events: EventHub
   readonly control: Pick<Control, 'disconnect' | 'publish' | 'published'>
