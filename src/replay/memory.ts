@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache'
-import type { SpendOutcome, ReplayCache } from './contract.js'
+import type { ReplayCache, SpendOutcome } from './contract.js'
 import { spreadOf } from './nonce-bits.js'
 
 // A map grows, and forgets what was deleted, by copying all that it holds: with a million entries

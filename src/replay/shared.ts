@@ -1,4 +1,4 @@
-import type { SpendOutcome, ReplayCache } from './contract.js'
+import type { ReplayCache, SpendOutcome } from './contract.js'
 import { mixOf, restOf } from './nonce-bits.js'
 import {
   cellsOf,
