@@ -1,25 +1,27 @@
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { loadavg, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { buildOpener } from './drivers/opener.js'
-import { type Results, summarise } from './figures/summary.js'
+import { caseTable } from './figures/case.js'
+import { type Curve, type Results, summarise } from './figures/summary.js'
 import { say } from './figures/text.js'
 import { help, nodes, type Options, readOptions, scaling, tunnel } from './options.js'
 import { compare, ratiosOf, readRatios, writeRatios } from './reports/check.js'
 import { describeRun } from './reports/environment.js'
-import { preparePublishing, publish, publishConnections } from './reports/publish.js'
+import { preparePublishing, publish, publishCase, publishConnections } from './reports/publish.js'
 import { coreTable, curveTable, table, tunnelTable } from './reports/tables.js'
 import { holdConnections } from './scenarios/connections.js'
 import { scenarios, withoutOpener } from './scenarios/index.js'
 import { measureNodes } from './scenarios/nodes.js'
 import { playAll } from './scenarios/play.js'
 import { profile } from './scenarios/profile.js'
-import { measureScaling } from './scenarios/scaling.js'
+import { type Contender, measureScaling } from './scenarios/scaling.js'
 import { measureTunnels } from './scenarios/tunnel.js'
 import { fleetsOf } from './targets/fleets.js'
 import { startTargets } from './targets/index.js'
+import type { Target } from './targets/target.js'
 import { startTicketgate } from './targets/ticketgate.js'
-import { createUsers } from './targets/users.js'
+import { createUsers, type Users } from './targets/users.js'
 
 const print = (results: Results): void => {
   if (results.summary.length > 0) console.log(`\n${table(results)}`)
@@ -58,23 +60,9 @@ const bench = async (options: Options, command: string, directory: string): Prom
   } finally {
     await Promise.all(targets.map(target => target.stop()))
   }
-  const gate = (threads: number) => () =>
-    startTicketgate(directory, users, { settings: { TICKETGATE_THREADS: String(threads) } })
-  const curves =
-    options.scaling && compilerIsMissing === undefined
-      ? await measureScaling(
-          [
-            ...(floor ? [{ label: 'floor', start: () => floor.another() }] : []),
-            ...(names.includes('ticketgate')
-              ? [
-                  { label: 'ticketgate', start: gate(1) },
-                  { label: 'ticketgate, 2 threads', start: gate(2) },
-                ]
-              : []),
-          ],
-          scale,
-        )
-      : []
+  const curves: Curve[] = []
+  if (options.scaling && compilerIsMissing === undefined)
+    curves.push(...(await measureScaling(contenders(options, floor, directory, users), scale)))
   if (options.nodes && compilerIsMissing === undefined)
     curves.push(await measureNodes(fleetsOf(directory, users), rounds, scale))
 
@@ -98,12 +86,67 @@ const bench = async (options: Options, command: string, directory: string): Prom
     ...(coreReport ? { core: coreReport } : {}),
     measured: sides.measured,
   }
+  await report(options, results)
+}
+
+/** The servers of the curves that show how costs grow. */
+const contenders = (
+  { targets }: Options,
+  floor: Target | undefined,
+  directory: string,
+  users: Users,
+): Contender[] => {
+  const gate = (threads: number) => () =>
+    startTicketgate(directory, users, { settings: { TICKETGATE_THREADS: String(threads) } })
+  return [
+    ...(floor ? [{ label: 'floor', start: () => floor.another() }] : []),
+    ...(targets.includes('ticketgate')
+      ? [
+          { label: 'ticketgate', start: gate(1) },
+          { label: 'ticketgate, 2 threads', start: gate(2) },
+        ]
+      : []),
+  ]
+}
+
+/**
+ * Prints the results, writes them where the options say, and compares them.
+ * @throws Error naming what is slower than it should be
+ */
+const report = async (options: Options, results: Results): Promise<void> => {
   print(results)
   if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(results, undefined, 2)}\n`)
   if (options.publish) console.log(`written to ${await publish(results)}`)
   if (options.check !== undefined) checkRatios(options, results)
-  const over = coreReport?.figures.filter(one => one.target !== undefined && one.times > one.target) ?? []
+  const over = results.core?.figures.filter(one => one.target !== undefined && one.times > one.target) ?? []
   if (over.length > 0) throw new Error(`over their targets: ${over.map(({ name }) => name).join('; ')}`)
+}
+
+/** Plays the cases one after another, prints each, and publishes it if that is wanted. */
+const playCases = async (
+  options: Options,
+  command: string,
+  directory: string,
+  users: Users,
+): Promise<void> => {
+  const { rounds, scale } = options
+  const count = (operations: number): number => Math.round(operations * scale)
+  for (const { name, measure } of options.cases) {
+    const { date, machine, system, node } = describeRun(command, new Date(), rounds)
+    const load = loadavg().map(one => one.toFixed(1))
+    const run = {
+      command,
+      date,
+      machine,
+      system,
+      node,
+      rounds,
+      'load before': load.join(' '),
+    } as Results['run']
+    const report = { ...(await measure({ directory, users, rounds, count })), run }
+    console.log(`\n${caseTable(name, report)}`)
+    if (options.publish) publishCase(name, report)
+  }
 }
 
 /** @throws Error naming the rows that have become slower */
@@ -126,11 +169,13 @@ const main = async (args: string[]): Promise<void> => {
   const directory = mkdtempSync(join(tmpdir(), 'ticketgate-bench-'))
   process.once('exit', () => rmSync(directory, { recursive: true, force: true }))
   const command = ['npm run bench', ...(args.length > 0 ? ['--', ...args] : [])].join(' ')
-  if (options.profile === undefined && options.connections === undefined)
-    return bench(options, command, directory)
+  const isBench =
+    options.profile === undefined && options.connections === undefined && options.cases.length === 0
+  if (isBench) return bench(options, command, directory)
   const missing = buildOpener(directory)
   if (missing !== undefined) throw new Error(`this needs the C driver: ${missing}`)
   const users = await createUsers()
+  await playCases(options, command, directory, users)
   if (options.profile !== undefined)
     console.log(await profile(options.profile, options.scale, directory, users))
   if (options.connections === undefined) return

@@ -1,5 +1,7 @@
 import { parseArgs } from 'node:util'
 import { acceptedFile } from './reports/check.js'
+import type { Case } from './scenarios/cases/case.js'
+import { cases } from './scenarios/cases/index.js'
 import { scenarios } from './scenarios/index.js'
 import { profileNames } from './scenarios/profile.js'
 import type { Scenario } from './scenarios/scenario.js'
@@ -9,6 +11,7 @@ export const scaling = 'scaling'
 export const nodes = 'nodes'
 export const tunnel = 'tunnel'
 export const core = 'core'
+const caseNames = cases.map(one => one.name)
 const scenarioNames = [...scenarios.map(one => one.name), scaling, nodes, tunnel, core]
 
 /** What is played if nothing is named. */
@@ -31,6 +34,9 @@ export const help = `npm run bench -- [options]
   --ratios FILE     where accepted ratios are (default: bench/results/ratios.json)
   --publish         writes JSON, tables and charts into bench/results; with --connections, what was reached
 
+  --case NAME       ${caseNames.join(', ')}:
+                    situations that are measured as a whole; may be repeated. With --publish, into
+                    bench/results too
   --profile NAME    ${profileNames.join(', ')}: where ticketgate spends its time
   --connections N   opens and holds N ticketed sockets, proves that all live, and that no ticket works twice
 
@@ -51,6 +57,7 @@ export interface Options {
   readonly check: 'compare' | 'accept' | undefined
   readonly ratios: string
   readonly publish: boolean
+  readonly cases: readonly Case[]
   readonly profile: string | undefined
   readonly connections: number | undefined
 }
@@ -89,6 +96,7 @@ export const readOptions = (args: string[]): Options | 'help' => {
       accept: { type: 'boolean', default: false },
       ratios: { type: 'string', default: acceptedFile },
       publish: { type: 'boolean', default: false },
+      case: { type: 'string', multiple: true },
       profile: { type: 'string' },
       connections: { type: 'string' },
       help: { type: 'boolean', default: false },
@@ -97,6 +105,7 @@ export const readOptions = (args: string[]): Options | 'help' => {
   if (values.help) return 'help'
   const check = values.accept ? 'accept' : values.check ? 'compare' : undefined
   const quick = check !== undefined
+  const caseChoice = chosen('case', values.case ?? [], caseNames)
   const names = chosen('scenario', values.scenario ?? (quick ? [...checked] : [...usual]), scenarioNames)
   return {
     scenarios: scenarios.filter(one => names.includes(one.name)),
@@ -111,6 +120,7 @@ export const readOptions = (args: string[]): Options | 'help' => {
     check,
     ratios: values.ratios,
     publish: values.publish,
+    cases: cases.filter(one => caseChoice.includes(one.name)),
     profile: values.profile,
     connections:
       values.connections === undefined

@@ -1,10 +1,19 @@
 import { once } from 'node:events'
-import { connect } from 'node:net'
+import { connect, type Socket } from 'node:net'
+import { connect as connectTls } from 'node:tls'
 
 interface Source {
   readonly host: string
   readonly port: number
+  /** With it, over TLS. */
+  readonly tls?: { readonly ca: string }
   tokens(count: number): string[]
+}
+
+const dial = async ({ host, port, tls }: Source): Promise<Socket> => {
+  const socket = tls === undefined ? connect(port, host) : connectTls({ host, port, ca: tls.ca })
+  await once(socket, tls === undefined ? 'connect' : 'secureConnect')
+  return socket.setNoDelay().setEncoding('latin1')
 }
 
 /** Gets tickets over keep-alive connections, with several requests in flight on each. */
@@ -20,8 +29,7 @@ export const takeTickets = async (
   let unasked = count
 
   const take = async (): Promise<void> => {
-    const socket = connect(source.port, source.host).setNoDelay().setEncoding('latin1')
-    await once(socket, 'connect')
+    const socket = await dial(source)
     let text = ''
     let due = 0
     const ask = (): void => {

@@ -1,5 +1,6 @@
-import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
+import { type CaseReport, caseTable } from '../figures/case.js'
 import type { Results } from '../figures/summary.js'
 import { installPackages } from '../targets/packages.js'
 import { coreTable, curveTable, markdownTable, tunnelTable } from './tables.js'
@@ -16,6 +17,20 @@ export const publishConnections = (text: string, run: Results['run']): void => {
     name => `${name}: ${run[name]}`,
   )
   writeFileSync(`${directory}connections.txt`, `${text.trim()}\n\n${lines.join('\n')}\n`)
+}
+
+const casesTitle = '## Cases'
+const casesFile = `${directory}cases.json`
+
+const readCases = (): Readonly<Record<string, CaseReport>> =>
+  existsSync(casesFile) ? JSON.parse(readFileSync(casesFile, 'utf8')) : {}
+
+/** Writes what was measured of a case next to the other results, and into their page. */
+export const publishCase = (name: string, report: CaseReport): void => {
+  const cases = { ...readCases(), [name]: report }
+  writeFileSync(casesFile, `${JSON.stringify(cases, undefined, 1)}\n`)
+  const [before = ''] = readFileSync(`${directory}README.md`, 'utf8').split(`\n${casesTitle}`, 1)
+  writeFileSync(`${directory}README.md`, before + casesSection())
 }
 
 /** Writes the results as JSON, tables and charts into bench/results, which the documents show. */
@@ -46,4 +61,11 @@ ${results.curves.map(curve => `\`\`\`text\n${curveTable(curve)}\n\`\`\``).join('
 ${results.tunnels.length === 0 ? '' : `\`\`\`text\n${tunnelTable(results.tunnels)}\n\`\`\`\n`}
 ${core === '' ? '' : `\`\`\`text\n${core}\n\`\`\`\n`}
 ${charts.map(name => `![${name.replace('.svg', '')}](${name})`).join('\n')}
-`
+${casesSection()}`
+
+const casesSection = (): string => {
+  const cases = Object.entries(readCases())
+  if (cases.length === 0) return ''
+  const tables = cases.map(([name, report]) => caseTable(name, report))
+  return `\n${casesTitle}\n\nEach is run on its own (\`--case NAME --publish\`).\n\n${tables.join('\n\n')}\n`
+}

@@ -137,6 +137,37 @@ const startCells = (counts: readonly number[], directory: string, users: Users):
     return { target, opener: startOpener(target), count }
   })
 
+/** Opens the sockets of all gates. */
+const openCells = async (cells: readonly Cell[], total: number): Promise<void> => {
+  const time = performance.now()
+  let held = 0
+  await eachOf(cells, 2, async ({ target, opener, count }) => {
+    const lines = await ticketWire.lines(target, count)
+    expectAnswers(await opener.run(`open ${count} 64 0 1`, lines), '101', count)
+    held += count
+    checkTracking(total)
+    say(`  ${held.toLocaleString('en').padStart(9)} held after ${seconds(time)}`)
+  })
+}
+
+/**
+ * Presents every ticket again.
+ * @throws Error unless each is refused, and no socket was lost
+ */
+const presentAgain = async (cells: readonly Cell[]): Promise<void> => {
+  const time = performance.now()
+  let refused = 0
+  const outcomes: Outcome[] = await eachOf(cells, 2, async ({ opener, count }) => {
+    const outcome = await opener.run('again 32')
+    expectAnswers(outcome, '401 ticket_used', count)
+    refused += count
+    say(`  ${refused.toLocaleString('en').padStart(9)} refused after ${seconds(time)}`)
+    return outcome
+  })
+  const lost = outcomes.reduce((sum, outcome) => sum + outcome.lost, 0)
+  if (lost > 0) throw new Error(`${lost} connections were lost`)
+}
+
 /**
  * Opens `total` ticketed sockets over as many gates as the limit on descriptors requires, with one
  * opener each. Proves that every socket is alive, and that every ticket is refused when it is
@@ -166,14 +197,7 @@ export const holdConnections = async (total: number, directory: string, users: U
   }
 
   time = performance.now()
-  let held = 0
-  await eachOf(cells, 2, async ({ target, opener, count }) => {
-    const lines = await ticketWire.lines(target, count)
-    expectAnswers(await opener.run(`open ${count} 64 0 1`, lines), '101', count)
-    held += count
-    checkTracking(total)
-    say(`  ${held.toLocaleString('en').padStart(9)} held after ${seconds(time)}`)
-  })
+  await openCells(cells, total)
   const openedIn = seconds(time)
   await sleep(2_000)
   const per = (bytes: number): string => `${digits(bytes / total)} bytes`
@@ -188,17 +212,8 @@ export const holdConnections = async (total: number, directory: string, users: U
   say(`every one of them heard a message, in ${heardIn}`)
 
   time = performance.now()
-  let refused = 0
-  const outcomes: Outcome[] = await eachOf(cells, 2, async ({ opener, count }) => {
-    const outcome = await opener.run('again 32')
-    expectAnswers(outcome, '401 ticket_used', count)
-    refused += count
-    say(`  ${refused.toLocaleString('en').padStart(9)} refused after ${seconds(time)}`)
-    return outcome
-  })
+  await presentAgain(cells)
   const refusedIn = seconds(time)
-  const lost = outcomes.reduce((sum, outcome) => sum + outcome.lost, 0)
-  if (lost > 0) throw new Error(`${lost} connections were lost`)
 
   // Draining this many would take long, to no benefit.
   for (const { target } of cells) process.kill(target.child.pid, 'SIGKILL')

@@ -53,9 +53,12 @@ export const fleetsOf = (directory: string, users: Users): Fleet[] => [
   {
     label: 'ticketgate, routed',
     async start(count) {
+      const jwtSecret = secret()
       const nodes = await Promise.all(
         Array.from({ length: count }, (_, n) =>
-          startTicketgate(directory, users, { settings: { TICKETGATE_NODE: `node-${n}` } }),
+          startTicketgate(directory, users, {
+            settings: { TICKETGATE_NODE: `node-${n}`, TICKETGATE_JWT_SECRET: jwtSecret },
+          }),
         ),
       )
       return { nodes, stop: async () => void (await Promise.all(nodes.map(node => node.stop()))) }

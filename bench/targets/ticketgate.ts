@@ -37,7 +37,8 @@ export const startTicketgate = async (
   mkdirSync(state, { mode: 0o700 })
   const records = Object.entries(users.hashes).map(([name, passwordHash]) => [name, { passwordHash }])
   writeFileSync(join(state, 'users.json'), JSON.stringify(Object.fromEntries(records)), { mode: 0o600 })
-  const [jwtSecret, adminKey] = [secret(), secret()]
+  const jwtSecret = options.settings?.TICKETGATE_JWT_SECRET ?? secret()
+  const adminKey = secret()
   const env = {
     NODE_ENV: 'production',
     TICKETGATE_JWT_SECRET: jwtSecret,

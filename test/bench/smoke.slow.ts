@@ -71,6 +71,13 @@ t.test('open sockets receive a message, and their tickets work once', async t =>
   t.match(output, /every ticket shown again +was refused with ticket_used/)
 })
 
+t.test('a case prints its condition and its figures', async t => {
+  const { code, output } = await bench('--case', 'tls', '--rounds', '1', '--scale', '0.05')
+  t.equal(code, 0, output)
+  t.match(output, /### tls\n\nTLS 1\.3/)
+  t.match(output, /^\| handshake, session resumed \| server CPU, µs \| \d/m)
+})
+
 t.test('a profile names the functions that take the time', async t => {
   const { code, output } = await bench('--profile', 'refusal', '--scale', '0.1')
   t.equal(code, 0, output)
@@ -94,6 +101,7 @@ t.test('refusals', async t => {
     [['--scenario', 'nothing'], '--scenario nothing is unknown'],
     [['--scale', ''], '--scale takes'],
     [['--profile', 'nothing'], '--profile nothing is unknown'],
+    [['--case', 'nothing'], '--case nothing is unknown'],
   ] as const
   await Promise.all(
     cases.map(async ([args, words]) => {

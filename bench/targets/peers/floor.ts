@@ -1,7 +1,7 @@
 // The floor: what uWebSockets.js itself costs. It checks nothing, works nothing out and remembers
 // nothing; it answers fixed bytes, the same as ticketgate's, so that what lies above it in the
 // table is ours to explain.
-import { App, us_socket_local_port } from 'uWebSockets.js'
+import { App, SSLApp, us_socket_local_port } from 'uWebSockets.js'
 
 const setting = (name: string): string => {
   const value = process.env[name]
@@ -16,7 +16,13 @@ const welcome = setting('FLOOR_WELCOME')
 const message = setting('FLOOR_MESSAGE')
 const ok = setting('FLOOR_OK')
 
-App()
+const { FLOOR_TLS_CERT_FILE: certFile, FLOOR_TLS_KEY_FILE: keyFile } = process.env
+const app =
+  certFile === undefined || keyFile === undefined
+    ? App()
+    : SSLApp({ cert_file_name: certFile, key_file_name: keyFile })
+
+app
   .post('/auth', res => {
     res.onAborted(() => {})
     res.onData((_chunk, isLast) => {
