@@ -8,6 +8,8 @@ interface Report {
  * milliseconds.
  */
 export function descriptorLimit(): number | undefined {
+  // Windows has no such limit, and its reports list none.
+  if (process.platform === 'win32') return undefined
   const { report } = process
   const before: unknown = Reflect.get(report, 'excludeNetwork')
   // Otherwise the report resolves the peers of all open sockets, and waits for that.

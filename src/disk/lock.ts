@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto'
-import { lstat, readlink, symlink, unlink } from 'node:fs/promises'
+import { lstat, unlink } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { errnoOf } from './errno.js'
+import { type LockMark, ourMark } from './lock-mark.js'
 
 const pollMs = 20
 
@@ -17,14 +18,13 @@ const staleMs = 30_000
  * Breaks the lock of a dead process: at once on the same host, after 30 s otherwise. `work` must
  * await the check that it is given just before it commits. The check rejects if the lock was broken
  * in the meantime, for example because this process was suspended.
- *
- * The lock is a symbolic link whose target names the holder, as in Emacs: it appears and disappears
- * in one step, together with what it says.
  */
 export async function withLock<T>(
   path: string,
   work: (check: () => Promise<void>) => Promise<T>,
+  mark: LockMark = ourMark,
 ): Promise<T> {
+  const { take, holderOf } = mark
   const mine = `${process.pid}@${hostname()}:${randomUUID()}`
   const check = async () => {
     if ((await holderOf(path)) !== mine)
@@ -33,32 +33,13 @@ export async function withLock<T>(
   while (!(await take(path, mine))) {
     const holder = await holderOf(path)
     if (holder === undefined) continue
-    if (await isStale(path, holder)) await breakLock(path, holder)
+    if (await isStale(path, holder)) await breakLock(path, holder, mark)
     else await sleep(pollMs)
   }
   try {
     return await work(check)
   } finally {
     if ((await holderOf(path)) === mine) await remove(path)
-  }
-}
-
-async function take(path: string, mine: string): Promise<boolean> {
-  try {
-    await symlink(mine, path)
-    return true
-  } catch (error) {
-    if (errnoOf(error) === 'EEXIST') return false
-    throw error
-  }
-}
-
-async function holderOf(path: string): Promise<string | undefined> {
-  try {
-    return await readlink(path)
-  } catch (error) {
-    if (errnoOf(error) === 'ENOENT') return undefined
-    throw error
   }
 }
 
@@ -73,7 +54,7 @@ async function isStale(path: string, holder: string): Promise<boolean> {
  * Otherwise two processes that saw the same dead holder would both remove a lock, the second one
  * the lock that the first has just taken.
  */
-async function breakLock(path: string, holder: string): Promise<void> {
+async function breakLock(path: string, holder: string, { take, holderOf }: LockMark): Promise<void> {
   const marker = `${path}.${holder.slice(holder.lastIndexOf(':') + 1)}`
   if (!(await take(marker, holder))) {
     if (await isOld(marker)) await remove(marker)

@@ -43,8 +43,12 @@ export async function replaceFile(
   await syncDirectory(dirname(path))
 }
 
-/** Makes new names in a directory survive a power cut. */
+/**
+ * Makes new names in a directory survive a power cut. Does nothing on Windows, where a directory
+ * cannot be synced (EPERM).
+ */
 export async function syncDirectory(path: string): Promise<void> {
+  if (process.platform === 'win32') return
   const directory = await open(path, 'r')
   try {
     await directory.sync()

@@ -1,0 +1,56 @@
+import { spawnSync } from 'node:child_process'
+import { readdirSync, unlinkSync } from 'node:fs'
+import { hostname } from 'node:os'
+import { join } from 'node:path'
+import { setImmediate } from 'node:timers/promises'
+import t from 'tap'
+import { withLock } from '../../src/disk/lock.js'
+import { fileMark, linkMark } from '../../src/disk/lock-mark.js'
+
+const deadPid = (): number => spawnSync(process.execPath, ['-e', '']).pid
+
+/** Windows has one of the two, all others have the other one: both keep the same promises here. */
+for (const [name, mark] of Object.entries({ linkMark, fileMark }))
+  t.test(name, async t => {
+    /** Six holders, each of which yields. Resolves with the most that were inside at once. */
+    async function crowd(path: string): Promise<number> {
+      let inside = 0
+      let most = 0
+      const enter = async () => {
+        most = Math.max(most, ++inside)
+        await setImmediate()
+        inside--
+      }
+      await Promise.all([1, 2, 3, 4, 5, 6].map(() => withLock(path, enter, mark)))
+      return most
+    }
+
+    t.test('one holder at a time, and nothing is left', async t => {
+      const directory = t.testdir()
+      t.equal(await crowd(join(directory, 'lock')), 1)
+      t.strictSame(readdirSync(directory), [])
+    })
+
+    t.test('the lock of a dead process is broken', async t => {
+      const directory = t.testdir()
+      const path = join(directory, 'lock')
+      t.equal(await mark.take(path, `${deadPid()}@${hostname()}:5f1c`), true)
+      t.equal(await crowd(path), 1)
+      t.strictSame(readdirSync(directory), [])
+    })
+
+    t.test('a holder that lost its lock learns it, and leaves the other one', async t => {
+      const directory = t.testdir()
+      const path = join(directory, 'lock')
+      const other = '1@elsewhere.example:5f1c'
+      const work = async (check: () => Promise<void>) => {
+        t.equal(await mark.take(path, other), false, 'it is held')
+        unlinkSync(path)
+        await mark.take(path, other)
+        await check()
+      }
+      await t.rejects(withLock(path, work, mark), { message: /was broken in the meantime/ })
+      t.equal(await mark.holderOf(path), other)
+      t.strictSame(readdirSync(directory), ['lock'])
+    })
+  })
