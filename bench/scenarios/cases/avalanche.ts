@@ -136,7 +136,7 @@ export const avalancheCase: Case = {
       }
     })
     return {
-      condition: `${(2 * socketsEach).toLocaleString('en')} sockets on two routed nodes, half on each; one node is killed. Its ${socketsEach.toLocaleString('en')} clients are of \`ticketgate/client\` with its default waits, all in one Node process, which asks for tickets over 64 connections, as a balancer; for a second it sends one request in two to the dead node. ${watched} of the clients of the other node exchange messages all the while, one in flight each: they are those that are not affected, and compared with the time before. The limits of rates are too high to be reached.`,
+      condition: `${(2 * socketsEach).toLocaleString('en')} sockets on two routed nodes, half on each; one node is killed. Its ${socketsEach.toLocaleString('en')} clients are of \`ticketgate/client\` with its default waits, all in one Node process, which asks for tickets over 64 connections, as a balancer; for a second it sends one request in two to the dead node. ${watched} of the clients of the other node exchange messages all the while, one in flight each: they are those that are not affected, and compared with the time before. The process with the clients limits how fast they come back: it needs more CPU for each than the gate. The limits of rates are too high to be reached.`,
       beside: 'before',
       figures: [
         { what: 'half are back', unit: 's', values: played.half },
