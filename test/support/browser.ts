@@ -7,7 +7,7 @@ import { temporaryDirectory } from './fixtures.js'
 import { pathOf } from './programs.js'
 
 /** Generous for busy machines: tests wait for conditions, never for times. */
-const patience = 60_000
+const patience = 240_000
 
 const artifacts = fileURLToPath(new URL('../../artifacts/', import.meta.url))
 

@@ -149,7 +149,7 @@ t.test('graphql-ws', async t => {
 t.test('sockets that are not renewed end with their first token', async t => {
   const upstream = await startUpstream(t)
   const gate = await startTunnels(t, `/a/*=ws://127.0.0.1:${upstream.port}`)
-  const exp = nowSeconds() + 3
+  const exp = nowSeconds() + 10
   const options = { url: gate.url, socketUrl: socketUrl(gate.url, '/a/b') }
   const closing = createTicketSource({ ...options, getToken: () => tokenFor('maggie', { exp, sid: 's1' }) })
   const url = await closing.url()
@@ -192,7 +192,7 @@ t.test('a session without sockets is not renewed again', async t => {
     socketUrl: socketUrl(gate.url, '/a/b'),
     getToken({ fresh }) {
       asked.push(fresh)
-      return tokenFor('maggie', { exp: nowSeconds() + 3, sid: 's1' })
+      return tokenFor('maggie', { exp: nowSeconds() + 8, sid: 's1' })
     },
     async fetch(url, options) {
       const reply = await fetch(url, options as never)
@@ -209,7 +209,7 @@ t.test('a session without sockets is not renewed again', async t => {
   const other = createTicketSource({
     url: gate.url,
     socketUrl: socketUrl(gate.url, '/a/b'),
-    getToken: () => tokenFor('theo', { exp: nowSeconds() + 4, sid: 's2' }),
+    getToken: () => tokenFor('theo', { exp: nowSeconds() + 10, sid: 's2' }),
   })
   const { closed } = listenTo(new WebSocket(await other.url()))
   other.close()
