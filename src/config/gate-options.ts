@@ -491,7 +491,8 @@ export interface GateOptions {
   readonly drainSeconds?: OptionValue<'drainSeconds'>
   /**
    * File with settings that can change without a restart, one NAME=value per line: the login, login
-   * failure, ticket and message rates, and the log level; reread when it changes, and on SIGHUP.
+   * failure, ticket and message rates, the caps on connections, and the log level; reread when it
+   * changes, and on SIGHUP.
    *
    * Values: path. `TICKETGATE_SETTINGS_FILE` if left out.
    * @default none

@@ -9,6 +9,9 @@ export const liveProperties = [
   'loginFailureRate',
   'ticketRate',
   'messageRate',
+  'maxConnections',
+  'maxConnectionsPerUser',
+  'maxConnectionsPerAddress',
   'logLevel',
 ] as const
 
@@ -19,6 +22,9 @@ export type LiveSettings = Pick<Config, LiveProperty>
 const byVariable = new Map<string, LiveProperty>(
   liveProperties.map(property => [variableOf(property), property]),
 )
+
+/** Sockets are counted for these caps only if they were on at the start. */
+const countedCaps = ['maxConnectionsPerUser', 'maxConnectionsPerAddress'] as const
 
 /**
  * Replaces settings given elsewhere by those in the file, if there is one. Returns the replaced
@@ -54,8 +60,12 @@ export const resolveFailureRate = (
  */
 export function rereadSettings(
   file: string,
-  { settingsElsewhere, production }: Pick<Config, 'settingsElsewhere' | 'production'>,
+  atStart: Pick<
+    Config,
+    'settingsElsewhere' | 'production' | 'maxConnectionsByDefault' | (typeof countedCaps)[number]
+  >,
 ): LiveSettings {
+  const { settingsElsewhere, production, maxConnectionsByDefault } = atStart
   const text = readText(file)
   if (text.trim() === '') throw new InvalidValue(`${file} is empty: for no settings, write a comment`)
   const problems: string[] = []
@@ -64,9 +74,13 @@ export function rereadSettings(
     property,
     parseOption(property, given.get(property), production, problems),
   ])
-  if (problems.length > 0) throw new InvalidValue(problems.join('\n'))
   const values = Object.fromEntries(entries) as Pick<Values, LiveProperty>
-  return { ...values, loginFailureRate: resolveFailureRate(given, values) }
+  for (const cap of countedCaps)
+    if (atStart[cap] === 0 && values[cap] > 0)
+      problems.push(`${given.get(cap)?.label}: this cap was off at the start: turning it on needs a restart`)
+  if (problems.length > 0) throw new InvalidValue(problems.join('\n'))
+  const { maxConnections = maxConnectionsByDefault } = values
+  return { ...values, maxConnections, loginFailureRate: resolveFailureRate(given, values) }
 }
 
 /** Reads lines `NAME=value`, with the names of the variables; `#` starts a comment line. */

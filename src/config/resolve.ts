@@ -87,6 +87,11 @@ export function resolveConfig({ env, flags = [], options = {}, handlerNames }: C
   checkAssertionKey(given, values, identity, problems)
   if (problems.length > 0) throw new StartupError('config_invalid', problems.join('\n'))
 
+  const maxConnectionsByDefault =
+    values.maxConnections === undefined || values.settingsFile !== undefined
+      ? connectionsWithin(descriptorLimit(), values.firstMessageSeconds > 0 ? maxUnidentified : 0)
+      : values.maxConnections
+
   return Object.freeze({
     ...values,
     ...identity,
@@ -97,9 +102,8 @@ export function resolveConfig({ env, flags = [], options = {}, handlerNames }: C
     loginFailureRate: resolveFailureRate(given, values),
     tokenTtlSeconds: values.tokenTtlSeconds ?? Math.min(900, values.tokenMaxTtlSeconds),
     usersFile: values.usersFile ?? join(values.stateDir, 'users.json'),
-    maxConnections:
-      values.maxConnections ??
-      connectionsWithin(descriptorLimit(), values.firstMessageSeconds > 0 ? maxUnidentified : 0),
+    maxConnections: values.maxConnections ?? maxConnectionsByDefault,
+    maxConnectionsByDefault,
     // Limits below one message are allowed: uWS compares the limit with what is waiting already, so
     // a reader that keeps up still gets every message. By default, one whole message may wait.
     maxBackpressureBytes: values.maxBackpressureBytes ?? Math.max(65_536, values.maxMessageBytes),

@@ -346,7 +346,7 @@ export const schema = {
   settingsFile: {
     kind: path,
     meaning:
-      'File with settings that can change without a restart, one NAME=value per line: the login, login failure, ticket and message rates, and the log level; reread when it changes, and on SIGHUP',
+      'File with settings that can change without a restart, one NAME=value per line: the login, login failure, ticket and message rates, the caps on connections, and the log level; reread when it changes, and on SIGHUP',
   },
   logLevel: {
     kind: choice('trace', 'debug', 'info', 'warn', 'error', 'fatal'),
@@ -374,6 +374,8 @@ type Resolved = {
 export interface Config extends Resolved, Omit<IdentityConfig, 'jwtSecretPrevious'> {
   /** `NODE_ENV` is `production`. */
   readonly production: boolean
+  /** What `maxConnections` is if it is given nowhere. */
+  readonly maxConnectionsByDefault: number
   /** What was given elsewhere of the options that a settings file can have. */
   readonly settingsElsewhere: readonly (readonly [
     Property,

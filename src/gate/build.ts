@@ -128,7 +128,7 @@ const openAdmin = ({ config, log, state, engine, ...parts }: AdminParts): AdminL
     store: state.replay.store,
     tls: config.tlsCertFile !== undefined,
     hasTunnels: config.tunnels.length > 0,
-    maxConnections: config.maxConnections,
+    maxConnections: () => engine.maxConnections,
     snapshot: () => engine.snapshot(),
     limiters: () => engine.limiters(),
   })

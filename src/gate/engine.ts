@@ -40,6 +40,8 @@ export interface Engine {
   snapshot(): Promise<Snapshot>
   /** What the limits that hold over all threads do at the moment. */
   limiters(): LimiterUsages
+  /** How many sockets may be open; 0 = no cap. */
+  readonly maxConnections: number
 }
 
 /** What connects an engine to the rest of the gate, and to the other nodes. */

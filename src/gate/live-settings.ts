@@ -30,6 +30,10 @@ export class WatchedSettings {
     this.#end = file === undefined ? () => {} : watchFile(file, () => this.#reload(file), since)
   }
 
+  get current(): LiveSettings {
+    return this.#current
+  }
+
   close(): void {
     this.#end()
   }
@@ -58,4 +62,4 @@ function changesOf(from: LiveSettings, to: LiveSettings): Readonly<Record<string
 }
 
 const textOf = (value: LiveSettings[keyof LiveSettings]): string =>
-  value === undefined ? 'off' : typeof value === 'string' ? value : `${value.count}/${value.seconds}`
+  value === undefined ? 'off' : typeof value === 'object' ? `${value.count}/${value.seconds}` : `${value}`

@@ -25,7 +25,7 @@ import { Server } from '../http/server.js'
 import { createTlsApp, type TlsFiles, tlsFilesOf } from '../http/tls.js'
 import { urlOf } from '../http/url.js'
 import { WatchedOrigins } from '../http/watched-origins.js'
-import type { ConnectionCaps } from '../limits/caps.js'
+import { type ConnectionCaps, connectionLimits } from '../limits/caps.js'
 import { FailureLimit } from '../limits/failure-limit.js'
 import type { Rates } from '../limits/rates.js'
 import type { OpenReplay } from '../redis/open-replay.js'
@@ -193,6 +193,7 @@ export class PublicListener {
   set(settings: LiveSettings): void {
     this.#parts.rates.set(settings)
     this.#sockets.setMessageRate(settings.messageRate)
+    this.#parts.caps.setLimits(connectionLimits(settings))
   }
 
   /**

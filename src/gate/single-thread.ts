@@ -34,6 +34,7 @@ export interface SingleThreadOptions {
 interface SingleThreadParts {
   readonly listener: PublicListener
   readonly rates: Rates
+  readonly settings: WatchedSettings
   readonly closers: Closers
   readonly port: number
 }
@@ -42,12 +43,14 @@ interface SingleThreadParts {
 export class SingleThread implements Engine {
   readonly #listener: PublicListener
   readonly #rates: Rates
+  readonly #settings: WatchedSettings
   readonly #closers: Closers
   readonly #port: number
 
-  private constructor({ listener, rates, closers, port }: SingleThreadParts) {
+  private constructor({ listener, rates, settings, closers, port }: SingleThreadParts) {
     this.#listener = listener
     this.#rates = rates
+    this.#settings = settings
     this.#closers = closers
     this.#port = port
   }
@@ -75,8 +78,10 @@ export class SingleThread implements Engine {
         handlers,
         uplink,
       })
-      closers.add(new WatchedSettings({ config, log, apply: settings => listener.set(settings) }))
-      return new SingleThread({ listener, rates, closers, port: config.port })
+      const settings = closers.add(
+        new WatchedSettings({ config, log, apply: changed => listener.set(changed) }),
+      )
+      return new SingleThread({ listener, rates, settings, closers, port: config.port })
     })
   }
 
@@ -118,6 +123,10 @@ export class SingleThread implements Engine {
 
   async snapshot(): Promise<Snapshot> {
     return this.#listener.snapshot()
+  }
+
+  get maxConnections(): number {
+    return this.#settings.current.maxConnections
   }
 
   limiters(): LimiterUsages {

@@ -62,6 +62,7 @@ export class ThreadPool implements Engine {
   /** The counts of threads that have ended. */
   #retired: Snapshot = idleSnapshot()
   #port = 0
+  #maxConnections: number
   /** Whether the threads have been told to end. They are not replaced then. */
   #isEnding = false
 
@@ -71,6 +72,7 @@ export class ThreadPool implements Engine {
     this.#state = state
     this.#events = events
     this.#uplink = uplink
+    this.#maxConnections = config.maxConnections
     this.#start = {
       config,
       bootSecret: state.bootSecret,
@@ -139,6 +141,10 @@ export class ThreadPool implements Engine {
     return sumSnapshots([this.#retired, ...this.#live().map(({ last }) => last)])
   }
 
+  get maxConnections(): number {
+    return this.#maxConnections
+  }
+
   limiters(): LimiterUsages {
     return this.#rates.usages(clock())
   }
@@ -170,7 +176,10 @@ export class ThreadPool implements Engine {
   #watchSettings(): void {
     const apply = (settings: LiveSettings): void => {
       this.#rates.set(settings)
-      this.#start = { ...this.#start, config: { ...this.#start.config, ...settings } }
+      this.#maxConnections = settings.maxConnections
+      // Which caps are on is decided at the start.
+      const { maxConnectionsPerUser, maxConnectionsPerAddress, ...latest } = settings
+      this.#start = { ...this.#start, config: { ...this.#start.config, ...latest } }
     }
     this.#closers.add(new WatchedSettings({ config: this.#config, log: this.#log, apply }))
   }

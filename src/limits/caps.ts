@@ -16,7 +16,10 @@ export const connectionLimits = (
   perAddress: config.maxConnectionsPerAddress,
 })
 
-/** Counts open connections against the caps. A cap that is off costs nothing. */
+/**
+ * Counts open connections against the caps. A cap per user or per address that is off from the
+ * start costs nothing, and cannot be turned on.
+ */
 export interface ConnectionCaps {
   readonly open: number
   /** Counts a connection, unless that would exceed a cap. Returns whether it was counted. */
@@ -35,15 +38,18 @@ export interface ConnectionCaps {
    * the cap per user or the total. Then nothing changes.
    */
   identify(user: string): boolean
+  /** Changes the caps. Connections that are open count, and stay. */
+  setLimits(limits: ConnectionLimits): void
 }
 
-export function createConnectionCaps(limits: ConnectionLimits): ConnectionCaps {
-  const users = createTally(limits.perUser)
-  const addresses = createTally(limits.perAddress)
+export function createConnectionCaps({ total, perUser, perAddress }: ConnectionLimits): ConnectionCaps {
+  const users = createTally(perUser)
+  const addresses = createTally(perAddress)
+  let most = total
   let open = 0
 
   function identify(user: string): boolean {
-    if (limits.total > 0 && open >= limits.total) return false
+    if (most > 0 && open >= most) return false
     if (users.isReached(user)) return false
     open++
     users.add(user)
@@ -71,6 +77,11 @@ export function createConnectionCaps(limits: ConnectionLimits): ConnectionCaps {
     },
     leaveUnknown: addresses.remove,
     identify,
+    setLimits(limits) {
+      most = limits.total
+      users.setLimit(limits.perUser)
+      addresses.setLimit(limits.perAddress)
+    },
   }
 }
 
@@ -78,19 +89,24 @@ interface Tally {
   isReached(key: string): boolean
   add(key: string): void
   remove(key: string): void
+  setLimit(limit: number): void
 }
 
 /** Counts by key. It has one entry per key with a connection, so the total bounds it. */
 function createTally(limit: number): Tally {
-  if (limit === 0) return { isReached: () => false, add() {}, remove() {} }
+  if (limit === 0) return { isReached: () => false, add() {}, remove() {}, setLimit() {} }
   const counts = new Map<string, number>()
+  let most = limit
   return {
-    isReached: key => (counts.get(key) ?? 0) >= limit,
+    isReached: key => most > 0 && (counts.get(key) ?? 0) >= most,
     add: key => void counts.set(key, (counts.get(key) ?? 0) + 1),
     remove(key) {
       const left = (counts.get(key) ?? 0) - 1
       if (left > 0) counts.set(key, left)
       else counts.delete(key)
+    },
+    setLimit(changed) {
+      most = changed
     },
   }
 }

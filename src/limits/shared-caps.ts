@@ -4,7 +4,7 @@ import { SharedTally } from './shared-tally.js'
 
 /** The connection caps of one thread. They count what all threads have open. */
 export class SharedConnectionCaps implements ConnectionCaps {
-  readonly #total: number
+  #total: number
   readonly #thread: number
   readonly #open: Int32Array
   readonly #users: SharedTally | undefined
@@ -17,6 +17,12 @@ export class SharedConnectionCaps implements ConnectionCaps {
     const place = { thread, threads: this.#open.length, secret: shared.secret }
     this.#users = perUser === 0 ? undefined : new SharedTally(perUser, shared.users, place)
     this.#addresses = perAddress === 0 ? undefined : new SharedTally(perAddress, shared.addresses, place)
+  }
+
+  setLimits({ total, perUser, perAddress }: ConnectionLimits): void {
+    this.#total = total
+    this.#users?.setLimit(perUser)
+    this.#addresses?.setLimit(perAddress)
   }
 
   get open(): number {

@@ -44,7 +44,7 @@ export interface TallyPlace {
  * least 128 KiB per thread.
  */
 export class SharedTally {
-  readonly #limit: number
+  #limit: number
   readonly #counts: Int32Array
   readonly #place: TallyPlace
   readonly #bucketsPerRow: number
@@ -56,13 +56,18 @@ export class SharedTally {
     this.#bucketsPerRow = this.#counts.length / (rows * place.threads)
   }
 
+  /** @param limit 0 = none, but it goes on counting */
+  setLimit(limit: number): void {
+    this.#limit = limit
+  }
+
   /**
    * Counts one more of a key, unless that would exceed the limit. Returns whether it was counted.
    */
   enter(key: string): boolean {
     const buckets = this.#bucketsOf(key)
     this.#add(buckets, 1)
-    if (this.#countOf(buckets) <= this.#limit) return true
+    if (this.#limit === 0 || this.#countOf(buckets) <= this.#limit) return true
     this.#add(buckets, -1)
     return false
   }

@@ -206,7 +206,7 @@ export interface MetricsSources {
   readonly tls: boolean
   readonly hasTunnels: boolean
   /** How many sockets may be open; 0 = no cap. */
-  readonly maxConnections: number
+  readonly maxConnections: () => number
   readonly snapshot: () => Promise<Snapshot>
   /** Limits that hold over all threads. */
   readonly limiters: () => LimiterUsages

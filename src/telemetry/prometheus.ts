@@ -36,7 +36,7 @@ export function createMetrics(sources: MetricsSources): Metrics {
         ...loginMetrics(snapshot),
         ...limiterMetrics({ ...sources.limiters(), ...snapshot.limiters }),
         ...ticketMetrics(snapshot),
-        ...socketMetrics(snapshot, maxConnections),
+        ...socketMetrics(snapshot, maxConnections()),
         ...messageMetrics(snapshot),
         ...(hasTunnels ? tunnelMetrics(snapshot) : []),
         ...replayMetrics(replay),

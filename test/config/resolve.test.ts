@@ -153,6 +153,7 @@ t.test('every default', async t => {
     redisEviction: 'checked',
     threads: 1,
     maxConnections: connectionsWithin(descriptorLimit()),
+    maxConnectionsByDefault: connectionsWithin(descriptorLimit()),
     maxConnectionsPerUser: 0,
     maxConnectionsPerAddress: 0,
     messageRate: { count: 100, seconds: 1 },

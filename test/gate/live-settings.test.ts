@@ -1,8 +1,8 @@
 import { renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { bearer, outcomeOf, postJson, request } from '../support/http.js'
-import { runServe, startServer, temporaryDirectory } from '../support/server.js'
+import { bearer, metric, outcomeOf, postJson, request, requestUpgrade } from '../support/http.js'
+import { type Environment, runServe, startServer, temporaryDirectory } from '../support/server.js'
 import { openSession, socketUrl } from '../support/socket-client.js'
 import { gatePath, mint, tokenFor } from '../support/tokens.js'
 
@@ -12,11 +12,16 @@ const broken = 'the settings file is broken'
 /** A gate with tunnels, of which each has something to log. */
 const tunnels = Array.from({ length: 12 }, (_, n) => `/t${n}=ws://127.0.0.1:9;channel=t`).join()
 
-const open = async (t: Test, threads: string, text: string) => {
+const open = async (t: Test, threads: string, text: string, env: Environment = {}) => {
   const file = join(temporaryDirectory(t), 'settings')
   writeFileSync(file, text)
   const server = await startServer(t, {
-    env: { TICKETGATE_SETTINGS_FILE: file, TICKETGATE_THREADS: threads, TICKETGATE_TUNNELS: tunnels },
+    env: {
+      TICKETGATE_SETTINGS_FILE: file,
+      TICKETGATE_THREADS: threads,
+      TICKETGATE_TUNNELS: tunnels,
+      ...env,
+    },
   })
   // The main thread reads for itself as well.
   const readers = threads === '1' ? 1 : Number(threads) + 1
@@ -101,6 +106,43 @@ for (const threads of ['1', '2'])
     await gate.told(again, gate.hangUp)
     t.equal(server.output().split('"ticket issued"').length, written, 'lines below the level are not written')
     t.notMatch(server.output(), 'Warning')
+  })
+
+for (const threads of ['1', '2'])
+  t.test(`caps on sockets change without a restart (threads: ${threads})`, async t => {
+    const gate = await open(t, threads, '# at first\n', { TICKETGATE_MAX_CONNECTIONS_PER_USER: '2' })
+    const { server, replace } = gate
+    const limit = (): Promise<number> => metric(server, 'ticketgate_connections_limit')
+    const enter = async (user: string): Promise<void> => {
+      await openSession(socketUrl(server.url, gatePath(await mint(server.url, user))))
+    }
+    const isFull = async (user: string, why: string): Promise<void> => {
+      const path = gatePath(await mint(server.url, user))
+      for (let n = 0; n < 8; n++)
+        t.equal(outcomeOf(await requestUpgrade(server.url, path)), '429 too_many_connections', why)
+    }
+    const byDefault = await limit()
+    await enter('maggie')
+    await enter('maggie')
+    await isFull('maggie', 'two of a user')
+
+    await replace('TICKETGATE_MAX_CONNECTIONS_PER_USER=3\n')
+    await enter('maggie')
+    await isFull('maggie', 'three of a user')
+
+    await replace('TICKETGATE_MAX_CONNECTIONS_PER_USER=0\nTICKETGATE_MAX_CONNECTIONS=4\n')
+    t.equal(await limit(), 4)
+    await enter('maggie')
+    await isFull('lisa', 'four in all')
+
+    await gate.breakBy(() => gate.write('TICKETGATE_MAX_CONNECTIONS_PER_ADDRESS=100\n'))
+    t.match(server.output(), /this cap was off at the start: turning it on needs a restart/)
+    await isFull('lisa', 'a broken file changes nothing')
+
+    await replace('# as in the environment\n')
+    t.equal(await limit(), byDefault)
+    await isFull('maggie', 'her four sockets were counted while there was no cap')
+    await enter('lisa')
   })
 
 t.test('a file of settings with a mistake stops the start, and says where it is', async t => {

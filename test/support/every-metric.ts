@@ -9,7 +9,7 @@ export const everyMetric = (): Promise<string> =>
     store: { state: { is: 'ready' } },
     tls: true,
     hasTunnels: true,
-    maxConnections: 1000,
+    maxConnections: () => 1000,
     snapshot: async () => idleSnapshot(),
     limiters: () => ({ ticket: { tracked: 0, refusing: 0 } }),
   }).render()

@@ -55,7 +55,7 @@ const create = (others: Partial<MetricsSources> = {}) => {
     store: { state: { is: 'unusable' } },
     tls: true,
     hasTunnels: true,
-    maxConnections: 1000,
+    maxConnections: () => 1000,
     ...others,
     snapshot: async () => ({ ...state, certificateExpiresAtSeconds: 2_000_000_000 }),
     limiters: () => ({ ticket: { tracked: 5, refusing: 2 }, login_user: undefined }),
@@ -136,7 +136,7 @@ t.test('absent components have no metrics', async t => {
   }).scrape()
   for (const name of [...samples.map(sample => sample.name), ...types.keys()])
     t.notMatch(name, /bus|store|tls|tunnel|replay_claim/, name)
-  const unbounded = await create({ maxConnections: 0 }).scrape()
+  const unbounded = await create({ maxConnections: () => 0 }).scrape()
   t.notOk(unbounded.types.has('ticketgate_connections_limit'), 'nor has a limit that is none')
 })
 
