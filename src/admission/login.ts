@@ -62,12 +62,15 @@ const longestWaitMs = 2000
  */
 export class LoginAdmission {
   readonly #parts: LoginParts
-  readonly #sampler = new LogSampler()
+  readonly #sampler: LogSampler
   /** One warning per minute for each user under attack. */
   readonly #warnings = new KeyedRate({ count: 1, seconds: 60 })
 
   constructor(parts: LoginParts) {
     this.#parts = parts
+    this.#sampler = new LogSampler((reason, omitted) =>
+      parts.log.info({ reason, omitted }, 'refused logins omitted'),
+    )
   }
 
   /** Counts an attempt from an address before reading it. Returns the refusal, if any. */

@@ -26,6 +26,8 @@ export const serve: Command = async (args, context) => {
   if (wantsHelp(parseArguments(args, optionFlags, [], () => ''))) return help(args, context)
   const given = resolveConfig({ env, flags: args })
   if (env.npm_lifecycle_event !== undefined) stopWithParent()
+  // Files that change during the start are read again after it.
+  if (!process.stdin.isTTY) process.on('SIGHUP', () => {})
   requireUWebSockets(given.maxTokenBytes)
   const log = createLog(given.logLevel)
   const config = await prepareStart(given, log)

@@ -136,7 +136,10 @@ export class RevocationFile {
       if (size > this.#compactAboveBytes) this.#enqueue(() => this.#compact())
     } catch (error) {
       this.#lines = [...lines, ...this.#lines]
-      throw error
+      throw new Error(
+        `revocations cannot be written to ${this.#paths.journal}, so a restart would forget them: make room, or let this user write there, and send them again`,
+        { cause: error },
+      )
     }
   }
 

@@ -44,11 +44,11 @@ export class WatchedSettings {
       const settings = rereadSettings(file, config)
       const changed = changesOf(this.#current, settings)
       if (when === 'start' && Object.keys(changed).length === 0) return
-      // Logged at any level, before and after it changes.
-      log.child({}, { level: 'info' }).info({ changed }, 'settings read again')
       this.#current = settings
       log.level = settings.logLevel
       apply(settings)
+      // Logged at any level, and once they are in force.
+      log.child({}, { level: 'info' }).info({ changed }, 'settings read again')
     } catch (error) {
       log.error({ err: error }, 'the settings file is broken; the previous settings stay in use')
     }

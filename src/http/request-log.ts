@@ -43,10 +43,11 @@ export const fieldsOf = (head: RequestHead): RequestFields => ({
 /** Logs refused requests with their reasons: at most ten lines per second and code. */
 export class RequestLog {
   readonly #options: RequestLogOptions
-  readonly #sampler = new LogSampler()
+  readonly #sampler: LogSampler
 
   constructor(options: RequestLogOptions) {
     this.#options = options
+    this.#sampler = new LogSampler((code, omitted) => options.log.info({ code, omitted }, 'refusals omitted'))
   }
 
   /** The address and fields of a request. Call it before the response. */

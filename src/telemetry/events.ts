@@ -124,7 +124,7 @@ export class EventSink {
   readonly #writer = new EventWriter()
   readonly #onEvent: (events: EventWriter) => void
   readonly #clock: () => number
-  readonly #sampler = new LogSampler(mostRefusals)
+  readonly #sampler = new LogSampler(undefined, mostRefusals)
 
   /** @param onEvent called after each event, with all that have not been taken */
   constructor(onEvent: (events: EventWriter) => void, clock: () => number) {

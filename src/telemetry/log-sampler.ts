@@ -5,14 +5,23 @@ interface Window {
   endsMs: number
   written: number
   omitted: number
+  /** `omitted` a second ago. */
+  omittedBefore: number
 }
+
+/** Receives how many lines of a kind were omitted at the end of a burst. */
+type OnOver = (kind: string, omitted: number) => void
 
 /** Limits log lines, or events, by kind, so that a flood of refusals does not fill a disk. */
 export class LogSampler {
   readonly #windows = new Map<string, Window>()
   readonly #mostPerSecond: number
+  readonly #onOver: OnOver | undefined
+  #timer: NodeJS.Timeout | undefined
 
-  constructor(mostPerSecond: number = usualPerSecond) {
+  /** @param onOver told what was omitted and not followed by another line of that kind */
+  constructor(onOver?: OnOver, mostPerSecond: number = usualPerSecond) {
+    this.#onOver = onOver
     this.#mostPerSecond = mostPerSecond
   }
 
@@ -25,6 +34,7 @@ export class LogSampler {
     const window = this.#windowOf(kind, nowMs)
     if (window.written === this.#mostPerSecond) {
       window.omitted++
+      if (this.#onOver !== undefined) this.#timer ??= this.#look(this.#onOver)
       return undefined
     }
     window.written++
@@ -33,10 +43,27 @@ export class LogSampler {
     return omitted === 0 ? {} : { omitted }
   }
 
+  /** Looks, every second while there is anything, for kinds of which no more was taken since. */
+  #look(onOver: OnOver): NodeJS.Timeout {
+    const look = (): void => {
+      this.#timer = undefined
+      for (const [kind, window] of this.#windows) {
+        const { omitted } = window
+        if (omitted === 0) continue
+        if (omitted === window.omittedBefore) {
+          window.omitted = 0
+          onOver(kind, omitted)
+        } else this.#timer ??= this.#look(onOver)
+        window.omittedBefore = window.omitted
+      }
+    }
+    return setTimeout(look, 1000).unref()
+  }
+
   #windowOf(kind: string, nowMs: number): Window {
     let window = this.#windows.get(kind)
     if (window === undefined) {
-      window = { endsMs: nowMs + 1000, written: 0, omitted: 0 }
+      window = { endsMs: nowMs + 1000, written: 0, omitted: 0, omittedBefore: 0 }
       this.#windows.set(kind, window)
     } else if (nowMs >= window.endsMs) {
       window.endsMs = nowMs + 1000

@@ -54,7 +54,14 @@ t.test('a signal ends a waiting start', async t => {
   }
 })
 
-t.test('likewise as process 1, which has no default for signals', needs('unshare'), async t => {
+t.test('a hangup during a start, as of a reload, does not end it', async t => {
+  const child = await beginStart('1')
+  child.kill('SIGHUP')
+  child.kill('SIGTERM')
+  t.strictSame(await once(child, 'exit'), [0, null])
+})
+
+t.test('a signal also ends process 1, which has no default for signals', needs('unshare'), async t => {
   for (const threads of ['1', '2']) {
     const child = await beginStart(threads, [pathOf('unshare'), '--pid', '--fork', '--kill-child'])
     process.kill(childOf(child), 'SIGTERM')
