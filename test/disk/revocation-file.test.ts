@@ -239,7 +239,7 @@ t.test('a failed write rejects, and the next one includes it', async t => {
   const directory = join(temporaryDirectory(t), 'state')
   const file = await open(directory)
   writeFileSync(directory, 'not a directory')
-  await t.rejects(file.write(revoke('maggie')), { code: 'EEXIST' })
+  await t.rejects(file.write(revoke('maggie')), { cause: { code: 'EEXIST' } })
   rmSync(directory)
   await file.write(revoke('theo'))
   t.strictSame(await found(directory), ['maggie', 'theo'])
