@@ -70,7 +70,7 @@ async function openGate(
     engine,
     send: message => bus?.send(message),
     forward: async renewal => (await bus?.forward(renewal)) ?? false,
-    seal: new RenewalSeal(config),
+    seal: closers.add(new RenewalSeal(config, log)),
     events: events.sink,
     clock,
     log,

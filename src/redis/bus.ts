@@ -145,12 +145,12 @@ export class RedisBus implements BusState {
     this.#shared.write(message).catch(() => this.#share())
   }
 
-  /** Sends a renewal. Resolves to whether Redis has passed it on; it is not resent. */
+  /** Sends a renewal. Resolves to whether Redis has passed it to another node; it is not resent. */
   async forward(renewal: SealedRenewal): Promise<boolean> {
     if (!this.#isUp) return false
-    // Not a publication, so it has no number.
+    // Not a publication, so it has no number. This node hears it as well.
     return this.#post(0, [packMessage(renewal)]).then(
-      () => true,
+      heard => heard > 1,
       () => false,
     )
   }
@@ -233,13 +233,16 @@ export class RedisBus implements BusState {
     this.#outgoingBytes = 0
   }
 
-  /** Sends a packet. Rejects unless Redis is known to have taken it. */
-  async #post(sent: number, messages: readonly Buffer[]): Promise<void> {
+  /**
+   * Sends a packet. Resolves to the number of nodes that hear it; rejects unless Redis is known to
+   * have taken it.
+   */
+  async #post(sent: number, messages: readonly Buffer[]): Promise<number> {
     const bytes = packetOf(this.#own, sent, messages)
     if (this.#pendingBytes + bytes.length > maxPendingBytes) throw new Error('too much waits for Redis')
     this.#pendingBytes += bytes.length
     try {
-      await this.#publisher.publish(this.#channel, bytes)
+      return await this.#publisher.publish(this.#channel, bytes)
     } finally {
       this.#pendingBytes -= bytes.length
     }

@@ -1,6 +1,9 @@
 import { createHmac, timingSafeEqual } from 'node:crypto'
 import type { Config } from '../config/schema.js'
+import { readSecretFile } from '../config/secret-file.js'
 import { ticketKeyEntries } from '../config/ticket-keys.js'
+import { watchFiles } from '../disk/watch-file.js'
+import type { Log } from '../telemetry/log.js'
 import type { SealedRenewal, SessionRenewed } from '../wire/relay.js'
 
 // Nodes that share so many keys share the first ones.
@@ -17,7 +20,9 @@ type Secrets = Pick<
   | 'ticketKeysFile'
   | 'jwtSecret'
   | 'jwtSecretGiven'
+  | 'jwtSecretFile'
   | 'jwtSecretPrevious'
+  | 'jwtSecretPreviousFile'
   | 'clockSkewSeconds'
   | 'redisUrl'
 >
@@ -29,18 +34,34 @@ interface Sealed {
 }
 
 /**
- * Seals renewals on their way to other nodes with what these know as well: the ticket keys and the
- * token secrets, as they were at the start. Gates that share none cannot renew for each other.
+ * Seals renewals on their way to other nodes with what these know as well: the ticket keys, and the
+ * token secret with its predecessor. Their files are reread when they change and on SIGHUP. Gates
+ * that share none cannot renew for each other.
  */
 export class RenewalSeal {
-  readonly #keys: readonly Buffer[]
+  #keys: readonly Buffer[]
   readonly #maxAgeSeconds: number
+  readonly #end: () => void
 
-  constructor(config: Secrets) {
-    this.#keys = secretsOf(config)
-      .slice(0, maxKeys)
-      .map(secret => createHmac('sha256', secret).update(label).digest())
+  constructor(config: Secrets, log: Log) {
+    const { redisUrl, jwtSecretFile, jwtSecretPreviousFile, ticketKeysFile } = config
+    const files = [jwtSecretFile, jwtSecretPreviousFile, ticketKeysFile].filter(file => file !== undefined)
+    this.#keys = keysOf(config)
     this.#maxAgeSeconds = maxTransitSeconds + config.clockSkewSeconds
+    this.#end =
+      redisUrl === undefined || files.length === 0
+        ? () => {}
+        : watchFiles(files, () => {
+            try {
+              this.#keys = keysOf({ ...config, ...rereadSecrets(config) })
+            } catch (error) {
+              log.error({ err: error }, 'the keys of renewals for other nodes stay those of before')
+            }
+          })
+  }
+
+  close(): void {
+    this.#end()
   }
 
   /** Returns undefined if there is no key that other nodes could know. */
@@ -64,6 +85,19 @@ export class RenewalSeal {
 }
 
 const macOf = (key: Buffer, text: string): Buffer => createHmac('sha256', key).update(text).digest()
+
+const keysOf = (config: Secrets): Buffer[] =>
+  secretsOf(config)
+    .slice(0, maxKeys)
+    .map(secret => createHmac('sha256', secret).update(label).digest())
+
+/** The secrets that are in files, as they are now. */
+const rereadSecrets = ({ jwtSecretFile, jwtSecretPreviousFile }: Secrets): Partial<Secrets> => ({
+  ...(jwtSecretFile === undefined ? {} : { jwtSecret: readSecretFile(jwtSecretFile) }),
+  ...(jwtSecretPreviousFile === undefined
+    ? {}
+    : { jwtSecretPrevious: readSecretFile(jwtSecretPreviousFile) }),
+})
 
 function secretsOf(config: Secrets): readonly string[] {
   if (config.redisUrl === undefined) return []

@@ -1,7 +1,10 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { Redis } from 'ioredis'
 import { Packr } from 'msgpackr'
 import t from 'tap'
 import { disconnect, startBusNode, until } from '../support/bus.js'
+import { jwtSecret, temporaryDirectory } from '../support/fixtures.js'
 import { bearer, type Json, jsonOf, postJson, request } from '../support/http.js'
 import { isProblem } from '../support/problem.js'
 import { fileNeeds } from '../support/programs.js'
@@ -96,6 +99,47 @@ t.test('write access to Redis is not enough to extend a socket', async t => {
   t.match(nodes[0].output(), /a renewal of another node is late, or its MAC is not by a shared key/)
   t.strictSame(await endsOf(nodes[0], 'ruth'), [end], 'and the forged ones came before')
   for (const { socket } of open) socket.terminate()
+})
+
+t.test(
+  'after a rotation without a restart, gates with the old and the new secret renew for each other',
+  async t => {
+    const [former, next] = [`${jwtSecret}-former`, jwtSecret]
+    const directory = temporaryDirectory(t)
+    const [current, previous] = [join(directory, 'current'), join(directory, 'previous')]
+    writeFileSync(current, former)
+    writeFileSync(previous, `${former}-of-long-ago`)
+    const older = await startNode({
+      TICKETGATE_JWT_SECRET: undefined,
+      TICKETGATE_JWT_SECRET_FILE: current,
+      TICKETGATE_JWT_SECRET_PREVIOUS_FILE: previous,
+    })
+    writeFileSync(current, next)
+    writeFileSync(previous, former)
+    await older.logged(/issuers and token secrets reloaded/)
+    const younger = await startNode()
+    const end = nowSeconds() + 100
+    const claims = { sid: 's3', exp: end }
+    const open = [await openFor(older, 'iris', claims), await openFor(younger, 'iris', claims)]
+    for (const [n, gate] of [younger, older].entries()) {
+      const exp = nowSeconds() + 200 + n
+      // Until the older one has read its files again.
+      await until(async () => {
+        const reply = jsonOf(await renew(gate, tokenFor('iris', { sid: 's3', exp })))
+        if (reply.extended !== 1 || reply.forwarded !== true) return false
+        const ends = [...(await endsOf(younger, 'iris')), ...(await endsOf(older, 'iris'))]
+        return ends.every(ends => ends === exp)
+      })
+    }
+    t.notMatch(older.output(), /its MAC is not by a shared key/)
+    for (const { socket } of open) socket.terminate()
+  },
+)
+
+t.test('a gate that is alone with its Redis has told nobody', async t => {
+  const own = await startRedis(t)
+  const gate = await startBusNode(t, own.port, { TICKETGATE_TUNNELS: `/a/*=ws://127.0.0.1:${upstream.port}` })
+  t.match(jsonOf(await renew(gate, tokenFor('maggie', { sid: 's1' }))), { extended: 0, forwarded: false })
 })
 
 t.test('without the bus, the reply says that nobody else was told', async t => {
