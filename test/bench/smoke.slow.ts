@@ -7,7 +7,7 @@ import t from 'tap'
 import type { Results } from '../../bench/figures/summary.js'
 import { scenarios } from '../../bench/scenarios/index.js'
 import '../support/built.js'
-import { fileNeeds } from '../support/programs.js'
+import { fileNeeds, needs } from '../support/programs.js'
 
 fileNeeds(t, 'gcc')
 
@@ -62,6 +62,24 @@ t.test('the smallest run measures every row of floor and ticketgate', async t =>
   for (const { name, sizes, series } of curves)
     for (const [label, values] of Object.entries(series))
       t.equal(values.length, sizes.length, `${name}: ${label}`)
+})
+
+t.test('the smallest run measures every row of a tunnel', needs('nginx', 'haproxy'), async t => {
+  const file = join(t.testdir(), 'results.json')
+  const small = ['--rounds', '1', '--scale', '0.01']
+  const { code, output } = await bench('--scenario', 'tunnel', ...small, '--json', file)
+  t.equal(code, 0, output)
+  const { tunnels } = JSON.parse(readFileSync(file, 'utf8')) as Results
+  t.equal(tunnels.length, 9, 'six kinds of traffic, handshakes, idle connections, a disconnection')
+  const proxies = ['direct', 'nginx', 'HAProxy', 'ticketgate']
+  const columnsOf = (row: string): readonly string[] => {
+    if (row.startsWith('POST /disconnect')) return ['ticketgate', 'own channel']
+    return row === 'handshake' ? [...proxies, 'own channel'] : proxies
+  }
+  for (const { name, values } of tunnels) {
+    t.strictSame(Object.keys(values).toSorted(), columnsOf(name).toSorted(), name)
+    t.ok(Object.values(values).every(Number.isFinite), name)
+  }
 })
 
 t.test('open sockets receive a message, and their tickets work once', async t => {
