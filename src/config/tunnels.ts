@@ -33,6 +33,12 @@ export interface TunnelRoute {
    * @default those that Node trusts
    */
   readonly caFile?: string | undefined
+  /**
+   * Whether the gate offers permessage-deflate to the upstream server. Messages are compressed on
+   * their own, so this takes no memory per socket.
+   * @default 'off'
+   */
+  readonly upstreamCompression?: 'on' | 'off' | undefined
   /** @default the option `messageRate` */
   readonly messageRate?: Rate | 'off' | undefined
   /**
@@ -119,6 +125,10 @@ const readers: Readonly<Record<string, (text: string, settings: Settings) => voi
     const fault = caFault(readFile(path.parse(text)))
     if (fault !== undefined) throw new InvalidValue(`${quote(text)} ${fault}`)
     settings.caFile = text
+  },
+  'upstream-compression'(text, settings) {
+    if (text !== 'on' && text !== 'off') throw new InvalidValue(`${quote(text)} is neither on nor off`)
+    settings.upstreamCompression = text
   },
   'message-rate'(text, settings) {
     settings.messageRate = rate.parse(text) ?? 'off'

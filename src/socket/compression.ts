@@ -1,5 +1,6 @@
 import { DEDICATED_COMPRESSOR_4KB, DISABLED, SHARED_COMPRESSOR, SHARED_DECOMPRESSOR } from 'uWebSockets.js'
 import type { Config } from '../config/schema.js'
+import { deflateExtension, type Extension, extensionsIn, windowBits } from '../http/extensions.js'
 
 /** How sockets are compressed; off by default. */
 export type Compression = Config['compression']
@@ -21,16 +22,8 @@ const minCompressedBytes = 512
 /** Whether a message of this size is worth compressing. */
 export const isCompressed = (bytes: number): boolean => bytes >= minCompressedBytes
 
-const extension = 'permessage-deflate'
-
 /** The window of a dedicated compressor, in bits. zlib does not support 8. */
 const dedicatedWindowBits = 9
-
-/** One extension of an offer, with its parameters; `true` is one without a value. */
-interface Offer {
-  readonly name: string
-  readonly parameters: readonly (readonly [name: string, value: string | true])[]
-}
 
 /**
  * Returns the extensions of a client that uWS should see: `permessage-deflate` if the first offer
@@ -45,12 +38,12 @@ interface Offer {
  */
 export function acceptedExtensions(field: string, compression: Compression): string {
   if (compression === 'off' || field === '') return ''
-  return offersIn(field).some(offer => offer.name === extension && canKeep(offer, compression))
-    ? extension
+  return extensionsIn(field).some(offer => offer.name === deflateExtension && canKeep(offer, compression))
+    ? deflateExtension
     : ''
 }
 
-function canKeep({ parameters }: Offer, compression: Compression): boolean {
+function canKeep({ parameters }: Extension, compression: Compression): boolean {
   const seen = new Set<string>()
   return parameters.every(([name, value]) => {
     if (seen.has(name)) return false
@@ -68,33 +61,4 @@ function canKeep({ parameters }: Offer, compression: Compression): boolean {
         return false
     }
   })
-}
-
-/** 8 to 15, without leading zeros (RFC 7692 section 7.1.2). */
-const windowBits = (value: string | true): number | undefined =>
-  value !== true && /^(?:[89]|1[0-5])$/.test(value) ? Number(value) : undefined
-
-const token = "[!#$%&'*+\\-.^_`|~0-9A-Za-z]+"
-const parameter = `[ \\t]*;[ \\t]*(${token})(?:[ \\t]*=[ \\t]*(?:(${token})|"(${token})"))?`
-const element = new RegExp(`^[ \\t]*(${token})((?:${parameter})*)[ \\t]*$`)
-const parameters = new RegExp(parameter, 'g')
-
-/**
- * All offers in order (RFC 6455 section 9.1); none if one of them is malformed. Tokens contain no
- * commas.
- */
-function offersIn(field: string): readonly Offer[] {
-  const offers: Offer[] = []
-  for (const text of field.split(',')) {
-    if (text.trim() === '') continue
-    const [, name, rest = ''] = element.exec(text) ?? []
-    if (name === undefined) return []
-    offers.push({
-      name: name.toLowerCase(),
-      parameters: [...rest.matchAll(parameters)].map(
-        ([, key = '', value, quoted]) => [key.toLowerCase(), value ?? quoted ?? true] as const,
-      ),
-    })
-  }
-  return offers
 }

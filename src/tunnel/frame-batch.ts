@@ -1,6 +1,5 @@
 import { randomFillSync } from 'node:crypto'
 
-const finBit = 0x80
 const maskBit = 0x80
 const maskBytes = 4
 const batchBytes = 65_536
@@ -41,14 +40,17 @@ export class FrameBatch {
   #used = 0
   #runs: Run[] = []
 
-  /** Adds a frame. Its bytes are copied. */
-  add(sink: FrameSink, kind: number, payload: Uint8Array): void {
+  /**
+   * Adds a frame. Its bytes are copied.
+   * @param first the first byte of the frame: its kind, and bits
+   */
+  add(sink: FrameSink, first: number, payload: Uint8Array): void {
     const size = headerBytes(payload.length) + payload.length
     if (this.#used + size > batchBytes) this.flush()
-    if (size > batchBytes) return writeAlone(sink, kind, payload, size)
+    if (size > batchBytes) return writeAlone(sink, first, payload, size)
     const start = this.#used
     this.#used += size
-    writeFrame(this.#bytes, this.#words, start, kind, payload)
+    writeFrame(this.#bytes, this.#words, start, first, payload)
     const last = this.#runs.at(-1)
     if (last?.sink === sink) {
       last.end = this.#used
@@ -78,9 +80,9 @@ export class FrameBatch {
 const wordsOf = ({ buffer }: Buffer): Int32Array => new Int32Array(buffer)
 
 /** A frame that is larger than a batch. */
-function writeAlone(sink: FrameSink, kind: number, payload: Uint8Array, size: number): void {
+function writeAlone(sink: FrameSink, first: number, payload: Uint8Array, size: number): void {
   const bytes = Buffer.allocUnsafeSlow(Math.ceil(size / maskBytes) * maskBytes)
-  writeFrame(bytes, wordsOf(bytes), 0, kind, payload)
+  writeFrame(bytes, wordsOf(bytes), 0, first, payload)
   sink.write(bytes.subarray(0, size))
   sink.written()
 }
@@ -91,12 +93,12 @@ function writeFrame(
   bytes: Buffer,
   words: Int32Array,
   start: number,
-  kind: number,
+  first: number,
   payload: Uint8Array,
 ): void {
   const { length } = payload
   const from = start + headerBytes(length)
-  bytes[start] = finBit | kind
+  bytes[start] = first
   if (length < 126) bytes[start + 1] = maskBit | length
   else if (length < 65_536) {
     bytes[start + 1] = maskBit | 126

@@ -1,22 +1,12 @@
 import { isUtf8 } from 'node:buffer'
-import { closeStatus, isCloseCode, opcode } from './frames.js'
+import { inflate, maxInflatedBytes } from './deflate.js'
+import { closeStatus, compressedBit, FrameError, finBit, isCloseCode, opcode } from './frames.js'
 
-const finBit = 0x80
 const reservedBits = 0x70
 const opcodeBits = 0x0f
 const maskBit = 0x80
 const lengthBits = 0x7f
 const maxControlBytes = 125
-
-/** A violation of RFC 6455 by an upstream server, and the close code for it. */
-export class FrameError extends Error {
-  readonly closeCode: number
-
-  constructor(closeCode: number, message: string) {
-    super(message)
-    this.closeCode = closeCode
-  }
-}
 
 /** Receives the frames. */
 export interface FrameListener {
@@ -25,12 +15,15 @@ export interface FrameListener {
   ping(bytes: Buffer): void
   /** The close frame; 1005 if it had no code. */
   closeFrame(code: number, reason: string): void
+  /** The reader can go on after a compressed message, with {@link FrameReader.continue}. */
+  ready(): void
 }
 
-/** Reads the frames of a server (RFC 6455 section 5), without extensions. */
+/** Reads the frames of a server (RFC 6455 section 5), with permessage-deflate if it is agreed on. */
 export class FrameReader {
   readonly #listener: FrameListener
   readonly #maxBytes: number
+  readonly #isDeflated: boolean
   /**
    * The received part of an incomplete frame, its expected size as far as known, and the size of
    * the part.
@@ -41,12 +34,54 @@ export class FrameReader {
   #fragments: Buffer | undefined
   #size = 0
   #isBinary = false
+  #isCompressed = false
   #isDone = false
+  #isHeld = false
+  /** Whether a message is decompressed elsewhere, or enough was in this turn. */
+  #isInflating = false
+  #inflatedBytes = 0
+  /** A large message that is decompressed, or why it cannot be. */
+  #inflated: Buffer | FrameError | undefined
+  /** What has arrived since it waits. */
+  #rest: Buffer | undefined
 
-  /** @param maxBytes the largest message */
-  constructor(listener: FrameListener, maxBytes: number) {
+  /**
+   * @param maxBytes the largest message
+   * @param isDeflated whether messages may be compressed (RFC 7692)
+   */
+  constructor(listener: FrameListener, maxBytes: number, isDeflated: boolean) {
     this.#listener = listener
     this.#maxBytes = maxBytes
+    this.#isDeflated = isDeflated
+  }
+
+  /** Whether it keeps what it is given, so that no more should be read. */
+  get isWaiting(): boolean {
+    return this.#isHeld || this.#isInflating
+  }
+
+  /** Delivers nothing until it is released, not even the rest of a chunk. */
+  hold(): void {
+    this.#isHeld = true
+  }
+
+  release(): void {
+    this.#isHeld = false
+  }
+
+  /**
+   * Reads what it has kept, unless it is waiting.
+   * @throws FrameError as {@link FrameReader.read}
+   */
+  continue(): void {
+    if (this.isWaiting) return
+    const inflated = this.#inflated
+    this.#inflated = undefined
+    if (inflated instanceof FrameError) throw inflated
+    if (inflated !== undefined) this.#deliver(inflated)
+    const rest = this.#rest
+    this.#rest = undefined
+    if (rest !== undefined) this.read(rest)
   }
 
   /** Whether a chunk contains more than one frame, or the end of one. */
@@ -59,8 +94,10 @@ export class FrameReader {
    * @throws FrameError for the first violation; nothing may be read after it
    */
   read(chunk: Buffer): void {
-    let at = this.#partial === undefined ? 0 : this.#fill(this.#partial, chunk)
+    this.#inflatedBytes = 0
+    let at = this.isWaiting || this.#partial === undefined ? 0 : this.#fill(this.#partial, chunk)
     while (at < chunk.length && !this.#isDone) {
+      if (this.isWaiting) return this.#keep(chunk.subarray(at))
       const size = sizeAt(chunk, at)
       this.#check(chunk, at)
       if (size > chunk.length - at) {
@@ -71,6 +108,10 @@ export class FrameReader {
       this.#frame(chunk, at, size)
       at += size
     }
+  }
+
+  #keep(bytes: Buffer): void {
+    this.#rest = Buffer.concat(this.#rest === undefined ? [bytes] : [this.#rest, bytes])
   }
 
   /** Appends to the incomplete frame, and returns how many bytes that took. */
@@ -100,7 +141,10 @@ export class FrameReader {
     const second = bytes[at + 1]
     const kind = first & opcodeBits
     const isFinal = (first & finBit) !== 0
-    if ((first & reservedBits) !== 0) throw new FrameError(closeStatus.protocolError, 'a reserved bit is set')
+    const isData = kind === opcode.text || kind === opcode.binary
+    const allowedBits = this.#isDeflated && isData ? compressedBit : 0
+    if ((first & reservedBits & ~allowedBits) !== 0)
+      throw new FrameError(closeStatus.protocolError, 'a reserved bit is set')
     if (kind > opcode.pong || (kind > opcode.binary && kind < opcode.close))
       throw new FrameError(closeStatus.protocolError, `there is no opcode ${kind}`)
     if (kind >= opcode.close && !isFinal)
@@ -114,7 +158,8 @@ export class FrameReader {
       throw new FrameError(closeStatus.protocolError, 'a control frame is too long')
     if (isPadded(bytes, at))
       throw new FrameError(closeStatus.protocolError, 'a length is not encoded in the fewest bytes')
-    if (kind < opcode.close && this.#size + payloadAt(bytes, at) > this.#maxBytes)
+    const isCompressed = isData ? (first & compressedBit) !== 0 : this.#isCompressed
+    if (kind < opcode.close && this.#size + payloadAt(bytes, at) > this.#limit(isCompressed))
       throw new FrameError(closeStatus.tooBig, `a message has more than ${this.#maxBytes} bytes`)
   }
 
@@ -126,6 +171,7 @@ export class FrameReader {
     const isFinal = (first & finBit) !== 0
     if (kind !== opcode.continuation) {
       this.#isBinary = kind === opcode.binary
+      this.#isCompressed = (first & compressedBit) !== 0
       if (isFinal) return this.#message(payload)
     }
     this.#append(payload)
@@ -143,7 +189,7 @@ export class FrameReader {
   #append(payload: Buffer): void {
     const size = this.#size + payload.length
     if (this.#fragments === undefined || this.#fragments.length < size) {
-      const larger = Buffer.allocUnsafe(Math.min(2 * size, this.#maxBytes))
+      const larger = Buffer.allocUnsafe(Math.min(2 * size, this.#limit(this.#isCompressed)))
       this.#fragments?.copy(larger, 0, 0, this.#size)
       this.#fragments = larger
     }
@@ -151,7 +197,34 @@ export class FrameReader {
     this.#size = size
   }
 
-  #message(bytes: Buffer): void {
+  /** The largest message as it arrives: what cannot be compressed becomes a little larger. */
+  #limit(isCompressed: boolean): number {
+    return isCompressed ? this.#maxBytes + (this.#maxBytes >> 3) + 64 : this.#maxBytes
+  }
+
+  #message(payload: Buffer): void {
+    if (!this.#isCompressed) return this.#deliver(payload)
+    const bytes = inflate(payload, this.#maxBytes, result => {
+      this.#inflated = result
+      this.#goOn()
+    })
+    if (bytes === undefined) {
+      this.#isInflating = true
+      return
+    }
+    this.#inflatedBytes += bytes.length
+    this.#deliver(bytes)
+    if (this.#inflatedBytes < maxInflatedBytes) return
+    this.#isInflating = true
+    setImmediate(() => this.#goOn())
+  }
+
+  #goOn(): void {
+    this.#isInflating = false
+    this.#listener.ready()
+  }
+
+  #deliver(bytes: Buffer): void {
     if (!this.#isBinary && !isUtf8(bytes)) throw new FrameError(closeStatus.notUtf8, 'a text is not UTF-8')
     this.#listener.message(bytes, this.#isBinary)
   }

@@ -1,3 +1,7 @@
+/** Bits of the first byte of a frame: the last of its message, and one whose message is compressed. */
+export const finBit = 0x80
+export const compressedBit = 0x40
+
 /** Kinds of frames (RFC 6455 section 5.2). */
 export const opcode = { continuation: 0, text: 1, binary: 2, close: 8, ping: 9, pong: 10 } as const
 
@@ -9,6 +13,16 @@ export const closeStatus = {
   notUtf8: 1007,
   tooBig: 1009,
 } as const
+
+/** A violation of RFC 6455 by an upstream server, and the close code for it. */
+export class FrameError extends Error {
+  readonly closeCode: number
+
+  constructor(closeCode: number, message: string) {
+    super(message)
+    this.closeCode = closeCode
+  }
+}
 
 const maxReasonBytes = 123
 

@@ -52,8 +52,9 @@ export class Relay implements TunnelEnd, UpstreamListener {
   open(ws: Socket): void {
     const request = this.#request
     if (request === undefined) return
-    const { batch, maxUpstreamBytes: maxMessageBytes } = this.#tunnel
-    this.#upstream = new UpstreamSocket({ request, listener: this, batch, maxMessageBytes })
+    const { batch, maxUpstreamBytes: maxMessageBytes, offersCompression } = this.#tunnel
+    const parts = { request, listener: this, batch, maxMessageBytes, offersCompression }
+    this.#upstream = new UpstreamSocket(parts)
     this.#request = undefined
     this.#client = ws
     this.#tunnel.opened(this)

@@ -39,6 +39,8 @@ export class Tunnel {
   readonly maxUpstreamBytes: number
   /** How many bytes may wait for a slow reader, on either side. */
   readonly maxBufferedBytes: number
+  /** Whether the gate offers compression to the upstream server. */
+  readonly offersCompression: boolean
   readonly #isCompressing: boolean
   readonly #counters: Counters
   readonly #log: Log
@@ -47,7 +49,7 @@ export class Tunnel {
   readonly #relays = new Set<Endable>()
 
   constructor(
-    { path, maxMessageBytes }: TunnelRoute,
+    { path, maxMessageBytes, upstreamCompression }: TunnelRoute,
     target: UpstreamTarget,
     { config, counters, log, batch }: TunnelOptions,
   ) {
@@ -59,6 +61,7 @@ export class Tunnel {
     this.maxMessageBytes = maxMessageBytes ?? config.maxMessageBytes
     this.maxUpstreamBytes = Math.max(this.maxMessageBytes, minUpstreamBytes)
     this.maxBufferedBytes = Math.max(config.maxBackpressureBytes, this.maxMessageBytes)
+    this.offersCompression = upstreamCompression === 'on'
     this.#isCompressing = config.compression !== 'off'
   }
 

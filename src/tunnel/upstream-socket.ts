@@ -1,7 +1,10 @@
 import type { Socket } from 'node:net'
+import { CompressedSender } from './compressed-sender.js'
+import { leastWindowBits } from './deflate.js'
 import type { FrameBatch, FrameSink } from './frame-batch.js'
-import { FrameError, type FrameListener, FrameReader } from './frame-reader.js'
-import { closePayload, closeStatus, opcode } from './frames.js'
+import { type FrameListener, FrameReader } from './frame-reader.js'
+import { closePayload, closeStatus, FrameError, finBit, opcode } from './frames.js'
+import { acceptedTerms } from './upstream-compression.js'
 import { newKey, readAnswer, requestText, wrongIn } from './upstream-handshake.js'
 import type { UpstreamRequest } from './upstream-request.js'
 
@@ -42,6 +45,8 @@ export interface UpstreamSocketParts {
   readonly listener: UpstreamListener
   readonly batch: FrameBatch
   readonly maxMessageBytes: number
+  /** Whether permessage-deflate is offered. */
+  readonly offersCompression: boolean
 }
 
 // All sockets of a thread read into this buffer, one after another: a new buffer for each read
@@ -52,6 +57,8 @@ const readBuffer = Buffer.allocUnsafeSlow(readBytes)
 /** What is needed until the upstream server has responded. */
 interface Handshake {
   readonly key: string
+  readonly maxMessageBytes: number
+  readonly offersCompression: boolean
   head: Buffer
 }
 
@@ -65,7 +72,9 @@ export class UpstreamSocket implements FrameSink, FrameListener {
   readonly #batch: FrameBatch
   readonly #socket: Socket
   readonly #isSecure: boolean
-  readonly #reader: FrameReader
+  /** Undefined until the handshake is complete, as is the sender, or without compression. */
+  #reader: FrameReader | undefined
+  #sender: CompressedSender | undefined
   #handshake: Handshake | undefined
   #timer: NodeJS.Timeout | undefined
   /** Writes that are waiting behind others. */
@@ -80,13 +89,13 @@ export class UpstreamSocket implements FrameSink, FrameListener {
    * Connects.
    * @throws TypeError if a header field contains a forbidden character
    */
-  constructor({ request, listener, batch, maxMessageBytes }: UpstreamSocketParts) {
+  constructor({ request, listener, batch, maxMessageBytes, offersCompression }: UpstreamSocketParts) {
     this.#listener = listener
     this.#batch = batch
-    this.#reader = new FrameReader(this, maxMessageBytes)
     this.#isSecure = request.target.tls !== undefined
-    this.#handshake = { key: newKey(), head: Buffer.alloc(0) }
-    const text = requestText(request, this.#handshake.key)
+    const key = newKey()
+    this.#handshake = { key, maxMessageBytes, offersCompression, head: Buffer.alloc(0) }
+    const text = requestText(request, key, offersCompression)
     const socket = request.target.connect(() => listener.connected(), {
       noDelay: true,
       keepAlive: true,
@@ -114,21 +123,31 @@ export class UpstreamSocket implements FrameSink, FrameListener {
 
   /** Sends a message, at the end of this turn. Its bytes are copied. */
   send(bytes: Uint8Array, isBinary: boolean): void {
-    if (!this.#isClosing) this.#batch.add(this, isBinary ? opcode.binary : opcode.text, bytes)
+    if (this.#isClosing) return
+    const kind = isBinary ? opcode.binary : opcode.text
+    if (this.#sender === undefined) this.#batch.add(this, finBit | kind, bytes)
+    else this.#sender.send(kind, bytes)
   }
 
+  /** Delivers no more messages, not even those that have arrived. */
   pause(): void {
+    this.#reader?.hold()
     this.#socket.pause()
   }
 
   resume(): void {
-    this.#socket.resume()
+    this.#reader?.release()
+    this.ready()
   }
 
   /** Closes the socket. Without a code, or with one that frames must not contain, sends none. */
   close(code: number, reason: string): void {
     if (this.#isClosing) return
-    this.#batch.add(this, opcode.close, closePayload(code, reason))
+    const payload = closePayload(code, reason)
+    // The server ends it, so it does not wait for messages.
+    if (this.#isFinished) this.#sender?.stop()
+    if (this.#sender === undefined) this.#batch.add(this, finBit | opcode.close, payload)
+    else this.#sender.send(opcode.close, payload)
     this.#isClosing = true
     this.#timer = setTimeout(() => this.terminate(), closeTimeoutMs)
   }
@@ -137,6 +156,7 @@ export class UpstreamSocket implements FrameSink, FrameListener {
   terminate(): void {
     this.#isClosing = true
     this.#isFinished = true
+    this.#sender?.stop()
     this.#socket.destroy()
   }
 
@@ -160,7 +180,7 @@ export class UpstreamSocket implements FrameSink, FrameListener {
   }
 
   ping(bytes: Buffer): void {
-    if (!this.#isClosing) this.#batch.add(this, opcode.pong, bytes)
+    if (!this.#isClosing) this.#batch.add(this, finBit | opcode.pong, bytes)
   }
 
   closeFrame(code: number, reason: string): void {
@@ -172,11 +192,18 @@ export class UpstreamSocket implements FrameSink, FrameListener {
     this.close(code, '')
   }
 
+  ready(): void {
+    const reader = this.#reader
+    if (this.#isFinished || reader === undefined) return
+    this.#listener.several(() => this.#readAll(reader, undefined))
+    if (!reader.isWaiting) this.#socket.resume()
+  }
+
   #read(buffer: Buffer, size: number): boolean {
     const bytes = buffer.subarray(0, size)
     try {
       if (this.#handshake !== undefined) this.#readHead(this.#handshake, bytes)
-      else this.#readFrames(bytes)
+      else if (this.#reader !== undefined) this.#readFrames(this.#reader, bytes)
     } catch (error) {
       this.#broken(error as Error)
     }
@@ -199,24 +226,32 @@ export class UpstreamSocket implements FrameSink, FrameListener {
     }
     const wrong = wrongIn(answer, handshake.key)
     if (wrong !== undefined) throw new Error(wrong)
+    const { maxMessageBytes, offersCompression } = handshake
+    const terms = acceptedTerms(answer.headers.get('sec-websocket-extensions'), offersCompression)
     if (!this.#listener.accepts(answer.headers.get('sec-websocket-protocol') ?? '')) return this.terminate()
     this.#handshake = undefined
     clearTimeout(this.#timer)
     this.#timer = undefined
+    const reader = new FrameReader(this, maxMessageBytes, terms !== undefined)
+    this.#reader = reader
+    if (terms !== undefined && terms.windowBits >= leastWindowBits)
+      this.#sender = new CompressedSender(this, this.#batch, terms.windowBits)
     this.#listener.opened()
-    if (rest.length > 0) this.#readFrames(rest)
+    if (rest.length > 0) this.#readFrames(reader, rest)
   }
 
-  #readFrames(bytes: Buffer): void {
+  #readFrames(reader: FrameReader, bytes: Buffer): void {
     if (this.#isFinished) return
-    if (this.#reader.hasSeveral(bytes)) this.#listener.several(() => this.#readAll(bytes))
-    else this.#readAll(bytes)
+    if (reader.hasSeveral(bytes)) this.#listener.several(() => this.#readAll(reader, bytes))
+    else this.#readAll(reader, bytes)
   }
 
   /** Catches exceptions: none may be thrown through uWS. */
-  #readAll(bytes: Buffer): void {
+  #readAll(reader: FrameReader, bytes: Buffer | undefined): void {
     try {
-      this.#reader.read(bytes)
+      if (bytes === undefined) reader.continue()
+      else reader.read(bytes)
+      if (reader.isWaiting) this.#socket.pause()
     } catch (error) {
       this.#broken(error as Error)
     }

@@ -43,6 +43,9 @@ t.test('tunnels as they are written', async t => {
     ],
   )
   t.strictSame(resolved(`/a/*=${url};message-rate=off`)[0]?.messageRate, 'off')
+  t.strictSame(resolved(`/a/*=${url};upstream-compression=on`), [
+    { path: '/a/*', url, upstreamCompression: 'on' },
+  ])
   const caFile = join(temporaryDirectory(t), 'ca.pem')
   writeFileSync(caFile, certificate)
   t.strictSame(resolved(`/a/*=wss://10.0.0.1;host=app.example.com:8443;ca-file=${caFile}`), [
@@ -61,7 +64,7 @@ t.test('tunnels as objects', async t => {
         maxMessageBytes: 2048,
       },
       `/docs/*=${url};message-rate=off`,
-      { path: '/more/*', url, messageRate: 'off', subprotocol: undefined },
+      { path: '/more/*', url, messageRate: 'off', subprotocol: undefined, upstreamCompression: 'off' },
     ]),
     [
       {
@@ -72,7 +75,7 @@ t.test('tunnels as objects', async t => {
         maxMessageBytes: 2048,
       },
       { path: '/docs/*', url, messageRate: 'off' },
-      { path: '/more/*', url, messageRate: 'off' },
+      { path: '/more/*', url, messageRate: 'off', upstreamCompression: 'off' },
     ],
   )
   t.match(
@@ -100,6 +103,11 @@ t.test('refusals name the place of the mistake', async t => {
       'a CA without TLS',
       `/docs/*=${url};ca-file=/ca.pem`,
       'tunnel 1: ca-file: is for upstream servers TLS only',
+    ],
+    [
+      'a compression that does not exist',
+      `/docs/*=${url};upstream-compression=shared`,
+      'tunnel 1: upstream-compression: "shared" is neither on nor off',
     ],
     ['no CA', '/docs/*=wss://a;ca-file=/none', 'tunnel 1: ca-file: cannot read /none'],
     [

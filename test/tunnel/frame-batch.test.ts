@@ -53,7 +53,7 @@ t.test('frames of each size are what they were', async t => {
   for (const isHolding of [false, true]) {
     const batch = new FrameBatch()
     const sink = new Sink(isHolding)
-    for (const length of lengths) batch.add(sink, 2, payloadOf(length))
+    for (const length of lengths) batch.add(sink, 0x82, payloadOf(length))
     batch.flush()
     const { frames } = sink
     t.equal(frames.length, lengths.length)
@@ -67,7 +67,7 @@ t.test('frames for several sockets go to each, in order', async t => {
   const batch = new FrameBatch()
   const sinks = [new Sink(true), new Sink(), new Sink(true)]
   for (let turn = 0; turn < 50; turn++) {
-    for (let n = 0; n < 90; n++) batch.add(sinks[(n >> 1) % 3] as Sink, 1, Buffer.from(`${turn}.${n}`))
+    for (let n = 0; n < 90; n++) batch.add(sinks[(n >> 1) % 3] as Sink, 0x81, Buffer.from(`${turn}.${n}`))
     batch.flush()
   }
   for (const [index, sink] of sinks.entries()) {
@@ -86,9 +86,9 @@ t.test('a frame added during a write is not lost', async t => {
   const sink = new Sink()
   sink.onWritten = () => {
     sink.onWritten = () => {}
-    batch.add(sink, 8, Buffer.from('bye'))
+    batch.add(sink, 0x88, Buffer.from('bye'))
   }
-  batch.add(sink, 1, Buffer.from('a'))
+  batch.add(sink, 0x81, Buffer.from('a'))
   await new Promise(resolve => setImmediate(() => setImmediate(resolve)))
   t.strictSame(
     sink.frames.map(({ kind, payload }) => `${kind} ${payload}`),
@@ -99,7 +99,7 @@ t.test('a frame added during a write is not lost', async t => {
 t.test('masks differ', async t => {
   const batch = new FrameBatch()
   const sink = new Sink()
-  for (let n = 0; n < 3000; n++) batch.add(sink, 1, Buffer.alloc(4))
+  for (let n = 0; n < 3000; n++) batch.add(sink, 0x81, Buffer.alloc(4))
   batch.flush()
   const bytes = Buffer.concat(sink.writes)
   const masks = new Set(Array.from({ length: 3000 }, (_, n) => bytes.readUInt32BE(n * 10 + 2)))

@@ -1,5 +1,6 @@
 import t from 'tap'
-import { FrameError, FrameReader } from '../../src/tunnel/frame-reader.js'
+import { FrameReader } from '../../src/tunnel/frame-reader.js'
+import { FrameError } from '../../src/tunnel/frames.js'
 
 const maxBytes = 70_000
 
@@ -22,8 +23,10 @@ function read(chunks: readonly Buffer[]): string[] {
         heard.push(isBinary ? `binary ${bytes.toString('hex')}` : `text ${bytes}`),
       ping: bytes => heard.push(`ping ${bytes}`),
       closeFrame: (code, reason) => heard.push(`close ${code} ${reason}`),
+      ready: () => {},
     },
     maxBytes,
+    false,
   )
   const memory = Buffer.alloc(maxBytes * 2)
   for (const chunk of chunks) {

@@ -1,13 +1,13 @@
-import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { createServer as createSecureServer } from 'node:https'
-import { type AddressInfo, createServer as createTcpServer, type Socket } from 'node:net'
+import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import t, { type Test } from 'tap'
+import t from 'tap'
 import { WebSocketServer } from 'ws'
+import { type Response, startBareUpstream, switching } from '../support/bare-upstream.js'
 import { certificate, certificateKey } from '../support/certificate.js'
 import { metric } from '../support/http.js'
 import { temporaryDirectory } from '../support/server.js'
@@ -18,43 +18,8 @@ const path = '/a/b'
 const hello = '\x81\x05hello'
 const retry = /^retry_after_ms=\d+$/
 
-/** What a server responds, given the right `Sec-WebSocket-Accept`. */
-type Response = (accept: string, socket: Socket) => string
-
-const switching = (accept: string, more = ''): string =>
-  `HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${accept}\r\n${more}\r\n`
-
-/** An upstream server that writes what a test tells it to, and a gate in front of it. */
-const startBare = async (t: Test) => {
-  let respond: Response = accept => switching(accept)
-  const sockets = new Set<Socket>()
-  const server = createTcpServer({ noDelay: true }, socket => {
-    sockets.add(socket)
-    socket.on('error', () => {})
-    socket.once('data', data => {
-      const key = /sec-websocket-key: (.*)\r\n/i.exec(String(data))?.[1]
-      const accept = createHash('sha1').update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest('base64')
-      const text = respond(accept, socket)
-      if (text !== '') socket.write(text, 'latin1')
-    })
-  })
-  await once(server.listen(0, '127.0.0.1'), 'listening')
-  t.teardown(() => {
-    for (const socket of sockets) socket.destroy()
-    server.close()
-  })
-  const gate = await startTunnels(t, `/a/*=ws://127.0.0.1:${(server.address() as AddressInfo).port}`)
-  return {
-    gate,
-    open(response: Response) {
-      respond = response
-      return openThrough(gate, path)
-    },
-  }
-}
-
 t.test('responses that open a tunnel', async t => {
-  const bare = await startBare(t)
+  const bare = await startBareUpstream(t)
   const cases: [string, Response][] = [
     ['with the first message', accept => switching(accept) + hello],
     ['after others', accept => `HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n${switching(accept)}${hello}`],
@@ -79,7 +44,7 @@ t.test('responses that open a tunnel', async t => {
 })
 
 t.test('responses that open none', async t => {
-  const bare = await startBare(t)
+  const bare = await startBareUpstream(t)
   const cases: [string, Response, RegExp][] = [
     ['another accept', () => switching('AAAAAAAAAAAAAAAAAAAAAAAAAAA='), /Sec-WebSocket-Accept is wrong/],
     ['none', accept => switching(accept).replace(/Sec.*\r\n/, ''), /Sec-WebSocket-Accept is wrong/],
@@ -103,7 +68,7 @@ t.test('responses that open none', async t => {
 })
 
 t.test('a server that has closed its side still gets a close frame', async t => {
-  const bare = await startBare(t)
+  const bare = await startBareUpstream(t)
   let arrived = Buffer.alloc(0)
   let ended: Promise<unknown> = Promise.resolve()
   const { closed } = await bare.open((accept, socket) => {
