@@ -1,44 +1,50 @@
 import { existsSync } from 'node:fs'
-import { watchFile } from '../disk/watch-file.js'
+import { type FileStates, lookAt, watchFile } from '../disk/watch-file.js'
 import type { Log } from '../telemetry/log.js'
 import { readUsersFile, type Users } from '../users/file.js'
 
+export type LogOut = (user: string) => Promise<unknown>
+
 export interface RemovedUsersParts {
   readonly path: string
-  /** Revokes everything that was issued to a user until now, on all nodes. */
-  readonly logOut: (user: string) => Promise<unknown>
   readonly log: Log
 }
 
 /**
- * Ends the sessions of users who are removed from the user file while the gate runs (OWASP ASVS 5.0,
- * 7.4.2). A file that is missing or broken removes nobody: it may be on its way to be replaced.
+ * Ends the sessions of users who are removed from the user file while the gate runs (OWASP ASVS
+ * 5.0, 7.4.2). A file that is missing or broken removes nobody: it may be about to be replaced.
  */
 export class RemovedUsers {
   readonly #parts: RemovedUsersParts
-  readonly #end: () => void
+  readonly #since: FileStates
   #known: Users
   #looking = Promise.resolve()
 
-  private constructor(parts: RemovedUsersParts, known: Users) {
+  private constructor(parts: RemovedUsersParts, since: FileStates, known: Users) {
     this.#parts = parts
+    this.#since = since
     this.#known = known
-    this.#end = watchFile(parts.path, () => {
-      this.#looking = this.#looking.then(() => this.#look())
-    })
   }
 
   /** @throws StartupError `users_file_invalid` */
-  static async watch(parts: RemovedUsersParts): Promise<RemovedUsers> {
-    return new RemovedUsers(parts, await readUsersFile(parts.path))
+  static async open(parts: RemovedUsersParts): Promise<RemovedUsers> {
+    const since = lookAt([parts.path])
+    return new RemovedUsers(parts, since, await readUsersFile(parts.path))
   }
 
-  close(): void {
-    this.#end()
+  /**
+   * Watches the file, for changes since it was opened.
+   * @param logOut revokes everything that was issued to a user until now, on all nodes
+   */
+  watch(logOut: LogOut): { close(): void } {
+    const onChange = (): void => {
+      this.#looking = this.#looking.then(() => this.#look(logOut))
+    }
+    return { close: watchFile(this.#parts.path, onChange, this.#since) }
   }
 
-  async #look(): Promise<void> {
-    const { path, logOut, log } = this.#parts
+  async #look(logOut: LogOut): Promise<void> {
+    const { path, log } = this.#parts
     // What is wrong with a broken file is logged by the login.
     const users = await readUsersFile(path).catch(() => undefined)
     if (users === undefined || (users.size === 0 && !existsSync(path))) return

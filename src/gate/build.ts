@@ -51,6 +51,7 @@ async function openGate(
 ): Promise<Gate> {
   const state = await openGateState(config, log, closers)
   closers.add(watchClock(log))
+  const removedUsers = await openUsers(config, log)
   const uplink: Uplink = {
     send: message => bus?.send(message),
     isBusUp: config.redisUrl === undefined ? undefined : () => bus?.isUp === true,
@@ -77,7 +78,7 @@ async function openGate(
   })
   const logouts = new Logouts((subject, givenUntil) => control.logOut(subject, givenUntil))
   const bus = closers.add(openBus(config, log, state, messages => control.receive(messages)))
-  closers.add(await watchUsers(config, log, control))
+  closers.add(removedUsers?.watch(user => control.disconnect({ user })))
   let ownUrl = ''
   const tickets = new BackEndIssuer({
     config,
@@ -160,11 +161,9 @@ const endingSteps = ({
 const openEngine = async (options: SingleThreadOptions): Promise<Engine> =>
   options.config.threads > 1 ? new ThreadPool(options) : SingleThread.open(options)
 
-/** Ends the sessions of users who are removed, if there is a user file. */
-const watchUsers = async (config: Config, log: Log, control: Control): Promise<RemovedUsers | undefined> =>
-  config.login === 'off'
-    ? undefined
-    : RemovedUsers.watch({ path: config.usersFile, logOut: user => control.disconnect({ user }), log })
+/** The users whose removal ends their sessions, if there is a user file. */
+const openUsers = async (config: Config, log: Log): Promise<RemovedUsers | undefined> =>
+  config.login === 'off' ? undefined : RemovedUsers.open({ path: config.usersFile, log })
 
 /** The bus to the other nodes, if there are any. */
 const openBus = (
