@@ -161,7 +161,7 @@ const startRelay = async (port: number) => {
       for (const close of pairs) close()
       pairs.clear()
     },
-    heal: () => {
+    restore: () => {
       isCut = false
       cameAt = 0
     },
@@ -204,7 +204,7 @@ const measureOnline = async (users: Users): Promise<void> => {
         relay.cut()
         await handshakeAll(target, await target.wire.lines(target, 200), '101')
         await sleep(50) // the events of these are on their way
-        relay.heal()
+        relay.restore()
         await reset()
         times.push(performance.now() - relay.cameAt())
       }

@@ -31,10 +31,10 @@ const descriptorLimit = (): number => {
 /** Checks the resources that `count` sockets require. */
 const checkLimits = (count: number, gates: number): void => {
   const short: string[] = []
-  const requireLimit = (what: string, have: number, need: number, mend: string): void => {
+  const requireLimit = (what: string, have: number, need: number, fix: string): void => {
     const line = `${what}: ${have.toLocaleString('en')}, needed ${need.toLocaleString('en')}`
     say(`  ${have >= need ? 'enough' : 'SHORT '}  ${line}`)
-    if (have < need) short.push(`${line} (${mend})`)
+    if (have < need) short.push(`${line} (${fix})`)
   }
   const limit = descriptorLimit()
   requireLimit(
