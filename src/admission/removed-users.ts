@@ -45,9 +45,14 @@ export class RemovedUsers {
 
   async #look(logOut: LogOut): Promise<void> {
     const { path, log } = this.#parts
-    // What is wrong with a broken file is logged by the login.
-    const users = await readUsersFile(path).catch(() => undefined)
-    if (users === undefined || (users.size === 0 && !existsSync(path))) return
+    let users: Users
+    try {
+      users = await readUsersFile(path)
+    } catch (error) {
+      log.error({ err: error }, 'the user file is broken: no sessions end')
+      return
+    }
+    if (users.size === 0 && !existsSync(path)) return log.info('there is no user file: no sessions end')
     const removed = [...this.#known.keys()].filter(name => !users.has(name))
     this.#known = users
     log.info({ users: users.size, removed: removed.length }, 'user file reread')

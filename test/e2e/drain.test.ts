@@ -154,7 +154,7 @@ t.test('SIGHUP does no harm if there is nothing to reread', async t => {
   for (const threads of ['1', '2']) {
     const server = await startServer(t, { env: { TICKETGATE_THREADS: threads } })
     server.signal('SIGHUP')
-    await server.logged('SIGHUP')
+    await server.logged('there is no user file')
     t.strictSame(await server.stop(), { code: 0, signal: null }, `${threads} threads`)
   }
 })

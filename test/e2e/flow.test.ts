@@ -13,7 +13,10 @@ import { gatePath, mint, nowSeconds } from '../support/tokens.js'
 const credentials = '{"user":"maggie","pwd":"secret"}'
 const here = dirname(fileURLToPath(import.meta.url))
 const execute = promisify(execFile)
-const server = await startServer(t, { users: { maggie: 'secret' } })
+const server = await startServer(t, {
+  users: { maggie: 'secret' },
+  env: { TICKETGATE_TICKET_TTL_SECONDS: '10' },
+})
 const socketBase = socketUrl(server.url, '')
 
 const curl = async (...args: string[]): Promise<string> =>
