@@ -38,6 +38,7 @@ export const serve: Command = async (args, context) => {
   const manager = serviceManager(env, log)
   stopOnSignal(gate, log, manager)
   if (watchedFiles(config).length === 0) surviveHangups(log)
+  if (!config.production) stopWithTerminal()
   const instead = urlByEnvironment(env)
   if (instead !== undefined) recordAddress(config.stateDir, { instead, url: urls.url })
   if (!config.production) stdout.write(await bannerFor(gate, urls, config))
@@ -73,6 +74,14 @@ async function bannerFor(
 function surviveHangups(log: Log): void {
   if (process.stdin.isTTY) return
   process.on('SIGHUP', () => log.info('SIGHUP: there are no files to reread'))
+}
+
+/**
+ * Stops a server in development if its terminal is closed. Otherwise it would only reread its files,
+ * and keep the port.
+ */
+function stopWithTerminal(): void {
+  if (process.stdin.isTTY) process.on('SIGHUP', () => process.kill(process.pid, 'SIGTERM'))
 }
 
 /**

@@ -72,3 +72,19 @@ t.test(
     t.match(await ended, /draining[\s\S]*stopped/)
   },
 )
+
+t.test('in development, it stops if its terminal is closed', needs('script'), async t => {
+  const serve = 'echo pid $$; exec node dist/main.js serve'
+  const { said, ended } = start(
+    pathOf('script'),
+    '--quiet',
+    '--return',
+    '--command',
+    `sh -c '${serve}'`,
+    '/dev/null',
+  )
+  const [, pid] = await said(/pid (\d+)/)
+  await said(/listening/)
+  process.kill(Number(pid), 'SIGHUP')
+  t.match(await ended, /draining[\s\S]*stopped/)
+})
