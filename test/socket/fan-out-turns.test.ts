@@ -37,7 +37,8 @@ const numbered = (channel: string, number: number, bytes = 64): Publication => (
   data: Buffer.from(JSON.stringify([number, 'x'.repeat(bytes)])),
 })
 
-const numberIn = (message: string): number => (JSON.parse(message) as { data: [number] }).data[0]
+/** The number of a publication that was heard. To parse millions of large messages would take seconds. */
+const numberIn = (message: string): number => Number(/"data":\[(\d+)/.exec(message)?.[1])
 
 const deliveries = ({ model }: { model: TopicModel }): number =>
   model.published.reduce((sum, { reached }) => sum + reached, 0)
@@ -62,8 +63,13 @@ for (const [name, compresses, bytes, subscribers, publications] of [
     const crowd = gate.join(subscribers, 'lobby')
     const [other] = gate.join(1, 'other')
     const unheard = new Set(crowd)
-    for (let n = 0; n < publications; n++)
-      t.equal(gate.fanOut.send(numbered('lobby', n, bytes)), subscribers, `${n} is accepted`)
+    const accepted = Array.from({ length: publications }, (_, n) =>
+      gate.fanOut.send(numbered('lobby', n, bytes)),
+    )
+    t.ok(
+      accepted.every(reached => reached === subscribers),
+      'all are accepted',
+    )
     t.ok(deliveries(gate) < subscribers * publications, 'not all at once')
     t.ok(gate.counters.publicationsQueued > 0)
     t.equal(gate.fanOut.send(numbered('other', 0)), 1)

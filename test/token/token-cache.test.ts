@@ -16,7 +16,8 @@ t.test('a flood of others makes it forgotten, and takes no memory', async t => {
   const token = `e30.e30.${'A'.repeat(43)}`
   isKnown(token)
   t.ok(isKnown(token))
-  for (let count = 0; count < 500_000; count++) isKnown(randomBytes(9).toString('base64url'))
+  const others = randomBytes(9 * 500_000)
+  for (let at = 0; at < others.length; at += 9) isKnown(others.toString('base64url', at, at + 9))
   t.notOk(isKnown(token))
 })
 
