@@ -4,7 +4,7 @@
  *     tsx test/support/run.ts [--unit | --slow] [arguments of tap]
  */
 import { spawn } from 'node:child_process'
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
@@ -44,10 +44,12 @@ const unitTests = (): string[] =>
  * Writes files that import the tests, and returns their paths. To load tap and the sources takes longer
  * than most of these tests; this way, a few processes do it once instead of one for each file.
  */
-const inFewProcesses = (tests: readonly string[], directory: string, processes = 3): string[] =>
+const inFewProcesses = (tests: readonly string[], processes = 3): string[] =>
   Array.from({ length: processes }, (_, process) => {
-    const path = join(directory, `unit-${process + 1}.mjs`)
+    // tap writes the results of files elsewhere into the top level of the project.
+    const path = join(root, '.tap', 'unit', `${process + 1}.mjs`)
     const own = tests.filter((_, index) => index % processes === process)
+    mkdirSync(dirname(path), { recursive: true })
     writeFileSync(
       path,
       own.map(test => `await import(${JSON.stringify(pathToFileURL(test).href)})\n`).join(''),
@@ -55,12 +57,12 @@ const inFewProcesses = (tests: readonly string[], directory: string, processes =
     return path
   })
 
-const directory = mkdtempSync(join(tmpdir(), 'ticketgate-tests-'))
+const directory = mkdtempSync(join(tmpdir(), 'ticketgate-missing-'))
 const [tier, ...others] = process.argv.slice(2)
 const more = tier === undefined ? [] : [tier, ...others]
 const args =
   tier === '--unit'
-    ? ['--jobs=3', ...inFewProcesses(unitTests(), directory), ...others]
+    ? ['--jobs=3', ...inFewProcesses(unitTests()), ...others]
     : tier === '--slow'
       ? ['--jobs=1', '--include=test/**/*.slow.ts', ...others]
       : more
