@@ -5,7 +5,7 @@ import { ticketKey } from '../../src/ticket/key-ring.js'
 
 const jwt = 'eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJtIn0.AAAA'
 
-t.test('a ticket is found in each place where it may be', async t => {
+t.test('a ticket is found wherever it may be', async t => {
   const cases = [
     ['nowhere', '', '', []],
     ['the query', 'ticket=AA', '', ['AA']],
@@ -16,16 +16,16 @@ t.test('a ticket is found in each place where it may be', async t => {
     ['the protocols, alone', '', 'ticket.AA', ['AA']],
     ['a ticket with a dot in it', '', 'ticket.edge-1.AA', ['edge-1.AA']],
     ['both', 'ticket=AA', 'ticket.BB', ['AA', 'BB']],
-    ['both, and the same', 'ticket=AA', 'ticket.AA', ['AA', 'AA']],
+    ['the same in both', 'ticket=AA', 'ticket.AA', ['AA', 'AA']],
     ['twice in the query', 'ticket=AA&ticket=AA', '', ['AA', 'AA']],
     ['twice in the protocols', '', 'ticket.AA, ticket.BB', ['AA', 'BB']],
     ['an empty one', 'ticket=', 'ticket.', ['', '']],
     ['an empty one beside another', 'ticket=&ticket=AA', '', ['', 'AA']],
     ['a name without a value', 'ticket', '', ['']],
     ['undecoded', 'ticket=%41%41', '', ['%41%41']],
-    ['a name in percent-encoding is no ticket', 'tick%65t=AA', '', []],
-    ['another case is no ticket', 'Ticket=AA', 'Ticket.AA, TICKET.BB', []],
-    ['a longer word is no ticket', 'tickets=AA', 'ticketgate.AA, xticket.AA', []],
+    ['a percent-encoded name is not recognised', 'tick%65t=AA', '', []],
+    ['a name in another case is not recognised', 'Ticket=AA', 'Ticket.AA, TICKET.BB', []],
+    ['a longer name is not recognised', 'tickets=AA', 'ticketgate.AA, xticket.AA', []],
   ] as const
   for (const [name, query, offered, expected] of cases)
     t.strictSame(readPresentedTickets(query, offered, '').tickets, expected, name)
@@ -48,19 +48,19 @@ t.test('tickets in Authorization', async t => {
   const cases: readonly [string, string, readonly string[]][] = [
     ['as Ticket', 'Ticket AA', ['AA']],
     ['in any case', 'tIcKeT   AA', ['AA']],
-    ['as Ticket, whatever it is', `Ticket ${jwt}`, [jwt]],
-    ['as Ticket, with more behind it', 'Ticket AA, BB', ['AA, BB']],
+    ['as Ticket, even if it is a JWT', `Ticket ${jwt}`, [jwt]],
+    ['as Ticket, with more after it', 'Ticket AA, BB', ['AA, BB']],
     ['an empty one', 'Ticket', ['']],
     ['as Bearer', `Bearer ${ticket}`, [ticket]],
     ['as Bearer, of a node', `bearer ${named}`, [named]],
     ['a JWT', `Bearer ${jwt}`, []],
-    ['a JWT of tickets', `Bearer ${ticket}.${ticket}.${ticket}`, []],
+    ['three tickets joined like a JWT', `Bearer ${ticket}.${ticket}.${ticket}`, []],
     ['two dots', `Bearer edge-1.${named}`, []],
-    ['a node that none may have', `Bearer Edge.${ticket}`, []],
+    ['an invalid node name', `Bearer Edge.${ticket}`, []],
     ['an opaque token', 'Bearer AQXdSP_W41_UPs5ioT_t8HESyODB4FqbkJ8LrV_5mff4gPODzOYR', []],
-    ['one of another version', `Bearer ${withByte(0, 2)}`, []],
-    ['one that lives for too long', `Bearer ${withByte(8, 0xff)}`, []],
-    ['one that is cut', `Bearer ${ticket.slice(0, 70)}`, []],
+    ['a ticket of another version', `Bearer ${withByte(0, 2)}`, []],
+    ['a ticket that lives too long', `Bearer ${withByte(8, 0xff)}`, []],
+    ['a truncated ticket', `Bearer ${ticket.slice(0, 70)}`, []],
     ['another scheme', `Basic ${ticket}`, []],
     ['a longer scheme', `Tickets ${ticket}`, []],
     ['no scheme', ticket, []],
@@ -70,24 +70,24 @@ t.test('tickets in Authorization', async t => {
   t.strictSame(
     readPresentedTickets('ticket=AA', 'ticket.BB', `Bearer ${ticket}`).tickets,
     ['AA', 'BB', ticket],
-    'all that there are',
+    'every ticket is returned',
   )
 })
 
-t.test('the protocols beside the tickets', async t => {
+t.test('the protocols offered beside the tickets', async t => {
   const cases = [
     ['none', '', []],
     ['one', 'ticketgate.v1.json', ['ticketgate.v1.json']],
     ['one and a ticket', 'ticketgate.v1.json, ticket.AA', ['ticketgate.v1.json']],
     ['only a ticket', 'ticket.AA', []],
     ['several, in their order', 'chat , ticket.AA,ticketgate.v1.json', ['chat', 'ticketgate.v1.json']],
-    ['capitals stay', 'TICKETGATE.V1.JSON', ['TICKETGATE.V1.JSON']],
+    ['capitals are kept', 'TICKETGATE.V1.JSON', ['TICKETGATE.V1.JSON']],
   ] as const
   for (const [name, offered, expected] of cases)
     t.strictSame(readPresentedTickets('', offered, '').protocols, expected, name)
 })
 
-t.test('nothing of one handshake leaks into the next', async t => {
+t.test('nothing leaks from one handshake into the next', async t => {
   readPresentedTickets('ticket=AA', 'chat, ticket.BB', 'Ticket CC')
   t.strictSame(readPresentedTickets('', '', ''), { tickets: [], protocols: [] })
 })
@@ -99,7 +99,7 @@ t.test('tokens in place of tickets', async t => {
     ['under jwt', `x=1&jwt=${jwt}`, true],
     ['the second of two', `token=abc&token=${jwt}`, true],
     ['under another name', `auth=${jwt}`, false],
-    ['what is no JWT', 'token=abc', false],
+    ['not a JWT', 'token=abc', false],
     ['nothing', '', false],
   ] as const
   for (const [name, query, expected] of cases) t.equal(hasTokenInQuery(query), expected, name)

@@ -5,7 +5,7 @@ import { refusalCodes } from '../../src/errors.js'
 
 const nonce = (): string => randomBytes(16).toString('latin1')
 
-t.test('the last code of a ticket, over all that share the memory', async t => {
+t.test('the last refusal of a ticket is seen by all that share the memory', async t => {
   const buffer = createRefusalBuffer()
   const [one, other] = [new RefusalMemory(buffer), new RefusalMemory(buffer)]
   const mine = nonce()
@@ -13,7 +13,7 @@ t.test('the last code of a ticket, over all that share the memory', async t => {
   for (const code of refusalCodes) {
     one.note(mine, code)
     t.equal(other.find(mine), code)
-    t.equal(other.find(nonce()), undefined, 'nothing of another ticket')
+    t.equal(other.find(nonce()), undefined, 'another ticket has no refusal')
   }
 })
 

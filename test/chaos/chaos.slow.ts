@@ -1,17 +1,17 @@
 /**
- * Breaks the store, the network and the gates under load, at random, and looks at the record of all
- * that was accepted. `npm run chaos -- --seconds 600 --seed 7` runs it longer, or again.
+ * Breaks the store, the network and the gates at random, under load, and checks that no ticket was
+ * accepted twice. `npm run chaos -- --seconds 600 --seed 7` runs it longer, or again.
  */
 import { randomInt } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { bearer, jsonOf, request, requestUpgrade } from '../support/http.js'
 import { requestUpgradeUntilAnswered, storeEnv, untilReady } from '../support/nodes.js'
 import { fileNeeds } from '../support/programs.js'
-import { startRedis } from '../support/redis.js'
+import { type RedisServer, startRedis } from '../support/redis.js'
 import { startServer, type TestServer } from '../support/server.js'
-import { startRelay } from '../support/tcp-relay.js'
+import { startRelay, type TcpRelay } from '../support/tcp-relay.js'
 import { gatePath, mint, tokenFor } from '../support/tokens.js'
 
 fileNeeds(t, 'redis-server')
@@ -32,175 +32,212 @@ const below = (limit: number): number => {
   return (state >>> 8) % limit
 }
 
-/** Everything that was ever presented, and how often it was accepted. */
-const accepted = new Map<string, number>()
-const answers: Record<string, number> = {}
-const count = (answer: string): void => {
-  answers[answer] = (answers[answer] ?? 0) + 1
+/** A primary store with a replica, and gates that each reach the primary through a relay. */
+class Cluster {
+  readonly #t: Test
+  readonly #stores: readonly [RedisServer, RedisServer]
+  readonly relays: readonly TcpRelay[]
+  readonly nodes: TestServer[] = []
+  /** All gates that were ever started, the killed ones included. */
+  readonly lives: TestServer[] = []
+  #primary: 0 | 1 = 0
+
+  private constructor(t: Test, stores: readonly [RedisServer, RedisServer], relays: readonly TcpRelay[]) {
+    this.#t = t
+    this.#stores = stores
+    this.relays = relays
+  }
+
+  static async start(t: Test): Promise<Cluster> {
+    const [primary, replica] = [await startRedis(t), await startRedis(t)]
+    await replica.client.replicaof('127.0.0.1', primary.port)
+    const relays = await Promise.all(Array.from({ length: nodeCount }, () => startRelay(t, primary.port)))
+    const cluster = new Cluster(t, [primary, replica], relays)
+    for (let n = 0; n < nodeCount; n++) await cluster.startNode(n)
+    return cluster
+  }
+
+  async startNode(n: number): Promise<void> {
+    const env = storeEnv(this.relays[n]?.port ?? 0, { TICKETGATE_TICKET_TTL_SECONDS: String(ticketSeconds) })
+    const node = await startServer(this.#t, { env })
+    this.nodes[n] = node
+    this.lives.push(node)
+  }
+
+  get primary(): RedisServer {
+    return this.#stores[this.#primary]
+  }
+
+  get replica(): RedisServer {
+    return this.#stores[this.#primary === 0 ? 1 : 0]
+  }
+
+  swapRoles(): void {
+    this.#primary = this.#primary === 0 ? 1 : 0
+  }
+
+  anyUrl(): string {
+    return this.nodes[below(nodeCount)]?.url ?? ''
+  }
+
+  /** Breaks one relay, and repairs it after at most `longestMs`. */
+  async breakRelay(how: (relay: TcpRelay) => void, longestMs: number): Promise<void> {
+    const relay = this.relays[below(nodeCount)]
+    if (relay !== undefined) how(relay)
+    await delay(below(longestMs))
+    relay?.restore()
+  }
 }
 
-t.setTimeout(seconds * 1000 + 120_000)
+type Failures = Readonly<Record<string, () => Promise<unknown>>>
 
-t.test(`${seconds} s of chaos, seed ${seed}`, { timeout: seconds * 1000 + 110_000 }, async t => {
-  const stores = [await startRedis(t), await startRedis(t)] as const
-  let primary = 0
-  const store = () => stores[primary === 0 ? 0 : 1]
-  const spare = () => stores[primary === 0 ? 1 : 0]
-  await spare().client.replicaof('127.0.0.1', store().port)
-  const ways = await Promise.all(Array.from({ length: nodeCount }, () => startRelay(t, store().port)))
-  const env = (n: number) =>
-    storeEnv(ways[n]?.port ?? 0, { TICKETGATE_TICKET_TTL_SECONDS: String(ticketSeconds) })
-  const nodes: TestServer[] = []
-  /** All gates that there ever were. */
-  const lives: TestServer[] = []
-  const startNode = async (n: number): Promise<void> => {
-    const node = await startServer(t, { env: env(n) })
-    nodes[n] = node
-    lives.push(node)
-  }
-  for (let n = 0; n < nodeCount; n++) await startNode(n)
-  const anyNode = (): string => nodes[below(nodeCount)]?.url ?? ''
-
-  let over = false
-  const old: string[] = []
-
-  /** Presents a ticket somewhere. A gate that is dying may not answer. */
-  const present = async (ticket: string): Promise<void> => {
-    try {
-      const reply = await requestUpgrade(anyNode(), gatePath(ticket))
-      if (reply.status === 101) accepted.set(ticket, (accepted.get(ticket) ?? 0) + 1)
-      count(reply.status === 101 ? '101' : `${reply.status} ${jsonOf(reply).code}`)
-    } catch {
-      count('no answer')
+/** What can fail. Each failure ends by itself. */
+const failuresOf = (cluster: Cluster): Failures => ({
+  async 'the store is killed and restarts empty'() {
+    const { primary } = cluster
+    await primary.kill()
+    await delay(below(500))
+    await primary.start()
+  },
+  async 'the store hangs'() {
+    const { primary } = cluster
+    primary.signal('SIGSTOP')
+    await delay(below(1500))
+    primary.signal('SIGCONT')
+  },
+  'the store is emptied': () => cluster.primary.client.flushall(),
+  'the store is emptied in the background': () => cluster.primary.client.flushall('ASYNC'),
+  'all scripts are lost': () => cluster.primary.client.script('FLUSH'),
+  'a gate is cut off': () => cluster.breakRelay(relay => relay.cut(), 800),
+  'all bytes are lost': () => cluster.breakRelay(relay => relay.drop(), 1500),
+  'all answers are lost': () => cluster.breakRelay(relay => relay.dropAnswers(), 1500),
+  'the network is slow': () => cluster.breakRelay(relay => relay.delay(below(900)), 2000),
+  async 'a gate is killed'() {
+    const n = below(nodeCount)
+    cluster.nodes[n]?.signal('SIGKILL')
+    await cluster.nodes[n]?.exited
+    await cluster.startNode(n)
+  },
+  async 'the replica takes over while the primary lives'() {
+    const { primary: former, replica: next } = cluster
+    await next.client.replicaof('NO', 'ONE')
+    cluster.swapRoles()
+    // The gates move over one by one: for a while there are two primaries.
+    for (const relay of cluster.relays) {
+      relay.lead(next.port)
+      await delay(below(200))
     }
+    await former.client.replicaof('127.0.0.1', next.port)
+  },
+  async 'the replica takes over after the primary has died'() {
+    const { primary: former, replica: next } = cluster
+    await former.kill()
+    await next.client.replicaof('NO', 'ONE')
+    cluster.swapRoles()
+    for (const relay of cluster.relays) relay.lead(next.port)
+    await former.start()
+    await former.client.replicaof('127.0.0.1', next.port)
+  },
+})
+
+/** Runs every failure once, then at random until the time is over. Counts them by name. */
+async function breakThings(failures: Failures): Promise<Record<string, number>> {
+  const endsAtMs = performance.now() + seconds * 1000
+  const counts: Record<string, number> = {}
+  const names = Object.keys(failures)
+  for (let n = 0; performance.now() < endsAtMs; n++) {
+    const name = names[n < names.length ? n : below(names.length)] ?? ''
+    counts[name] = (counts[name] ?? 0) + 1
+    await failures[name]?.()
+    await delay(below(600))
+  }
+  return counts
+}
+
+/** Clients that present every ticket several times, and what they were answered. */
+class Load {
+  /** How often each ticket was accepted. */
+  readonly accepted = new Map<string, number>()
+  readonly answers: Record<string, number> = {}
+  readonly #cluster: Cluster
+  readonly #recent: string[] = []
+  readonly #running: Promise<unknown>
+  #isOver = false
+
+  constructor(cluster: Cluster) {
+    this.#cluster = cluster
+    this.#running = Promise.all(Array.from({ length: clients }, () => this.#runClient()))
   }
 
-  const client = async (): Promise<void> => {
+  async stop(): Promise<void> {
+    this.#isOver = true
+    await this.#running
+  }
+
+  async #runClient(): Promise<void> {
     const headers = bearer(tokenFor('maggie'))
-    while (!over) {
-      const minted = await request(anyNode(), '/ws_ticket', { headers }).catch(() => undefined)
+    while (!this.#isOver) {
+      const minted = await request(this.#cluster.anyUrl(), '/ws_ticket', { headers }).catch(() => undefined)
       if (minted?.status !== 200) {
         await delay(5 + below(20))
         continue
       }
       const ticket = String(jsonOf(minted).ticket)
-      old.push(ticket)
-      if (old.length > 500) old.shift()
-      // At several gates at once, and whatever was used before once more.
-      await Promise.all([ticket, ticket, ticket, old[below(old.length)] ?? ticket].map(present))
+      this.#recent.push(ticket)
+      if (this.#recent.length > 500) this.#recent.shift()
+      // To several gates at once, with an earlier ticket as well.
+      const earlier = this.#recent[below(this.#recent.length)] ?? ticket
+      await Promise.all([ticket, ticket, ticket, earlier].map(each => this.#present(each)))
     }
   }
 
-  /** What can happen, each with its end. */
-  const misfortunes: Record<string, () => Promise<unknown>> = {
-    async 'the store is killed and comes back empty'() {
-      await store().kill()
-      await delay(below(500))
-      await store().start()
-    },
-    async 'the store hangs'() {
-      store().signal('SIGSTOP')
-      await delay(below(1500))
-      store().signal('SIGCONT')
-    },
-    'the store is emptied': () => store().client.flushall(),
-    'the store is emptied in the background': () => store().client.flushall('ASYNC'),
-    'all scripts are forgotten': () => store().client.script('FLUSH'),
-    async 'a gate is cut off'() {
-      const way = ways[below(nodeCount)]
-      way?.cut()
-      await delay(below(800))
-      way?.restore()
-    },
-    async 'a gate hears nothing'() {
-      const way = ways[below(nodeCount)]
-      way?.drop()
-      await delay(below(1500))
-      way?.restore()
-    },
-    async 'answers are lost'() {
-      const way = ways[below(nodeCount)]
-      way?.dropAnswers()
-      await delay(below(1500))
-      way?.restore()
-    },
-    async 'the way is slow'() {
-      const way = ways[below(nodeCount)]
-      way?.delay(below(900))
-      await delay(below(2000))
-      way?.restore()
-    },
-    async 'a gate is killed'() {
-      const n = below(nodeCount)
-      nodes[n]?.signal('SIGKILL')
-      await nodes[n]?.exited
-      await startNode(n)
-    },
-    async 'the replica takes over, wherever it stands'() {
-      const [former, next] = [store(), spare()]
-      await next.client.replicaof('NO', 'ONE')
-      primary = 1 - primary
-      // Some gates go over early, some late: for a while there are two primaries.
-      for (const way of ways) {
-        way.lead(next.port)
-        await delay(below(200))
-      }
-      await former.client.replicaof('127.0.0.1', next.port)
-    },
-    async 'the replica takes over from one that is dead'() {
-      const [former, next] = [store(), spare()]
-      await former.kill()
-      await next.client.replicaof('NO', 'ONE')
-      primary = 1 - primary
-      for (const way of ways) way.lead(next.port)
-      await former.start()
-      await former.client.replicaof('127.0.0.1', next.port)
-    },
+  /** Presents a ticket to one of the gates. A gate that is dying may not answer. */
+  async #present(ticket: string): Promise<void> {
+    try {
+      const reply = await requestUpgrade(this.#cluster.anyUrl(), gatePath(ticket))
+      if (reply.status === 101) this.accepted.set(ticket, (this.accepted.get(ticket) ?? 0) + 1)
+      this.#count(reply.status === 101 ? '101' : `${reply.status} ${jsonOf(reply).code}`)
+    } catch {
+      this.#count('no answer')
+    }
   }
 
-  const load = Array.from({ length: clients }, client)
-  const endsAtMs = performance.now() + seconds * 1000
-  const happened: Record<string, number> = {}
-  const names = Object.keys(misfortunes)
-  for (let n = 0; performance.now() < endsAtMs; n++) {
-    // Each at least once, then as it comes.
-    const name = names[n < names.length ? n : below(names.length)] ?? ''
-    happened[name] = (happened[name] ?? 0) + 1
-    await misfortunes[name]?.()
-    await delay(below(600))
+  #count(answer: string): void {
+    this.answers[answer] = (this.answers[answer] ?? 0) + 1
   }
-  over = true
-  await Promise.all(load)
+}
 
-  t.strictSame(
-    names.filter(name => happened[name] === undefined),
-    [],
-    'there was time for every misfortune',
-  )
+t.setTimeout(seconds * 1000 + 120_000)
+
+t.test(`${seconds} s of chaos, seed ${seed}`, { timeout: seconds * 1000 + 110_000 }, async t => {
+  const cluster = await Cluster.start(t)
+  const failures = failuresOf(cluster)
+  const load = new Load(cluster)
+  const happened = await breakThings(failures)
+  await load.stop()
+
+  const { accepted, answers } = load
+  t.strictSame(Object.keys(happened), Object.keys(failures), 'every failure happened at least once')
   t.comment(JSON.stringify({ happened, answers }, undefined, 1))
   const twice = [...accepted].filter(([, times]) => times > 1)
-  t.strictSame(twice, [], `of ${accepted.size} tickets that were accepted none was twice`)
-  t.ok(accepted.size > 50, 'many were accepted in the meantime')
-  t.ok((answers['401 ticket_used'] ?? 0) > 50, 'and many refused as used')
+  t.strictSame(twice, [], `none of the ${accepted.size} accepted tickets was accepted twice`)
+  t.ok(accepted.size > 50, 'many tickets were accepted')
+  t.ok((answers['401 ticket_used'] ?? 0) > 50, 'many were refused as used')
   const known = /^101$|^no answer$|^401 ticket_(used|predates_gate|expired)$|^503 replay_cache_unavailable$/
   t.strictSame(
     Object.keys(answers).filter(answer => !known.test(answer)),
     [],
-    'every answer is one that there should be',
+    'there are only expected answers',
   )
-  for (const node of nodes) {
+  for (const node of cluster.nodes) {
     await untilReady(node)
-    const ticket = await mint(node.url)
-    t.equal(
-      (await requestUpgradeUntilAnswered(node.url, gatePath(ticket))).status,
-      101,
-      'all is well in the end',
-    )
-    t.equal((await requestUpgradeUntilAnswered(node.url, gatePath(ticket))).status, 401)
+    const path = gatePath(await mint(node.url))
+    t.equal((await requestUpgradeUntilAnswered(node.url, path)).status, 101, 'every gate recovers')
+    t.equal((await requestUpgradeUntilAnswered(node.url, path)).status, 401)
     await node.stop()
   }
   t.strictSame(
-    lives.flatMap(({ output }) => output().match(/^.*"level":"fatal".*$/gm) ?? []),
+    cluster.lives.flatMap(({ output }) => output().match(/^.*"level":"fatal".*$/gm) ?? []),
     [],
     'no gate failed by itself',
   )

@@ -52,9 +52,9 @@ t.test('each kind has its own room, and is forgotten in its own time', async t =
     t.equal(spend(0, n, ownMs, startMs), 'fresh')
   }
   t.equal(spend(0, 100, ownMs, startMs), 'full')
-  t.ok(cache.roomInMs(startMs) <= 2 * ownMs, 'the one that refused has room soon')
+  t.ok(cache.roomInMs(startMs) <= 2 * ownMs, 'the cache that refused has room soon')
   t.equal(spend(1, 100, outsideMs, startMs), 'full')
-  t.equal(cache.roomInMs(startMs), outsideMs, 'and the other one later')
+  t.equal(cache.roomInMs(startMs), outsideMs, 'the other has room later')
 
   const later = startMs + 2 * ownMs
   for (let n = 200; n < 300; n++) t.equal(spend(0, n, ownMs, later), 'fresh')
@@ -63,6 +63,6 @@ t.test('each kind has its own room, and is forgotten in its own time', async t =
   t.equal(
     cache.has(nonceOf('key 1', 5), startMs + outsideMs, later, undefined, 2),
     true,
-    'all outside keys together',
+    'all outside keys share one cache',
   )
 })

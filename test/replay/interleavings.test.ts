@@ -10,11 +10,10 @@ const maxTtlMs = 10_000
 const baseMs = 1_764_000_000_123
 
 /**
- * Nonces whose search begins at the first cell, whatever the number of cells: all of them want the
- * same one.
+ * Nonces that all start at the first cell, whatever the number of cells, and so compete for it.
  */
 const named = (letter: string): string => `\0\0\0\0${letter}${'\0'.repeat(11)}`
-/** Another nonce, of which the cache keeps the same as of `named(letter)`. */
+/** Another nonce with the same fingerprint as `named(letter)`. */
 const twinOf = (letter: string): string => `\0\0\0\0\0\0\0\0\0\0\0\0${letter}\0\0\0`
 
 /** A call by a thread whose clock is in `period`, for a ticket that expires in the next. */
@@ -32,13 +31,13 @@ const scenario = (
   rest: Partial<Scenario> = {},
 ): Scenario => ({ capacity, maxTtlMs, baseMs, threads, ...rest })
 
-// Periods 0, 2, 4 share a table. A thread in an earlier one than the others is one that slept, or
-// whose clock is behind.
+// Periods 0, 2 and 4 share a table. A thread in an earlier period than the others has slept, or its
+// clock is slow.
 const late = { oneFreshEach: false }
 const scenarios: Readonly<Record<string, Scenario>> = {
   'two threads, one nonce': scenario(2, [[spend(0, 'a')], [spend(0, 'a')]]),
   'three threads, one nonce': scenario(2, [[spend(0, 'a')], [spend(0, 'a')], [spend(0, 'a')]]),
-  'three threads, one nonce, and one that wants its cell': scenario(2, [
+  'three threads, one nonce, and another that wants its cell': scenario(2, [
     [spend(0, 'a')],
     [spend(0, 'b')],
     [spend(0, 'a')],
@@ -62,13 +61,13 @@ const scenarios: Readonly<Record<string, Scenario>> = {
     [[spend(2, 'a')], [spend(0, 'x')], [spend(0, 'x')]],
     late,
   ),
-  'a thread of the earlier period, and what it presents was spent': scenario(
+  'a thread of the earlier period, after a nonce of that period was spent': scenario(
     2,
     [[spend(2, 'a'), spend(2, 'b')], [spend(0, 'x')], [spend(0, 'x')]],
     { ...late, before: [spend(0, 'y')] },
   ),
   'three periods at once': scenario(2, [[spend(4, 'a')], [spend(2, 'b')], [spend(0, 'x')]], late),
-  'three periods, and the nonce of the midst by two': scenario(
+  'three periods, and two threads with the nonce of the middle one': scenario(
     2,
     [[spend(4, 'a')], [spend(2, 'b')], [spend(2, 'b')]],
     { ...late, before: [spend(0, 'x')] },
@@ -97,21 +96,21 @@ const scenarios: Readonly<Record<string, Scenario>> = {
     [[spend(2, 'a')], [turnOver(2), turnOver(3)], [spend(0, 'x')]],
     late,
   ),
-  'the last place: three threads, three nonces': scenario(
+  'the last free cell: three threads, three nonces': scenario(
     1,
     [[spend(0, 'a')], [spend(0, 'b')], [spend(0, 'c')]],
     late,
   ),
-  'the last place of two, and a replay': scenario(2, [[spend(0, 'a')], [spend(0, 'b')], [spend(0, 'a')]], {
+  'the last of two cells, and a replay': scenario(2, [[spend(0, 'a')], [spend(0, 'b')], [spend(0, 'a')]], {
     ...late,
     before: [spend(0, 'x')],
   }),
-  'no place left': scenario(1, [[spend(0, 'a')], [spend(0, 'b')]], {
+  'no free cell': scenario(1, [[spend(0, 'a')], [spend(0, 'b')]], {
     ...late,
     before: [spend(0, 'x')],
     most: 1,
   }),
-  'a full table, and one that expires': scenario(1, [[spend(2, 'a')], [spend(2, 'b')], [spend(0, 'x')]], {
+  'a full table, and one that has expired': scenario(1, [[spend(2, 'a')], [spend(2, 'b')], [spend(0, 'x')]], {
     ...late,
     before: [spend(0, 'y')],
   }),
@@ -127,10 +126,7 @@ const scenarios: Readonly<Record<string, Scenario>> = {
   ]),
 }
 
-/**
- * The first scenario in which something is wrong, and what; undefined = all is right in all of
- * them.
- */
+/** The first scenario that fails, and how; undefined if all pass. */
 function firstBroken(subject: Subject): string | undefined {
   for (const [name, each] of Object.entries(scenarios)) {
     const { broken } = explore(each, subject)
@@ -154,25 +150,25 @@ t.test('the nonces of these tests collide as intended', async t => {
       }).spend(nonce, baseMs + 1000, baseMs)
       return first
     }
-    t.equal(new Set([...'abcxy'].map(named).map(at)).size, 1, `all begin at one cell of ${capacity}`)
+    t.equal(new Set([...'abcxy'].map(named).map(at)).size, 1, `capacity ${capacity}: all start at one cell`)
   }
   const cache = openSharedReplayCache(createSharedReplayMemory({ capacity: 9, maxTtlMs, nowMs: baseMs }))
   const results = [named('a'), twinOf('a'), named('b')].map(nonce => cache.spend(nonce, baseMs + 1, baseMs))
-  t.strictSame(results, ['fresh', 'replayed', 'fresh'], 'twins are one to the cache')
+  t.strictSame(results, ['fresh', 'replayed', 'fresh'], 'the cache cannot tell twins apart')
 })
 
-t.test('in any order of steps: at most one fresh, nothing lost, counts bounded', async t => {
+t.test('in any order of steps, at most one is fresh, nothing is lost and counts are bounded', async t => {
   const answers = new Set<string>()
   let all = 0
   for (const [name, each] of Object.entries(scenarios)) {
     const { states, outcomes, longest, broken } = explore(each, { open: openSharedReplayCache })
     t.equal(broken, undefined, `${name}: ${states} states, ${outcomes.size} outcomes`)
-    t.ok(longest < 40, 'every thread comes to its end, whatever the others do')
+    t.ok(longest < 40, 'every thread finishes, whatever the others do')
     for (const outcome of outcomes) for (const answer of outcome.split(/,? /)) answers.add(answer)
     all += states
   }
   t.ok(all > 40_000, `${all} states`)
-  for (const answer of ['fresh', 'replayed', 'full']) t.ok(answers.has(answer), `some were ${answer}`)
+  for (const answer of ['fresh', 'replayed', 'full']) t.ok(answers.has(answer), `some answers are ${answer}`)
 })
 
 const brokenAtomics: Readonly<Record<string, (atomics: SharedAtomics) => SharedAtomics>> = {
@@ -182,7 +178,7 @@ const brokenAtomics: Readonly<Record<string, (atomics: SharedAtomics) => SharedA
       const found = atomics.load(words, at)
       if (found === expected)
         for (let seen = found; ; ) {
-          // Written whatever is there by now.
+          // Written, whatever is there now.
           const before = atomics.compareExchange(words, at, seen, replacement)
           if (before === seen) break
           seen = before
@@ -207,33 +203,33 @@ const brokenAtomics: Readonly<Record<string, (atomics: SharedAtomics) => SharedA
 }
 
 for (const [name, wrap] of Object.entries(brokenAtomics))
-  t.test(`the search sees ${name}`, async t => {
+  t.test(`the search detects ${name}`, async t => {
     const broken = firstBroken({ open: openSharedReplayCache, wrap })
-    t.ok(broken, broken ?? 'it does not')
+    t.ok(broken, broken ?? 'a fault is found')
   })
 
 /** Changes of the source that the search must find: [name, from, to]. */
 const mutations = [
-  ['a lost cell is not looked at again', 'while (upper < floor) {', 'if (upper < floor) {'],
-  ['it is not asked who won the cell', 'if (before === seen) {', 'if (true) {'],
-  ['a word of a later period is another nonce', 'upper >= floor + stride || ', ''],
+  ['a cell lost to another thread is not read again', 'while (upper < floor) {', 'if (upper < floor) {'],
+  ['the exchange is taken to have succeeded', 'if (before === seen) {', 'if (true) {'],
+  ['a word of a later period counts as another nonce', 'upper >= floor + stride || ', ''],
   [
-    'a word of a later period is an empty one',
+    'a word of a later period counts as empty',
     'while (upper < floor) {',
     'while (upper < floor || upper >= floor + stride) {',
   ],
-  ['a later period is begun anew in its count', 'upperHalf(word) <= floor; ) {', ';) {'],
+  ['the count of a later period is reset', 'upperHalf(word) <= floor; ) {', ';) {'],
   [
-    'the count of an earlier period counts on',
+    'the count of an earlier period is continued',
     '(upperHalf(word) < floor ? 0 : lowerHalf(word))',
     '(lowerHalf(word))',
   ],
   ['nothing is counted', 'this.#count(countAt(table), floor, counted, 1)', ''],
   ['a full table takes more', 'numberIn(counted, floor) >= this.capacity', 'false'],
-  ['only the first cell is looked at', 'probed < cells', 'probed < 1'],
-  ['the same nonce is another', ' || (upper === mineUpper && seen === mine)', ''],
+  ['only the first cell is probed', 'probed < cells', 'probed < 1'],
+  ['the same nonce counts as another', ' || (upper === mineUpper && seen === mine)', ''],
   [
-    'every search begins where the last one ended',
+    'every search starts where the last one ended',
     'let cell = this.#firstCellOf(mixed)',
     'let cell = (latestCell = (latestCell + 1) % cells)',
   ],
@@ -244,7 +240,7 @@ t.test('the search finds the faults of mutated sources', async t => {
   const directory = mkdtempSync(join(tmpdir(), 'ticketgate-mutants-'))
   t.teardown(() => rmSync(directory, { recursive: true }))
   for (const [index, [name, from, to]] of mutations.entries()) {
-    t.equal(source.split(from).length, 2, `${name}: the place to change is there, once`)
+    t.equal(source.split(from).length, 2, `${name}: the text to change occurs once`)
     const mutant = `let latestCell = 0\n${source.replace(from, to)}`.replaceAll(
       /'\.\/([\w-]+)\.js'/g,
       (_, file) => `'${new URL(`../../src/replay/${file}.js`, import.meta.url)}'`,

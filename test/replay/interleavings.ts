@@ -13,8 +13,8 @@ import {
 /**
  * Explores every interleaving of some threads on one `shared` replay cache: the real code, one
  * atomic operation at a time. The code of a thread is a function of the results of its operations,
- * so an exception stops it between two of them, and it is resumed by running it again from its
- * start with the same results.
+ * so an exception can stop it between two of them; to resume, it is run again from the start with
+ * the same results.
  */
 
 export interface Spend {
@@ -24,24 +24,24 @@ export interface Spend {
   readonly nowMs: number
 }
 
-/** The calls of a thread: to spend, and to turn the tables over. */
+/** A call of a thread: to spend a nonce, or to turn the tables over. */
 export type Call = Spend | { readonly turnOverAtMs: number }
 
 export interface Scenario {
   readonly capacity: number
   readonly maxTtlMs: number
   readonly baseMs: number
-  /** Calls that were done before. */
+  /** Calls made beforehand. */
   readonly before?: readonly Call[]
   /** What each thread calls, one after another. */
   readonly threads: readonly (readonly Call[])[]
   /**
-   * Whether in the end each nonce that was presented must have been fresh to somebody. Default: true.
+   * Whether each nonce presented must have been fresh once in the end. Default: true.
    */
   readonly oneFreshEach?: boolean
   /**
-   * How many tickets of one period there may ever be. Default: the capacity, and one for each
-   * thread but the first.
+   * The most tickets that one period may hold. Default: the capacity, plus one for each thread but
+   * the first.
    */
   readonly most?: number
 }
@@ -49,16 +49,16 @@ export interface Scenario {
 /** The code to explore: the real one, or a mutant. */
 export interface Subject {
   readonly open: typeof openSharedReplayCache
-  /** Wraps the stepping operations, to break them. */
+  /** Wraps the atomic operations, to break them. */
   readonly wrap?: (atomics: SharedAtomics) => SharedAtomics
 }
 
 export interface Exploration {
-  /** Different states of memory and threads that were come by. */
+  /** How many distinct states of memory and threads were reached. */
   readonly states: number
-  /** The distinct final states, and the results that occurred. */
+  /** The results of each distinct final state. */
   readonly outcomes: ReadonlySet<string>
-  /** The most operations of one thread. */
+  /** The most operations that one thread needed. */
   readonly longest: number
   /** The first fault, and the steps that led to it; undefined if there is none. */
   readonly broken: string | undefined
@@ -75,7 +75,7 @@ interface ThreadState {
 interface State {
   readonly words: readonly bigint[]
   readonly threads: readonly ThreadState[]
-  /** Which thread took which step, to report how a state was reached. */
+  /** The thread that took each step, to report how a state was reached. */
   readonly path: string
 }
 
@@ -84,22 +84,14 @@ const pause = new Pause()
 
 const isSpend = (call: Call): call is Spend => 'nonce' in call
 
-/** Explores a scenario whole, and stops at the first thing that is wrong. */
-export function explore(scenario: Scenario, { open, wrap = one => one }: Subject): Exploration {
-  const { capacity, maxTtlMs, baseMs } = scenario
-  const memory = createSharedReplayMemory({ capacity, maxTtlMs, nowMs: baseMs })
-  const size = memory.buffer.byteLength / 8
+type Run = (calls: readonly Call[], known: readonly bigint[], words: bigint[], steps: number) => ThreadState
 
-  /**
-   * Runs a thread from its start: what it has done is answered as before, then it may do `steps`
-   * more operations.
-   */
-  function run(
-    calls: readonly Call[],
-    known: readonly bigint[],
-    words: bigint[],
-    steps: number,
-  ): ThreadState {
+/**
+ * Returns a function that runs a thread from its start: it replays the results of the operations
+ * already done (`known`), then performs up to `steps` more on `words`.
+ */
+function runnerOf({ open, wrap = one => one }: Subject, memory: SharedReplayMemory): Run {
+  return (calls, known, words, steps) => {
     const answers = [...known]
     let at = 0
     const operate = (perform: () => bigint): bigint => {
@@ -132,6 +124,15 @@ export function explore(scenario: Scenario, { open, wrap = one => one }: Subject
       return { answers, results, hasEnded: false }
     }
   }
+}
+
+/** Explores a whole scenario, and stops at the first fault. */
+export function explore(scenario: Scenario, subject: Subject): Exploration {
+  const { capacity, maxTtlMs, baseMs } = scenario
+  const memory = createSharedReplayMemory({ capacity, maxTtlMs, nowMs: baseMs })
+  const size = memory.buffer.byteLength / 8
+
+  const run = runnerOf(subject, memory)
 
   const first: bigint[] = Array(size).fill(0n)
   for (const call of scenario.before ?? []) run([call], [], first, Number.POSITIVE_INFINITY)
@@ -170,7 +171,7 @@ export function explore(scenario: Scenario, { open, wrap = one => one }: Subject
 const keyOf = ({ words, threads }: State): string =>
   `${words.join()}|${threads.map(({ answers }) => answers.join()).join('|')}`
 
-/** A nonce for people: the zero bytes left out. */
+/** A nonce without its zero bytes, to read. */
 const shown = (nonce: string): string => nonce.replaceAll('\0', '')
 
 /**

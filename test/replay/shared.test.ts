@@ -12,7 +12,7 @@ import type { SpenderStart } from './spender.js'
 const maxTtlMs = 10_000
 const answers = ['fresh', 'replayed', 'full', 'unavailable'] as const
 
-/** Stated in src/replay/EXACTNESS.md: of a call on a table that is full. */
+/** Stated in src/replay/EXACTNESS.md: for a call on a full table. */
 const falseReplays = 5 * 2 ** -37
 
 const create = (capacity: number, nowMs = startMs): SharedReplayMemory =>
@@ -24,15 +24,12 @@ const traits = { longestMs: maxTtlMs, falseReplays }
 replayContract(t, 'shared', capacity => ({ cache: open(capacity) }), traits)
 replayContract(
   t,
-  'shared, in the midst of a period',
+  'shared, in the middle of a period',
   capacity => ({ cache: open(capacity, startMs - 3333.25) }),
   traits,
 )
 
-/**
- * What three threads have, each call by the next of them; they have one clock, which never goes
- * backwards.
- */
+/** A cache seen by three threads, which take turns; their common clock never goes backwards. */
 const inTurn = (capacity: number) => {
   const memory = create(capacity)
   let latestMs = startMs
@@ -77,27 +74,27 @@ const race = async (
   return { memory, fresh: tally.slice(1, 1 + nonces), counts }
 }
 
-t.test('over real threads each nonce is fresh for exactly one of them', async t => {
+t.test('with real threads, each nonce is fresh for exactly one of them', async t => {
   const [threads, nonces] = [4, 50_000]
-  // Room to spare: a thread that is held up may find the last room taken by the very nonce it
-  // spend, and say `full`.
+  // Room to spare: a thread that is held up may find the last room taken by the nonce that it
+  // spends itself, and answer `full`.
   const { memory, fresh, counts } = await race(threads, nonces + threads, nonces)
   t.strictSame(
     [...fresh].findIndex(times => times !== 1),
     -1,
   )
   t.strictSame(counts, { fresh: nonces, replayed: nonces * (threads - 1), full: 0, unavailable: 0 })
-  t.equal(openSharedReplayCache(memory).size, nonces, 'and each is counted once')
+  t.equal(openSharedReplayCache(memory).size, nonces, 'each is counted once')
 })
 
 t.test(
-  'over real threads a full cache holds at most its capacity plus one for each other thread',
+  'with real threads, a full cache holds at most its capacity plus one for each other thread',
   async t => {
     const [threads, nonces, capacity] = [4, 20_000, 5000]
     const { memory, fresh, counts } = await race(threads, capacity, nonces)
     t.ok(
       fresh.every(times => times <= 1),
-      'none twice',
+      'no nonce is fresh twice',
     )
     const taken = counts.fresh ?? 0
     t.ok(taken >= capacity && taken < capacity + threads, `${taken} for a capacity of ${capacity}`)
@@ -120,7 +117,7 @@ t.test('the limit is exact: capacity fits, one more does not', async t => {
   }
 })
 
-t.test('a table is reused every other period, without being cleared', async t => {
+t.test('a table is reused every other period without being cleared', async t => {
   const capacity = 50
   const cache = open(capacity)
   const periods = 40
@@ -140,7 +137,7 @@ t.test('a table is reused every other period, without being cleared', async t =>
   t.equal(cache.highWater, capacity)
 })
 
-t.test('a thread that slept over periods, or whose clock is behind, spends nothing twice', async t => {
+t.test('a thread that slept for whole periods, or whose clock is slow, spends nothing twice', async t => {
   const memory = create(20)
   const [awake, asleep] = [openSharedReplayCache(memory), openSharedReplayCache(memory)]
   const early = Array.from({ length: 20 }, (_, n) => nonceOf('early', n))
@@ -150,35 +147,43 @@ t.test('a thread that slept over periods, or whose clock is behind, spends nothi
     for (let n = 0; n < 20; n++) awake.spend(nonceOf(`later ${periods}`, n), nowMs + maxTtlMs, nowMs)
     for (const nonce of early) {
       const answer = asleep.spend(nonce, startMs + maxTtlMs, startMs)
-      if (answer !== 'replayed') t.fail(`${periods} periods on: ${answer}`)
+      if (answer !== 'replayed') t.fail(`${periods} periods on: ${answer}, not replayed`)
     }
     const answer = asleep.spend(nonceOf('never seen', periods), startMs + maxTtlMs, startMs)
-    t.not(answer, 'fresh', `${periods} periods on: no room for what is over`)
+    t.not(answer, 'fresh', `${periods} periods on: an expired nonce is never fresh`)
   }
-  t.equal(awake.size, 20, 'nor does it touch the count of a later period')
+  t.equal(awake.size, 20, 'the count of a later period is unchanged')
 })
 
-t.test('expiries outside the periods are refused, never guessed', async t => {
+t.test('an expiry outside the periods is refused', async t => {
   const cache = open(100)
   const cases = [
     ['the longest life', startMs + maxTtlMs, startMs, 'fresh'],
     ['a fraction longer', startMs + maxTtlMs + 0.01, startMs, 'unavailable'],
     ['forever', Number.POSITIVE_INFINITY, startMs, 'unavailable'],
-    ['a clock that is no number', startMs + 1000, Number.NaN, 'fresh'],
-    ['an expiry that is no number', Number.NaN, startMs, 'unavailable'],
+    ['a clock that is not a number', startMs + 1000, Number.NaN, 'fresh'],
+    ['an expiry that is not a number', Number.NaN, startMs, 'unavailable'],
     ['expired before the memory was made', startMs - 1, startMs - 5000, 'replayed'],
     ['at the edge of two periods', startMs + 5000, startMs, 'fresh'],
   ] as const
   for (const [index, [name, expiresAtMs, nowMs, expected]] of cases.entries())
     t.equal(cache.spend(nonceOf('odd', index), expiresAtMs, nowMs), expected, name)
-  t.equal(open(100).spend(nonceOf('odd', 0), startMs + 1000, Number.NaN), 'unavailable', 'no time known yet')
+  t.equal(
+    open(100).spend(nonceOf('odd', 0), startMs + 1000, Number.NaN),
+    'unavailable',
+    'no time is known yet',
+  )
   const second = 1000
   const brief = openSharedReplayCache(
     createSharedReplayMemory({ capacity: 10, maxTtlMs: second, nowMs: startMs }),
   )
   const endMs = startMs + (2 ** 27 - 2) * second
-  t.equal(brief.spend(nonceOf('end', 0), endMs - 1, endMs - second), 'fresh', 'the last number of a period')
-  t.equal(brief.spend(nonceOf('end', 1), endMs, endMs - second), 'unavailable', 'after four years of seconds')
+  t.equal(
+    brief.spend(nonceOf('end', 0), endMs - 1, endMs - second),
+    'fresh',
+    'in the last period that can be numbered',
+  )
+  t.equal(brief.spend(nonceOf('end', 1), endMs, endMs - second), 'unavailable', 'in the period after it')
   t.equal(brief.spend(nonceOf('end', 0), endMs - 1, endMs - second), 'replayed')
 })
 
@@ -199,9 +204,8 @@ t.test('a ticket on either side of a period boundary, and exactly on it', async 
 })
 
 t.test('false replays are as rare as stated', async t => {
-  // Nonces whose fingerprints differ in few bits stand in for the 2^37 there are: of those with
-  // equal ones, the second is replayed, wherever it starts; so a refusal is false only if one of the
-  // cells it looks at has its fingerprint.
+  // A fresh nonce is refused only if a cell that it is compared with has the same fingerprint, which
+  // for each cell is as likely as 2^-37. So the cells that are compared are counted.
   const memory = create(3000)
   let loads = 0
   const cache = openSharedReplayCache(memory, {
@@ -216,19 +220,22 @@ t.test('false replays are as rare as stated', async t => {
   loads = 0
   const calls = 20_000
   for (let n = 0; n < calls; n++) cache.spend(nonceOf('other', n), startMs + maxTtlMs, startMs)
-  // The last two are the empty cell, and the count that says full.
+  // The last two reads are of the empty cell, and of the count that says the table is full.
   const compared = loads / calls - 2
-  t.ok(compared <= falseReplays * 2 ** 37, `a full table: ${compared.toFixed(2)} fingerprints are compared`)
+  t.ok(
+    compared <= falseReplays * 2 ** 37,
+    `in a full table, ${compared.toFixed(2)} fingerprints are compared`,
+  )
 })
 
-t.test('its memory is as stated: 24 bytes per ticket of capacity, fixed from the start', async t => {
+t.test('it takes 24 bytes per ticket of capacity, as stated, from the start', async t => {
   for (const capacity of [100, 1000, 1_000_000]) {
     const { buffer } = create(capacity)
-    t.ok(buffer.byteLength <= 24 * capacity + 256, `${buffer.byteLength / capacity} bytes`)
+    t.ok(buffer.byteLength <= 24 * capacity + 256, `${buffer.byteLength / capacity} bytes per ticket`)
   }
 })
 
-t.test('mistakes of the caller are TypeErrors that name the option', async t => {
+t.test('an invalid option throws a TypeError that names it', async t => {
   const cases = [
     ['capacity', { capacity: 0 }],
     ['capacity', { capacity: 1.5 }],

@@ -10,8 +10,8 @@ import { nonceOf } from '../contract/replay-contract.js'
 export interface SpenderStart {
   readonly memory: SharedReplayMemory
   /**
-   * Words: how many threads are ready; then how often each nonce was fresh; how often each of
-   * `answers` was given.
+   * The number of threads that are ready; then how often each nonce was fresh; then how often each
+   * of `answers` was given.
    */
   readonly tally: Int32Array
   readonly threads: number
@@ -33,7 +33,7 @@ for (let ready = 0; ready < threads; ) {
   if (ready < threads) Atomics.wait(tally, 0, ready)
 }
 
-// Half of the threads go backwards: they meet all others once, and then find what those have spent.
+// Half of the threads go backwards: they meet the others once, and then find what those have spent.
 for (let step = 0; step < nonces; step++) {
   const n = thread % 2 === 0 ? step : nonces - 1 - step
   const answer = cache.spend(all[n] ?? '', expiresAtMs, nowMs)

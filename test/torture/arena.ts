@@ -4,7 +4,7 @@ import type { SharedReplayMemory } from '../../src/replay/shared.js'
  * The state shared by all threads of a torture run. It survives every kill and restart of a gate.
  */
 export interface Arena {
-  /** Tickets lately minted, as texts: a ring that all threads write to and present from. */
+  /** The latest tickets, as texts: a ring that all threads write to and present from. */
   readonly slots: Uint8Array
   /**
    * One bit for each ticket number, set by the thread that sees it accepted. A thread that finds it
@@ -17,7 +17,7 @@ export interface Arena {
   readonly words: Int32Array
   /** How often each of `outcomes` was seen. */
   readonly counts: BigInt64Array
-  /** The disk: until when each gate may accept tickets of outside minters, Unix milliseconds. */
+  /** The disk: until when each gate may accept outside minters' tickets, Unix milliseconds. */
   readonly marks: BigInt64Array
 }
 
@@ -40,25 +40,25 @@ export type Outcome = (typeof outcomes)[number]
 export const slotBytes = 256
 export const slotCount = 2048
 
-/** Presentations to a ticket, about. */
+/** Roughly how often each ticket is presented. */
 const presentationsPerTicket = 10
 
-/** Virtual time, which goes on by a millisecond with each ticket that is minted. */
+/** The start of virtual time, which advances by a millisecond with each ticket minted. */
 export const baseMs = 1_764_000_000_123
 
 export const skewMs = 300
 export const longestTtlSeconds = 3
 export const maxTtlMs = longestTtlSeconds * 1000 + 2 * skewMs
 
-/** Less than the number of tickets spent in a period, so that the caches are sometimes full. */
+/** Fewer than are spent in a period, so that the caches are sometimes full. */
 export const capacity = 1500
 
-/** One life of the gate over several threads. A restart makes another. */
+/** One life of the gate that all threads share. A restart begins another. */
 export interface Life {
   readonly bootSecret: Uint8Array
   readonly replay: SharedReplayMemory
   readonly bornAtMs: number
-  /** How far its system clock is off. */
+  /** The error of its system clock. */
   readonly clockOffsetMs: number
 }
 
@@ -87,7 +87,7 @@ export function createArena(presentations: number, threads: number): Arena {
   }
 }
 
-/** xorshift32: a function that gives integers below a limit. */
+/** xorshift32: a function that returns random integers below a limit. */
 export function createRandom(seed: number): (limit: number) => number {
   let state = seed | 1
   return limit => {
@@ -101,8 +101,7 @@ export function createRandom(seed: number): (limit: number) => number {
 const leaseMs = 500
 
 /**
- * As src/disk/clock-mark.ts has it: a gate is born no earlier than the mark that its last life
- * left.
+ * As in src/disk/clock-mark.ts: a gate is born no earlier than the mark left by its last life.
  */
 export function recordBirth(marks: BigInt64Array, gate: number, nowMs: number): number {
   const bornAtMs = Math.max(Math.ceil(nowMs), Number(Atomics.load(marks, gate)))
@@ -110,7 +109,7 @@ export function recordBirth(marks: BigInt64Array, gate: number, nowMs: number): 
   return bornAtMs
 }
 
-/** Puts the mark ahead of the clock; it never goes back. */
+/** Moves the mark ahead of the clock. It never moves back. */
 export function renew(marks: BigInt64Array, gate: number, nowMs: number): void {
   for (let found = Atomics.load(marks, gate); Number(found) < nowMs + leaseMs / 2; ) {
     const before = Atomics.compareExchange(marks, gate, found, BigInt(Math.ceil(nowMs) + leaseMs))

@@ -1,7 +1,7 @@
 /**
- * One thread of a torture run. It mints tickets and presents its own and everybody's, to the gate
- * that all threads make up (`shared`) and to a gate that it has for itself (`memory`), until it is
- * told to stop, or is killed in the midst.
+ * One thread of a torture run. It mints tickets, and presents them and those of the other threads to
+ * the gate that all threads share (`shared`) and to a gate of its own (`memory`), until it is told to
+ * stop or is killed.
  */
 import { workerData } from 'node:worker_threads'
 import { createMemoryReplayCache } from '../../src/replay/memory.js'
@@ -36,19 +36,16 @@ const below = createRandom(seed)
 const outsideKeyId = 7
 const farSeconds = 4_000_000_000
 
-// The clock of this thread. In the product all threads have one; here each has its own, and it
+// The clock of this thread. In the product, all threads share one; here each has its own, and it
 // jumps.
 let offsetMs = life.clockOffsetMs
 const realMs = (): number => baseMs + Atomics.load(words, word.nextTicket)
 const clock = (): number => realMs() + offsetMs
 
-// Whether this thread can write marks to the disk now.
+// Whether this thread can write marks to the disk at present.
 let diskWorks = true
 
-/**
- * A step of this thread's clock: mostly back to the right time, else ahead or behind, rarely by
- * whole periods.
- */
+/** Sets this thread's clock: mostly about right, else fast or slow, rarely by whole periods. */
 function stepClock(): void {
   const kind = below(10)
   const offBy = kind === 0 ? below(9000) - 3000 : kind < 4 ? below(2000) - 1000 : below(40) - 20
@@ -104,7 +101,7 @@ const minters = [
   outsideKeyFor(sharedNode),
 ]
 
-/** Mints the next ticket: under a boot key, or as a minter elsewhere would, whose clock is off. */
+/** Mints the next ticket: under a boot key, or as an outside minter whose clock is wrong. */
 function mint(): void {
   const number = Atomics.add(words, word.nextTicket, 1)
   if (number >= arena.tickets) return
@@ -127,8 +124,7 @@ function mint(): void {
     },
   )
   if (text === undefined) return
-  // Another thread may read this slot meanwhile: what it reads then is no ticket, and must be
-  // refused.
+  // Another thread may read this slot meanwhile: it then reads no valid ticket, and must be refused.
   const at = (number % slotCount) * slotBytes
   slots[at] = 0
   slots.write(text, at + 1, 'latin1')
@@ -159,10 +155,7 @@ function record({ claims }: VerifiedTicket): void {
   Atomics.compareExchange(words, word.firstDouble, 0, number)
 }
 
-/**
- * Mostly the tickets just minted, which all threads present at about the same time; else any of the
- * ring.
- */
+/** Mostly one of the newest tickets, which all threads present at about the same time; else any. */
 function pick(): string {
   const newest = Atomics.load(words, word.nextTicket)
   return read((below(4) > 0 ? newest + slotCount - 1 - below(12) : below(slotCount)) % slotCount)
