@@ -3,7 +3,7 @@ import t from 'tap'
 import { clock, createClock, startClock, toSeconds } from '../src/clock.js'
 import { startThread } from './support/thread.js'
 
-t.test('it is Unix time, with fractions, and never goes backwards', async t => {
+t.test('the clock is Unix time in milliseconds, with fractions, and never goes backwards', async t => {
   const [before, now, after] = [Date.now(), clock(), Date.now()]
   // The system clock may be slewed or set while this process runs; ours is not.
   t.ok(Math.abs(now - (before + after) / 2) < 60_000)
@@ -27,14 +27,14 @@ t.test('all threads of a process share one clock, whenever they were started', a
       const [there] = await once(thread, 'message')
       if (there < before || there > clock()) t.fail(`${before}, then ${there} there, then ${clock()} here`)
     }
-  t.pass('what one has read, another has not before it')
+  t.pass('no thread reads an earlier time than another has read before')
   await Promise.all(threads.map(thread => thread.terminate()))
 })
 
 const startedAtMs = 1_000_000_000
 const hourMs = 3_600_000
 
-/** A machine whose clocks a test sets: the system clock is off by so much. */
+/** A machine whose clocks the test sets: `off` is how far the system clock is ahead. */
 const machine = () => {
   const at = { monotonic: 0, off: 0 }
   const sources = {
@@ -46,26 +46,26 @@ const machine = () => {
   return { at, sources, state, read: createClock(sources, state) }
 }
 
-t.test('it follows the system clock ahead: the machine may have slept', t => {
+t.test('the clock follows the system clock forward, as after the machine slept', t => {
   const { at, sources, state, read } = machine()
   at.monotonic = 1
   t.equal(read(), startedAtMs + 1)
   at.off = 8 * hourMs
   at.monotonic = 1000
-  t.equal(read(), startedAtMs + 1000, 'not yet looked')
+  t.equal(read(), startedAtMs + 1000, 'checks the system clock only once a second')
   at.monotonic = 1001
   t.equal(read(), startedAtMs + 8 * hourMs + 1001)
-  t.equal(createClock(sources, state)(), read(), 'a thread that starts later has the same time')
+  t.equal(createClock(sources, state)(), read(), 'a thread that starts later reads the same time')
   at.off += 999
   at.monotonic = 2001
-  t.equal(read(), startedAtMs + 8 * hourMs + 2001, 'less than a second is none')
+  t.equal(read(), startedAtMs + 8 * hourMs + 2001, 'ignores a difference under a second')
   at.off += 1
   at.monotonic = 3001
-  t.equal(read(), startedAtMs + 8 * hourMs + 4001, 'but it adds up')
+  t.equal(read(), startedAtMs + 8 * hourMs + 4001, 'but differences add up')
   t.end()
 })
 
-t.test('it never goes back with it', t => {
+t.test('the clock does not follow the system clock back', t => {
   const { at, read } = machine()
   read()
   for (const [off, expected] of [
@@ -83,7 +83,7 @@ t.test('it never goes back with it', t => {
   t.end()
 })
 
-t.test('a system clock that is centuries ahead does not turn it back', t => {
+t.test('a system clock that is centuries ahead does not turn the clock back', t => {
   const { at, read } = machine()
   Object.assign(at, { off: 1e15, monotonic: 1000 })
   const latest = read()

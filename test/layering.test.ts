@@ -6,7 +6,7 @@ import t from 'tap'
 const root = fileURLToPath(new URL('../src', import.meta.url))
 
 /**
- * The stair, from the ground up: a room imports from its own floor and from those below, never from
+ * The stair, from the ground up: a room imports from its own floor and the floors below, never from
  * above.
  */
 const floors: readonly (readonly string[])[] = [
@@ -22,8 +22,8 @@ const floors: readonly (readonly string[])[] = [
 ]
 
 /**
- * Rooms beside the stair, and all that they may import: what a browser loads, and what must not
- * know the server.
+ * Rooms beside the stair, and everything that they may import: code for browsers, and code that
+ * must not depend on the server.
  */
 const beside: Readonly<Record<string, RegExp>> = {
   attack: /^attack\//,
@@ -32,7 +32,7 @@ const beside: Readonly<Record<string, RegExp>> = {
 }
 
 /**
- * Arrows still to be removed. An arrow that is gone fails the test until it is taken off the list.
+ * Wrong imports still to be removed. Once one is gone, the test fails until it is off this list.
  */
 const known: readonly string[] = []
 
@@ -47,7 +47,7 @@ const specifier =
   /(?:^|[;}\s])(?:import|export)\b(?:[^'";]*?\bfrom)?\s*['"]([^'"]+)['"]|\bimport\s*\(\s*['"]([^'"]+)['"]/gm
 
 /**
- * What a file imports, types included: files under src as their path there, all others by their
+ * What a file imports, types included: files under src by their path there, everything else by
  * name.
  */
 const importsOf = (file: string): string[] =>
@@ -82,23 +82,23 @@ const leadsUp = ({ from, to }: Arrow): boolean => {
   return floorOf(to) > floorOf(from)
 }
 
-/** Whether arrows lead from one of these places to another, directly or through others. */
+/** Whether arrows lead from one node to another, directly or through others. */
 const leads = (from: string, to: string, next: ReadonlyMap<string, ReadonlySet<string>>): boolean => {
   const seen = new Set([from])
-  for (const place of seen) {
-    if (place === to) return true
-    for (const neighbour of next.get(place) ?? []) seen.add(neighbour)
+  for (const node of seen) {
+    if (node === to) return true
+    for (const neighbour of next.get(node) ?? []) seen.add(neighbour)
   }
   return false
 }
 
-/** The arrows that are part of a circle of places. */
-const inCircle = (all: readonly Arrow[], placeOf: (file: string) => string): Arrow[] => {
+/** The arrows that are part of a cycle of nodes, which are rooms or files. */
+const inCycle = (all: readonly Arrow[], nodeOf: (file: string) => string): Arrow[] => {
   const next = new Map<string, Set<string>>()
-  const crossing = all.filter(({ from, to }) => placeOf(from) !== placeOf(to))
+  const crossing = all.filter(({ from, to }) => nodeOf(from) !== nodeOf(to))
   for (const { from, to } of crossing)
-    next.set(placeOf(from), (next.get(placeOf(from)) ?? new Set()).add(placeOf(to)))
-  return crossing.filter(({ from, to }) => leads(placeOf(to), placeOf(from), next))
+    next.set(nodeOf(from), (next.get(nodeOf(from)) ?? new Set()).add(nodeOf(to)))
+  return crossing.filter(({ from, to }) => leads(nodeOf(to), nodeOf(from), next))
 }
 
 t.test('every room is on the stair or beside it', async t => {
@@ -109,7 +109,7 @@ t.test('every room is on the stair or beside it', async t => {
   )
 })
 
-t.test('the first line of one file says what its room is for, and what may not come in', async t => {
+t.test('in each room, the first line of exactly one file says what the room is for', async t => {
   for (const room of new Set(
     filesUnder('.')
       .map(roomOf)
@@ -120,32 +120,30 @@ t.test('the first line of one file says what its room is for, and what may not c
   }
 })
 
-t.test('imports go down: no arrow back up, no circle of rooms or of files', async t => {
+t.test('no import goes up the stair, and no rooms or files form a cycle', async t => {
   t.ok(arrows.length > 300, 'the imports are found')
   const wrong = arrows.filter(leadsUp)
   const others = arrows.filter(arrow => !leadsUp(arrow))
-  const names = new Set(
-    [...wrong, ...inCircle(others, roomOf), ...inCircle(others, file => file)].map(nameOf),
-  )
+  const names = new Set([...wrong, ...inCycle(others, roomOf), ...inCycle(others, file => file)].map(nameOf))
   t.strictSame(
     [...names].filter(name => !known.includes(name)),
     [],
-    'no arrow back up and no circle',
+    'no import goes up or is part of a cycle',
   )
   t.strictSame(
     known.filter(name => !names.has(name)),
     [],
-    'none is listed that is gone',
+    'every import listed as known still exists',
   )
 })
 
-/** All that a file needs, directly or through others, each with the way that leads there. */
+/** Everything that a file imports, directly or through others, each with the path to it. */
 const reach = (file: string): Map<string, string> => {
-  const ways = new Map([[file, file]])
-  for (const [at, way] of ways)
+  const paths = new Map([[file, file]])
+  for (const [at, path] of paths)
     if (isSource(at))
-      for (const next of importsOf(at)) if (!ways.has(next)) ways.set(next, `${way} > ${next}`)
-  return ways
+      for (const next of importsOf(at)) if (!paths.has(next)) paths.set(next, `${path} > ${next}`)
+  return paths
 }
 
 const edges =
@@ -156,11 +154,11 @@ t.test('the core is pure: no server, no files, no network', async t => {
   t.ok(core.length >= 10)
   for (const file of core)
     t.strictSame(
-      [...reach(file)].filter(([name]) => edges.test(name)).map(([, way]) => way),
+      [...reach(file)].filter(([name]) => edges.test(name)).map(([, path]) => path),
       [],
       file,
     )
-  t.ok(reach('index.ts').has('uWebSockets.js'), 'the walk finds the server elsewhere')
+  t.ok(reach('index.ts').has('uWebSockets.js'), 'the search does find the server from index.ts')
 })
 
 t.test('only an exchange holds a uWS response: it knows when a response is safe', async t => {
@@ -176,7 +174,7 @@ t.test('browser code imports nothing from npm or Node', async t => {
   t.strictSame(importsOf('protocol.ts'), [])
   for (const [room, allowed] of [
     ['client', /^(client\/.+|protocol)\.ts$/],
-    // The build puts console/page/buffer.ts in the place of node:buffer.
+    // The build replaces node:buffer with console/page/buffer.ts.
     ['console/page', /^((client|console|message-pack)\/.+|protocol)\.ts$|^node:buffer$/],
   ] as const) {
     const loaded = filesUnder(room)

@@ -110,7 +110,7 @@ const failuresOf = (cluster: Cluster): Failures => ({
   'all scripts are lost': () => cluster.primary.client.script('FLUSH'),
   'a gate is cut off': () => cluster.breakRelay(relay => relay.cut(), 800),
   'all bytes are lost': () => cluster.breakRelay(relay => relay.drop(), 1500),
-  'all answers are lost': () => cluster.breakRelay(relay => relay.dropAnswers(), 1500),
+  'all answers are lost': () => cluster.breakRelay(relay => relay.dropReplies(), 1500),
   'the network is slow': () => cluster.breakRelay(relay => relay.delay(below(900)), 2000),
   async 'a gate is killed'() {
     const n = below(nodeCount)
@@ -124,7 +124,7 @@ const failuresOf = (cluster: Cluster): Failures => ({
     cluster.swapRoles()
     // The gates move over one by one: for a while there are two primaries.
     for (const relay of cluster.relays) {
-      relay.lead(next.port)
+      relay.redirect(next.port)
       await delay(below(200))
     }
     await former.client.replicaof('127.0.0.1', next.port)
@@ -134,7 +134,7 @@ const failuresOf = (cluster: Cluster): Failures => ({
     await former.kill()
     await next.client.replicaof('NO', 'ONE')
     cluster.swapRoles()
-    for (const relay of cluster.relays) relay.lead(next.port)
+    for (const relay of cluster.relays) relay.redirect(next.port)
     await former.start()
     await former.client.replicaof('127.0.0.1', next.port)
   },

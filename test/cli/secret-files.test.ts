@@ -6,7 +6,7 @@ import { certificate, certificateKey } from '../support/certificate.js'
 import { ticketKeys } from '../support/nodes.js'
 import { jwtSecret, startServer, temporaryDirectory } from '../support/server.js'
 
-t.test('a start warns about a file with secrets that others can access', async t => {
+t.test('the start warns about a file with secrets that other users can access', async t => {
   const directory = temporaryDirectory(t)
   const write = (name: string, text: string, mode: number): string => {
     writeFileSync(join(directory, name), text)
@@ -40,10 +40,10 @@ t.test('a start warns about a file with secrets that others can access', async t
     ['warn', files.TICKETGATE_USERS_FILE, '0666'],
   ])
   for (const file of Object.values(files)) chmodSync(file, 0o440)
-  t.strictSame(await warned(), [], 'a group may read, as in the secrets of Kubernetes')
+  t.strictSame(await warned(), [], 'no warning if only the group can read, as with Kubernetes secrets')
 })
 
-t.test('a start warns about a file of rules that others can change', async t => {
+t.test('the start warns about a file of settings that other users can change', async t => {
   const directory = temporaryDirectory(t)
   const write = (name: string, text: string): string => {
     writeFileSync(join(directory, name), text)
@@ -69,9 +69,9 @@ t.test('a start warns about a file of rules that others can change', async t => 
     files.map(file => ['warn', file, '0666']),
   )
   for (const file of files) chmodSync(file, 0o644)
-  t.strictSame(await warned(), [], 'all may read them')
+  t.strictSame(await warned(), [], 'no warning if others can only read')
 })
 
-t.test('a missing file is reported by its reader, not as a loose mode', async t => {
+t.test('a missing file is not reported as having loose permissions', async t => {
   t.strictSame(looseModes([join(t.testdir(), 'none'), '/proc/1/nothing/here']), [])
 })

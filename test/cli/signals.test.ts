@@ -8,10 +8,7 @@ import { plain } from '../support/plain.js'
 import { needs, pathOf } from '../support/programs.js'
 import { temporaryDirectory } from '../support/server.js'
 
-/**
- * An identity provider that takes connections and says nothing: a start that asks for its keys
- * waits.
- */
+/** An identity provider that accepts connections but never replies: a start waits for its keys. */
 const silent = createServer().listen(0, '127.0.0.1')
 await once(silent, 'listening')
 t.teardown(() => silent.close())
@@ -25,10 +22,7 @@ const waiting = (threads: string) => ({
   TICKETGATE_JWKS_URL: `http://127.0.0.1:${(silent.address() as AddressInfo).port}/keys`,
 })
 
-/**
- * Starts a server behind these words of a command line; resolves when it is in the middle of its
- * start.
- */
+/** Starts a server, prefixed by these words of a command line. Resolves in the middle of its start. */
 async function beginStart(threads: string, words: readonly string[] = []): Promise<ChildProcess> {
   const [program = '', ...args] = [...words, process.execPath, mainFile, 'serve']
   const asked = once(silent, 'connection')
@@ -38,11 +32,11 @@ async function beginStart(threads: string, words: readonly string[] = []): Promi
   return child
 }
 
-/** The one child of a process. */
+/** The pid of a process's only child. */
 const childOf = ({ pid }: ChildProcess): number =>
   Number(readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim())
 
-t.test('a signal ends a waiting start', async t => {
+t.test('a signal ends a start that is waiting', async t => {
   for (const [threads, signal] of [
     ['1', 'SIGTERM'],
     ['1', 'SIGINT'],
@@ -54,20 +48,24 @@ t.test('a signal ends a waiting start', async t => {
   }
 })
 
-t.test('a hangup during a start, as of a reload, does not end it', async t => {
+t.test('a SIGHUP during the start, as for a reload, does not end it', async t => {
   const child = await beginStart('1')
   child.kill('SIGHUP')
   child.kill('SIGTERM')
   t.strictSame(await once(child, 'exit'), [0, null])
 })
 
-t.test('a signal also ends process 1, which has no default for signals', needs('unshare'), async t => {
-  for (const threads of ['1', '2']) {
-    const child = await beginStart(threads, [pathOf('unshare'), '--pid', '--fork', '--kill-child'])
-    process.kill(childOf(child), 'SIGTERM')
-    t.strictSame(await once(child, 'exit'), [0, null], `${threads} threads`)
-  }
-})
+t.test(
+  'a signal also ends process 1, for which signals have no default action',
+  needs('unshare'),
+  async t => {
+    for (const threads of ['1', '2']) {
+      const child = await beginStart(threads, [pathOf('unshare'), '--pid', '--fork', '--kill-child'])
+      process.kill(childOf(child), 'SIGTERM')
+      t.strictSame(await once(child, 'exit'), [0, null], `${threads} threads`)
+    }
+  },
+)
 
 t.test('a command ended by a signal does not report success', async t => {
   for (const [signal, code] of [
@@ -76,8 +74,8 @@ t.test('a command ended by a signal does not report success', async t => {
   ] as const) {
     const args = [mainFile, 'user', 'add', 'maggie', '--password-stdin']
     const env = { PATH: process.env.PATH, TICKETGATE_STATE_DIR: temporaryDirectory(t), NODE_DEBUG: 'esm' }
-    // It reads its standard input, which stays open. That it is there shows by what Node says of
-    // its modules.
+    // It waits for its standard input, which stays open. Node's debug output about modules shows
+    // when it has got there.
     const child = spawn(...plain(process.execPath, args), { env, stdio: ['pipe', 'ignore', 'pipe'] })
     await new Promise<void>(resolve => {
       let shown = ''

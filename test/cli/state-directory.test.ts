@@ -20,7 +20,7 @@ if (spawnSync(pathOf('setpriv'), [...otherUser, 'test', '-r', mainFile]).status 
   process.exit(0)
 }
 
-/** A server as another user, in group 0: how OpenShift runs an image. */
+/** Starts a server as another user, in group 0, as OpenShift does. */
 const asAnother = plain(pathOf('setpriv'), [...otherUser, process.execPath, mainFile, 'serve'])
 
 const environment = (stateDir: string) => ({
@@ -33,7 +33,7 @@ const environment = (stateDir: string) => ({
   TICKETGATE_STATE_DIR: stateDir,
 })
 
-/** A state directory of user 1000 with this mode, and files of theirs in it. */
+/** A state directory of user 1000 with this mode, and with files of the same user. */
 function stateOf(t: Test, mode: number, files: readonly string[] = []): string {
   const parent = temporaryDirectory(t)
   chmodSync(parent, 0o755)
@@ -56,7 +56,7 @@ const failure = (stateDir: string): Promise<{ code: unknown; stderr: string }> =
     ),
   )
 
-t.test('a directory that this user may not enter is named, with its mode and both users', async t => {
+t.test('a directory that this user cannot enter is reported with its mode and both users', async t => {
   const directory = stateOf(t, 0o700)
   const { code, stderr } = await failure(directory)
   t.equal(code, 1)
@@ -66,7 +66,7 @@ t.test('a directory that this user may not enter is named, with its mode and bot
   t.notMatch(stderr, 'JWT_SECRET', 'the message does not suggest a new secret')
 })
 
-t.test('likewise a file that this user may not read', async t => {
+t.test('a file that this user cannot read is reported likewise', async t => {
   for (const name of ['users.json', 'revocations.jsonl', 'revocations.json']) {
     const directory = stateOf(t, 0o770, [name])
     const { code, stderr } = await failure(directory)
@@ -76,7 +76,7 @@ t.test('likewise a file that this user may not read', async t => {
   }
 })
 
-t.test('in a directory of group 0 with mode 0770, any user of that group can start', async t => {
+t.test('with a directory of group 0 and mode 0770, any user of that group can start the server', async t => {
   const child = spawn(...asAnother, { env: environment(stateOf(t, 0o770)) })
   const exited = new Promise(resolve => child.once('exit', (code, signal) => resolve({ code, signal })))
   t.teardown(() => child.kill('SIGKILL'))

@@ -44,7 +44,7 @@ const settings = (certificate: string, key: string) => ({
   TICKETGATE_TLS_KEY_FILE: path(`${key}.key`),
 })
 
-t.test('keys that clients can use are served', async t => {
+t.test('every supported type of key works', async t => {
   for (const name of ['rsa', 'crlf', 'p256', 'p384', 'p521', 'ed25519']) {
     const { port } = await startServer(t, { env: settings(name, name) })
     const protocol = await new Promise(resolve => {

@@ -47,7 +47,7 @@ const complete = {
   logout: undefined,
 }
 
-t.test('YAML and JSON, a list or an object with one', async t => {
+t.test('a file is YAML or JSON, and holds a list or an object with a list', async t => {
   const expected = [
     {
       ...complete,
@@ -66,7 +66,7 @@ t.test('YAML and JSON, a list or an object with one', async t => {
     t.strictSame(readText(text), expected, text)
 })
 
-t.test('all fields', async t => {
+t.test('all fields are read', async t => {
   const [found] = readText(
     stringify([
       {
@@ -120,7 +120,7 @@ t.test('all fields', async t => {
   })
 })
 
-t.test('the policy for logout tokens', async t => {
+t.test('the fields for logout tokens', async t => {
   const cases: [fields: Json, logout: unknown][] = [
     [{ backchannelLogout: true }, { audiences: ['gate'], ends: 'session' }],
     [
@@ -133,7 +133,7 @@ t.test('the policy for logout tokens', async t => {
     t.strictSame(readText(stringify([{ ...jwks, ...fields }]))[0]?.logout, logout)
 })
 
-t.test('four ways to the keys', async t => {
+t.test('keys come from discovery, a URL, secrets or public keys', async t => {
   const ways: [Json, Json][] = [
     [
       { issuer: 'https://a.example', discover: true, audiences: 'x' },
@@ -164,12 +164,21 @@ t.test('four ways to the keys', async t => {
     t.match(readText(stringify([entry]))[0]?.keys, keys, JSON.stringify(entry))
 })
 
-t.test('problems are reported with their paths', async t => {
-  const short = fileOf('short', 'short')
-  const weak = fileOf('weak', 'a'.repeat(40))
-  const privateKey = fileOf('other.pem', '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n')
-  const cases: [name: string, entry: unknown, problem: RegExp][] = [
-    ['no object', 'https://id.example', /issuers\[0\] is not an object/],
+/** Expects each entry to be refused, with its index in the list. */
+const refuses = (t: Test, cases: readonly [name: string, entry: unknown, problem: RegExp][]): void => {
+  for (const [name, entry, problem] of cases) {
+    t.throws(() => readText(stringify([entry])), { message: problem }, name)
+    t.throws(
+      () => readText(stringify([jwks, entry])),
+      { message: /issuers\[1\]/ },
+      `${name}, as the second issuer`,
+    )
+  }
+}
+
+t.test('an issuer needs a name and one source of keys', async t => {
+  refuses(t, [
+    ['not an object', 'https://id.example', /issuers\[0\] is not an object/],
     [
       'an unknown field',
       { ...jwks, jwksUri: 'x' },
@@ -186,15 +195,15 @@ t.test('problems are reported with their paths', async t => {
       /issuers\[0\] must have exactly one of issuer/,
     ],
     [
-      'a pattern without a place',
+      'a pattern without {tid}',
       { ...jwks, issuer: undefined, issuerPattern: 'https://x/' },
       /issuerPattern does not have \{tid\} once/,
     ],
     ['no keys', { issuer: 'a', audiences: 'b' }, /must have exactly one of jwksUrl, discover/],
     ['two kinds of keys', { ...jwks, secretFile }, /must have exactly one of jwksUrl, discover/],
-    ['a number for a text', { ...jwks, issuer: 5 }, /issuers\[0\]\.issuer is not text/],
+    ['a number instead of text', { ...jwks, issuer: 5 }, /issuers\[0\]\.issuer is not text/],
     [
-      'text for a flag',
+      'text instead of a boolean',
       { issuer: 'https://a.example', discover: 'yes' },
       /issuers\[0\]\.discover is neither true nor false/,
     ],
@@ -203,14 +212,14 @@ t.test('problems are reported with their paths', async t => {
       { ...jwks, jwksUrl: 'http://id.example/keys' },
       /jwksUrl without TLS: .*allowHttp: true/,
     ],
-    ['no URL', { ...jwks, jwksUrl: 'id.example' }, /jwksUrl, which is not an https URL/],
+    ['not a URL', { ...jwks, jwksUrl: 'id.example' }, /jwksUrl, which is not an https URL/],
     [
       'a password in the URL',
       { ...jwks, jwksUrl: 'https://me:sesame@id.example/' },
       /jwksUrl, which is not an https URL/,
     ],
     [
-      'discovery of a name that is no URL',
+      'discovery of a name that is not a URL',
       { issuer: 'auth', discover: true, audiences: 'a' },
       /issuer, which is not an https URL/,
     ],
@@ -219,6 +228,11 @@ t.test('problems are reported with their paths', async t => {
       { issuerPattern: 'https://x/{tid}', discover: true, audiences: 'a' },
       /write jwksUrl/,
     ],
+  ])
+})
+
+t.test('invalid audiences, algorithms and claims are refused', async t => {
+  refuses(t, [
     [
       'no audience in production',
       { ...jwks, audiences: undefined },
@@ -236,14 +250,14 @@ t.test('problems are reported with their paths', async t => {
       { ...jwks, algorithms: ['RS1'] },
       /issuers\[0\]\.algorithms names "RS1": use one or more of HS256/,
     ],
-    ['none', { ...jwks, algorithms: ['none'] }, /issuers\[0\]\.algorithms names "none"/],
+    ['the algorithm none', { ...jwks, algorithms: ['none'] }, /issuers\[0\]\.algorithms names "none"/],
     [
       'a symmetric algorithm for public keys',
       { ...jwks, algorithms: ['RS256', 'HS256'] },
       /algorithms with HS256, for which it has no keys/,
     ],
     [
-      'an asymmetric one for a secret',
+      'an asymmetric algorithm for a secret',
       { issuer: 'a', secretFile, algorithms: 'RS256' },
       /algorithms with RS256, for which/,
     ],
@@ -258,57 +272,82 @@ t.test('problems are reported with their paths', async t => {
       /issuers\[0\] has backchannelLogout, but no logoutAudiences/,
     ],
     [
-      'logouts of something',
+      'logouts of an unknown kind',
       { ...jwks, backchannelLogout: 'all' },
       /backchannelLogout is not true, false or user/,
     ],
     [
-      'one claim that travels, as text',
+      'ticket claims that are not a list',
       { ...jwks, ticketClaims: 'email' },
       /ticketClaims is not a list of claims/,
     ],
-    ['a number among them', { ...jwks, ticketClaims: [5] }, /ticketClaims is not the name of a claim/],
     [
-      'a name that no header has',
+      'a number among the ticket claims',
+      { ...jwks, ticketClaims: [5] },
+      /ticketClaims is not the name of a claim/,
+    ],
+    [
+      'a ticket claim that cannot be in the name of a header',
       { ...jwks, ticketClaims: ['e mail'] },
       /ticketClaims does not end in names/,
     ],
     [
-      'two that are one in a header',
+      'two ticket claims that would share a header',
       { ...jwks, ticketClaims: ['org_id', 'profile.Org-ID'] },
       /ticketClaims does not end in names that headers can distinguish/,
     ],
+  ])
+})
+
+t.test('invalid files of keys are refused', async t => {
+  const short = fileOf('short', 'short')
+  const weak = fileOf('weak', 'a'.repeat(40))
+  const noKey = fileOf('other.pem', '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n')
+  refuses(t, [
     [
       'a secret that is too short',
       { issuer: 'a', secretFile: short },
       /the secret in .*short is shorter than 32 bytes/,
     ],
     ['a weak secret', { issuer: 'a', secretFile: weak }, /the secret in .*weak is weak/],
-    ['a secret that is not there', { issuer: 'a', secretFile: '/nonexistent' }, /cannot read \/nonexistent/],
     [
-      'a key that is none',
-      { issuer: 'a', audiences: 'b', publicKeyFile: privateKey },
+      'a secret file that does not exist',
+      { issuer: 'a', secretFile: '/nonexistent' },
+      /cannot read \/nonexistent/,
+    ],
+    [
+      'a file that holds no public key',
+      { issuer: 'a', audiences: 'b', publicKeyFile: noKey },
       /publicKeyFile .*is not a PEM file/,
     ],
     [
-      'certificates of nothing that is fetched',
+      'allowHttp for keys that are not fetched',
       { issuer: 'a', secretFile, allowHttp: true },
       /its keys are not fetched/,
     ],
+  ])
+})
+
+t.test('invalid rules and conditions of rights are refused', async t => {
+  refuses(t, [
     [
-      'rights that are no list',
+      'rights that are not a list',
       rights({ publish: 'a' }),
       /issuers\[0\]\.rights is not a list of 1 to 64 rules/,
     ],
-    ['no rule', rights([]), /issuers\[0\]\.rights is not a list of 1 to 64 rules/],
+    ['an empty list of rules', rights([]), /issuers\[0\]\.rights is not a list of 1 to 64 rules/],
     [
       '65 rules',
       rights(Array.from({ length: 65 }, () => ({ publish: 'a' }))),
       /issuers\[0\]\.rights is not a list of 1 to 64 rules/,
     ],
-    ['a rule that is none', rights([{ publish: 'a' }, 5]), /issuers\[0\]\.rights\[1\] is not an object/],
     [
-      'a rule for nothing',
+      'a rule that is not an object',
+      rights([{ publish: 'a' }, 5]),
+      /issuers\[0\]\.rights\[1\] is not an object/,
+    ],
+    [
+      'a rule that grants nothing',
       rights([{ when: { claim: 'a', has: 'b' } }]),
       /issuers\[0\]\.rights\[0\] gives no right/,
     ],
@@ -328,7 +367,7 @@ t.test('problems are reported with their paths', async t => {
       /issuers\[0\]\.rights\[0\]\.when lacks claim or has/,
     ],
     [
-      'a condition that is none',
+      'a condition that is not an object',
       rights([{ publish: 'a', when: null }]),
       /issuers\[0\]\.rights\[0\]\.when is not an object/,
     ],
@@ -337,13 +376,18 @@ t.test('problems are reported with their paths', async t => {
       rights([{ publish: 'a', when: { claim: 5, has: 'b' } }]),
       /issuers\[0\]\.rights\[0\]\.when\.claim is not the name of a claim/,
     ],
+  ])
+})
+
+t.test('invalid channel patterns of rights are refused', async t => {
+  refuses(t, [
     [
       'an empty list of patterns',
       rights([{ publish: [] }]),
       /issuers\[0\]\.rights\[0\]\.publish is not a list of texts/,
     ],
     [
-      'what is no pattern',
+      'an invalid pattern',
       rights([{ publish: ['ok', 'a/b'] }]),
       /issuers\[0\]\.rights\[0\]\.publish has "a\/b", which is not a channel name/,
     ],
@@ -352,33 +396,37 @@ t.test('problems are reported with their paths', async t => {
       rights([{ subscribe: 'a*b' }]),
       /subscribe has "a\*b", which is not a channel name/,
     ],
-    ['a place without a claim', rights([{ subscribe: 'a.${}' }]), /which names no claim/],
-    ['half a place', rights([{ subscribe: 'a.${sub' }]), /which is not a channel name/],
-    ['a star behind a place', rights([{ subscribe: 'a.${sub}*' }]), /which has something other than a dot/],
-    ['two places side by side', rights([{ publish: '${a}${b}' }]), /which has something other than a dot/],
-    ['a dash behind a place', rights([{ publish: '${a}-${b}' }]), /which has something other than a dot/],
-  ]
-  for (const [name, entry, problem] of cases) {
-    t.throws(() => readText(stringify([entry])), { message: problem }, name)
-    t.throws(
-      () => readText(stringify([jwks, entry])),
-      { message: /issuers\[1\]/ },
-      `${name}, in second place`,
-    )
-  }
-  t.throws(
-    () => readText(stringify([{ ...jwks, skewSeconds: -1, algorithms: 'x' }, 5])),
-    { message: /issuers\[0\]\.skewSeconds.*\n.*issuers\[0\]\.algorithms.*\n.*issuers\[1\]/ },
-    'all of them at once',
-  )
+    ['a placeholder without a claim', rights([{ subscribe: 'a.${}' }]), /which names no claim/],
+    ['an unclosed placeholder', rights([{ subscribe: 'a.${sub' }]), /which is not a channel name/],
+    [
+      'a star right after a placeholder',
+      rights([{ subscribe: 'a.${sub}*' }]),
+      /which has something other than a dot/,
+    ],
+    ['two adjacent placeholders', rights([{ publish: '${a}${b}' }]), /which has something other than a dot/],
+    [
+      'a dash right after a placeholder',
+      rights([{ publish: '${a}-${b}' }]),
+      /which has something other than a dot/,
+    ],
+  ])
+})
+
+t.test('all problems are reported at once', async t => {
+  t.throws(() => readText(stringify([{ ...jwks, skewSeconds: -1, algorithms: 'x' }, 5])), {
+    message: /issuers\[0\]\.skewSeconds.*\n.*issuers\[0\]\.algorithms.*\n.*issuers\[1\]/,
+  })
+})
+
+t.test('a file without a usable list of issuers is refused', async t => {
   for (const [name, text, message] of [
     ['neither YAML nor JSON', '{', /is neither YAML nor JSON/],
     ['a field twice', '- issuer: a\n  issuer: b\n', /is neither YAML nor JSON: .*unique/],
     ['empty', '', /has no list of issuers/],
-    ['no list', 'issuer: a', /has no list of issuers/],
+    ['not a list', 'issuer: a', /has no list of issuers/],
     ['an empty list', '[]', /has no list of issuers/],
     [
-      '65',
+      '65 issuers',
       stringify(Array.from({ length: 65 }, (_, n) => ({ ...jwks, issuer: `i${n}` }))),
       /more than 64 issuers/,
     ],
@@ -389,11 +437,11 @@ t.test('problems are reported with their paths', async t => {
   })
 })
 
-t.test('duplicate issuer names, including that of our own logins', async t => {
+t.test('a duplicate issuer name is refused, as is that of our own logins', async t => {
   t.throws(() => readText(stringify([jwks, jwks])), { message: /"https:\/\/id\.example\/" occurs twice/ })
   t.doesNotThrow(
     () => readText(stringify([jwks, { ...jwks, issuer: 'https://id.example' }])),
-    'a slash makes another',
+    'a trailing slash makes a different name',
   )
   const own = { own: { issuer: 'https://id.example/' } }
   t.throws(() => readText(stringify([jwks]), own as never), { message: /TICKETGATE_JWT_ISSUER/ })
@@ -457,7 +505,7 @@ t.test('the variables of a single provider are equivalent to a file with one ent
     login: 'off',
     issuers: [{ name: { exactly: 'https://id.example/' }, keys: { from: 'discovery' }, audiences: [] }],
   })
-  configures(t, 'keys under a URL', jwksEnv, {
+  configures(t, 'keys at a URL', jwksEnv, {
     login: 'off',
     issuers: [{ name: undefined, audiences: ['gate'] }],
   })

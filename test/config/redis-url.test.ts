@@ -3,7 +3,7 @@ import { parseRedisUrl } from '../../src/config/redis-url.js'
 
 const plain = { isTls: false, username: '', password: '', database: 0 }
 
-t.test('every form', async t => {
+t.test('every form of URL is understood', async t => {
   const cases = [
     ['redis://127.0.0.1', { ...plain, at: { host: '127.0.0.1', port: 6379 } }],
     ['redis://h:7000/', { ...plain, at: { host: 'h', port: 7000 } }],
@@ -52,7 +52,7 @@ t.test('every form', async t => {
   for (const [url, address] of cases) t.strictSame(parseRedisUrl(url), address, url)
 })
 
-t.test('refusals, which quote nothing', async t => {
+t.test('refusals quote nothing of the URL', async t => {
   const cases = [
     ['http://canary', /is not a Redis URL/],
     ['redis://', /is not a Redis URL/],

@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { connectionsWithin, descriptorLimit } from '../../src/config/descriptors.js'
 import { helpText, optionsTable } from '../../src/config/help.js'
 import { resolveConfig } from '../../src/config/resolve.js'
@@ -83,7 +83,7 @@ const variables = [
   'TICKETGATE_LOG_LEVEL',
 ]
 
-/** The problems of a configuration, one a line; empty when it is accepted. */
+/** The problems of a configuration; empty if it is accepted. */
 function problemsOf(sources: ConfigSources): string[] {
   try {
     resolveConfig(sources)
@@ -96,86 +96,88 @@ function problemsOf(sources: ConfigSources): string[] {
 
 const fromEnv = (env: ConfigSources['env']): Config => resolveConfig({ env })
 
-/** What JavaScript callers can do and TypeScript ones cannot. */
+/** Options that JavaScript callers can pass and TypeScript callers cannot. */
 const untyped = (options: unknown): ConfigSources => ({ env: {}, options: options as object })
+
+const defaults = {
+  production: false,
+  host: '127.0.0.1',
+  port: 8080,
+  stateDir: '.ticketgate',
+  console: 'on',
+  tlsCertFile: undefined,
+  tlsKeyFile: undefined,
+  adminHost: '127.0.0.1',
+  adminPort: 8081,
+  adminKey: undefined,
+  adminKeyFile: undefined,
+  adminKeyPrevious: undefined,
+  adminKeyPreviousFile: undefined,
+  jwtSecretFile: undefined,
+  jwtSecretGiven: false,
+  publicUrl: undefined,
+  jwtSecretPrevious: undefined,
+  jwtSecretPreviousFile: undefined,
+  login: 'on',
+  oidcIssuer: undefined,
+  jwksUrl: undefined,
+  issuersFile: undefined,
+  issuers: [],
+  jwtIssuer: undefined,
+  jwtAudience: undefined,
+  defaultPublish: [],
+  defaultSubscribe: [],
+  tokenTtlSeconds: 900,
+  tokenMaxTtlSeconds: 86_400,
+  maxTokenBytes: 16_384,
+  ticketKeys: undefined,
+  ticketKeysFile: undefined,
+  node: undefined,
+  clockSkewSeconds: 5,
+  ticketTtlSeconds: 10,
+  origins: [],
+  originsFile: undefined,
+  bind: [],
+  bindAddressBits: { v4: 32, v6: 64 },
+  trustedProxies: [],
+  usersFile: join('.ticketgate', 'users.json'),
+  replay: 'shared',
+  replayCapacity: 1_000_000,
+  redisUrl: undefined,
+  redisUrlFile: undefined,
+  redisCaFile: undefined,
+  redisCertFile: undefined,
+  redisKeyFile: undefined,
+  redisEviction: 'checked',
+  threads: 1,
+  maxConnections: connectionsWithin(descriptorLimit()),
+  maxConnectionsByDefault: connectionsWithin(descriptorLimit()),
+  maxConnectionsPerUser: 0,
+  maxConnectionsPerAddress: 0,
+  messageRate: { count: 100, seconds: 1 },
+  loginRate: { count: 600, seconds: 60 },
+  loginFailureRate: { count: 600, seconds: 60 },
+  ticketRate: { count: 60, seconds: 60 },
+  maxMessageBytes: 16_384,
+  maxBackpressureBytes: 65_536,
+  compression: 'off',
+  firstMessageSeconds: 0,
+  verify: 'off',
+  tunnels: [],
+  tunnelHeaders: ['cookie', 'user-agent', 'accept-language', 'origin', 'traceparent'],
+  tunnelAssertionKeyFile: undefined,
+  eventBuffer: 10_000,
+  drainSeconds: 1,
+  settingsFile: undefined,
+  settingsElsewhere: [],
+  logLevel: 'info',
+}
 
 t.test('every default', async t => {
   const { jwtSecret, ...rest } = fromEnv({})
-  t.strictSame(rest, {
-    production: false,
-    host: '127.0.0.1',
-    port: 8080,
-    stateDir: '.ticketgate',
-    console: 'on',
-    tlsCertFile: undefined,
-    tlsKeyFile: undefined,
-    adminHost: '127.0.0.1',
-    adminPort: 8081,
-    adminKey: undefined,
-    adminKeyFile: undefined,
-    adminKeyPrevious: undefined,
-    adminKeyPreviousFile: undefined,
-    jwtSecretFile: undefined,
-    jwtSecretGiven: false,
-    publicUrl: undefined,
-    jwtSecretPrevious: undefined,
-    jwtSecretPreviousFile: undefined,
-    login: 'on',
-    oidcIssuer: undefined,
-    jwksUrl: undefined,
-    issuersFile: undefined,
-    issuers: [],
-    jwtIssuer: undefined,
-    jwtAudience: undefined,
-    defaultPublish: [],
-    defaultSubscribe: [],
-    tokenTtlSeconds: 900,
-    tokenMaxTtlSeconds: 86_400,
-    maxTokenBytes: 16_384,
-    ticketKeys: undefined,
-    ticketKeysFile: undefined,
-    node: undefined,
-    clockSkewSeconds: 5,
-    ticketTtlSeconds: 10,
-    origins: [],
-    originsFile: undefined,
-    bind: [],
-    bindAddressBits: { v4: 32, v6: 64 },
-    trustedProxies: [],
-    usersFile: join('.ticketgate', 'users.json'),
-    replay: 'shared',
-    replayCapacity: 1_000_000,
-    redisUrl: undefined,
-    redisUrlFile: undefined,
-    redisCaFile: undefined,
-    redisCertFile: undefined,
-    redisKeyFile: undefined,
-    redisEviction: 'checked',
-    threads: 1,
-    maxConnections: connectionsWithin(descriptorLimit()),
-    maxConnectionsByDefault: connectionsWithin(descriptorLimit()),
-    maxConnectionsPerUser: 0,
-    maxConnectionsPerAddress: 0,
-    messageRate: { count: 100, seconds: 1 },
-    loginRate: { count: 600, seconds: 60 },
-    loginFailureRate: { count: 600, seconds: 60 },
-    ticketRate: { count: 60, seconds: 60 },
-    maxMessageBytes: 16_384,
-    maxBackpressureBytes: 65_536,
-    compression: 'off',
-    firstMessageSeconds: 0,
-    verify: 'off',
-    tunnels: [],
-    tunnelHeaders: ['cookie', 'user-agent', 'accept-language', 'origin', 'traceparent'],
-    tunnelAssertionKeyFile: undefined,
-    eventBuffer: 10_000,
-    drainSeconds: 1,
-    settingsFile: undefined,
-    settingsElsewhere: [],
-    logLevel: 'info',
-  })
-  t.ok(Buffer.byteLength(jwtSecret) >= 32, 'the secret of a start is long enough')
-  t.not(fromEnv({}).jwtSecret, jwtSecret, 'and another at each start')
+  t.strictSame(rest, defaults)
+  t.ok(Buffer.byteLength(jwtSecret) >= 32, 'the generated secret is long enough')
+  t.not(fromEnv({}).jwtSecret, jwtSecret, 'each start generates another secret')
 })
 
 t.test('defaults that follow another option', async t => {
@@ -189,11 +191,11 @@ t.test('defaults that follow another option', async t => {
   t.equal(fromEnv({ ...ticketKeys, TICKETGATE_THREADS: '2' }).replay, 'shared')
 })
 
-t.test('a limit of backpressure below the largest message is allowed', async t => {
+t.test('the backpressure limit may be below the largest message', async t => {
   t.equal(fromEnv({ TICKETGATE_MAX_BACKPRESSURE_BYTES: '1024' }).maxBackpressureBytes, 1024)
 })
 
-t.test('a variable that is empty is not set', async t => {
+t.test('an empty variable counts as unset', async t => {
   const empty = Object.fromEntries([...variables, 'TICKETGATE_NO_SUCH', 'PORT'].map(name => [name, '']))
   t.strictSame({ ...fromEnv(empty), jwtSecret: '' }, { ...fromEnv({}), jwtSecret: '' })
   t.match(
@@ -202,29 +204,33 @@ t.test('a variable that is empty is not set', async t => {
   )
 })
 
-t.test('precedence', async t => {
+t.test('options win over flags, flags over variables, variables over PORT and defaults', async t => {
   const name = 'TICKETGATE_PORT'
   const both = ['--port', '2', '--host=::1']
-  t.equal(fromEnv({ PORT: '4' }).port, 4, 'PORT before the default')
-  t.equal(fromEnv({ PORT: '4', [name]: '3' }).port, 3, 'the variable before PORT')
+  t.equal(fromEnv({ PORT: '4' }).port, 4, 'PORT wins over the default')
+  t.equal(fromEnv({ PORT: '4', [name]: '3' }).port, 3, 'the variable wins over PORT')
   t.equal(fromEnv({ PORT: '4', [name]: '0' }).port, 0, 'even as 0')
-  t.equal(resolveConfig({ env: { [name]: '3' }, flags: both }).port, 2, 'a flag before the variable')
-  t.equal(resolveConfig({ env: {}, flags: both, options: { port: 1 } }).port, 1, 'an option before a flag')
-  t.equal(resolveConfig({ env: {}, flags: both, options: { port: 1 } }).host, '::1', 'other flags stay')
+  t.equal(resolveConfig({ env: { [name]: '3' }, flags: both }).port, 2, 'a flag wins over the variable')
+  t.equal(resolveConfig({ env: {}, flags: both, options: { port: 1 } }).port, 1, 'an option wins over a flag')
+  t.equal(
+    resolveConfig({ env: {}, flags: both, options: { port: 1 } }).host,
+    '::1',
+    'other flags still count',
+  )
   t.equal(
     resolveConfig({ env: { [name]: '3' }, options: { port: undefined } }).port,
     3,
-    'undefined is not given',
+    'an undefined option counts as unset',
   )
   t.strictSame(
     resolveConfig({ env: { TICKETGATE_ORIGINS: 'https://a.example' }, options: { origins: [] } }).origins,
     [],
-    'an empty list is given',
+    'an empty list counts as set',
   )
   t.strictSame(problemsOf({ env: { [name]: 'x' }, flags: both }), [], 'overridden values are not checked')
 })
 
-t.test('values in every form', async t => {
+t.test('texts and typed options give the same values', async t => {
   const texts = fromEnv({
     TICKETGATE_ORIGINS: 'https://a.example, http://localhost:3000,https://a.example',
     TICKETGATE_BIND: 'origin,address',
@@ -261,7 +267,7 @@ t.test('values in every form', async t => {
   t.equal(texts.publicUrl, 'https://example.com/edge')
 })
 
-t.test('each range at its limits', async t => {
+t.test('each range includes its limits and nothing beyond', async t => {
   const cases = [
     ['PORT', 0, 65_535],
     ['ADMIN_PORT', 0, 65_535],
@@ -324,14 +330,28 @@ t.test('the limits of rates and address bits', async t => {
     t.match(problemsOf({ env: { TICKETGATE_BIND_ADDRESS_BITS: text } }), [`"${text}" is not a pair`], text)
 })
 
+/** Expects each value to be refused with this explanation, after the name of the variable. */
+const refuses = (
+  t: Test,
+  cases: readonly (readonly [name: string, value: string, message: string | RegExp])[],
+): void => {
+  for (const [name, value, message] of cases) {
+    const [problem = '', ...more] = problemsOf({ env: { [`TICKETGATE_${name}`]: value } })
+    const label = `TICKETGATE_${name}: `
+    t.equal(problem.slice(0, label.length), label, `${name} ${value.slice(0, 40)} is named`)
+    t.match(problem.slice(label.length), message, `${name} ${value.slice(0, 40)} is explained`)
+    if (typeof message === 'string') t.equal(problem.slice(label.length), message)
+    t.strictSame(more, [])
+  }
+}
+
 t.test('refusals of single values', async t => {
   const weak = 'Generate one: export TICKETGATE_JWT_SECRET="$(openssl rand -base64 48)"'
   const weakKey = 'Generate one: export TICKETGATE_ADMIN_KEY="$(openssl rand -hex 24)"'
   const hostHelp =
     'is neither an address nor a host name: give one such as 127.0.0.1, or 0.0.0.0 for all interfaces, without port or brackets'
-  const urlParts = 'has a query, fragment, user or password: give scheme, host, port and path only'
   const levels = 'trace, debug, info, warn, error, fatal'
-  const cases = [
+  refuses(t, [
     ['HOST', 'localhost:80', `"localhost:80" ${hostHelp}`],
     ['HOST', '[::1]', `"[::1]" ${hostHelp}`],
     ['HOST', '*', `"*" ${hostHelp}`],
@@ -341,20 +361,6 @@ t.test('refusals of single values', async t => {
     ['PORT', '0x50', '"0x50" is not a whole number: give 0 to 65535'],
     ['DRAIN_SECONDS', '30s', '"30s" is not a whole number: give 1 to 3600 seconds'],
     ['REPLAY_CAPACITY', '1,000,000', '"1,000,000" is not a whole number: give 100 to 16000000 tickets'],
-    ['PUBLIC_URL', 'wss://example.com', 'is not an http or https URL: give one such as https://example.com'],
-    ['PUBLIC_URL', 'example.com', 'is not an http or https URL: give one such as https://example.com'],
-    ['PUBLIC_URL', 'https://example.com/?a', urlParts],
-    ['PUBLIC_URL', 'https://example.com/#', urlParts],
-    ['PUBLIC_URL', 'https://me:pw@example.com', urlParts],
-    ['JWKS_URL', 'id.example.com', /^is not an https URL: give one such as/],
-    ['JWKS_URL', 'file:///etc/keys.json', /^is not an https URL/],
-    ['JWKS_URL', 'data:application/json,{}', /^is not an https URL/],
-    ['JWKS_URL', 'https://me:pw@id.example.com/keys', /^has a fragment, user or password/],
-    ['JWKS_URL', 'https://id.example.com/keys#1', /^has a fragment, user or password/],
-    ['JWKS_URL', 'http://id.example.com/keys', 'is not encrypted, and not on loopback: give an https URL'],
-    ['JWKS_URL', 'http://10.0.0.1/keys', 'is not encrypted, and not on loopback: give an https URL'],
-    ['JWKS_URL', 'http://localhost.example/keys', /^is not encrypted/],
-    ['JWKS_URL', 'http://127.0.0.1.example/keys', /^is not encrypted/],
     ['JWT_SECRET', 'short', `is shorter than 32 bytes. ${weak}`],
     ['JWT_SECRET', 'abcdefghijklmnopqrstuvwxyz01234', `is shorter than 32 bytes. ${weak}`],
     ['ADMIN_KEY', 'fifteen-letters', `is shorter than 16 characters. ${weakKey}`],
@@ -385,15 +391,27 @@ t.test('refusals of single values', async t => {
     ['LOG_LEVEL', 'INFO', `"INFO" is none of ${levels}`],
     ['MESSAGE_RATE', '100', '"100" is not a rate: give COUNT/SECONDS, such as 10/60, or off'],
     ['LOGIN_RATE', '1/86401', '"1/86401" is out of range: COUNT is at most 1000000, SECONDS at most 86400'],
-  ] as const
-  for (const [name, value, message] of cases) {
-    const [problem = '', ...more] = problemsOf({ env: { [`TICKETGATE_${name}`]: value } })
-    const label = `TICKETGATE_${name}: `
-    t.equal(problem.slice(0, label.length), label, `${name} ${value.slice(0, 40)} is named`)
-    t.match(problem.slice(label.length), message, `${name} ${value.slice(0, 40)} is explained`)
-    if (typeof message === 'string') t.equal(problem.slice(label.length), message)
-    t.strictSame(more, [])
-  }
+  ])
+})
+
+t.test('refusals of URLs', async t => {
+  const urlParts = 'has a query, fragment, user or password: give scheme, host, port and path only'
+  refuses(t, [
+    ['PUBLIC_URL', 'wss://example.com', 'is not an http or https URL: give one such as https://example.com'],
+    ['PUBLIC_URL', 'example.com', 'is not an http or https URL: give one such as https://example.com'],
+    ['PUBLIC_URL', 'https://example.com/?a', urlParts],
+    ['PUBLIC_URL', 'https://example.com/#', urlParts],
+    ['PUBLIC_URL', 'https://me:pw@example.com', urlParts],
+    ['JWKS_URL', 'id.example.com', /^is not an https URL: give one such as/],
+    ['JWKS_URL', 'file:///etc/keys.json', /^is not an https URL/],
+    ['JWKS_URL', 'data:application/json,{}', /^is not an https URL/],
+    ['JWKS_URL', 'https://me:pw@id.example.com/keys', /^has a fragment, user or password/],
+    ['JWKS_URL', 'https://id.example.com/keys#1', /^has a fragment, user or password/],
+    ['JWKS_URL', 'http://id.example.com/keys', 'is not encrypted, and not on loopback: give an https URL'],
+    ['JWKS_URL', 'http://10.0.0.1/keys', 'is not encrypted, and not on loopback: give an https URL'],
+    ['JWKS_URL', 'http://localhost.example/keys', /^is not encrypted/],
+    ['JWKS_URL', 'http://127.0.0.1.example/keys', /^is not encrypted/],
+  ])
 })
 
 t.test('an origin must be written as browsers send it', async t => {
@@ -459,7 +477,7 @@ t.test('origins of apps and browser extensions can be listed', async t => {
   t.strictSame(resolveConfig({ env: { TICKETGATE_ORIGINS: origins.join() } }).origins, origins)
 })
 
-t.test('unknown names, and the most similar known one', async t => {
+t.test('an unknown name is refused, with the most similar known one', async t => {
   const variable = (name: string, near: string) =>
     [{ env: { [name]: 'canary' } }, `${name}: unknown variable: unset it, or write ${near} if`] as const
   const flag = (name: string, near: string) =>
@@ -497,25 +515,25 @@ t.test('unknown names, and the most similar known one', async t => {
   )
 })
 
-t.test('flags', async t => {
+t.test('flags are read and checked', async t => {
   const read = (...flags: string[]): string[] => problemsOf({ env: {}, flags })
   t.equal(resolveConfig({ env: {}, flags: ['--ticket-ttl-seconds', '9'] }).ticketTtlSeconds, 9)
   t.equal(resolveConfig({ env: {}, flags: ['--ticket-ttl-seconds=9'] }).ticketTtlSeconds, 9)
-  t.equal(resolveConfig({ env: {}, flags: ['--port='] }).port, 8080, 'an empty one is not given')
+  t.equal(resolveConfig({ env: {}, flags: ['--port='] }).port, 8080, 'an empty flag counts as unset')
 
   const visible = 'arguments are visible to every user of this machine: set'
   const stray = 'is not a flag: write --name value or --name=value'
   const cases = [
-    [
-      'a value that does not fit',
-      read('--port', 'x'),
-      ['--port: "x" is not a whole number: give 0 to 65535'],
-    ],
+    ['an invalid value', read('--port', 'x'), ['--port: "x" is not a whole number: give 0 to 65535']],
     ['no value', read('--port'), ['--port: needs a value: write --port=VALUE']],
-    ['a flag for a value', read('--port', '--host=::1'), ['--port: needs a value: write --port=VALUE']],
+    [
+      'a flag in place of a value',
+      read('--port', '--host=::1'),
+      ['--port: needs a value: write --port=VALUE'],
+    ],
     ['given twice', read('--port', '1', '--port=2'), ['--port: is given more than once: keep one']],
     ['a stray argument', read('--port', '1', 'canary'), [`argument 3: ${stray}`]],
-    ['one after --', read('--', '--port=1'), [`argument 2: ${stray}`]],
+    ['an argument after --', read('--', '--port=1'), [`argument 2: ${stray}`]],
     ['a secret', read('--jwt-secret', 'canary'), [`--jwt-secret: ${visible} TICKETGATE_JWT_SECRET instead`]],
     [
       'a secret, inline',
@@ -527,10 +545,10 @@ t.test('flags', async t => {
 
   const [letters = '', ...more] = read('-p80')
   t.match(letters, '-p: unknown flag: write --', 'letters')
-  t.strictSame(more, [], 'the letters after it are not told')
+  t.strictSame(more, [], 'the letters after the first are not reported')
 })
 
-t.test('options of a wrong type', async t => {
+t.test('options of the wrong type are refused', async t => {
   const cases = [
     [{ port: '80x' }, 'port: "80x" is not a whole number: give 0 to 65535'],
     [{ port: Number.NaN }, 'port: "NaN" is not a whole number: give 0 to 65535'],
@@ -552,7 +570,7 @@ t.test('options of a wrong type', async t => {
   }
 })
 
-t.test('a misspelt production is not taken for development', t => {
+t.test('a misspelt "production" is refused, not taken for development', t => {
   for (const NODE_ENV of [
     'Production',
     'prod',
@@ -567,7 +585,7 @@ t.test('a misspelt production is not taken for development', t => {
   t.end()
 })
 
-t.test('production', async t => {
+t.test('production requires strong secrets', async t => {
   const config = fromEnv(production)
   t.match(config, { production: true, jwtSecret: secret, adminKey })
   t.strictSame(
@@ -581,22 +599,22 @@ t.test('production', async t => {
   t.match(
     problemsOf({ env: { ...production, TICKETGATE_JWT_SECRET: 'x'.repeat(32) } }),
     [/^TICKETGATE_JWT_SECRET: the secret is weak/],
-    'refuses a weak secret, and says it once',
+    'refuses a weak secret, in one line',
   )
   t.match(
     problemsOf({ env: { ...production, TICKETGATE_ADMIN_KEY: 'a1'.repeat(16) } }),
     [/^TICKETGATE_ADMIN_KEY: the secret is weak.*openssl rand -hex 24/],
-    'and a weak admin key',
+    'refuses a weak admin key',
   )
   t.equal(fromEnv({ NODE_ENV: 'development' }).production, false)
   t.equal(
     resolveConfig({ env: { NODE_ENV: 'production' }, options: { jwtSecret: secret, adminKey } }).jwtSecret,
     secret,
-    'options will do',
+    'accepts secrets given as options',
   )
 })
 
-t.test('an identity provider', async t => {
+t.test('the keys of an identity provider', async t => {
   const url = 'https://id.example.com/keys?v=1'
   for (const good of [url, 'http://127.0.0.1:9/k', 'http://localhost/k', 'http://[::1]:9/k'])
     t.equal(fromEnv({ TICKETGATE_JWKS_URL: good }).jwksUrl, good)
@@ -608,7 +626,7 @@ t.test('an identity provider', async t => {
       "TICKETGATE_JWT_ISSUER: is required in production with TICKETGATE_JWKS_URL: set it to what the provider's tokens have as iss",
       "TICKETGATE_JWT_AUDIENCE: is required in production with TICKETGATE_JWKS_URL: set it to what the provider's tokens have as aud",
     ],
-    'in production its issuer and our audience are required, a secret is not',
+    'production requires an issuer and an audience, and no secret',
   )
   const whole = { ...env, TICKETGATE_JWT_ISSUER: 'https://id.example.com', TICKETGATE_JWT_AUDIENCE: 'gate' }
   t.strictSame(problemsOf({ env: whole }), [])
@@ -617,7 +635,7 @@ t.test('an identity provider', async t => {
     [
       'TICKETGATE_JWKS_URL: is not an https URL: give one such as https://id.example.com/.well-known/jwks.json',
     ],
-    'one problem at a time',
+    'an invalid URL is the only problem reported',
   )
 })
 
@@ -637,25 +655,25 @@ t.test('the admin key is required off loopback', async t => {
   }
 })
 
-t.test('the length of a secret counts in bytes', async t => {
+t.test('the length of a secret is counted in bytes', async t => {
   t.equal(fromEnv({ TICKETGATE_JWT_SECRET: 'äöüßÄÖÜé'.repeat(2) }).jwtSecret, 'äöüßÄÖÜé'.repeat(2))
 })
 
 t.test('a secret in a file', async t => {
   const fileOf = (content: string | Buffer): string => join(t.testdir({ secret: content }), 'secret')
   const read = (content: string): string => fromEnv({ TICKETGATE_JWT_SECRET_FILE: fileOf(content) }).jwtSecret
-  t.equal(read(`${secret}\n`), secret, 'the newline at its end is cut off')
-  t.equal(read(`${secret}\r\n`), secret, 'and that of Windows')
+  t.equal(read(`${secret}\n`), secret, 'a trailing newline is removed')
+  t.equal(read(`${secret}\r\n`), secret, 'a trailing Windows newline is removed')
   t.equal(read(secret), secret)
   t.equal(
     resolveConfig({ env: {}, flags: ['--jwt-secret-file', fileOf(secret)] }).jwtSecret,
     secret,
-    'named by a flag',
+    'a flag can name the file',
   )
   t.equal(
     resolveConfig({ env: { TICKETGATE_JWT_SECRET_FILE: '/none' }, options: { jwtSecret: secret } }).jwtSecret,
     secret,
-    'a file named by a lesser source does not count',
+    'an option wins over a file named by a variable',
   )
 
   const dir = t.testdir({ short: 'canary', binary: Buffer.from([...Buffer.from(secret), 0xff]) })
@@ -684,7 +702,7 @@ t.test('a secret in a file', async t => {
   t.strictSame(
     problemsOf({ env: { [file]: fileOf(secret), TICKETGATE_JWT_SECRET: secret } }),
     [`TICKETGATE_JWT_SECRET: ${file} is set too: unset one of them`],
-    'beside one in a variable',
+    'a file and a variable together are refused',
   )
 })
 
@@ -704,7 +722,7 @@ t.test('invisible additions to a value are refused by name, in a variable and in
   for (const [name, value] of settings) {
     const problems = (text: string): string[] => problemsOf({ env: { [name]: text } })
     t.strictSame(problems(value), [], name)
-    t.strictSame(problems(`${value}\n`), [], `${name}: a newline at the end is left out`)
+    t.strictSame(problems(`${value}\n`), [], `${name}: a trailing newline is removed`)
     for (const [kind, text, message] of [
       ['in double quotes', `"${value}"`, quotes],
       ['in single quotes', `'${value}'`, quotes],
@@ -714,8 +732,8 @@ t.test('invisible additions to a value are refused by name, in a variable and in
       const [problem = '', ...more] = problems(text)
       t.ok(problem.startsWith(`${name}: `), `${name} ${kind} is named`)
       t.match(problem, message)
-      t.notMatch(problem, value, 'and not repeated')
-      t.notMatch(problem, 'Generate one', 'it does not suggest another secret')
+      t.notMatch(problem, value, 'the value is not repeated')
+      t.notMatch(problem, 'Generate one', 'no new secret is suggested')
       t.strictSame(more, [])
     }
   }
@@ -744,8 +762,8 @@ t.test('invisible additions to a value are refused by name, in a variable and in
     `${secret}\u00a0`,
   ]) {
     const [byVariable = '', byFile] = secretOf(text)
-    t.equal(byVariable, byFile, `${JSON.stringify(text)}: the same for both`)
-    t.match(byVariable, /: (save|remove|give) /, 'refused, with what to do')
+    t.equal(byVariable, byFile, `${JSON.stringify(text)}: the same from a variable and a file`)
+    t.match(byVariable, /: (save|remove|give) /, 'the refusal says what to do')
     t.notMatch(byVariable, secret)
   }
   t.match(
@@ -753,11 +771,11 @@ t.test('invisible additions to a value are refused by name, in a variable and in
       env: { TICKETGATE_JWT_SECRET_FILE: join(t.testdir({ s: Buffer.from(secret, 'utf16le') }), 's') },
     }),
     [/invisible characters/],
-    'UTF-16 without a mark',
+    'UTF-16 without a byte order mark',
   )
 })
 
-t.test('a raw % in the password of Redis', async t => {
+t.test('a raw % in the Redis password is refused', async t => {
   const problems = (url: string) => problemsOf({ env: { TICKETGATE_REDIS_URL: url } })
   for (const url of ['redis://:50%25@127.0.0.1', 'rediss://me:a%2Fb%3F@redis.example:6380/1'])
     t.strictSame(problems(url), [], url)
@@ -780,7 +798,7 @@ t.test('a raw % in the password of Redis', async t => {
     t.match(problems(url), [/In a password, write|is not a URL/], url)
 })
 
-t.test('TLS', async t => {
+t.test('TLS needs a certificate and its key', async t => {
   const dir = t.testdir({ 'cert.pem': certificate, 'key.pem': certificateKey })
   const [cert, key] = [`${dir}/cert.pem`, `${dir}/key.pem`]
   const tls = (certFile: string, keyFile: string): ConfigSources['env'] => ({
@@ -805,7 +823,7 @@ t.test('TLS', async t => {
   t.strictSame(more, [])
 })
 
-t.test('options that contradict one another', async t => {
+t.test('contradictory options are refused', async t => {
   t.strictSame(
     problemsOf({ env: { TICKETGATE_TOKEN_TTL_SECONDS: '61', TICKETGATE_TOKEN_MAX_TTL_SECONDS: '60' } }),
     [
@@ -819,16 +837,12 @@ t.test('options that contradict one another', async t => {
   t.strictSame(
     problemsOf({ env: { PORT: '8081', TICKETGATE_HOST: '127.0.0.2' } }),
     [],
-    'two addresses do not meet',
+    'the same port on two addresses is fine',
   )
-  t.strictSame(
-    problemsOf({ env: { PORT: '0', TICKETGATE_ADMIN_PORT: '0' } }),
-    [],
-    'any free ports do not meet',
-  )
+  t.strictSame(problemsOf({ env: { PORT: '0', TICKETGATE_ADMIN_PORT: '0' } }), [], 'two ports of 0 are fine')
 })
 
-t.test('variables that Kubernetes sets for a service of our name are explained', async t => {
+t.test('variables that Kubernetes sets for a service named ticketgate are explained', async t => {
   const env = {
     TICKETGATE_PORT: 'tcp://10.0.0.1:80',
     TICKETGATE_SERVICE_HOST: '10.0.0.1',

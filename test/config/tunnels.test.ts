@@ -1,6 +1,6 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { resolveConfig } from '../../src/config/resolve.js'
 import { StartupError } from '../../src/errors.js'
 import { certificate } from '../support/certificate.js'
@@ -21,7 +21,7 @@ function problemOf(resolve: () => unknown): string {
   }
 }
 
-t.test('tunnels as they are written', async t => {
+t.test('tunnels are read from text', async t => {
   t.strictSame(resolved(''), [])
   t.strictSame(resolved(`/graphql=${url};channel=graph`), [{ path: '/graphql', url, channel: 'graph' }])
   t.strictSame(resolved('/docs/*=wss://docs.internal, /socket.io/=ws://[::1]:3000/socket.io/; channel='), [
@@ -53,7 +53,7 @@ t.test('tunnels as they are written', async t => {
   ])
 })
 
-t.test('tunnels as objects', async t => {
+t.test('tunnels are read from objects', async t => {
   t.strictSame(
     given([
       {
@@ -96,37 +96,55 @@ t.test('tunnels as objects', async t => {
   )
 })
 
-t.test('refusals name the place of the mistake', async t => {
-  const cases = [
-    ['no host', `/docs/*=${url};host=a b`, 'tunnel 1: host: "a b" is not a host'],
-    [
-      'a CA without TLS',
-      `/docs/*=${url};ca-file=/ca.pem`,
-      'tunnel 1: ca-file: is for upstream servers TLS only',
-    ],
-    [
-      'a compression that does not exist',
-      `/docs/*=${url};upstream-compression=shared`,
-      'tunnel 1: upstream-compression: "shared" is neither on nor off',
-    ],
-    ['no CA', '/docs/*=wss://a;ca-file=/none', 'tunnel 1: ca-file: cannot read /none'],
-    [
-      'a CA that is none',
-      '/docs/*=wss://a;ca-file=/etc/hostname',
-      'tunnel 1: ca-file: "/etc/hostname" has no certificate',
-    ],
-    ['no URL', '/docs/*', 'tunnel 1: "/docs/*" is not a path and a URL'],
-    ['no path', `${url}`, 'tunnel 1: "ws://127.0.0.1:4000/graphql" is not a path and a URL'],
-    ['the second', `/a/*=${url},docs=${url}`, 'tunnel 2: "docs" is not a path'],
-    ['a step up', `/a/../b=${url};channel=x`, 'tunnel 1: "/a/../b" is not a path'],
+/** Expects each text to be refused with this problem, without the secrets in it. */
+const refuses = (
+  t: Test,
+  cases: readonly (readonly [name: string, text: string, problem: string])[],
+): void => {
+  for (const [name, text, problem] of cases) {
+    const found = problemOf(() => resolved(text))
+    t.equal(found.slice(0, 20 + problem.length), `TICKETGATE_TUNNELS: ${problem}`, name)
+    t.notMatch(found, 'hidden')
+  }
+}
+
+t.test('invalid paths are refused', async t => {
+  refuses(t, [
+    ['a path only', '/docs/*', 'tunnel 1: "/docs/*" is not a path and a URL'],
+    ['a URL only', `${url}`, 'tunnel 1: "ws://127.0.0.1:4000/graphql" is not a path and a URL'],
+    ['a mistake in the second tunnel', `/a/*=${url},docs=${url}`, 'tunnel 2: "docs" is not a path'],
+    ['a path with ..', `/a/../b=${url};channel=x`, 'tunnel 1: "/a/../b" is not a path'],
     ['percent-encoding', `/a%2f/*=${url}`, 'tunnel 1: "/a%2f/*" is not a path'],
-    ['a pattern of the engine', `/:name=${url};channel=x`, 'tunnel 1: "/:name" is not a path'],
-    ['everything', `/*=${url}`, 'tunnel 1: "/*" is not a path'],
-    ['the channels', `/channel/*=${url}`, 'tunnel 1: "/channel/*" is a path of the gate itself'],
-    ['a channel', `/channel/a=${url};channel=a`, 'tunnel 1: "/channel/a" is a path of the gate itself'],
-    ['a route', `/ws_ticket=${url};channel=a`, 'tunnel 1: "/ws_ticket" is a path of the gate itself'],
-    ['under a route', `/auth/*=${url}`, 'tunnel 1: "/auth/*" is a path of the gate itself'],
-    ['the console', `/console/*=${url}`, 'tunnel 1: "/console/*" is a path of the gate itself'],
+    ['a parameter, as uWS would read it', `/:name=${url};channel=x`, 'tunnel 1: "/:name" is not a path'],
+    ['the path of everything', `/*=${url}`, 'tunnel 1: "/*" is not a path'],
+    ['the path of the channels', `/channel/*=${url}`, 'tunnel 1: "/channel/*" is a path of the gate itself'],
+    [
+      'the path of a channel',
+      `/channel/a=${url};channel=a`,
+      'tunnel 1: "/channel/a" is a path of the gate itself',
+    ],
+    [
+      'the path of a route',
+      `/ws_ticket=${url};channel=a`,
+      'tunnel 1: "/ws_ticket" is a path of the gate itself',
+    ],
+    ['a path under a route', `/auth/*=${url}`, 'tunnel 1: "/auth/*" is a path of the gate itself'],
+    ['the path of the console', `/console/*=${url}`, 'tunnel 1: "/console/*" is a path of the gate itself'],
+    [
+      'one path given twice',
+      `/a/*=${url},/a/*=${url}`,
+      'tunnel 2: "/a/*" is the path of another one as well',
+    ],
+    [
+      'too many tunnels',
+      Array.from({ length: 65 }, (_, n) => `/a${n}/*=${url}`).join(),
+      'has 65 tunnels: give 64 at most',
+    ],
+  ])
+})
+
+t.test('invalid upstream URLs are refused', async t => {
+  refuses(t, [
     ['another scheme', '/a/*=http://127.0.0.1', 'tunnel 1: is not followed by the URL of a WebSocket server'],
     [
       'a password',
@@ -148,34 +166,53 @@ t.test('refusals name the place of the mistake', async t => {
       '/a/*=ws+unix://run/a.sock:/',
       'tunnel 1: its URL does not name a Unix socket and a path',
     ],
-    ['no channel', `/graphql=${url}`, 'tunnel 1: names no channel'],
-    ['no channel name', `/a/*=${url};channel=a/b`, 'tunnel 1: channel: "a/b" is not a channel name'],
-    ['no subprotocol', `/a/*=${url};subprotocol=a b`, 'tunnel 1: subprotocol: "a b" is not a subprotocol'],
+  ])
+})
+
+t.test('invalid settings are refused', async t => {
+  refuses(t, [
+    ['not a host', `/docs/*=${url};host=a b`, 'tunnel 1: host: "a b" is not a host'],
     [
-      'a ticket',
+      'a CA without TLS',
+      `/docs/*=${url};ca-file=/ca.pem`,
+      'tunnel 1: ca-file: is for upstream servers TLS only',
+    ],
+    [
+      'an unknown compression',
+      `/docs/*=${url};upstream-compression=shared`,
+      'tunnel 1: upstream-compression: "shared" is neither on nor off',
+    ],
+    ['a missing CA file', '/docs/*=wss://a;ca-file=/none', 'tunnel 1: ca-file: cannot read /none'],
+    [
+      'a file that holds no CA',
+      '/docs/*=wss://a;ca-file=/etc/hostname',
+      'tunnel 1: ca-file: "/etc/hostname" has no certificate',
+    ],
+    ['no channel', `/graphql=${url}`, 'tunnel 1: names no channel'],
+    ['not a channel name', `/a/*=${url};channel=a/b`, 'tunnel 1: channel: "a/b" is not a channel name'],
+    ['not a subprotocol', `/a/*=${url};subprotocol=a b`, 'tunnel 1: subprotocol: "a b" is not a subprotocol'],
+    [
+      'a ticket as subprotocol',
       `/a/*=${url};subprotocol=ticket.x`,
       'tunnel 1: subprotocol: "ticket.x" is not a subprotocol',
     ],
-    ['no rate', `/a/*=${url};message-rate=5`, 'tunnel 1: message-rate: "5" is not a rate'],
-    ['too small', `/a/*=${url};max-message-bytes=1`, 'tunnel 1: max-message-bytes: "1" is out of range'],
-    ['unknown', `/a/*=${url};chanel=a`, 'tunnel 1: unknown setting "chanel"'],
-    ['inherited', `/a/*=${url};constructor=a`, 'tunnel 1: unknown setting "constructor"'],
-    ['twice', `/a/*=${url};channel=a;channel=b`, 'tunnel 1: channel is given twice'],
-    ['one path twice', `/a/*=${url},/a/*=${url}`, 'tunnel 2: "/a/*" is the path of another one as well'],
+    ['not a rate', `/a/*=${url};message-rate=5`, 'tunnel 1: message-rate: "5" is not a rate'],
     [
-      'too many',
-      Array.from({ length: 65 }, (_, n) => `/a${n}/*=${url}`).join(),
-      'has 65 tunnels: give 64 at most',
+      'too small a limit',
+      `/a/*=${url};max-message-bytes=1`,
+      'tunnel 1: max-message-bytes: "1" is out of range',
     ],
-  ] as const
-  for (const [name, text, problem] of cases) {
-    const found = problemOf(() => resolved(text))
-    t.equal(found.slice(0, 20 + problem.length), `TICKETGATE_TUNNELS: ${problem}`, name)
-    t.notMatch(found, 'hidden')
-  }
+    ['an unknown setting', `/a/*=${url};chanel=a`, 'tunnel 1: unknown setting "chanel"'],
+    [
+      'the name of an inherited member',
+      `/a/*=${url};constructor=a`,
+      'tunnel 1: unknown setting "constructor"',
+    ],
+    ['a setting given twice', `/a/*=${url};channel=a;channel=b`, 'tunnel 1: channel is given twice'],
+  ])
 })
 
-t.test('header fields that look like those of the gate cannot be allowed from clients', async t => {
+t.test('header fields that the gate sets itself, or similar ones, cannot be taken from clients', async t => {
   const fields = (text: string) => resolveConfig({ env: { TICKETGATE_TUNNEL_HEADERS: text } }).tunnelHeaders
   t.strictSame(fields('Cookie, X-Tenant'), ['cookie', 'x-tenant'])
   t.strictSame(fields(''), ['cookie', 'user-agent', 'accept-language', 'origin', 'traceparent'])

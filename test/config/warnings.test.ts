@@ -6,7 +6,7 @@ import { startServer } from '../support/server.js'
 const warningsWith = (host: string, bind: string) =>
   warningsOf(resolveConfig({ env: { TICKETGATE_HOST: host, TICKETGATE_BIND: bind } }))
 
-t.test('tickets that are bound to an address, on listeners of both families', async t => {
+t.test('tickets bound to an address, on a listener for both IPv4 and IPv6, cause a warning', async t => {
   for (const host of ['::', '0:0:0:0:0:0:0:0', '::0'])
     t.match(warningsWith(host, 'origin,address'), [/^TICKETGATE_BIND=address: .*IPv6.*IPv4/], host)
   for (const [host, bind] of [
@@ -20,11 +20,15 @@ t.test('tickets that are bound to an address, on listeners of both families', as
     t.strictSame(warningsWith(host, bind), [], `${host} with ${bind}`)
 })
 
-t.test('they are logged at the start', async t => {
+t.test('warnings are logged once at startup', async t => {
   const env = { TICKETGATE_HOST: '::', TICKETGATE_BIND: 'address' }
   for (const threads of ['1', '2']) {
     const server = await startServer(t, { env: { ...env, TICKETGATE_THREADS: threads } })
     await server.stop()
-    t.equal(server.output().match(/TICKETGATE_BIND=address/g)?.length, 1, `once, with ${threads} threads`)
+    t.equal(
+      server.output().match(/TICKETGATE_BIND=address/g)?.length,
+      1,
+      `logs it once with ${threads} threads`,
+    )
   }
 })

@@ -208,7 +208,7 @@ t.test(
     makeStale(path)
     const younger = await Gate.start(t, path, startMs + 10_000)
     t.ok(younger.bornAtMs >= elder.untilMs)
-    disk.letGo()
+    disk.release()
     await elder.until(() => elder.errors.length > 0 || elder.marks.length > last)
     t.match(elder.errors[0]?.message, /another process took over/)
     elder.nowMs += 60_000
@@ -234,7 +234,7 @@ t.test('of two that take over the mark of a dead gate, the one that hangs does n
   await disk.begun
   makeStale(path)
   const third = await Gate.start(t, path, startMs + 10_000)
-  disk.letGo()
+  disk.release()
   await refused
   third.nowMs += 60_000
   await third.until(() => third.untilMs > third.nowMs)

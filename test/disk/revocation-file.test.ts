@@ -255,7 +255,7 @@ t.test('nothing is confirmed before it is synced', async t => {
   await disk.begun
   t.strictSame(await found(directory), ['maggie'], 'it is in the file')
   t.equal(isConfirmed, false, 'and yet not confirmed')
-  disk.letGo()
+  disk.release()
   await written
 })
 
@@ -269,7 +269,7 @@ t.test('a gate whose disk hangs does not undo writes of another', async t => {
   await disk.begun
   makeStale(path)
   await two.write(revoke('b'))
-  disk.letGo()
+  disk.release()
   await one.write(revoke('c'))
   t.strictSame(await found(directory), ['a', 'b', 'c', 'live-0'])
 })

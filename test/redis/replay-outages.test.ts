@@ -129,7 +129,7 @@ t.test('when the reply is lost, the ticket may be spent: then it is lost too, an
   // Until one has reached the store: a gate that missed an answer before does not send any.
   do {
     ticket = await mint(node.url)
-    relay.dropAnswers()
+    relay.dropReplies()
     isProblem(t, await requestUpgrade(node.url, gatePath(ticket)), '503 replay_cache_unavailable')
     relay.restore()
     await untilReady(node)
@@ -186,7 +186,7 @@ t.test('failover to a lagging replica: tickets that only the old primary knew st
 
   await primary.kill()
   await replica.client.replicaof('NO', 'ONE')
-  relay.lead(replica.port)
+  relay.redirect(replica.port)
   for (const node of nodes) await untilReady(node)
   for (const [name, ticket] of Object.entries({ late, early }))
     for (const node of nodes)
@@ -211,7 +211,7 @@ t.test('two servers that both think they are the primary: a ticket is valid at o
   for (let n = 0; n < 10; n++) tickets.push(await mint(left.url))
   while ((await two.client.get('ticketgate:epoch')) === null) await delay(20)
   await two.client.replicaof('NO', 'ONE')
-  relay.lead(two.port)
+  relay.redirect(two.port)
   await untilReady(right)
   const refuses = async (ticket: string): Promise<void> => {
     const reply = await requestUpgradeUntilAnswered(right.url, gatePath(ticket))

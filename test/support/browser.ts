@@ -6,7 +6,7 @@ import type { Test } from 'tap'
 import { temporaryDirectory } from './fixtures.js'
 import { pathOf } from './programs.js'
 
-/** Generous for busy machines: tests wait for conditions, never for times. */
+/** In milliseconds. Generous, for busy machines: tests wait for conditions, not for time to pass. */
 const patience = 240_000
 
 const artifacts = fileURLToPath(new URL('../../artifacts/', import.meta.url))
@@ -33,13 +33,13 @@ export async function openBrowser(t: Test): Promise<BrowserContext> {
     ],
   })
   browser.setDefaultTimeout(patience)
-  // tsx wraps functions in calls of this, including those sent to the page.
+  // tsx wraps functions in calls to this, including functions that are sent to the page.
   await browser.addInitScript('globalThis.__name = wrapped => wrapped')
   t.teardown(() => browser.close())
   return browser
 }
 
-/** Opens a tab, and records console errors, including violations of the policy. */
+/** Opens a tab and records console errors, including violations of the content security policy. */
 export async function openPage(
   browser: BrowserContext,
   url: string,
@@ -54,7 +54,7 @@ export async function openPage(
   return { page, errors }
 }
 
-/** Saves a screenshot of a page, for people. */
+/** Saves a screenshot of a page for people to look at. */
 export async function keepScreenshot(page: Page, name: string): Promise<void> {
   mkdirSync(artifacts, { recursive: true })
   await page.screenshot({ path: join(artifacts, `${name}.png`), fullPage: true })

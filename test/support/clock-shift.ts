@@ -7,13 +7,13 @@ import { temporaryDirectory } from './fixtures.js'
 import { pathOf } from './programs.js'
 
 export interface ClockShift {
-  /** For the program whose wall clock is shifted. */
+  /** Environment variables for the program whose wall clock is shifted. */
   readonly env: Readonly<Record<string, string>>
-  /** Steps it to so many seconds ahead of the real one. */
+  /** Sets the clock this many seconds ahead of the real one. */
   set(seconds: number): void
 }
 
-/** Makes the wall clock of a program one that a test sets, at any time. */
+/** Lets a test set the wall clock of a program at any time. */
 export const clockShift = (t: Test, seconds = 0): ClockShift => {
   const directory = temporaryDirectory(t)
   const [library, shift] = [join(directory, 'clock-shift.so'), join(directory, 'seconds')]

@@ -14,7 +14,8 @@ export async function logIn(page: Page): Promise<void> {
   const answer = page.waitForResponse(response => response.url().endsWith('/auth'))
   await page.click('#login button')
   await answer
-  // Ignores results of an earlier login on the page: the usable button shows that this one is done.
+  // The page may still show the result of an earlier login: the button is usable again once this
+  // one is done.
   await page.waitForSelector(`#login ${usable}`)
   await page.waitForSelector('#login-result .parts')
 }

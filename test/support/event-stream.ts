@@ -46,7 +46,7 @@ export class EventStream {
     })
     outgoing.on('error', () => {})
     if (response.statusCode !== 200 || response.headers['content-type'] !== 'text/event-stream')
-      throw new Error(`no stream: ${response.statusCode}`)
+      throw new Error(`not an event stream: ${response.statusCode}`)
     const stream = new EventStream(outgoing, response)
     t.teardown(() => stream.close())
     return stream
@@ -63,7 +63,7 @@ export class EventStream {
     return event
   }
 
-  /** Expects the next event to be of this type. */
+  /** Expects the next event to have this type and data. */
   async expect(t: Test, type: string, data: Json): Promise<ServerEvent> {
     const event = await this.next()
     t.match(event, { type, data }, type)
@@ -99,7 +99,8 @@ export class EventStream {
     for (const frame of frames) {
       if (frame.startsWith(':')) continue
       const [, id, type, data] = /^id: (\S+)\nevent: (\w+)\ndata: ([^\n]*)$/.exec(frame) ?? []
-      if (id === undefined || type === undefined || data === undefined) throw new Error(`no event: ${frame}`)
+      if (id === undefined || type === undefined || data === undefined)
+        throw new Error(`not an event: ${frame}`)
       const event = { id, type, data: JSON.parse(data) as Json }
       const wake = this.#waiting.shift()
       if (wake === undefined) this.#queue.push(event)

@@ -3,10 +3,10 @@ import { once } from 'node:events'
 import { createServer } from 'node:net'
 
 /**
- * Returns a free port that no outgoing connection takes in the meantime: the kernel uses ports from
- * 32768 on for those. For programs that cannot choose one themselves, and for a server that will be
- * restarted on it. A port that the server chose itself (port 0) does not work: uWS then omits
- * SO_REUSEADDR, and remaining connections of the first process keep the second from listening.
+ * Returns a free port below the range from which the kernel takes ports for outgoing connections
+ * (32768 and up), so that none of those takes it. For programs that cannot choose one themselves,
+ * and for a server that will be restarted on the same port. Port 0 would not do for that: uWS then
+ * omits SO_REUSEADDR, and connections left by the first process keep the second from listening.
  */
 export async function freePort(): Promise<number> {
   for (;;) {

@@ -1,4 +1,4 @@
 import { fileURLToPath } from 'node:url'
 
-/** Where Go keeps what it has compiled: its standard library, above all, once for all tests. */
+/** Go's build cache, shared by all tests so that the standard library is compiled only once. */
 export const goCache = fileURLToPath(new URL('../../.tap/go-cache', import.meta.url))

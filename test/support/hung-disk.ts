@@ -6,19 +6,19 @@ import type { Test } from 'tap'
 /** An operation that hangs until it is released. */
 interface Hung {
   readonly begun: Promise<void>
-  letGo(): void
+  release(): void
 }
 
 function hang(): Hung & { begin(): void; readonly released: Promise<void> } {
   let begin = (): void => {}
-  let letGo = (): void => {}
+  let release = (): void => {}
   const begun = new Promise<void>(resolve => {
     begin = resolve
   })
   const released = new Promise<void>(resolve => {
-    letGo = resolve
+    release = resolve
   })
-  return { begun, begin: () => begin(), released, letGo: () => letGo() }
+  return { begun, begin: () => begin(), released, release: () => release() }
 }
 
 /**

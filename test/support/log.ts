@@ -46,7 +46,7 @@ export class Log {
 
   /**
    * Resolves with what `find` returns, as soon as that is not undefined.
-   * @param what names it, for a failure
+   * @param what describes it in the error
    * @throws Error with the whole log if it ends without it
    */
   async until<T>(find: (log: Log) => T | undefined, what: string): Promise<T> {
@@ -61,7 +61,7 @@ export class Log {
 
   /**
    * Resolves with the match of a pattern, as soon as it is logged.
-   * @param times resolves with the last of so many matches
+   * @param times waits for this many matches, and resolves with the last
    */
   logged(pattern: string | RegExp, times = 1): Promise<RegExpMatchArray> {
     const matcher =
@@ -71,7 +71,7 @@ export class Log {
     return this.until(({ text }) => [...text.matchAll(matcher)][times - 1], `${pattern}, ${times} times`)
   }
 
-  /** Resolves with the JSON lines of a kind, as soon as there are so many. */
+  /** Resolves with all JSON lines of a kind, as soon as there are `count` of them. */
   entriesThat(isOne: (entry: Json) => boolean, count = 1): Promise<Json[]> {
     return this.until(() => {
       const found = this.entries().filter(isOne)

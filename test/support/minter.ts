@@ -11,7 +11,7 @@ export interface OutsideTicket {
   readonly origin?: string
 }
 
-/** An outside minter, with a clock that a test sets. */
+/** An outside minter whose clock the test sets. */
 export interface Minter {
   /** Its key, for `TICKETGATE_TICKET_KEYS`. */
   readonly key: string

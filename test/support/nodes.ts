@@ -28,8 +28,8 @@ const untilStatus = async (base: string, status: number): Promise<void> => {
 }
 
 /**
- * Waits until a server has fetched keys so many times: of each provider, in each thread. On a busy
- * machine, the fetch at the start can run into its time limit, and the server tries again.
+ * Waits until a server has fetched keys this many times; each thread fetches those of each
+ * provider. On a busy machine the first fetch can time out, and the server tries again.
  */
 export const keysFetched = (server: TestServer, times = 1): Promise<unknown> =>
   server.logged('fetched the keys of the identity provider', times)
@@ -38,8 +38,8 @@ export const untilReady = ({ url }: Pick<TestServer, 'url'>): Promise<void> => u
 export const untilNotReady = ({ url }: Pick<TestServer, 'url'>): Promise<void> => untilStatus(url, 503)
 
 /**
- * Opens a socket, and returns the ticket that is spent with that. On a busy machine the store may take longer than a
- * gate waits: then that ticket may be spent or not, and another is taken.
+ * Opens a socket and returns its ticket, which is now spent. On a busy machine the store may take
+ * longer than a gate waits: then the ticket may or may not be spent, and the next one is tried.
  * @param issuer the gate that issues it
  */
 export const spendTicket = async (node: TestServer, issuer = node): Promise<string> => {

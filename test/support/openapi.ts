@@ -56,8 +56,8 @@ const codesOf = ({ content }: Described): readonly string[] => {
 }
 
 /**
- * Every described reply, as `POST /auth 401 bad_credentials`; without a code if it is not a
- * refusal.
+ * Every described reply, written as `POST /auth 401 bad_credentials`; without a code if it is not
+ * a refusal.
  */
 export const describedReplies: readonly string[] = Object.entries(openApi.paths).flatMap(
   ([path, operations]) =>
@@ -68,7 +68,7 @@ export const describedReplies: readonly string[] = Object.entries(openApi.paths)
     ),
 )
 
-/** Like `request`, but leaves an endless stream as soon as it has begun. */
+/** Like `request`, but closes an event stream as soon as it has begun. */
 async function send(base: string, path: string, options: RequestOptions): Promise<Reply> {
   if (!path.startsWith('/events')) return request(base, path, options)
   const abort = new AbortController()

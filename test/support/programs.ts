@@ -18,9 +18,9 @@ interface Source {
   readonly brew?: readonly string[]
   /** Arguments of `pip3 install`, for what Homebrew does not package. */
   readonly pip?: readonly string[]
-  /** A last path to try. */
+  /** One more path to try. */
   readonly elsewhere?: () => string
-  /** Whether the program at this path is usable, for example has the modules. */
+  /** Whether the program at this path is usable: for example, has the modules that tests import. */
   readonly suits?: (path: string) => boolean
 }
 
@@ -52,7 +52,7 @@ const sources = {
     brew: ['chromium'],
   },
   curl: { names: ['curl'], debian: ['curl'], brew: ['curl'] },
-  /** With Django and Channels, for the Python of Debian. */
+  /** With Django and Channels. */
   daphne: {
     names: ['daphne'],
     debian: ['daphne', 'python3-daphne', 'python3-django-channels'],
@@ -70,7 +70,7 @@ const sources = {
     debian: ['golang-go', 'golang-github-gorilla-websocket-dev'],
     suits: () => existsSync('/usr/share/gocode/src/github.com/gorilla/websocket'),
   },
-  /** Including the packages that the peer of the bench imports. */
+  /** With the packages that the bench's peer imports. */
   'go-jwt': {
     names: ['go'],
     debian: [

@@ -1,4 +1,4 @@
-/** Of id.example, an identity provider that exists in tests only. */
+/** The certificate of id.example, an identity provider that exists only in tests. */
 export const providerCertificate = `-----BEGIN CERTIFICATE-----
 MIIBmDCCAT6gAwIBAgIUUBeowCeTxpv+Ns8OU1X0ZdmcH/IwCgYIKoZIzj0EAwIw
 FTETMBEGA1UEAwwKaWQuZXhhbXBsZTAgFw0yNjExMzAwMjUzNTZaGA8yMTI2MTEw

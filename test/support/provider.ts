@@ -9,10 +9,10 @@ import { base64url, claimsFor } from './tokens.js'
 export type Algorithm =
   | `${'RS' | 'PS' | 'ES'}${'256' | '384' | '512'}`
   | 'EdDSA'
-  /** The name of the same since RFC 9864. */
+  /** Its name since RFC 9864. */
   | 'Ed25519'
 
-/** A key of an identity provider, as it holds and as it publishes it. */
+/** An identity provider's key: the private half, and the public half that it publishes. */
 export interface ProviderKey {
   readonly algorithm: Algorithm
   readonly kid: string
@@ -88,11 +88,11 @@ export interface Provider {
   /** Its response from now on. */
   answer: Answer
   readonly asked: () => number
-  /** Resolves when it has been asked once more than now. */
+  /** Resolves at its next request. */
   nextAsked(): Promise<void>
   /** Ends it: connections are refused from then on. */
   stop(): Promise<void>
-  /** Starts it again, on the port it had. */
+  /** Starts it again, on the same port. */
   restart(): Promise<void>
 }
 

@@ -20,7 +20,7 @@ const bytesOf = (address: string): Buffer =>
       )
 
 /**
- * The header of the PROXY protocol, version 2, by which a balancer says for whom it connects.
+ * The header of the PROXY protocol, version 2, in which a load balancer names its client.
  * @param client an IPv4 address, or an IPv6 address with all of its eight groups
  */
 export const proxyHeader = (client: string, options: Buffer = Buffer.alloc(0)): Buffer => {
@@ -30,5 +30,5 @@ export const proxyHeader = (client: string, options: Buffer = Buffer.alloc(0)): 
   return header(1, family, Buffer.concat([source, Buffer.alloc(source.length), ports, options]))
 }
 
-/** The same for a connection of the balancer's own, such as a health check. */
+/** The same for a connection of the load balancer's own, such as a health check. */
 export const localHeader: Buffer = header(0, 0, Buffer.alloc(0))

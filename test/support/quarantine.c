@@ -12,11 +12,11 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { PATTERN = 0xDB, PLACES = 1 << 18, HASH = 1 << 20 };
+enum { PATTERN = 0xDB, MOST_BLOCKS = 1 << 18, HASH = 1 << 20 };
 static const size_t most_bytes = (size_t)256 << 20;
 static const size_t largest = (size_t)1 << 20;
 
-static struct { void *block; size_t size; } places[PLACES];
+static struct { void *block; size_t size; } blocks[MOST_BLOCKS];
 static void *kept[HASH];
 static size_t first, count, bytes;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -25,7 +25,7 @@ static void *(*real_malloc)(size_t);
 static void *(*real_calloc)(size_t, size_t);
 static void (*real_free)(void *);
 
-/* dlsym allocates before there is an allocator: out of this, and never given back. */
+/* dlsym allocates before malloc has been found: it gets memory from here, which is never freed. */
 static char early[1 << 16] __attribute__((aligned(16)));
 static size_t early_used;
 
@@ -78,7 +78,7 @@ static void keep(void *block)
     kept[at] = block;
 }
 
-/* Moves what comes after into the gap, where that is nearer to its home. */
+/* Removes a block, and moves a later one into the gap if that is nearer to its home. */
 static void leave(void *block)
 {
     size_t gap = home_of(block);
@@ -93,9 +93,9 @@ static void leave(void *block)
 
 static void *oldest(void)
 {
-    void *block = places[first].block;
-    size_t size = places[first].size;
-    first = (first + 1) % PLACES;
+    void *block = blocks[first].block;
+    size_t size = blocks[first].size;
+    first = (first + 1) % MOST_BLOCKS;
     count--;
     bytes -= size;
     leave(block);
@@ -116,9 +116,9 @@ void free(void *block)
         return;
     }
     memset(block, PATTERN, size);
-    while (count == PLACES || (count > 0 && bytes + size > most_bytes)) real_free(oldest());
-    places[(first + count) % PLACES].block = block;
-    places[(first + count) % PLACES].size = size;
+    while (count == MOST_BLOCKS || (count > 0 && bytes + size > most_bytes)) real_free(oldest());
+    blocks[(first + count) % MOST_BLOCKS].block = block;
+    blocks[(first + count) % MOST_BLOCKS].size = size;
     count++;
     bytes += size;
     keep(block);
@@ -138,7 +138,7 @@ void *calloc(size_t number, size_t size)
     return real_calloc(number, size);
 }
 
-/* Always elsewhere: a pointer that was kept to the old place is wrong. */
+/* Always moves the block, so that a stale pointer to the old one is noticed. */
 void *realloc(void *block, size_t size)
 {
     if (block == NULL) return malloc(size);

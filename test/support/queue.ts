@@ -1,7 +1,4 @@
-/**
- * Keeps items until they are taken, so that none is missed and no test waits by
- * sleeping.
- */
+/** Keeps items until they are taken, so that tests miss none and need not sleep. */
 export class Queue<T> {
   readonly #items: T[] = []
   readonly #waiting: ((item: T) => void)[] = []

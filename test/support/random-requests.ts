@@ -2,12 +2,12 @@ import { adminKey, allowedOrigin } from './fixtures.js'
 import { proxyHeader } from './proxy-protocol.js'
 import type { Random } from './random.js'
 
-/** What requests may be made of. */
+/** What random requests are made of. */
 export interface Ingredients {
-  /** Valid tickets, each used once or more. */
+  /** Returns a valid ticket, possibly one that was returned before. */
   readonly ticket: () => string
   readonly token: string
-  /** Whether the admin listener is attacked in place of the public one. */
+  /** Whether to attack the admin listener instead of the public one. */
   readonly isAdmin: boolean
 }
 
@@ -48,7 +48,7 @@ function someFields(random: Random): Fields {
   return fields
 }
 
-/** How a body is announced and sent: mostly as it should be. */
+/** Frames a body for sending, mostly correctly. */
 function framed(random: Random, body: Buffer): { fields: Fields; body: Buffer } {
   const length = `Content-Length: ${body.length}`
   switch (random.below(12)) {
@@ -138,7 +138,7 @@ function anyRequest(random: Random, ingredients: Ingredients): Buffer {
   return request(line, [...fields, ...framing], body)
 }
 
-/** Many small requests whose responses, all in one turn, fill the buffer of uWS. */
+/** Many small requests whose responses, all written in one turn, fill the buffer of uWS. */
 function fill(random: Random, { isAdmin }: Ingredients, count: number): Buffer {
   const path = isAdmin ? '/nothing' : random.pick(['/healthz', '/healthz', '/nothing'])
   return Buffer.from(request(`GET ${path}`, []).toString('latin1').repeat(count), 'latin1')
@@ -219,7 +219,7 @@ const garbage = (random: Random): Buffer =>
     () => proxyHeader('192.0.2.9'),
   ])()
 
-/** A valid handshake, and frames after it. */
+/** A valid handshake, followed by frames. */
 function conversation(random: Random, ingredients: Ingredients): Buffer[] {
   const fields = [
     'Connection: Upgrade',
@@ -252,7 +252,7 @@ function burst(random: Random, ingredients: Ingredients): Buffer[] {
   return [Buffer.concat(parts)]
 }
 
-/** One to some things that a client may send, one behind another. */
+/** One or more things that a client may send, one after another. */
 export function randomStream(random: Random, ingredients: Ingredients): Buffer[] {
   const parts: Buffer[] = []
   if (random.oneIn(20)) parts.push(proxyHeader('192.0.2.9'))

@@ -56,7 +56,7 @@ export class RawConnection {
   }
 
   /**
-   * Takes the next complete response off the connection; undefined if it ends before there is one.
+   * Takes the next complete response off the connection; undefined if the connection ends first.
    */
   async response(): Promise<RawResponse | undefined> {
     for (;;) {
@@ -98,8 +98,8 @@ export class RawConnection {
   }
 
   /**
-   * Hangs up with RST, where there is no TLS: Node cannot do that, and its attempt ends the
-   * process.
+   * Resets the connection. Over TLS it is only closed: Node cannot reset a TLS socket, and the
+   * attempt crashes the process.
    */
   reset(): void {
     if (this.socket instanceof TLSSocket) this.socket.destroy()

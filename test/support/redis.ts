@@ -15,7 +15,7 @@ import { type ProgramName, pathOf } from './programs.js'
 export interface Program {
   readonly child: ChildProcess
   readonly log: Log
-  /** Whether this program, and no other, listens on an IPv4 port. */
+  /** Whether this program itself listens on an IPv4 port. */
   listensOn(port: number): boolean
   /**
    * Polls until the condition holds.
@@ -92,7 +92,7 @@ export const startProgram = async (
 export interface RedisServer {
   readonly port: number
   readonly url: string
-  /** A client for the actions of an operator. It waits for the server to come back. */
+  /** A client for what an operator would do. It waits for the server to come back. */
   readonly client: Redis
   readonly pid: number
   /** SIGKILL: its memory is lost. */
@@ -104,7 +104,7 @@ export interface RedisServer {
 
 /**
  * Starts a redis-server.
- * @param args further arguments of redis-server, after those that keep it private and in memory
+ * @param args further arguments, after those that keep it on loopback and in memory
  * @param env in addition to that of the test
  */
 export const startRedis = async (
@@ -144,7 +144,7 @@ export const startRedis = async (
   }
 }
 
-/** Starts a redis-server whose wall clock a test sets. */
+/** Starts a redis-server whose wall clock the test can set. */
 export const startRedisWithClock = async (
   t: Test,
 ): Promise<RedisServer & { shiftClock(seconds: number): void }> => {

@@ -33,7 +33,7 @@ export interface Panel {
 export const dashboardPanels = (): readonly Panel[] =>
   JSON.parse(readFileSync(new URL('../../deploy/grafana/dashboard.json', import.meta.url), 'utf8')).panels
 
-/** A line of a panel: its name by the legend, and pairs of Unix seconds and value. */
+/** A line of a panel: its name in the legend, and pairs of Unix seconds and value. */
 export interface Series {
   readonly name: string
   readonly points: readonly (readonly [number, number])[]
@@ -73,14 +73,14 @@ async function startGates(t: Test): Promise<TestServer[]> {
   const users = { maggie: 'secret' }
   const start = async (): Promise<TestServer> => {
     const gate = await startServer(t, { env: storeEnv(redis.port, env), users })
-    // Without the keys of its identity provider it is never quite ready.
+    // /readyz never says ready, because the keys of the identity provider are missing.
     while ((await metric(gate, 'ticketgate_replay_store_state{state="ready"}')) !== 1) await delay(50)
     return gate
   }
   return Promise.all([start(), start()])
 }
 
-/** What one client after another does: most of it succeeds. */
+/** One round of load: clients come and go, and most of what they do succeeds. */
 async function oneRound({ url, admin }: TestServer, round: number, open: Client[]): Promise<void> {
   const user = `user-${round % 50}`
   const enter = async (path: string): Promise<void> => {
@@ -147,7 +147,7 @@ export async function startScrapedGates(t: Test): Promise<ScrapedGates> {
       const endMs = performance.now() + seconds * 1000
       const run = async (gate: TestServer): Promise<void> => {
         const open: Client[] = []
-        // If Redis is late, as on a busy machine, that is load as well.
+        // A round may fail because Redis is slow on a busy machine; that is load as well.
         for (let round = 0; performance.now() < endMs; round++)
           await oneRound(gate, round, open).catch(() => delay(100))
         for (const client of open) await client.close()
@@ -162,7 +162,7 @@ export async function startScrapedGates(t: Test): Promise<ScrapedGates> {
 }
 
 async function query(base: string, expr: string, legend: string, seconds: number): Promise<Series[]> {
-  // What Grafana puts in: a name, a pattern, and four scrapes.
+  // Grafana would fill in a name, a pattern, and an interval of at least four scrapes.
   const filled = expr
     .replaceAll('$__rate_interval', `${Math.max(8, seconds / 12)}s`)
     .replaceAll('$job', 'ticketgate')

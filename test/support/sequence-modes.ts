@@ -30,7 +30,7 @@ const verify: Environment = {
   TICKETGATE_MAX_CONNECTIONS_PER_ADDRESS: '1000',
 }
 
-/** The modes of a server that differ in how responses come about. */
+/** Server modes that differ in how responses are produced. */
 const modes: Readonly<Record<string, Mode>> = {
   'plain HTTP': { env: () => ({}) },
   'in development, with the console': { env: () => ({ ...development, TICKETGATE_JWT_SECRET: jwtSecret }) },
@@ -48,18 +48,18 @@ const modes: Readonly<Record<string, Mode>> = {
 }
 
 export interface Sequences {
-  /** Of each mode: so many connections, */
+  /** How many connections attack each mode, */
   readonly connections?: number | undefined
-  /** or for so long. */
+  /** or for how long. */
   readonly seconds?: number | undefined
   /** Whether freed memory is watched. */
   readonly isWatched?: boolean
 }
 
-// Of our log, of uWS, of libuv, of the allocator, and of the library that watches freed memory.
+// Messages of our log, uWS, libuv, the allocator, and the library that watches freed memory.
 const fault = /"level":"(error|fatal)"|^(Error|Warning)\b|assert|corrupt|malloc|free\(\)|quarantine/i
 
-/** On an overloaded machine, Redis may be late. Then no ticket is accepted, which is correct. */
+/** On an overloaded machine Redis may be slow. Refusing all tickets is then correct. */
 const isStarved = /"msg":"Redis is unreachable: no ticket is accepted"/
 
 const seed = Number(process.env.TICKETGATE_FUZZ_SEED ?? 1)
@@ -92,7 +92,11 @@ export function sequences(t: Test, { connections, seconds, isWatched = false }: 
         .output()
         .split('\n')
         .filter(line => fault.test(line) && !isStarved.test(line))
-      t.strictSame([exit, faults.join('\n')], [{ code: 0, signal: null }, ''], 'it lived, and nothing failed')
+      t.strictSame(
+        [exit, faults.join('\n')],
+        [{ code: 0, signal: null }, ''],
+        'the server stops normally, and has logged no fault',
+      )
     })
   }
 }

@@ -23,7 +23,7 @@ export interface Tally {
   readonly answers: number
   /** Handshakes accepted. */
   readonly opened: number
-  /** Presented tickets, some of them many times. */
+  /** Tickets presented, some of them many times. */
   readonly tickets: number
 }
 
@@ -107,8 +107,8 @@ class TicketPool {
 }
 
 /**
- * Sends a stream as a whole, in parts or in random cuts, waits or not, reads or not, and hangs up
- * in a random way.
+ * Sends a stream whole, in its parts or cut at random; may wait, may not read, and hangs up in a
+ * random way.
  */
 async function converse(connection: RawConnection, parts: readonly Buffer[], random: Random): Promise<void> {
   const { socket } = connection
@@ -132,8 +132,8 @@ async function converse(connection: RawConnection, parts: readonly Buffer[], ran
 
 function cut(stream: Buffer, random: Random): Buffer[] {
   const cuts = random.oneIn(2) ? 0 : random.below(random.oneIn(6) ? 60 : 4)
-  const places = Array.from({ length: cuts }, () => random.below(stream.length + 1)).sort((a, b) => a - b)
-  return [...places, stream.length].map((to, index) => stream.subarray(places[index - 1] ?? 0, to))
+  const offsets = Array.from({ length: cuts }, () => random.below(stream.length + 1)).sort((a, b) => a - b)
+  return [...offsets, stream.length].map((to, index) => stream.subarray(offsets[index - 1] ?? 0, to))
 }
 
 async function pause(random: Random): Promise<void> {

@@ -58,16 +58,16 @@ export interface TestServer {
   readonly stateDir: string
   /** What it has written to stdout and stderr. */
   readonly log: Log
-  /** Its lines so far, for what must not be in them. */
+  /** Its output so far, to check that something is absent from it. */
   output(): string
   /** Waits for a line: see `Log`. */
   logged(pattern: string | RegExp, times?: number): Promise<RegExpMatchArray>
   readonly exited: Promise<Exit>
   signal(name: NodeJS.Signals): void
-  /** Reads nothing of its stdout, like a log collector that stalls. */
+  /** Stops reading its stdout, like a log collector that stalls. */
   pauseOutput(): void
   resumeOutput(): void
-  /** Stops reading its stdout, like a log collector that dies. */
+  /** Closes its stdout, like a log collector that dies. */
   hangUpOutput(): void
   /** SIGTERM, then the exit. */
   stop(): Promise<Exit>
@@ -94,11 +94,11 @@ t.teardown(() => {
     process.exit()
   }, 10_000).unref()
   process.once('beforeExit', () => process.exit())
-  // Ensures that there is another turn, and its end.
+  // Ensures that the event loop turns once more, and then runs empty.
   setImmediate(() => {})
 })
 
-/** Passes on only the search path: the server gets only what a test sets. */
+/** Starts the product. Apart from PATH and HOME, its environment is only what the test sets. */
 const launch = (args: readonly string[], env: Environment, openFiles?: number): ChildProcess => {
   const all: Environment = { PATH: process.env.PATH, HOME: '/nonexistent', ...env }
   const defined = Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined))

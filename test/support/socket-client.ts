@@ -27,7 +27,7 @@ export class Client {
     this.socket = socket
     socket.on('message', (data, isBinary) => {
       if (isBinary !== (socket.protocol === msgpackProtocol))
-        throw new Error(`a ${isBinary ? 'binary' : 'text'} frame on a socket of ${socket.protocol}`)
+        throw new Error(`a ${isBinary ? 'binary' : 'text'} frame in the protocol ${socket.protocol}`)
       const message = (isBinary ? unpack(data as Buffer) : JSON.parse(String(data))) as Json
       const first = this.#waiting.shift()
       if (first === undefined) this.#queue.push(message)

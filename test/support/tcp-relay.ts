@@ -4,30 +4,30 @@ import { setTimeout as pause } from 'node:timers/promises'
 import type { Test } from 'tap'
 import { reset } from './reset.js'
 
-/** A network between two programs that a test can make fail. */
+/** A network between two programs, which a test can disturb. */
 export interface TcpRelay {
   readonly port: number
   /** Drops everything silently; bytes in flight are lost. */
   drop(): void
-  /** Requests arrive, replies do not. */
-  dropAnswers(): void
+  /** Drops replies silently; requests still arrive. */
+  dropReplies(): void
   /** Delays everything by this long, in order. */
   delay(ms: number): void
   /** Resets connections, new ones too. */
   cut(): void
   /** New connections go to another port; old ones are reset. */
-  lead(port: number): void
-  /** Works again; connections that lost bytes are reset. */
+  redirect(port: number): void
+  /** Makes the network work again; connections that lost bytes are reset. */
   restore(): void
 }
 
 export const startRelay = async (t: Test, firstPort: number): Promise<TcpRelay> => {
-  let mode: 'pass' | 'drop' | 'dropAnswers' | 'cut' = 'pass'
+  let mode: 'pass' | 'drop' | 'dropReplies' | 'cut' = 'pass'
   let delayMs = 0
   let targetPort = firstPort
   const pairs = new Set<readonly [Socket, Socket]>()
 
-  const pump = (from: Socket, to: Socket, isAnswer: boolean): void => {
+  const pump = (from: Socket, to: Socket, isReply: boolean): void => {
     let held = 0
     let last = Promise.resolve()
     const hold = async (chunk: Buffer, dueMs: number, before: Promise<void>): Promise<void> => {
@@ -38,7 +38,7 @@ export const startRelay = async (t: Test, firstPort: number): Promise<TcpRelay> 
       if (!to.destroyed) to.write(chunk)
     }
     from.on('data', chunk => {
-      if (mode === 'drop' || (mode === 'dropAnswers' && isAnswer)) return
+      if (mode === 'drop' || (mode === 'dropReplies' && isReply)) return
       if (delayMs === 0 && held === 0) to.write(chunk)
       else last = hold(chunk, performance.now() + delayMs, last)
     })
@@ -70,8 +70,8 @@ export const startRelay = async (t: Test, firstPort: number): Promise<TcpRelay> 
     drop() {
       mode = 'drop'
     },
-    dropAnswers() {
-      mode = 'dropAnswers'
+    dropReplies() {
+      mode = 'dropReplies'
     },
     delay(ms) {
       delayMs = ms
@@ -80,7 +80,7 @@ export const startRelay = async (t: Test, firstPort: number): Promise<TcpRelay> 
       mode = 'cut'
       resetAll()
     },
-    lead(port) {
+    redirect(port) {
       targetPort = port
       resetAll()
     },

@@ -18,7 +18,7 @@ const outcome = (changes: Payload, at = nowMs, rules: TokenPolicy = policy): str
   return 'reason' in result ? result.reason : 'good'
 }
 
-t.test('a valid payload', async t => {
+t.test('a valid payload gives user, times, session and rights', async t => {
   t.strictSame(checkTokenClaims(good, policy, nowMs), {
     user: 'maggie',
     issuedAtSeconds: issuedAt,
@@ -41,11 +41,11 @@ t.test('a valid payload', async t => {
       publish: ['chat.*'],
       subscribe: ['*'],
     },
-    'claims nobody knows are left out',
+    'unknown claims are left out',
   )
 })
 
-t.test('time, to the millisecond', async t => {
+t.test('times are exact to the millisecond', async t => {
   const at = (seconds: number, ms = 0) => seconds * 1000 + ms
   const cases: readonly (readonly [name: string, changes: Payload, at: number, expected: string])[] = [
     ['at the second of issue', {}, at(issuedAt), 'good'],
@@ -56,28 +56,18 @@ t.test('time, to the millisecond', async t => {
     ['exactly at exp', {}, at(issuedAt + 900), 'expired'],
     ['a fraction after exp', {}, at(issuedAt + 900, 0.01), 'expired'],
     ['years after exp', {}, at(issuedAt * 2), 'expired'],
-    ['a life of a second, before its end', { exp: issuedAt + 1 }, at(issuedAt + 1, -1), 'good'],
-    ['a life of a second, at its end', { exp: issuedAt + 1 }, at(issuedAt + 1), 'expired'],
-    ['a life of nothing', { exp: issuedAt }, at(issuedAt), 'lifetime'],
-    ['a life that ends before it begins', { exp: issuedAt - 1 }, at(issuedAt), 'lifetime'],
-    ['the longest life', { exp: issuedAt + day }, nowMs, 'good'],
-    ['a second more', { exp: issuedAt + day + 1 }, nowMs, 'lifetime'],
-    [
-      'a second more, when it is over as well',
-      { exp: issuedAt + day + 1 },
-      at(issuedAt + 2 * day),
-      'lifetime',
-    ],
+    ['a lifetime of a second, before its end', { exp: issuedAt + 1 }, at(issuedAt + 1, -1), 'good'],
+    ['a lifetime of a second, at its end', { exp: issuedAt + 1 }, at(issuedAt + 1), 'expired'],
+    ['a lifetime of zero', { exp: issuedAt }, at(issuedAt), 'lifetime'],
+    ['a lifetime that ends before it begins', { exp: issuedAt - 1 }, at(issuedAt), 'lifetime'],
+    ['the longest lifetime', { exp: issuedAt + day }, nowMs, 'good'],
+    ['a second too long', { exp: issuedAt + day + 1 }, nowMs, 'lifetime'],
+    ['a second too long, and expired', { exp: issuedAt + day + 1 }, at(issuedAt + 2 * day), 'lifetime'],
     ['nbf now', { nbf: issuedAt + 1 }, at(issuedAt + 1), 'good'],
     ['nbf a millisecond ahead', { nbf: issuedAt + 1 }, at(issuedAt + 1, -1), 'not_yet_valid'],
     ['nbf a fraction ahead', { nbf: issuedAt + 1 }, at(issuedAt + 1, -0.01), 'not_yet_valid'],
-    [
-      'a fraction of a second in exp does not lengthen a life',
-      { exp: issuedAt + 1.9 },
-      at(issuedAt + 1),
-      'expired',
-    ],
-    ['but is counted in its length', { exp: issuedAt + day + 0.1 }, nowMs, 'lifetime'],
+    ['a fraction of a second in exp is rounded down', { exp: issuedAt + 1.9 }, at(issuedAt + 1), 'expired'],
+    ['a fraction of a second too long', { exp: issuedAt + day + 0.1 }, nowMs, 'lifetime'],
     ['a fraction in iat', { iat: issuedAt + 0.25 }, nowMs, 'good'],
     [
       'a fraction in nbf, a millisecond before it',
@@ -93,7 +83,7 @@ t.test('time, to the millisecond', async t => {
   for (const [name, changes, at, expected] of cases) t.equal(outcome(changes, at), expected, name)
 })
 
-t.test('numbers that are not times', async t => {
+t.test('claims that are not times are refused', async t => {
   const wrong = [
     undefined,
     null,
@@ -123,7 +113,7 @@ t.test('numbers that are not times', async t => {
     }
 })
 
-t.test('subjects', async t => {
+t.test('valid and invalid subjects', async t => {
   const good = [
     'm',
     'maggie',
@@ -160,7 +150,7 @@ t.test('subjects', async t => {
   t.ok(isUserName('maggie'))
 })
 
-t.test('issuer and audience, if required', async t => {
+t.test('issuer and audience are checked if they are required', async t => {
   const strict: TokenPolicy = {
     ...policy,
     issuer: { exactly: 'https://id.test' },
@@ -168,29 +158,36 @@ t.test('issuer and audience, if required', async t => {
   }
   const both = { iss: 'https://id.test', aud: 'gate' }
   const cases: readonly (readonly [name: string, changes: Payload, expected: string])[] = [
-    ['both right', both, 'good'],
+    ['both correct', both, 'good'],
     ['the audience among others', { ...both, aud: ['other', 'gate'] }, 'good'],
     ['no issuer', { aud: 'gate' }, 'issuer'],
     ['issuer null', { ...both, iss: null }, 'issuer'],
-    ['an issuer that begins like it', { ...both, iss: 'https://id.test.evil' }, 'issuer'],
-    ['an issuer with a slash more', { ...both, iss: 'https://id.test/' }, 'issuer'],
+    ['a longer issuer that begins the same', { ...both, iss: 'https://id.test.evil' }, 'issuer'],
+    ['an issuer with an extra slash', { ...both, iss: 'https://id.test/' }, 'issuer'],
     ['a list of issuers', { ...both, iss: ['https://id.test'] }, 'issuer'],
     ['no audience', { iss: both.iss }, 'audience'],
     ['another audience', { ...both, aud: 'gate2' }, 'audience'],
-    ['an audience that holds it', { ...both, aud: 'gate, other' }, 'audience'],
+    ['an audience that contains it', { ...both, aud: 'gate, other' }, 'audience'],
     ['an audience in another case', { ...both, aud: 'Gate' }, 'audience'],
     ['no audiences', { ...both, aud: [] }, 'audience'],
   ]
   for (const [name, changes, expected] of cases) t.equal(outcome(changes, nowMs, strict), expected, name)
-  t.equal(outcome({ iss: 'anyone', aud: 'anything' }), 'good', 'where they are not demanded they say nothing')
+  t.equal(
+    outcome({ iss: 'anyone', aud: 'anything' }),
+    'good',
+    'any issuer and audience are accepted if none is required',
+  )
 })
 
-t.test('an audience that is neither text nor a list of texts, even where none is required', async t => {
-  for (const aud of [null, 5, true, { gate: true }, ['gate', 5], [['gate']], [null]])
-    t.equal(outcome({ aud }), 'claim_type:aud', JSON.stringify(aud))
-})
+t.test(
+  'an audience that is neither text nor a list of texts is refused, even if none is required',
+  async t => {
+    for (const aud of [null, 5, true, { gate: true }, ['gate', 5], [['gate']], [null]])
+      t.equal(outcome({ aud }), 'claim_type:aud', JSON.stringify(aud))
+  },
+)
 
-t.test('sessions', async t => {
+t.test('valid and invalid session ids', async t => {
   for (const sid of [
     undefined,
     null,
@@ -206,18 +203,18 @@ t.test('sessions', async t => {
     t.equal(outcome({ sid }), 'claim_type:sid', JSON.stringify(sid))
 })
 
-t.test('channels', async t => {
+t.test('the channels claim gives the rights to publish and subscribe', async t => {
   const rightsOf = (channels: unknown) => {
     const result = checkTokenClaims({ ...good, channels }, policy, nowMs)
     return 'reason' in result ? result.reason : [result.publish, result.subscribe]
   }
   const cases = [
-    ['absent: all', undefined, [undefined, undefined]],
+    ['absent: no restriction', undefined, [undefined, undefined]],
     ['both', { publish: ['a'], subscribe: ['b.*'] }, [['a'], ['b.*']]],
     ['publish left out grants none', { subscribe: ['*'] }, [[], ['*']]],
     ['subscribe left out grants none', { publish: ['*'] }, [['*'], []]],
     ['empty grants none', {}, [[], []]],
-    ['what else is in it does not count', { publish: ['a'], admin: ['*'] }, [['a'], []]],
+    ['other members are ignored', { publish: ['a'], admin: ['*'] }, [['a'], []]],
     ['null', null, 'claim_type:channels'],
     ['a list', ['a'], 'claim_type:channels'],
     ['a string', '*', 'claim_type:channels'],
@@ -226,13 +223,13 @@ t.test('channels', async t => {
     ['publish null', { publish: null }, 'claim_type:channels'],
     ['publish a map', { publish: { 0: '*' } }, 'claim_type:channels'],
     ['publish with a number', { publish: ['a', 5] }, 'claim_type:channels'],
-    ['a pattern in the middle', { subscribe: ['a*b'] }, 'claim_type:channels'],
-    ['a name that no channel has', { subscribe: ['a b'] }, 'claim_type:channels'],
+    ['a star in the middle', { subscribe: ['a*b'] }, 'claim_type:channels'],
+    ['an invalid channel name', { subscribe: ['a b'] }, 'claim_type:channels'],
   ] as const
   for (const [name, channels, expected] of cases) t.strictSame(rightsOf(channels), expected, name)
 })
 
-t.test('carried claims', async t => {
+t.test('claims are carried into the ticket', async t => {
   const paths = ['email', 'org.id', ['https://a.test/roles'], 'on', 'n'] as const
   const rules: TokenPolicy = {
     ...policy,
@@ -244,19 +241,19 @@ t.test('carried claims', async t => {
   }
   const cases: [name: string, claims: Payload, expected: unknown][] = [
     ['none', { other: 1 }, undefined],
-    ['null is none', { email: null }, undefined],
+    ['null counts as absent', { email: null }, undefined],
     ['text', { email: 'a@b.test' }, { email: 'a@b.test' }],
     ['empty text', { email: '' }, { email: '' }],
     ['at a path', { org: { id: 7, name: 'x' } }, { id: 7 }],
     ['a list of text', { 'https://a.test/roles': ['a', 'b'] }, { roles: ['a', 'b'] }],
-    ['no and zero', { on: false, n: 0 }, { on: false, n: 0 }],
-    ['a fraction below zero', { n: -1.5 }, { n: -1.5 }],
-    ['of Object.prototype', { org: {} }, undefined],
+    ['false and zero', { on: false, n: 0 }, { on: false, n: 0 }],
+    ['a negative fraction', { n: -1.5 }, { n: -1.5 }],
+    ['a path that exists only in Object.prototype', { org: {} }, undefined],
     ['an object', { email: { address: 'a@b.test' } }, 'claim_type:email'],
     ['a list of numbers', { 'https://a.test/roles': [1] }, 'claim_type:https://a.test/roles'],
     ['a list in a list', { 'https://a.test/roles': [['a']] }, 'claim_type:https://a.test/roles'],
     ['an infinite number', { n: Number.POSITIVE_INFINITY }, 'claim_type:n'],
-    ['half a character', { email: '\ud83d' }, 'claim_type:email'],
+    ['a lone surrogate', { email: '\ud83d' }, 'claim_type:email'],
     ['256 bytes packed', { email: 'e'.repeat(247) }, { email: 'e'.repeat(247) }],
     ['257 bytes packed', { email: 'e'.repeat(248) }, 'ticket_claims_too_large'],
     [
@@ -269,7 +266,7 @@ t.test('carried claims', async t => {
   for (const [name, claims, expected] of cases) t.strictSame(carriedOf(claims), expected, name)
 })
 
-t.test('rights of a token that states none', async t => {
+t.test('a token without the channels claim gets the default rights', async t => {
   const rules: TokenPolicy = {
     ...policy,
     defaultRights: defaultRightsOf(['chat.*'], ['${user}', 'user.${user}.*', '${user}.${user}']),
@@ -279,17 +276,17 @@ t.test('rights of a token that states none', async t => {
     return 'reason' in result ? result.reason : [result.publish, result.subscribe]
   }
   t.strictSame(rightsOf('maggie'), [['chat.*'], ['maggie', 'user.maggie.*', 'maggie.maggie']])
-  t.strictSame(rightsOf('maggie', { publish: ['a'] }), [['a'], []], 'the claim counts in their place')
+  t.strictSame(rightsOf('maggie', { publish: ['a'] }), [['a'], []], 'the claim replaces the defaults')
   for (const sub of ['auth0|5', '*', 'a*', 'a b', 'ä', '${user}', 'a'.repeat(129)])
     t.strictSame(rightsOf(sub), [['chat.*'], []], `${sub} is not a channel name`)
   t.strictSame(
     rightsOf('a'.repeat(100)),
     [['chat.*'], ['a'.repeat(100), `user.${'a'.repeat(100)}.*`]],
-    'twice that is too long a name',
+    'a pattern that would become too long is left out',
   )
 })
 
-t.test('templates of channel patterns', async t => {
+t.test('valid and invalid templates of channel patterns', async t => {
   for (const good of ['', '*', 'chat.*', '${user}', 'user.${user}.*']) t.ok(isPatternTemplate(good), good)
   for (const bad of ['a b', '*a', 'user.${name}', 'user.$user', '${user', 'a**', '${user}*x'])
     t.notOk(isPatternTemplate(bad), bad)

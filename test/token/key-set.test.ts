@@ -29,7 +29,7 @@ const verifierOf = (keys: KeySource, extra: Partial<TokenPolicy> = {}, clock = I
 
 const setOf = (text: string): KeySet => readKeySet(text).set
 
-/** The result of verifying a token with these keys, and how often others were requested. */
+/** The result of verifying a token with these keys, and how often missing keys were requested. */
 const judge = (text: string, token: string, extra: Partial<TokenPolicy> = {}, nowMs = Date.now()) => {
   let misses = 0
   const set = setOf(text)
@@ -44,31 +44,31 @@ const judge = (text: string, token: string, extra: Partial<TokenPolicy> = {}, no
   return { outcome: 'reason' in result ? result.reason : result.user, misses }
 }
 
-t.test('a token by each kind of key is valid, by its kid', async t => {
+t.test('a token signed by each kind of key is accepted, by its kid', async t => {
   for (const algorithm of algorithms) {
     t.strictSame(judge(whole, signedBy(keyOf(algorithm))), { outcome: 'maggie', misses: 0 }, algorithm)
     const bare = setText({ ...keyOf(algorithm).jwk, use: undefined, alg: undefined, key_ops: ['verify'] })
-    t.equal(judge(bare, signedBy(keyOf(algorithm))).outcome, 'maggie', `${algorithm}, no use and alg`)
+    t.equal(judge(bare, signedBy(keyOf(algorithm))).outcome, 'maggie', `${algorithm}, without use and alg`)
   }
 })
 
-t.test('a token without a kid is valid if only one key can have signed it', async t => {
+t.test('a token without a kid is accepted if only one key can have signed it', async t => {
   const token = signedBy(keyOf('ES256'), {}, { kid: undefined })
-  t.equal(judge(whole, token).outcome, 'maggie', 'one of this kind')
+  t.equal(judge(whole, token).outcome, 'maggie', 'one key of this kind')
   const twin = newKey('ES256', 'other')
   t.strictSame(
     judge(setText(keyOf('ES256').jwk, twin.jwk), token),
     { outcome: 'key_unknown', misses: 0 },
-    'two of this kind',
+    'two keys of this kind',
   )
   t.equal(
     judge(setText({ ...keyOf('ES256').jwk, kid: undefined }), signedBy(keyOf('ES256'))).outcome,
     'key_unknown',
-    'a kid that the set does not give',
+    'a kid in the token, but none in the set',
   )
 })
 
-t.test('several keys with one kid: each is tried', async t => {
+t.test('if several keys share a kid, each is tried', async t => {
   const [one, two, three] = [newKey('ES256', 'same'), newKey('ES256', 'same'), newKey('RS256', 'same')]
   const text = setText(one.jwk, two.jwk, three.jwk)
   for (const key of [one, two, three]) t.equal(judge(text, signedBy(key)).outcome, 'maggie', key.algorithm)
@@ -83,7 +83,7 @@ t.test('a duplicate key counts once', async t => {
   t.equal(judge(setText(jwk, jwk), signedBy(keyOf('RS256'))).outcome, 'maggie')
 })
 
-t.test('more keys with one kid than are tried', async t => {
+t.test('only the first four keys with one kid are tried', async t => {
   const many = Array.from({ length: 6 }, () => newKey('EdDSA', 'same'))
   const text = setText(...many.map(key => key.jwk))
   t.match(readKeySet(text), { size: 4, repeated: ['6 keys are named "same", of which 4 are tried'] })
@@ -96,19 +96,19 @@ t.test('more keys with one kid than are tried', async t => {
 t.test('only an unknown kid triggers a fetch', async t => {
   const rs = keyOf('RS256')
   const cases = [
-    ['a kid that is not there', signedBy(rs, {}, { kid: 'new' }), 'key_unknown', 1],
-    ['an empty one', signedBy(rs, {}, { kid: '' }), 'key_unknown', 1],
+    ['an unknown kid', signedBy(rs, {}, { kid: 'new' }), 'key_unknown', 1],
+    ['an empty kid', signedBy(rs, {}, { kid: '' }), 'key_unknown', 1],
     ['no kid', signedBy(newKey('ES256', 'x'), {}, { kid: undefined }), 'signature', 0],
     ['a kid of another kind of key', signedBy(rs, {}, { kid: keyOf('ES256').kid }), 'algorithm', 0],
     [
-      'a kid that is not there, and a symmetric algorithm',
+      'an unknown kid, and a symmetric algorithm',
       signText('{"alg":"HS256","kid":"x"}', '{}'),
       'algorithm',
       0,
     ],
     ['a kid that is a number', signedBy(rs, {}, { kid: 7 }), 'malformed', 0],
     ['a kid that is a list', signedBy(rs, {}, { kid: [rs.kid] }), 'malformed', 0],
-    ['a good kid and a signature by another', signedBy({ ...newKey('RS256', rs.kid) }), 'signature', 0],
+    ['a known kid, signed by another key', signedBy({ ...newKey('RS256', rs.kid) }), 'signature', 0],
     ['garbage', 'x.y.z', 'malformed', 0],
     ['a good token', signedBy(rs), 'maggie', 0],
   ] as const
@@ -137,14 +137,14 @@ t.test('algorithms are not interchangeable', async t => {
     ['none', unsigned('none')],
     ['None', unsigned('None')],
     ['none with a signature', signedBy(rs, {}, { alg: 'none' })],
-    ['absent', signedBy(rs, {}, { alg: undefined })],
-    ['a list', signedBy(rs, {}, { alg: ['RS256'] })],
+    ['no alg', signedBy(rs, {}, { alg: undefined })],
+    ['a list as alg', signedBy(rs, {}, { alg: ['RS256'] })],
     ['a name of Object.prototype', relabelled('constructor')],
     ['RS256 called PS256', relabelled('PS256')],
     ['RS256 called RS512', relabelled('RS512')],
     ['RS256 called ES256', relabelled('ES256')],
     ['RS256 called EdDSA', relabelled('EdDSA')],
-    ['an alg that the key is not for', signedBy({ ...rs, algorithm: 'PS256' })],
+    ['PS256 by a key for RS256', signedBy({ ...rs, algorithm: 'PS256' })],
     ['a key in the header', signedBy({ ...newKey('RS256', 'own') }, {}, { jwk: newKey('RS256', 'own').jwk })],
     ['a URL in the header', signedBy(newKey('RS256', 'own'), {}, { jku: 'http://127.0.0.1:1/' })],
     ['ES256 with a signature of zeros', `${signedBy(keyOf('ES256')).replace(/[^.]+$/, '')}${'A'.repeat(86)}`],
@@ -160,7 +160,7 @@ t.test('algorithms are not interchangeable', async t => {
     t.match(judge(set, token).outcome, /^(algorithm|signature|malformed|key_unknown)$/, name)
 })
 
-t.test('unusable keys are ignored, with the reason', async t => {
+t.test('unusable keys are ignored, and the reason is reported', async t => {
   const { jwk } = keyOf('RS256')
   const ed = keyOf('EdDSA').jwk
   const k1 = generateKeyPairSync('ec', { namedCurve: 'secp256k1' }).publicKey.export({ format: 'jwk' })
@@ -172,10 +172,10 @@ t.test('unusable keys are ignored, with the reason', async t => {
     ['a secret', { kty: 'oct', k: base64url('0123456789abcdef0123456789abcdef'), alg: 'HS256' }, /a secret/],
     ['for encryption', { ...jwk, use: 'enc' }, /use is not sig/],
     ['for other operations', { ...jwk, key_ops: ['encrypt'] }, /key_ops lack verify/],
-    ['with operations that are no list', { ...jwk, key_ops: 'verify' }, /key_ops lack verify/],
+    ['with operations that are not a list', { ...jwk, key_ops: 'verify' }, /key_ops lack verify/],
     ['for encryption by its alg', { ...jwk, alg: 'RSA-OAEP' }, /alg is not supported/],
     ['for a symmetric algorithm', { ...jwk, alg: 'HS256' }, /alg is not one for its type/],
-    ['a private one', { ...keyOf('RS256').privateKey.export({ format: 'jwk' }), kid: 'p' }, /private key/],
+    ['a private key', { ...keyOf('RS256').privateKey.export({ format: 'jwk' }), kid: 'p' }, /private key/],
     ['RSA of 1024 bits', small, /1024 bits/],
     ['RSA of 16384 bits', { ...jwk, n: exponent(`c0${'ab'.repeat(2047)}`) }, /16384 bits/],
     ['RSA with e = 1', { ...jwk, e: exponent('01') }, /exponent/],
@@ -197,9 +197,9 @@ t.test('unusable keys are ignored, with the reason', async t => {
       /low order/,
     ],
     ['Ed25519 of 31 bytes', { ...ed, x: 'AAAA' }, /valid key/],
-    ['a modulus missing', { ...jwk, n: undefined }, /n is missing/],
+    ['a missing modulus', { ...jwk, n: undefined }, /n is missing/],
     ['a certificate alone', { kty: 'RSA', kid: 'c', use: 'sig', x5c: ['MIIB'] }, /n is missing/],
-    ['a modulus null', { ...jwk, n: null }, /n is missing/],
+    ['a modulus that is null', { ...jwk, n: null }, /n is missing/],
     ['an unknown type', { ...jwk, kty: 'LWE' }, /kty/],
     ['a type of Object.prototype', { ...jwk, kty: 'constructor' }, /kty/],
     ['a kid that is a number', { ...jwk, kid: 5 }, /kid/],
@@ -210,12 +210,12 @@ t.test('unusable keys are ignored, with the reason', async t => {
   for (const [name, entry, reason] of cases) {
     t.throws(() => readKeySet(setText(entry)), reason, `${name}: alone`)
     const { size, ignored } = readKeySet(setText(entry, { ...keyOf('EdDSA').jwk, kid: 'good' }))
-    t.equal(size, 1, `${name}: beside a good one`)
+    t.equal(size, 1, `${name}: beside a good key`)
     t.match(ignored, [reason], name)
   }
 })
 
-t.test('with e = 1 any text is its own signature: no such token is accepted', async t => {
+t.test('a token by a key with e = 1, which anyone can forge, is refused', async t => {
   const { jwk } = keyOf('RS256')
   const set = setText({ ...jwk, kid: 'weak', e: 'AQ' }, keyOf('ES256').jwk)
   const input = `${base64url('{"alg":"RS256","kid":"weak"}')}.${base64url(JSON.stringify(claimsFor('maggie')))}`
@@ -230,7 +230,7 @@ t.test('with e = 1 any text is its own signature: no such token is accepted', as
   t.equal(judge(set, `${input}.${padded.toString('base64url')}`).outcome, 'key_unknown')
 })
 
-t.test('members as serialisers of .NET, Java, PHP and Go write them', async t => {
+t.test('keys are read as serialisers of .NET, Java, PHP and Go write them', async t => {
   const rs = keyOf('RS256')
   const es = keyOf('ES256')
   const standard = (text: unknown): string => Buffer.from(String(text), 'base64url').toString('base64')
@@ -255,7 +255,7 @@ t.test('members as serialisers of .NET, Java, PHP and Go write them', async t =>
   for (const [name, token, entry] of cases) t.equal(judge(setText(entry), token).outcome, 'maggie', name)
 })
 
-t.test('EdDSA and Ed25519 are two names of one algorithm', async t => {
+t.test('EdDSA and Ed25519 are two names for one algorithm', async t => {
   const key = newKey('Ed25519', 'ed')
   for (const alg of ['EdDSA', 'Ed25519', undefined])
     for (const named of ['EdDSA', 'Ed25519'])
@@ -266,7 +266,7 @@ t.test('EdDSA and Ed25519 are two names of one algorithm', async t => {
       )
 })
 
-t.test('texts that are not key sets', async t => {
+t.test('texts that are not key sets are refused', async t => {
   const cases: [name: string, text: string, reason: RegExp][] = [
     ['nothing', '', /not JSON/],
     ['a page', '<!doctype html><title>Sign in</title>', /not JSON/],
@@ -275,14 +275,14 @@ t.test('texts that are not key sets', async t => {
     ['a key alone', JSON.stringify(keyOf('RS256').jwk), /no list of keys/],
     ['a list', '[]', /no list of keys/],
     ['an error of the provider', '{"error":"unavailable"}', /no list of keys/],
-    ['keys that are none', '{"keys":{}}', /no list of keys/],
+    ['keys that are not a list', '{"keys":{}}', /no list of keys/],
     ['no keys', '{"keys":[]}', /no key that can verify/],
     ['65 keys', setText(...Array.from({ length: 65 }, () => keyOf('EdDSA').jwk)), /more than 64/],
   ]
   for (const [name, text, reason] of cases) t.throws(() => readKeySet(text), reason, name)
 })
 
-t.test('claims: the policy of every token, plus the skew', async t => {
+t.test('claims are checked, with an allowance for skew', async t => {
   const key = keyOf('EdDSA')
   const now = nowSeconds()
   const nowMs = now * 1000
@@ -300,23 +300,23 @@ t.test('claims: the policy of every token, plus the skew', async t => {
     ['crit', {}, { crit: ['exp'] }, 'critical'],
     ['another issuer', { iss: 'https://id.test/' }, {}, 'issuer'],
     ['no issuer', { iss: undefined }, {}, 'issuer'],
-    ['for another', { aud: 'other' }, {}, 'audience'],
-    ['for nobody', { aud: undefined }, {}, 'audience'],
+    ['another audience', { aud: 'other' }, {}, 'audience'],
+    ['no audience', { aud: undefined }, {}, 'audience'],
     ['no subject', { sub: undefined }, {}, 'subject_missing'],
     ['issued ahead, within the skew', { iat: now + 5 }, {}, 'maggie'],
-    ['issued ahead of that', { iat: now + 6 }, {}, 'not_yet_valid'],
+    ['issued ahead by more', { iat: now + 6 }, {}, 'not_yet_valid'],
     ['not yet good, within the skew', { nbf: now + 5 }, {}, 'maggie'],
     ['not yet good', { nbf: now + 6 }, {}, 'not_yet_valid'],
-    ['over, within the skew', { iat: now - 600, exp: now - 4 }, {}, 'maggie'],
-    ['over at the end of the skew', { iat: now - 600, exp: now - 5 }, {}, 'expired'],
-    ['without end', { exp: undefined }, {}, 'claim_missing:exp'],
-    ['too long a life', { exp: now + 86_401 }, {}, 'lifetime'],
+    ['expired, within the skew', { iat: now - 600, exp: now - 4 }, {}, 'maggie'],
+    ['expired, at the end of the skew', { iat: now - 600, exp: now - 5 }, {}, 'expired'],
+    ['no expiry', { exp: undefined }, {}, 'claim_missing:exp'],
+    ['too long a lifetime', { exp: now + 86_401 }, {}, 'lifetime'],
   ]
   for (const [name, claims, header, outcome] of cases)
     t.equal(judge(whole, signedBy(key, { ...good, ...claims }, header), strict, nowMs).outcome, outcome, name)
 })
 
-t.test('the skew never extends a token that has not expired', async t => {
+t.test('the grace period counts only once a token has expired', async t => {
   const now = nowSeconds()
   const set = setOf(whole)
   const verifier = verifierOf(fixedKeys(set), { graceSeconds: 5 })
@@ -328,7 +328,7 @@ t.test('the skew never extends a token that has not expired', async t => {
   }
 })
 
-t.test('a token counts as issued when it can have been at the earliest', async t => {
+t.test('a token counts as issued at the earliest possible time', async t => {
   const now = nowSeconds()
   const verifier = verifierOf(fixedKeys(setOf(whole)), { skewSeconds: 5 }, IssuerClock.skewed(5))
   for (const [iat, issuedAtSeconds] of [
@@ -355,7 +355,7 @@ t.test('tokens verified with removed keys are forgotten', async t => {
   t.match(verifier.verify(token, Date.now()), { user: 'maggie' })
 })
 
-t.test('nothing waits for a key that may come, and the wait is reported', async t => {
+t.test('a key that may still arrive is reported, with the time to wait', async t => {
   const waits = [700, undefined]
   const verifier = verifierOf({ current: () => setOf(whole), missing: () => waits.shift() })
   const token = signedBy(newKey('ES256', 'new'))
@@ -363,7 +363,7 @@ t.test('nothing waits for a key that may come, and the wait is reported', async 
   t.strictSame(verifier.verify(token, Date.now()), { reason: 'key_unknown', waitMs: 0 })
 })
 
-t.test('a token signed with our own secret is not one of the provider', async t => {
+t.test('a token signed with our own secret is not accepted for the provider', async t => {
   const claims = JSON.stringify(claimsFor('maggie'))
   t.equal(judge(whole, signText('{"alg":"HS256","typ":"JWT"}', claims)).outcome, 'algorithm')
 })

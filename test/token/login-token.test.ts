@@ -23,7 +23,7 @@ const outcome = (token: string, at = nowMs, verify = verifier()): string => {
   return 'reason' in result ? result.reason : result.user
 }
 
-t.test('an issued token has user and expiry, and verifies', async t => {
+t.test('an issued token verifies, and has user, expiry and rights', async t => {
   const issuer = new LoginTokens({
     secret: () => secret,
     ttlSeconds: 900,
@@ -32,13 +32,13 @@ t.test('an issued token has user and expiry, and verifies', async t => {
   })
   const channels = { publish: ['chat.*'], subscribe: ['*'] }
   const { token, expires } = issuer.issue({ user: 'maggie', channels }, nowMs + 999.9)
-  t.equal(expires, issuedAt + 900, 'counted from the second of issue, rounded down')
+  t.equal(expires, issuedAt + 900, 'the expiry counts from the second of issue, rounded down')
   const verify = verifier({ issuer: { exactly: 'https://id.test' }, audiences: ['gate'] })
   const claims = verify.verify(token, nowMs)
   t.match(claims, { user: 'maggie', issuedAtSeconds: issuedAt, expiresAtSeconds: expires, ...channels })
   t.match(claims, { session: /^[\w-]{16}$/ })
   const again = issuer.issue({ user: 'maggie' }, nowMs)
-  t.not(again.token, token, 'every login is a session of its own')
+  t.not(again.token, token, 'every login is its own session')
   t.equal(outcome(token, nowMs, verifier({ audiences: ['other'] })), 'audience')
 })
 
@@ -49,7 +49,7 @@ t.test('a token made by other code is valid', async t => {
   t.equal(Buffer.from(payload, 'base64url').toString(), payloadOf())
 })
 
-t.test('algorithms', async t => {
+t.test('only HS256 with our secret is accepted', async t => {
   const unsigned = (alg: unknown) => `${base64url(headerOf({ alg }))}.${base64url(payloadOf())}.`
   const { privateKey, publicKey } = generateKeyPairSync('rsa', { modulusLength: 2048 })
   const rs256Input = `${base64url(headerOf({ alg: 'RS256' }))}.${base64url(payloadOf())}`
@@ -67,31 +67,31 @@ t.test('algorithms', async t => {
     ['a name of Object.prototype', tokenOf({ alg: 'constructor' }), 'algorithm'],
     ['in lower case', tokenOf({ alg: 'hs256' }), 'algorithm'],
     [
-      'HS384, rightly signed',
+      'HS384, correctly signed',
       signText(headerOf({ alg: 'HS384' }), payloadOf(), secret, 'sha384'),
       'algorithm',
     ],
     [
-      'HS512, rightly signed',
+      'HS512, correctly signed',
       signText(headerOf({ alg: 'HS512' }), payloadOf(), secret, 'sha512'),
       'algorithm',
     ],
-    ['RS256 by a key of its own', `${rs256Input}.${rs256}`, 'algorithm'],
-    ['RS256 in name over our HMAC', tokenOf({ alg: 'RS256' }), 'algorithm'],
-    ['ES256 in name over our HMAC', tokenOf({ alg: 'ES256' }), 'algorithm'],
-    ['EdDSA in name over our HMAC', tokenOf({ alg: 'EdDSA' }), 'algorithm'],
-    ['HS256 by a public key', signText(headerOf(), payloadOf(), publicPem), 'signature'],
+    ['RS256, signed with a foreign key', `${rs256Input}.${rs256}`, 'algorithm'],
+    ['our HMAC, labelled RS256', tokenOf({ alg: 'RS256' }), 'algorithm'],
+    ['our HMAC, labelled ES256', tokenOf({ alg: 'ES256' }), 'algorithm'],
+    ['our HMAC, labelled EdDSA', tokenOf({ alg: 'EdDSA' }), 'algorithm'],
+    ['HS256 with a public key as its secret', signText(headerOf(), payloadOf(), publicPem), 'signature'],
     [
-      'a key in the header',
+      'signed with a key from its own header',
       signText(headerOf({ jwk: { kty: 'oct', k: 'AAAA' } }), payloadOf(), '\0\0\0'),
       'signature',
     ],
-    ['a key id and another key', signText(headerOf({ kid: '../../dev/null' }), payloadOf(), ''), 'signature'],
+    ['a kid that is a path', signText(headerOf({ kid: '../../dev/null' }), payloadOf(), ''), 'signature'],
   ] as const
   for (const [name, token, reason] of cases) t.equal(outcome(token), reason, name)
 })
 
-t.test('headers: typ and crit', async t => {
+t.test('the header fields typ, crit and kid are checked', async t => {
   const cases = [
     ['typ absent', { typ: undefined }, 'maggie'],
     ['typ in lower case', { typ: 'jwt' }, 'maggie'],
@@ -99,20 +99,20 @@ t.test('headers: typ and crit', async t => {
     ['typ as a whole media type', { typ: 'application/at+jwt' }, 'maggie'],
     ['typ of a logout token', { typ: 'logout+jwt' }, 'typ'],
     ['typ of a DPoP proof', { typ: 'dpop+jwt' }, 'typ'],
-    ['typ that begins like it', { typ: 'JWT2' }, 'typ'],
-    ['typ that ends like it', { typ: 'xJWT' }, 'typ'],
+    ['a longer typ that begins the same', { typ: 'JWT2' }, 'typ'],
+    ['a longer typ that ends the same', { typ: 'xJWT' }, 'typ'],
     ['typ with a line break', { typ: 'JWT\n' }, 'typ'],
     ['typ empty', { typ: '' }, 'typ'],
     ['typ null', { typ: null }, 'typ'],
     ['typ a number', { typ: 5 }, 'typ'],
     ['typ a list', { typ: ['JWT'] }, 'typ'],
-    ['crit of something unknown', { crit: ['exp2'], exp2: 1 }, 'critical'],
-    ['crit of something known', { crit: ['b64'], b64: true }, 'critical'],
+    ['crit with an unknown name', { crit: ['exp2'], exp2: 1 }, 'critical'],
+    ['crit with a known name', { crit: ['b64'], b64: true }, 'critical'],
     ['crit empty', { crit: [] }, 'critical'],
     ['crit null', { crit: null }, 'critical'],
     ['kid null', { kid: null }, 'maggie'],
     ['kid a number', { kid: 1 }, 'malformed'],
-    ['kid, which we have no use for', { kid: 'k1' }, 'maggie'],
+    ['a kid, which is ignored', { kid: 'k1' }, 'maggie'],
   ] as const
   for (const [name, header, expected] of cases) t.equal(outcome(tokenOf(header)), expected, name)
 })
@@ -120,7 +120,7 @@ t.test('headers: typ and crit', async t => {
 const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
 const nextLetter = (letter: string): string => alphabet.charAt(alphabet.indexOf(letter) ^ 1)
 
-t.test('forms', async t => {
+t.test('malformed and forged tokens are refused', async t => {
   const token = tokenOf()
   const [head = '', payload = '', signature = ''] = token.split('.')
   const cases = [
@@ -130,27 +130,31 @@ t.test('forms', async t => {
     ['two parts', `${head}.${payload}`, 'malformed'],
     ['four parts', `${token}.${signature}`, 'malformed'],
     ['parts in another order', `${payload}.${head}.${signature}`, 'algorithm'],
-    ['the claims of another', `${head}.${base64url(payloadOf({ sub: 'admin' }))}.${signature}`, 'signature'],
+    [
+      'the claims of another user',
+      `${head}.${base64url(payloadOf({ sub: 'admin' }))}.${signature}`,
+      'signature',
+    ],
     ['another secret', signText(headerOf(), payloadOf(), `${secret}.`), 'signature'],
     ['no secret', signText(headerOf(), payloadOf(), ''), 'signature'],
     ['a signature cut short', token.slice(0, -4), 'malformed'],
     ['a signature cut short by three bytes', `${head}.${payload}.${signature.slice(0, -3)}`, 'signature'],
     ['padding', `${token}=`, 'malformed'],
-    ['stray last bits', `${token.slice(0, -1)}${nextLetter(token.slice(-1))}`, 'malformed'],
+    ['nonzero unused bits at the end', `${token.slice(0, -1)}${nextLetter(token.slice(-1))}`, 'malformed'],
     [
       'base64, not base64url',
       signText(headerOf({ n: '????????' }), payloadOf(), secret).replace(/_/, '/'),
       'malformed',
     ],
-    ['a letter that is one of ours in its low byte', token.replace('e', 'ť'), 'malformed'],
+    ['a character whose low byte is a base64url letter', token.replace('e', 'ť'), 'malformed'],
     ['a space before', ` ${token}`, 'malformed'],
-    ['a header that is no JSON', signText('{"alg":"HS256"', payloadOf(), secret), 'malformed'],
+    ['a header that is not JSON', signText('{"alg":"HS256"', payloadOf(), secret), 'malformed'],
     ['a header that is a list', signText('["HS256"]', payloadOf(), secret), 'malformed'],
     ['a header with alg twice', signText('{"alg":"none","alg":"HS256"}', payloadOf(), secret), 'malformed'],
     ['a payload that is a list', signText(headerOf(), '[]', secret), 'malformed'],
     ['a payload that is a string', signText(headerOf(), '"maggie"', secret), 'malformed'],
     ['a payload that is null', signText(headerOf(), 'null', secret), 'malformed'],
-    ['a payload that is no JSON', signText(headerOf(), '{"sub":', secret), 'malformed'],
+    ['a payload that is not JSON', signText(headerOf(), '{"sub":', secret), 'malformed'],
     [
       'a payload with sub twice',
       signText(headerOf(), payloadOf().replace('{', '{"sub":"admin",'), secret),
@@ -163,10 +167,10 @@ t.test('forms', async t => {
   for (const [name, text, reason] of cases) t.equal(outcome(text), reason, name)
 })
 
-t.test('every bit of a token counts', async t => {
+t.test('a token with any bit changed is refused', async t => {
   const token = tokenOf()
   const verify = verifier()
-  const survivors: string[] = []
+  const accepted: string[] = []
   for (const [part, text] of token.split('.').entries()) {
     const bytes = Buffer.from(text, 'base64url')
     for (let bit = 0; bit < bytes.length * 8; bit++) {
@@ -174,10 +178,10 @@ t.test('every bit of a token counts', async t => {
       copy[bit >> 3] = (copy[bit >> 3] ?? 0) ^ (1 << (bit & 7))
       const parts = token.split('.')
       parts[part] = copy.toString('base64url')
-      if (outcome(parts.join('.'), nowMs, verify) === 'maggie') survivors.push(`bit ${bit} of part ${part}`)
+      if (outcome(parts.join('.'), nowMs, verify) === 'maggie') accepted.push(`bit ${bit} of part ${part}`)
     }
   }
-  t.strictSame(survivors, [])
+  t.strictSame(accepted, [], 'no changed token is accepted')
   t.equal(outcome(token, nowMs, verify), 'maggie')
 })
 
@@ -190,21 +194,21 @@ t.test('a remembered token expires on time', async t => {
     t.equal(outcome(token, at, verify), 'expired', `${at}`)
 })
 
-t.test('refusals are not remembered, nor is a token confused with a forgery', async t => {
+t.test('refusals are not remembered, and a forgery is not taken for a remembered token', async t => {
   const verify = verifier()
   const token = tokenOf({}, { nbf: issuedAt + 10 })
-  t.equal(outcome(token, nowMs + 9_999, verify), 'not_yet_valid', 'not yet')
-  t.equal(outcome(token, nowMs + 10_000, verify), 'maggie', 'now')
+  t.equal(outcome(token, nowMs + 9_999, verify), 'not_yet_valid', 'refused before nbf')
+  t.equal(outcome(token, nowMs + 10_000, verify), 'maggie', 'accepted from nbf on')
   t.equal(outcome(`${token.slice(0, -1)}`, nowMs + 10_000, verify), 'malformed')
   t.equal(
     outcome(`${token.slice(0, -8)}AAAAAAAA`, nowMs + 10_000, verify),
     'signature',
-    'the end of the signature',
+    'another end of the signature is refused',
   )
-  t.equal(outcome(`${token} `, nowMs + 10_000, verify), 'malformed', 'a longer text')
+  t.equal(outcome(`${token} `, nowMs + 10_000, verify), 'malformed', 'a longer text is refused')
 })
 
-t.test('more tokens than are remembered: answers stay those of a verifier without memory', async t => {
+t.test('results stay correct with more tokens than are remembered', async t => {
   const verify = verifier()
   const count = 10_500
   const tokens = Array.from({ length: count }, (_, n) =>
@@ -225,7 +229,7 @@ t.test('two verifiers with two secrets share no memory', async t => {
   t.equal(outcome(token, nowMs, verifier({}, [`${secret}2`])), 'signature')
 })
 
-t.test('another of our secrets, such as the previous one, verifies too', async t => {
+t.test('tokens of each of our secrets are accepted, such as the previous one', async t => {
   const both = verifier({}, [`${secret}2`, secret])
   t.equal(outcome(tokenOf(), nowMs, both), 'maggie')
   const theirs = signText(headerOf(), payloadOf(), `${secret}2`)
@@ -233,7 +237,7 @@ t.test('another of our secrets, such as the previous one, verifies too', async t
   t.equal(outcome(signText(headerOf(), payloadOf(), `${secret}3`), nowMs, both), 'signature')
 })
 
-t.test('the clock of another holder of the secret may be ahead by the skew, ours never is', async t => {
+t.test('only tokens made by others may be dated ahead by the skew, ours may not', async t => {
   const skewed = () => verifier({ skewSeconds: 5 })
   const dated = (iat: number, header = {}) => tokenOf(header, { iat, exp: iat + 900 })
   t.equal(outcome(dated(issuedAt + 5), nowMs, skewed()), 'maggie')
@@ -246,10 +250,14 @@ t.test('the clock of another holder of the secret may be ahead by the skew, ours
     nowMs + 1000,
   ).token
   t.equal(outcome(ours, nowMs, skewed()), 'not_yet_valid')
-  t.equal(outcome(ours, nowMs, verifier({ skewSeconds: 5 }, [secret], 1)), 'maggie', 'by another node')
+  t.equal(
+    outcome(ours, nowMs, verifier({ skewSeconds: 5 }, [secret], 1)),
+    'maggie',
+    'ours may be dated ahead by another node',
+  )
 })
 
-t.test('likewise a token dated ahead counts from the earliest possible time', async t => {
+t.test('a token that was dated ahead counts as issued at the earliest possible time', async t => {
   const verify = verifier({ skewSeconds: 5 })
   const issuedAtOf = (token: string, at: number): unknown => {
     const result = verify.verify(token, at)
@@ -257,13 +265,13 @@ t.test('likewise a token dated ahead counts from the earliest possible time', as
   }
   const before = tokenOf()
   const ahead = tokenOf({}, { iat: issuedAt + 3 })
-  t.equal(issuedAtOf(before, nowMs), issuedAt, 'exact, as long as nothing else is known')
+  t.equal(issuedAtOf(before, nowMs), issuedAt, 'the time of issue is exact until a token is dated ahead')
   t.equal(issuedAtOf(ahead, nowMs), issuedAt - 2)
-  t.equal(issuedAtOf(ahead, nowMs + 10_000), issuedAt - 2, 'also once its time has come')
-  t.equal(issuedAtOf(before, nowMs + 10_000), issuedAt - 5, 'and so do others by that clock')
+  t.equal(issuedAtOf(ahead, nowMs + 10_000), issuedAt - 2, 'the earliest time still counts later')
+  t.equal(issuedAtOf(before, nowMs + 10_000), issuedAt - 5, 'it counts for other tokens by that clock, too')
   const ours = new LoginTokens({ secret: () => secret, ttlSeconds: 900 }).issue(
     { user: 'maggie' },
     nowMs,
   ).token
-  t.equal(issuedAtOf(ours, nowMs), issuedAt, 'but not those of our own')
+  t.equal(issuedAtOf(ours, nowMs), issuedAt, 'it does not count for our own tokens')
 })

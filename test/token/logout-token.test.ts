@@ -1,4 +1,4 @@
-import t from 'tap'
+import t, { type Test } from 'tap'
 import type { Payload } from '../../src/token/claim-path.js'
 import { checkTokenClaims } from '../../src/token/claims.js'
 import { fixedKeys, IssuerClock, type LogoutPolicy, type TrustedIssuer } from '../../src/token/issuer.js'
@@ -52,7 +52,7 @@ const outcome = (...args: Parameters<typeof verify>): string => {
   return 'reason' in result ? result.reason : 'good'
 }
 
-t.test('the effect of a logout token', async t => {
+t.test('a logout token ends its session, or all sessions of its user', async t => {
   const order = { id: '["https://id.example","a1"]', issuedAtSeconds: iat }
   t.strictSame(verify(sign()), { ...order, subject: { session: 'session-1' } })
   t.strictSame(verify(sign({ sub: undefined })), { ...order, subject: { session: 'session-1' } })
@@ -62,28 +62,36 @@ t.test('the effect of a logout token', async t => {
   const policy = { ...issuer.policy, userClaim: 'email' }
   const byEmail = trusted({ audiences: ['web'], ends: 'user' }, { policy })
   t.match(verify(sign({ email: 'm@a.test' }), nowMs, byEmail), { subject: { user: 'm@a.test' } })
-  t.equal(outcome(sign(), nowMs, byEmail), 'subject_missing', 'sub is another name')
+  t.equal(outcome(sign(), nowMs, byEmail), 'subject_missing', 'the sub does not stand in for a missing email')
 })
 
-t.test('valid logout tokens', async t => {
+t.test('valid logout tokens are accepted', async t => {
   const cases: [name: string, token: string, at?: number][] = [
     ['without typ', sign({}, { typ: undefined })],
-    ['with that of any token', sign({}, { typ: 'JWT' })],
+    ['with the typ of any token', sign({}, { typ: 'JWT' })],
     ['with a media type', sign({}, { typ: 'application/logout+jwt' })],
-    ['for several', sign({ aud: ['x', 'app'] })],
+    ['for several audiences', sign({ aud: ['x', 'app'] })],
     ['with more events', sign({ events: { [event]: { reason: 'x' }, other: 1 } })],
-    ['dated ahead by the skew', sign(), nowMs - 5500],
-    ['behind by the skew', sign(), (iat + 125) * 1000 - 1],
+    ['dated ahead by the allowed skew', sign(), nowMs - 5500],
+    ['expired within the allowed skew', sign(), (iat + 125) * 1000 - 1],
   ]
   for (const [name, token, at] of cases) t.equal(outcome(token, at), 'good', name)
 })
 
-t.test('refusals', async t => {
+/** Expects each token to be refused for this reason. */
+const refuses = (
+  t: Test,
+  cases: readonly [name: string, token: string, reason: string, at?: number, by?: TrustedIssuer][],
+): void => {
+  for (const [name, token, reason, at, by] of cases) t.equal(outcome(token, at, by), reason, name)
+}
+
+t.test('malformed and forged logout tokens are refused', async t => {
   const forged = signedBy(newKey('ES256', 'one'), good, { typ: 'logout+jwt' })
   const [head = '', , signature = ''] = sign().split('.')
-  const cases: [name: string, token: string, reason: string, at?: number, by?: TrustedIssuer][] = [
+  refuses(t, [
     ['nothing', '', 'malformed'],
-    ['no token', 'hello', 'malformed'],
+    ['not a token', 'hello', 'malformed'],
     ['too large', 'a'.repeat(16_385), 'too_large'],
     ['a member twice', signText('{"alg":"ES256"}', '{"iss":"a","iss":"b"}'), 'malformed'],
     [
@@ -96,15 +104,20 @@ t.test('refusals', async t => {
       signText('{"alg":"HS256"}', JSON.stringify(good)),
       'algorithm',
     ],
-    ['by another key', forged, 'signature'],
+    ['signed by another key', forged, 'signature'],
     [
-      'changed',
+      'a changed payload',
       `${head}.${base64url(JSON.stringify({ ...good, sid: 'session-2' }))}.${signature}`,
       'signature',
     ],
+  ])
+})
+
+t.test('other kinds of token are refused', async t => {
+  refuses(t, [
     ['an access token', sign({ events: undefined }, { typ: 'at+jwt' }), 'typ'],
-    ['of another kind', sign({}, { typ: 'secevent+jwt' }), 'typ'],
-    ['a typ that is no text', sign({}, { typ: 1 }), 'typ'],
+    ['a token of another kind', sign({}, { typ: 'secevent+jwt' }), 'typ'],
+    ['a typ that is not text', sign({}, { typ: 1 }), 'typ'],
     ['an ID token', sign({ events: undefined, nonce: 'n' }, { typ: 'JWT' }), 'events'],
     ['an ID token with an event', sign({ nonce: 'n' }, { typ: 'JWT' }), 'nonce'],
     ['a nonce that is null', sign({ nonce: null }), 'nonce'],
@@ -116,20 +129,25 @@ t.test('refusals', async t => {
       sign({ events: { 'https://schemas.openid.net/event/backchannel-logout': {} } }),
       'events',
     ],
-    ['an event that is no object', sign({ events: { [event]: true } }), 'events'],
+    ['an event that is not an object', sign({ events: { [event]: true } }), 'events'],
     ['an event that is null', sign({ events: { [event]: null } }), 'events'],
-    ['of another issuer', sign({ iss: 'https://evil.example' }), 'issuer'],
-    ['of no issuer', sign({ iss: undefined }), 'issuer'],
-    ['of an issuer that sends none', sign(), 'issuer', nowMs, trusted(undefined)],
-    ['for nobody', sign({ aud: undefined }), 'audience'],
-    ['for another client', sign({ aud: 'shop' }), 'audience'],
-    ['for our own tokens', sign({ aud: 'gate' }), 'audience'],
-    ['an audience that is none', sign({ aud: { web: 1 } }), 'claim_type:aud'],
+  ])
+})
+
+t.test('logout tokens with wrong claims are refused', async t => {
+  refuses(t, [
+    ['another issuer', sign({ iss: 'https://evil.example' }), 'issuer'],
+    ['no issuer', sign({ iss: undefined }), 'issuer'],
+    ['an issuer that sends no logout tokens', sign(), 'issuer', nowMs, trusted(undefined)],
+    ['no audience', sign({ aud: undefined }), 'audience'],
+    ['another audience', sign({ aud: 'shop' }), 'audience'],
+    ['the audience of access tokens', sign({ aud: 'gate' }), 'audience'],
+    ['an audience that is an object', sign({ aud: { web: 1 } }), 'claim_type:aud'],
     ['no iat', sign({ iat: undefined }), 'claim_missing:iat'],
     ['no exp', sign({ exp: undefined }), 'claim_missing:exp'],
     ['exp as text', sign({ exp: '1' }), 'claim_type:exp'],
-    ['expired, exactly', sign(), 'expired', (iat + 125) * 1000],
-    ['dated further ahead', sign(), 'not_yet_valid', nowMs - 5501],
+    ['at the end of the allowed skew', sign(), 'expired', (iat + 125) * 1000],
+    ['dated ahead by more than the skew', sign(), 'not_yet_valid', nowMs - 5501],
     ['valid for too long', sign({ exp: iat + 601 }), 'lifetime'],
     ['no jti', sign({ jti: undefined }), 'claim_missing:jti'],
     ['an empty jti', sign({ jti: '' }), 'claim_type:jti'],
@@ -140,8 +158,10 @@ t.test('refusals', async t => {
     ['a sid that is a number', sign({ sid: 1 }), 'claim_type:sid'],
     ['an empty sid', sign({ sid: '' }), 'claim_type:sid'],
     ['an empty sub', sign({ sub: '', sid: undefined }), 'subject_invalid'],
-  ]
-  for (const [name, token, reason, at, by] of cases) t.equal(outcome(token, at, by), reason, name)
+  ])
+})
+
+t.test('a logout token by an unknown key is refused, or has to wait if keys may still arrive', async t => {
   const unknown = signedBy(newKey('ES256', 'two'), good, { typ: 'logout+jwt' })
   t.equal(outcome(unknown), 'key_unknown')
   const late = trusted(issuer.logout, { keys: { current: () => undefined, missing: () => 5 } })
@@ -160,6 +180,6 @@ t.test('a logout token gets no ticket, whatever its typ and audience', async t =
   t.match(
     checkTokenClaims(claims, open.policy, nowMs),
     { user: 'maggie' },
-    'other events are nothing special',
+    'a token with other events is an ordinary token',
   )
 })

@@ -16,7 +16,7 @@ const token = (user: string, issuedAtSeconds: number, session?: string) => ({
   issuedAtSeconds,
 })
 
-t.test('tokens of the second of the revocation and before are revoked, later ones are not', async t => {
+t.test('tokens issued up to the second of the revocation are revoked, later ones are not', async t => {
   const revocations = createRevocations()
   t.equal(revocations.covers(token('maggie', at)), false)
   t.equal(revocations.add(revoke('maggie'), at), 'added')
@@ -50,7 +50,7 @@ t.test('names are compared exactly', async t => {
   t.equal(revocations.size, 1)
 })
 
-t.test('out of order, the later second and the later end apply', async t => {
+t.test('the latest revocation and the latest end apply, in whatever order they arrive', async t => {
   const revocations = createRevocations()
   revocations.add(revoke('maggie', { atSeconds: at, untilSeconds: at + 100 }), at)
   revocations.add(revoke('maggie', { atSeconds: at - 50, untilSeconds: at + 50 }), at)
@@ -58,7 +58,7 @@ t.test('out of order, the later second and the later end apply', async t => {
   t.match(revocations.list(at + 99), [{ atSeconds: at, untilSeconds: at + 100 }])
 })
 
-t.test('they are forgotten when the tokens that they concern have expired, not before', async t => {
+t.test('revocations are forgotten once the tokens that they concern have expired, not before', async t => {
   const revocations = createRevocations()
   revocations.add(revoke('maggie'), at)
   revocations.add(revoke('s', { subject: 'session', untilSeconds: at + 1000 }), at)
@@ -68,16 +68,16 @@ t.test('they are forgotten when the tokens that they concern have expired, not b
   t.strictSame(revocations.list(at + 1000), [])
 })
 
-t.test('a channel stays revoked until the sessions have ended that began before', async t => {
+t.test('a channel stays revoked until the sessions that began before have ended', async t => {
   const news = revoke('news', { subject: 'channel' })
   const maggies = revoke('maggie', { subject: 'user_channel', channel: 'sport' })
   const longest = at + 5000
   const cases = [
-    ['of before', token('maggie', at), longest, longest, longest],
-    ['of later', token('maggie', at + 1), longest, at + 900, at + 900],
-    ['of another user', token('theo', at - 5), longest, longest, at + 900],
-    ['no longer than a token', token('maggie', at), at + 900, at + 900, at + 900],
-    ['hardly longer', token('maggie', at), at + 901, at + 901, at + 901],
+    ['a session that began before', token('maggie', at), longest, longest, longest],
+    ['a later session', token('maggie', at + 1), longest, at + 900, at + 900],
+    ['a session of another user', token('theo', at - 5), longest, longest, at + 900],
+    ['a session that ends with its token', token('maggie', at), at + 900, at + 900, at + 900],
+    ['a session that ends a second later', token('maggie', at), at + 901, at + 901, at + 901],
   ] as const
   for (const [name, authority, ends, newsUntil, sportUntil] of cases) {
     const revocations = createRevocations([revoke('maggie'), news])
@@ -92,7 +92,7 @@ t.test('a channel stays revoked until the sessions have ended that began before'
   }
 })
 
-t.test('a full memory keeps its entries and accepts no more', async t => {
+t.test('a full memory keeps its entries and accepts no new ones', async t => {
   const revocations = createRevocations([], 2)
   t.equal(revocations.add(revoke('a', { untilSeconds: at + 10 }), at), 'added')
   t.equal(revocations.add(revoke('b'), at), 'added')
@@ -101,15 +101,15 @@ t.test('a full memory keeps its entries and accepts no more', async t => {
   t.equal(
     revocations.add(revoke('a', { atSeconds: at + 5 }), at + 9),
     'added',
-    'a later one in the same place',
+    'a later revocation replaces its own entry',
   )
   t.equal(revocations.covers(token('a', at + 5)), true)
   t.equal(revocations.add(revoke('a'), at + 9), 'known')
-  t.equal(revocations.add(revoke('c'), at + 900), 'added', 'room, now that others are forgotten')
+  t.equal(revocations.add(revoke('c'), at + 900), 'added', 'there is room once others are forgotten')
   t.equal(revocations.size, 1)
 })
 
-t.test('earlier revocations are kept, whatever the capacity', async t => {
+t.test('loaded revocations are all kept, even beyond the capacity', async t => {
   const revocations = createRevocations([revoke('a'), revoke('b'), revoke('c')], 2)
   for (const name of ['a', 'b', 'c']) t.equal(revocations.covers(token(name, at)), true, name)
 })
@@ -132,12 +132,12 @@ t.test('all earlier tokens are revoked at once', async t => {
   t.equal(revocations.firstGoodSecond('maggie'), at + 1)
 })
 
-t.test('a channel is revoked for all, or for one user, and nothing else', async t => {
+t.test('revoking a channel, for all or for one user, revokes nothing else', async t => {
   const revocations = createRevocations()
   revocations.add(revoke('news', { subject: 'channel' }), at)
   revocations.add(revoke('maggie', { subject: 'user_channel', channel: 'lobby' }), at)
   revocations.add(revoke('maggie', { subject: 'user_channel', channel: 'red', atSeconds: at + 5 }), at)
-  for (const [user, channel, issued, isTaken] of [
+  for (const [user, channel, issued, isRevoked] of [
     ['theo', 'news', at, true],
     ['theo', 'news', at + 1, false],
     ['theo', 'lobby', at, false],
@@ -146,17 +146,25 @@ t.test('a channel is revoked for all, or for one user, and nothing else', async 
     ['maggie', 'red', at + 5, true],
     ['maggie', 'maggie', at, false],
   ] as const)
-    t.equal(revocations.onChannel(token(user, issued), channel) !== undefined, isTaken, `${user} ${channel}`)
+    t.equal(
+      revocations.onChannel(token(user, issued), channel) !== undefined,
+      isRevoked,
+      `${user} ${channel}`,
+    )
   t.equal(revocations.covers(token('maggie', at)), false)
   t.equal(revocations.size, 3)
-  t.equal(revocations.firstGoodSecond('maggie'), at + 6, 'a login waits for what is taken from its user')
+  t.equal(
+    revocations.firstGoodSecond('maggie'),
+    at + 6,
+    'a new login must be later than every revocation for its user',
+  )
   t.equal(revocations.firstGoodSecond('theo'), 0)
   t.strictSame(createRevocations(revocations.list(at)).list(at), revocations.list(at))
   t.strictSame(revocations.list(at + 900), [])
   t.equal(revocations.size, 0)
 })
 
-t.test('of two with one subject, the stricter applies to sockets', async t => {
+t.test('of two revocations of one subject, the stricter applies to sockets', async t => {
   const [one, other] = ['AAAAAAAA.1', 'AAAAAAAA.2']
   for (const [name, first, second, expected] of [
     ['at once, and later', {}, { renewBySeconds: at + 60 }, {}],
@@ -171,30 +179,38 @@ t.test('of two with one subject, the stricter applies to sockets', async t => {
     t.strictSame(merged, revoke('maggie', { atSeconds: at + 1, ...expected }), name)
   }
   const strict = revoke('maggie')
-  t.equal(laterOf(strict, revoke('maggie', { renewBySeconds: at + 60 })), strict, 'no news')
+  t.equal(
+    laterOf(strict, revoke('maggie', { renewBySeconds: at + 60 })),
+    strict,
+    'a more lenient one changes nothing',
+  )
   for (const lenient of [{ renewBySeconds: at + 60 }, { socket: one }])
-    t.strictSame(laterOf(revoke('maggie', lenient), strict), strict, 'of the same second, it is news')
+    t.strictSame(
+      laterOf(revoke('maggie', lenient), strict),
+      strict,
+      'a stricter one of the same second replaces it',
+    )
 })
 
-t.test('validation of revocations from elsewhere', async t => {
-  t.ok(isRevocation(revoke('maggie')), 'as before there were other kinds')
+t.test('revocations from files and other nodes are validated', async t => {
+  t.ok(isRevocation(revoke('maggie')), 'a user, in the original form')
   for (const [name, good] of [
     ['all', { subject: 'all', name: '' }],
     ['a channel', { subject: 'channel', name: '' }],
-    ['of a user', { subject: 'user_channel', name: 'maggie', channel: 'a:b' }],
-    ['with all else', { socket: 'AAAAAAAA.1', renewBySeconds: at, reason: 'ü'.repeat(50) }],
+    ['a channel of a user', { subject: 'user_channel', name: 'maggie', channel: 'a:b' }],
+    ['with all optional members', { socket: 'AAAAAAAA.1', renewBySeconds: at, reason: 'ü'.repeat(50) }],
   ] as const)
     t.ok(isRevocation({ ...revoke('maggie'), ...good }), name)
   for (const [name, bad] of [
     ['another subject', { subject: 'toString' }],
     ['all with a name', { subject: 'all' }],
     ['a user with a channel', { channel: 'news' }],
-    ['no channel of a user', { subject: 'user_channel' }],
-    ['a channel that is none', { subject: 'user_channel', channel: 'a b' }],
-    ['a socket that is none', { socket: 'x' }],
+    ['a channel of a user, without the channel', { subject: 'user_channel' }],
+    ['an invalid channel name', { subject: 'user_channel', channel: 'a b' }],
+    ['an invalid socket id', { socket: 'x' }],
     ['a fraction of a second', { renewBySeconds: 1.5 }],
     ['a reason that is too long', { reason: `${'ü'.repeat(50)}!` }],
-    ['a line break', { reason: 'a\nb' }],
+    ['a reason with a line break', { reason: 'a\nb' }],
   ] as const)
     t.notOk(isRevocation({ ...revoke('maggie'), ...bad }), name)
 })

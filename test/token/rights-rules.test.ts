@@ -37,7 +37,7 @@ const rule = (publish: readonly string[], subscribe: readonly string[] = [], whe
 
 const has = (claim: string | readonly string[], ...words: string[]) => ({ claim, has: words })
 
-t.test('the union of all matching rules', async t => {
+t.test('a token gets the rights of all matching rules', async t => {
   const rightsRules = [
     rule(['orders.${sub}'], ['prices.*'], has('realm_access.roles', 'trader')),
     rule([], ['prices.*', 'news'], has('groups', 'readers', 'writers')),
@@ -56,25 +56,25 @@ t.test('the union of all matching rules', async t => {
   t.strictSame(outcome({}, { rightsRules: [rule([], ['news'])] }), { publish: [], subscribe: ['news'] })
 })
 
-t.test('matching of claims', async t => {
+t.test('what a claim matches', async t => {
   const cases: [name: string, claims: Json, claim: string | readonly string[], matches: boolean][] = [
     ['a list', { roles: ['a', 'trader'] }, 'roles', true],
     ['a string', { role: 'trader' }, 'role', true],
     ['words of scope', { scope: 'openid trader email' }, 'scope', true],
     ['words of scp', { scp: 'trader' }, 'scp', true],
-    ['words of permissions, roles and groups', { permissions: 'a trader' }, 'permissions', true],
+    ['words of permissions', { permissions: 'a trader' }, 'permissions', true],
     [
-      'words behind a name with dots',
+      'words of a claim whose name has dots',
       { 'https://x.example/roles': 'a trader' },
       'https://x.example/roles',
       true,
     ],
-    ['words behind a prefix', { 'cognito:groups': 'trader b' }, 'cognito:groups', true],
-    ['words in a path', { realm: { roles: 'a trader' } }, ['realm', 'roles'], true],
-    ['words of a name that the user may choose', { name: 'a trader' }, 'name', false],
-    ['words of a claim that ends alike', { my_roles: 'a trader' }, 'my_roles', false],
+    ['words of a claim with a prefix', { 'cognito:groups': 'trader b' }, 'cognito:groups', true],
+    ['words of a nested claim', { realm: { roles: 'a trader' } }, ['realm', 'roles'], true],
+    ['words of a claim that the user may choose', { name: 'a trader' }, 'name', false],
+    ['words of a claim whose name only ends the same', { my_roles: 'a trader' }, 'my_roles', false],
     ['words in a list', { roles: ['a trader'] }, 'roles', false],
-    ['a part of a word', { scope: 'trader:all' }, 'scope', false],
+    ['part of a word', { scope: 'trader:all' }, 'scope', false],
     ['other white space', { scope: 'a\ttrader\n' }, 'scope', false],
     ['another case', { scope: 'Trader' }, 'scope', false],
     ['a list in a list', { roles: [['trader']] }, 'roles', false],
@@ -82,8 +82,8 @@ t.test('matching of claims', async t => {
     ['a number', { roles: 5 }, 'roles', false],
     ['null', { roles: null }, 'roles', false],
     ['nothing', {}, 'roles', false],
-    ['what every object has', {}, 'constructor.name', false],
-    ['what every list has', { roles: ['trader'] }, 'roles.0', false],
+    ['an inherited member of objects', {}, 'constructor.name', false],
+    ['an index of a list', { roles: ['trader'] }, 'roles.0', false],
   ]
   for (const [name, claims, claim, matches] of cases)
     t.strictSame(
@@ -93,7 +93,7 @@ t.test('matching of claims', async t => {
     )
 })
 
-t.test('a claim in a pattern is a channel name without dots, and nothing else', async t => {
+t.test('only a claim that is a channel name without dots can fill a pattern', async t => {
   const injections: unknown[] = [
     ...['*', 'a*', '*.b', 'a.*', 'a.b', '.', '..', 'a.', '.a', '', ' ', 'a b', 'a/b', 'a%2Eb', 'a#', 'a?b'],
     ...['${sub}', '${role}', '$&', '$1', 'a\n', 'a\0', '\u200b', 'ä', 'ａ', '․', '＊', 'a'.repeat(129)],
@@ -113,7 +113,7 @@ t.test('a claim in a pattern is a channel name without dots, and nothing else', 
   t.strictSame(
     outcome({ team: 'a:~b_@-' }, { rightsRules: [many] }),
     { publish: ['x.a:~b_@-.maggie', 'maggie', 'all', 'a.a:~b_@-'], subscribe: ['prices'] },
-    'a pattern that cannot be filled gives nothing, and the others count',
+    'a pattern that cannot be filled is left out, and the others count',
   )
   t.strictSame(
     outcome(
@@ -121,19 +121,19 @@ t.test('a claim in a pattern is a channel name without dots, and nothing else', 
       { rightsRules: [rule(['${cognito:groups}.${https://x.example/team}', '${a.b}:x'])] },
     ),
     { publish: ['g.red', 'c:x'], subscribe: [] },
-    'claims by names with dots and by paths',
+    'claims are found by names with dots and by paths',
   )
 })
 
-t.test('no two users reach a channel through one pattern with a claim', async t => {
-  const place = fc.tuple(
+t.test('one pattern never gives the same channel to two different values of a claim', async t => {
+  const placeholder = fc.tuple(
     fc.constantFrom('', 'x'),
     fc.constantFrom('${a}', '${b}'),
     fc.constantFrom('.', ':', '', '-'),
   )
   const template = fc
     .tuple(
-      fc.array(place, { minLength: 1, maxLength: 3 }),
+      fc.array(placeholder, { minLength: 1, maxLength: 3 }),
       fc.constantFrom('', 'x'),
       fc.constantFrom('', '*'),
     )
@@ -153,10 +153,10 @@ t.test('no two users reach a channel through one pattern with a claim', async t 
     }),
     { numRuns: 20_000, seed: 14 },
   )
-  t.ok(compared > 1000, `${compared} pairs`)
+  t.ok(compared > 1000, `more than 1000 of the pairs were compared: ${compared}`)
 })
 
-t.test('${user} is the user, whatever claim names it', async t => {
+t.test('${user} is the user, whichever claim names the user', async t => {
   const rightsRules = [rule(['u.${user}'])]
   const of = (claims: Json) => outcome(claims, { rightsRules, userClaim: 'name' })
   t.strictSame(of({ name: 'theo', user: 'admin' }), { publish: ['u.theo'], subscribe: [] })
@@ -167,24 +167,24 @@ t.test('${user} is the user, whatever claim names it', async t => {
 const detail = (changes: Json = {}): Json => ({ type: 'ticketgate_channel', ...changes })
 const malformed = 'claim_type:authorization_details'
 
-t.test('authorization_details of our type', async t => {
+t.test('authorization_details of our type give rights', async t => {
   const cases: [name: string, details: unknown, expected: unknown][] = [
     ['one', [detail({ publish: ['a'], subscribe: ['b.*'] })], { publish: ['a'], subscribe: ['b.*'] }],
     [
-      'several, beside others',
+      'several, among other types',
       [detail({ publish: ['a'] }), { type: 'payment', publish: ['x'] }, detail({ publish: ['a', 'b'] })],
       { publish: ['a', 'b'], subscribe: [] },
     ],
-    ['one that gives nothing', [detail()], { publish: [], subscribe: [] }],
+    ['one that grants nothing', [detail()], { publish: [], subscribe: [] }],
     ['none of ours', [{ type: 'payment' }], { publish: undefined, subscribe: undefined }],
     ['none', [], { publish: undefined, subscribe: undefined }],
     ['an object', detail({ publish: ['a'] }), malformed],
     ['null', null, malformed],
     ['text', '[]', malformed],
     ['a list of texts', ['ticketgate_channel'], malformed],
-    ['a limit that is unknown here', [detail({ publish: ['a'], locations: ['https://x'] })], malformed],
+    ['an unknown restriction', [detail({ publish: ['a'], locations: ['https://x'] })], malformed],
     ['a template', [detail({ publish: ['${sub}'] })], malformed],
-    ['a text for a list', [detail({ publish: 'a' })], malformed],
+    ['text instead of a list', [detail({ publish: 'a' })], malformed],
     ['a star in the middle', [detail({ subscribe: ['a*b'] })], malformed],
     ['17 of ours', Array.from({ length: 17 }, () => detail({ publish: ['a'] })), malformed],
     ['65 patterns', [detail({ publish: Array.from({ length: 65 }, (_, n) => `a${n}`) })], malformed],
@@ -193,7 +193,7 @@ t.test('authorization_details of our type', async t => {
     t.strictSame(outcome({ authorization_details }, {}), expected, name)
 })
 
-t.test('the token itself, rules and defaults together', async t => {
+t.test('rights from the token, from rules and from defaults combine', async t => {
   const defaultRights = defaultRightsOf(['d.${user}'], [])
   const rightsRules = [rule(['r'], [], has('role', 'x'))]
   const channels = { publish: ['c'] }
@@ -205,14 +205,18 @@ t.test('the token itself, rules and defaults together', async t => {
   t.strictSame(of({ channels }, false), gives('c'))
   t.strictSame(of({ authorization_details }, false), gives('a'))
   t.strictSame(of({ channels, authorization_details }, false), gives('c', 'a'))
-  t.equal(of({}, true), 'no_rights', 'no defaults where there are rules')
+  t.equal(of({}, true), 'no_rights', 'rules replace the defaults')
   t.strictSame(of({ role: 'x' }, true), gives('r'))
   t.strictSame(of({ channels }, true), gives('c'))
   t.strictSame(of({ role: 'x', channels, authorization_details }, true), gives('c', 'a', 'r'))
   t.equal(of({ channels: {} }, true), 'no_rights')
   t.strictSame(of({ channels: {} }, false), gives())
   t.equal(of({ role: 'x', channels: 5 }, true), 'claim_type:channels')
-  t.equal(of({ exp: issuedAt }, true), 'lifetime', 'rights come last')
+  t.equal(of({ exp: issuedAt }, true), 'lifetime', 'rights are checked after the lifetime')
   const late = checkTokenClaims(good, ready({ rightsRules }), (issuedAt + 900) * 1000)
-  t.match(late, { reason: 'expired' }, 'a fresh token may have rights, so expiry is said first')
+  t.match(
+    late,
+    { reason: 'expired' },
+    'an expired token without rights is refused as expired, since a fresh one may have rights',
+  )
 })

@@ -18,7 +18,7 @@ t.test('objects are read as JSON.parse reads them', async t => {
   for (const text of texts) t.equal(JSON.stringify(read(text)), JSON.stringify(JSON.parse(text)), text)
 })
 
-t.test('texts that two readers could read differently, or that are not objects', async t => {
+t.test('texts that are not objects, or that parsers could read differently, are refused', async t => {
   const cases: [name: string, text: string | Uint8Array][] = [
     ['empty', ''],
     ['a list', '[]'],
@@ -36,22 +36,22 @@ t.test('texts that two readers could read differently, or that are not objects',
     ['a low surrogate alone', '{"a":"\\uDC00"}'],
     ['surrogates in the wrong order', '{"a":"\\udd84\\ud83e"}'],
     ['a surrogate alone in a name', '{"\\ud800":1}'],
-    ['a surrogate behind a backslash', '{"a":"\\\\\\ud800"}'],
+    ['a surrogate after an escaped backslash', '{"a":"\\\\\\ud800"}'],
     ['bytes that are not UTF-8', Uint8Array.of(0x7b, 0x22, 0xff, 0x22, 0x3a, 0x31, 0x7d)],
     ['an overlong form', Uint8Array.of(0x7b, 0x22, 0xc0, 0xa2, 0x22, 0x3a, 0x31, 0x7d)],
     ['a surrogate in UTF-8', Buffer.from('7b22eda080223a317d', 'hex')],
-    ['nested to depth, cut short', '{"a":'.repeat(50_000)],
+    ['deeply nested, and cut short', '{"a":'.repeat(50_000)],
   ]
   for (const [name, text] of cases) t.equal(read(text), undefined, name)
 })
 
-t.test('depth does no harm', async t => {
+t.test('deep nesting does not exhaust the stack', async t => {
   const depth = 20_000
   t.ok(read(`{"a":${'['.repeat(depth)}${']'.repeat(depth)}}`))
   t.equal(read(`{"a":${'['.repeat(depth)}"\\ud800"${']'.repeat(depth)}}`), undefined)
 })
 
-t.test('any object is read back, and any duplicate member refuses it', async t => {
+t.test('any object is read correctly, and refused once a member is duplicated', async t => {
   const name = fc.string({ unit: 'binary' })
   const object = fc.dictionary(name, fc.jsonValue({ maxDepth: 3 }), { minKeys: 1 })
   fc.assert(

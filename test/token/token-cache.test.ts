@@ -2,15 +2,15 @@ import { randomBytes } from 'node:crypto'
 import t from 'tap'
 import { SeenTokens } from '../../src/token/token-cache.js'
 
-t.test('a token is recognised from the second time on', async t => {
+t.test('a token is recognised when it is seen again', async t => {
   const seen = new SeenTokens()
   const isKnown = (token: string): boolean => seen.see(token)
   const tokens = Array.from({ length: 100 }, () => `e30.e30.${randomBytes(32).toString('base64url')}`)
   t.strictSame(tokens.filter(isKnown), [])
-  t.ok(tokens.filter(isKnown).length >= 95, 'but for a few that share a place')
+  t.ok(tokens.filter(isKnown).length >= 95, 'all are recognised but a few, whose slot another token took')
 })
 
-t.test('a flood of others makes it forgotten, and takes no memory', async t => {
+t.test('a flood of other tokens makes a token forgotten', async t => {
   const seen = new SeenTokens()
   const isKnown = (token: string): boolean => seen.see(token)
   const token = `e30.e30.${'A'.repeat(43)}`
@@ -21,7 +21,7 @@ t.test('a flood of others makes it forgotten, and takes no memory', async t => {
   t.notOk(isKnown(token))
 })
 
-t.test('short texts do no harm', async t => {
+t.test('short texts are accepted as well', async t => {
   const seen = new SeenTokens()
   const isKnown = (token: string): boolean => seen.see(token)
   for (const text of ['', 'a', 'a.b.c']) t.type(isKnown(text), 'boolean')

@@ -29,10 +29,10 @@ const jwksOf = ({ public: shown, private: hidden }: Group): readonly Jwk[] => {
   return 'keys' in keys ? (keys.keys as readonly Jwk[]) : [keys as Jwk]
 }
 
-/** The published keys of a provider. The vectors have some public keys only as private ones. */
+/** A key as a provider publishes it. Some vectors contain only the private key. */
 const asPublic = ({ d, p, q, dp, dq, qi, ...jwk }: Jwk): Jwk => jwk
 
-/** A set of public keys, or of secrets that are for signatures; undefined if no key can be used. */
+/** A set of public keys, or of secrets for signatures; undefined if no key can be used. */
 const setOf = (jwks: readonly Jwk[]): KeySet | undefined => {
   if (jwks.every(({ kty, alg }) => kty === 'oct' && (alg === undefined || isAlgorithm(alg))))
     return secretKeySet(
@@ -52,13 +52,14 @@ const isAccepted = (jws: unknown, set: KeySet | undefined): boolean => {
   return typeof parts === 'object' && checkSignature(parts, set) === undefined
 }
 
-/** Vectors that do not match their label, by file and number, and why. */
+/** Vectors whose label is wrong here, by file and number, and why. */
 const wrong: Readonly<Record<string, string>> = {
   'json_web_signature 367': 'the same text as 357, which is valid',
   'json_web_signature 370': 'the same text as 357, which is valid',
   'json_web_signature 372': 'a character outside base64url in the header (RFC 7515 section 2)',
   'json_web_signature 373': 'a character outside base64url in the payload (RFC 7515 section 2)',
-  'json_web_key 4': 'ambiguous: keys of one kid are each tried here, since issuers rotate so',
+  'json_web_key 4':
+    'ambiguous: we try each key of a kid, because some issuers reuse a kid when they rotate keys',
 }
 
 // RFC 7520 gives its keys no alg. The vectors add one, PS256 for PS384 and ES521 for ES512.
@@ -83,7 +84,7 @@ for (const [name, valid, invalid] of [
     t.strictSame(passed, { valid, invalid })
   })
 
-t.test('mislabelled vectors', async t => {
+t.test('the vectors left out as mislabelled are what their reasons say', async t => {
   const groups = read('wycheproof/json_web_signature_test.json').testGroups as readonly Group[]
   const jwsOf = (id: number): unknown =>
     groups.flatMap(({ tests }) => tests).find(({ tcId }) => tcId === id)?.jws
@@ -91,7 +92,7 @@ t.test('mislabelled vectors', async t => {
   for (const foreign of [372, 373]) t.match(jwsOf(foreign), /\?/)
 })
 
-t.test('the examples of RFC 7515 and RFC 8037', async t => {
+t.test('the examples of RFC 7515 and RFC 8037 are accepted, and refused if changed', async t => {
   const examples = read('rfc.json') as readonly { name: string; jwk: Jwk; jws: string }[]
   for (const { name, jwk, jws } of examples) {
     t.ok(isAccepted(jws, setOf([jwk])), name)

@@ -350,7 +350,7 @@ t.test('a change that hangs while others continue is refused, and undoes none of
   await disk.begun
   makeStale(path)
   await put(path, user('bob'))
-  disk.letGo()
+  disk.release()
   await refused
   t.strictSame(await namesIn(path), ['bob', 'maggie'])
   t.equal(readFileSync(`${path}.tmp`, 'utf8'), 'not ours')
