@@ -21,7 +21,7 @@ const lifetimeSeconds = 2
 installPackages()
 const hash = hashSync(password, { memoryCost: 8, timeCost: 1, parallelism: 1 })
 
-/** An edit of a peer's source, and the attacks that then find it out. */
+/** An edit of a peer's source, and the attacks that reveal it. */
 interface Hole {
   readonly name: string
   readonly from: string
@@ -36,7 +36,7 @@ const peers: Readonly<Record<string, readonly Hole[]>> = {
   'express.js': [
     { name: 'keeps used tickets', from: 'used.set(claims.jti, claims.exp)', to: '', found: reuse },
     {
-      name: 'takes tokens for tickets',
+      name: 'accepts tokens as tickets',
       from: "algorithms: ['HS256'], audience: 'ticket'",
       to: "algorithms: ['HS256']",
       found: ['token-as-ticket'],
@@ -47,15 +47,15 @@ const peers: Readonly<Record<string, readonly Hole[]>> = {
       to: "jwt.decode(searchParams.get('ticket')) ?? refuse()",
       found: ['altered', 'expiry'],
     },
-    // What cannot be decoded is then null, and nothing catches that.
+    // jwt.decode returns null for a malformed ticket, and reading its claims throws.
     {
-      name: 'falls over a malformed ticket',
+      name: 'crashes on a malformed ticket',
       from: "jwt.verify(searchParams.get('ticket'), secret, { algorithms: ['HS256'], audience: 'ticket' })",
       to: "jwt.decode(searchParams.get('ticket'))",
       found: ['truncated'],
     },
     {
-      name: 'believes any token',
+      name: 'accepts any token',
       from: 'jwt.verify(req.headers.authorization.slice',
       to: '((token) => jwt.decode(token))(req.headers.authorization.slice',
       found: ['algorithms'],
@@ -63,20 +63,20 @@ const peers: Readonly<Record<string, readonly Hole[]>> = {
   ],
   'fastify.js': [
     {
-      name: 'waits between the look and the entry',
+      name: 'waits between checking and marking a ticket',
       from: 'used.set(claims.jti, claims.exp)',
       to: 'await new Promise(resolve => setTimeout(resolve, 20))\n  used.set(claims.jti, claims.exp)',
       found: ['race'],
     },
     {
-      name: 'forgets the lifetime',
+      name: 'ignores the lifetime',
       from: "{ allowedAud: 'ticket' }",
       to: "{ allowedAud: 'ticket', ignoreExpiration: true }",
       found: ['expiry'],
     },
   ],
   'redis.js': [
-    { name: 'GET in place of GETDEL', from: 'redis.getDel(', to: 'redis.get(', found: reuse },
+    { name: 'GET instead of GETDEL', from: 'redis.getDel(', to: 'redis.get(', found: reuse },
     {
       name: 'GET, then DEL',
       from: 'await redis.getDel(`ticket:${ticket}`)',
@@ -98,7 +98,7 @@ const peers: Readonly<Record<string, readonly Hole[]>> = {
       found: reuse,
     },
     {
-      name: 'takes tokens for tickets',
+      name: 'accepts tokens as tickets',
       from: 'err == nil && claims.VerifyAudience(audience, true)',
       to: 'err == nil',
       found: ['token-as-ticket'],
@@ -106,7 +106,7 @@ const peers: Readonly<Record<string, readonly Hole[]>> = {
   ],
   'socketio.js': [
     {
-      name: 'believes any token',
+      name: 'accepts any token',
       from: "jwt.verify(token, secret, { algorithms: ['HS256'], audience: 'api' })",
       to: 'jwt.decode(token)',
       found: ['altered', 'algorithms'],
@@ -114,16 +114,16 @@ const peers: Readonly<Record<string, readonly Hole[]>> = {
   ],
 }
 
-/** What is found in peers as they are: a token in Socket.IO is no ticket. */
+/** Attacks that unchanged peers do not withstand: the token of Socket.IO is not single-use. */
 const asTheyAre: Readonly<Record<string, readonly string[]>> = {
   'socketio.js': ['before-101', 'expiry', 'race', 'reuse'],
 }
 
-/** Starts a peer of the bench from a copy of its source, with a hole or none. */
+/** Starts a peer of the bench from a copy of its source, with or without a hole. */
 async function startPeer(t: Test, file: string, hole: Hole | undefined, redisUrl: string): Promise<string> {
   const source = readFileSync(join(bench, 'targets/peers', file), 'utf8')
   if (hole && !source.includes(hole.from)) throw new Error(`${file} has no ${hole.from}`)
-  // Where its packages are found.
+  // A directory from which Node finds its packages.
   const copies = join(bench, 'node_modules/.attacked')
   mkdirSync(copies, { recursive: true })
   const directory = mkdtempSync(join(copies, 'peer-'))
@@ -179,7 +179,7 @@ for (const [file, holes] of Object.entries(peers))
   t.test(file, async t => {
     const redis = await startRedis(t)
     const url = await startPeer(t, file, undefined, redis.url)
-    t.strictSame(await brokenBy(url, file, []), asTheyAre[file] ?? [], 'as it is')
+    t.strictSame(await brokenBy(url, file, []), asTheyAre[file] ?? [], 'unchanged')
     for (const hole of holes) {
       const holed = await startPeer(t, file, hole, redis.url)
       t.strictSame(await brokenBy(holed, file, hole.found), [...hole.found].sort(), hole.name)

@@ -26,7 +26,7 @@ const attack = (args: readonly string[]) => run(['attack', ...args], env)
 const outcomesOf = (stdout: string): Record<string, string> =>
   Object.fromEntries((JSON.parse(stdout) as Finding[]).map(({ name, outcome }) => [name, outcome]))
 
-t.test('ticketgate withstands every attack, across a restart too', async t => {
+t.test('ticketgate withstands every attack, also across a restart', async t => {
   const port = await freePort()
   const options = {
     users: { maggie: password },
@@ -63,7 +63,7 @@ t.test('ticketgate withstands every attack, across a restart too', async t => {
     `<testsuite name="ticketgate attack" tests="${Object.keys(outcomes).length}" failures="0"`,
   )
 
-  // None of the logs contains what it presented.
+  // Searches all logs for the tickets and tokens that it presented.
   await server.stop()
   log += server.output()
   server = await startServer(t, options)
@@ -72,22 +72,22 @@ t.test('ticketgate withstands every attack, across a restart too', async t => {
   t.equal(logged.code, 0, logged.stdout)
 })
 
-/** The attacks that find each hole. */
+/** The attacks that reveal each hole. */
 const holes: Readonly<Record<Hole, readonly string[]>> = {
   none: [],
   'keeps tickets': ['reuse', 'race', 'two-tickets'],
-  'looks, then deletes': ['race'],
-  'compares the beginning': ['altered', 'truncated'],
-  'takes tokens for tickets': ['token-as-ticket'],
-  'believes any token': ['algorithms'],
-  'takes any origin': ['cross-origin'],
-  'opens first': ['before-101'],
+  'reads, then deletes': ['race'],
+  'compares only the beginning': ['altered', 'truncated'],
+  'accepts tokens as tickets': ['token-as-ticket'],
+  'accepts any token': ['algorithms'],
+  'accepts any origin': ['cross-origin'],
+  'opens before the check': ['before-101'],
   'repeats the ticket': ['leaks'],
   'logs the URL': ['leaks'],
-  'forgets the lifetime': ['expiry'],
+  'ignores the lifetime': ['expiry'],
 }
 
-t.test('a server with tickets in Redis: no false alarm, and each hole is found', async t => {
+t.test('attacks on a server with tickets in Redis find each hole, and nothing in a sound server', async t => {
   const redis = await startRedis(t)
   for (const [hole, found] of Object.entries(holes) as [Hole, readonly string[]][])
     await t.test(hole, async t => {
@@ -105,11 +105,12 @@ t.test('a server with tickets in Redis: no false alarm, and each hole is found',
       const outcomes = outcomesOf(stdout)
       const broken = Object.keys(outcomes).filter(name => outcomes[name] === 'broken')
       if (hole === 'none') t.strictSame(broken, [], stderr)
-      for (const name of found) t.ok(broken.includes(name), `${name}, by ${broken.join()}`)
+      for (const name of found)
+        t.ok(broken.includes(name), `${name} reveals the hole; broken: ${broken.join()}`)
     })
 })
 
-t.test('refusals', async t => {
+t.test('wrong arguments and unreachable servers are reported', async t => {
   const login = ['--user', 'maggie']
   const cases: readonly (readonly [readonly string[], number, RegExp])[] = [
     [[], 2, /one URL is required/],

@@ -17,7 +17,7 @@ const env = {
   TICKETGATE_ADMIN_PORT: '0',
 }
 
-t.test('one line for each requirement of a start, and nothing is opened or created', async t => {
+t.test('check prints one line per requirement, and creates nothing', async t => {
   const stateDir = temporaryDirectory(t)
   await addUser(stateDir, 'maggie', 'correct horse battery staple')
   const [cert, key] = [join(stateDir, 'cert.pem'), join(stateDir, 'key.pem')]
@@ -48,10 +48,10 @@ t.test('one line for each requirement of a start, and nothing is opened or creat
   )
   const absent = join(stateDir, 'absent')
   t.equal((await run(['check', '--state-dir', absent], { TICKETGATE_PORT: '0' })).code, 0)
-  t.notOk(existsSync(absent), 'the state directory is not made')
+  t.notOk(existsSync(absent), 'the state directory is not created')
 })
 
-t.test('all problems that would stop the start are reported at once, and the exit code is 1', async t => {
+t.test('all problems that would stop a start are reported at once, with exit code 1', async t => {
   const stateDir = temporaryDirectory(t)
   writeFileSync(join(stateDir, 'users.json'), '{"maggie": {}}', { mode: 0o666 })
   const holder = createServer().listen(0, '127.0.0.1')
@@ -73,7 +73,7 @@ t.test('all problems that would stop the start are reported at once, and the exi
     TICKETGATE_PORT: port,
     TICKETGATE_STATE_DIR: temporaryDirectory(t),
   })
-  t.ok(said !== '' && started.stderr.includes(said), 'a start says the same')
+  t.ok(said !== '' && started.stderr.includes(said), 'a real start reports the same problem')
   t.match(stdout, /^ok {7}admin port: /m)
   t.match(stdout, /^ok {7}replay cache: /m, 'later checks still run')
 
@@ -82,7 +82,7 @@ t.test('all problems that would stop the start are reported at once, and the exi
   t.equal(wrong.stdout.match(/^failed {3}options: /gm)?.length, 3)
 })
 
-t.test('warnings do not stop a start', async t => {
+t.test('warnings do not change the exit code', async t => {
   const stateDir = temporaryDirectory(t)
   const file = join(stateDir, 'jwt.secret')
   writeFileSync(file, jwtSecret)
@@ -99,25 +99,29 @@ t.test('warnings do not stop a start', async t => {
   t.notMatch(stdout, jwtSecret)
 })
 
-t.test('a certificate that expires soon, or has expired', needs('openssl'), async t => {
-  const directory = temporaryDirectory(t)
-  const [cert, key, asked] = ['cert.pem', 'key.pem', 'request.pem'].map(name => join(directory, name))
-  const openssl = (...args: readonly (string | undefined)[]): void =>
-    void execFileSync(pathOf('openssl'), args.map(String), { stdio: 'ignore' })
-  openssl('req', '-new', '-newkey', 'rsa:2048', '-nodes', '-subj', '/CN=x', '-keyout', key, '-out', asked)
-  const files = { TICKETGATE_TLS_CERT_FILE: cert, TICKETGATE_TLS_KEY_FILE: key }
-  const look = async (days: string) => {
-    openssl('x509', '-req', '-in', asked, '-signkey', key, '-days', days, '-out', cert)
-    return run(['check', '--state-dir', directory], { ...env, ...files })
-  }
-  t.match(await look('3'), {
-    code: 0,
-    stdout: /^warning {2}certificate: the certificate expires in [23] days/m,
-  })
-  t.match(await look('0'), { code: 1, stdout: /^failed {3}certificate: the certificate is not valid now/m })
-})
+t.test(
+  'a certificate that expires soon is a warning, one that has expired a failure',
+  needs('openssl'),
+  async t => {
+    const directory = temporaryDirectory(t)
+    const [cert, key, asked] = ['cert.pem', 'key.pem', 'request.pem'].map(name => join(directory, name))
+    const openssl = (...args: readonly (string | undefined)[]): void =>
+      void execFileSync(pathOf('openssl'), args.map(String), { stdio: 'ignore' })
+    openssl('req', '-new', '-newkey', 'rsa:2048', '-nodes', '-subj', '/CN=x', '-keyout', key, '-out', asked)
+    const files = { TICKETGATE_TLS_CERT_FILE: cert, TICKETGATE_TLS_KEY_FILE: key }
+    const look = async (days: string) => {
+      openssl('x509', '-req', '-in', asked, '-signkey', key, '-days', days, '-out', cert)
+      return run(['check', '--state-dir', directory], { ...env, ...files })
+    }
+    t.match(await look('3'), {
+      code: 0,
+      stdout: /^warning {2}certificate: the certificate expires in [23] days/m,
+    })
+    t.match(await look('0'), { code: 1, stdout: /^failed {3}certificate: the certificate is not valid now/m })
+  },
+)
 
-t.test('check beside a running server with the same configuration fails for its ports alone', async t => {
+t.test('while a server with the same configuration runs, only the check of the ports fails', async t => {
   const [port, adminPort] = [String(await freePort()), String(await freePort())]
   const ports = { TICKETGATE_PORT: port, TICKETGATE_ADMIN_PORT: adminPort }
   const { stateDir } = await startServer(t, { env: ports })

@@ -16,7 +16,7 @@ async function takenPort(t: Test): Promise<string> {
 }
 
 t.test(
-  'a first start that fails because of its port creates no user, because the password would be lost',
+  'a first start that fails because of a port creates no user, whose password would be lost',
   async t => {
     const stateDir = temporaryDirectory(t)
     for (const name of ['TICKETGATE_PORT', 'TICKETGATE_ADMIN_PORT']) {
@@ -32,7 +32,7 @@ t.test(
   },
 )
 
-/** Runs a line in a shell, as pasted; resolves with its exit code. */
+/** Runs a line in a shell, as if pasted. Resolves with its exit code. */
 const paste = (line: string, cwd: string, input: string): Promise<number | null> =>
   new Promise(resolve => {
     const child = spawn(...plain('sh', ['-c', line]), { cwd, stdio: ['pipe', 'ignore', 'inherit'] })
@@ -49,7 +49,7 @@ t.test('the hint names an existing user and the file in use, and works from any 
     for (const name of names) await addUser(stateDir, name, 'the password before')
     const server = await startServer(t, { env: development, stateDir })
     const [, hint = ''] = await server.logged(/^ +(node .* user passwd .*)$/m)
-    t.match(hint, join(stateDir, 'users.json'), 'with its absolute path')
+    t.match(hint, join(stateDir, 'users.json'), 'the hint has the absolute path')
     t.equal(await paste(`${hint} --password-stdin`, temporaryDirectory(t), 'the password after\n'), 0, hint)
     const login = await postJson(server.url, '/auth', { user: expected, pwd: 'the password after' })
     t.equal(login.status, 200, expected)

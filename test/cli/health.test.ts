@@ -7,7 +7,7 @@ import { certificate, certificateKey } from '../support/certificate.js'
 import { freePort } from '../support/free-port.js'
 import { run, startServer, temporaryDirectory } from '../support/server.js'
 
-t.test('the server that the environment describes is checked', async t => {
+t.test('health checks the server at the configured address', async t => {
   const port = String(await freePort())
   const env = { TICKETGATE_PORT: port }
   const absent = await run(['health'], env)
@@ -16,10 +16,13 @@ t.test('the server that the environment describes is checked', async t => {
   t.match(await run(['health'], env), { code: 0, output: '' })
   t.match(await run(['health'], { TICKETGATE_PORT: undefined, PORT: port }), { code: 0, output: '' })
   t.match(await run(['health', '--port', port, '--host=127.0.0.1'], {}), { code: 0, output: '' })
-  t.notOk(existsSync(join(stateDir, 'listening.json')), 'the environment says it all')
+  t.notOk(
+    existsSync(join(stateDir, 'listening.json')),
+    'no file is written if the environment gives the address',
+  )
 })
 
-t.test('a port given to the server by a flag is found, as the health check of an image requires', async t => {
+t.test('health finds a port that the server got by a flag, as image health checks require', async t => {
   const env = { TICKETGATE_PORT: String(await freePort()) }
   const port = String(await freePort())
   const server = await startServer(t, { env, flags: ['--port', port] })
@@ -28,19 +31,15 @@ t.test('a port given to the server by a flag is found, as the health check of an
   t.match(await run(['health'], inside), { code: 0, output: '' })
   t.match(await run(['health', '--state-dir', server.stateDir], env), { code: 0, output: '' })
   const other = { ...inside, TICKETGATE_PORT: String(await freePort()) }
-  t.equal(
-    (await run(['health'], other)).code,
-    1,
-    'the server of another environment is not asked in its place',
-  )
+  t.equal((await run(['health'], other)).code, 1, 'a server at another port is not checked instead')
   await server.stop()
   t.match(
     await run(['health'], inside),
     { code: 1, stderr: /not healthy/ },
-    'nor does one that has ended count',
+    'a server that has ended is not healthy',
   )
   await startServer(t, { env, stateDir: server.stateDir })
-  t.notOk(existsSync(join(server.stateDir, 'listening.json')), 'without the flag nothing is left of it')
+  t.notOk(existsSync(join(server.stateDir, 'listening.json')), 'a start without the flag removes the file')
 })
 
 t.test('a server with TLS is checked over TLS', async t => {
@@ -54,7 +53,7 @@ t.test('a server with TLS is checked over TLS', async t => {
   t.match(await run(['health'], env), { code: 0, output: '' })
 })
 
-t.test('misspelt settings are explained, and help needs none', async t => {
+t.test('invalid settings are explained, and help needs no settings', async t => {
   t.match(await run(['health'], { TICKETGATE_PORT: 'x' }), {
     code: 1,
     stderr: /TICKETGATE_PORT: "x" is not a whole/,
@@ -68,7 +67,7 @@ t.test('misspelt settings are explained, and help needs none', async t => {
   t.match(await run(['health'], { ...unrelated, NODE_ENV: 'production' }), { code: 1, stderr: /not healthy/ })
 })
 
-t.test('the quick check uses the address that the schema gives', async t => {
+t.test('the shortcut for plain HTTP computes the same address as the full configuration', async t => {
   for (const env of [
     {},
     { TICKETGATE_HOST: '::', TICKETGATE_PORT: '1' },

@@ -9,48 +9,44 @@ import { jwtVerify, SignJWT } from 'jose'
 import type { Test } from 'tap'
 import { WebSocketServer } from 'ws'
 
-/** What a careless server may do. */
+/** The mistake of a server. */
 export type Hole =
   | 'none'
   | 'keeps tickets'
-  | 'looks, then deletes'
-  | 'compares the beginning'
-  | 'takes tokens for tickets'
-  | 'believes any token'
-  | 'takes any origin'
-  | 'opens first'
+  | 'reads, then deletes'
+  | 'compares only the beginning'
+  | 'accepts tokens as tickets'
+  | 'accepts any token'
+  | 'accepts any origin'
+  | 'opens before the check'
   | 'repeats the ticket'
   | 'logs the URL'
-  | 'forgets the lifetime'
+  | 'ignores the lifetime'
 
 export const origin = 'https://app.example'
 const key = randomBytes(32)
 
 export interface HoledServer {
   readonly url: string
-  log: string
+  readonly log: string
 }
 
 /** The common design, a ticket in Redis that is redeemed with GETDEL, with one hole or none. */
-export async function startHoledServer(
-  t: Test,
-  redisUrl: string,
-  hole: Hole,
-  lifetimeSeconds: number,
-): Promise<HoledServer> {
-  const redis = new Redis(redisUrl)
-  const sockets = new WebSocketServer({ noServer: true })
-  const result = { url: '', log: '' }
+class HoledGate {
+  readonly sockets = new WebSocketServer({ noServer: true })
+  log = ''
+  readonly #redis: Redis
+  readonly #hole: Hole
+  readonly #lifetimeSeconds: number
 
-  async function isToken(token: string): Promise<boolean> {
-    if (hole === 'believes any token') return token.split('.').length === 3
-    return jwtVerify(token, key, { algorithms: ['HS256'] }).then(
-      () => true,
-      () => false,
-    )
+  constructor(redis: Redis, hole: Hole, lifetimeSeconds: number) {
+    this.#redis = redis
+    this.#hole = hole
+    this.#lifetimeSeconds = lifetimeSeconds
   }
 
-  async function reply(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  /** Issues tokens and tickets. */
+  async reply(request: IncomingMessage, response: ServerResponse): Promise<void> {
     if (request.url === '/auth') {
       const token = await new SignJWT({ sub: 'maggie' })
         .setProtectedHeader({ alg: 'HS256' })
@@ -60,55 +56,75 @@ export async function startHoledServer(
       return void response.end(JSON.stringify({ token }))
     }
     const bearer = request.headers.authorization?.slice(7) ?? ''
-    if (!(await isToken(bearer))) return void response.writeHead(401).end()
+    if (!(await this.#isToken(bearer))) return void response.writeHead(401).end()
     const ticket = randomBytes(24).toString('base64url')
-    const expiry = hole === 'forgets the lifetime' ? 600 : lifetimeSeconds
-    await redis.set(hole === 'compares the beginning' ? ticket.slice(0, 10) : ticket, '1', 'EX', expiry)
+    const expiry = this.#hole === 'ignores the lifetime' ? 600 : this.#lifetimeSeconds
+    const name = this.#hole === 'compares only the beginning' ? ticket.slice(0, 10) : ticket
+    await this.#redis.set(name, '1', 'EX', expiry)
     response.end(JSON.stringify({ ticket }))
   }
 
-  async function redeem(ticket: string): Promise<boolean> {
-    if (hole === 'takes tokens for tickets' && (await isToken(ticket))) return true
-    if (hole === 'keeps tickets') return (await redis.get(ticket)) !== null
-    if (hole === 'compares the beginning') return (await redis.getdel(ticket.slice(0, 10))) !== null
-    if (hole !== 'looks, then deletes') return (await redis.getdel(ticket)) !== null
+  /** Accepts or refuses a handshake. */
+  async admit(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
+    const ticket = new URL(request.url ?? '/', 'http://x').searchParams.get('ticket') ?? ''
+    if (this.#hole === 'logs the URL') this.log += `${request.url}\n`
+    const accept = (): void => this.sockets.handleUpgrade(request, socket, head, ws => ws.send('welcome'))
+    if (this.#hole === 'opens before the check') accept()
+    const isForeign = request.headers.origin !== undefined && request.headers.origin !== origin
+    if ((isForeign && this.#hole !== 'accepts any origin') || !(await this.#redeem(ticket))) {
+      const body = this.#hole === 'repeats the ticket' ? `no such ticket: ${ticket}` : ''
+      return void socket.end(`HTTP/1.1 401 Unauthorized\r\nContent-Length: ${body.length}\r\n\r\n${body}`)
+    }
+    if (this.#hole !== 'opens before the check') accept()
+  }
+
+  async #isToken(token: string): Promise<boolean> {
+    if (this.#hole === 'accepts any token') return token.split('.').length === 3
+    return jwtVerify(token, key, { algorithms: ['HS256'] }).then(
+      () => true,
+      () => false,
+    )
+  }
+
+  async #redeem(ticket: string): Promise<boolean> {
+    const redis = this.#redis
+    if (this.#hole === 'accepts tokens as tickets' && (await this.#isToken(ticket))) return true
+    if (this.#hole === 'keeps tickets') return (await redis.get(ticket)) !== null
+    if (this.#hole === 'compares only the beginning')
+      return (await redis.getdel(ticket.slice(0, 10))) !== null
+    if (this.#hole !== 'reads, then deletes') return (await redis.getdel(ticket)) !== null
     const value = await redis.get(ticket)
     await delay(20)
     await redis.del(ticket)
     return value !== null
   }
+}
 
-  async function admit(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
-    const ticket = new URL(request.url ?? '/', 'http://x').searchParams.get('ticket') ?? ''
-    if (hole === 'logs the URL') result.log += `${request.url}\n`
-    const accept = (): void => sockets.handleUpgrade(request, socket, head, ws => ws.send('welcome'))
-    if (hole === 'opens first') accept()
-    const isForeign = request.headers.origin !== undefined && request.headers.origin !== origin
-    if ((isForeign && hole !== 'takes any origin') || !(await redeem(ticket))) {
-      const body = hole === 'repeats the ticket' ? `no such ticket: ${ticket}` : ''
-      return void socket.end(`HTTP/1.1 401 Unauthorized\r\nContent-Length: ${body.length}\r\n\r\n${body}`)
-    }
-    if (hole !== 'opens first') accept()
-  }
-
-  const server = createServer((request, response) => void reply(request, response))
-  server.on(
-    'upgrade',
-    (request, socket, head) =>
-      void admit(
-        request,
-        socket.on('error', () => {}),
-        head,
-      ),
-  )
+export async function startHoledServer(
+  t: Test,
+  redisUrl: string,
+  hole: Hole,
+  lifetimeSeconds: number,
+): Promise<HoledServer> {
+  const redis = new Redis(redisUrl)
+  const gate = new HoledGate(redis, hole, lifetimeSeconds)
+  const server = createServer((request, response) => void gate.reply(request, response))
+  server.on('upgrade', (request, socket, head) => {
+    socket.on('error', () => {})
+    void gate.admit(request, socket, head)
+  })
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   t.teardown(() => {
     redis.disconnect()
-    for (const each of sockets.clients) each.terminate()
+    for (const each of gate.sockets.clients) each.terminate()
     server.close()
     server.closeAllConnections()
   })
-  result.url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
-  return result
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    get log() {
+      return gate.log
+    },
+  }
 }

@@ -17,7 +17,7 @@ async function run(...args: string[]) {
 const idsOf = (keys: string): number[] =>
   parseTicketKeys(keys, { node: 'one', notSecret: 'x' }).map(key => key.id)
 
-t.test('a key is printed in the form of the variable, a new one each time', async t => {
+t.test('a new key is printed each time, in the format of TICKETGATE_TICKET_KEYS', async t => {
   const [first, second] = [await run('new'), await run('new', '--id=255')]
   t.match(first, { code: 0, err: '' })
   t.strictSame([...idsOf(first.out), ...idsOf(second.out)], [1, 255])
@@ -26,7 +26,7 @@ t.test('a key is printed in the form of the variable, a new one each time', asyn
   t.match(await run('--id=5', 'new'), { code: 0, out: /^5:/ }, 'flags may come first')
 })
 
-t.test('a key is written to a file for its owner only', async t => {
+t.test('a key is written to a file that only its owner can read', async t => {
   const file = join(t.testdir(), 'ticket.keys')
   const before = process.umask(0)
   const { code, out, err } = await run('new', '--id', '7', '--out', file)
@@ -36,7 +36,7 @@ t.test('a key is written to a file for its owner only', async t => {
   t.strictSame(idsOf(readFileSync(file, 'utf8')), [7])
 })
 
-t.test('a file that exists, and may hold keys in use, is never overwritten', async t => {
+t.test('an existing file is never overwritten, because its keys may be in use', async t => {
   const file = join(t.testdir(), 'ticket.keys')
   writeFileSync(file, 'keys in use')
   t.match(await run('new', '--out', file), { code: 1, out: '', err: /cannot write \S+: it exists/ })
@@ -44,7 +44,7 @@ t.test('a file that exists, and may hold keys in use, is never overwritten', asy
   t.match(await run('new', '--out', join(file, 'x')), { code: 1, err: /cannot write \S+: ENOTDIR/ })
 })
 
-t.test('wrong usage: exit code 2, and no key', async t => {
+t.test('wrong arguments give exit code 2 and no key', async t => {
   const cases = [
     [[], /expected an action: new/],
     [['make'], /expected an action: new/],

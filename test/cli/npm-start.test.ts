@@ -10,7 +10,7 @@ import { temporaryDirectory } from '../support/server.js'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 
-/** `npm start` without the build before it, in an environment that has nothing of ours. */
+/** Runs a command line, such as `npm start` without its build, in a clean environment. */
 function start(...words: readonly string[]) {
   const [program = '', ...args] = words
   const env = {
@@ -35,7 +35,7 @@ function start(...words: readonly string[]) {
   child.stdout.setEncoding('utf8').on('data', text => {
     shown += text
   })
-  // All that holds the output has ended: npm, its shell and the server.
+  // The output closes once npm, its shell and the server have all ended.
   const ended = new Promise(resolve => child.once('close', resolve)).then(() => shown)
   return { child, said, ended }
 }
@@ -48,11 +48,11 @@ t.test('npm start uses no syntax of a particular shell', async t => {
   t.ok(mainFile.endsWith('dist/main.js'))
 })
 
-t.test('the server stops with npm, which stops only the shell between them', async t => {
+t.test('the server stops with npm, although npm signals only the shell in between', async t => {
   const { child, said, ended } = start(...npm)
   await said(/listening/)
   child.kill('SIGTERM')
-  t.match(await ended, /stopped/, 'drained')
+  t.match(await ended, /stopped/, 'the server has drained')
 })
 
 t.test(
@@ -73,7 +73,7 @@ t.test(
   },
 )
 
-t.test('in development, it stops if its terminal is closed', needs('script'), async t => {
+t.test('in development, the server stops if its terminal is closed', needs('script'), async t => {
   const serve = 'echo pid $$; exec node dist/main.js serve'
   const { said, ended } = start(
     pathOf('script'),

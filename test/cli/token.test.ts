@@ -27,7 +27,7 @@ interface Explained {
   readonly err: string
 }
 
-/** On a busy machine, the fetch of keys can run into its time limit: then it explains once more. */
+/** On a busy machine the fetch of keys can time out: then the command is run again. */
 const explain = async (env: Environment, input: string, ...args: string[]): Promise<Explained> => {
   for (;;) {
     const explained = await explainOnce(env, input, ...args)
@@ -53,7 +53,7 @@ const hs = (claims: Json = {}, by = secret): string =>
 
 const trader = { role: 'trader' }
 
-/** An environment with an issuers file: a shop with a secret, and a provider with keys. */
+/** An environment with two issuers: a shop with a secret, and a provider with keys. */
 const environment = async (t: Test): Promise<Environment & { readonly TICKETGATE_STATE_DIR: string }> => {
   const provider = await startProvider(t, jwks(key))
   const directory = temporaryDirectory(t)
@@ -73,7 +73,7 @@ const environment = async (t: Test): Promise<Environment & { readonly TICKETGATE
   return { TICKETGATE_ISSUERS_FILE: file, TICKETGATE_STATE_DIR: temporaryDirectory(t) }
 }
 
-t.test('an accepted token: its issuer, the checks, and its rights', async t => {
+t.test('an accepted token is explained with its issuer, the checks and its rights', async t => {
   const exp = nowSeconds() + 500
   const { code, out, err } = await explain(
     await environment(t),
@@ -99,7 +99,7 @@ t.test('an accepted token: its issuer, the checks, and its rights', async t => {
     t.match(out, line)
 })
 
-t.test('explanation and server agree, and neither shows the token', async t => {
+t.test('the explanation agrees with the server, and does not show the token', async t => {
   const env = await environment(t)
   const server = await startServer(t, {
     env: { TICKETGATE_JWT_SECRET: undefined, TICKETGATE_LOG_LEVEL: 'debug', ...env },
@@ -110,33 +110,48 @@ t.test('explanation and server agree, and neither shows the token', async t => {
     signedBy(key, { iss: 'https://id.example/', aud: 'gate', ...changes }, header)
   const now = nowSeconds()
   const cases: [name: string, token: string, last: string | undefined, refused: RegExp | undefined][] = [
-    ['a good one', hs(trader), 'revocation', undefined],
-    ['a good one of the provider', id(), 'revocation', undefined],
-    ['no token', 'hello', undefined, /^no {2}malformed /m],
-    ['no object in it', signText('{"alg":"HS256"}', '[]', secret), 'form', /^no {2}malformed /m],
-    ['of nobody', hs({ iss: 'theirs' }), 'form', /^no {2}issuer /m],
-    ['without the slash', id({ iss: 'https://id.example' }), 'form', /differ by a trailing slash/],
-    ['an algorithm of others', hs({ iss: 'https://id.example/' }), 'form', /^no {2}algorithm /m],
-    ['none', signText('{"alg":"none"}', '{}', ''), undefined, /^no {2}algorithm /m],
-    ['by another secret', hs(trader, `${secret}1`), 'algorithm', /^no {2}signature /m],
+    ['a good token', hs(trader), 'revocation', undefined],
+    ['a good token of the provider', id(), 'revocation', undefined],
+    ['not a token', 'hello', undefined, /^no {2}malformed /m],
     [
-      'by an unknown key',
+      'a payload that is not an object',
+      signText('{"alg":"HS256"}', '[]', secret),
+      'form',
+      /^no {2}malformed /m,
+    ],
+    ['an unknown issuer', hs({ iss: 'theirs' }), 'form', /^no {2}issuer /m],
+    [
+      'an issuer without its trailing slash',
+      id({ iss: 'https://id.example' }),
+      'form',
+      /differ by a trailing slash/,
+    ],
+    ['an algorithm of another issuer', hs({ iss: 'https://id.example/' }), 'form', /^no {2}algorithm /m],
+    ['the algorithm none', signText('{"alg":"none"}', '{}', ''), undefined, /^no {2}algorithm /m],
+    ['signed with another secret', hs(trader, `${secret}1`), 'algorithm', /^no {2}signature /m],
+    [
+      'signed by an unknown key',
       signedBy(newKey('RS256', 'two'), { iss: 'https://id.example/' }),
       'algorithm',
       /key_unknown/,
     ],
-    ['an ID token', id({}, { typ: 'logout+jwt' }), 'signature', /^no {2}typ /m],
-    ['without a user', id({ sub: undefined }), 'typ', /^no {2}subject_missing /m],
-    ['without an end', id({ exp: undefined }), 'user', /^no {2}claim_missing:exp /m],
-    ['too long a life', id({ exp: now + 900 }), 'user', /^no {2}lifetime /m],
-    ['of tomorrow', id({ iat: now + 86_400, exp: now + 86_500 }), 'user', /^no {2}not_yet_valid /m],
-    ['for another', id({ aud: ['shop'] }), 'issuer', /^no {2}audience /m],
-    ['of no session', id({ sid: 5 }), 'audience', /^no {2}claim_type:sid /m],
-    ['of yesterday', id({ iat: now - 86_400, exp: now - 86_000 }), 'session', /^no {2}expired /m],
-    ['without a right', hs(), 'expiry', /^no {2}no_rights .*none of the rules/m],
-    ['with a dot', hs({ ...trader, sub: 'a.b' }), 'revocation', undefined],
-    ['to steer the terminal', id({ sub: '\u202e\u200b' }), 'revocation', undefined],
-    ['with an escape', id({ iss: '\u001b[2J\u009b' }), 'form', /^issuer +\\u\{1b\}\[2J\\u\{9b\}$/m],
+    ['a logout token', id({}, { typ: 'logout+jwt' }), 'signature', /^no {2}typ /m],
+    ['no user', id({ sub: undefined }), 'typ', /^no {2}subject_missing /m],
+    ['no expiry', id({ exp: undefined }), 'user', /^no {2}claim_missing:exp /m],
+    ['too long a lifetime', id({ exp: now + 900 }), 'user', /^no {2}lifetime /m],
+    ['issued tomorrow', id({ iat: now + 86_400, exp: now + 86_500 }), 'user', /^no {2}not_yet_valid /m],
+    ['another audience', id({ aud: ['shop'] }), 'issuer', /^no {2}audience /m],
+    ['an invalid session', id({ sid: 5 }), 'audience', /^no {2}claim_type:sid /m],
+    ['expired yesterday', id({ iat: now - 86_400, exp: now - 86_000 }), 'session', /^no {2}expired /m],
+    ['no rights', hs(), 'expiry', /^no {2}no_rights .*none of the rules/m],
+    ['a user with a dot', hs({ ...trader, sub: 'a.b' }), 'revocation', undefined],
+    ['a user with invisible control characters', id({ sub: '\u202e\u200b' }), 'revocation', undefined],
+    [
+      'an issuer with escape sequences',
+      id({ iss: '\u001b[2J\u009b' }),
+      'form',
+      /^issuer +\\u\{1b\}\[2J\\u\{9b\}$/m,
+    ],
   ]
   for (const [name, token, last, refused] of cases) {
     const { code, out, err } = await explain(env, token)
@@ -144,7 +159,7 @@ t.test('explanation and server agree, and neither shows the token', async t => {
     t.equal(code, refused === undefined ? 0 : 1, name)
     t.match(out, refused ?? /\naccepted\n$/, name)
     t.equal(err, '', name)
-    // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: the test looks for them
     t.notMatch(out, /[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e\u200b]/, name)
     if (token.length > 20)
       for (const part of token.split('.').filter(Boolean)) t.notOk(out.includes(part), name)
@@ -154,7 +169,7 @@ t.test('explanation and server agree, and neither shows the token', async t => {
   }
 })
 
-t.test('a matching rule with a pattern that cannot be filled in', async t => {
+t.test('a matching rule with a pattern that cannot be filled in causes a hint', async t => {
   const { code, out } = await explain(await environment(t), hs({ ...trader, sub: 'maggie.smith' }))
   t.equal(code, 0)
   t.match(
@@ -163,7 +178,7 @@ t.test('a matching rule with a pattern that cannot be filled in', async t => {
   )
 })
 
-t.test('a revoked token', async t => {
+t.test('a revoked token is explained as revoked', async t => {
   const env = await environment(t)
   const server = await startServer(t, {
     env: { TICKETGATE_JWT_SECRET: undefined, ...env },
@@ -177,7 +192,7 @@ t.test('a revoked token', async t => {
   t.match(out, /^ok {2}claims.*\nno {2}revoked /m)
 })
 
-t.test('the program: the environment, flags, and the secret of development', async t => {
+t.test('the command uses the environment, flags, and the secret of development', async t => {
   const stateDir = temporaryDirectory(t)
   const env = { ...development, TICKETGATE_STATE_DIR: stateDir }
   const server = await startServer(t, { env, stateDir, users: { maggie: 'secret' } })
@@ -195,7 +210,7 @@ t.test('the program: the environment, flags, and the secret of development', asy
   })
 })
 
-t.test('an unreachable provider: standard error says why', async t => {
+t.test('if the provider cannot be reached, standard error says why', async t => {
   const provider = await startProvider(t, answering('', 500))
   const { code, out, err } = await explain(
     { TICKETGATE_JWKS_URL: provider.url, TICKETGATE_STATE_DIR: temporaryDirectory(t) },
@@ -209,7 +224,7 @@ t.test('an unreachable provider: standard error says why', async t => {
   )
 })
 
-t.test('wrong usage, which may contain the token, is not repeated', async t => {
+t.test('wrong arguments are not repeated, because they may contain the token', async t => {
   const env = await environment(t)
   const token = hs(trader)
   for (const [args, code, err] of [

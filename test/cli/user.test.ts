@@ -13,10 +13,7 @@ import { needs, pathOf } from '../support/programs.js'
 const password = 'correct horse battery staple'
 const hasher = createPasswordHasher({ concurrency: 1, queueLimit: 100 })
 
-/**
- * Runs a command with what comes in on stdin; `open` leaves it open, as a terminal or a pipe held
- * by a shell.
- */
+/** Runs a command with this input; `open` leaves stdin open, like a terminal or a shell's pipe. */
 async function run(usersFile: string, args: string[], input: string | Buffer = '', open = false) {
   const [stdin, stdout, stderr] = [new PassThrough(), new PassThrough(), new PassThrough()]
   stdin.write(input)
@@ -61,7 +58,7 @@ t.test('a user is added, listed, gets a new password and is removed', async t =>
   t.strictSame(await run(file, ['list']), { code: 0, out: 'bob\n', err: '' })
 })
 
-t.test('of two concurrent adds of one name, one wins', async t => {
+t.test('if two commands add the same name at once, one succeeds', async t => {
   const file = join(t.testdir(), 'users.json')
   const results = await Promise.all([add(file, 'maggie'), add(file, 'maggie')])
   t.strictSame(results.map(result => result.code).sort(), [0, 1])
@@ -80,14 +77,14 @@ t.test('rights are stored and listed, and survive a new password', async t => {
   t.equal(out, 'bob\tpublish []\tsubscribe [""]\nmaggie\tpublish ["chat.*","news"]\tsubscribe ["*"]\n')
 })
 
-t.test('one line of standard input is the password', async t => {
+t.test('the first line of standard input is the password', async t => {
   const cases = [
     ['a trailing newline', 'pass phrase \n', 'pass phrase '],
-    ['a newline of Windows', 'pass phrase\r\n', 'pass phrase'],
+    ['a Windows newline', 'pass phrase\r\n', 'pass phrase'],
     ['no newline', 'pass phrase', 'pass phrase'],
     ['further lines', 'pass phrase\nsecond\n', 'pass phrase'],
-    ['the byte order mark of PowerShell', '\uFEFFpass phrase\r\n', 'pass phrase'],
-    ['the longest, with that', `\uFEFF${'p'.repeat(1024)}\r\n`, 'p'.repeat(1024)],
+    ['a byte order mark, as from PowerShell', '\uFEFFpass phrase\r\n', 'pass phrase'],
+    ['the longest, with a byte order mark', `\uFEFF${'p'.repeat(1024)}\r\n`, 'p'.repeat(1024)],
     ['beyond ASCII', 'pâss фраза 🔑\n', 'pâss фраза 🔑'],
     ['the longest', `${'p'.repeat(1024)}\r\n`, 'p'.repeat(1024)],
   ] as const
@@ -118,7 +115,7 @@ t.test('a name with a colon is accepted with a warning: HTTP Basic cannot carry 
   t.equal((await add(file, 'maggie')).err, '')
 })
 
-t.test('a failure: exit code 1, nothing changed', async t => {
+t.test('a failure gives exit code 1 and changes nothing', async t => {
   const cases = [
     ['add of a user that exists', ['add', 'maggie', '--password-stdin'], 'other\n', /maggie exists/],
     ['passwd of an unknown user', ['passwd', 'bob', '--password-stdin'], 'other\n', /no user bob/],
@@ -131,12 +128,17 @@ t.test('a failure: exit code 1, nothing changed', async t => {
     ['a control character', ['passwd', 'maggie', '--password-stdin'], 'pass\tphrase\n', /control character/],
     ['a carriage return', ['passwd', 'maggie', '--password-stdin'], 'pass\rphrase\n', /control character/],
     [
-      'a second mark',
+      'a second byte order mark',
       ['passwd', 'maggie', '--password-stdin'],
       '\uFEFF\uFEFFp\n',
       /byte order mark: remove it/,
     ],
-    ['nothing but a mark', ['passwd', 'maggie', '--password-stdin'], '\uFEFF\n', /password is empty/],
+    [
+      'nothing but a byte order mark',
+      ['passwd', 'maggie', '--password-stdin'],
+      '\uFEFF\n',
+      /password is empty/,
+    ],
     [
       'UTF-16',
       ['passwd', 'maggie', '--password-stdin'],
@@ -144,19 +146,19 @@ t.test('a failure: exit code 1, nothing changed', async t => {
       /not UTF-8 \(PowerShell/,
     ],
     [
-      'UTF-16 without a mark',
+      'UTF-16 without a byte order mark',
       ['passwd', 'maggie', '--password-stdin'],
       Buffer.from('pass', 'utf16le'),
       /control/,
     ],
     [
-      'overlong, cut in a character',
+      'overlong, and cut within a character',
       ['passwd', 'maggie', '--password-stdin'],
       'é'.repeat(2000),
       /longer than 1024/,
     ],
     [
-      'a password not UTF-8',
+      'a password that is not UTF-8',
       ['passwd', 'maggie', '--password-stdin'],
       Buffer.from([0xc3, 0x0a]),
       /not UTF-8/,
@@ -167,11 +169,11 @@ t.test('a failure: exit code 1, nothing changed', async t => {
   const before = readFileSync(file)
   for (const [name, args, input, reason] of cases) {
     t.match(await run(file, [...args], input), { code: 1, out: '', err: reason }, name)
-    t.ok(readFileSync(file).equals(before), `${name}: unchanged`)
+    t.ok(readFileSync(file).equals(before), `${name}: the file is unchanged`)
   }
 })
 
-t.test('wrong usage: exit code 2, no file created', async t => {
+t.test('wrong arguments give exit code 2 and create no file', async t => {
   const cases = [
     ['nothing', [], /one of add, passwd, remove, list/],
     ['an unknown command', ['delete', 'maggie'], /one of add, passwd, remove, list/],
@@ -192,7 +194,11 @@ t.test('wrong usage: exit code 2, no file created', async t => {
     ['an empty name', ['add', '', '--password-stdin'], /a user name is 1 to 256/],
     ['a control character', ['add', 'a\u001b[2J', '--password-stdin'], /a user name is 1 to 256/],
     ['a name of 257 bytes', ['add', `n${'é'.repeat(128)}`, '--password-stdin'], /a user name is 1 to 256/],
-    ['no channel', ['add', 'maggie', '--password-stdin', '--publish', 'a b'], /"a b" is not a channel name/],
+    [
+      'an invalid channel',
+      ['add', 'maggie', '--password-stdin', '--publish', 'a b'],
+      /"a b" is not a channel name/,
+    ],
     ['two wildcards', ['add', 'maggie', '--password-stdin', '--subscribe', '**'], /is not a channel name/],
     ['no terminal to ask on', ['add', 'maggie'], /use --password-stdin/],
   ] as const
@@ -201,13 +207,13 @@ t.test('wrong usage: exit code 2, no file created', async t => {
   for (const [name, args, reason] of cases) {
     const result = await run(file, [...args], `${password}\n`)
     t.match(result, { code: 2, out: '', err: reason }, name)
-    t.notMatch(result.err, 'hunter2hunter2', `${name}: repeats no password`)
+    t.notMatch(result.err, 'hunter2hunter2', `${name}: does not repeat the password`)
     t.notOk(existsSync(file), name)
   }
   t.strictSame(readdirSync(directory), [])
 })
 
-t.test('help', async t => {
+t.test('help is printed', async t => {
   for (const args of [['--help'], ['-h'], ['add', '--help'], ['list', '-h']]) {
     const result = await run(join(t.testdir(), 'users.json'), args)
     t.match(result, { code: 0, out: /^Usage:\n {2}ticketgate user add NAME/, err: '' }, args.join(' '))
@@ -224,7 +230,7 @@ t.test('a corrupt file is reported by every command and left untouched', async t
   }
 })
 
-t.test('an unwritable file is reported', async t => {
+t.test('a file that cannot be written is reported', async t => {
   const directory = t.testdir()
   const file = join(directory, 'users.json')
   mkdirSync(`${file}.lock`)
@@ -247,7 +253,7 @@ t.test('on a terminal the password is asked for twice, without echo', needs('scr
     const result = await onTerminal(file, ['add', 'maggie'], answers)
     t.equal(result.code, code, `${name}: ${result.shown}`)
     t.match(result.shown, reason, name)
-    t.notOk(result.shown.includes('horse'), `${name}: nothing of it shows`)
+    t.notOk(result.shown.includes('horse'), `${name}: the password is not shown`)
     t.equal(existsSync(file) && (await logsIn(file, 'maggie', password)), code === 0, name)
   }
 })
@@ -257,7 +263,7 @@ async function onTerminal(usersFile: string, args: string[], answers: readonly s
   const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
   const argv = [process.execPath, '--import', 'tsx', main, 'user', ...args, '--users-file', usersFile]
   const command = argv.map(arg => `'${arg.replaceAll("'", "'\\''")}'`).join(' ')
-  // On a dumb terminal, which some CI systems name, a typed line cannot be corrected.
+  // Some CI systems set TERM=dumb, and on such a terminal a typed line cannot be corrected.
   const env = { ...process.env, TERM: 'xterm' }
   const child = spawn(pathOf('script'), ['--quiet', '--return', '--command', command, '/dev/null'], { env })
   const left = [...answers]

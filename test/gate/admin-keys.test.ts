@@ -9,17 +9,18 @@ import { runServe, startServer, type TestServer, temporaryDirectory } from '../s
 
 const keys = ['first-admin-key-Hs4Pq8', 'second-admin-key-Yn1Wd7', 'third-admin-key-Bc5Xr2'] as const
 
-/** The status of the admin listener for each of the keys. */
+/** How the admin listener responds to each of the keys. */
 const outcomes = async ({ admin }: TestServer): Promise<string[]> => {
   const replies = await Promise.all(keys.map(key => request(admin, '/metrics', { headers: bearer(key) })))
-  return replies.map(reply => (reply.status === 200 ? 'in' : outcomeOf(reply)))
+  return replies.map(reply => (reply.status === 200 ? accepted : outcomeOf(reply)))
 }
 
-const out = '401 admin_key_invalid'
+const accepted = 'accepted'
+const refused = '401 admin_key_invalid'
 
 t.test('the previous admin key is accepted too', async t => {
   const env = { TICKETGATE_ADMIN_KEY: keys[1], TICKETGATE_ADMIN_KEY_PREVIOUS: keys[0] }
-  t.strictSame(await outcomes(await startServer(t, { env })), ['in', 'in', out])
+  t.strictSame(await outcomes(await startServer(t, { env })), [accepted, accepted, refused])
 })
 
 for (const threads of ['1', '2'])
@@ -40,27 +41,27 @@ for (const threads of ['1', '2'])
         TICKETGATE_ADMIN_KEY_PREVIOUS_FILE: files.previous,
       },
     })
-    t.strictSame(await outcomes(server), ['in', out, out])
+    t.strictSame(await outcomes(server), [accepted, refused, refused])
     replace('current', keys[1])
     server.signal('SIGHUP')
-    while ((await outcomes(server))[1] === out);
-    t.strictSame(await outcomes(server), ['in', 'in', out])
+    while ((await outcomes(server))[1] === refused);
+    t.strictSame(await outcomes(server), [accepted, accepted, refused])
     replace('current', `"${keys[2]}"`)
     server.signal('SIGHUP')
     await server.logged('the file of an admin key is broken')
     replace('current', 'weak'.repeat(8))
     server.signal('SIGHUP')
     await server.logged('is weak: it has too few different characters')
-    t.strictSame(await outcomes(server), ['in', 'in', out], 'a broken file changes nothing')
+    t.strictSame(await outcomes(server), [accepted, accepted, refused], 'a broken file changes nothing')
     replace('current', keys[2])
     replace('previous', keys[1])
-    while ((await outcomes(server)).join() !== `${out},in,in`);
-    t.pass('a change is seen without a signal, too')
+    while ((await outcomes(server)).join() !== `${refused},accepted,accepted`);
+    t.pass('a change is noticed without a signal as well')
     await server.stop()
     for (const key of keys) t.notMatch(server.output(), key)
   })
 
-t.test('faults of a secret file are reported with its name', async t => {
+t.test('a faulty secret file is reported with the name of its variable', async t => {
   const directory = temporaryDirectory(t)
   const write = (text: string): string => {
     const file = join(directory, `file-${text.length}`)

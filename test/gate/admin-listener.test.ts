@@ -11,11 +11,11 @@ const admin = (path: string) => request(server.admin, path, { headers: bearer(ad
 
 t.test('the exact key is required', async t => {
   const cases = [
-    ['none', {}],
-    ['a wrong one', bearer('wrong')],
-    ['a wrong one of its length', bearer('x'.repeat(adminKey.length))],
+    ['no key', {}],
+    ['a wrong key', bearer('wrong')],
+    ['a wrong key of the same length', bearer('x'.repeat(adminKey.length))],
     ['its beginning', bearer(adminKey.slice(0, -1))],
-    ['more than it', bearer(`${adminKey}x`)],
+    ['an extra letter', bearer(`${adminKey}x`)],
     ['another case', bearer(adminKey.toUpperCase())],
     ['empty', { authorization: 'Bearer ' }],
     ['as Basic', { authorization: `Basic ${Buffer.from(`admin:${adminKey}`).toString('base64')}` }],
@@ -29,7 +29,7 @@ t.test('the exact key is required', async t => {
     }
 })
 
-t.test('requests without the key are counted', async t => {
+t.test('refused requests are counted', async t => {
   const counted = async () =>
     Number(
       /requests_refused_total\{code="admin_key_invalid"\} (\d+)/.exec((await admin('/metrics')).text)?.[1] ??
@@ -40,7 +40,7 @@ t.test('requests without the key are counted', async t => {
   t.equal(await counted(), before + 3)
 })
 
-t.test('without a key it refuses web pages', async t => {
+t.test('without a key, the listener refuses web pages', async t => {
   const { admin: open } = await startServer(t, { env: development })
   const disconnect = (headers: Readonly<Record<string, string>>) =>
     request(open, '/disconnect', { method: 'POST', headers, body: '{"user":"nobody"}' })
@@ -49,7 +49,7 @@ t.test('without a key it refuses web pages', async t => {
     isProblem(t, await disconnect({ origin }), '403 origin_forbidden', origin)
 })
 
-t.test('without a key it refuses foreign host names (DNS rebinding)', async t => {
+t.test('without a key, the listener refuses foreign host names, against DNS rebinding', async t => {
   const { admin: open } = await startServer(t, { env: development })
   const ask = (path: string, host: string) =>
     request(open, path, { headers: { host }, ...(path === '/publish' ? { method: 'POST', body: '[]' } : {}) })
@@ -82,12 +82,12 @@ t.test('without a key it refuses foreign host names (DNS rebinding)', async t =>
   const reply = await request(server.admin, '/metrics', {
     headers: { ...bearer(adminKey), host: 'gate.internal:8081' },
   })
-  t.equal(reply.status, 200, 'with a key any name will do')
+  t.equal(reply.status, 200, 'with a key, any host name is accepted')
 })
 
-t.test('its routes are not on the public listener', async t => {
+t.test('each listener has only its own routes and methods', async t => {
   isProblem(t, await admin('/nothing'), '404 not_found')
-  isProblem(t, await admin('/auth'), '404 not_found', 'nobody logs in here')
+  isProblem(t, await admin('/auth'), '404 not_found', 'the admin listener has no /auth')
   const reply = await request(server.admin, '/metrics', { method: 'POST', headers: bearer(adminKey) })
   isProblem(t, reply, '405 method_not_allowed')
   t.match(reply.headers.allow, /\bGET\b/)

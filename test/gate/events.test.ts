@@ -7,7 +7,7 @@ import { gatePath, mint } from '../support/tokens.js'
 const enter = async (url: string, user: string) =>
   (await openSession(socketUrl(url, gatePath(await mint(url, user), 'lobby')))).client
 
-async function story(t: Test, threads: number): Promise<void> {
+async function receivesEvents(t: Test, threads: number): Promise<void> {
   const gate = await openGate(t, { threads })
   const { url } = await gate.listen()
   const events = gate.events[Symbol.asyncIterator]()
@@ -29,12 +29,12 @@ async function story(t: Test, threads: number): Promise<void> {
   await enter(url, 'theo')
   t.match(await next(), { type: 'opened', user: 'theo' })
   t.match(await events.return?.(), { done: true })
-  t.match(await events.next(), { done: true }, 'nothing more after an end of its own')
+  t.match(await events.next(), { done: true }, 'an iterator that was ended yields nothing more')
   await gate.drain()
   await loop
   t.strictSame(heard, ['reset', 'opened', 'draining', 'closed'], 'the loop ends with the gate')
 }
 
-t.test('an application receives the events of its gate', t => story(t, 1))
+t.test('an application receives the events of its gate', t => receivesEvents(t, 1))
 
-t.test('the same over threads', t => story(t, 2))
+t.test('an application receives the events of both threads', t => receivesEvents(t, 2))

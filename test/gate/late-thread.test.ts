@@ -26,7 +26,7 @@ const files = (t: Test) => {
   }
 }
 
-t.test('a thread that replaces another reads its files as they are by then', async t => {
+t.test('a replacement thread uses the current content of its files', async t => {
   const { path, write, directory } = files(t)
   write('secret', secrets[0])
   write('origins', origins[0])
@@ -71,7 +71,7 @@ t.test('a thread that replaces another reads its files as they are by then', asy
     '429 rate_limited',
   ])
 
-  // It does not start with what it can no longer read, nor with what was in it once.
+  // A replacement does not start with an invalid file, not even with its earlier content.
   write('secret', 'short')
   writeFileSync(path('0-again'), '')
   await server.logged('could not start a thread')
@@ -80,7 +80,7 @@ t.test('a thread that replaces another reads its files as they are by then', asy
   await server.logged('"thread":0,"msg":"the replacement thread is serving"', 2)
 })
 
-t.test('a change while a start waits for the keys of a provider is not missed', async t => {
+t.test('a file that changes while the start waits for the keys of a provider is read again', async t => {
   const { path, write } = files(t)
   write('secret', secrets[0])
   const keys = jwks(newKey('ES256', 'one'))

@@ -2,7 +2,7 @@ import t from 'tap'
 import { openGate } from '../support/gate.js'
 import { request } from '../support/http.js'
 
-t.test('a gate listens once: a second call throws, and the gate keeps running', async t => {
+t.test('a second call of listen() throws, and the gate keeps running', async t => {
   for (const threads of [1, 2]) {
     const gate = await openGate(t, { threads })
     const first = gate.listen()
@@ -24,7 +24,7 @@ t.test('a closed gate cannot listen', async t => {
   }
 })
 
-t.test('closing in any state, and again, is harmless', async t => {
+t.test('a gate can be closed in any state, and more than once', async t => {
   const unused = await openGate(t)
   await unused.drain()
   await unused.close()

@@ -9,7 +9,7 @@ import { gatePath, mint, tokenFor } from '../support/tokens.js'
 const again = 'settings read again'
 const broken = 'the settings file is broken'
 
-/** A gate with tunnels, of which each has something to log. */
+/** Many tunnels: the level of each one's log has to change. */
 const tunnels = Array.from({ length: 12 }, (_, n) => `/t${n}=ws://127.0.0.1:9;channel=t`).join()
 
 const open = async (t: Test, threads: string, text: string, env: Environment = {}) => {
@@ -25,12 +25,12 @@ const open = async (t: Test, threads: string, text: string, env: Environment = {
   })
   // The main thread reads for itself as well.
   const readers = threads === '1' ? 1 : Number(threads) + 1
-  const tellings = (line: string): number => server.output().split(line).length - 1
-  /** Waits until each thread has said so once more. */
+  const timesLogged = (line: string): number => server.output().split(line).length - 1
+  /** Waits until each thread has logged this once more. */
   const told = async (line: string, act: () => void): Promise<void> => {
-    const before = tellings(line)
+    const before = timesLogged(line)
     act()
-    while (tellings(line) < before + readers) await request(server.url, '/healthz')
+    while (timesLogged(line) < before + readers) await request(server.url, '/healthz')
   }
   const write = (text: string): void => {
     writeFileSync(`${file}.new`, text)
@@ -67,14 +67,18 @@ for (const threads of ['1', '2'])
       '401 bad_credentials',
       '429 rate_limited',
     ])
-    t.equal(await ticket('bart'), '200', 'in the environment this rate is off')
+    t.equal(await ticket('bart'), '200', 'the environment sets this rate to off')
 
     await gate.replace('TICKETGATE_LOGIN_RATE = 3/3600\nTICKETGATE_TICKET_RATE=1/3600\n')
     t.match(
       server.output(),
       /"changed":\{"TICKETGATE_LOGIN_RATE":"3\/3600","TICKETGATE_TICKET_RATE":"1\/3600"\}/,
     )
-    t.strictSame((await outcomes(4, () => logIn('127.0.0.2'))).at(-1), '429 rate_limited', 'one more')
+    t.strictSame(
+      (await outcomes(4, () => logIn('127.0.0.2'))).at(-1),
+      '429 rate_limited',
+      'the new limit allows one more at most',
+    )
     t.equal(await logIn('127.0.0.3'), '401 bad_credentials')
     t.strictSame(await outcomes(2, () => ticket('bart')), ['200', '429'])
 
@@ -94,12 +98,12 @@ for (const threads of ['1', '2'])
 
     t.notMatch(server.output(), '"ticket issued"')
     await gate.replace('TICKETGATE_LOG_LEVEL=debug\nTICKETGATE_MESSAGE_RATE=1/3600\n')
-    t.equal(await ticket('bart'), '200', 'without its line, a rate is as in the environment')
+    t.equal(await ticket('bart'), '200', 'without a line of its own, a rate is as in the environment')
     while (!server.output().includes('"ticket issued"')) await ticket('bart')
-    t.match(await client.ask({ type: 'ping' }), { type: 'pong' }, 'an open socket stays')
+    t.match(await client.ask({ type: 'ping' }), { type: 'pong' }, 'an open socket stays open')
     t.match(await client.ask({ type: 'ping' }), { type: 'pong' })
     client.send({ type: 'ping' })
-    t.match(await client.closed, { code: 4429 }, 'and has the new rate')
+    t.match(await client.closed, { code: 4429 }, 'an open socket gets the new rate')
     await gate.replace('TICKETGATE_LOG_LEVEL=error\n')
     const written = server.output().split('"ticket issued"').length
     t.equal(await ticket('bart'), '200')
@@ -124,16 +128,16 @@ for (const threads of ['1', '2'])
     const byDefault = await limit()
     await enter('maggie')
     await enter('maggie')
-    await isFull('maggie', 'two of a user')
+    await isFull('maggie', 'two sockets per user')
 
     await replace('TICKETGATE_MAX_CONNECTIONS_PER_USER=3\n')
     await enter('maggie')
-    await isFull('maggie', 'three of a user')
+    await isFull('maggie', 'three sockets per user')
 
     await replace('TICKETGATE_MAX_CONNECTIONS_PER_USER=0\nTICKETGATE_MAX_CONNECTIONS=4\n')
     t.equal(await limit(), 4)
     await enter('maggie')
-    await isFull('lisa', 'four in all')
+    await isFull('lisa', 'four sockets in total')
 
     await gate.breakBy(() => gate.write('TICKETGATE_MAX_CONNECTIONS_PER_ADDRESS=100\n'))
     t.match(server.output(), /this cap was off at the start: turning it on needs a restart/)
@@ -141,11 +145,11 @@ for (const threads of ['1', '2'])
 
     await replace('# as in the environment\n')
     t.equal(await limit(), byDefault)
-    await isFull('maggie', 'her four sockets were counted while there was no cap')
+    await isFull('maggie', 'sockets are counted even while there is no cap')
     await enter('lisa')
   })
 
-t.test('a file of settings with a mistake stops the start, and says where it is', async t => {
+t.test('a mistake in the settings file stops the start, and its line is reported', async t => {
   const file = join(temporaryDirectory(t), 'settings')
   const env = { TICKETGATE_SETTINGS_FILE: file }
   t.match(await runServe(t, env), { code: 1, stderr: /TICKETGATE_SETTINGS_FILE: cannot read/ })

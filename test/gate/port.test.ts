@@ -6,7 +6,7 @@ import { gatePath, mint } from '../support/tokens.js'
 
 const two = { TICKETGATE_THREADS: '2' }
 
-t.test('of two processes on one port, the second does not start, whatever their threads', async t => {
+t.test('a second process on the same port does not start, whatever the number of threads', async t => {
   for (const [first, second] of [
     ['2', '2'],
     ['2', '1'],
@@ -19,17 +19,21 @@ t.test('of two processes on one port, the second does not start, whatever their 
       TICKETGATE_PORT: String(server.port),
     })
     t.equal(code, 1, `${first} and ${second} threads`)
-    t.match(stderr, new RegExp(`port ${server.port} .*TICKETGATE_PORT`), 'it names the port, and what to set')
+    t.match(
+      stderr,
+      new RegExp(`port ${server.port} .*TICKETGATE_PORT`),
+      'the error names the port and the variable',
+    )
     t.equal(
       (await requestUpgrade(server.url, gatePath(await mint(server.url)))).status,
       101,
-      'the first goes on',
+      'the first process still serves',
     )
     await server.stop()
   }
 })
 
-t.test('whichever addresses two processes listen on, the second does not start', async t => {
+t.test('a second process on the same port does not start, whatever their addresses', async t => {
   for (const [first, second] of [
     ['127.0.0.1', '0.0.0.0'],
     ['0.0.0.0', '127.0.0.1'],
@@ -48,15 +52,19 @@ t.test('whichever addresses two processes listen on, the second does not start',
   }
 })
 
-t.test('of two processes that start on one port at once, one gets it', async t => {
+t.test('of several processes that start on one port at once, at most one gets it', async t => {
   const port = await freePort()
   const env = { ...two, TICKETGATE_PORT: String(port) }
   const outcomes = await Promise.allSettled(Array.from({ length: 3 }, () => startServer(t, { env })))
   const started = outcomes.filter(outcome => outcome.status === 'fulfilled')
-  t.ok(started.length <= 1, `${started.length} started`)
+  t.ok(started.length <= 1, `at most one starts, here ${started.length}`)
   for (const outcome of outcomes)
     if (outcome.status === 'rejected')
-      t.match(String(outcome.reason), new RegExp(`port ${port}\\b.*TICKETGATE_PORT`), 'who may not says why')
+      t.match(
+        String(outcome.reason),
+        new RegExp(`port ${port}\\b.*TICKETGATE_PORT`),
+        'the others report the port',
+      )
   for (const { value } of started) {
     t.equal((await requestUpgrade(value.url, gatePath(await mint(value.url)))).status, 101)
     await value.stop()
@@ -65,11 +73,11 @@ t.test('of two processes that start on one port at once, one gets it', async t =
   t.equal(
     (await requestUpgrade(next.url, gatePath(await mint(next.url)))).status,
     101,
-    'it was but for each other',
+    'afterwards the port is free again',
   )
 })
 
-t.test('the memory replay cache does not start with two threads', async t => {
+t.test('two threads cannot start with the replay cache of a single thread', async t => {
   const { code, stderr } = await runServe(t, { ...two, TICKETGATE_REPLAY: 'memory' })
   t.equal(code, 1)
   t.match(stderr, /TICKETGATE_REPLAY: each of 2 threads .* use shared, or one thread/)

@@ -16,8 +16,8 @@ const connectionsOf = async (server: TestServer): Promise<number> =>
       .connections,
   )
 
-/** Opens sockets until both threads have some; the kernel deals connections out by their ports. */
-const joinBoth = async (server: TestServer, count: number, channel: string): Promise<Client[]> => {
+/** Opens this many sockets. The kernel spreads them over both threads by port. */
+const joinMany = async (server: TestServer, count: number, channel: string): Promise<Client[]> => {
   const clients: Client[] = []
   for (let n = 0; n < count; n++) {
     const path = gatePath(await mint(server.url, `user-${n}`), channel)
@@ -26,13 +26,13 @@ const joinBoth = async (server: TestServer, count: number, channel: string): Pro
   return clients
 }
 
-/** Resolves when the log has such a line of both threads. */
-const bothSay = async (server: TestServer, words: string): Promise<void> => {
+/** Resolves when both threads have logged a line with these words. */
+const bothLogged = async (server: TestServer, words: string): Promise<void> => {
   for (const thread of [0, 1])
     await server.log.entriesThat(entry => entry.thread === thread && JSON.stringify(entry).includes(words))
 }
 
-t.test('one ticket by 100 sockets on two threads has exactly one winner, in every round', async t => {
+t.test('of 100 attempts with one ticket on two threads, exactly one succeeds', async t => {
   const server = await startServer(t, { env: { ...two, TICKETGATE_LOG_LEVEL: 'debug' } })
   const racers = 100
   for (let round = 1; round <= 10; round++) {
@@ -43,7 +43,7 @@ t.test('one ticket by 100 sockets on two threads has exactly one winner, in ever
     t.strictSame(tally(answers.map(outcomeOf)), { '101': 1, '401 ticket_used': racers - 1 }, `round ${round}`)
     for (const socket of sockets) socket.destroy()
   }
-  await bothSay(server, 'ticket_used')
+  await bothLogged(server, 'ticket_used')
 })
 
 t.test('a ticket of one thread opens a socket on the other, and a login is valid on both', async t => {
@@ -59,7 +59,7 @@ t.test('a ticket of one thread opens a socket on the other, and a login is valid
     results.push(outcomeOf(await requestUpgrade(server.url, gatePath(ticket))))
   }
   t.strictSame(tally(results), { '101': 40, '401 ticket_used': 40 })
-  await bothSay(server, accepted)
+  await bothLogged(server, accepted)
   t.strictSame(
     {
       tokens: await metric(server, 'ticketgate_tokens_issued_total'),
@@ -69,11 +69,11 @@ t.test('a ticket of one thread opens a socket on the other, and a login is valid
       spent: (await metric(server, 'ticketgate_replay_cache_high_water')) > 0,
     },
     { tokens: 1, tickets: 40, accepted: 40, used: 40, spent: true },
-    'the metrics are those of both',
+    'the metrics add up those of both threads',
   )
 })
 
-t.test('limits apply over both threads', async t => {
+t.test('rate limits apply across both threads', async t => {
   const server = await startServer(t, {
     env: { ...two, TICKETGATE_TICKET_RATE: '15/600', TICKETGATE_LOGIN_RATE: '12/600' },
   })
@@ -93,9 +93,9 @@ t.test('limits apply over both threads', async t => {
   t.strictSame(tally(logins), { '401': 12, '429': 18 }, 'logins from an address')
 })
 
-t.test('caps apply over both threads, and a closed socket makes room', async t => {
+t.test('caps apply across both threads, and a closed socket makes room', async t => {
   const cases = [
-    ['in all', { TICKETGATE_MAX_CONNECTIONS: '7' }],
+    ['in total', { TICKETGATE_MAX_CONNECTIONS: '7' }],
     ['per user', { TICKETGATE_MAX_CONNECTIONS_PER_USER: '7' }],
     ['per address', { TICKETGATE_MAX_CONNECTIONS_PER_ADDRESS: '7' }],
   ] as const
@@ -129,9 +129,9 @@ t.test('caps apply over both threads, and a closed socket makes room', async t =
 
 t.test('messages published on one thread arrive on both, once and in order', async t => {
   const server = await startServer(t, { env: { ...two, TICKETGATE_LOG_LEVEL: 'debug' } })
-  const clients = await joinBoth(server, 16, 'red')
-  await bothSay(server, accepted)
-  const elsewhere = (await joinBoth(server, 1, 'blue'))[0]
+  const clients = await joinMany(server, 16, 'red')
+  await bothLogged(server, accepted)
+  const elsewhere = (await joinMany(server, 1, 'blue'))[0]
   for (const [index, publisher] of clients.entries()) {
     publisher.send({ type: 'publish', data: `${index} first` })
     publisher.send({ type: 'publish', data: `${index} second` })
@@ -141,23 +141,26 @@ t.test('messages published on one thread arrive on both, once and in order', asy
       if (String(heard) !== `${index} first,${index} second`) t.fail(`${index} to ${other}: ${heard}`)
     }
   }
-  // Every message of another channel, or back to its publisher, would come before these.
+  // A message from another channel, or back to its publisher, would arrive before the pong.
   for (const client of [...clients, elsewhere])
     t.match(await client?.ask({ type: 'ping', id: 'anything before?' }), { type: 'pong' })
   for (const client of [...clients, elsewhere]) client?.socket.terminate()
 })
 
-t.test('on SIGTERM the sockets of both threads are closed with 1012, and it exits with 0', async t => {
-  const server = await startServer(t, {
-    env: { ...two, TICKETGATE_DRAIN_SECONDS: '10', TICKETGATE_LOG_LEVEL: 'debug' },
-  })
-  const clients = await joinBoth(server, 30, 'red')
-  await bothSay(server, accepted)
-  const exit = server.stop()
-  const closes = await Promise.all(clients.map(client => client.closed))
-  t.strictSame(
-    closes.filter(({ code, reason }) => code !== 1012 || !/^retry_after_ms=\d+$/.test(reason)),
-    [],
-  )
-  t.strictSame(await exit, { code: 0, signal: null })
-})
+t.test(
+  'on SIGTERM the sockets of both threads are closed with 1012, and the server exits with 0',
+  async t => {
+    const server = await startServer(t, {
+      env: { ...two, TICKETGATE_DRAIN_SECONDS: '10', TICKETGATE_LOG_LEVEL: 'debug' },
+    })
+    const clients = await joinMany(server, 30, 'red')
+    await bothLogged(server, accepted)
+    const exit = server.stop()
+    const closes = await Promise.all(clients.map(client => client.closed))
+    t.strictSame(
+      closes.filter(({ code, reason }) => code !== 1012 || !/^retry_after_ms=\d+$/.test(reason)),
+      [],
+    )
+    t.strictSame(await exit, { code: 0, signal: null })
+  },
+)

@@ -12,7 +12,7 @@ import { gatePath, mint } from '../support/tokens.js'
 
 const preload = new URL('mortal-thread.mjs', import.meta.url).href
 
-/** A server over two threads that can be made to fail. */
+/** A server with two threads that the test can make fail. */
 async function startMortal(t: Test) {
   const directory = temporaryDirectory(t)
   const server = await startServer(t, {
@@ -30,11 +30,11 @@ async function startMortal(t: Test) {
     url: server.url,
     admin: server.admin,
     drain: () => server.stop(),
-    /** Lets a thread fail. */
+    /** Makes a thread fail. */
     kill: (thread: number) => writeFileSync(join(directory, `${thread}-${deaths++}`), ''),
     usersFile: join(server.stateDir, 'users.json'),
     timesLogged: (msg: string, thread: number) => server.output().split(line(msg, thread)).length - 1,
-    /** Resolves when the server has logged a line of a thread, so many times. */
+    /** Resolves when a thread has logged a message this many times. */
     logged: (msg: string, thread: number, times = 1) => server.logged(line(msg, thread), times),
   }
 }
@@ -63,7 +63,7 @@ t.test('a thread that dies is replaced, and spent tickets stay spent', async t =
     await gate.logged('the replacement thread is serving', thread)
   }
   await Promise.all(clients.map(client => client.closed))
-  t.pass('the sockets of a thread go with it')
+  t.pass('the sockets of a thread close with it')
 
   for (const [index, ticket] of unused.entries()) {
     const { client } = await openSession(socketUrl(gate.url, gatePath(ticket)))
@@ -75,12 +75,12 @@ t.test('a thread that dies is replaced, and spent tickets stay spent', async t =
     )
     clients.push(client)
   }
-  t.pass('tickets not used yet are good, whichever thread issued them')
+  t.pass('unused tickets are valid, whichever thread issued them')
   t.ok(
     (await metric(gate, 'ticketgate_handshakes_accepted_total')) >= acceptedBefore + unused.length,
-    'the figures of the dead still count',
+    'the counts of dead threads are kept',
   )
-  // 16 died, and the cap is 20: the dead take no place.
+  // 16 sockets died with their threads. They no longer count towards the cap of 20.
   const more: Client[] = []
   for (let n = unused.length; n < 20; n++)
     more.push((await openSession(socketUrl(gate.url, gatePath(await mint(gate.url))))).client)
@@ -101,11 +101,11 @@ t.test('a failed replacement is retried, one thread at a time, until it succeeds
   t.equal(gate.timesLogged('replacing the thread', 0), tries + 1)
   gate.kill(0)
   await gate.logged('the replacement thread is serving', 0, 2)
-  t.equal(gate.timesLogged('could not start a thread', 0), tries, 'no other thread is replaced')
+  t.equal(gate.timesLogged('could not start a thread', 0), tries, 'the next replacement succeeds at once')
   await gate.drain()
 })
 
-t.test('a drain while a thread is replaced leaves no thread behind', async t => {
+t.test('a drain while a thread is being replaced leaves no thread behind', async t => {
   for (const waitMs of [0, 700]) {
     const gate = await startMortal(t)
     gate.kill(1)
@@ -116,7 +116,7 @@ t.test('a drain while a thread is replaced leaves no thread behind', async t => 
   }
 })
 
-t.test('a gate that is closed while its threads start leaves none', async t => {
+t.test('a gate that is closed while its threads start leaves no thread behind', async t => {
   for (const end of ['close', 'drain'] as const) {
     const gate = await openGate(t, { threads: 2 })
     const [{ url }] = await Promise.all([gate.listen(), gate[end]()])

@@ -7,14 +7,14 @@ const seed = 20_260_602
 
 const address = (text: string): Address => {
   const parsed = parseAddress(text)
-  if (parsed === undefined) throw new Error(`${text} is no address`)
+  if (parsed === undefined) throw new Error(`${text} is not an address`)
   return parsed
 }
 
 const hex = (bytes: Uint8Array | undefined): string | undefined =>
   bytes === undefined ? undefined : Buffer.from(bytes).toString('hex')
 
-t.test('addresses as proxies write them', async t => {
+t.test('addresses are read as proxies write them', async t => {
   const cases = [
     ['203.0.113.9', 'cb007109'],
     ['0.0.0.0', '00000000'],
@@ -34,12 +34,12 @@ t.test('addresses as proxies write them', async t => {
   for (const [text, expected] of cases) t.equal(hex(parseAddress(text)), expected, text)
 })
 
-t.test('addresses as text; a connection that was reset has none', async t => {
+t.test('addresses are written as text; a reset connection has none', async t => {
   for (const text of ['203.0.113.9', '2001:db8::1']) t.equal(addressText(address(text)), text)
   t.equal(addressText(new Uint8Array()), '')
 })
 
-t.test('texts that are not addresses', async t => {
+t.test('other texts are refused', async t => {
   const texts = [
     '',
     ' ',
@@ -86,28 +86,28 @@ t.test('no text makes the parser throw, and results have 4 or 16 bytes', async t
   t.pass(`seed ${seed}`)
 })
 
-t.test('a limit counts an IPv4 address, and an IPv6 /64', async t => {
+t.test('limits count by IPv4 address and by IPv6 /64', async t => {
   const same = (one: string, two: string) => addressKey(address(one)) === addressKey(address(two))
   t.ok(same('203.0.113.9', '::ffff:203.0.113.9'))
   t.ok(same('2001:db8:0:1::1', '2001:db8:0:1:ffff:ffff:ffff:ffff'))
   t.notOk(same('203.0.113.9', '203.0.113.8'))
   t.notOk(same('2001:db8:0:1::1', '2001:db8:0:2::1'))
-  t.notOk(same('203.0.113.9', 'cb00:7109::'), 'the two families do not meet')
+  t.notOk(same('203.0.113.9', 'cb00:7109::'), 'IPv4 and IPv6 addresses never share a key')
 })
 
-t.test('the client behind trusted proxies, walked from the right', async t => {
+t.test('the client is the last address that is not a trusted proxy', async t => {
   const proxies = createTrustedProxies(['10.0.0.0/8', '192.0.2.1', '2001:db8:ffff::/48'])
   const cases = [
-    ['a stranger is himself', '203.0.113.9', '198.51.100.1', '203.0.113.9'],
-    ['a stranger without a header', '203.0.113.9', '', '203.0.113.9'],
+    ['an untrusted peer is the client', '203.0.113.9', '198.51.100.1', '203.0.113.9'],
+    ['an untrusted peer without a header', '203.0.113.9', '', '203.0.113.9'],
     ['a proxy without a header', '10.0.0.1', '', '10.0.0.1'],
     ['one hop', '10.0.0.1', '198.51.100.1', '198.51.100.1'],
-    ['what the client wrote itself proves nothing', '10.0.0.1', '1.1.1.1, 198.51.100.1', '198.51.100.1'],
+    ['an entry from the client is ignored', '10.0.0.1', '1.1.1.1, 198.51.100.1', '198.51.100.1'],
     ['a forged proxy to the left', '10.0.0.1', '10.0.0.9, 198.51.100.1', '198.51.100.1'],
     ['two proxies', '10.0.0.1', '1.1.1.1, 198.51.100.1, 10.0.0.2', '198.51.100.1'],
     ['a single address among the proxies', '192.0.2.1', '198.51.100.1', '198.51.100.1'],
-    ['its neighbour is none', '192.0.2.2', '198.51.100.1', '192.0.2.2'],
-    ['all are proxies', '10.0.0.1', '10.0.0.3, 10.0.0.2', '10.0.0.3'],
+    ['the neighbour of that address is not a proxy', '192.0.2.2', '198.51.100.1', '192.0.2.2'],
+    ['only proxies', '10.0.0.1', '10.0.0.3, 10.0.0.2', '10.0.0.3'],
     ['IPv6 proxy, IPv4 client', '2001:db8:ffff::1', '198.51.100.1', '198.51.100.1'],
     ['IPv6 outside of the network', '2001:db8:fffe::1', '198.51.100.1', '2001:db8:fffe::1'],
     ['mapped IPv4 among the hops', '10.0.0.1', '198.51.100.1, ::ffff:10.0.0.2', '198.51.100.1'],
@@ -115,8 +115,13 @@ t.test('the client behind trusted proxies, walked from the right', async t => {
     ['IPv6 in brackets, with a port', '10.0.0.1', '[2001:db8::7]:4711', '2001:db8::7'],
     ['no spaces', '10.0.0.1', '1.1.1.1,198.51.100.1,10.0.0.2', '198.51.100.1'],
     ['many spaces', '10.0.0.1', '  198.51.100.1 ,  10.0.0.2  ', '198.51.100.1'],
-    ['unreadable ends the search at the hop before', '10.0.0.1', '1.1.1.1, unknown, 10.0.0.2', '10.0.0.2'],
-    ['unreadable at once', '10.0.0.1', 'unknown', '10.0.0.1'],
+    [
+      'an unreadable entry ends the search at the hop before',
+      '10.0.0.1',
+      '1.1.1.1, unknown, 10.0.0.2',
+      '10.0.0.2',
+    ],
+    ['an unreadable entry only', '10.0.0.1', 'unknown', '10.0.0.1'],
     ['an empty entry is unreadable', '10.0.0.1', '198.51.100.1, ', '10.0.0.1'],
     ['a comma alone', '10.0.0.1', ',', '10.0.0.1'],
   ] as const
@@ -124,7 +129,7 @@ t.test('the client behind trusted proxies, walked from the right', async t => {
     t.strictSame(proxies.clientOf(address(peer), header), address(expected), name)
 })
 
-t.test('peers that are trusted proxies, and others', async t => {
+t.test('networks contain exactly their addresses', async t => {
   const nobody = createTrustedProxies([])
   t.notOk(nobody.has(address('127.0.0.1')))
   t.strictSame(nobody.clientOf(address('127.0.0.1'), '1.1.1.1'), address('127.0.0.1'))
@@ -147,7 +152,7 @@ t.test('peers that are trusted proxies, and others', async t => {
     t.equal(createTrustedProxies([network]).has(address(peer)), expected, `${peer} in ${network}`)
 })
 
-t.test('a header of the maximum length is read quickly and to its end', async t => {
+t.test('a very long header is read to its end', async t => {
   const proxies = createTrustedProxies(['10.0.0.0/8'])
   const hops = Array.from({ length: 500 }, () => '10.0.0.2')
   t.strictSame(

@@ -4,7 +4,7 @@ import { BodyReader } from '../../src/http/body-reader.js'
 
 const bytesOf = (text: string): ArrayBuffer => new Uint8Array(Buffer.from(text)).buffer
 
-/** What became of a body that came in these pieces, the last of which ends it. */
+/** Reads a body in these pieces, the last of which ends it. Returns what was handed over. */
 const read = (pieces: readonly string[], maxBytes: number, refusal?: Refusal): string[] => {
   const ends: string[] = []
   const reader = new BodyReader(
@@ -28,10 +28,10 @@ t.test('a body is handed over once, whole', async t => {
     ['one piece', ['hello'], 'hello'],
     ['three pieces', ['he', 'll', 'o'], 'hello'],
     ['an end without a piece', ['hello', ''], 'hello'],
-    ['as long as may be', ['x'.repeat(320)], 'x'.repeat(320)],
-    ['in as many pieces as may be', bytewise(10), 'x'.repeat(10)],
+    ['as long as allowed', ['x'.repeat(320)], 'x'.repeat(320)],
+    ['in as many pieces as allowed', bytewise(10), 'x'.repeat(10)],
     ['one byte too long', ['x'.repeat(321)], 'body_too_large'],
-    ['one byte too long, in two', ['x'.repeat(320), 'x'], 'body_too_large'],
+    ['one byte too long, in two pieces', ['x'.repeat(320), 'x'], 'body_too_large'],
     ['one piece too many', bytewise(11), 'body_too_large'],
   ] as const
   for (const [name, pieces, end] of cases) t.strictSame(read(pieces, 320), [end], name)
@@ -48,14 +48,14 @@ t.test('a refused body is read to its end first, within limits', async t => {
   )
   const piece = bytesOf('x'.repeat(1024))
   for (let n = 0; n < 1024; n++) reader.take(piece, false)
-  t.strictSame(ends, [], 'a mebibyte is read')
+  t.strictSame(ends, [], 'one mebibyte is read before the refusal')
   reader.take(piece, false)
-  t.strictSame(ends, [refusal], 'and no more')
+  t.strictSame(ends, [refusal], 'beyond that, the body is refused at once')
   reader.take(piece, true)
-  t.equal(ends.length, 1, 'once')
+  t.equal(ends.length, 1, 'the refusal is handed over once')
 })
 
-t.test('a piece is copied: uWS uses its memory for the next', async t => {
+t.test('each piece is copied, because uWS reuses its memory', async t => {
   const ends: string[] = []
   const reader = new BodyReader(320, { done: body => ends.push(body.toString()), late: () => {} })
   const piece = new Uint8Array(Buffer.from('hello'))
@@ -65,7 +65,7 @@ t.test('a piece is copied: uWS uses its memory for the next', async t => {
   t.strictSame(ends, ['hello'])
 })
 
-t.test('after a connection has ended, nothing is handed over', async t => {
+t.test('nothing is handed over after a connection has ended', async t => {
   const ends: unknown[] = []
   const reader = new BodyReader(320, { done: body => ends.push(body), late: () => ends.push('late') })
   reader.take(bytesOf('hello'), false)

@@ -14,7 +14,7 @@ const second = new X509Certificate(rsaCertificate)
 
 const secondsOf = ({ validTo }: X509Certificate): number => Date.parse(validTo) / 1000
 
-/** The certificate that a new connection gets. */
+/** The fingerprint of the certificate that a new connection gets. */
 const presented = (port: number): Promise<string> =>
   new Promise((resolve, reject) => {
     const socket = connect({ host: '127.0.0.1', port, rejectUnauthorized: false })
@@ -25,7 +25,7 @@ const presented = (port: number): Promise<string> =>
     })
   })
 
-/** Connects until so many in a row get that certificate: each thread has its own. */
+/** Connects until 20 connections in a row get this certificate, because each thread has its own. */
 async function until(port: number, { fingerprint256 }: X509Certificate): Promise<void> {
   for (let inARow = 0; inARow < 20; ) inARow = (await presented(port)) === fingerprint256 ? inARow + 1 : 0
 }
@@ -54,7 +54,7 @@ const start = async (t: Test, threads: number) => {
 }
 
 for (const threads of [1, 2])
-  t.test(`a new certificate needs no restart, and no socket is closed (threads: ${threads})`, async t => {
+  t.test(`a new certificate needs no restart and closes no socket (threads: ${threads})`, async t => {
     const { server, replace } = await start(t, threads)
     const expiry = 'ticketgate_tls_certificate_expiry_timestamp_seconds'
     const old = await joinRoom(server, 'old')
@@ -64,26 +64,30 @@ for (const threads of [1, 2])
     replace('cert', rsaCertificate)
     server.signal('SIGHUP')
     await server.logged('the previous one stays in use', threads)
-    t.equal(await presented(server.port), first.fingerprint256, 'a pair that does not match changes nothing')
+    t.equal(await presented(server.port), first.fingerprint256, 'a key that does not match changes nothing')
     replace('cert', 'nonsense')
     server.signal('SIGHUP')
     await server.logged('the previous one stays in use', 2 * threads)
-    t.equal(await presented(server.port), first.fingerprint256, 'nor does a broken file')
+    t.equal(await presented(server.port), first.fingerprint256, 'a broken file changes nothing')
 
     replace('cert', rsaCertificate)
     replace('key', rsaCertificateKey)
     await until(server.port, second)
-    t.pass('a change of the files is seen')
+    t.pass('changed files are noticed without a signal')
     await server.logged('"isNew":true', threads)
     t.equal(await metric(server, expiry), secondsOf(second))
-    t.match(await old.ask({ type: 'ping', id: 1 }), { type: 'pong', id: 1 }, 'the open socket stays')
+    t.match(await old.ask({ type: 'ping', id: 1 }), { type: 'pong', id: 1 }, 'the open socket stays open')
 
     const fresh = await joinRoom(server, 'fresh')
     old.send({ type: 'publish', data: 'from the old' })
     t.match(await fresh.next(), { data: 'from the old', user: 'old' })
     fresh.send({ type: 'publish', data: 'from the new' })
-    t.match(await old.next(), { data: 'from the new', user: 'fresh' }, 'and did not hear itself')
-    t.ok(await fresh.hearsNothing(), 'nor did the new one')
+    t.match(
+      await old.next(),
+      { data: 'from the new', user: 'fresh' },
+      'the old socket does not receive its own message',
+    )
+    t.ok(await fresh.hearsNothing(), 'the new socket does not receive its own message')
     const reply = await postJson(
       server.admin,
       '/publish',

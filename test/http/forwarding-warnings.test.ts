@@ -10,7 +10,7 @@ const logIn = (base: string, headers = {}, from?: string) =>
     { headers, ...(from === undefined ? {} : { from }) },
   )
 
-/** All warnings of a server, which is stopped for that. */
+/** Stops a server, and returns all its warnings. */
 const warningsOf = async (server: TestServer) => {
   await server.stop()
   return server.log.entries().filter(({ level }) => level === 'warn')
@@ -18,7 +18,7 @@ const warningsOf = async (server: TestServer) => {
 
 const start = (t: Test, trusted?: string) => startServer(t, { env: { TICKETGATE_TRUSTED_PROXIES: trusted } })
 
-t.test('an untrusted peer that forwards for others is logged once, by address', async t => {
+t.test('an untrusted peer that sends forwarding headers is logged once, with its address', async t => {
   for (const [field, value] of [
     ['x-forwarded-for', '203.0.113.9'],
     ['x-forwarded-proto', 'https'],
@@ -34,7 +34,7 @@ t.test('an untrusted peer that forwards for others is logged once, by address', 
   }
 })
 
-t.test('a trusted proxy is not logged, unless it sends headers that are not read', async t => {
+t.test('a trusted proxy is logged only if it sends Forwarded without X-Forwarded-For', async t => {
   const server = await start(t, '127.0.0.1')
   const forwarded = { 'x-forwarded-for': '203.0.113.9', 'x-forwarded-proto': 'https' }
   await logIn(server.url, forwarded)

@@ -13,17 +13,17 @@ const check = (
     t.equal(
       policy.allows(origin, () => own),
       true,
-      `${origin} passes`,
+      `${origin} is allowed`,
     )
   for (const origin of refused)
     t.equal(
       policy.allows(origin, () => own),
       false,
-      `${origin} does not`,
+      `${origin} is refused`,
     )
 }
 
-t.test('a list: exact on the whole origin, in production and not', async t => {
+t.test('a list allows exactly its origins, in production and in development', async t => {
   for (const production of [true, false])
     check(
       t,
@@ -59,7 +59,7 @@ t.test('a list: exact on the whole origin, in production and not', async t => {
     )
 })
 
-t.test('no list, in production: our own origin and no other', async t => {
+t.test('without a list, production allows only our own origin', async t => {
   check(
     t,
     { origins: [], production: true },
@@ -79,7 +79,7 @@ t.test('no list, in production: our own origin and no other', async t => {
   )
 })
 
-t.test('no list, in development: our own origin and this machine', async t => {
+t.test('without a list, development allows our own origin and this machine', async t => {
   check(
     t,
     { origins: [], production: false },
@@ -113,7 +113,7 @@ t.test('no list, in development: our own origin and this machine', async t => {
   )
 })
 
-t.test('with an unknown own origin, no page is admitted', async t => {
+t.test('if our own origin is unknown, no origin is allowed', async t => {
   const policy = createOriginPolicy({ origins: [], production: true })
   for (const origin of ['null', 'https://gate.test', ' '])
     t.notOk(
@@ -122,7 +122,7 @@ t.test('with an unknown own origin, no page is admitted', async t => {
     )
 })
 
-t.test('the own origin is computed only if needed', async t => {
+t.test('our own origin is computed only if needed', async t => {
   const never = () => {
     throw new Error('asked')
   }

@@ -1,14 +1,15 @@
 import { App, type TemplatedApp, us_listen_socket_close, us_socket_local_port } from 'uWebSockets.js'
 import { once } from 'node:events'
 import { Agent } from 'node:http'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import WebSocket from 'ws'
 import { PortApps } from '../../src/http/port-apps.js'
 import { request } from '../support/http.js'
 
 const lingerMs = 15_000
 
-t.test('new connections use the latest app; an old one stays as long as it is used', async t => {
+/** Starts an app that listens, with the means to mount others and to connect to them. */
+async function startApps(t: Test) {
   const mount =
     (name: string) =>
     (app: TemplatedApp): void => {
@@ -47,7 +48,11 @@ t.test('new connections use the latest app; an old one stays as long as it is us
     await new Promise(resolve => socket.once('open', resolve))
     return socket
   }
+  return { portApps, mount, nameAt, keeper, enter }
+}
 
+t.test('new connections use the latest app; an old app stays while it is in use', async t => {
+  const { portApps, mount, nameAt, keeper, enter } = await startApps(t)
   const agents = [keeper(), keeper()] as const
   t.equal(await nameAt(agents[0]), 'first')
   const old = await enter()
@@ -63,19 +68,23 @@ t.test('new connections use the latest app; an old one stays as long as it is us
 
   portApps.replace(App(), mount('third'))
   portApps.sweep(performance.now() + lingerMs)
-  t.equal(await nameAt(agents[1]), 'second', 'a socket is left behind the second')
+  t.equal(await nameAt(agents[1]), 'second', 'the second app stays, because it has a socket')
   t.equal(await nameAt(), 'third')
   const closed = new Promise(resolve => young.once('close', resolve))
   young.close()
   await closed
   while (portApps.isSplit) await nameAt()
   portApps.sweep(performance.now())
-  t.equal(await nameAt(agents[1]), 'second', 'a request may follow at once')
+  t.equal(await nameAt(agents[1]), 'second', 'an idle connection is not closed at once')
   const kept = Object.values(agents[1].freeSockets).flatMap(sockets => sockets ?? [])
   portApps.sweep(performance.now() + lingerMs)
   await Promise.all(kept.map(socket => once(socket, 'close')))
-  t.equal(await nameAt(agents[1]), 'third', 'then its connections are closed, and the client opens another')
-  t.equal(await nameAt(agents[0]), 'first', 'the first listens as long as there is any')
+  t.equal(
+    await nameAt(agents[1]),
+    'third',
+    'after the linger time it is closed, and the client opens another',
+  )
+  t.equal(await nameAt(agents[0]), 'first', 'the first app stays, because it listens')
   t.equal(portApps.numSubscribers('topic'), 1)
   old.close()
 })

@@ -30,11 +30,15 @@ t.test('a PROXY header from an untrusted peer is refused', async t => {
     ['the status of a ticket', requestText('POST', '/ws_ticket/status', { 'content-length': '2' }, '{}')],
   ] as const)
     t.equal(outcomeOf(await ask(server.url, header, text)), '400 bad_request', name)
-  t.equal((await ask(server.admin, header, requestText('GET', '/metrics')))?.status, 400, 'an operator')
+  t.equal(
+    (await ask(server.admin, header, requestText('GET', '/metrics')))?.status,
+    400,
+    'the admin listener',
+  )
   t.equal((await ask(server.url, upgradeText(gatePath(ticket))))?.status, 101, 'the ticket is not spent')
   await server.stop()
   const warnings = server.log.entries().filter(({ msg }) => String(msg).includes('PROXY protocol'))
-  t.equal(warnings.length, 2, 'the log says so once, each listener for itself')
+  t.equal(warnings.length, 2, 'each listener logs it once')
   t.match(warnings[0], {
     level: 'warn',
     peer: '127.0.0.1',
@@ -47,12 +51,12 @@ t.test('the address that a trusted proxy names is used', async t => {
     env: { TICKETGATE_TRUSTED_PROXIES: '127.0.0.1,198.51.100.7', TICKETGATE_LOGIN_RATE: '1/600' },
   })
   const cases = [
-    ['the first of an address', '401 bad_credentials', [proxyHeader('203.0.113.9')], {}],
-    ['the second', '429 rate_limited', [proxyHeader('203.0.113.9')], {}],
+    ['the first login from an address', '401 bad_credentials', [proxyHeader('203.0.113.9')], {}],
+    ['the second login from it', '429 rate_limited', [proxyHeader('203.0.113.9')], {}],
     ['another address', '401 bad_credentials', [proxyHeader('203.0.113.10')], {}],
     ['IPv6', '401 bad_credentials', [proxyHeader('2001:db8:0:0:0:0:0:1')], {}],
-    ['the same network of it', '429 rate_limited', [proxyHeader('2001:db8:0:0:0:0:0:2')], {}],
-    ['IPv4 in the form of IPv6', '429 rate_limited', [proxyHeader('0:0:0:0:0:ffff:cb00:7109')], {}],
+    ['the same IPv6 network', '429 rate_limited', [proxyHeader('2001:db8:0:0:0:0:0:2')], {}],
+    ['an IPv4-mapped IPv6 address', '429 rate_limited', [proxyHeader('0:0:0:0:0:ffff:cb00:7109')], {}],
     [
       'with options',
       '429 rate_limited',
@@ -60,26 +64,26 @@ t.test('the address that a trusted proxy names is used', async t => {
       {},
     ],
     [
-      'a client that forwards for others is no proxy',
+      'forwarding headers of a client are ignored',
       '429 rate_limited',
       [proxyHeader('203.0.113.9')],
       { 'x-forwarded-for': '203.0.113.77' },
     ],
     [
-      'a proxy behind the balancer is one',
+      'forwarding headers of a trusted proxy behind the load balancer count',
       '401 bad_credentials',
       [proxyHeader('198.51.100.7')],
       { 'x-forwarded-for': '203.0.113.78' },
     ],
-    ['a connection of its own: the peer', '401 bad_credentials', [localHeader], {}],
+    ['a connection of the load balancer itself', '401 bad_credentials', [localHeader], {}],
     ['the same again', '429 rate_limited', [localHeader], {}],
-    ['none', '429 rate_limited', [], {}],
+    ['no PROXY header', '429 rate_limited', [], {}],
   ] as const
   for (const [name, expected, headers, fields] of cases)
     t.equal(outcomeOf(await ask(url, ...headers, loginText(fields))), expected, name)
 })
 
-t.test('tickets bound to an address use the named one', async t => {
+t.test('tickets bound to an address use the one in the PROXY header', async t => {
   const { url } = await startServer(t, {
     env: { TICKETGATE_TRUSTED_PROXIES: '127.0.0.1', TICKETGATE_BIND: 'address' },
   })
@@ -90,9 +94,9 @@ t.test('tickets bound to an address use the named one', async t => {
   t.equal((await open('203.0.113.9'))?.status, 101)
 })
 
-// The engine takes the header that came last, so a client behind a balancer that passes its bytes
-// on can name any address. Once it keeps the first, what docs/deployment.md says of this goes.
-t.test('known: of two PROXY headers the last one counts', async t => {
+// uWS uses the last header, so a client can name any address if the load balancer passes its bytes
+// through. Once uWS uses the first one, remove the note in docs/deployment.md.
+t.test('known limitation: of two PROXY headers, the last one counts', async t => {
   const { url } = await startServer(t, {
     env: { TICKETGATE_TRUSTED_PROXIES: '127.0.0.1', TICKETGATE_LOGIN_RATE: '1/600' },
   })

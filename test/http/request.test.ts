@@ -8,7 +8,7 @@ const get = 'GET /path HTTP/1.1'
 const host = 'Host: gate.test'
 const base = await startEcho(t, ({ head }) => ({ ...head, body: head.body, repeated: head.repeated }))
 
-t.test('the head of a request', async t => {
+t.test('the head of a request is read', async t => {
   const fields = [host, 'ORIGIN: https://a.test', 'Authorization: Bearer x', 'Content-Type: application/json']
   t.match(await echoOf<Seen>(base, 'GET /path?a=%41&a=2 HTTP/1.1', fields), {
     method: 'get',
@@ -29,10 +29,10 @@ t.test('the head of a request', async t => {
   t.match(await echoOf<Seen>(base, 'GET /path? HTTP/1.1', [host]), { query: '' })
 })
 
-t.test('the ways to say where a body ends', async t => {
+t.test('how a body is framed is recognised, and refused if ambiguous', async t => {
   const chunked = 'Transfer-Encoding: chunked'
   const cases = [
-    ['nothing said', [], '', 'none'],
+    ['no framing', [], '', 'none'],
     ['a length of 0', ['Content-Length: 0'], '', 'none'],
     ['a length', ['Content-Length: 2'], '{}', 'length'],
     ['chunks', [chunked], '0\r\n\r\n', 'chunked'],
@@ -48,7 +48,7 @@ t.test('the ways to say where a body ends', async t => {
     ['an empty encoding and a length', ['Transfer-Encoding:', 'Content-Length: 2'], '{}', 'ambiguous'],
     ['an empty length and chunks', ['Content-Length:', chunked], '0\r\n\r\n', 'ambiguous'],
     ['both empty', ['Content-Length:', 'Transfer-Encoding:'], '', 'ambiguous'],
-    ['chunks, said twice', [chunked, chunked], '0\r\n\r\n', 'ambiguous'],
+    ['chunked twice', [chunked, chunked], '0\r\n\r\n', 'ambiguous'],
     ['a length and chunks', ['Content-Length: 2', chunked], '0\r\n\r\n', 'ambiguous'],
     ['chunks and a length', [chunked, 'Content-Length: 2'], '0\r\n\r\n', 'ambiguous'],
     ['another encoding', ['Transfer-Encoding: gzip'], '0\r\n\r\n', 'ambiguous'],
@@ -68,14 +68,14 @@ t.test('the ways to say where a body ends', async t => {
   ] as const
   for (const [name, fields, body, expected] of cases) {
     const seen = await echoOf<Seen>(base, 'POST /path HTTP/1.1', [host, ...fields], body)
-    // uWS refuses some of these shapes itself, which is as good.
+    // uWS refuses some of these itself, which is fine.
     if (typeof seen === 'number')
       t.ok(seen === 400 && expected === 'ambiguous', `${name}: refused by uWS (${seen})`)
     else t.equal(seen.body, expected, name)
   }
 })
 
-t.test('a single-line field with two lines is reported', async t => {
+t.test('a field that must be unique is reported if it is repeated', async t => {
   const names = [
     'origin',
     'authorization',
@@ -88,14 +88,14 @@ t.test('a single-line field with two lines is reported', async t => {
     const seen = (await echoOf<Seen>(base, get, [host, `${name}: a`, 'X-Other: b', `${name}: a`])) as Seen
     t.equal(seen.repeated, name, name)
     const empty = (await echoOf<Seen>(base, get, [host, `${name}:`, `${name}: b`])) as Seen
-    t.equal(empty.repeated, name, `${name}, the first empty`)
+    t.equal(empty.repeated, name, `${name}, the first one empty`)
     const once = (await echoOf<Seen>(base, get, [host, `${name}: a`])) as Seen
     t.equal(once.repeated, undefined, `${name}, once`)
   }
   t.equal(await echoOf(base, get, [host, host]), 400, 'Host is refused by uWS')
 })
 
-t.test('a list in several lines is one list', async t => {
+t.test('a list in several fields is read as one list', async t => {
   const fields = [
     'Connection: keep-alive',
     'Sec-WebSocket-Protocol: a, b',
@@ -112,12 +112,12 @@ t.test('a list in several lines is one list', async t => {
   })
 })
 
-t.test('the original URIs from proxies, unchanged', async t => {
+t.test('original URIs from proxies are read unchanged', async t => {
   const fields = ['X-Original-URI: /a?x=1,2', 'X-Forwarded-Uri: /b', 'X-Original-URI: /c']
   t.match(await echoOf<Seen>(base, get, [host, ...fields]), { originalUris: ['/a?x=1,2', '/b', '/c'] })
 })
 
-t.test('raw values of a query', async t => {
+t.test('query values are read raw', async t => {
   const cases = [
     ['none', '', []],
     ['one', 'ticket=a', ['a']],
@@ -127,7 +127,7 @@ t.test('raw values of a query', async t => {
     ['without =', 'ticket', ['']],
     ['with more than one =', 'ticket=a=b==', ['a=b==']],
     ['undecoded', 'ticket=%41+b', ['%41+b']],
-    ['a name in percent-encoding is another', 'tick%65t=a', []],
+    ['a percent-encoded name is a different one', 'tick%65t=a', []],
     ['a longer name', 'tickets=a&xticket=b&ticket[]=c', []],
     ['another case', 'Ticket=a&TICKET=b', []],
     ['a semicolon does not separate', 'x=1;ticket=a', []],

@@ -15,7 +15,7 @@ const startTls = async (t: Test, cert: string, key: string, others: Environment 
   return startServer(t, { env: { ...env, ...others } })
 }
 
-/** What the two sides negotiate, `none` if they cannot. */
+/** The negotiated protocol and cipher, or `none`. */
 const agreed = (port: number, options: ConnectionOptions): Promise<string> =>
   new Promise(resolve => {
     const socket = connect({ host: '127.0.0.1', port, rejectUnauthorized: false, ...options })
@@ -26,7 +26,7 @@ const agreed = (port: number, options: ConnectionOptions): Promise<string> =>
     })
   })
 
-// By the names of OpenSSL. The security level lets the client offer the old ones as well.
+// By their OpenSSL names. SECLEVEL=0 below lets the client offer old ones as well.
 const suites = getCiphers()
   .map(name => name.toUpperCase())
   .filter(name => !name.startsWith('TLS_'))
@@ -37,7 +37,7 @@ const servers = [
 ] as const
 
 for (const [kind, cert, key] of servers)
-  t.test(`TLS 1.2 with a certificate on ${kind}: forward secret and AEAD, or nothing`, async t => {
+  t.test(`TLS 1.2 with an ${kind} certificate accepts only forward-secret AEAD suites`, async t => {
     const { port } = await startTls(t, cert, key)
     const accepted = []
     for (const suite of suites) {
@@ -50,7 +50,7 @@ for (const [kind, cert, key] of servers)
         name => `TLSv1.2 ECDHE-${kind}-${name}`,
       ),
     )
-    t.match(await agreed(port, {}), /^TLSv1\.3 TLS_(AES|CHACHA20)/, 'and 1.3 for whoever has it')
+    t.match(await agreed(port, {}), /^TLSv1\.3 TLS_(AES|CHACHA20)/, 'clients that support TLS 1.3 get it')
     for (const version of ['TLSv1.1', 'TLSv1'] as const)
       t.equal(
         await agreed(port, { minVersion: version, maxVersion: version, ciphers: 'ALL:@SECLEVEL=0' }),
@@ -64,7 +64,7 @@ t.test('HSTS is sent in production if the gate terminates TLS', async t => {
   const server = await startTls(t, certificate, certificateKey)
   for (const path of ['/healthz', '/nowhere', '/channel/'])
     t.equal((await request(server.url, path)).headers[field], 'max-age=31536000', path)
-  t.notOk((await request(server.admin, '/metrics')).headers[field], 'not by the admin listener')
+  t.notOk((await request(server.admin, '/metrics')).headers[field], 'the admin listener does not send it')
   const others = [await startServer(t), await startTls(t, certificate, certificateKey, development)]
   for (const { url } of others) t.notOk((await request(url, '/healthz')).headers[field], url)
 })

@@ -23,7 +23,7 @@ const ask = (socketPath: string, path: string, headers: Record<string, string> =
     }).once('error', reject)
   })
 
-/** Opens a WebSocket as a proxy does, for a client of that address: 101, or what refused it. */
+/** Opens a WebSocket as a proxy does, for a client at this address. Returns the status. */
 async function enter(t: Test, socketPath: string, forwardedFor: string): Promise<string> {
   const headers = { 'x-forwarded-for': forwardedFor }
   const { text } = await ask(socketPath, '/ws_ticket', { ...headers, ...bearer(tokenFor('maggie')) })
@@ -48,33 +48,33 @@ const start = async (t: Test, others: Record<string, string> = {}) => {
   return { ...paths, env, server: await startServer(t, { env, stateDir: directory }) }
 }
 
-t.test('both listeners on Unix sockets, for a proxy that says who its clients are', async t => {
+t.test('both listeners can use Unix sockets, behind a proxy that names its clients', async t => {
   const { gate, admin, env, server } = await start(t, { TICKETGATE_MAX_CONNECTIONS_PER_ADDRESS: '1' })
   t.equal(server.url, `http+unix:${gate}`)
   t.equal(server.admin, `http+unix:${admin}`)
-  for (const path of [gate, admin]) t.equal(statSync(path).mode & 0o777, 0o660, 'its group may connect')
+  for (const path of [gate, admin]) t.equal(statSync(path).mode & 0o777, 0o660, 'the group can connect')
   t.equal((await ask(gate, '/healthz')).status, 200)
   t.equal((await ask(admin, '/metrics')).status, 401)
   t.equal((await ask(admin, '/metrics', bearer(adminKey))).status, 200)
 
   t.equal(await enter(t, gate, '203.0.113.1'), '101')
-  t.equal(await enter(t, gate, '203.0.113.1'), '429', 'caps count by the address that the proxy names')
+  t.equal(await enter(t, gate, '203.0.113.1'), '429', 'caps use the address that the proxy names')
   t.equal(await enter(t, gate, '203.0.113.2'), '101')
-  t.equal(await enter(t, gate, '198.51.100.7, 203.0.113.2'), '429', 'and not by what the client has written')
+  t.equal(await enter(t, gate, '198.51.100.7, 203.0.113.2'), '429', 'caps ignore what the client wrote')
   t.equal((await ask(gate, gatePath('AAAA'), { 'x-forwarded-for': '203.0.113.3' })).status, 426)
   await server.logged('"address":"203.0.113.3"')
 
   t.match(await run(['health'], env), { code: 0, output: '' })
   await server.stop()
-  t.notOk(existsSync(gate) || existsSync(admin), 'nothing is left of them')
+  t.notOk(existsSync(gate) || existsSync(admin), 'the socket files are removed')
   t.equal((await run(['health'], env)).code, 1)
 })
 
-t.test('of two servers one gets the path, and nothing else that is there is touched', async t => {
+t.test('a second server does not get the path, and other files are not touched', async t => {
   const { gate, env, server } = await start(t)
   const second = await runServe(t, { ...env, TICKETGATE_ADMIN_HOST: undefined })
   t.match(second, { code: 1, stderr: /cannot listen on .*gate\.sock: another ticketgate listens there/ })
-  t.equal((await ask(gate, '/healthz')).status, 200, 'the first one still has it')
+  t.equal((await ask(gate, '/healthz')).status, 200, 'the first server still serves it')
   const looked = await run(['check'], { ...env, NODE_ENV: 'development' })
   t.match(looked, { code: 1, stdout: /^failed {3}public port: cannot listen on .*another process listens/m })
 
@@ -89,7 +89,7 @@ t.test('of two servers one gets the path, and nothing else that is there is touc
   t.equal(readFileSync(gate, 'utf8'), 'precious')
 })
 
-t.test('paths that cannot be', async t => {
+t.test('unusable paths are refused', async t => {
   const cases = [
     [{ TICKETGATE_HOST: 'unix:gate.sock' }, /TICKETGATE_HOST: "gate.sock" is not the path of a socket/],
     [

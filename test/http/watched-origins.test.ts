@@ -11,7 +11,7 @@ const [first, second] = ['https://one.example.com', 'https://two.example.com'] a
 const enter = async ({ url }: TestServer, origin: string): Promise<string> =>
   outcomeOf(await requestUpgrade(url, gatePath(await mint(url)), { headers: { origin } }))
 
-/** Knocks until all threads say the same: they read the file each by itself. */
+/** Retries until all threads reply the same, since each reads the file by itself. */
 async function until(server: TestServer, origin: string, expected: string): Promise<void> {
   for (let inARow = 0; inARow < 20; ) inARow = (await enter(server, origin)) === expected ? inARow + 1 : 0
 }
@@ -50,10 +50,10 @@ for (const threads of ['1', '2'])
     server.signal('SIGHUP')
     await until(server, first, '403 origin_forbidden')
     t.equal(await enter(server, second), '101')
-    t.match(await client.ask({ type: 'ping' }), { type: 'pong' }, 'a socket that is open stays')
+    t.match(await client.ask({ type: 'ping' }), { type: 'pong' }, 'an open socket stays open')
   })
 
-t.test('a file that has no origins stops the start', async t => {
+t.test('a file without valid origins stops the start', async t => {
   const file = join(temporaryDirectory(t), 'origins')
   writeFileSync(file, '# nothing\n')
   const env = { TICKETGATE_ORIGINS: undefined, TICKETGATE_ORIGINS_FILE: file }

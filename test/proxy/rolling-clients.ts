@@ -2,7 +2,7 @@ import WebSocket from 'ws'
 import { connect } from '../../src/client/index.js'
 import { tokenFor } from '../support/tokens.js'
 
-/** A process with many clients of `ticketgate/client`, for the test of a rolling restart. */
+/** A process with many clients that use `ticketgate/client`, for the test of a rolling restart. */
 
 export interface ClientsStart {
   readonly url: string
@@ -16,7 +16,7 @@ export interface ClientState {
   readonly channel: string
   readonly isOpen: boolean
   readonly gaveUp: boolean
-  /** When it opened, each time, Unix milliseconds. */
+  /** When it opened, each time, in Unix milliseconds. */
   readonly opened: readonly number[]
   /** The data of all messages. */
   readonly heard: readonly number[]

@@ -13,8 +13,8 @@ import { gatePath, mint } from '../support/tokens.js'
 import type { ClientState, FromClients, ToClients } from './rolling-clients.js'
 
 /**
- * Restarts two gates behind nginx, one after the other, under 5,000 clients. It asserts that all come
- * back and what nobody may miss, and prints how long it took.
+ * Restarts two gates behind nginx, one after the other, while 5,000 clients are connected. All must
+ * come back, and clients that stayed connected must miss no message. Prints how long it took.
  */
 
 fileNeeds(t, 'nginx', 'redis-server')
@@ -72,8 +72,8 @@ class Crowd {
   }
 }
 
-/** Publishes to all channels in turn, on one gate, and knows what was acknowledged. */
-class PublisherOn {
+/** Publishes to all channels in turn, on one gate, and records what was acknowledged. */
+class Publisher {
   readonly acknowledged: { readonly channel: string; readonly number: number }[] = []
   readonly #client: Client
   static #count = 0
@@ -85,9 +85,9 @@ class PublisherOn {
     this.#ended = this.#run()
   }
 
-  static async at({ url }: TestServer): Promise<PublisherOn> {
+  static async at({ url }: TestServer): Promise<Publisher> {
     const path = gatePath(await mint(url, 'publisher'), 'publisher')
-    return new PublisherOn((await openSession(socketUrl(url, path))).client)
+    return new Publisher((await openSession(socketUrl(url, path))).client)
   }
 
   /** Ends it, with a last message to each channel. */
@@ -106,13 +106,13 @@ class PublisherOn {
   }
 
   async #publish(channel: string): Promise<void> {
-    const number = ++PublisherOn.#count
+    const number = ++Publisher.#count
     const reply = await this.#client.ask({ type: 'publish', channel, data: number, id: String(number) })
     if (reply.type === 'ok') this.acknowledged.push({ channel, number })
   }
 }
 
-/** The most that opened within a second, after `sinceMs`. */
+/** The largest number of sockets that opened within one second, after `sinceMs`. */
 function peakOf(states: readonly ClientState[], sinceMs: number): number {
   const times = states.flatMap(({ opened }) => opened.filter(at => at > sinceMs)).sort((a, b) => a - b)
   let peak = 0
@@ -137,11 +137,11 @@ async function rollOver(t: Test, config: string, envs: readonly Environment[]): 
   for (const [n, node] of nodes.entries()) {
     const living = nodes[1 - n]
     if (living === undefined) throw new Error('there are two')
-    // After the first restart all clients are on the other gate, so there are some that stay.
+    // After the first restart all clients are on the gate that is restarted next. These are not.
     const staying = await Crowd.open(t, living.url, 1, channels)
     const all = async (): Promise<ClientState[]> => [...(await crowd.states()), ...(await staying.states())]
     const before = await all()
-    const publisher = await PublisherOn.at(living)
+    const publisher = await Publisher.at(living)
     const startedMs = Date.now()
     t.equal((await node.stop()).code, 0, 'the gate has drained')
     const drainedMs = Date.now()
@@ -159,7 +159,7 @@ async function rollOver(t: Test, config: string, envs: readonly Environment[]): 
         .filter(({ channel, number }) => channel === state.channel && !heard.has(number))
         .map(({ number }) => number)
     }
-    // Messages arrive in order: with the last one, all have come that ever will.
+    // Messages arrive in order: after the last one, no other is still on its way.
     const lastOf = new Map(acknowledged.map(({ channel, number }) => [channel, number]))
     let states = await all()
     while (
@@ -173,9 +173,12 @@ async function rollOver(t: Test, config: string, envs: readonly Environment[]): 
     t.strictSame(
       states.filter(({ isOpen, gaveUp }) => gaveUp || !isOpen),
       [],
-      'all are back, and none gave up',
+      'all clients are connected again, and none has given up',
     )
-    t.ok(steady.length >= channels && acknowledged.length > channels, 'some stayed, and heard much')
+    t.ok(
+      steady.length >= channels && acknowledged.length > channels,
+      'some clients stayed connected, and messages were published to all channels',
+    )
     t.strictSame(steady.flatMap(missedBy), [], 'clients that stayed connected missed nothing')
     staying.close()
     t.comment(
@@ -186,7 +189,7 @@ async function rollOver(t: Test, config: string, envs: readonly Environment[]): 
   }
 }
 
-t.test('two routed gates on one Redis', async t => {
+t.test('clients come back to two routed gates that share messages over Redis', async t => {
   const redis = await startRedis(t)
   const ports = [String(await freePort()), String(await freePort())]
   await rollOver(
@@ -200,7 +203,7 @@ t.test('two routed gates on one Redis', async t => {
   )
 })
 
-t.test('two gates that spend tickets in Redis', async t => {
+t.test('clients come back to two gates that spend tickets in Redis', async t => {
   const redis = await startRedis(t)
   const ports = [String(await freePort()), String(await freePort())]
   await rollOver(

@@ -44,35 +44,43 @@ const rollOver = async (t: Test, config: string, envs: readonly Environment[]): 
       ({ heard }, i) => heard.filter(({ name }) => name === 'open').length > (opened[i] ?? 0),
     )
     t.ok(moved.length > 0, `${moved.length} of ${clientCount} clients were on gate ${n + 1}`)
-    t.comment(`gate ${n + 1}: all back ${Math.round(performance.now() - startedMs)} ms after its end`)
+    t.comment(`gate ${n + 1}: all back ${Math.round(performance.now() - startedMs)} ms after it ended`)
   }
   for (const client of clients) {
     t.notOk(
       client.heard.some(({ name }) => name === 'close'),
-      'none gave up',
+      'no client has given up',
     )
     t.equal(new Set(client.tickets).size, client.tickets.length, 'no ticket was presented twice')
   }
 }
 
-t.test('routed gates behind nginx are restarted one after the other', needs('nginx'), async t => {
-  const ports = [String(await freePort()), String(await freePort())]
-  await rollOver(
-    t,
-    'nginx-nodes.conf',
-    ports.map((port, n) => ({ TICKETGATE_NODE: `gate-${n + 1}`, TICKETGATE_PORT: port })),
-  )
-})
+t.test(
+  'all clients come back when routed gates behind nginx are restarted one after the other',
+  needs('nginx'),
+  async t => {
+    const ports = [String(await freePort()), String(await freePort())]
+    await rollOver(
+      t,
+      'nginx-nodes.conf',
+      ports.map((port, n) => ({ TICKETGATE_NODE: `gate-${n + 1}`, TICKETGATE_PORT: port })),
+    )
+  },
+)
 
-t.test('unrouted gates on Redis behind nginx likewise', needs('nginx', 'redis-server'), async t => {
-  const redis = await startRedis(t)
-  const ports = [String(await freePort()), String(await freePort())]
-  await rollOver(
-    t,
-    'nginx-unrouted.conf',
-    ports.map(port => storeEnv(redis.port, { TICKETGATE_PORT: port })),
-  )
-})
+t.test(
+  'all clients come back when gates with tickets in Redis are restarted likewise',
+  needs('nginx', 'redis-server'),
+  async t => {
+    const redis = await startRedis(t)
+    const ports = [String(await freePort()), String(await freePort())]
+    await rollOver(
+      t,
+      'nginx-unrouted.conf',
+      ports.map(port => storeEnv(redis.port, { TICKETGATE_PORT: port })),
+    )
+  },
+)
 
 t.test('a gate that is down is skipped, also for a POST', needs('nginx', 'redis-server'), async t => {
   const redis = await startRedis(t)

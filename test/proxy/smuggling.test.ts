@@ -6,9 +6,7 @@ import { startCaddy, startHaproxy, startNginx } from '../support/proxy.js'
 import { RawConnection } from '../support/raw.js'
 import { startServer } from '../support/server.js'
 
-/**
- * The beginning of a request that makes the next one on its connection the value of a field.
- */
+/** The start of a request that would swallow the next request line as the value of a field. */
 const hidden = 'GET /nothing HTTP/1.1\r\nHost: gate.test\r\nX-Rest: '
 const length = `Content-Length: ${hidden.length}`
 const chunked = 'Transfer-Encoding: chunked'
@@ -22,14 +20,14 @@ const shapes = [
   ['an empty coding and a length', ['Transfer-Encoding:', length], hidden],
   ['two lengths', ['Content-Length: 0', length], hidden],
   ['a length and chunks', [length, chunked], chunk],
-  ['a length behind a line without a name', [':x', length], hidden],
-  ['chunks behind a line without a name', [':x', chunked], chunk],
-  ['a length behind bytes that are cut off', [`Content-Length: ${hidden.length}\xff`], hidden],
+  ['a length after a field without a name', [':x', length], hidden],
+  ['chunks after a field without a name', [':x', chunked], chunk],
+  ['a length followed by a byte beyond ASCII', [`Content-Length: ${hidden.length}\xff`], hidden],
   ['chunks', [chunked], chunk],
   ['chunks with an extension', [chunked], chunk.replace('\r\n', ';a=b\r\n')],
   ['chunks with a trailer', [chunked], `0\r\nX-Rest: a\r\n\r\n${hidden}`],
   ['chunks with bare line feeds', [chunked], chunk.replaceAll('\r\n0', '\n0')],
-  ['an honest length', [length], hidden],
+  ['a correct length', [length], hidden],
 ] as const
 
 type Start = (t: Test, addresses: Record<string, string>) => Promise<string>
@@ -44,26 +42,30 @@ const proxies = {
 const healthy = 'GET /healthz HTTP/1.1\r\nHost: gate.test\r\n\r\n'
 
 for (const [name, start] of Object.entries(proxies) as [keyof typeof proxies, Start][])
-  t.test(`behind ${name} no request can be smuggled in front of another client's`, needs(name), async t => {
-    const server = await startServer(t)
-    const proxy = await start(t, { '10.0.0.1:8080': `127.0.0.1:${server.port}` })
-    // Until the proxy has seen that the gate is there.
-    while ((await request(proxy, '/healthz')).status !== 200) await delay(20)
-    for (const [shape, fields, body] of shapes)
-      for (const line of ['POST /auth', 'GET /healthz']) {
-        const victim = await RawConnection.connect(proxy)
-        const attacker = await RawConnection.connect(proxy)
-        const head = [`${line} HTTP/1.1`, 'Host: gate.test', ...fields].join('\r\n')
-        attacker.write(Buffer.from(`${head}\r\n\r\n${body}`, 'latin1'))
-        await attacker.hears(1000)
-        // Several, since the proxy may have more than one connection to the gate.
-        for (let n = 0; n < 3; n++) {
-          victim.write(healthy)
-          const answer = await victim.response()
-          t.match(answer ?? {}, { status: 200, text: '{"status":"ok"}' }, `${line}, ${shape}`)
+  t.test(
+    `behind ${name}, a client cannot smuggle a request in front of another client's`,
+    needs(name),
+    async t => {
+      const server = await startServer(t)
+      const proxy = await start(t, { '10.0.0.1:8080': `127.0.0.1:${server.port}` })
+      // Waits until the proxy has noticed that the gate is up.
+      while ((await request(proxy, '/healthz')).status !== 200) await delay(20)
+      for (const [shape, fields, body] of shapes)
+        for (const line of ['POST /auth', 'GET /healthz']) {
+          const victim = await RawConnection.connect(proxy)
+          const attacker = await RawConnection.connect(proxy)
+          const head = [`${line} HTTP/1.1`, 'Host: gate.test', ...fields].join('\r\n')
+          attacker.write(Buffer.from(`${head}\r\n\r\n${body}`, 'latin1'))
+          await attacker.hears(1000)
+          // Several, since the proxy may have more than one connection to the gate.
+          for (let n = 0; n < 3; n++) {
+            victim.write(healthy)
+            const answer = await victim.response()
+            t.match(answer ?? {}, { status: 200, text: '{"status":"ok"}' }, `${line}, ${shape}`)
+          }
+          attacker.destroy()
+          victim.destroy()
         }
-        attacker.destroy()
-        victim.destroy()
-      }
-    t.strictSame(await server.stop(), { code: 0, signal: null })
-  })
+      t.strictSame(await server.stop(), { code: 0, signal: null })
+    },
+  )

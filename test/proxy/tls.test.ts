@@ -12,7 +12,7 @@ import { gatePath, mint } from '../support/tokens.js'
 
 fileNeeds(t, 'nginx')
 
-/** How nginx reaches the gate: the settings of the gate, and those of nginx. */
+/** How nginx reaches the gate: the gate's settings, and the path of its socket if it has one. */
 const ways = {
   'a port': () => ({ env: { TICKETGATE_TRUSTED_PROXIES: '127.0.0.1' }, path: undefined }),
   'a Unix socket': (directory: string) => {
@@ -22,7 +22,7 @@ const ways = {
 }
 
 for (const [name, wayIn] of Object.entries(ways))
-  t.test(`nginx terminates TLS for the gate at ${name}, and passes on sockets and refusals`, async t => {
+  t.test(`nginx terminates TLS for a gate on ${name}, and forwards sockets and refusals`, async t => {
     const directory = temporaryDirectory(t)
     const files = { cert: join(directory, 'cert.pem'), key: join(directory, 'key.pem') }
     writeFileSync(files.cert, certificate)
@@ -37,7 +37,7 @@ for (const [name, wayIn] of Object.entries(ways))
     })
     const url = plain.replace('http:', 'https:')
     const path = gatePath(await mint(url, 'maggie'), 'lobby')
-    // The same origin, according to the proxy.
+    // This is the gate's own origin, as the proxy reports it.
     const socket = new WebSocket(url.replace('https:', 'wss:') + path, {
       rejectUnauthorized: false,
       origin: url,

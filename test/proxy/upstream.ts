@@ -4,16 +4,13 @@ import { startProgram } from '../support/redis.js'
 
 export interface Arrival {
   readonly path: string
-  /** As they came, name and value: one may be there twice. */
+  /** Names and values as they arrived; a name may occur more than once. */
   readonly headers: readonly (readonly [name: string, value: string])[]
 }
 
 export interface Upstream {
   readonly port: number
-  /**
-   * The next request that reaches it. None is missed, so what comes next also says what did not
-   * come.
-   */
+  /** The next request that reaches it. None is skipped, so this also shows that no other arrived. */
   next(): Promise<Arrival>
 }
 

@@ -9,7 +9,7 @@ import { startUpstream } from './upstream.js'
 
 const page = readPage('docs/in-front-of.md')
 
-/** The lines of the page that make a recipe of test/proxy ask for the channel in the path. */
+/** The lines of the page that make a configuration of test/proxy verify the channel in the path. */
 const linesOf = (language: string): readonly string[] =>
   codeBlocks(page, language)
     .filter(block => block.includes('/verify?channel='))
@@ -21,7 +21,7 @@ type Replacements = Readonly<Record<string, string>>
 interface ProxyUnderTest {
   readonly program: ProgramName
   readonly start: (t: Test, addresses: Replacements) => Promise<string>
-  /** Names of channels that it can ask for. */
+  /** Names of channels that it can verify. */
   readonly channels: readonly string[]
 }
 
@@ -53,7 +53,7 @@ const proxies: Readonly<Record<string, ProxyUnderTest>> = {
 }
 
 for (const [name, { program, start, channels }] of Object.entries(proxies))
-  t.test(`${name} asks for the channel in the path`, needs(program, 'python3'), async t => {
+  t.test(`${name} verifies the channel in the path`, needs(program, 'python3'), async t => {
     const server = await startServer(t, {
       env: {
         TICKETGATE_VERIFY: 'on',
@@ -72,7 +72,11 @@ for (const [name, { program, start, channels }] of Object.entries(proxies))
       const got = await status(`${channel}?`, ticket)
       if (got !== 101) throw new Error(`${channel}: ${got}`)
       const { path, headers } = await upstream.next()
-      t.equal(path, `/sockets/${channel}?ticket=${ticket}`, 'nothing else has reached it')
+      t.equal(
+        path,
+        `/sockets/${channel}?ticket=${ticket}`,
+        'no other request has reached the upstream server',
+      )
       const told = headers.filter(([name]) => name.toLowerCase() === 'x-ticket-channel')
       t.strictSame(
         told.map(([, value]) => value),
@@ -97,7 +101,7 @@ for (const [name, { program, start, channels }] of Object.entries(proxies))
     for (const path of others) t.not(await status(path, red), 101, path)
     const rights = { channels: { publish: ['chat.*'], subscribe: [] } }
     const some = (await mintWith(server.url, tokenFor('theo', rights))).ticket
-    t.equal(await status('red?', some), 403, 'no right there')
+    t.equal(await status('red?', some), 403, 'a ticket without rights on the channel is refused')
     await enters('red', red)
     await enters('chat.1', some)
   })

@@ -1,4 +1,4 @@
-"""A WebSocket server that knows nothing of tickets: it says which requests reached it, and answers what it is told."""
+"""An echo server that knows nothing about tickets. It prints each request that reaches it."""
 
 import asyncio
 import json
