@@ -4,13 +4,13 @@ import { causesOf, ownPause, pauseTable, type Tick } from '../../bench/figures/p
 /** Ticks of a millisecond, each with 10 events of 50 µs. */
 const usual: Tick[] = Array.from({ length: 20 }, (_, n) => [n + 1, 1, 0.5, 0, 10])
 
-t.test('handshakes that come at once are no pause of the server', async t => {
+t.test('a burst of handshakes is not counted as a pause of the server', async t => {
   const [pause] = causesOf({ ticks: [[30, 9, 8, 1, 160], ...usual], collections: [] })
   t.match(pause, { eventsMs: 8, garbageMs: 0, restMs: 0, waitedMs: 1 })
   t.equal(pause === undefined ? 1 : ownPause(pause), 0)
 })
 
-t.test('garbage collection and other work are its own', async t => {
+t.test('garbage collection and other work are counted as pauses of the server', async t => {
   const collections = [{ kind: 'minor', startMs: 22, ms: 4 }]
   const pauses = causesOf({ ticks: [...usual, [30, 9, 8, 0, 10]], collections })
   const last = pauses.at(-1)

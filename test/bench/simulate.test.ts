@@ -26,7 +26,7 @@ const fleet: Fleet = {
 }
 const pacing = { spreadSeconds: 0, patienceSeconds: 1e6, backoffSeconds: 1 }
 
-t.test('a steady fleet', async t => {
+t.test('the load of a steady fleet is computed', async t => {
   t.match(steady(costs, fleet), {
     handshakesPerSecond: 1000,
     first: 'nodeCpu',
@@ -41,11 +41,14 @@ t.test('a steady fleet', async t => {
   t.equal(steady(costs, { ...fleet, busMessages: 1000 }).load.redisBus, 0.015)
 })
 
-t.test('a storm', async t => {
-  // Nine nodes take 90,000 a second, less the 900 that come anyway.
+t.test('a storm of reconnections is simulated', async t => {
+  // Nine nodes accept 90,000 handshakes a second, 900 of which would come anyway.
   t.match(storm(costs, fleet, 1, pacing), { wasted: 0, attempts: 100_000 })
   const { seconds } = storm(costs, fleet, 1, pacing)
-  t.ok(Math.abs(seconds - 100_000 / 89_100) <= 0.1, `${seconds} s`)
+  t.ok(
+    Math.abs(seconds - 100_000 / 89_100) <= 0.1,
+    `all reconnect in ${100_000 / 89_100} s, here ${seconds} s`,
+  )
   t.ok(Math.abs(storm(costs, fleet, 1, { ...pacing, spreadSeconds: 60 }).seconds - 60) <= 0.1)
 
   const impatient = storm(costs, fleet, 9, { ...pacing, patienceSeconds: 10 })
@@ -56,7 +59,7 @@ t.test('a storm', async t => {
   t.equal(
     storm(costs, { ...fleet, sockets: 1e8 }, 1, pacing).seconds,
     Number.POSITIVE_INFINITY,
-    'too many as it is',
+    'a fleet that is overloaded without a storm never recovers',
   )
 })
 

@@ -13,13 +13,10 @@ fileNeeds(t, 'gcc')
 
 const program = fileURLToPath(new URL('../../bench/main.ts', import.meta.url))
 
-/**
- * Rows that a floor cannot have, which checks nothing and has neither an admin listener nor
- * MessagePack.
- */
-const checked = /^refused|admin|MessagePack/
+/** Rows without a floor: a floor checks nothing, and has no admin listener and no MessagePack. */
+const withoutFloor = /^refused|admin|MessagePack/
 
-/** Runs the bench and gives all that it printed. It needs gcc, as bench/README.md says. */
+/** Runs the bench. Returns everything that it printed. */
 const bench = async (...args: string[]): Promise<{ code: number; output: string }> => {
   const child = spawn(process.execPath, ['--import=tsx', program, ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -52,7 +49,7 @@ t.test('the smallest run measures every row of floor and ticketgate', async t =>
   const rows = scenarios.flatMap(scenario => scenario.rows.map(row => row.name))
   for (const row of rows)
     for (const target of ['floor', 'ticketgate']) {
-      if (target === 'floor' && checked.test(row)) continue
+      if (target === 'floor' && withoutFloor.test(row)) continue
       const figure = summary.find(one => one.row === row && one.target === target)
       const gap = gaps.find(one => one.row === row && one.target === target)
       const isMeasured = figure !== undefined && Number.isFinite(figure.value.median)
@@ -70,7 +67,11 @@ t.test('the smallest run measures every row of a tunnel', needs('nginx', 'haprox
   const { code, output } = await bench('--scenario', 'tunnel', ...small, '--json', file)
   t.equal(code, 0, output)
   const { tunnels } = JSON.parse(readFileSync(file, 'utf8')) as Results
-  t.equal(tunnels.length, 9, 'six kinds of traffic, handshakes, idle connections, a disconnection')
+  t.equal(
+    tunnels.length,
+    9,
+    'there are six kinds of traffic, handshakes, idle connections and a disconnection',
+  )
   const proxies = ['direct', 'nginx', 'HAProxy', 'ticketgate']
   const columnsOf = (row: string): readonly string[] => {
     if (row.startsWith('POST /disconnect')) return ['ticketgate', 'own channel']
@@ -114,7 +115,7 @@ t.test('--check fails if a ratio is far above the accepted one', async t => {
   t.match(same.output, /^ticket .* ok$/m)
 })
 
-t.test('refusals', async t => {
+t.test('wrong arguments are refused', async t => {
   const cases = [
     [['--scenario', 'nothing'], '--scenario nothing is unknown'],
     [['--scale', ''], '--scale takes'],

@@ -7,7 +7,7 @@ import t from 'tap'
 import { freePort } from '../support/free-port.js'
 import { fileNeeds } from '../support/programs.js'
 import { startRedis } from '../support/redis.js'
-import { allowedOrigin, run, startServer, temporaryDirectory } from '../support/server.js'
+import { allowedOrigin, type Run, run, startServer, temporaryDirectory } from '../support/server.js'
 import { type Hole, origin, startHoledServer } from './holed-server.js'
 
 fileNeeds(t, 'redis-server')
@@ -23,8 +23,11 @@ interface Finding {
 
 const attack = (args: readonly string[]) => run(['attack', ...args], env)
 
-const outcomesOf = (stdout: string): Record<string, string> =>
-  Object.fromEntries((JSON.parse(stdout) as Finding[]).map(({ name, outcome }) => [name, outcome]))
+/** The outcome of each attack. */
+const outcomesOf = ({ code, stdout, stderr }: Run): Record<string, string> => {
+  if (stdout === '') throw new Error(`no findings, exit code ${code}: ${stderr}`)
+  return Object.fromEntries((JSON.parse(stdout) as Finding[]).map(({ name, outcome }) => [name, outcome]))
+}
 
 t.test('ticketgate withstands every attack, also across a restart', async t => {
   const port = await freePort()
@@ -49,15 +52,15 @@ t.test('ticketgate withstands every attack, also across a restart', async t => {
   await once(hook, 'listening')
   const address = `http://127.0.0.1:${(hook.address() as AddressInfo).port}`
   const file = join(temporaryDirectory(t), 'junit.xml')
-  const { code, stdout, stderr } = await attack([
+  const result = await attack([
     ...[server.url, '--user', 'maggie', '--origin', allowedOrigin, '--lifetime', '1', '--slow', '25'],
     ...['--restart', `"${process.execPath}" -e "fetch('${address}').then(r => r.text())"`, '--junit', file],
     ...['--forbidden-path', '/channel/%2e?ticket={ticket}', '--json'],
   ])
-  t.equal(code, 0, stdout + stderr)
-  const outcomes = outcomesOf(stdout)
+  t.equal(result.code, 0, result.output)
+  const outcomes = outcomesOf(result)
   for (const [name, outcome] of Object.entries(outcomes)) t.equal(outcome, 'held', name)
-  t.match(stderr, /^race … held$/m)
+  t.match(result.stderr, /^race … held$/m)
   t.match(
     readFileSync(file, 'utf8'),
     `<testsuite name="ticketgate attack" tests="${Object.keys(outcomes).length}" failures="0"`,
@@ -97,14 +100,14 @@ t.test('attacks on a server with tickets in Redis find each hole, and nothing in
       keepLog()
       const timer = setInterval(keepLog, 50)
       t.teardown(() => clearInterval(timer))
-      const { stdout, stderr } = await attack([
+      const result = await attack([
         ...[server.url, '--preset', 'getdel', '--user', 'maggie', '--origin', origin],
         ...['--lifetime', '1', '--log', log, '--json'],
         ...found.flatMap(name => ['--only', name]),
       ])
-      const outcomes = outcomesOf(stdout)
+      const outcomes = outcomesOf(result)
       const broken = Object.keys(outcomes).filter(name => outcomes[name] === 'broken')
-      if (hole === 'none') t.strictSame(broken, [], stderr)
+      if (hole === 'none') t.strictSame(broken, [], result.stderr)
       for (const name of found)
         t.ok(broken.includes(name), `${name} reveals the hole; broken: ${broken.join()}`)
     })

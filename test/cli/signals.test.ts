@@ -22,7 +22,7 @@ const waiting = (threads: string) => ({
   TICKETGATE_JWKS_URL: `http://127.0.0.1:${(silent.address() as AddressInfo).port}/keys`,
 })
 
-/** Starts a server, prefixed by these words of a command line. Resolves in the middle of its start. */
+/** Starts a server, after these words of a command line. Resolves in the middle of its start. */
 async function beginStart(threads: string, words: readonly string[] = []): Promise<ChildProcess> {
   const [program = '', ...args] = [...words, process.execPath, mainFile, 'serve']
   const asked = once(silent, 'connection')

@@ -42,7 +42,7 @@ t.test('every valid vector is shown as documented', async t => {
   }
 })
 
-/** The layout as the page has it, in which the reader works without Node's Buffer. */
+/** The layout function as bundled for the page, where there is no Buffer of Node. */
 async function layoutOfPage(): Promise<typeof layoutOf> {
   const fileOf = (name: string): string =>
     fileURLToPath(new URL(`../../src/console/${name}`, import.meta.url))
@@ -60,7 +60,7 @@ async function layoutOfPage(): Promise<typeof layoutOf> {
   return module.layoutOf
 }
 
-/** Claims of one number in each format. */
+/** A ticket whose claims are numbers, one in each format. */
 const everyNumber = {
   name: 'every format of a number',
   ticket: Buffer.concat([
@@ -76,7 +76,7 @@ const everyNumber = {
   ]).toString('base64url'),
 }
 
-t.test('the page reads them as the server does', async t => {
+t.test('the page shows the same layout as the server', async t => {
   const ofPage = await layoutOfPage()
   for (const { name, ticket } of [...valid, everyNumber]) {
     const [here, there] = [layoutOf(ticket), ofPage(ticket)]

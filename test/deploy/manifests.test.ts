@@ -26,7 +26,7 @@ const models = {
   ServiceMonitor,
 } as const
 
-t.test('the manifests are valid by the schemas of Kubernetes and of the Prometheus operator', async t => {
+t.test('the manifests conform to the schemas of Kubernetes and of the Prometheus operator', async t => {
   for (const file of manifests) {
     const document = parse(read('kubernetes', file))
     const Model = models[document.kind as keyof typeof models]
@@ -53,7 +53,7 @@ t.test('a gate starts with the variables of the manifest', async t => {
   t.ok(config.drainSeconds < spec.template.spec.terminationGracePeriodSeconds)
 })
 
-/** What the compose file takes from the environment. */
+/** The variables that the compose file takes from the environment. */
 const fromOutside: Record<string, string> = {
   TICKETGATE_ADMIN_KEY: adminKey,
   TICKETGATE_PUBLIC_URL: 'https://gate.example.com',
@@ -62,7 +62,7 @@ const fromOutside: Record<string, string> = {
 /** From the repository compose-spec/compose-spec, Apache License 2.0. */
 const schema = JSON.parse(readFileSync(new URL('compose-spec.json', import.meta.url), 'utf8'))
 
-t.test('the compose file is valid by its schema', async t => {
+t.test('the compose file conforms to its schema', async t => {
   const validate = new Ajv({ strict: false, validateFormats: false, validateSchema: false }).compile(schema)
   const document = parse(read('compose', 'compose.yaml'), { merge: true })
   t.ok(validate(document), JSON.stringify(validate.errors))
@@ -87,7 +87,7 @@ t.test('a gate starts with the variables of the compose file', async t => {
   t.match(resolveConfig({ env: { NODE_ENV: 'production', ...env } }), { replay: 'redis', jwtSecret })
 })
 
-t.test('nginx of the compose file has the configuration that test/proxy runs', async t => {
+t.test('the nginx configuration of the compose file is the one that test/proxy runs', async t => {
   const tested = readFileSync(new URL('../proxy/nginx-unrouted.conf', import.meta.url), 'utf8')
   const nodes = tested.replaceAll(/10\.0\.0\.(\d)/g, 'gate-$1')
   t.equal(read('compose', 'nginx.conf'), nodes)

@@ -32,7 +32,7 @@ const dashboard = JSON.parse(readFileSync(pathTo('deploy/grafana/dashboard.json'
 const panels: readonly Panel[] = dashboard.panels
 const queries = panels.flatMap(({ title, targets = [] }) => targets.map(({ expr }) => ({ title, expr })))
 
-/** The names of all series that a gate can have, as Prometheus keeps them. */
+/** The names of all series that a gate can have in Prometheus. */
 async function servedNames(): Promise<ReadonlySet<string>> {
   const text = await everyMetric()
   const names = new Set<string>()
@@ -44,7 +44,7 @@ async function servedNames(): Promise<ReadonlySet<string>> {
 const namesIn = (expr: string): string[] =>
   [...expr.matchAll(/\b(?:ticketgate|process)_\w+/g)].map(([name]) => name)
 
-t.test('alerts and dashboard use only metrics that a gate has', async t => {
+t.test('alerts and dashboard use only existing metrics, codes and states', async t => {
   const served = await servedNames()
   for (const { alert, expr } of rules)
     t.strictSame(
@@ -58,7 +58,7 @@ t.test('alerts and dashboard use only metrics that a gate has', async t => {
       [],
       title,
     )
-    t.ok(namesIn(expr).length > 0, `${title} asks for something`)
+    t.ok(namesIn(expr).length > 0, `${title} uses at least one metric`)
   }
   const codes: readonly string[] = refusalCodes
   const states: readonly string[] = storeStatuses
@@ -78,13 +78,13 @@ t.test('each alert has a severity, a description, advice and a test', async t =>
 })
 
 t.test('no panels overlap', async t => {
-  const places = new Map<string, string>()
+  const taken = new Map<string, string>()
   for (const { title, gridPos } of panels)
     for (let x = gridPos.x; x < gridPos.x + gridPos.w; x++)
       for (let y = gridPos.y; y < gridPos.y + gridPos.h; y++) {
-        const other = places.get(`${x} ${y}`)
-        if (other !== undefined || x >= 24) t.fail(`${title} lies over ${other ?? 'the edge'}`)
-        places.set(`${x} ${y}`, title)
+        const other = taken.get(`${x} ${y}`)
+        if (other !== undefined || x >= 24) t.fail(`${title} overlaps ${other ?? 'the edge'}`)
+        taken.set(`${x} ${y}`, title)
       }
   t.equal(new Set(panels.map(({ id }) => id)).size, panels.length)
 })
@@ -95,7 +95,7 @@ t.test('promtool accepts the rules, and each alert fires when it should', needs(
   t.match(promtool('check', 'rules', alertsFile), `SUCCESS: ${rules.length} rules found`)
   t.match(promtool('test', 'rules', alertTests), 'SUCCESS')
 
-  // What Grafana puts in is a name, a pattern and a time.
+  // Grafana would fill in a name, a pattern and an interval.
   const filled = queries.map(({ expr }) =>
     expr.replaceAll('$__rate_interval', '5m').replaceAll('$job', 'ticketgate').replaceAll('$instance', '.*'),
   )
@@ -106,5 +106,5 @@ t.test('promtool accepts the rules, and each alert fires when it should', needs(
   t.throws(() => {
     writeFileSync(file, JSON.stringify({ groups: [{ name: 'x', rules: [{ record: 'x', expr: 'rate(' }] }] }))
     promtool('check', 'rules', file)
-  }, 'and it looks')
+  }, 'promtool does find a broken query')
 })

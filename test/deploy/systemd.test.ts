@@ -17,11 +17,11 @@ s.bind(sys.argv[1])
 print('bound', flush=True)
 while True:
   message = s.recv(4096).decode().strip()
-  # systemd-notify waits until its message was taken.
+  # systemd-notify sends this to wait until its message has been received.
   if message != 'BARRIER=1': print(message, flush=True)
 `
 
-/** What a service manager hears at `socket`, message by message. */
+/** Listens at `socket` like a service manager. Returns a function that reads the next message. */
 async function listenAsManager(t: Test, socket: string): Promise<() => Promise<string>> {
   const child = spawn(pathOf('python3'), ['-c', listener, socket], { stdio: ['ignore', 'pipe', 'inherit'] })
   t.teardown(() => child.kill())
@@ -35,7 +35,7 @@ t.test('the service manager is notified when it is ready, alive and stopping', a
   const socket = join(temporaryDirectory(t), 'notify')
   const next = await listenAsManager(t, socket)
   const server = await startServer(t, { env: { NOTIFY_SOCKET: socket, WATCHDOG_USEC: '200000' } })
-  // Each is sent by a process of its own, so one may overtake another.
+  // Each message is sent by its own process, so one may overtake another.
   let isReady = false
   for (let alive = 0; !isReady || alive < 2; ) {
     const message = await next()
@@ -44,7 +44,7 @@ t.test('the service manager is notified when it is ready, alive and stopping', a
   }
   const stopped = server.stop()
   for (let heard = ''; !heard.includes('STOPPING=1'); heard = await next())
-    t.match(heard, /^$|WATCHDOG=1/, 'alive until then')
+    t.match(heard, /^$|WATCHDOG=1/, 'only keep-alive messages come before it')
   await stopped
 })
 

@@ -19,7 +19,7 @@ t.teardown(() => clearInterval(alive))
 
 const startMs = 1_764_000_000_123
 
-/** The mark of one gate, with a clock set by hand, and what it reported. */
+/** One gate's mark, with a clock that the test sets, and a record of what it reported. */
 class Gate {
   nowMs: number
   readonly path: string
@@ -56,7 +56,7 @@ class Gate {
     return gate
   }
 
-  /** As if the gate had been killed: its mark stays as it is. */
+  /** Ends as if the gate had been killed: its mark stays as it is. */
   die(): void {
     this.#close()
   }
@@ -68,7 +68,7 @@ class Gate {
       })
   }
 
-  /** The latest moment at which it may accept tickets of outside minters. */
+  /** Until when it may accept tickets of outside minters. */
   get untilMs(): number {
     return this.marks.at(-1) ?? 0
   }
@@ -77,15 +77,19 @@ class Gate {
 const markIn = (path: string): number => JSON.parse(readFileSync(path, 'utf8')).untilMs
 
 t.test(
-  'the first life begins now, and its mark is ahead of its clock, on disk before it is used',
+  'the first start begins now, and its mark is ahead of the clock and on disk before it is used',
   async t => {
     const path = join(temporaryDirectory(t), 'state', 'clock-gate-1')
     const gate = await Gate.start(t, path, startMs + 0.4)
-    t.equal(gate.bornAtMs, startMs + 1, 'rounded up: what was accepted in this very millisecond is older')
+    t.equal(
+      gate.bornAtMs,
+      startMs + 1,
+      'the start is rounded up, so that it is later than anything accepted before',
+    )
     t.ok(gate.untilMs > gate.nowMs)
     t.strictSame(gate.onDisk, gate.marks)
     t.equal(statSync(path).mode & 0o777, 0o600)
-    t.strictSame(readdirSync(join(path, '..')), ['clock-gate-1'], 'nothing is left beside it')
+    t.strictSame(readdirSync(join(path, '..')), ['clock-gate-1'], 'no other files are left')
   },
 )
 
@@ -96,10 +100,10 @@ t.test('the mark advances with the clock, and is on disk before it is used', asy
     await gate.until(() => gate.untilMs > gate.nowMs)
   }
   t.strictSame(gate.onDisk, gate.marks)
-  t.strictSame(gate.marks.toSorted(), gate.marks, 'it does not go back')
+  t.strictSame(gate.marks.toSorted(), gate.marks, 'the mark never goes back')
 })
 
-t.test('the next life begins no earlier than the last mark, whatever the clock says', async t => {
+t.test('the next start begins no earlier than the last mark, whatever the clock says', async t => {
   const cases = [
     ['the clock goes on', 10_000],
     ['it stands still', 0],
@@ -112,51 +116,54 @@ t.test('the next life begins no earlier than the last mark, whatever the clock s
     first.die()
     const second = await Gate.start(t, path, startMs + stepMs)
     t.equal(second.bornAtMs, Math.max(startMs + stepMs, first.untilMs), name)
-    t.ok(second.bornAtMs >= first.untilMs, `${name}: what the first could accept is older than the second`)
+    t.ok(
+      second.bornAtMs >= first.untilMs,
+      `${name}: the second begins after everything that the first could accept`,
+    )
   }
 })
 
-t.test('with the clock set back before each life, none begins within the time of another', async t => {
+t.test('even if the clock is set back before each start, each begins after all earlier ones', async t => {
   const path = join(temporaryDirectory(t), 'clock')
   let latestMs = 0
-  for (let life = 0; life < 6; life++) {
-    const gate = await Gate.start(t, path, startMs - life * 3000)
-    t.ok(gate.bornAtMs >= latestMs, `life ${life}`)
+  for (let run = 0; run < 6; run++) {
+    const gate = await Gate.start(t, path, startMs - run * 3000)
+    t.ok(gate.bornAtMs >= latestMs, `start ${run}`)
     latestMs = Math.max(latestMs, gate.untilMs)
     gate.die()
   }
 })
 
 t.test(
-  'of two gates with one mark, the older gives way, and the younger begins after its last time',
+  'of two gates with one mark, the older one stops using it, and the younger begins after it',
   async t => {
     const path = join(temporaryDirectory(t), 'clock')
-    const elder = await Gate.start(t, path)
+    const older = await Gate.start(t, path)
     const younger = await Gate.start(t, path)
-    t.ok(younger.bornAtMs >= elder.untilMs)
-    const last = elder.untilMs
-    elder.nowMs += 3000
-    await elder.until(() => elder.errors.length > 0)
-    t.match(elder.errors[0]?.message, /another gate has taken over/)
+    t.ok(younger.bornAtMs >= older.untilMs)
+    const last = older.untilMs
+    older.nowMs += 3000
+    await older.until(() => older.errors.length > 0)
+    t.match(older.errors[0]?.message, /another gate has taken over/)
     younger.nowMs += 3000
     await younger.until(() => younger.untilMs > younger.nowMs)
-    t.equal(elder.untilMs, last, 'it is given no more time')
+    t.equal(older.untilMs, last, 'the time of the older gate is not extended')
     t.strictSame(younger.errors, [])
-    t.equal(elder.errors.length, 1, 'and says so once')
+    t.equal(older.errors.length, 1, 'the older gate reports it once')
   },
 )
 
-t.test('a mark that cannot be written gives no more time, and recovers', async t => {
+t.test('a mark that cannot be written does not advance, and recovers later', async t => {
   const path = join(temporaryDirectory(t), 'clock')
   const gate = await Gate.start(t, path)
   const last = gate.untilMs
-  renameSync(path, `${path}.away`)
+  renameSync(path, `${path}.moved`)
   mkdirSync(path)
   gate.nowMs += 60_000
   await gate.until(() => gate.errors.length > 0)
   t.equal(gate.untilMs, last)
   renameSync(path, `${path}.directory`)
-  renameSync(`${path}.away`, path)
+  renameSync(`${path}.moved`, path)
   await gate.until(() => gate.untilMs > gate.nowMs)
   t.equal(gate.errors.length, 1)
 })
@@ -165,15 +172,15 @@ t.test('a missing mark is not recreated: it may have been moved to another gate'
   const path = join(temporaryDirectory(t), 'clock')
   const gate = await Gate.start(t, path)
   const last = gate.untilMs
-  renameSync(path, `${path}.away`)
+  renameSync(path, `${path}.moved`)
   gate.nowMs += 60_000
   await gate.until(() => gate.errors.length > 0 || gate.untilMs > last)
   t.notOk(existsSync(path))
-  t.equal(gate.untilMs, last, 'it is given no more time')
+  t.equal(gate.untilMs, last, 'the time of the gate is not extended')
   t.match(gate.errors[0]?.message, /another gate has taken over/)
 })
 
-t.test('without a readable and writable mark, a gate does not start', async t => {
+t.test('a gate does not start if its mark cannot be read or written', async t => {
   const directory = temporaryDirectory(t)
   const contents = [
     '',
@@ -196,35 +203,32 @@ t.test('without a readable and writable mark, a gate does not start', async t =>
   await t.rejects(Gate.start(t, join(directory, 'file', 'clock')), { code: 'clock_mark_invalid' })
 })
 
-t.test(
-  'a gate that hangs in its last step while another takes over its mark does not get it back',
-  async t => {
-    const path = join(temporaryDirectory(t), 'clock')
-    const elder = await Gate.start(t, path)
-    const disk = hangNextRename(t, path)
-    elder.nowMs += 3000
-    await disk.begun
-    const last = elder.marks.length
-    makeStale(path)
-    const younger = await Gate.start(t, path, startMs + 10_000)
-    t.ok(younger.bornAtMs >= elder.untilMs)
-    disk.release()
-    await elder.until(() => elder.errors.length > 0 || elder.marks.length > last)
-    t.match(elder.errors[0]?.message, /another process took over/)
-    elder.nowMs += 60_000
-    younger.nowMs += 60_000
-    await younger.until(() => younger.untilMs > younger.nowMs)
-    t.equal(markIn(path), younger.untilMs, 'the mark is that of the younger')
-    t.equal(elder.marks.length, last, 'the elder is given no more time')
-    t.strictSame(younger.errors, [])
-    t.strictSame(
-      readdirSync(join(path, '..')).filter(name => name.endsWith('.tmp')),
-      [],
-    )
-  },
-)
+t.test('a gate whose last step hangs while another takes over the mark does not get it back', async t => {
+  const path = join(temporaryDirectory(t), 'clock')
+  const older = await Gate.start(t, path)
+  const disk = hangNextRename(t, path)
+  older.nowMs += 3000
+  await disk.begun
+  const last = older.marks.length
+  makeStale(path)
+  const younger = await Gate.start(t, path, startMs + 10_000)
+  t.ok(younger.bornAtMs >= older.untilMs)
+  disk.release()
+  await older.until(() => older.errors.length > 0 || older.marks.length > last)
+  t.match(older.errors[0]?.message, /another process took over/)
+  older.nowMs += 60_000
+  younger.nowMs += 60_000
+  await younger.until(() => younger.untilMs > younger.nowMs)
+  t.equal(markIn(path), younger.untilMs, 'the mark is that of the younger gate')
+  t.equal(older.marks.length, last, 'the time of the older gate is not extended')
+  t.strictSame(younger.errors, [])
+  t.strictSame(
+    readdirSync(join(path, '..')).filter(name => name.endsWith('.tmp')),
+    [],
+  )
+})
 
-t.test('of two that take over the mark of a dead gate, the one that hangs does not start', async t => {
+t.test('of two gates that take over the mark of a dead one, the one that hangs does not start', async t => {
   const path = join(temporaryDirectory(t), 'clock')
   const first = await Gate.start(t, path)
   first.die()

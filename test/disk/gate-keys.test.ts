@@ -45,7 +45,7 @@ const view = (bornAtMs: number, untilMs: number): SharedArrayBuffer => {
   return words.buffer as SharedArrayBuffer
 }
 
-t.test('without keys of outside minters nothing is kept, and their tickets are refused', async t => {
+t.test('without keys of outside minters there is no clock mark, and their tickets are refused', async t => {
   const config = configOf({ ticketTtlSeconds: 7 })
   const { log } = createTestLog()
   t.equal(await keepClockMark(config, log), undefined)
@@ -66,7 +66,7 @@ t.test('with keys of outside minters, the policy follows the mark that all threa
   t.equal(
     longestOutsideMs(config),
     3_610_000,
-    'minters choose lifetimes up to the format’s, clocks may be off twice',
+    'the longest lifetime of the format, plus the clock skew twice',
   )
   const mark = view(1000, 2000)
   const keys = openTicketKeys(config, newBootKey('gate-1'), createTestLog().log, mark)
@@ -78,7 +78,7 @@ t.test('with keys of outside minters, the policy follows the mark that all threa
   keys.close()
 })
 
-/** A key file in the state that `first` says, watched. */
+/** A key file with this content, which is watched. */
 const watched = (t: Test, first: string) => {
   const directory = mkdtempSync(join(tmpdir(), 'ticketgate-keys-'))
   t.teardown(() => rmSync(directory, { recursive: true }))
@@ -91,7 +91,7 @@ const watched = (t: Test, first: string) => {
   return { file, keys, ...testLog, ids: () => [...keys.ring().keys()] }
 }
 
-t.test('the file is reread when it changes: written, replaced, or behind a changed link', async t => {
+t.test('the file is read again when it is written, replaced, or reached by a changed link', async t => {
   const { file, ids, until } = watched(t, keyText(1, 'a'))
   t.strictSame(ids(), [0, 1])
   writeFileSync(file, `${keyText(1, 'a')}\n${keyText(2, 'b')}\n`)
@@ -109,7 +109,7 @@ t.test('the file is reread when it changes: written, replaced, or behind a chang
 })
 
 t.test(
-  'on SIGHUP it is reread at once; a broken file changes nothing and is logged, without the keys',
+  'on SIGHUP the file is read again; a broken one changes nothing and is logged without its keys',
   async t => {
     const listenersBefore = process.listenerCount('SIGHUP')
     const { file, ids, keys, lines, until } = watched(t, keyText(1, 'a'))
@@ -121,10 +121,7 @@ t.test(
       `${keyText(2, 'b')},${keyText(2, 'c')}`,
       `${keyText(2, 'b')}\nnonsense`,
     ]
-    /**
-     * Waits until the file has been reread: because of the signal, or because the watch has noticed
-     * the change.
-     */
+    /** Waits until the file has been read again, on the signal or because its change was noticed. */
     const readAgain = async (): Promise<void> => {
       const before = lines.length
       process.kill(process.pid, 'SIGHUP')
@@ -143,11 +140,11 @@ t.test(
     t.notMatch(lines.join(), /YmJi/, 'no part of a key is in the log')
     unlinkSync(file)
     await readAgain()
-    t.strictSame(ids(), [0, 1], 'one that is gone, too')
+    t.strictSame(ids(), [0, 1], 'a missing file changes nothing')
     writeFileSync(file, keyText(5, 'e'))
     await readAgain()
     t.strictSame(ids(), [0, 5])
     keys.close()
-    t.equal(process.listenerCount('SIGHUP'), listenersBefore, 'closed, it listens no more')
+    t.equal(process.listenerCount('SIGHUP'), listenersBefore, 'the signal handler is removed on closing')
   },
 )

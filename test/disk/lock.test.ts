@@ -9,10 +9,10 @@ import { fileMark, linkMark } from '../../src/disk/lock-mark.js'
 
 const deadPid = (): number => spawnSync(process.execPath, ['-e', '']).pid
 
-/** Windows has one of the two, all others have the other one: both keep the same promises here. */
+/** Windows uses one of the two, other systems the other one. Both must behave the same. */
 for (const [name, mark] of Object.entries({ linkMark, fileMark }))
   t.test(name, async t => {
-    /** Six holders, each of which yields. Resolves with the most that were inside at once. */
+    /** Takes the lock six times at once. Resolves with the most that held it at the same time. */
     async function crowd(path: string): Promise<number> {
       let inside = 0
       let most = 0
@@ -25,7 +25,7 @@ for (const [name, mark] of Object.entries({ linkMark, fileMark }))
       return most
     }
 
-    t.test('one holder at a time, and nothing is left', async t => {
+    t.test('one holder at a time has the lock, and no files are left', async t => {
       const directory = t.testdir()
       t.equal(await crowd(join(directory, 'lock')), 1)
       t.strictSame(readdirSync(directory), [])
@@ -39,12 +39,12 @@ for (const [name, mark] of Object.entries({ linkMark, fileMark }))
       t.strictSame(readdirSync(directory), [])
     })
 
-    t.test('a holder that lost its lock learns it, and leaves the other one', async t => {
+    t.test('a holder that has lost its lock is told, and leaves the new one in place', async t => {
       const directory = t.testdir()
       const path = join(directory, 'lock')
       const other = '1@elsewhere.example:5f1c'
       const work = async (check: () => Promise<void>) => {
-        t.equal(await mark.take(path, other), false, 'it is held')
+        t.equal(await mark.take(path, other), false, 'the lock is held')
         unlinkSync(path)
         await mark.take(path, other)
         await check()

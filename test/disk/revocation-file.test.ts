@@ -24,7 +24,7 @@ const open = (directory: string, seconds: () => number = () => at) =>
 const linesOf = (directory: string): string[] =>
   readFileSync(journalOf(directory), 'utf8').split('\n').slice(0, -1)
 
-/** What a gate would read at a start now. */
+/** The names that a gate would read if it started now. */
 const found = async (directory: string): Promise<string[]> =>
   (await open(directory)).revocations
     .list(at)
@@ -36,7 +36,7 @@ const linesFor = (count: number, untilSeconds: number, padding = ''): string =>
     '',
   )
 
-/** Waits for another file under that name. */
+/** Waits until another file has this path. */
 const untilReplaced = async (path: string, inode: number): Promise<void> => {
   while (statSync(path).ino === inode) await delay(5)
 }
@@ -44,16 +44,16 @@ const untilReplaced = async (path: string, inode: number): Promise<void> => {
 t.test('revocations are read back after a restart, from a private file', async t => {
   const directory = join(temporaryDirectory(t), 'state')
   const file = await open(directory)
-  t.notOk(existsSync(directory), 'nothing is written before there is something')
+  t.notOk(existsSync(directory), 'nothing is created before the first write')
   await file.write(revoke('maggie'))
   t.equal(statSync(journalOf(directory)).mode & 0o777, 0o600)
   t.equal(statSync(directory).mode & 0o777, 0o700)
-  t.strictSame(readdirSync(directory), ['revocations.jsonl'], 'nothing is left beside it')
+  t.strictSame(readdirSync(directory), ['revocations.jsonl'], 'no other files are left')
   const again = await open(directory)
   t.equal(again.revocations.covers({ user: 'maggie', issuedAtSeconds: at }), true)
 })
 
-t.test('writing one costs one line, however many are kept', async t => {
+t.test('a revocation is written as one line, however many there are', async t => {
   const directory = temporaryDirectory(t)
   const path = journalOf(directory)
   writeFileSync(path, linesFor(20_000, at + 900))
@@ -61,12 +61,12 @@ t.test('writing one costs one line, however many are kept', async t => {
   const before = statSync(path)
   await file.write(revoke('maggie'))
   const after = statSync(path)
-  t.equal(after.ino, before.ino, 'the same file')
+  t.equal(after.ino, before.ino, 'the file is not replaced')
   t.equal(after.size - before.size, JSON.stringify(revoke('maggie')).length + 1)
   t.equal((await found(directory)).length, 20_001)
 })
 
-t.test('concurrent writes are all on disk when the last is done', async t => {
+t.test('each of several concurrent writes is on disk when it is confirmed', async t => {
   const directory = temporaryDirectory(t)
   const file = await open(directory)
   const all = Array.from({ length: 50 }, (_, n) => `user-${n}`)
@@ -82,7 +82,7 @@ t.test('concurrent writes are all on disk when the last is done', async t => {
   t.strictSame(await found(directory), all.sort())
 })
 
-t.test('two gates on one directory lose nothing of each other', async t => {
+t.test("two gates with one directory do not lose each other's revocations", async t => {
   const directory = temporaryDirectory(t)
   const [one, two] = [await open(directory), await open(directory)]
   const write = (file: RevocationFile, prefix: string) =>
@@ -91,7 +91,7 @@ t.test('two gates on one directory lose nothing of each other', async t => {
   t.equal((await found(directory)).length, 40)
 })
 
-t.test('the later of two applies', async t => {
+t.test('of two revocations for one user, the later time and the later end apply', async t => {
   const directory = temporaryDirectory(t)
   const file = await open(directory)
   await file.write(revoke('maggie', at + 100))
@@ -99,7 +99,7 @@ t.test('the later of two applies', async t => {
   t.match((await open(directory)).revocations.list(at), [{ atSeconds: at + 20, untilSeconds: at + 100 }])
 })
 
-t.test('more than the capacity are all kept at the start', async t => {
+t.test('revocations in the file are all loaded, even beyond the capacity', async t => {
   const directory = temporaryDirectory(t)
   writeFileSync(journalOf(directory), linesFor(100_001, at + 900))
   const { revocations } = await open(directory)
@@ -108,15 +108,15 @@ t.test('more than the capacity are all kept at the start', async t => {
   t.equal(revocations.add(revoke('one more'), at), 'full')
 })
 
-t.test('expired revocations take no room at the start', async t => {
+t.test('expired revocations are not loaded', async t => {
   const directory = temporaryDirectory(t)
   writeFileSync(journalOf(directory), linesFor(100_001, at) + linesFor(1, at + 900, 'x'))
   const { revocations } = await open(directory)
   t.equal(revocations.size, 1)
 })
 
-t.test('compaction', async t => {
-  await t.test('once most of it is obsolete, and without that part', async t => {
+t.test('the file is compacted', async t => {
+  await t.test('expired lines are removed once most lines are expired', async t => {
     const directory = temporaryDirectory(t)
     const path = journalOf(directory)
     writeFileSync(path, linesFor(10, at + 10) + linesFor(2, at + 900, 'live-'))
@@ -129,7 +129,7 @@ t.test('compaction', async t => {
     t.equal(statSync(path).mode & 0o777, 0o600)
   })
 
-  await t.test('in parts, with turns of the event loop in between', async t => {
+  await t.test('the work is done in parts, between which the event loop turns', async t => {
     const directory = temporaryDirectory(t)
     const path = journalOf(directory)
     writeFileSync(path, linesFor(30_000, at) + linesFor(20_000, at + 900, 'live-'))
@@ -141,11 +141,11 @@ t.test('compaction', async t => {
       turns++
       await new Promise(setImmediate)
     }
-    t.ok(turns > 20, `${turns} turns`)
+    t.ok(turns > 20, `the event loop turns often, here ${turns} times`)
     t.equal((await found(directory)).length, 20_001)
   })
 
-  await t.test('concurrent writes, here or by another gate, are not lost', async t => {
+  await t.test('concurrent writes, by this gate or another one, are not lost', async t => {
     const directory = temporaryDirectory(t)
     const path = journalOf(directory)
     writeFileSync(path, linesFor(5000, at) + linesFor(2000, at + 900, 'live-'))
@@ -165,7 +165,7 @@ t.test('compaction', async t => {
     t.equal(kept.size, 2001 + names.length)
   })
 
-  await t.test('a crash before its last step leaves the old file', async t => {
+  await t.test('a crash before the last step leaves the old file', async t => {
     const directory = temporaryDirectory(t)
     const path = journalOf(directory)
     writeFileSync(path, linesFor(2, at + 900))
@@ -185,27 +185,24 @@ t.test('a crash in the middle of a line loses only that line', async t => {
     truncateSync(path, whole.length - cut)
     t.strictSame(await found(directory), ['0', '1'], `${cut} bytes short`)
     await (await open(directory)).write(revoke('maggie'))
-    t.strictSame(await found(directory), ['0', '1', 'maggie'], 'and the next is whole')
+    t.strictSame(await found(directory), ['0', '1', 'maggie'], 'the next line is written whole')
     await (await open(directory)).write(revoke('theo'))
     t.strictSame(await found(directory), ['0', '1', 'maggie', 'theo'])
   }
 })
 
-t.test(
-  'the form of earlier versions is read, and moves into the journal with the first addition',
-  async t => {
-    const directory = temporaryDirectory(t)
-    const former = join(directory, 'revocations.json')
-    const revocations = [revoke('maggie'), revoke('s1', at + 5)]
-    writeFileSync(former, JSON.stringify({ version: 1, revocations }))
-    const file = await open(directory)
-    t.equal(file.revocations.covers({ user: 'maggie', issuedAtSeconds: at }), true)
-    t.ok(existsSync(former), 'to look changes nothing')
-    await file.write(revoke('theo'))
-    while (existsSync(former)) await delay(5)
-    t.strictSame(await found(directory), ['maggie', 's1', 'theo'])
-  },
-)
+t.test('the file of earlier versions is read, and moved into the journal with the first write', async t => {
+  const directory = temporaryDirectory(t)
+  const former = join(directory, 'revocations.json')
+  const revocations = [revoke('maggie'), revoke('s1', at + 5)]
+  writeFileSync(former, JSON.stringify({ version: 1, revocations }))
+  const file = await open(directory)
+  t.equal(file.revocations.covers({ user: 'maggie', issuedAtSeconds: at }), true)
+  t.ok(existsSync(former), 'reading changes nothing')
+  await file.write(revoke('theo'))
+  while (existsSync(former)) await delay(5)
+  t.strictSame(await found(directory), ['maggie', 's1', 'theo'])
+})
 
 const invalidLines = [
   ['a line that is empty', ''],
@@ -218,7 +215,7 @@ const invalidLines = [
   ['a negative time', JSON.stringify({ ...revoke('maggie'), untilSeconds: -1 })],
 ] as const
 
-t.test('a damaged file stops the start with advice, and is left alone', async t => {
+t.test('a damaged file stops the start and is left unchanged', async t => {
   const isRefused = async (t: Test, file: string, content: string, name: string): Promise<void> => {
     const directory = temporaryDirectory(t)
     const path = join(directory, file)
@@ -229,10 +226,15 @@ t.test('a damaged file stops the start with advice, and is left alone', async t 
   for (const [name, line] of invalidLines) {
     await isRefused(t, 'revocations.jsonl', `${line}\n${JSON.stringify(revoke('theo'))}\n`, name)
     if (line.startsWith('{"'))
-      await isRefused(t, 'revocations.json', `{"version":1,"revocations":[${line}]}`, `${name}, formerly`)
+      await isRefused(
+        t,
+        'revocations.json',
+        `{"version":1,"revocations":[${line}]}`,
+        `${name}, in the file of earlier versions`,
+      )
   }
   for (const content of ['', 'null', '[]', '{"version":1', '{"version":2,"revocations":[]}'])
-    await isRefused(t, 'revocations.json', content, `formerly ${content}`)
+    await isRefused(t, 'revocations.json', content, `in the file of earlier versions: ${content}`)
 })
 
 t.test('a failed write rejects, and the next one includes it', async t => {
@@ -245,7 +247,7 @@ t.test('a failed write rejects, and the next one includes it', async t => {
   t.strictSame(await found(directory), ['maggie', 'theo'])
 })
 
-t.test('nothing is confirmed before it is synced', async t => {
+t.test('a write is confirmed only once it is synced to the disk', async t => {
   const directory = temporaryDirectory(t)
   const disk = await hangNextSync(t, directory)
   let isConfirmed = false
@@ -253,13 +255,13 @@ t.test('nothing is confirmed before it is synced', async t => {
     isConfirmed = true
   })
   await disk.begun
-  t.strictSame(await found(directory), ['maggie'], 'it is in the file')
-  t.equal(isConfirmed, false, 'and yet not confirmed')
+  t.strictSame(await found(directory), ['maggie'], 'the revocation is in the file')
+  t.equal(isConfirmed, false, 'it is not confirmed yet')
   disk.release()
   await written
 })
 
-t.test('a gate whose disk hangs does not undo writes of another', async t => {
+t.test("a gate whose disk hangs does not undo another gate's writes", async t => {
   const directory = temporaryDirectory(t)
   const path = journalOf(directory)
   writeFileSync(path, linesFor(3, at) + linesFor(1, at + 900, 'live-'))

@@ -13,12 +13,12 @@ fileNeeds(t, 'chromium')
 const password = 'correct horse battery'
 const directory = exampleDirectory('angular')
 
-t.test('the Angular compiler reports nothing', async () => {
+t.test('the Angular compiler reports no errors', async () => {
   runIn(directory, 'npm', 'run', 'check')
 })
 
 t.test(
-  'its AuthService logs in, takes tickets, opens sockets, and notices that its user is logged out',
+  'its AuthService logs in, gets tickets, opens sockets, and notices that its user is disconnected',
   async t => {
     runIn(directory, 'npm', 'run', 'build')
     const server = await startServer(t, {
@@ -57,7 +57,7 @@ t.test(
     t.strictSame(
       errors.filter(text => !text.includes('401')),
       [],
-      'nothing but the wrong password is an error in the console of the browser',
+      'the browser console shows no error but the wrong password',
     )
   },
 )

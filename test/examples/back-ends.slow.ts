@@ -23,9 +23,9 @@ for (const [name, program] of Object.entries(programs))
       stdio: ['ignore', 'pipe', 'inherit'],
     })
     t.teardown(() => child.kill('SIGKILL'))
-    const ended = once(child, 'exit').then(() => Promise.reject(new Error('it has ended')))
+    const ended = once(child, 'exit').then(() => Promise.reject(new Error('the example has ended')))
     const [url] = (await Promise.race([once(createInterface(child.stdout), 'line'), ended])) as [string]
-    // Later it is ended by the test.
+    // The test itself ends the process later.
     ended.catch(() => {})
 
     t.equal((await postJson(url, '/ticket', {})).status, 401, 'no ticket without a session')

@@ -45,6 +45,6 @@ t.test('a back end keeps the token, the page gets tickets, and a logout closes t
   await page.click('#logout')
   await says('logged out: 4403')
   t.ok(replies.some(text => text.includes('"ticket"')))
-  t.notMatch(replies.join('\n'), /eyJ/, 'no token has come to the browser')
-  t.equal(await page.evaluate(() => document.cookie), '', 'and no cookie to a script')
+  t.notMatch(replies.join('\n'), /eyJ/, 'the browser has received no token')
+  t.equal(await page.evaluate(() => document.cookie), '', 'scripts cannot read the cookie')
 })

@@ -45,7 +45,7 @@ const examples: Readonly<Record<string, Example>> = {
   },
 }
 
-/** A program that chats, with what it prints line by line. */
+/** Starts a chat program, and reads what it prints line by line. */
 function startChat(t: Test, [command, ...args]: readonly [string, ...string[]], url: string, pwd: string) {
   const env = { PATH: process.env.PATH, GATE: url, GATE_PASSWORD: pwd }
   const child = spawn(command, [...args, 'lobby'], { env, stdio: 'pipe' })
@@ -58,31 +58,35 @@ const exitCode = async (child: ChildProcess): Promise<unknown> =>
   child.exitCode ?? (await once(child, 'exit'))[0]
 
 for (const [name, { program, command }] of Object.entries(examples))
-  t.test(`${name} chats, comes back after a restart, and ends`, program ? needs(program) : {}, async t => {
-    const port = await freePort()
-    const options = { env: { TICKETGATE_PORT: String(port) }, users: { maggie: password } }
-    const server = await startServer(t, options)
-    const line = command(t)
-    const chat = startChat(t, line, server.url, password)
-    t.equal(await chat.line(), '* maggie in lobby')
-    const enter = async () =>
-      (await openSession(socketUrl(server.url, gatePath(await mint(server.url, 'theo'), 'lobby')))).client
-    const before = await enter()
-    await before.ask({ type: 'publish', data: 'hello', id: 1 })
-    t.equal(await chat.line(), 'theo: hello')
-    chat.child.stdin.write('good morning\n')
-    t.match(await before.next(), { type: 'message', data: 'good morning', user: 'maggie' })
+  t.test(
+    `${name} chats, reconnects after a restart, and ends with its input`,
+    program ? needs(program) : {},
+    async t => {
+      const port = await freePort()
+      const options = { env: { TICKETGATE_PORT: String(port) }, users: { maggie: password } }
+      const server = await startServer(t, options)
+      const line = command(t)
+      const chat = startChat(t, line, server.url, password)
+      t.equal(await chat.line(), '* maggie in lobby')
+      const enter = async () =>
+        (await openSession(socketUrl(server.url, gatePath(await mint(server.url, 'theo'), 'lobby')))).client
+      const before = await enter()
+      await before.ask({ type: 'publish', data: 'hello', id: 1 })
+      t.equal(await chat.line(), 'theo: hello')
+      chat.child.stdin.write('good morning\n')
+      t.match(await before.next(), { type: 'message', data: 'good morning', user: 'maggie' })
 
-    server.signal('SIGKILL')
-    await server.exited
-    await startServer(t, { env: options.env, stateDir: server.stateDir })
-    t.equal(await chat.line(), '* maggie in lobby', 'with another ticket')
-    const after = await enter()
-    chat.child.stdin.end('goodbye\n')
-    t.match(await after.next(), { type: 'message', data: 'goodbye', user: 'maggie' })
-    t.equal(await exitCode(chat.child), 0)
-    await after.close()
+      server.signal('SIGKILL')
+      await server.exited
+      await startServer(t, { env: options.env, stateDir: server.stateDir })
+      t.equal(await chat.line(), '* maggie in lobby', 'it reconnects with a new ticket')
+      const after = await enter()
+      chat.child.stdin.end('goodbye\n')
+      t.match(await after.next(), { type: 'message', data: 'goodbye', user: 'maggie' })
+      t.equal(await exitCode(chat.child), 0)
+      await after.close()
 
-    const refused = startChat(t, line, server.url, 'wrong')
-    t.equal(await exitCode(refused.child), 1)
-  })
+      const refused = startChat(t, line, server.url, 'wrong')
+      t.equal(await exitCode(refused.child), 1)
+    },
+  )

@@ -23,10 +23,10 @@ const start = async (t: Test): Promise<string> => {
   })
   t.teardown(() => child.kill('SIGKILL'))
   for await (const line of createInterface(child.stdout)) if (line.startsWith('http')) return line
-  throw new Error('it has ended')
+  throw new Error('the example has ended')
 }
 
-t.test('two players, a server that decides, and a spectator', async t => {
+t.test('two players and a spectator see the moves that the server accepts', async t => {
   const url = await start(t)
   const join = async () => {
     const { client } = await openSession(String(jsonOf(await postJson(url, '/ticket/7', '')).socket))

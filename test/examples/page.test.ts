@@ -10,7 +10,7 @@ fileNeeds(t, 'chromium')
 
 const password = 'correct horse battery'
 
-t.test('the plain page logs in, chats, and stops when its user is logged out', async t => {
+t.test('the plain page logs in, chats, and closes when its user is disconnected', async t => {
   const server = await startServer(t, {
     env: { ...development, TICKETGATE_ADMIN_KEY: adminKey },
     users: { maggie: password },

@@ -29,12 +29,12 @@ import { openThrough } from '../support/tunnel.js'
 const directory = fileURLToPath(new URL('../../examples/tunnels', import.meta.url))
 const [, settings = ''] = codeBlocks(readFileSync(join(directory, 'README.md'), 'utf8'), 'sh')
 
-/** The value of a variable, as the README sets it. */
+/** The value that the README gives a variable. */
 const settingOf = (name: string): string => new RegExp(`${name}='([^']*)'`).exec(settings)?.[1] ?? ''
 
 /** Starts a server of the examples on a free port, and the gate of the README in front of it. */
 async function start(t: Test, readmePort: number, command: string, ...args: string[]): Promise<TestServer> {
-  // daphne writes to the standard error.
+  // daphne logs to standard error.
   const child = spawn('sh', ['-c', 'exec "$0" "$@" 2>&1', command, ...args], {
     cwd: directory,
     env: { PATH: process.env.PATH, PORT: '0', PYTHONDONTWRITEBYTECODE: '1' },
@@ -43,7 +43,7 @@ async function start(t: Test, readmePort: number, command: string, ...args: stri
   t.teardown(() => child.kill('SIGKILL'))
   const port = await portIn(createInterface(child.stdout))
   const tunnels = settingOf('TICKETGATE_TUNNELS')
-  if (!tunnels.includes(`:${readmePort}/`)) throw new Error(`no such port: ${readmePort}`)
+  if (!tunnels.includes(`:${readmePort}/`)) throw new Error(`the README has no port ${readmePort}`)
   return startServer(t, {
     env: {
       TICKETGATE_TUNNELS: tunnels.replace(`:${readmePort}/`, `:${port}/`),
@@ -52,7 +52,7 @@ async function start(t: Test, readmePort: number, command: string, ...args: stri
   })
 }
 
-/** The port that a server says it listens on. */
+/** The port in a server's log line about listening. */
 async function portIn(lines: AsyncIterable<string>): Promise<string> {
   const seen: string[] = []
   for await (const line of lines) {
@@ -65,10 +65,10 @@ async function portIn(lines: AsyncIterable<string>): Promise<string> {
 
 const node = (t: Test, readmePort: number, file: string) => start(t, readmePort, process.execPath, file)
 
-/** What is dated in the second of a revocation is revoked as well. */
+/** Tokens issued in the second of a revocation are revoked as well. */
 let revokedUntilSeconds = 0
 
-/** Tickets for the user, each by a token of its own. */
+/** A source of tickets for the user, each for a new token. */
 const sourceFor = (gate: TestServer, path = '', user = 'maggie') =>
   createTicketSource({
     url: gate.url,
@@ -86,7 +86,7 @@ const disconnect = ({ admin }: TestServer, user = 'maggie') => {
 
 const when = <Event>(listen: (heard: (event: Event) => void) => void): Promise<Event> => new Promise(listen)
 
-t.test('Socket.IO', async t => {
+t.test('Socket.IO reconnects with a new ticket', async t => {
   const gate = await node(t, 3001, 'socket-io.js')
   const source = sourceFor(gate)
   class TicketTransport extends EngineSocket {
@@ -119,10 +119,10 @@ t.test('Socket.IO', async t => {
   await again
   heard = said()
   socket.emit('say', 'back')
-  t.strictSame(await heard, { user: 'maggie', text: 'back' }, 'with a ticket of a new token')
+  t.strictSame(await heard, { user: 'maggie', text: 'back' }, 'the new connection works')
 })
 
-t.test('graphql-ws', async t => {
+t.test('graphql-ws reconnects with a new ticket', async t => {
   const gate = await node(t, 3002, 'graphql.js')
   const source = sourceFor(gate, '/graphql')
   const client = createClient({
@@ -147,7 +147,7 @@ t.test('graphql-ws', async t => {
   t.strictSame({ ...(await ask()) }, { user: 'maggie' })
 })
 
-t.test('y-websocket', async t => {
+t.test('y-websocket reconnects with a new ticket', async t => {
   const gate = await node(t, 3003, 'yjs.js')
   const visit = (user: string) => {
     const doc = new Y.Doc()
@@ -157,7 +157,7 @@ t.test('y-websocket', async t => {
         WebSocket as unknown as HandledSocketClass,
       ) as never,
       disableBc: true,
-      // To y-websocket all codes from 4400 to 4499 are final otherwise, 4401 included.
+      // By default y-websocket does not reconnect after any code from 4400 to 4499, even 4401.
       shouldReconnect: () => true,
     })
     t.teardown(() => {
@@ -189,11 +189,11 @@ t.test('y-websocket', async t => {
   const second = seen('hello again')
   maggie.text.insert(5, ' again')
   await second
-  t.pass('what was written is there')
+  t.pass('the other client has received both changes')
 })
 
-/** Talks to an echo that knows who it talks to. */
-async function talk(t: Test, gate: TestServer, path: string): Promise<void> {
+/** Checks an echo server that prefixes each message with its user. */
+async function echoes(t: Test, gate: TestServer, path: string): Promise<void> {
   const { socket, hears, closed } = await openThrough(gate, path, { user: 'Zoë', origin: allowedOrigin })
   socket.send('hello')
   const large = Buffer.alloc(16_384, 7)
@@ -208,22 +208,22 @@ async function talk(t: Test, gate: TestServer, path: string): Promise<void> {
   other.ping()
   other.send('b', { fin: true })
   const [message] = await once(other, 'message')
-  t.equal(String(message), 'theo: ab', 'in fragments')
+  t.equal(String(message), 'theo: ab', 'a fragmented message arrives whole')
   other.close(4000, 'enough')
   const [code, reason] = await once(other, 'close')
   t.strictSame([code, String(reason)], [4000, 'enough'])
 }
 
-t.test('websockets, in Python', needs('python3'), async t => {
-  await talk(t, await start(t, 3004, pathOf('python3'), 'echo.py'), '/python/room')
+t.test('websockets, in Python, echoes', needs('python3'), async t => {
+  await echoes(t, await start(t, 3004, pathOf('python3'), 'echo.py'), '/python/room')
 })
 
-t.test('Django Channels', needs('daphne'), async t => {
+t.test('Django Channels echoes', needs('daphne'), async t => {
   const args = ['-b', '127.0.0.1', '-p', '0', 'asgi:application']
-  await talk(t, await start(t, 3006, pathOf('daphne'), ...args), '/django/room')
+  await echoes(t, await start(t, 3006, pathOf('daphne'), ...args), '/django/room')
 })
 
-t.test('gorilla/websocket, in Go', needs('go-gorilla'), async t => {
+t.test('gorilla/websocket, in Go, echoes', needs('go-gorilla'), async t => {
   const program = join(temporaryDirectory(t), 'echo')
   execFileSync(pathOf('go-gorilla'), ['build', '-o', program, 'echo.go'], {
     cwd: directory,
@@ -235,5 +235,5 @@ t.test('gorilla/websocket, in Go', needs('go-gorilla'), async t => {
       GOCACHE: goCache,
     },
   })
-  await talk(t, await start(t, 3005, program), '/go/room')
+  await echoes(t, await start(t, 3005, program), '/go/room')
 })

@@ -46,7 +46,7 @@ const examples: Readonly<Record<string, Example>> = {
   },
 }
 
-/** What a consumer has printed after an event: the users of its table. */
+/** A line that a consumer has printed after an event: the users in its table. */
 interface Line {
   readonly event: string
   readonly users: string
@@ -58,7 +58,7 @@ function read(line: string): Line {
   return { event, users: [...new Set(words.map(word => word.replace(/^.*:/, '')))].sort().join(' ') }
 }
 
-/** A consumer of the events, with what it prints. */
+/** Starts a consumer of the events, and reads what it prints. */
 function startConsumer(t: Test, [command, ...args]: readonly [string, ...string[]], admin: string) {
   const env = { PATH: process.env.PATH, ADMIN: admin, TICKETGATE_ADMIN_KEY: adminKey }
   const child = spawn(command, args, { env, stdio: ['ignore', 'pipe', 'ignore'] })
@@ -71,11 +71,11 @@ function startConsumer(t: Test, [command, ...args]: readonly [string, ...string[
   }
   return {
     next,
-    /** Resolves when the table is as expected. */
+    /** Resolves when the table has exactly these users. */
     async shows(users: string): Promise<void> {
       for (;;) if ((await next()).users === users) return
     },
-    /** Returns the table as it is right after the next reset. */
+    /** The users in the table right after the next reset. */
     async reconciled(): Promise<string> {
       for (;;) {
         const { event, users } = await next()
@@ -93,7 +93,7 @@ const gates: readonly (readonly [name: string, env: Environment])[] = [
   ['two threads', { TICKETGATE_THREADS: '2' }],
 ]
 
-/** A gate, and a way to its admin listener that can be cut. */
+/** A gate whose admin listener is behind a relay that the test can cut. */
 async function startBehindRelay(t: Test, threads: Environment) {
   const port = await freePort()
   const relay = await startRelay(t, port)
@@ -109,7 +109,7 @@ for (const [language, { program, command }] of Object.entries(examples)) {
   const options = program === undefined ? {} : needs(program)
   for (const [name, threads] of gates) {
     t.test(
-      `who is online, in ${language}, with ${name}: right at once after every end of the gate`,
+      `who is online, in ${language}, with ${name}: the table is right after a kill and a restart`,
       options,
       async t => {
         const { relay, admin, start } = await startBehindRelay(t, threads)
@@ -131,17 +131,17 @@ for (const [language, { program, command }] of Object.entries(examples)) {
         const killed = await start()
         await enter(killed, 'vera')
         relay.restore()
-        t.equal(await table.reconciled(), 'vera', 'after a kill')
+        t.equal(await table.reconciled(), 'vera', 'only new users are online after a kill')
         await killed.stop()
         const restarted = await start()
-        t.equal(await table.reconciled(), '', 'after a restart')
+        t.equal(await table.reconciled(), '', 'nobody is online after a restart')
         await enter(restarted, 'bart')
         await table.shows('bart')
       },
     )
 
     t.test(
-      `who is online, in ${language}, with ${name}: what happens while it is cut off is caught up with`,
+      `who is online, in ${language}, with ${name}: the consumer catches up after an interruption`,
       options,
       async t => {
         const { relay, admin, start } = await startBehindRelay(t, threads)
@@ -157,13 +157,17 @@ for (const [language, { program, command }] of Object.entries(examples)) {
         await maggie.close()
         relay.restore()
         const lines = [await table.next(), await table.next()]
-        t.same(lines.map(({ event }) => event).sort(), ['closed', 'opened'], 'without a reset')
+        t.same(
+          lines.map(({ event }) => event).sort(),
+          ['closed', 'opened'],
+          'it gets the missed events, without a reset',
+        )
         t.equal(lines[1]?.users, 'theo vera')
       },
     )
   }
 
-  t.test(`who is online, in ${language}: more than a page of sockets`, options, async t => {
+  t.test(`who is online, in ${language}: more than one page of sockets is read`, options, async t => {
     const gate = await startServer(t, {})
     const users = Array.from({ length: 1050 }, (_, n) => `user-${n}`)
     for (let at = 0; at < users.length; at += 50)
@@ -173,11 +177,11 @@ for (const [language, { program, command }] of Object.entries(examples)) {
   })
 }
 
-t.test('the examples take as many lines as is said of them', async t => {
+t.test('the examples are as short as their README says', async t => {
   const counts = { 'online.mjs': 40, 'online.py': 40, 'online.go': 73 }
   for (const [file, most] of Object.entries(counts)) {
     const lines = readFileSync(join(directory, file), 'utf8').split('\n')
     const code = lines.filter(line => !/^\s*($|\/\/|#|\/\*\*)/.test(line))
-    t.ok(code.length <= most, `${file} has ${code.length} of ${most}`)
+    t.ok(code.length <= most, `${file} has at most ${most} lines of code, here ${code.length}`)
   }
 })

@@ -3,7 +3,7 @@ import { discoverKeys } from '../../src/providers/discovery.js'
 import { Downloader } from '../../src/providers/download.js'
 import { type Answer, startProvider, text } from '../support/provider.js'
 
-/** A provider that has these documents, by path. */
+/** Starts a provider that serves these documents, by path. */
 const start = async (t: Test, documents: (origin: string) => Readonly<Record<string, Answer>>) => {
   const asked: string[] = []
   const provider = await startProvider(t, text('', 404))
@@ -27,7 +27,7 @@ const start = async (t: Test, documents: (origin: string) => Readonly<Record<str
 const metadata = (issuer: string, jwksUri: unknown = `${issuer}/keys`): Answer =>
   text(JSON.stringify({ issuer, jwks_uri: jwksUri, authorization_endpoint: 'x' }))
 
-t.test('the keys are found by the metadata of OpenID Connect', async t => {
+t.test('keys are found by the metadata of OpenID Connect', async t => {
   const { origin, find } = await start(t, origin => ({
     '/.well-known/openid-configuration': metadata(origin),
     '/realms/shop/.well-known/openid-configuration': metadata(`${origin}/realms/shop`),
@@ -35,10 +35,14 @@ t.test('the keys are found by the metadata of OpenID Connect', async t => {
   }))
   t.equal(await find(origin), `${origin}/keys`)
   t.equal(await find(`${origin}/realms/shop`), `${origin}/realms/shop/keys`)
-  t.equal(await find(`${origin}/auth0/`), `${origin}/auth0.json`, 'the slash at the end is part of the name')
+  t.equal(
+    await find(`${origin}/auth0/`),
+    `${origin}/auth0.json`,
+    'a trailing slash is part of the issuer name',
+  )
 })
 
-t.test('or else by those of RFC 8414, at another path', async t => {
+t.test('otherwise keys are found by the metadata of RFC 8414, at another path', async t => {
   const { origin, asked, find } = await start(t, origin => ({
     '/.well-known/oauth-authorization-server': metadata(origin),
     '/.well-known/oauth-authorization-server/tenant/1': metadata(`${origin}/tenant/1`),
@@ -52,7 +56,7 @@ t.test('or else by those of RFC 8414, at another path', async t => {
   ])
 })
 
-t.test('invalid metadata', async t => {
+t.test('invalid metadata is refused', async t => {
   const paths = [
     'other',
     'slash',
@@ -92,5 +96,5 @@ t.test('invalid metadata', async t => {
   }
   for (const name of paths) await t.rejects(find(`${origin}/${name}`), { message: reasons[name] }, name)
   await t.rejects(find(`${origin}/unknown`), /status 404/)
-  t.equal(await find(`${origin}/http`, true), 'http://id.example/keys', 'unless that is allowed')
+  t.equal(await find(`${origin}/http`, true), 'http://id.example/keys', 'HTTP is accepted if it is allowed')
 })

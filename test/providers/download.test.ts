@@ -10,14 +10,14 @@ const collectGarbage: () => void = runInNewContext('gc')
 
 t.test('the time limit holds across garbage collections', async t => {
   const silent: readonly (readonly [name: string, answer: Answer])[] = [
-    ['nothing comes', () => {}],
-    ['a head comes, and no body', response => void response.writeHead(200).flushHeaders()],
-    ['a body begins', response => void response.writeHead(200).write('{"keys":')],
+    ['no response', () => {}],
+    ['a head without a body', response => void response.writeHead(200).flushHeaders()],
+    ['a body that only begins', response => void response.writeHead(200).write('{"keys":')],
   ]
   for (const [name, answer] of silent) {
-    let gone: Promise<unknown> = Promise.resolve()
+    let closed: Promise<unknown> = Promise.resolve()
     const provider = await startProvider(t, (response, request) => {
-      gone = once(response, 'close')
+      closed = once(response, 'close')
       answer(response, request)
     })
     const downloader = await Downloader.open({ timeoutMs: 500, maxBytes: 1000 })
@@ -25,7 +25,7 @@ t.test('the time limit holds across garbage collections', async t => {
     const collecting = setInterval(collectGarbage, 20)
     await t.rejects(downloader.download(provider.url), /no answer within 500 ms/, name)
     clearInterval(collecting)
-    await gone
+    await closed
   }
 })
 

@@ -14,7 +14,7 @@ import { type Environment, runServe, startServer, temporaryDirectory } from '../
 const key = newKey('EdDSA', 'first')
 const claims = { iss: 'https://id.example', aud: 'gate' }
 
-/** A provider on TLS, as https://id.example: only the proxy finds it. */
+/** A provider with TLS for https://id.example, which only the proxy can reach. */
 const startTlsProvider = async (t: Test): Promise<number> => {
   const server = createTlsServer({ cert: providerCertificate, key: providerCertificateKey }, (req, res) =>
     jwks(key)(res, req),
@@ -55,7 +55,7 @@ t.test('keys are fetched through the proxy of HTTPS_PROXY', async t => {
   }
 })
 
-t.test('NO_PROXY exempts a host, and the log says why it is not reached', async t => {
+t.test('NO_PROXY exempts a host, and the log hints at the proxy if it cannot be reached', async t => {
   const proxy = await startEgressProxy(t, await startTlsProvider(t))
   const server = await startServer(t, {
     env: environment(t, {
@@ -68,7 +68,7 @@ t.test('NO_PROXY exempts a host, and the log says why it is not reached', async 
   await server.logged('"hint":"HTTPS_PROXY set')
 })
 
-t.test('a proxy that refuses: not ready, and the log names the variable', async t => {
+t.test('if the proxy refuses, the gate is not ready, and the log names the variable', async t => {
   for (const refusal of ['407 Proxy Authentication Required', '403 Forbidden']) {
     const proxy = await startEgressProxy(t, 0, refusal)
     const server = await startServer(t, {
@@ -92,7 +92,7 @@ t.test('a provider on this machine is fetched without a proxy', async t => {
   t.strictSame(proxy.asked, [])
 })
 
-t.test('without a proxy, an unreachable provider: the log says what to set', async t => {
+t.test('if a provider cannot be reached without a proxy, the log says what to set', async t => {
   const server = await startServer(t, { env: environment(t, {}) })
   await server.logged('"hint":"set HTTPS_PROXY if')
 })

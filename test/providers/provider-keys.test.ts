@@ -11,7 +11,7 @@ import {
 } from '../../src/providers/provider-keys.js'
 import { type Answer, jwks, newKey, type Provider, startProvider, text } from '../support/provider.js'
 
-// The module keeps no process alive, and a provider that is gone does not either.
+// Keeps the process alive: neither the code under test nor a stopped provider does.
 const alive = setInterval(() => {}, 1000)
 t.teardown(() => clearInterval(alive))
 
@@ -23,7 +23,7 @@ interface Opened {
   readonly keys: ProviderKeys
   readonly counts: { ok?: number; failed?: number }
   readonly logged: readonly string[]
-  /** Resolves when `condition` holds, looked at whenever something is logged. */
+  /** Resolves when `condition` holds. It is checked whenever something is logged. */
   until(condition: () => boolean): Promise<void>
 }
 
@@ -50,7 +50,7 @@ const open = async (
     name: 'https://id.test',
     log,
     counters: { keyFetches: counts },
-    // No fetch fails because this process, which is the provider as well, was held up.
+    // Long, because this busy process is the provider as well.
     timeoutMs: 60_000,
     ...timing,
   })
@@ -69,36 +69,36 @@ const open = async (
   }
 }
 
-const outpaces = 10
+const ownRequests = 10
 
 /**
- * Resolves when a fetch that was due in at most `ms` would have reached the provider: timers of one
- * length fire in their order, and then the provider has been asked by us, one time after another.
+ * Resolves when a fetch that was due within `ms` would have reached the provider: timers of the
+ * same length fire in order, and after them we send several requests of our own, one after another.
  */
-const outpaced = async (provider: Provider, ms: number): Promise<void> => {
+const fetchWouldHaveArrived = async (provider: Provider, ms: number): Promise<void> => {
   await delay(1)
   await delay(ms)
-  for (let n = 0; n < outpaces; n++) await (await fetch(provider.url)).text()
+  for (let n = 0; n < ownRequests; n++) await (await fetch(provider.url)).text()
 }
 
-t.test('keys are available once it is open, and refreshed by itself', async t => {
+t.test('keys are available once opened, and refreshed automatically', async t => {
   const { provider, keys, counts, until } = await open(t, jwks(first), { refreshMs: 20 })
   t.ok(keys.current()?.has('first'))
   t.notOk(keys.current()?.has('second'))
   const before = keys.current()
   await provider.nextAsked()
   await provider.nextAsked()
-  t.equal(keys.current(), before, 'the same text leaves the same set')
+  t.equal(keys.current(), before, 'an unchanged document keeps the same set')
   provider.answer = jwks(second, first)
   await until(() => keys.current()?.has('second') === true)
-  t.ok(keys.current()?.has('first'), 'a rotation, in which both count')
+  t.ok(keys.current()?.has('first'), 'both keys count during a rotation')
   provider.answer = jwks(second)
   await until(() => keys.current()?.has('first') === false)
   t.ok((counts.ok ?? 0) >= 4)
   t.equal(counts.failed, undefined)
 })
 
-/** The same answer with caching headers. */
+/** The same response with caching headers. */
 const cached =
   (answer: Answer, headers: Readonly<Record<string, string>>): Answer =>
   (response, request) => {
@@ -108,21 +108,25 @@ const cached =
 
 const never = 3_600_000
 
-t.test('caching headers say when they are fetched again, within bounds', async t => {
+t.test('caching headers decide when keys are fetched again, within limits', async t => {
   const soon: [name: string, headers: Record<string, string>, fresh: { leastMs: number; mostMs: number }][] =
     [
-      ['as max-age says', { 'cache-control': 'public, max-age=1' }, { leastMs: 0, mostMs: never }],
-      ['three weeks are too long', { 'cache-control': 'max-age=2000000' }, { leastMs: 0, mostMs: 20 }],
-      ['a lie is too long', { 'cache-control': `max-age=${'9'.repeat(400)}` }, { leastMs: 0, mostMs: 20 }],
-      ['so is one by Expires', { expires: 'Fri, 31 Dec 9999 23:59:59 GMT' }, { leastMs: 0, mostMs: 20 }],
-      ['not to be kept', { 'cache-control': 'no-store' }, { leastMs: 20, mostMs: never }],
-      ['over already', { expires: '0' }, { leastMs: 20, mostMs: never }],
+      ['after max-age', { 'cache-control': 'public, max-age=1' }, { leastMs: 0, mostMs: never }],
+      ['three weeks, which are too long', { 'cache-control': 'max-age=2000000' }, { leastMs: 0, mostMs: 20 }],
+      [
+        'an absurdly long max-age',
+        { 'cache-control': `max-age=${'9'.repeat(400)}` },
+        { leastMs: 0, mostMs: 20 },
+      ],
+      ['an absurdly late Expires', { expires: 'Fri, 31 Dec 9999 23:59:59 GMT' }, { leastMs: 0, mostMs: 20 }],
+      ['no-store', { 'cache-control': 'no-store' }, { leastMs: 20, mostMs: never }],
+      ['already expired', { expires: '0' }, { leastMs: 20, mostMs: never }],
     ]
   for (const [name, headers, fresh] of soon) {
     const { provider, keys, until } = await open(t, cached(jwks(first), headers), { refreshMs: never, fresh })
     provider.answer = jwks(second)
     await until(() => keys.current()?.has('second') === true)
-    t.notOk(keys.current()?.has('first'), `${name}: what was withdrawn counts no more`)
+    t.notOk(keys.current()?.has('first'), `${name}: the withdrawn key no longer counts`)
     keys.close()
   }
   const fresh = { leastMs: never, mostMs: never }
@@ -130,11 +134,11 @@ t.test('caching headers say when they are fetched again, within bounds', async t
     refreshMs: 1,
     fresh,
   })
-  await outpaced(provider, 1)
-  t.equal(provider.asked(), 1 + outpaces, 'but not all the time')
+  await fetchWouldHaveArrived(provider, 1)
+  t.equal(provider.asked(), 1 + ownRequests, 'keys are not fetched again before the lower limit')
 })
 
-t.test('metadata is kept as long as it says, and no longer when the keys are gone', async t => {
+t.test('metadata is kept as its headers say, but fetched again if the keys are not found', async t => {
   const asked: string[] = []
   let path = '/a'
   const serve =
@@ -153,20 +157,20 @@ t.test('metadata is kept as long as it says, and no longer when the keys are gon
   const kept = await open(t, serve({ 'cache-control': 'max-age=600' }), { refreshMs: 10 }, locate)
   await kept.until(() => (kept.counts.ok ?? 0) >= 1)
   while (count('/a') < 4) await kept.provider.nextAsked()
-  t.equal(count('/openid-configuration'), 1, 'keys are fetched, metadata is kept')
+  t.equal(count('/openid-configuration'), 1, 'only the keys are fetched again')
   path = '/b'
   while (count('/b') < 1) await kept.provider.nextAsked()
-  t.equal(count('/openid-configuration'), 2, 'the keys have moved')
+  t.equal(count('/openid-configuration'), 2, 'metadata is fetched again when the keys have moved')
   kept.keys.close()
 
   asked.length = 0
-  const open2 = await open(t, serve({}), { refreshMs: 10 }, locate)
-  while (count('/b') < 4) await open2.provider.nextAsked()
-  t.ok(count('/openid-configuration') >= 4, 'without headers it is asked every time')
-  open2.keys.close()
+  const unkept = await open(t, serve({}), { refreshMs: 10 }, locate)
+  while (count('/b') < 4) await unkept.provider.nextAsked()
+  t.ok(count('/openid-configuration') >= 4, 'without caching headers, metadata is fetched every time')
+  unkept.keys.close()
 })
 
-t.test('a flapping provider: the latest set applies', async t => {
+t.test('with an unreliable provider, the latest valid set applies', async t => {
   const { provider, keys, counts, until } = await open(t, jwks(first), { refreshMs: 1 })
   const known = (): readonly string[] => ['first', 'second'].filter(kid => keys.current()?.has(kid))
   const turns: [answer: Answer, kid: string, isBroken: boolean][] = [
@@ -187,12 +191,12 @@ t.test('a flapping provider: the latest set applies', async t => {
 t.test('overlong key ids are not remembered', async t => {
   const { provider, keys } = await open(t, jwks(first))
   t.equal(keys.missing('k'.repeat(257), clock()), undefined)
-  await outpaced(provider, 1)
-  t.equal(provider.asked(), 1 + outpaces)
+  await fetchWouldHaveArrived(provider, 1)
+  t.equal(provider.asked(), 1 + ownRequests)
   t.type(keys.missing('k'.repeat(256), clock()), 'number')
 })
 
-t.test('an unknown kid triggers a fetch at once, and many trigger a few', async t => {
+t.test('an unknown kid triggers a fetch at once, and many kids trigger only a few fetches', async t => {
   const startMs = performance.now()
   const { provider, keys, until } = await open(t, jwks(first))
   t.equal(provider.asked(), 1)
@@ -205,14 +209,14 @@ t.test('an unknown kid triggers a fetch at once, and many trigger a few', async 
     for (let miss = 0; miss < 1000; miss++) keys.missing(`key-${round}`, clock())
     await until(() => keys.current()?.has(`key-${round}`) === true)
   }
-  t.equal(provider.asked(), 7, 'once a round')
+  t.equal(provider.asked(), 7, 'each round causes one fetch')
   for (let miss = 0; miss < 1000; miss++) keys.missing(`made up ${miss}`, clock())
-  await outpaced(provider, 1)
+  await fetchWouldHaveArrived(provider, 1)
   const more = Math.floor((performance.now() - startMs) / 2000)
-  t.ok(provider.asked() <= 7 + outpaces + more, 'then it is enough for two seconds')
+  t.ok(provider.asked() <= 7 + ownRequests + more, 'more unknown kids cause at most one fetch in two seconds')
 })
 
-t.test('kids made up by a stranger do not delay a new key for long', async t => {
+t.test('made-up kids do not delay a new key for long', async t => {
   const { provider, keys, until } = await open(t, jwks(first))
   for (let miss = 0; miss < 5000; miss++) {
     keys.missing(`made up ${miss}`, clock())
@@ -220,7 +224,7 @@ t.test('kids made up by a stranger do not delay a new key for long', async t => 
   }
   provider.answer = jwks(first, second)
   const waitMs = keys.missing('second', clock()) ?? Number.NaN
-  t.ok(waitMs <= 2000, `it is due in ${waitMs} ms`)
+  t.ok(waitMs <= 2000, `the fetch is due within two seconds, here in ${waitMs} ms`)
   await until(() => keys.current()?.has('second') === true)
 })
 
@@ -228,14 +232,14 @@ t.test('a kid that was looked up is unknown until the next lookup', async t => {
   const { provider, keys, until } = await open(t, jwks(first))
   const now = clock()
   provider.answer = jwks(first, second)
-  t.type(keys.missing('other', now), 'number', 'at first it may come')
+  t.type(keys.missing('other', now), 'number', 'a new kid may still arrive')
   await until(() => keys.current()?.has('second') === true)
   t.equal(keys.missing('other', now), undefined)
-  t.type(keys.missing('another', clock()), 'number', 'other names may still arrive')
-  t.type(keys.missing('other', now + 10_000), 'number', 'the provider may have been late')
+  t.type(keys.missing('another', clock()), 'number', 'another kid may still arrive')
+  t.type(keys.missing('other', now + 10_000), 'number', 'the kid is looked up again later')
 })
 
-t.test('a kid that is requested during a fetch is looked up in the next', async t => {
+t.test('a kid that is requested during a fetch is looked up in the next fetch', async t => {
   const { provider, keys, until } = await open(t, jwks(first))
   let release = (): void => {}
   const held = new Promise<void>(resolve => {
@@ -274,10 +278,10 @@ const broken: readonly (readonly [name: string, answer: Answer, reason: RegExp])
   ['a redirect to itself', text('', 307, { location: '/jwks.json' }), /redirect/],
   ['a page', text('<html></html>', 200, { 'content-type': 'text/html' }), /not JSON/],
   ['no keys', text('{"keys":[]}'), /no key that can verify/],
-  ['bytes that are no UTF-8', response => void response.end(Buffer.from([0x7b, 0xff, 0x7d])), /utf-8/i],
-  ['too much', text(`{"keys":[],"pad":"${'a'.repeat(300_000)}"}`), /more than 262144 bytes/],
+  ['bytes that are not UTF-8', response => void response.end(Buffer.from([0x7b, 0xff, 0x7d])), /utf-8/i],
+  ['too large', text(`{"keys":[],"pad":"${'a'.repeat(300_000)}"}`), /more than 262144 bytes/],
   [
-    'too much once unpacked',
+    'too large once decompressed',
     response =>
       void response
         .writeHead(200, { 'content-encoding': 'gzip' })
@@ -295,7 +299,7 @@ const broken: readonly (readonly [name: string, answer: Answer, reason: RegExp])
     },
     /more than 262144 bytes/,
   ],
-  ['a connection cut', response => void response.destroy(), /fetch failed/],
+  ['a closed connection', response => void response.destroy(), /fetch failed/],
   [
     'a body cut short',
     response =>
@@ -308,28 +312,28 @@ t.test('after any invalid response the previous keys stay in use', async t => {
   const { provider, keys, counts, logged, until } = await open(t, jwks(first))
   for (const [index, [name, answer, reason]] of broken.entries()) {
     const other = await open(t, answer)
-    t.equal(other.keys.current(), undefined, `${name}: at the start there is none`)
-    t.match(other.logged.join(), reason, `${name}: and the log says why`)
+    t.equal(other.keys.current(), undefined, `${name}: there are no keys at the start`)
+    t.match(other.logged.join(), reason, `${name}: the log says why`)
     t.match(other.logged.join(), /no token can be verified/, name)
     t.strictSame(other.counts, { failed: 1 }, name)
     if (index >= 4) continue
     provider.answer = answer
     const failed = counts.failed ?? 0
     keys.missing(`other-${index}`, clock())
-    // It tries again by itself as well.
+    // It may also have tried again by itself.
     await until(() => (counts.failed ?? 0) > failed)
-    t.ok(keys.current()?.has('first'), `${name}: later they stay`)
+    t.ok(keys.current()?.has('first'), `${name}: the previous keys stay`)
     t.match(logged.at(-1), /the previous ones stay in use/, name)
   }
 })
 
-t.test('a provider that does not respond completely is not waited for', async t => {
+t.test('a provider that does not respond completely times out', async t => {
   const slow: readonly (readonly [name: string, answer: Answer])[] = [
-    ['nothing', () => {}],
-    ['a head and no body', response => void response.writeHead(200).flushHeaders()],
-    ['a body that begins', response => void response.writeHead(200).write('{"keys":')],
+    ['no response', () => {}],
+    ['a head without a body', response => void response.writeHead(200).flushHeaders()],
+    ['a body that only begins', response => void response.writeHead(200).write('{"keys":')],
     [
-      'a body in drops',
+      'a body that arrives very slowly',
       response => {
         const timer = setInterval(() => response.write(' '), 5)
         response.once('close', () => clearInterval(timer))
@@ -337,11 +341,11 @@ t.test('a provider that does not respond completely is not waited for', async t 
     ],
   ]
   for (const [name, answer] of slow) {
-    let gone: Promise<unknown> = Promise.resolve()
+    let closed: Promise<unknown> = Promise.resolve()
     const { keys, counts, logged } = await open(
       t,
       (response, request) => {
-        gone = once(response, 'close')
+        closed = once(response, 'close')
         answer(response, request)
       },
       { timeoutMs: 100 },
@@ -349,7 +353,7 @@ t.test('a provider that does not respond completely is not waited for', async t 
     t.equal(keys.current(), undefined, name)
     t.strictSame(counts, { failed: 1 }, name)
     t.match(logged.join(), /no answer within 100 ms/, name)
-    await gone
+    await closed
   }
 })
 
@@ -360,7 +364,7 @@ t.test('a provider that comes back is fetched again', async t => {
   await until(() => keys.current()?.has('first') === true)
 })
 
-t.test('an unreachable provider: its keys stay in use, and are fetched again when it is back', async t => {
+t.test('the keys of an unreachable provider stay in use, and are fetched again when it is back', async t => {
   const { provider, keys, counts, until } = await open(t, jwks(first), { refreshMs: 20 })
   await provider.stop()
   await until(() => (counts.failed ?? 0) >= 1)
@@ -370,13 +374,13 @@ t.test('an unreachable provider: its keys stay in use, and are fetched again whe
   await until(() => keys.current()?.has('second') === true)
 })
 
-t.test('once closed it fetches no more', async t => {
+t.test('nothing is fetched after closing', async t => {
   const refreshMs = 10
   const { provider, keys } = await open(t, jwks(first), { refreshMs })
   await provider.nextAsked()
   keys.close()
   const asked = provider.asked()
   keys.missing('other', clock())
-  await outpaced(provider, refreshMs)
-  t.equal(provider.asked(), asked + outpaces)
+  await fetchWouldHaveArrived(provider, refreshMs)
+  t.equal(provider.asked(), asked + ownRequests)
 })

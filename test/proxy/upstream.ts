@@ -10,7 +10,7 @@ export interface Arrival {
 
 export interface Upstream {
   readonly port: number
-  /** The next request that reaches it. None is skipped, so this also shows that no other arrived. */
+  /** The next request that reaches it. None is skipped, so this also shows that no other came. */
   next(): Promise<Arrival>
 }
 

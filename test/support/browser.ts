@@ -6,7 +6,7 @@ import type { Test } from 'tap'
 import { temporaryDirectory } from './fixtures.js'
 import { pathOf } from './programs.js'
 
-/** In milliseconds. Generous, for busy machines: tests wait for conditions, not for time to pass. */
+/** In milliseconds. Generous, for busy machines: tests wait for conditions, not for times. */
 const patience = 240_000
 
 const artifacts = fileURLToPath(new URL('../../artifacts/', import.meta.url))

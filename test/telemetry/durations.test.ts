@@ -9,7 +9,7 @@ import { gatePath, mint, mintWith } from '../support/tokens.js'
 const countOf = (server: TestServer, name: string): Promise<number> =>
   metric(server, `ticketgate_${name}_duration_seconds_count`)
 
-t.test('the waits of users are measured over all threads', async t => {
+t.test('the durations that users notice are measured, across all threads', async t => {
   const users = { maggie: 'a long enough password' }
   const server = await startServer(t, { users, env: { TICKETGATE_THREADS: '2' } })
   const reply = await postJson(server.url, '/auth', { user: 'maggie', pwd: users.maggie })
@@ -19,9 +19,13 @@ t.test('the waits of users are measured over all threads', async t => {
   )
   const { ticket } = await mintWith(server.url, String(jsonOf(reply).token))
   await openSession(socketUrl(server.url, gatePath(ticket)))
-  t.equal(await countOf(server, 'login'), 2, 'refused logins as well')
+  t.equal(await countOf(server, 'login'), 2, 'refused logins count as well')
   t.equal(await countOf(server, 'password_queue'), 2)
-  t.equal(await countOf(server, 'ticket'), 1, 'the first in each thread, and then one in 16')
+  t.equal(
+    await countOf(server, 'ticket'),
+    1,
+    'the first request in each thread is measured, and then one in 16',
+  )
   t.equal(await countOf(server, 'handshake'), 1)
   t.ok((await metric(server, 'ticketgate_login_duration_seconds_sum')) > 0)
   for (const name of ['ticketgate_event_loop_delay_seconds', 'ticketgate_gc_duration_seconds'])

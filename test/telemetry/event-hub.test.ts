@@ -31,14 +31,14 @@ const short = (frame: string): string => {
   return `${id.slice(id.lastIndexOf('.') + 1)} ${user ?? reason}`
 }
 
-/** All that there is to take, in short: the number, and the user or the reason. */
+/** All events that can be taken, in a short form: the number, and the user or the reason. */
 const taken = (reader: EventReader): string[] => {
   const all: string[] = []
   for (let frame = reader.take(); frame !== undefined; frame = reader.take()) all.push(short(frame))
   return all
 }
 
-/** The same, read several at a time. */
+/** The same, taking several at a time. */
 const takenTogether = (reader: EventReader, bytes: number): string[] => {
   let text = ''
   for (let some = reader.takeSome(bytes); some !== undefined; some = reader.takeSome(bytes))
@@ -64,7 +64,7 @@ t.test('a reader gets the events since its start, in order, once', async t => {
   t.match(id, /^[0-9a-f]{12}\.3$/)
 })
 
-t.test('as many events are kept as fit, and a reader that misses some is told', async t => {
+t.test('only as many events are kept as fit, and a reader that misses some is told', async t => {
   const { hub, login } = start(3)
   const slow = hub.read(undefined, nothing)
   const ids: string[] = []
@@ -75,15 +75,15 @@ t.test('as many events are kept as fit, and a reader that misses some is told', 
     login(user)
     ids.push(read(quick.take()).id)
   }
-  t.strictSame(taken(slow), ['4 slow'], 'it goes on from now')
+  t.strictSame(taken(slow), ['4 slow'], 'the slow reader continues from now')
   login('e')
   t.strictSame(taken(slow), ['5 e'])
-  t.strictSame(taken(hub.read(ids[0], nothing)), ['5 gap'], 'after 1 comes 2, which is kept no more')
+  t.strictSame(taken(hub.read(ids[0], nothing)), ['5 gap'], 'the event after the first is no longer kept')
   t.strictSame(taken(hub.read(ids[1], nothing)), ['3 c', '4 d', '5 e'])
   t.strictSame(taken(hub.read(ids[3], nothing)), ['5 e'])
 })
 
-t.test('readers are woken once for several events', async t => {
+t.test('readers are woken only once for several events', async t => {
   const { hub, login } = start()
   let times = 0
   hub.read(undefined, () => times++)
@@ -94,7 +94,7 @@ t.test('readers are woken once for several events', async t => {
   t.equal(times, 1)
 })
 
-t.test('without a reader nothing is reported; after the last one leaves, it is for five minutes', async t => {
+t.test('events are recorded only with a reader, and for five minutes after the last one leaves', async t => {
   mock.timers.enable({ apis: ['setTimeout'] })
   t.teardown(() => mock.timers.reset())
   const { hub, watched, login } = start()
@@ -109,16 +109,16 @@ t.test('without a reader nothing is reported; after the last one leaves, it is f
   const second = hub.read(id, nothing)
   t.strictSame(taken(second), ['2 b'])
   mock.timers.tick(300_000)
-  t.strictSame(watched, [true], 'somebody is there again')
+  t.strictSame(watched, [true], 'a new reader keeps the recording on')
   second.close()
   mock.timers.tick(300_000)
   t.strictSame(watched, [true, false])
-  login('unheard')
-  t.strictSame(taken(hub.read(id, nothing)), ['3 gap'], 'whatever happened meanwhile has no number')
+  login('unrecorded')
+  t.strictSame(taken(hub.read(id, nothing)), ['3 gap'], 'events in the meantime have no number')
   t.strictSame(watched, [true, false, true])
 })
 
-t.test('when the hub closes, readers get the rest', async t => {
+t.test('when the hub closes, readers are woken to take the rest', async t => {
   const { hub, login } = start()
   let left: string[] = []
   const reader = hub.read(undefined, () => {
@@ -126,12 +126,12 @@ t.test('when the hub closes, readers get the rest', async t => {
   })
   login('last')
   hub.close()
-  t.strictSame(left, ['1 start'], 'a reader that has taken nothing yet has nothing to go on from')
+  t.strictSame(left, ['1 start'], 'a reader that has taken nothing yet gets only the start')
   t.equal(reader.isOver, true)
   t.equal(hub.read(undefined, nothing).isOver, true)
 })
 
-t.test('whatever is in them, events are whole, and the oldest make room', async t => {
+t.test('events of any size and content arrive whole, while the oldest are dropped', async t => {
   const capacity = 50
   const { hub, login } = start(capacity)
   const [one, some] = [hub.read(undefined, nothing), hub.read(undefined, nothing)]

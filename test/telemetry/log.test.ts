@@ -22,7 +22,7 @@ const logged = (
   return { text, lines: lines.map(line => JSON.parse(line) as Line) }
 }
 
-t.test('one JSON object per line, with level, time and process', async t => {
+t.test('each line is a JSON object with level, time and process', async t => {
   const { text, lines } = logged(
     'info',
     `log.info({ port: 1 }, 'listening'); log.error({ err: new Error('no') }, 'two\\nlines')`,
@@ -31,13 +31,13 @@ t.test('one JSON object per line, with level, time and process', async t => {
   t.match(lines[0], { level: 'info', pid: Number, msg: 'listening', port: 1 })
   t.match(lines[0]?.time, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/)
   t.match(lines[1], { level: 'error', msg: 'two\nlines', err: { message: 'no' } })
-  t.notMatch(text, '\u001b', 'without colours')
+  t.notMatch(text, '\u001b', 'the output has no colours')
 })
 
-t.test('lines below the level are not written, others are', async t => {
+t.test('lines from the level upwards are written, and no others', async t => {
   const all = ['trace', 'debug', 'info', 'warn', 'error', 'fatal']
   const each = all.map(level => `log.${level}('${level}')`).join(';')
-  // `fatal` is written at once, so it can overtake a line that is still on its way.
+  // `fatal` is written synchronously, so it can overtake earlier lines.
   for (const level of ['trace', 'warn', 'fatal'])
     t.strictSame(
       logged(level, each)
@@ -56,7 +56,7 @@ t.test('fields named like secrets are redacted', async t => {
     'trace',
     `const secrets = ${fields}; log.info(secrets, 'top'); log.info({ headers: secrets, user: 'maggie' }, 'nested'); log.child(secrets).info('child')`,
   )
-  t.equal(lines.length, 3, 'the lines themselves are written')
+  t.equal(lines.length, 3, 'all lines are written')
   t.notMatch(text, canary)
   for (const name of names) {
     t.equal(lines[0]?.[name], '[redacted]', `${name} at the top`)
@@ -75,7 +75,7 @@ t.test('lines dropped for a stalled reader are counted, and reported once it rea
     stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
   })
   const [dropped] = (await once(child, 'message')) as [number]
-  t.ok(dropped > 0, `${dropped} of 3000`)
+  t.ok(dropped > 0, `lines are dropped: ${dropped} of 3000`)
   child.send('read on')
   let text = ''
   for await (const chunk of child.stdout?.setEncoding('utf8') ?? []) text += chunk
@@ -84,11 +84,11 @@ t.test('lines dropped for a stalled reader are counted, and reported once it rea
     .filter(line => line !== '')
     .map(line => JSON.parse(line) as Line)
   t.match(lines.at(-1), { level: 'warn', lines: dropped, msg: /^log lines were dropped/ })
-  t.equal(lines.length - 1 + dropped, 3000, 'written and dropped are all')
+  t.equal(lines.length - 1 + dropped, 3000, 'every line is either written or dropped')
 })
 
-t.test('the end of a log on a slow disk is no error', async t => {
-  // As long as the disk takes, the log has ended but is not closed.
+t.test('ending the log on a slow disk is not an error', async t => {
+  // Until fsync is done, the log has ended but is not closed.
   const { text, lines } = logged(
     'info',
     `const { default: fs } = await import('node:fs')

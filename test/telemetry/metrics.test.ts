@@ -28,7 +28,7 @@ interface Exposition {
 const sampleLine =
   /^(?<name>[a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(?<labels>[a-zA-Z_][a-zA-Z0-9_]*="(?:[^"\\\n]|\\[\\"n])*"(?:,[a-zA-Z_][a-zA-Z0-9_]*="(?:[^"\\\n]|\\[\\"n])*")*)\})? (?<value>[-+0-9.eE]+|NaN|[-+]Inf)$/
 
-/** Reads the text format of Prometheus, version 0.0.4, and throws at any line that is not of it. */
+/** Parses the text format of Prometheus, version 0.0.4. Throws if a line does not conform. */
 const parse = (text: string): Exposition => {
   const types = new Map<string, string>()
   const helps = new Map<string, string>()
@@ -66,7 +66,7 @@ const create = (others: Partial<MetricsSources> = {}) => {
 const sampleOf = ({ samples }: Exposition, name: string, labels = ''): number | undefined =>
   samples.find(sample => sample.name === name && sample.labels === labels)?.value
 
-/** On these names dashboards and alerts are built. */
+/** Dashboards and alerts depend on these names. */
 const plain = [
   'process_cpu_seconds_total',
   ...(process.platform === 'linux' ? ['process_max_fds', 'process_open_fds'] : []),
@@ -113,7 +113,7 @@ const labelled = [
   ['ticketgate_connections_closed_total', 'reason'],
 ] as const
 
-t.test('the names are present from the start, with type and help', async t => {
+t.test('all metrics are present from the start, with type and help', async t => {
   const exposition = await create().scrape()
   const names = new Set(exposition.samples.map(({ name }) => name))
   for (const name of plain) t.ok(names.has(name), name)
@@ -137,10 +137,10 @@ t.test('absent components have no metrics', async t => {
   for (const name of [...samples.map(sample => sample.name), ...types.keys()])
     t.notMatch(name, /bus|store|tls|tunnel|replay_claim/, name)
   const unbounded = await create({ maxConnections: () => 0 }).scrape()
-  t.notOk(unbounded.types.has('ticketgate_connections_limit'), 'nor has a limit that is none')
+  t.notOk(unbounded.types.has('ticketgate_connections_limit'), 'without a limit there is no metric of it')
 })
 
-t.test('a duration counts in its bucket and in all above', async t => {
+t.test('a duration counts in its bucket and in all larger ones', async t => {
   const { counters, scrape } = create()
   const { login } = counters.durations
   for (const ms of [0, 0.1, 0.11, 30, 99_000]) observe(login, ms)
@@ -173,7 +173,7 @@ t.test('durations of threads are summed, and a stopwatch measures one in sixteen
   )
   t.equal(handshake.counts.at(-1), 1)
   t.ok(handshake.seconds >= 1000)
-  t.equal(one.durations.handshake.counts.at(-1), 0, 'and neither is changed')
+  t.equal(one.durations.handshake.counts.at(-1), 0, 'the sum does not change its parts')
 })
 
 t.test('label values are escaped', t => {
@@ -198,7 +198,7 @@ t.test('late timers and garbage collections are measured', async t => {
   t.ok(garbage.length > 0)
 })
 
-t.test('the state of the store is one of its states', async t => {
+t.test('exactly one state of the store is 1', async t => {
   const { samples } = await create().scrape()
   t.strictSame(
     samples
@@ -215,7 +215,7 @@ t.test('the state of the store is one of its states', async t => {
 })
 
 t.test(
-  'metrics of limits: those over all threads appear once, and those that are off not at all',
+  'limits across all threads appear once in the metrics, and limits that are off do not appear',
   async t => {
     const [one, two] = [idleSnapshot(), idleSnapshot()]
     const failing = { logout_failure: { tracked: 3, refusing: 1 } }
@@ -237,7 +237,7 @@ t.test(
   },
 )
 
-t.test('the counts are shown unchanged, however often they are read', async t => {
+t.test('reading the metrics does not change them', async t => {
   const { counters, state, replay, scrape } = create()
   counters.ticketsIssued = 7
   counters.handshakesAccepted = 3
@@ -276,7 +276,7 @@ t.test('the counts are shown unchanged, however often they are read', async t =>
   t.equal(sampleOf(later, 'ticketgate_connections'), 4)
 })
 
-t.test('labels are codes and reasons, so the number of series is bounded', async t => {
+t.test('the number of series is bounded, because labels are codes and reasons', async t => {
   const reasons: CloseReason[] = [
     'session_expired',
     'draining',
@@ -318,7 +318,7 @@ t.test('labels are codes and reasons, so the number of series is bounded', async
   const unlabelled = samples.filter(
     ({ name, labels }) => !names.has(name) || (labels !== '' && !withLabels.includes(name)),
   )
-  t.strictSame(unlabelled, [], 'nothing else is shown, and nothing else has a label')
+  t.strictSame(unlabelled, [], 'there are no other metrics, and no others have labels')
 })
 
 t.test('every series occurs once', async t => {

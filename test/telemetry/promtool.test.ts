@@ -7,7 +7,7 @@ import { adminKey, startServer } from '../support/server.js'
 
 fileNeeds(t, 'promtool', 'redis-server')
 
-/** What promtool finds wrong: with the names and units, which no parser minds, too. */
+/** The problems that promtool finds, including those of names and units, which a parser ignores. */
 const lint = (text: string): string => {
   try {
     return execFileSync('promtool', ['check', 'metrics'], { input: text, encoding: 'utf8', stdio: 'pipe' })
@@ -35,5 +35,5 @@ t.test('promtool finds nothing wrong with the metrics of a gate, alone or with R
     const { text } = await request(server.admin, '/metrics', { headers: bearer(adminKey) })
     t.equal(lint(text), '', name)
   }
-  t.match(lint('# TYPE x counter\nx 1\n'), /x/, 'and it looks')
+  t.match(lint('# TYPE x counter\nx 1\n'), /x/, 'promtool does find a wrong name')
 })

@@ -16,12 +16,12 @@ t.test('a hash verifies its own password and no other', async t => {
   t.equal(hasher.pending, 0)
 })
 
-t.test('a hash with other parameters within bounds verifies', async t => {
+t.test('a hash with other allowed parameters verifies', async t => {
   const hash = await argon2Hash(password, { memoryCost: 7168, timeCost: 5, parallelism: 1 })
   t.equal(await createPasswordHasher(roomy).verify(hash, password), true)
 })
 
-t.test('a verification without a usable hash does the same work, and returns false', async t => {
+t.test('verifying without a usable hash does the same work and returns false', async t => {
   const hasher = createPasswordHasher({ concurrency: 1, queueLimit: 0 })
   const hash = await hasher.hash(password)
   const cases = [
@@ -33,14 +33,18 @@ t.test('a verification without a usable hash does the same work, and returns fal
   ] as const
   for (const [name, unusable] of cases) {
     const verdict = hasher.verify(unusable, password)
-    t.equal(hasher.pending, 1, `${name}: takes a place`)
-    await t.rejects(hasher.verify(hash, password), { code: 'login_busy' }, `${name}: holds it`)
+    t.equal(hasher.pending, 1, `${name}: takes a slot`)
+    await t.rejects(
+      hasher.verify(hash, password),
+      { code: 'login_busy' },
+      `${name}: keeps the slot while it works`,
+    )
     t.equal(await verdict, false, name)
     t.equal(hasher.pending, 0)
   }
 })
 
-t.test('beyond the queue a login is refused, and running ones are not affected', async t => {
+t.test('a login beyond the queue is refused, and others are not affected', async t => {
   for (const [concurrency, queueLimit] of [
     [1, 2],
     [2, 1],
@@ -55,18 +59,22 @@ t.test('beyond the queue a login is refused, and running ones are not affected',
     t.equal(hasher.pending, 3)
     t.equal((await Promise.all(accepted)).length, 3)
     t.equal(hasher.pending, 0)
-    t.equal(await hasher.verify(await hasher.hash(password), password), true, 'and room again')
+    t.equal(
+      await hasher.verify(await hasher.hash(password), password),
+      true,
+      'there is room again afterwards',
+    )
   }
 })
 
-t.test('one at a time means in turn', async t => {
+t.test('one at a time, passwords are verified in order', async t => {
   const hasher = createPasswordHasher({ concurrency: 1, queueLimit: 10 })
   const done: number[] = []
   await Promise.all([1, 2, 3, 4].map(n => hasher.verify(undefined, password).then(() => done.push(n))))
   t.strictSame(done, [1, 2, 3, 4])
 })
 
-t.test('failed work gives its place back', async t => {
+t.test('failed work frees its slot', async t => {
   const hasher = createPasswordHasher({ concurrency: 1, queueLimit: 0 })
   await t.rejects(hasher.hash(Symbol('not a password') as unknown as string))
   t.equal(hasher.pending, 0)
@@ -76,7 +84,7 @@ t.test('an overlong password is refused before hashing', async t => {
   const hasher = createPasswordHasher(roomy)
   const longest = 'é'.repeat(maxPasswordBytes / 2)
   const hash = await hasher.hash(longest)
-  t.equal(await hasher.verify(hash, longest), true, 'the longest')
+  t.equal(await hasher.verify(hash, longest), true, 'the longest password is accepted')
   const verdict = hasher.verify(hash, `${longest}x`)
   const hashing = hasher.hash(`${longest}x`)
   t.equal(hasher.pending, 0)

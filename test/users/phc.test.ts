@@ -5,14 +5,14 @@ import { argon2Parameters, passwordHashFault } from '../../src/users/phc.js'
 const good =
   '$argon2id$v=19$m=19456,t=2,p=1$Hn6iv9lj4Sp3smt4NpXajQ$+YXJX6uwj8YWbxzaZ/dSTK+e3oc/xSP1ZzgmyA+Z63Y'
 
-t.test('hashes within bounds', async t => {
+t.test('hashes with allowed parameters are accepted', async t => {
   t.equal(passwordHashFault(good), undefined)
   t.equal(passwordHashFault(await argon2Hash('secret', argon2Parameters)), undefined)
   t.equal(passwordHashFault(good.replace('m=19456,t=2,p=1', 'm=262144,t=10,p=8')), undefined, 'the most')
   t.equal(passwordHashFault(good.replace('m=19456,t=2,p=1', 'm=7168,t=1,p=1')), undefined, 'the least')
 })
 
-t.test('refusals', async t => {
+t.test('all other hashes are refused', async t => {
   const cases = [
     ['empty', '', /not an argon2id hash/],
     ['a plain password', 'secret', /not an argon2id hash/],
@@ -36,6 +36,6 @@ t.test('refusals', async t => {
   ] as const
   for (const [name, phc, reason] of cases) {
     t.match(passwordHashFault(phc), reason, name)
-    t.notMatch(passwordHashFault(phc), 'Hn6iv9lj4Sp3smt4NpXajQ', `${name}: not repeated`)
+    t.notMatch(passwordHashFault(phc), 'Hn6iv9lj4Sp3smt4NpXajQ', `${name}: the hash is not repeated`)
   }
 })

@@ -50,11 +50,11 @@ t.test('users are read back as written', async t => {
   )
 })
 
-t.test('names that are special in JavaScript are names like any other', async t => {
+t.test('names with a special meaning in JavaScript are ordinary names', async t => {
   const path = join(t.testdir(), 'users.json')
   const names = ['__proto__', 'constructor', 'hasOwnProperty', 'toString', '7', ' ']
   const store = await openUserStore(path)
-  for (const name of names) t.equal(await store.find(name), undefined, `${name} is not there by nature`)
+  for (const name of names) t.equal(await store.find(name), undefined, `${name} does not exist by default`)
   await put(path, ...names.map(name => user(name)))
   for (const name of names) t.strictSame(await store.find(name), user(name), name)
   await updateUsers(path, map => map.delete('__proto__'))
@@ -62,7 +62,7 @@ t.test('names that are special in JavaScript are names like any other', async t 
   t.equal((await store.list()).length, names.length - 1)
 })
 
-t.test('the file is private, and no other file is left', async t => {
+t.test('the file is private, and no other files are left', async t => {
   const directory = join(t.testdir(), 'new', 'state')
   const path = join(directory, 'users.json')
   await put(path, user('maggie'))
@@ -70,7 +70,7 @@ t.test('the file is private, and no other file is left', async t => {
   t.equal(statSync(directory).mode & 0o777, 0o700)
   chmodSync(path, 0o644)
   await put(path, user('bob'))
-  t.equal(statSync(path).mode & 0o777, 0o600, 'corrected by the next change')
+  t.equal(statSync(path).mode & 0o777, 0o600, 'the next change corrects the mode')
   t.strictSame(readdirSync(directory), ['users.json'])
 })
 
@@ -82,10 +82,10 @@ t.test(
     const path = join(directory, 'users.json')
     chownSync(directory, 1234, 1235)
     await put(path, user('maggie'))
-    t.match(statSync(path), { uid: 1234, gid: 1235 }, 'a new file to the owner of its directory')
+    t.match(statSync(path), { uid: 1234, gid: 1235 }, 'a new file belongs to the owner of its directory')
     chownSync(path, 1236, 1237)
     await put(path, user('bob'))
-    t.match(statSync(path), { uid: 1236, gid: 1237 }, 'a replaced one to its own')
+    t.match(statSync(path), { uid: 1236, gid: 1237 }, 'a replaced file keeps its owner')
   },
 )
 
@@ -99,21 +99,21 @@ t.test('a link to the file stays a link', async t => {
   t.strictSame(await namesIn(join(directory, 'real/users.json')), ['maggie'])
 })
 
-t.test('a change on disk is picked up', async t => {
+t.test('changes on disk are picked up', async t => {
   const path = join(t.testdir(), 'users.json')
   const store = await openUserStore(path)
   t.equal(await store.find('maggie'), undefined)
   await put(path, user('maggie'))
-  t.equal((await store.find('maggie'))?.passwordHash, hash, 'a first file')
+  t.equal((await store.find('maggie'))?.passwordHash, hash, 'a new file is found')
   await put(path, user('maggie', { passwordHash: otherHash }))
-  t.equal((await store.find('maggie'))?.passwordHash, otherHash, 'of the same size')
+  t.equal((await store.find('maggie'))?.passwordHash, otherHash, 'a file of the same size is read again')
   writeFileSync(path, '{}')
-  t.equal(await store.find('maggie'), undefined, 'written in place')
+  t.equal(await store.find('maggie'), undefined, 'a file written in place is read again')
   await put(path, user('bob'))
   const found = await Promise.all(Array.from({ length: 50 }, () => store.find('bob')))
-  t.ok(found.every(Boolean), 'by every question that comes after it')
+  t.ok(found.every(Boolean), 'every later lookup sees the change')
   rmSync(path)
-  t.equal(await store.find('bob'), undefined, 'removed')
+  t.equal(await store.find('bob'), undefined, 'a removed file has no users')
 })
 
 t.test('a file broken at run time changes nothing and is reported once', async t => {
@@ -131,7 +131,7 @@ t.test('a file broken at run time changes nothing and is reported once', async t
   writeFileSync(path, '{"maggie": {}}')
   t.ok(await store.find('maggie'))
   t.ok(await store.find('maggie'))
-  t.equal(errors.length, 2, 'another broken version is told of again')
+  t.equal(errors.length, 2, 'another broken version is reported as well')
 
   rmSync(path)
   mkdirSync(path)
@@ -142,7 +142,7 @@ t.test('a file broken at run time changes nothing and is reported once', async t
 
   rmSync(path, { recursive: true })
   await put(path, user('bob'))
-  t.ok(await store.find('bob'), 'once it is repaired')
+  t.ok(await store.find('bob'), 'a repaired file is read again')
   t.equal(await store.find('maggie'), undefined)
   t.equal(errors.length, 3)
 })
@@ -161,7 +161,7 @@ t.test('an onError that throws does not stop later changes', async t => {
   t.ok(await store.find('maggie'))
 })
 
-t.test('a corrupt file is a clear error and is never overwritten', async t => {
+t.test('a corrupt file causes a clear error and is never overwritten', async t => {
   const entry = (more: object) => JSON.stringify({ bob: { passwordHash: hash, ...more } })
   const cases = [
     ['empty', '', /it is empty/],
@@ -178,8 +178,8 @@ t.test('a corrupt file is a clear error and is never overwritten', async t => {
     ['rights as a list', entry({ channels: ['*'] }), /channels is not/],
     ['rights that are null', entry({ channels: null }), /channels is not/],
     ['a misspelt right', entry({ channels: { publsh: ['a'] } }), /channels is not/],
-    ['a right that is no list', entry({ channels: { publish: '*' } }), /channels is not/],
-    ['a right that is no channel', entry({ channels: { publish: ['a b'] } }), /channels is not/],
+    ['a right that is not a list', entry({ channels: { publish: '*' } }), /channels is not/],
+    ['a right that is not a channel', entry({ channels: { publish: ['a b'] } }), /channels is not/],
     ['a wildcard in the middle', entry({ channels: { subscribe: ['a*b'] } }), /channels is not/],
     ['an empty name', `{"":{"passwordHash":"${hash}"}}`, /name 1 is not 1 to 256 bytes/],
     ['a control character in a name', `{"a\\u0000":{"passwordHash":"${hash}"}}`, /name 1 is not/],
@@ -194,10 +194,10 @@ t.test('a corrupt file is a clear error and is never overwritten', async t => {
       const expected = { name: 'StartupError', code: 'users_file_invalid', message: reason }
       const error: Error = await openUserStore(path).then(t.fail, error => error)
       t.match(error, expected)
-      t.ok(error.message.includes(path), 'names the file')
-      t.notOk(`${error.stack}${error.cause}`.includes(hash.slice(0, 45)), 'quotes no hash')
+      t.ok(error.message.includes(path), 'the error names the file')
+      t.notOk(`${error.stack}${error.cause}`.includes(hash.slice(0, 45)), 'the error quotes no hash')
       await t.rejects(put(path, user('maggie')), expected)
-      t.ok(readFileSync(path).equals(Buffer.from(content)), 'untouched byte for byte')
+      t.ok(readFileSync(path).equals(Buffer.from(content)), 'the file is unchanged')
       t.strictSame(readdirSync(directory), ['users.json'])
     })
   }
@@ -221,8 +221,8 @@ t.test('a change that cannot be written leaves the file as it was', async t => {
   ]
   for (const [name, change, reason] of cases) {
     await t.rejects(updateUsers(path, change), { message: reason }, name)
-    t.ok(readFileSync(path).equals(before), `${name}: untouched`)
-    t.strictSame(readdirSync(directory), ['users.json'], `${name}: nothing left behind`)
+    t.ok(readFileSync(path).equals(before), `${name}: the file is unchanged`)
+    t.strictSame(readdirSync(directory), ['users.json'], `${name}: no other files are left`)
   }
 })
 
@@ -268,7 +268,7 @@ t.test('the lock of a dead process is broken by one waiting process', async t =>
   const cases = [
     ['on this host', `${deadPid()}@${hostname()}:5f1c`, new Date()],
     ['on another host, long ago', `${process.pid}@elsewhere.example:5f1c`, new Date(Date.now() - 60_000)],
-    ['of a number in use again', `${process.pid}@${hostname()}:5f1c`, new Date(Date.now() - 60_000)],
+    ['with a reused process id', `${process.pid}@${hostname()}:5f1c`, new Date(Date.now() - 60_000)],
     ['before the clock was set back', `${process.pid}@elsewhere.example:5f1c`, new Date(Date.now() + 60_000)],
   ] as const
   for (const [name, holder, since] of cases) {
@@ -308,7 +308,11 @@ t.test('a process that lost its lock while suspended writes nothing', async t =>
   })
   await t.rejects(lostWhileChanging, { message: /was broken in the meantime/ })
   t.strictSame(await namesIn(path), ['maggie'])
-  t.strictSame(readdirSync(directory), ['users.json', 'users.json.lock'], "and leaves the other's lock")
+  t.strictSame(
+    readdirSync(directory),
+    ['users.json', 'users.json.lock'],
+    'the lock of the other process stays',
+  )
 })
 
 t.test('a file moved into place is picked up whatever its age', async t => {
@@ -336,12 +340,12 @@ t.test('a Kubernetes mount that swaps a directory link is picked up', async t =>
   t.equal(await store.find('maggie'), undefined)
 })
 
-/** Time enough for anything in this process that is not held back. */
+/** Gives everything in this process that is not blocked enough time to run. */
 async function spawnAndWait() {
   await once(spawn(process.execPath, ['-e', '']), 'exit')
 }
 
-t.test('a change that hangs while others continue is refused, and undoes none of theirs', async t => {
+t.test('a change that hangs while another process takes over fails, and undoes nothing', async t => {
   const path = join(t.testdir(), 'users.json')
   await put(path, user('maggie'))
   writeFileSync(`${path}.tmp`, 'not ours')

@@ -33,15 +33,21 @@ t.test('a name and a password match in every Unicode form, at user add and at lo
   }
 })
 
-t.test('a file with names in another form is read; one with a name in both is invalid', async t => {
-  const file = join(temporaryDirectory(t), 'users.json')
-  const hash = await createPasswordHasher({ concurrency: 1, queueLimit: 0 }).hash('x')
-  writeFileSync(file, JSON.stringify({ [nfd]: { passwordHash: hash } }))
-  const store = await openUserStore(file)
-  t.match(await store.find(nfc), { name: nfc })
-  t.match(await store.find(nfd), { name: nfc })
-  await updateUsers(file, users => void users.delete(nfc))
-  t.strictSame(await (await openUserStore(file)).list(), [])
-  writeFileSync(file, JSON.stringify({ [nfd]: { passwordHash: hash }, [nfc]: { passwordHash: hash } }))
-  await t.rejects(openUserStore(file), { code: 'users_file_invalid', message: /twice, in two Unicode forms/ })
-})
+t.test(
+  'a file with names in another Unicode form is read; one with a name in two forms is invalid',
+  async t => {
+    const file = join(temporaryDirectory(t), 'users.json')
+    const hash = await createPasswordHasher({ concurrency: 1, queueLimit: 0 }).hash('x')
+    writeFileSync(file, JSON.stringify({ [nfd]: { passwordHash: hash } }))
+    const store = await openUserStore(file)
+    t.match(await store.find(nfc), { name: nfc })
+    t.match(await store.find(nfd), { name: nfc })
+    await updateUsers(file, users => void users.delete(nfc))
+    t.strictSame(await (await openUserStore(file)).list(), [])
+    writeFileSync(file, JSON.stringify({ [nfd]: { passwordHash: hash }, [nfc]: { passwordHash: hash } }))
+    await t.rejects(openUserStore(file), {
+      code: 'users_file_invalid',
+      message: /twice, in two Unicode forms/,
+    })
+  },
+)

@@ -9,7 +9,7 @@ const text = (bytes: Uint8Array | undefined): string | undefined => bytes && Buf
 const none = msgpack.read(pack({}))
 const hex = (digits: string): Buffer => Buffer.from(digits.replaceAll(' ', ''), 'hex')
 
-t.test('the data of a JSON message is found as it was written', async t => {
+t.test('the data of a JSON message is kept as it was written', async t => {
   const cases = [
     ['{"type":"publish","data":1}', '1'],
     ['{"data":{"b":1,"a":2},"type":"publish"}', '{"b":1,"a":2}'],
@@ -36,7 +36,7 @@ t.test('the data of a JSON message is found as it was written', async t => {
   }
 })
 
-t.test('invalid JSON messages', async t => {
+t.test('invalid JSON messages are refused', async t => {
   const deep = (depth: number): string => `{"data":${'['.repeat(depth)}${']'.repeat(depth)}}`
   t.ok(json.read(Buffer.from(deep(128))))
   for (const message of [
@@ -57,10 +57,10 @@ t.test('invalid JSON messages', async t => {
     '{"data":1,}',
   ])
     t.equal(json.read(Buffer.from(message)), undefined, message)
-  t.equal(json.read(hex('7b 22 64 61 74 61 22 3a 22 ff 22 7d')), undefined, 'no UTF-8')
+  t.equal(json.read(hex('7b 22 64 61 74 61 22 3a 22 ff 22 7d')), undefined, 'not UTF-8')
 })
 
-t.test('the data of a MessagePack message is found as it was packed', async t => {
+t.test('the data of a MessagePack message is kept as it was packed', async t => {
   const cases = [
     ['82 a4 74797065 a7 7075626c697368 a4 64617461 cf ffffffffffffffff', 'cf ffffffffffffffff'],
     ['81 a4 64617461 ca 3f800000', 'ca 3f800000'],
@@ -81,7 +81,7 @@ t.test('the data of a MessagePack message is found as it was packed', async t =>
   })
 })
 
-t.test('of the members of a MessagePack message only text is built', async t => {
+t.test('members of a MessagePack message that are not text are ignored', async t => {
   for (const value of [null, true, 5, 1.5, ['red'], { a: 'red' }, Buffer.from('red')]) {
     const read = msgpack.read(pack({ type: value, channel: value, ticket: value, payload: value }))
     t.match(read, { type: null, channel: null, ticket: null, payload: null }, JSON.stringify(value))
@@ -97,7 +97,7 @@ t.test('the id of a MessagePack message is kept as it was packed, if it can be a
   t.match(msgpack.read(pack({ id: 'a'.repeat(65) })), { id: undefined })
 })
 
-t.test('invalid and truncated MessagePack messages', async t => {
+t.test('invalid and truncated MessagePack messages are refused', async t => {
   const nested = (depth: number): Buffer =>
     Buffer.concat([hex('81 a4 64617461'), Buffer.alloc(depth, 0x91), hex('c0')])
   t.ok(msgpack.read(nested(127)))
@@ -105,21 +105,21 @@ t.test('invalid and truncated MessagePack messages', async t => {
     ['nested too deep', nested(129)],
     ['nested absurdly deep', nested(100_000)],
     ['empty', hex('')],
-    ['no map', hex('91 01')],
-    ['more behind it', hex('80 c0')],
+    ['not a map', hex('91 01')],
+    ['trailing bytes', hex('80 c0')],
     ['a key that is a number', hex('81 01 01')],
     ['a key that is a number, deeper', hex('81 a4 64617461 81 01 01')],
     ['a key that is bytes', hex('81 c4 04 64617461 01')],
     ['data twice', hex('82 a4 64617461 01 a4 64617461 02')],
     ['type twice', hex('82 a4 74797065 a1 61 a4 74797065 a1 62')],
     ['id twice', hex('82 a2 6964 c0 a2 6964 01')],
-    ['a key that is no UTF-8', hex('81 a1 ff 01')],
+    ['a key that is not UTF-8', hex('81 a1 ff 01')],
     ['a channel that is an extension', hex('81 a7 6368616e6e656c d4 00 00')],
     ['an extension', hex('81 a4 64617461 d4 00 00')],
     ['a timestamp', hex('81 a4 64617461 d6 ff 00000000')],
     ['an extension with a size', hex('81 a4 64617461 c7 01 01 00')],
-    ['the byte that means nothing', hex('81 a4 64617461 c1')],
-    ['text that is no UTF-8', hex('81 a4 64617461 a1 ff')],
+    ['the byte without a meaning', hex('81 a4 64617461 c1')],
+    ['text that is not UTF-8', hex('81 a4 64617461 a1 ff')],
     ['a list of 4 billion', hex('81 a4 64617461 dd ffffffff')],
     ['text of 4 billion', hex('81 a4 64617461 db ffffffff')],
     ['bytes of 4 billion', hex('81 a4 64617461 c6 ffffffff')],
@@ -128,10 +128,10 @@ t.test('invalid and truncated MessagePack messages', async t => {
   const whole = pack({ type: 'publish', data: [1.5, 'text é', { a: new Uint8Array(3) }, 2 ** 40, -5, null] })
   t.ok(msgpack.read(whole))
   for (let length = 0; length < whole.length; length++)
-    t.equal(msgpack.read(whole.subarray(0, length)), undefined, `${length} bytes of it`)
+    t.equal(msgpack.read(whole.subarray(0, length)), undefined, `the first ${length} bytes`)
 })
 
-t.test('any bytes are read without a fault, and accepted data can be unpacked and converted', async t => {
+t.test('any bytes can be read, and accepted data can be unpacked and converted', async t => {
   let seed = 1
   const random = (): number => {
     seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0
@@ -156,10 +156,10 @@ t.test('any bytes are read without a fault, and accepted data can be unpacked an
       to.unpack(to.convert(data))
     }
   }
-  t.ok(taken > 1000, `${taken} were taken`)
+  t.ok(taken > 1000, `enough messages are accepted: ${taken}`)
 })
 
-t.test('lists of messages, for batches', async t => {
+t.test('lists of messages are read', async t => {
   const batch = '[ {"channel":"a","data":[1]} , {"data":"x","channel":"b"}]'
   t.strictSame(
     json.readAll(Buffer.from(batch))?.map(({ channel, data }) => [channel, text(data)]),
@@ -169,7 +169,11 @@ t.test('lists of messages, for batches', async t => {
     ],
   )
   t.strictSame(json.readAll(Buffer.from('[]')), [])
-  t.equal(json.readAll(Buffer.from('{"channel":"a","data":1}'))?.length, 1, 'one is as good as a list of one')
+  t.equal(
+    json.readAll(Buffer.from('{"channel":"a","data":1}'))?.length,
+    1,
+    'a single message counts as a list of one',
+  )
   for (const bad of ['[1]', '[{"data":1,"data":2}]', '[[]]', '5', '[{"data":1},null]'])
     t.equal(json.readAll(Buffer.from(bad)), undefined, bad)
   const packed = pack([
@@ -187,7 +191,7 @@ t.test('lists of messages, for batches', async t => {
     t.equal(msgpack.readAll(hex(bad)), undefined, bad)
 })
 
-t.test('conversion between encodings', async t => {
+t.test('data is converted between encodings', async t => {
   const toJson = [
     ['cf ffffffffffffffff', '18446744073709551615'],
     ['d3 8000000000000000', '-9223372036854775808'],
@@ -280,7 +284,7 @@ t.test('a key is recognised in every text format, and nothing similar is', async
     }
 })
 
-t.test('msgpackr unpacks no part of a message before its data is asked for', async t => {
+t.test('msgpackr unpacks no part of a message until its data is needed', async t => {
   const keys = 5455
   const entries = Array.from({ length: keys }, () => hex('a1 61 c0'))
   const message = Buffer.concat([Buffer.from([0xde, keys >> 8, keys & 255]), ...entries])
@@ -290,7 +294,7 @@ t.test('msgpackr unpacks no part of a message before its data is asked for', asy
   t.equal(unpack().length, 0)
 })
 
-t.test('a JSON id comes back as written', async t => {
+t.test('a JSON id is returned as it was written', async t => {
   const cases: readonly (readonly [written: string, back?: string])[] = [
     ['7'],
     ['-0'],
@@ -318,14 +322,18 @@ t.test('a JSON id comes back as written', async t => {
       const id = json.read(Buffer.from(message))?.id
       t.equal(json.write({ type: 'pong' }, id), `{"type":"pong","id":${back}}`, message)
     }
-  t.equal(String(json.read(Buffer.from('{"id":1,"id":2}'))?.id), '2', 'the last of several, as in JSON.parse')
+  t.equal(
+    String(json.read(Buffer.from('{"id":1,"id":2}'))?.id),
+    '2',
+    'the last of several ids counts, as in JSON.parse',
+  )
   t.equal(String(json.read(Buffer.from('{"id":1,"id":"a"}'))?.id), '"a"')
   const none = ['null', 'true', '[]', '{}', '1e400', `"${'x'.repeat(65)}"`, `0.${'1'.repeat(63)}`]
   for (const written of none)
     t.equal(json.read(Buffer.from(`{"type":"ping","id":${written}}`))?.id, undefined, written)
 })
 
-t.test('a MessagePack id comes back byte for byte', async t => {
+t.test('a MessagePack id is returned byte for byte', async t => {
   const written = [
     '07',
     'e0',
@@ -371,7 +379,7 @@ t.test('a MessagePack id comes back byte for byte', async t => {
   }
 })
 
-t.test('integers of 64 bits keep their digits: to applications, and in JSON', async t => {
+t.test('integers of 64 bits keep their digits, for applications and in JSON', async t => {
   for (const [bytes, value] of [
     ['cf 0000000000000005', 5],
     ['d3 0000000000000005', 5],

@@ -4,7 +4,7 @@ import { readPlain } from '../../src/wire/plain-json.js'
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
-/** The result of a JSON reader for a message; undefined if it is not one. */
+/** What JSON.parse makes of a message; undefined if it is not a JSON object. */
 function parsed(bytes: Uint8Array): Readonly<Record<string, unknown>> | undefined {
   try {
     const value = JSON.parse(utf8.decode(bytes))
@@ -14,12 +14,12 @@ function parsed(bytes: Uint8Array): Readonly<Record<string, unknown>> | undefine
   }
 }
 
-/** Why `readPlain` is wrong about a message; undefined if it is right, or does not read it. */
+/** What `readPlain` gets wrong in a message; undefined if nothing, or if it does not read it. */
 function fault(bytes: Buffer): string | undefined {
   const plain = readPlain(bytes)
   if (plain === undefined) return undefined
   const value = parsed(bytes)
-  if (value === undefined) return 'it is no JSON object'
+  if (value === undefined) return 'it is not a JSON object'
   for (const name of ['type', 'channel', 'ticket', 'payload'] as const)
     if (plain[name] !== value[name]) return name
   const id = plain.id === undefined ? undefined : JSON.parse(String(plain.id))
@@ -50,10 +50,10 @@ t.test('reading in one pass yields the same as JSON.parse', async t => {
     }),
     { numRuns: 3000 },
   )
-  t.ok(read > 300, `${read} of 3,000 were read`)
+  t.ok(read > 300, `enough are read: ${read} of 3,000`)
 })
 
-t.test('after any change of a byte too', async t => {
+t.test('reading in one pass yields the same as JSON.parse after a change of any byte', async t => {
   const good = Buffer.from(
     '{"type":"publish","channel":"a","data":{"n":[-1.5e+3,true,null,"\u00e4"]},"id":"7"}',
   )
@@ -80,7 +80,7 @@ t.test('usual messages are read', async t => {
   for (const [text, expected] of cases) t.match(readPlain(Buffer.from(text)), expected, text)
 })
 
-t.test('others are left to JSON.parse', async t => {
+t.test('other messages are left to JSON.parse', async t => {
   const cases = [
     '',
     '{}x',
@@ -106,5 +106,5 @@ t.test('others are left to JSON.parse', async t => {
     `{"data":${'['.repeat(17)}${']'.repeat(17)}}`,
   ]
   for (const text of cases) t.equal(readPlain(Buffer.from(text)), undefined, text)
-  t.equal(readPlain(Buffer.from('{"data":"\xff"}', 'latin1')), undefined, 'no UTF-8')
+  t.equal(readPlain(Buffer.from('{"data":"\xff"}', 'latin1')), undefined, 'not UTF-8')
 })

@@ -3,14 +3,14 @@ import { BroadcastChannel } from 'node:worker_threads'
 import t from 'tap'
 import { createRelay, type Publication } from '../../src/wire/relay.js'
 
-t.test('other threads get what was published, not the memory around it', async t => {
+t.test('other threads get the published data, not the memory around it', async t => {
   const relay = createRelay('relay-test')
   const other = new BroadcastChannel('relay-test')
   t.teardown(() => {
     relay.close()
     other.close()
   })
-  const read = Buffer.from('before"hello"behind'.padEnd(65_536))
+  const read = Buffer.from('before"hello"after'.padEnd(65_536))
   const data = new Uint8Array(read.buffer, read.byteOffset + 6, 7)
   const heard = once(other as unknown as EventTarget, 'message')
   relay.send({ type: 'publish', channel: 'red', encoding: 'json', data, user: 'maggie' })

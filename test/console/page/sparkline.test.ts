@@ -3,7 +3,7 @@ import { sparklineOf } from '../../../src/console/page/sparkline.js'
 
 const shape = { width: 10, height: 20 }
 
-t.test('the newest value is at the right edge, and the highest is not cut off', async t => {
+t.test('the newest value is at the right edge, and the highest one is not cut off', async t => {
   const { line, area } = sparklineOf([0, 10], shape)
   t.equal(line, 'M9 20L10 1.82')
   t.equal(area, 'M9 20L10 1.82L10 20L9 20Z')
