@@ -18,7 +18,7 @@ const peerOn = async (at: TestServer, channel: string, user = 'theo') =>
 const openSockets = async (at: TestServer): Promise<unknown> =>
   jsonOf(await request(at.admin, '/connections', { headers: { authorization: `Bearer ${adminKey}` } }))
 
-t.test('opens, gets its welcome, receives and publishes', async t => {
+t.test('opens, is welcomed, receives and publishes', async t => {
   const gate = connectTo(t, server.url, { channel: 'lobby' })
   t.equal(gate.state, 'connecting')
   const welcome = await gate.next('open')
@@ -41,7 +41,7 @@ t.test('carries the ticket in the subprotocols, never in a URL', async t => {
 
 t.test('subscribes and unsubscribes, with a reply to each', async t => {
   const gate = connectTo(t, server.url, { channel: 'lobby' })
-  // Before it is open, too.
+  // This works before it is open, too.
   await gate.subscribe('news')
   const peer = await peerOn(server, 'other')
   const say = (channel: string, data: string) => peer.ask({ type: 'publish', channel, data, id: 1 })
@@ -69,7 +69,7 @@ t.test('a request that the server refuses rejects with its code, and the connect
   t.equal(gate.state, 'open')
 })
 
-t.test('a ticket for the channel only opens that one', async t => {
+t.test('with channelOnly, the ticket opens that channel only', async t => {
   const gate = connectTo(t, server.url, { channel: 'lobby', channelOnly: true })
   await gate.opened()
   await t.rejects(gate.subscribe('news'), { code: 'channel_forbidden' })
@@ -119,36 +119,36 @@ t.test('a slow reader gets an error, and takes no more memory than its limit', a
   await peer.close()
 })
 
-t.test('data that JSON cannot hold is refused, and costs nothing else', async t => {
+t.test('data that JSON cannot hold is refused, and the connection stays open', async t => {
   const gate = connectTo(t, server.url, { channel: 'lobby' })
   await gate.opened()
-  // A reply that is waited for has a time limit, after which the connection would end.
+  // A request that waits for a reply sets a time limit, after which the connection would end.
   const { setTimeout } = globalThis
   const timers = t.capture(globalThis, 'setTimeout', setTimeout)
   const refused = gate.publish(1n)
   const limits = timers().length
   timers.restore()
   await t.rejects(refused, TypeError)
-  t.equal(limits, 0, 'no answer is waited for')
+  t.equal(limits, 0, 'it does not wait for a reply')
   await gate.publish('well')
-  t.equal(gate.tickets.length, 1, 'it is the same connection')
+  t.equal(gate.tickets.length, 1, 'the connection is the same')
 })
 
 t.test('a listener that throws does not affect others', async t => {
   const gate = connectTo(t, server.url)
   const thrown = new Promise(resolve => process.once('uncaughtException', resolve))
   gate.on('open', () => {
-    throw new Error('of the listener')
+    throw new Error('thrown by the listener')
   })
   const second = new Promise(resolve => gate.on('open', resolve))
   await second
-  t.match(await thrown, { message: 'of the listener' })
+  t.match(await thrown, { message: 'thrown by the listener' })
   t.equal(gate.state, 'open')
 })
 
 t.test('a listener can be removed', async t => {
   const gate = connectTo(t, server.url)
-  const off = gate.on('open', () => t.fail('it was taken off'))
+  const off = gate.on('open', () => t.fail('a removed listener is not called'))
   off()
   await gate.next('open')
 })
@@ -171,7 +171,7 @@ t.test('close() is clean and final', async t => {
   t.equal(gate.tickets.length, 1)
 })
 
-t.test('close() before it is open opens nothing', async t => {
+t.test('close() before the socket is open opens nothing', async t => {
   const gate = connectTo(t, server.url)
   await gate.close()
   t.match(await gate.next('close'), { code: 'closed' })
@@ -184,9 +184,9 @@ t.test('close() does not wait for a getToken that never returns', async t => {
   t.equal(gate.state, 'closed')
 })
 
-t.test('close() in a listener of retry ends the waiting', async t => {
+t.test('close() in a retry listener ends the wait', async t => {
   const gate = connectTo(t, server.url, {
-    getToken: () => Promise.reject(new Error('away')),
+    getToken: () => Promise.reject(new Error('down')),
     minDelayMs: 3_600_000,
     maxDelayMs: 3_600_000,
   })
@@ -195,7 +195,7 @@ t.test('close() in a listener of retry ends the waiting', async t => {
   t.equal(gate.state, 'closed')
 })
 
-t.test('a socket that the platform refuses to create is given up', async t => {
+t.test('gives up if the platform refuses to create a socket', async t => {
   class Refusing {
     constructor() {
       throw new Error('SecurityError')
@@ -215,12 +215,12 @@ t.test('a server that never finishes its response is abandoned after the time li
   const url = `http://127.0.0.1:${(stalling.address() as AddressInfo).port}`
   const gate = connectTo(t, url, { timeoutMs: 50 })
   let retry = await gate.next('retry')
-  // On a busy machine the time may be over before the answer begins.
+  // On a busy machine the time limit may pass before the reply begins.
   while (retry.error.code === 'unreachable') retry = await gate.next('retry')
   t.match(retry, { error: { code: 'bad_reply' } })
 })
 
-t.test('a handshake that is refused for another reason than the ticket is retried', async t => {
+t.test('a handshake refused for a reason other than the ticket is retried', async t => {
   const small = await startServer(t, { env: { TICKETGATE_MAX_CONNECTIONS: '1' } })
   const peer = await peerOn(small, 'only')
   const gate = connectTo(t, small.url)
@@ -229,17 +229,17 @@ t.test('a handshake that is refused for another reason than the ticket is retrie
   await gate.opened()
 })
 
-t.test('gives up on a refusal that no attempt can change, and says which', async t => {
+t.test('gives up on a refusal that no retry can change, and says which', async t => {
   const nothing = { channels: { publish: [], subscribe: [] } }
   const cases = [
     [
-      'a channel without right',
+      'a channel without a right to it',
       { channel: 'red', channelOnly: true, claims: nothing },
       'channel_forbidden',
       1,
     ],
-    ['a server that is not there under this path', { url: `${server.url}/elsewhere` }, 'not_found', 1],
-    ['a token that is none, again and again', { getToken: () => 'no.token.here' }, 'token_invalid', 8],
+    ['a path without a server', { url: `${server.url}/elsewhere` }, 'not_found', 1],
+    ['an invalid token every time', { getToken: () => 'no.token.here' }, 'token_invalid', 8],
     ['no token', { getToken: () => '' }, 'token_invalid', 8],
     ['a token that has expired', { claims: expired }, 'token_expired', 8],
     [
@@ -254,10 +254,14 @@ t.test('gives up on a refusal that no attempt can change, and says which', async
     const opened = t.rejects(gate.opened(), { code }, `${name}: opened() rejects`)
     t.match(await gate.next('close'), { code }, name)
     await opened
-    t.equal(gate.asked.length, asked, `${name}: getToken was asked ${asked} times`)
-    t.strictSame(gate.asked, [false, ...Array(asked - 1).fill(true)], `${name}: from then on for a fresh one`)
-    t.strictSame(gate.tickets, [], `${name}: no socket`)
-    await t.rejects(gate.messages().next(), { code }, `${name}: a reader is told`)
+    t.equal(gate.asked.length, asked, `${name}: getToken is called ${asked} times`)
+    t.strictSame(
+      gate.asked,
+      [false, ...Array(asked - 1).fill(true)],
+      `${name}: after the first call, for a fresh token`,
+    )
+    t.strictSame(gate.tickets, [], `${name}: no socket is opened`)
+    await t.rejects(gate.messages().next(), { code }, `${name}: a reader gets the error`)
   }
 })
 
@@ -282,41 +286,41 @@ t.test('transient failures are retried', async t => {
   for (const failures of [1, 2]) {
     const retry = await gate.next('retry')
     t.match(retry, { failures, error: { code: 'token_unavailable' } })
-    t.ok(retry.delayMs <= 20 * 2 ** (failures - 1), 'within the bounds of the backoff')
+    t.ok(retry.delayMs <= 20 * 2 ** (failures - 1), 'the wait is within the bounds of the backoff')
   }
 })
 
 t.test('Retry-After is honoured', async t => {
   const limited = await startServer(t, { env: { TICKETGATE_TICKET_RATE: '1/2' } })
-  let toldMs: number | undefined
+  let statedMs: number | undefined
   const gate = connectTo(t, limited.url, {
-    // Others of this user take what there is, until the client is refused.
+    // Other requests of this user use up the rate, until the client is refused.
     async fetch(url, options) {
       let reply = await fetch(url, options)
-      while (toldMs === undefined && reply.ok) reply = await fetch(url, options)
-      toldMs ??= Number(reply.headers.get('retry-after')) * 1000
+      while (statedMs === undefined && reply.ok) reply = await fetch(url, options)
+      statedMs ??= Number(reply.headers.get('retry-after')) * 1000
       return reply
     },
   })
   const { error, delayMs } = await gate.next('retry')
-  t.match(error, { code: 'rate_limited', retryAfterMs: toldMs })
-  t.ok(toldMs === 1000 || toldMs === 2000, `${toldMs}`)
+  t.match(error, { code: 'rate_limited', retryAfterMs: statedMs })
+  t.ok(statedMs === 1000 || statedMs === 2000, `Retry-After is ${statedMs} ms`)
   t.ok(
-    delayMs >= Number(toldMs) && delayMs <= Number(toldMs) + 20,
-    `as long, and a little spread: ${delayMs}`,
+    delayMs >= Number(statedMs) && delayMs <= Number(statedMs) + 20,
+    `it waits that long plus a little jitter: ${delayMs}`,
   )
   await gate.opened()
-  t.equal(gate.asked.length, 2, 'and not too early')
+  t.equal(gate.asked.length, 2, 'it does not return too early')
 })
 
-t.test('a socket closed for flooding comes back when the server said', async t => {
+t.test('a socket closed for flooding returns when the server says so', async t => {
   const strict = await startServer(t, { env: { TICKETGATE_MESSAGE_RATE: '2/1' } })
   const gate = connectTo(t, strict.url)
   await gate.opened()
-  // So many that none of the time in which a busy machine reads them makes room for all.
+  // So many that even a busy machine, which reads them slowly, cannot accept them all.
   const sent = await Promise.allSettled(Array.from({ length: 100 }, (_, index) => gate.publish(index)))
   const rejected = sent.flatMap(each => (each.status === 'rejected' ? [each.reason as GateError] : []))
-  t.ok(rejected.length >= 4, 'requests without a reply are rejected')
+  t.ok(rejected.length >= 4, 'requests that get no reply are rejected')
   t.ok(rejected.every(({ code }) => code === 'connection_lost'))
   const { error, delayMs } = await gate.next('retry')
   t.equal(error.code, 'rate_limited')
@@ -330,7 +334,7 @@ t.test('a session that ends without renewal is followed by one with a fresh toke
   const gate = connectTo(t, server.url, {
     getToken({ fresh }) {
       if (!fresh) return tokenFor('maggie', { exp: nowSeconds() + 10 })
-      // A ticket of somebody else renews nothing.
+      // Another user's ticket renews nothing.
       return tokenFor(isOver ? 'maggie' : 'theo')
     },
   })
@@ -341,7 +345,7 @@ t.test('a session that ends without renewal is followed by one with a fresh toke
   t.match(await gate.next('retry'), { error: { code: 'session_expired' }, delayMs: 0 })
   t.ok((await gate.next('open')).expires > expires + 500)
   t.strictSame([...new Set(gate.asked)], [false, true])
-  t.ok(gate.asked.length > 2, 'it has tried to renew')
+  t.ok(gate.asked.length > 2, 'it tried to renew')
 })
 
 t.test('options that cannot work are refused at once', async t => {

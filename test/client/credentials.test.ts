@@ -33,7 +33,7 @@ t.test('an invalid token is never sent, and is reported', async t => {
       })
       const error = await gate.next('close')
       t.match(error, { code: 'token_unavailable', message: `getToken returned ${kind}, not a token.` })
-      t.notMatch(error.message, tokenFor('maggie').slice(0, 20), 'it is not repeated')
+      t.notMatch(error.message, tokenFor('maggie').slice(0, 20), 'the message does not contain the token')
       t.strictSame(requests, [])
     }
 })
@@ -54,7 +54,7 @@ t.test('an invalid ticket is never presented, and is reported', async t => {
   }
 })
 
-t.test('a ticket from the back end opens the socket, a fresh one for every attempt', async t => {
+t.test('a ticket from the back end opens the socket; every attempt uses a fresh one', async t => {
   const asked: boolean[] = []
   const gate = connectTo(t, server.url, {
     channel: 'lobby',
@@ -90,7 +90,7 @@ t.test('a session opened with a back-end ticket is renewed with another one', as
   t.strictSame(asked, [false, true])
 })
 
-t.test('a back end that returns an HTML 401 from its token route ends it, as documented', async t => {
+t.test('an HTML 401 from the back end’s token route ends the connection, as documented', async t => {
   let asked = 0
   const backEnd = createServer((_, response) => {
     asked++

@@ -13,12 +13,12 @@ t.test('an error page of a proxy, with any status, does not end connections', as
     const front = await startFront(t, server.url, first(clients * 3, route, htmlPage(status)))
     const gates = Array.from({ length: clients }, () => connectTo(t, front.url, { maxDelayMs: 50 }))
     await Promise.all(gates.map(gate => gate.opened()))
-    t.match(await gates[0]?.next('retry'), { error: { code: `http_${status}` } }, `${status}: all are back`)
+    t.match(await gates[0]?.next('retry'), { error: { code: `http_${status}` } }, `${status}: is retried`)
     await Promise.all(gates.map(gate => gate.close()))
   }
 })
 
-t.test('a refusal that only looks like one of the server is retried too', async t => {
+t.test('a refusal that only looks like one of the server’s is retried too', async t => {
   const json =
     (status: number, type: string, body: object): Intercept =>
     (_, response) => {
@@ -27,19 +27,15 @@ t.test('a refusal that only looks like one of the server is retried too', async 
     }
   const code = 'channel_forbidden'
   const cases = [
-    ['JSON that is no problem', json(403, 'application/json', { code }), 'http_403'],
+    ['JSON that is not a problem document', json(403, 'application/json', { code }), 'http_403'],
     [
       'a problem of another server',
       problem(404, 'not_found', {}, { type: 'https://api.test/404' }),
       'http_404',
     ],
     ['a problem without a code', json(403, 'application/problem+json', { title: 'No' }), 'http_403'],
-    ['a code that is not known yet', problem(403, 'from_a_later_version'), 'from_a_later_version'],
-    [
-      'a code that names the token, by a gateway',
-      json(401, 'application/json', { code: 'token_invalid' }),
-      'http_401',
-    ],
+    ['an unknown code', problem(403, 'from_a_later_version'), 'from_a_later_version'],
+    ['a token code from a gateway', json(401, 'application/json', { code: 'token_invalid' }), 'http_401'],
   ] as const
   for (const [name, answer, heard] of cases) {
     const front = await startFront(t, server.url, first(3, route, answer))
@@ -50,7 +46,7 @@ t.test('a refusal that only looks like one of the server is retried too', async 
   }
 })
 
-t.test('a refusal of the server that no retry can change ends it at once', async t => {
+t.test('a refusal by the server that no retry can change ends the connection at once', async t => {
   const cases = [
     [400, 'bad_request'],
     [400, 'channel_invalid'],
@@ -67,7 +63,7 @@ t.test('a refusal of the server that no retry can change ends it at once', async
     const front = await startFront(t, server.url, problem(status, code))
     const gate = connectTo(t, front.url)
     t.match(await gate.next('close'), { code }, code)
-    t.equal(gate.asked.length, 1, `${code}: not asked twice`)
+    t.equal(gate.asked.length, 1, `${code}: getToken is called once`)
   }
 })
 
@@ -78,22 +74,22 @@ t.test('a gateway that refuses a token gets a fresh one each time, however often
   t.strictSame(gate.asked, [false, ...Array(12).fill(true)])
 })
 
-t.test('a token that is refused twice at once is not the end', async t => {
-  // So many: a gate behind a balancer that has fetched the new keys already, and one that has not.
+t.test('repeated token refusals do not end the connection at once', async t => {
+  // Four: behind a balancer, one gate may have fetched the new keys while another has not.
   const front = await startFront(t, server.url, first(4, route, problem(401, 'token_invalid')))
   const gate = connectTo(t, front.url)
   await gate.opened()
   const delays: number[] = []
   for (let count = 0; count < 4; count++) delays.push((await gate.next('retry')).delayMs)
-  t.equal(delays[0], 0, 'the first is made good at once')
+  t.equal(delays[0], 0, 'the first retry is immediate')
   t.ok(
     delays.slice(1).every(delayMs => delayMs > 0),
-    `the others after a wait: ${delays}`,
+    `later retries wait: ${delays}`,
   )
   t.strictSame(gate.asked, [false, true, true, true, true])
 })
 
-t.test('keys that are not available yet are waited for as long as the server says', async t => {
+t.test('while keys are unavailable, it waits as long as the server says', async t => {
   const answer = problem(503, 'keys_unavailable', { 'retry-after': '1' })
   const front = await startFront(t, server.url, first(1, route, answer))
   const gate = connectTo(t, front.url)
@@ -101,11 +97,11 @@ t.test('keys that are not available yet are waited for as long as the server say
   t.match(error, { code: 'keys_unavailable', remedy: 'time', retryAfterMs: 1000 })
   t.ok(delayMs >= 1000 && delayMs <= 1020, `${delayMs}`)
   await gate.opened()
-  t.strictSame(gate.asked, [false, false], 'the token is good: no other is asked for')
+  t.strictSame(gate.asked, [false, false], 'no fresh token is requested, as this one is good')
 })
 
 t.test('waits that the server asks for do not lengthen later ones', async t => {
-  // A wait of the client's own would have doubled its limit eight times by the end.
+  // Waits of the client's own would have doubled the limit eight times by the end.
   const draining = problem(503, 'draining')
   const front = await startFront(t, server.url, first(8, route, draining))
   const gate = connectTo(t, front.url, { minDelayMs: 10, maxDelayMs: 3_600_000 })
@@ -117,7 +113,7 @@ t.test('waits that the server asks for do not lengthen later ones', async t => {
   }
 })
 
-t.test('a token that stays refused ends it eventually, and says why', async t => {
+t.test('a token that stays refused ends the connection eventually, and says why', async t => {
   const gate = connectTo(t, server.url, { getToken: () => tokenFor('maggie', { aud: 1 }, { alg: 'none' }) })
   t.match(await gate.next('close'), { code: 'token_invalid' })
   t.equal(gate.asked.length, 8)

@@ -12,10 +12,10 @@ const own = (globalThis as { WebSocket?: SocketClass }).WebSocket
 const classes: readonly (readonly [name: string, WebSocket: SocketClass])[] = [
   ['ws', WebSocket as unknown as SocketClass],
   ['undici 6, as in Node 22 and Deno', Undici6 as unknown as SocketClass],
-  ...(own === undefined ? [] : [['of this Node', own] as const]),
+  ...(own === undefined ? [] : [['Node’s own', own] as const]),
 ]
 
-/** What `/ws_ticket/status` says, whatever the ticket. */
+/** Answers `/ws_ticket/status` with this body for every ticket. */
 const statusSays =
   (body: object, reply = 200): Intercept =>
   (request, response) => {
@@ -24,13 +24,13 @@ const statusSays =
     return true
   }
 
-const refusing = async (t: Test, says: Intercept) => {
-  const front = await startFront(t, server.url, says)
+const refusing = async (t: Test, intercept: Intercept) => {
+  const front = await startFront(t, server.url, intercept)
   front.handshake = refuseWith(403)
   return front
 }
 
-// Long limits, so that a fault that is noticed was not noticed by a timeout.
+// A long limit, so that no fault is noticed by a timeout.
 const patient = { timeoutMs: 3_600_000 }
 
 t.test('a refused handshake is noticed at once, with any WebSocket class', async t => {
@@ -70,11 +70,15 @@ t.test('a handshake that timed out is not blamed on the ticket', async t => {
   }
 })
 
-t.test('a socket that is cut before its welcome does not report a stolen ticket', async t => {
+t.test('a socket cut before its welcome does not report a stolen ticket', async t => {
   const front = await startFront(t, server.url, statusSays({ state: 'used' }))
   front.handshake = refuseWith(401)
   const refused = connectTo(t, front.url)
-  t.match(await refused.next('retry'), { error: { code: 'ticket_used' } }, 'no handshake: it may be')
+  t.match(
+    await refused.next('retry'),
+    { error: { code: 'ticket_used' } },
+    'without a handshake, it reports that the ticket was used',
+  )
   await refused.close()
 
   class Cut extends WebSocket {
@@ -89,7 +93,7 @@ t.test('a socket that is cut before its welcome does not report a stolen ticket'
   await gate.close()
 })
 
-t.test('a permanent refusal, as reported by the ticket status, ends it', async t => {
+t.test('a permanent refusal reported by the ticket status ends the connection', async t => {
   for (const code of ['origin_forbidden', 'channel_forbidden', 'token_revoked']) {
     const front = await refusing(t, statusSays({ state: 'live', refused: code }))
     const gate = connectTo(t, front.url, patient)
@@ -98,7 +102,7 @@ t.test('a permanent refusal, as reported by the ticket status, ends it', async t
   }
 })
 
-t.test('other refusals that the ticket status reports are waited out', async t => {
+t.test('after other refusals reported by the ticket status, it waits and retries', async t => {
   const codes = ['address_mismatch', 'too_many_connections', 'draining', 'replay_cache_full', 'of_tomorrow']
   for (const code of codes) {
     const front = await refusing(t, statusSays({ state: 'live', refused: code }))
@@ -106,19 +110,19 @@ t.test('other refusals that the ticket status reports are waited out', async t =
     t.match(await gate.next('retry'), { error: { code, remedy: 'time' } }, code)
     front.handshake = undefined
     await gate.opened()
-    t.equal(new Set(gate.tickets).size, gate.tickets.length, 'with another ticket')
+    t.equal(new Set(gate.tickets).size, gate.tickets.length, 'every attempt uses another ticket')
     await gate.close()
   }
 })
 
 t.test('an unavailable or unreadable status is ignored', async t => {
-  for (const says of [
+  for (const status of [
     statusSays({ state: 'live' }),
     statusSays({ refused: 1 }),
     statusSays([]),
     statusSays({ refused: 'channel_forbidden' }, 429),
   ]) {
-    const front = await refusing(t, says)
+    const front = await refusing(t, status)
     const gate = connectTo(t, front.url, patient)
     t.match(await gate.next('retry'), { error: { code: 'handshake_failed' } })
     await gate.close()

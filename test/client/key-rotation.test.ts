@@ -10,18 +10,16 @@ import { nowSeconds, tokenFor } from '../support/tokens.js'
 const clients = 50
 const claims = { iss: 'https://id.example', aud: 'gate' }
 
-/** A provider whose key set takes its time. */
+/** A provider that is slow to return its key set. */
 const slowly =
   (ms: number, ...keys: readonly ProviderKey[]): Answer =>
   (response, request) =>
     void after(ms).then(() => jwks(...keys)(response, request))
 
-/**
- * A site whose users come back after its provider has rotated its keys, and the network has broken.
- */
+/** Rotates the provider's keys, cuts all connections, and checks that all clients return. */
 async function rotate(t: Test, ms: number, disturb: (base: string) => Promise<unknown>): Promise<void> {
-  const [old, young] = [newKey('ES256', 'old'), newKey('ES256', 'young')]
-  const provider = await startProvider(t, jwks(old))
+  const [oldKey, freshKey] = [newKey('ES256', 'old'), newKey('ES256', 'fresh')]
+  const provider = await startProvider(t, jwks(oldKey))
   const server = await startServer(t, {
     env: {
       TICKETGATE_JWKS_URL: provider.url,
@@ -32,7 +30,7 @@ async function rotate(t: Test, ms: number, disturb: (base: string) => Promise<un
     },
   })
   const front = await startFront(t, server.url)
-  let key = old
+  let key = oldKey
   const gates = Array.from({ length: clients }, (_, index) =>
     connectTo(t, front.url, {
       getToken: () => signedBy(key, { ...claims, sub: `user-${index}` }),
@@ -41,25 +39,25 @@ async function rotate(t: Test, ms: number, disturb: (base: string) => Promise<un
     }),
   )
   await Promise.all(gates.map(gate => gate.next('open')))
-  provider.answer = slowly(ms, young)
-  key = young
+  provider.answer = slowly(ms, freshKey)
+  key = freshKey
   await disturb(server.url)
   front.cut()
-  await allBack(t, gates)
+  await allReturn(t, gates)
 }
 
-async function allBack(t: Test, gates: readonly Recorded[]): Promise<void> {
+async function allReturn(t: Test, gates: readonly Recorded[]): Promise<void> {
   const ends = gates.map(gate => Promise.race([gate.next('open'), gate.next('close')]))
   const closed = (await Promise.all(ends)).filter(event => 'code' in event)
-  t.strictSame(closed, [], `all ${gates.length} are back`)
+  t.strictSame(closed, [], `all ${gates.length} return`)
   await Promise.all(gates.map(gate => gate.close()))
 }
 
-t.test('after a rotation all clients come back, however slowly the keys arrive', async t => {
+t.test('after a key rotation all clients return, however slowly the keys arrive', async t => {
   for (const ms of [0, 50, 200, 1500]) await rotate(t, ms, async () => {})
 })
 
-t.test('made-up key ids of a stranger do not lock others out', async t => {
+t.test('a stranger’s made-up key ids do not lock others out', async t => {
   const stranger = newKey('ES256', 'stranger')
   await rotate(t, 200, base =>
     Promise.all(
@@ -80,6 +78,6 @@ t.test('an issuer whose clock is ahead does not lock its users out', async t => 
         getToken: () => tokenFor(`user-${index}`, { iat: nowSeconds() + aheadSeconds }),
       }),
     )
-    await allBack(t, gates)
+    await allReturn(t, gates)
   }
 })

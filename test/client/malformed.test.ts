@@ -13,16 +13,10 @@ const welcome = JSON.stringify({
   expires: Math.ceil(Date.now() / 1000) + 900,
 })
 
-/**
- * An object that no conversion survives: neither `String` nor `Number` gets a primitive value out
- * of it.
- */
-const thorny = { toString: 1, valueOf: 1 }
+/** An object that neither `String` nor `Number` can convert: both throw. */
+const unconvertible = { toString: 1, valueOf: 1 }
 
-/**
- * A server that issues tickets and sends an invalid frame on its first socket, and `welcome` on all
- * later ones.
- */
+/** A server that issues tickets, and sends invalid frames on its first socket but not on later ones. */
 async function serveOnce(
   t: Test,
   speak: (peer: Peer) => void,
@@ -49,30 +43,36 @@ async function serveOnce(
 }
 
 const frames: readonly (readonly [name: string, frame: string | Buffer])[] = [
-  ['no JSON', 'not json'],
-  ['nothing', ''],
+  ['text that is not JSON', 'not json'],
+  ['an empty text', ''],
   ['null', 'null'],
   ['a number', '1'],
   ['a string', '"welcome"'],
   ['an array', '[]'],
   ['bytes', Buffer.from(welcome)],
   ['no type', '{}'],
-  ['a type that is no text', JSON.stringify({ type: thorny })],
+  ['a type that is not a string', JSON.stringify({ type: unconvertible })],
   ['a welcome without a user', '{"type":"welcome"}'],
   [
     'a welcome without an end',
-    JSON.stringify({ type: 'welcome', session: '', user: '', channel: '', expires: thorny }),
+    JSON.stringify({ type: 'welcome', session: '', user: '', channel: '', expires: unconvertible }),
   ],
   ['a message from nowhere', JSON.stringify({ type: 'message', data: 1 })],
-  ['a message from a thorny channel', JSON.stringify({ type: 'message', channel: thorny, data: 1 })],
+  ['a message with an invalid channel', JSON.stringify({ type: 'message', channel: unconvertible, data: 1 })],
   ['an error without a code', JSON.stringify({ type: 'error', id: 1 })],
-  ['an error with a thorny detail', JSON.stringify({ type: 'error', code: 'x', detail: thorny, id: 1 })],
-  ['a demand without a time', JSON.stringify({ type: 'renew_required', withinSeconds: thorny })],
-  ['a channel taken away without its name', JSON.stringify({ type: 'unsubscribed', channel: thorny })],
-  ['a renewal without an end', JSON.stringify({ type: 'renewed', expires: thorny })],
+  [
+    'an error with an invalid detail',
+    JSON.stringify({ type: 'error', code: 'x', detail: unconvertible, id: 1 }),
+  ],
+  [
+    'a required renewal without a time',
+    JSON.stringify({ type: 'renew_required', withinSeconds: unconvertible }),
+  ],
+  ['a revoked channel without a name', JSON.stringify({ type: 'unsubscribed', channel: unconvertible })],
+  ['a renewal without an end', JSON.stringify({ type: 'renewed', expires: unconvertible })],
 ]
 
-t.test('a frame that is not a message ends the connection, and it is retried', async t => {
+t.test('an invalid frame ends the connection, and the client connects again', async t => {
   for (const [name, frame] of frames)
     for (const before of [[], [welcome]]) {
       const { url, left } = await serveOnce(t, peer => {
@@ -81,18 +81,20 @@ t.test('a frame that is not a message ends the connection, and it is retried', a
       const gate = connectTo(t, url)
       if (before.length > 0) await gate.next('open')
       const { error, delayMs } = await gate.next('retry')
-      t.match(error, { code: 'bad_reply', remedy: 'time' }, `${name}, ${before.length} before`)
-      t.ok(delayMs <= 20, 'after a wait as after any failure')
+      t.match(error, { code: 'bad_reply', remedy: 'time' }, `${name}, after ${before.length} valid frames`)
+      t.ok(delayMs <= 20, 'it waits as after any failure')
       await left
       await gate.next('open')
       await gate.close()
     }
 })
 
-t.test('a pending request is told that there will be no reply', async t => {
+t.test('a pending request is rejected', async t => {
   const { url } = await serveOnce(t, peer => {
     peer.send(welcome)
-    peer.on('message', () => peer.send(JSON.stringify({ type: 'error', id: 1, code: thorny, detail: [] })))
+    peer.on('message', () =>
+      peer.send(JSON.stringify({ type: 'error', id: 1, code: unconvertible, detail: [] })),
+    )
   })
   const gate = connectTo(t, url)
   await gate.opened()
@@ -102,10 +104,18 @@ t.test('a pending request is told that there will be no reply', async t => {
 t.test('unknown types and unknown members are ignored', async t => {
   const { url } = await serveOnce(t, peer => {
     peer.send(welcome)
-    peer.send(JSON.stringify({ type: 'later version', id: thorny, code: thorny }))
-    peer.send(JSON.stringify({ type: 'message', channel: 'c', data: thorny, user: thorny, code: thorny }))
+    peer.send(JSON.stringify({ type: 'of_a_later_version', id: unconvertible, code: unconvertible }))
+    peer.send(
+      JSON.stringify({
+        type: 'message',
+        channel: 'c',
+        data: unconvertible,
+        user: unconvertible,
+        code: unconvertible,
+      }),
+    )
   })
   const gate = connectTo(t, url)
-  t.strictSame(await gate.next('message'), { channel: 'c', data: thorny })
+  t.strictSame(await gate.next('message'), { channel: 'c', data: unconvertible })
   t.equal(gate.state, 'open')
 })

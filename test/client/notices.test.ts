@@ -8,50 +8,50 @@ import type { Json } from '../support/http.js'
 
 const expires = Math.ceil(Date.now() / 1000) + 900
 
-/** A server that issues tickets, renews, and sends on its sockets what a test tells it to. */
-async function serve(t: Test): Promise<{ url: string; said: Json[]; peer: () => Promise<Peer> }> {
+/** A server that issues tickets and renews sessions; a test can send more on its first socket. */
+async function serve(t: Test): Promise<{ url: string; received: Json[]; peer: () => Promise<Peer> }> {
   const http = createServer((_, response) => {
     response.setHeader('content-type', 'application/json').end('{"ticket":"AAAA"}')
   }).listen(0, '127.0.0.1')
   await once(http, 'listening')
   const sockets = new WebSocketServer({ server: http, handleProtocols: () => 'ticketgate.v1.json' })
-  const said: Json[] = []
-  let announce: (peer: Peer) => void = () => {}
+  const received: Json[] = []
+  let resolveFirst: (peer: Peer) => void = () => {}
   const first = new Promise<Peer>(resolve => {
-    announce = resolve
+    resolveFirst = resolve
   })
   sockets.on('connection', peer => {
     peer.send(JSON.stringify({ type: 'welcome', session: 's', user: 'maggie', channel: '', expires }))
     peer.on('message', data => {
       const message = JSON.parse(String(data)) as Json
-      said.push(message)
+      received.push(message)
       const type = message.type === 'renew' ? 'renewed' : 'ok'
       peer.send(JSON.stringify({ type, id: message.id, expires: expires + 900 }))
     })
-    announce(peer)
+    resolveFirst(peer)
   })
   t.teardown(() => {
     for (const peer of sockets.clients) peer.terminate()
     http.closeAllConnections()
     http.close()
   })
-  return { url: `http://127.0.0.1:${(http.address() as AddressInfo).port}`, said, peer: () => first }
+  return { url: `http://127.0.0.1:${(http.address() as AddressInfo).port}`, received, peer: () => first }
 }
 
 t.test('a required renewal uses a fresh token, on the same socket', async t => {
-  const { url, said, peer } = await serve(t)
+  const { url, received, peer } = await serve(t)
   const gate = connectTo(t, url)
   await gate.next('open')
   const server = await peer()
   server.send(JSON.stringify({ type: 'renew_required', withinSeconds: 1 }))
   t.match(await gate.next('renewed'), { expires: expires + 900 })
-  t.match(said, [{ type: 'renew', ticket: 'AAAA' }])
+  t.match(received, [{ type: 'renew', ticket: 'AAAA' }])
   t.strictSame(gate.asked, [false, true])
   t.equal(gate.urls.length, 1)
 })
 
 t.test('a failed renewal is retried while there is time', async t => {
-  const { url, said, peer } = await serve(t)
+  const { url, received, peer } = await serve(t)
   let times = 0
   const gate = connectTo(t, url, {
     getToken({ fresh }) {
@@ -63,21 +63,21 @@ t.test('a failed renewal is retried while there is time', async t => {
   ;(await peer()).send(JSON.stringify({ type: 'renew_required', withinSeconds: 10 }))
   await gate.next('renewed')
   t.strictSame(gate.asked, [false, true, true])
-  t.equal(said.length, 1)
+  t.equal(received.length, 1)
 })
 
 t.test('a revoked channel is reported as lost, and not subscribed to again', async t => {
-  const { url, said, peer } = await serve(t)
+  const { url, received, peer } = await serve(t)
   const gate = connectTo(t, url)
   await gate.subscribe('news')
   await gate.subscribe('sport')
   const server = await peer()
   server.send(JSON.stringify({ type: 'unsubscribed', channel: 'news' }))
   t.match(await gate.next('lost'), { channel: 'news', error: { code: 'unsubscribed' } })
-  said.length = 0
+  received.length = 0
   server.terminate()
   await gate.next('open')
   await gate.next('open')
-  await gate.publish('behind')
-  t.match(said, [{ type: 'subscribe', channel: 'sport' }, { type: 'publish' }])
+  await gate.publish('later')
+  t.match(received, [{ type: 'subscribe', channel: 'sport' }, { type: 'publish' }])
 })

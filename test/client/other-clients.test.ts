@@ -33,13 +33,13 @@ const unreachable = new GateError('unreachable', 'The network is down.', 'time')
 
 const noRights = () => tokenFor('maggie', { channels: { publish: [], subscribe: [] } })
 
-/** Whether a client has to give up: no further ticket will come. */
+/** Whether a client must give up, because no further ticket will come. */
 const isFinal = (error: unknown): boolean => error instanceof GateError && error.remedy === 'nothing'
 
 const sourceFor = (app: Guarded, path: string): TicketSource =>
   createTicketSource({ url: gate.url, socketUrl: app.url + path, getToken: () => tokenFor('maggie') })
 
-/** One that never gives a ticket, and says so for good. */
+/** A source that never returns a ticket: the refusal is permanent. */
 const forbidden = (): TicketSource =>
   createTicketSource({ url: gate.url, channel: 'red', getToken: noRights })
 
@@ -58,8 +58,8 @@ const attachEcho =
 /** Each attempt used its own ticket, and the gate accepted all of them. */
 function proveFresh(t: Test, { tickets, verdicts }: Guarded): void {
   t.ok(tickets.length >= 2, `${tickets.length} attempts`)
-  t.equal(new Set(tickets).size, tickets.length, 'no ticket was presented twice')
-  t.strictSame(new Set(verdicts), new Set([204]), 'and each was good')
+  t.equal(new Set(tickets).size, tickets.length, 'no ticket is presented twice')
+  t.strictSame(new Set(verdicts), new Set([204]), 'the gate accepts every ticket')
 }
 
 /** Waits for an event of one of these clients, once. */
@@ -108,7 +108,7 @@ t.test('graphql-ws', async t => {
   t.match(
     await refused.next().catch(event => event.error),
     { code: 'channel_forbidden' },
-    'gives up, says why',
+    'gives up and says why',
   )
 })
 
@@ -116,8 +116,8 @@ t.test('reconnecting-websocket', async t => {
   const app = await startGuarded(t, gate, attachEcho())
   const options = { WebSocket, minReconnectionDelay: 1, maxReconnectionDelay: 50 }
   const open = (source: TicketSource) => {
-    // It waits for ever for a URL that does not come: one without a ticket is refused, and it tries
-    // again.
+    // It waits forever for a URL that never resolves; but if a URL without a ticket is refused, it
+    // tries again.
     const socket = new ReconnectingWebSocket(
       () =>
         source.url().catch(error => {
@@ -149,7 +149,7 @@ t.test('reconnecting-websocket', async t => {
     url: () => (++calls === 1 ? Promise.reject(unreachable) : failing.url()),
   })
   await once(heard => flaky.addEventListener('open', heard))
-  t.strictSame(app.verdicts.slice(asked), [401, 204], 'one attempt without a ticket, then one with')
+  t.strictSame(app.verdicts.slice(asked), [401, 204], 'one attempt is without a ticket, the next has one')
 
   let refusals = 0
   const isRefused = once<void>(heard => {
@@ -164,7 +164,7 @@ t.test('reconnecting-websocket', async t => {
   const reopened = once(heard => flaky.addEventListener('open', heard))
   app.cut()
   await reopened
-  t.equal(refusals, 1, 'gives up')
+  t.equal(refusals, 1, 'it gives up')
 })
 
 t.test('partysocket', async t => {
@@ -206,7 +206,7 @@ t.test('partysocket', async t => {
   const { message } = await once<{ message: string }>(heard =>
     refused.addEventListener('error', heard as never),
   )
-  t.match(message, /no right on this channel/, 'is told why')
+  t.match(message, /no right on this channel/, 'it is told why')
 })
 
 t.test('Socket.IO', async t => {
@@ -244,7 +244,7 @@ t.test('Socket.IO', async t => {
   t.teardown(() => refused.close())
   const error = await once<{ description?: unknown }>(heard => refused.once('connect_error', heard as never))
   if (isFinal(error.description)) refused.close()
-  t.match(error.description, { code: 'channel_forbidden' }, 'is told why, and gives up')
+  t.match(error.description, { code: 'channel_forbidden' }, 'it is told why, and gives up')
 })
 
 t.test('y-websocket', async t => {
@@ -293,7 +293,7 @@ t.test('y-websocket', async t => {
     refused.provider.on('connection-error', heard as never),
   )
   if (isFinal(event.error)) refused.provider.disconnect()
-  t.match(event.error, { code: 'channel_forbidden' }, 'is told why, and gives up')
+  t.match(event.error, { code: 'channel_forbidden' }, 'it is told why, and gives up')
 })
 
 t.test('Phoenix', async t => {
@@ -332,5 +332,5 @@ t.test('Phoenix', async t => {
   refused.connect()
   const event = await once<{ error?: unknown }>(heard => refused.onError(heard))
   if (isFinal(event.error)) refused.disconnect()
-  t.match(event.error, { code: 'channel_forbidden' }, 'is told why, and gives up')
+  t.match(event.error, { code: 'channel_forbidden' }, 'it is told why, and gives up')
 })

@@ -12,7 +12,7 @@ import { tokenFor } from '../support/tokens.js'
 const root = fileURLToPath(new URL('../../', import.meta.url))
 const execute = promisify(execFile)
 
-/** What a page that has this line would load, as a bundler makes it. */
+/** Bundles this line for a page. */
 async function bundle(line: string): Promise<Buffer> {
   const { outputFiles } = await build({
     stdin: { contents: line, resolveDir: root },
@@ -25,7 +25,7 @@ async function bundle(line: string): Promise<Buffer> {
   return Buffer.from(outputFiles[0]?.contents ?? [])
 }
 
-t.test('its size is the few KB that its page states', async t => {
+t.test('its size is as stated in the documentation', async t => {
   const bytes = gzipSync(await bundle(`export { connect } from 'ticketgate/client'`), { level: 9 }).length
   t.ok(bytes > 1000 && bytes <= 5700, `${bytes} bytes`)
   const stated = Number(
@@ -45,11 +45,11 @@ t.test("Node's own WebSocket and fetch are sufficient", async t => {
       await gate.close()
     })
   `
-  // Without the flag on Node 22 and later.
+  // Node 22 and later do not need the flag.
   const args = ['--experimental-websocket', '--no-warnings', '--input-type=module', '--eval', program]
   const env = { PATH: process.env.PATH, URL: server.url, TOKEN: tokenFor('maggie') }
   const { stdout } = await execute(process.execPath, args, { cwd: root, env })
-  t.equal(stdout, 'maggie in lobby\n', 'and nothing keeps the process from ending')
+  t.equal(stdout, 'maggie in lobby\n', 'it works, and the process can exit')
 })
 
 t.test('unused parts are tree-shaken', async t => {

@@ -38,7 +38,7 @@ const pack = (from: string): string => {
 const client = pack(source)
 const server = pack(root)
 
-// An empty project, into which the client is installed as a stranger would.
+// An empty project, in which the client is installed as a user would.
 const project = join(directory, 'project')
 mkdirSync(project)
 writeFileSync(join(project, 'package.json'), '{"type":"module"}')
@@ -70,7 +70,7 @@ t.test('types resolve correctly everywhere except in CommonJS, which is not supp
     if (!analysis.types) throw new Error('it has no types')
     const problems = analysis.problems.filter(
       problem =>
-        // Node 10 knows no exports; a CommonJS module has to import() it.
+        // Node 10 does not support `exports`; a CommonJS module must use import().
         !('resolutionKind' in problem && problem.resolutionKind === 'node10') &&
         problem.kind !== 'CJSResolvesToESM',
     )
@@ -88,7 +88,7 @@ const program = (name: string, url: string): string => `
   globalThis.document?.body.append('done')
 `
 
-t.test('in Node, as modules and as one file', async t => {
+t.test('it works in Node, as modules and as one file', async t => {
   const { url } = await startServer(t)
   for (const name of ['ticketgate-client', 'ticketgate-client/ticketgate-client.min.js']) {
     const file = join(project, 'main.js')
@@ -100,10 +100,10 @@ t.test('in Node, as modules and as one file', async t => {
   const { stdout } = await execute(process.execPath, ['--input-type=commonjs', '--eval', common], {
     cwd: project,
   })
-  t.equal(stdout, 'function\n', 'and from CommonJS')
+  t.equal(stdout, 'function\n', 'it works from CommonJS')
 })
 
-t.test('in a page, as one file, and by a bundler', needs('chromium'), async t => {
+t.test('it works in a page, as one file and bundled', needs('chromium'), async t => {
   const pages = createServer((request, response) => {
     const path = new URL(request.url ?? '/', 'http://x').pathname
     const isPage = path.endsWith('.html')
@@ -135,7 +135,7 @@ t.test('in a page, as one file, and by a bundler', needs('chromium'), async t =>
   }
 })
 
-t.test('the one file has the size that is stated, and a source map', async t => {
+t.test('the single file has the stated size, and a source map', async t => {
   const text = readFileSync(join(installed, 'ticketgate-client.min.js'))
   const stated = Number(
     /ticketgate-client\.min\.js` \(([\d.]+) KB gzipped/.exec(
@@ -144,7 +144,7 @@ t.test('the one file has the size that is stated, and a source map', async t => 
   )
   t.ok(
     Math.abs(stated - gzipSync(text, { level: 9 }).length / 1000) <= 0.1,
-    `${gzipSync(text, { level: 9 }).length}`,
+    `${gzipSync(text, { level: 9 }).length} bytes, stated ${stated} KB`,
   )
   const { sources } = JSON.parse(readFileSync(join(installed, 'ticketgate-client.min.js.map'), 'utf8'))
   t.ok(sources.some((path: string) => path.endsWith('src/client/connect.ts')))

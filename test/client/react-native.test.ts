@@ -9,7 +9,7 @@ import { tokenFor } from '../support/tokens.js'
 
 const root = fileURLToPath(new URL('../../', import.meta.url))
 
-/** As on a phone: its URL class, no `location`, and an `Origin` with the port that the URL has. */
+/** As on a phone: its URL class, no `location`, and an `Origin` with the port of the URL. */
 const program = `
   import { request } from 'node:http'
   import WebSocket from 'ws'
@@ -21,7 +21,7 @@ const program = `
       super(url, protocols, { origin: 'http' + secure + '://' + authority })
     }
   }
-  // Node's own needs Node's own URL class; that of a phone is native code.
+  // Node's fetch needs Node's URL class; on a phone, fetch is native code.
   const fetch = (url, { method, headers }) => new Promise((resolve, reject) => {
     const [, hostname, port, path] = /^http:\\/\\/([^:]+):(\\d+)(\\/.*)$/.exec(url)
     request({ hostname, port, path, method, headers }, async reply => {
@@ -61,7 +61,7 @@ t.test("connects with React Native's own URL class", async t => {
   }
 })
 
-t.test('the URL of the server is read without a URL class', async t => {
+t.test('the server’s URL is parsed without a URL class', async t => {
   const cases = [
     ['https://gate.example.com', 'https://gate.example.com'],
     ['HTTPS://Gate.Example.COM/', 'https://gate.example.com'],
@@ -115,7 +115,7 @@ t.test('a socket URL keeps its path and query, and has no default port', async t
     t.throws(() => socketUrlOf(url), { name: 'TypeError', message: /^socketUrl: / }, url)
 })
 
-t.test('in a page, a URL may be relative to it', async t => {
+t.test('in a page, the URL may be relative', async t => {
   const page = { value: { href: 'https://app.example.com/chat/room?x=1' }, configurable: true }
   Object.defineProperty(globalThis, 'location', page)
   t.teardown(() => Reflect.deleteProperty(globalThis, 'location'))

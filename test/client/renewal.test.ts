@@ -7,30 +7,30 @@ import { gatePath, nowSeconds, tokenFor } from '../support/tokens.js'
 
 const server = await startServer(t)
 
-// Two of these tests wait for most of a session: they do so together.
+// Two of these tests wait for most of a session, so they run together.
 t.jobs = 2
 
 const disconnect = (user: string) =>
   postJson(server.admin, '/disconnect', { user }, { headers: { authorization: `Bearer ${adminKey}` } })
 
 /**
- * A token that ends soon, until a fresh one is asked for: a fifth of its life is left to renew it,
- * on a busy machine.
+ * A token that ends soon, unless a fresh one is requested. The client renews in the last fifth of
+ * its life, long enough for a busy machine.
  */
-const soonOver = ({ fresh }: { fresh: boolean }): string =>
+const shortLived = ({ fresh }: { fresh: boolean }): string =>
   tokenFor('maggie', { exp: nowSeconds() + (fresh ? 600 : 30) })
 
-t.test('a session is renewed in band, before it ends, by a fresh token', { buffered: true }, async t => {
-  const gate = connectTo(t, server.url, { channel: 'lobby', getToken: soonOver })
+t.test('a session is renewed in band with a fresh token before it ends', { buffered: true }, async t => {
+  const gate = connectTo(t, server.url, { channel: 'lobby', getToken: shortLived })
   const { expires } = await gate.next('open')
   const renewed = await gate.next('renewed')
   t.ok(renewed.expires > expires + 500)
   t.strictSame(gate.asked, [false, true])
-  // A socket that would have ended after it has been closed: so would this one have been.
+  // A socket whose session ends a little later has ended: without renewal, this one would have too.
   const doomed = connectTo(t, server.url, { user: 'theo', claims: { exp: expires + 3 } })
   t.match(await doomed.next('retry'), { error: { code: 'session_expired' } })
   await gate.publish('still here')
-  t.equal(gate.urls.length, 1, 'one socket all the time')
+  t.equal(gate.urls.length, 1, 'the socket is the same throughout')
   t.notOk(gate.heard.some(({ name }) => name === 'retry'))
 })
 
@@ -47,7 +47,7 @@ t.test('a failed renewal is retried in the remaining time', { buffered: true }, 
   t.equal(gate.urls.length, 1)
 })
 
-t.test('a revoked user is disconnected, and the client does not come back', async t => {
+t.test('a revoked user is disconnected, and the client does not reconnect', async t => {
   const gate = connectTo(t, server.url, { user: 'mallory' })
   await gate.opened()
   t.equal((await disconnect('mallory')).status, 200)
@@ -55,15 +55,15 @@ t.test('a revoked user is disconnected, and the client does not come back', asyn
   t.equal(gate.asked.length, 1)
 })
 
-t.test('a revoked token is given up', async t => {
+t.test('it gives up on a revoked token', async t => {
   const claims = { iat: nowSeconds() - 5 }
   await disconnect('eve')
   const gate = connectTo(t, server.url, { user: 'eve', claims })
   t.match(await gate.next('close'), { code: 'token_revoked' })
-  t.equal(gate.asked.length, 1, 'another one is not asked for')
+  t.equal(gate.asked.length, 1, 'it requests no other token')
 })
 
-t.test('a ticket that somebody else used is reported, and replaced by another', async t => {
+t.test('a ticket used by somebody else is reported and replaced', async t => {
   let thefts = 0
   const gate = connectTo(t, server.url, {
     async fetch(url, options) {

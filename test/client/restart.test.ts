@@ -5,7 +5,7 @@ import { startServer } from '../support/server.js'
 import { openSession, socketUrl } from '../support/socket-client.js'
 import { gatePath, mint, tokenFor } from '../support/tokens.js'
 
-t.test('comes back after a restart, with a new ticket and its subscriptions', async t => {
+t.test('reconnects after a restart, with a new ticket and its subscriptions', async t => {
   const env = { TICKETGATE_PORT: String(await freePort()) }
   const first = await startServer(t, { env })
   const gate = connectTo(t, first.url, { channel: 'lobby' })
@@ -16,7 +16,10 @@ t.test('comes back after a restart, with a new ticket and its subscriptions', as
   await first.stop()
   const { error, delayMs } = await gate.next('retry')
   t.match(error, { code: 'draining' })
-  t.ok(error.retryAfterMs !== undefined && delayMs >= error.retryAfterMs, 'not before the server said')
+  t.ok(
+    error.retryAfterMs !== undefined && delayMs >= error.retryAfterMs,
+    'it does not return earlier than the server says',
+  )
 
   const second = await startServer(t, { env, stateDir: first.stateDir })
   await gate.next('open')
@@ -24,7 +27,7 @@ t.test('comes back after a restart, with a new ticket and its subscriptions', as
   const { client } = await openSession(
     socketUrl(second.url, gatePath(await mint(second.url, 'theo'), 'peer')),
   )
-  // Everything the client says after the welcome is worked off before this is answered.
+  // The server handles everything that the client sends after the welcome before it answers this.
   await gate.publish('marker', 'peer')
   await client.nextWith({ data: 'marker' })
   for (const channel of ['gone', 'lobby', 'news'])
@@ -32,14 +35,14 @@ t.test('comes back after a restart, with a new ticket and its subscriptions', as
   t.match(
     await gate.next('message'),
     { channel: 'news', data: 'again' },
-    'the first it hears is what it wanted',
+    'it receives only the channel it subscribed to',
   )
-  t.equal(new Set(gate.tickets).size, gate.tickets.length, 'no ticket was presented twice')
+  t.equal(new Set(gate.tickets).size, gate.tickets.length, 'no ticket is presented twice')
   t.ok(gate.tickets.length >= 2)
   await client.close()
 })
 
-t.test('comes back after a crash', async t => {
+t.test('reconnects after a crash', async t => {
   const env = { TICKETGATE_PORT: String(await freePort()) }
   const first = await startServer(t, { env })
   const gate = connectTo(t, first.url)
@@ -53,7 +56,7 @@ t.test('comes back after a crash', async t => {
   t.equal(new Set(gate.tickets).size, gate.tickets.length)
 })
 
-t.test('a channel that may no longer be subscribed to is reported as lost', async t => {
+t.test('a channel no longer permitted is reported as lost', async t => {
   const env = { TICKETGATE_PORT: String(await freePort()) }
   const first = await startServer(t, { env })
   let channels: object | undefined

@@ -25,7 +25,7 @@ const refusing =
     response.writeHead(503, { 'retry-after': seconds }).end()
   }
 
-const giving: RequestListener = (_, response) => {
+const issuing: RequestListener = (_, response) => {
   response.writeHead(200, { 'content-type': 'application/json' }).end('{"ticket":"AAAA"}')
 }
 
@@ -35,9 +35,9 @@ t.test('a wait that the server asks for is honoured, up to ten minutes', async t
     ['at the bound', refusing('600'), '', tenMinutesMs],
     ['three years', refusing('99999999'), '', tenMinutesMs],
     ['a date', refusing('Fri, 31 Dec 2382 23:59:59 GMT'), '', tenMinutesMs],
-    ['more than there are numbers', refusing('9'.repeat(400)), '', tenMinutesMs],
-    ['in a close reason', giving, 'retry_after_ms=999999999', tenMinutesMs],
-    ['in a close reason, within the bound', giving, 'retry_after_ms=599999', 599_999],
+    ['a number too large', refusing('9'.repeat(400)), '', tenMinutesMs],
+    ['in a close reason', issuing, 'retry_after_ms=999999999', tenMinutesMs],
+    ['in a close reason, within the bound', issuing, 'retry_after_ms=599999', 599_999],
   ] as const
   for (const [name, answer, closeReason, waitMs] of cases) {
     const gate = connectTo(t, await serve(t, answer, closeReason), { maxDelayMs: 1000 })

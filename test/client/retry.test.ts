@@ -6,7 +6,7 @@ const policy = () => new RetryPolicy({ minDelayMs: 100, maxDelayMs: 100_000 })
 const lost = new GateError('connection_lost', '', 'time')
 const refused = new GateError('token_invalid', '', 'token')
 
-/** The longest wait of many draws: close to the limit of the wait, and never above it. */
+/** The longest wait of many draws: close to the limit, and never above it. */
 function limitAfter(errors: readonly GateError[]): number {
   let longest = 0
   for (let draws = 0; draws < 400; draws++) {
@@ -18,28 +18,28 @@ function limitAfter(errors: readonly GateError[]): number {
   return longest
 }
 
-// The chance that 400 even draws leave the upper tenth of the range empty is 1e-18.
+// The chance that 400 uniform draws leave the upper tenth of the range empty is 1e-18.
 const isNear = (limit: number, longest: number): boolean => longest <= limit && longest > limit * 0.9
 
-t.test('the limit of the wait doubles with every failure of its own', async t => {
+t.test('the limit of the wait doubles with every failure', async t => {
   t.ok(isNear(100, limitAfter([lost])))
   t.ok(isNear(400, limitAfter([lost, lost, lost])))
 })
 
-t.test('a failure with a time from the server does not double it', async t => {
-  const told = (code: string, ms?: number) => new GateError(code, '', 'time', ms)
+t.test('a failure for which the server states a time does not double it', async t => {
+  const stated = (code: string, ms?: number) => new GateError(code, '', 'time', ms)
   for (const error of [
-    told('draining'),
-    told('draining', 0),
-    told('draining', 1000),
-    told('keys_unavailable', 1000),
-    told('http_503', 1000),
+    stated('draining'),
+    stated('draining', 0),
+    stated('draining', 1000),
+    stated('keys_unavailable', 1000),
+    stated('http_503', 1000),
   ]) {
     const longest = limitAfter([error, error, error, error, lost])
     t.ok(isNear(100, longest), `${error.code} ${error.retryAfterMs}: ${longest}`)
   }
-  const atOnce = limitAfter([told('rate_limited', 0), told('rate_limited', 0), lost])
-  t.ok(isNear(400, atOnce), 'a server that says at once, again and again, is not followed for ever')
+  const atOnce = limitAfter([stated('rate_limited', 0), stated('rate_limited', 0), lost])
+  t.ok(isNear(400, atOnce), 'a server that keeps saying 0 is not obeyed forever')
 })
 
 t.test('after a long-lived connection, the next wait is short', async t => {
@@ -64,7 +64,7 @@ t.test('an expired session is followed by another at once, but not repeatedly', 
   t.not(retry.next(ended, 5000, false)?.delayMs, 0)
 })
 
-t.test('consecutive token refusals end it; anything else in between resets the count', async t => {
+t.test('eight token refusals in a row end the connection; any other failure resets the count', async t => {
   const retry = policy()
   for (let count = 1; count < 8; count++) t.match(retry.next(refused, undefined, false), { fresh: true })
   t.match(retry.next(lost, undefined, false), { fresh: false })

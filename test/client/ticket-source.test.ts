@@ -16,7 +16,7 @@ const server = await startServer(t)
 const getToken = () => tokenFor('maggie')
 const socketBase = server.url.replace('http', 'ws')
 
-t.test('every call takes a fresh ticket, which opens a socket once', async t => {
+t.test('every call returns a fresh ticket, which opens one socket', async t => {
   const source = createTicketSource({ url: server.url, getToken, channel: 'lobby' })
   const urls = [await source.url(), await source.url()]
   t.equal(new Set(urls).size, 2)
@@ -72,7 +72,7 @@ t.test('a refused token is requested once more, in the same call', async t => {
   await source.ticket()
   t.strictSame(asked, [false, true])
   await source.ticket()
-  t.strictSame(asked, [false, true, false, true], 'and the next call starts anew')
+  t.strictSame(asked, [false, true, false, true], 'the next call starts again')
 })
 
 t.test('failures are typed errors that say whether to retry', async t => {
@@ -114,7 +114,7 @@ t.test('options that cannot work are refused at once', async t => {
     })
 })
 
-t.test('a socket class that gets its tickets itself', async t => {
+t.test('a socket class that fetches its own tickets', async t => {
   const Ticketed = ticketedWebSocket(
     createTicketSource({ url: server.url, getToken }),
     WebSocket as unknown as HandledSocketClass,
@@ -142,7 +142,7 @@ t.test('a socket class that gets its tickets itself', async t => {
   t.equal(await opened(`${socketBase}/channel/lobby?v=1`, ['ticketgate.v1.json']), 'ticketgate.v1.json')
 })
 
-t.test('a socket without a ticket fails like any socket, and says why', async t => {
+t.test('a socket that gets no ticket fails like any socket, and says why', async t => {
   const source = createTicketSource({
     url: server.url,
     getToken: () => tokenFor('maggie', { channels: { publish: [], subscribe: [] } }),
@@ -164,16 +164,16 @@ t.test('a socket without a ticket fails like any socket, and says why', async t 
   t.equal(socket.readyState, 3)
 })
 
-t.test('a socket that is closed before it has a ticket opens nothing', async t => {
-  let isAsked = (): void => {}
+t.test('a socket closed before it has a ticket opens nothing', async t => {
+  let resolveAsked = (): void => {}
   const asked = new Promise<void>(resolve => {
-    isAsked = resolve
+    resolveAsked = resolve
   })
   const front = await startFront(
     t,
     server.url,
     first(1, '/ws_ticket', () => {
-      isAsked()
+      resolveAsked()
       return false
     }),
   )

@@ -17,7 +17,7 @@ fileNeeds(t, 'chromium')
 const root = fileURLToPath(new URL('../../', import.meta.url))
 const directory = temporaryDirectory(t)
 
-// Outside the repository, so that nothing of it is found by accident; the client comes as a tarball.
+// Outside the repository, so that none of its files is found by accident; the client is a tarball.
 const project = join(directory, 'project')
 const source = join(directory, 'ticketgate-client')
 const install = ['--no-audit', '--no-fund', '--ignore-scripts']

@@ -10,7 +10,7 @@ import { adminKey, startServer } from '../support/server.js'
 
 const [backEnd = '', page = ''] = codeBlocks(readPage('docs/back-end.md'), 'js')
 
-/** The back end of the documentation, as a program of its own. */
+/** Runs the documentation's back end as a separate process. */
 const startBackEnd = async (admin: string): Promise<string> => {
   const child = spawn(process.execPath, ['--input-type=module', '--eval', backEnd], {
     cwd: fileURLToPath(new URL('../../', import.meta.url)),
@@ -22,12 +22,12 @@ const startBackEnd = async (admin: string): Promise<string> => {
   return `http://127.0.0.1:${/^port (\d+)$/.exec(line)?.[1]}`
 }
 
-t.test('a page whose back end has a cookie session connects without any token', async t => {
+t.test('a page whose back end has a cookie session connects without a token', async t => {
   const server = await startServer(t)
   const own = await startBackEnd(server.admin)
   const login = await fetch(`${own}/login`, { method: 'POST' })
   const cookie = login.headers.get('set-cookie')?.split(';')[0] ?? ''
-  /** The snippet for pages, with the cookies that a browser would send. */
+  /** Runs the snippet for pages, with the cookies that a browser would send. */
   const visit = (cookies: string) => {
     const code = page.replace(/^import .*\n/, '').replace('https://gate.example.com', server.url)
     const scope = {

@@ -16,7 +16,7 @@ import { gatePath, mint, nextSecond, nowSeconds, tokenFor } from '../support/tok
 
 fileNeeds(t, 'chromium')
 
-/** What the page of this test has beside a page's own. */
+/** The globals that this test adds to the page. */
 interface Scope {
   readonly connect: (options: ConnectOptions) => Connection
   readonly tokenFromTest: (fresh: boolean) => Promise<string>
@@ -39,7 +39,7 @@ const { outputFiles } = await build({
   write: false,
 })
 
-// A page of another origin than the gate's, as most are.
+// The page has another origin than the gate, as is usual.
 const site = createServer((_, response) =>
   response
     .setHeader('content-type', 'text/html')
@@ -53,7 +53,7 @@ const browser = await openBrowser(t)
 interface Visit {
   readonly page: Page
   readonly errors: string[]
-  /** Resolves when the page has heard so many events of this name. */
+  /** Resolves when the page has received `count` events of this name. */
   until(name: string, count?: number): Promise<Scope['events'][number] | undefined>
 }
 
@@ -117,7 +117,7 @@ t.test('opens across origins, receives and publishes', async t => {
   await page.close()
 })
 
-t.test('comes back after a restart and receives its channels again', async t => {
+t.test('reconnects after a restart and receives its channels again', async t => {
   const fixed = { ...env, TICKETGATE_PORT: String(await freePort()) }
   const first = await startServer(t, { env: fixed })
   const { page, until } = await visit(first, { maxDelayMs: 500 })
@@ -126,8 +126,8 @@ t.test('comes back after a restart and receives its channels again', async t => 
   t.match(await until('retry'), { code: 'draining' })
   const second = await startServer(t, { env: fixed, stateDir: first.stateDir })
   await until('open', 2)
-  // A request behind the resubscription: when it is answered, that has been.
-  await page.evaluate(() => (window as unknown as Scope).gate.publish('behind'))
+  // A request after the resubscription: once it is answered, so is the resubscription.
+  await page.evaluate(() => (window as unknown as Scope).gate.publish('later'))
   const { client } = await openSession(
     socketUrl(second.url, gatePath(await mint(second.url, 'theo'), 'other')),
   )
@@ -137,9 +137,9 @@ t.test('comes back after a restart and receives its channels again', async t => 
   await page.close()
 })
 
-t.test('outlives its session by a fresh token, on the same socket', async t => {
+t.test('outlives its session with a fresh token, on the same socket', async t => {
   const server = await startServer(t, { env })
-  // A fifth of its life is left to renew it: time enough on a busy machine.
+  // It is renewed in the last fifth of its life: long enough for a busy machine.
   const { page, until } = await visit(server, {}, fresh =>
     tokenFor('maggie', { exp: nowSeconds() + (fresh ? 600 : 30) }),
   )
@@ -156,7 +156,7 @@ t.test('renews when told to, and learns which channels are revoked and why', asy
   const server = await startServer(t, { env })
   const { page, until } = await visit(server, {}, async fresh => {
     if (!fresh) return tokenFor('maggie', { iat: nowSeconds() - 1 })
-    // One of the second in which all before were revoked would be revoked too.
+    // A token issued in the second of the revocation would be revoked too.
     await nextSecond()
     return tokenFor('maggie')
   })
@@ -174,7 +174,7 @@ t.test('renews when told to, and learns which channels are revoked and why', asy
   await page.close()
 })
 
-t.test('gives up on a refusal that no attempt can change, and says which', async t => {
+t.test('gives up on a refusal that no retry can change, and says which', async t => {
   const server = await startServer(t, { env })
   const nothing = { channels: { publish: [], subscribe: [] } }
   const cases = [
@@ -188,10 +188,10 @@ t.test('gives up on a refusal that no attempt can change, and says which', async
   }
 })
 
-t.test('tries at once when the network is back', async t => {
+t.test('reconnects at once when the network is back', async t => {
   const fixed = { ...env, TICKETGATE_PORT: String(await freePort()) }
   const first = await startServer(t, { env: fixed })
-  // Nobody would wait for these delays.
+  // Delays too long for the test to pass by waiting.
   const { page, until } = await visit(first, { minDelayMs: 3_600_000, maxDelayMs: 3_600_000 })
   await until('open')
   await browser.setOffline(true)

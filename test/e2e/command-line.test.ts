@@ -7,7 +7,7 @@ import { nowSeconds, signText } from '../support/tokens.js'
 
 const weak = 'only-31-bytes-long-Jq7Vx2Zr9Lw6'
 
-/** Two at a time: as many as there are cores on a small machine. */
+/** Runs two at a time, as many as a small machine has cores. */
 const inPairs = async <Case, Result>(
   cases: readonly Case[],
   work: (item: Case) => Promise<Result>,
@@ -18,16 +18,16 @@ const inPairs = async <Case, Result>(
   return results
 }
 
-t.test('a wrong setting refuses the start and names the variable', async t => {
+t.test('an invalid setting prevents the start, and the message names the variable', async t => {
   const cases = [
     ['no secret in production', { TICKETGATE_JWT_SECRET: undefined }, 'TICKETGATE_JWT_SECRET'],
     ['a short secret', { TICKETGATE_JWT_SECRET: weak }, 'TICKETGATE_JWT_SECRET'],
     ['an empty secret', { TICKETGATE_JWT_SECRET: '' }, 'TICKETGATE_JWT_SECRET'],
     ['no admin key in production', { TICKETGATE_ADMIN_KEY: undefined }, 'TICKETGATE_ADMIN_KEY'],
     ['an unknown name, nearly right', { TICKETGATE_TICKET_TTL: '5' }, 'TICKETGATE_TICKET_TTL_SECONDS'],
-    ['an unknown name with a typing slip', { TICKETGATE_ORIGNS: 'https://a.test' }, 'TICKETGATE_ORIGINS'],
-    ['a port that is none', { TICKETGATE_PORT: '65536' }, 'TICKETGATE_PORT'],
-    ['a port that is no number', { TICKETGATE_PORT: 'http' }, 'TICKETGATE_PORT'],
+    ['an unknown name with a typo', { TICKETGATE_ORIGNS: 'https://a.test' }, 'TICKETGATE_ORIGINS'],
+    ['a port out of range', { TICKETGATE_PORT: '65536' }, 'TICKETGATE_PORT'],
+    ['a port that is not a number', { TICKETGATE_PORT: 'http' }, 'TICKETGATE_PORT'],
     ['a negative port', { TICKETGATE_ADMIN_PORT: '-1' }, 'TICKETGATE_ADMIN_PORT'],
     ['a ticket life of 0', { TICKETGATE_TICKET_TTL_SECONDS: '0' }, 'TICKETGATE_TICKET_TTL_SECONDS'],
     [
@@ -47,7 +47,7 @@ t.test('a wrong setting refuses the start and names the variable', async t => {
     ['no time to drain', { TICKETGATE_DRAIN_SECONDS: '0' }, 'TICKETGATE_DRAIN_SECONDS'],
     ['an unknown log level', { TICKETGATE_LOG_LEVEL: 'loud' }, 'TICKETGATE_LOG_LEVEL'],
     [
-      'a proxy that is no network',
+      'a proxy that is not a network',
       { TICKETGATE_TRUSTED_PROXIES: '10.0.0.0/33' },
       'TICKETGATE_TRUSTED_PROXIES',
     ],
@@ -58,7 +58,7 @@ t.test('a wrong setting refuses the start and names the variable', async t => {
     ['an origin with a wildcard', { TICKETGATE_ORIGINS: 'https://*.a.test' }, 'TICKETGATE_ORIGINS'],
     ['the null origin', { TICKETGATE_ORIGINS: 'null' }, 'TICKETGATE_ORIGINS'],
     [
-      'a secret file that is not there',
+      'a secret file that does not exist',
       { TICKETGATE_JWT_SECRET: undefined, TICKETGATE_JWT_SECRET_FILE: '/nonexistent/secret' },
       '/nonexistent/secret',
     ],
@@ -70,11 +70,11 @@ t.test('a wrong setting refuses the start and names the variable', async t => {
     t.ok(result?.output.includes(names), `${name}: names ${names}: ${result?.output}`)
     t.notMatch(result?.output, /^\s+at .*:\d+/m, `${name}: no stack trace`)
     for (const secret of [jwtSecret, adminKey, weak])
-      t.notOk(result?.output.includes(secret), `${name}: tells no secret`)
+      t.notOk(result?.output.includes(secret), `${name}: the output contains no secret`)
   })
 })
 
-t.test('a missing secret comes with a command that generates one', async t => {
+t.test('the message about a missing secret has a command that generates one', async t => {
   const { output } = await runServe(t, { TICKETGATE_JWT_SECRET: undefined })
   t.match(output, /openssl rand|node -e|ticketgate \w+|head -c/)
 })
@@ -103,11 +103,11 @@ t.test('the trailing newline of a secret file is not part of the secret', async 
   const claims = JSON.stringify({ sub: 'maggie', iat: now, exp: now + 60 })
   const header = '{"alg":"HS256","typ":"JWT"}'
   const good = await request(server.url, '/ws_ticket', { headers: bearer(signText(header, claims, secret)) })
-  t.equal(good.status, 200, 'signed without the newline')
+  t.equal(good.status, 200, 'a token signed without the newline is accepted')
   const bad = await request(server.url, '/ws_ticket', {
     headers: bearer(signText(header, claims, `${secret}\n`)),
   })
-  t.equal(bad.status, 401, 'signed with it')
+  t.equal(bad.status, 401, 'a token signed with it is refused')
 })
 
 t.test('PORT is used if TICKETGATE_PORT is not set', async t => {
@@ -125,10 +125,10 @@ t.test('a second instance on the same port fails with the port in the message', 
   ] as const) {
     const second = await runServe(t, env)
     t.ok(second.code !== 0 && second.signal === null, `${name}: exit ${second.code}`)
-    t.ok(second.output.includes(port), `${name}: the message names it: ${second.output}`)
+    t.ok(second.output.includes(port), `${name}: the message names the port: ${second.output}`)
     t.notMatch(second.stdout, /"msg":"listening"/, `${name}: it never listened`)
   }
-  t.equal((await request(server.url, '/healthz')).status, 200, 'the first one goes on')
+  t.equal((await request(server.url, '/healthz')).status, 200, 'the first instance still works')
 })
 
 t.test('--help lists every variable and exits with 0', async t => {
@@ -170,13 +170,13 @@ t.test('an unknown command or flag is refused', async t => {
   }
 })
 
-t.test('a flag sets what its variable sets', async t => {
+t.test('a flag has the effect of its variable', async t => {
   const { code, output } = await runServe(t, {}, ['--ticket-ttl-seconds', '3601'])
   t.not(code, 0)
   t.match(output, /ticket-ttl-seconds|TICKETGATE_TICKET_TTL_SECONDS/)
 })
 
-t.test('the address is printed even if the log does not have it', async t => {
+t.test('the address is printed even if it is not logged', async t => {
   const { url, admin } = await startServer(t, { env: { TICKETGATE_LOG_LEVEL: 'fatal' } })
   t.equal((await request(url, '/healthz')).status, 200)
   t.equal((await request(admin, '/metrics', { headers: bearer(adminKey) })).status, 200)

@@ -20,7 +20,7 @@ async function copied(page: Page, step: string, kind: 'curl' | 'JavaScript'): Pr
   return (await page.evaluate(() => navigator.clipboard.readText())).replace('PASSWORD', password)
 }
 
-/** What a shell prints. Curl ends with an error when a socket stays open. */
+/** Returns what a shell prints. Curl exits with an error if the socket stays open. */
 const run = (command: string): Promise<string> =>
   new Promise(resolve => execFile('sh', ['-c', command], (_, stdout) => resolve(stdout)))
 
@@ -43,10 +43,10 @@ async function paste(page: Page, code: string, count: number): Promise<string[]>
   return logged
 }
 
-t.test('each step can be copied as curl, and pasted into a shell', async t => {
+t.test('each step can be copied as curl and pasted into a shell', async t => {
   const { page } = await openPage(browser, server.url)
   t.match(await run(await copied(page, 'login', 'curl')), /^\{"token":"eyJ/)
-  t.match(await run(await copied(page, 'take', 'curl')), /token_invalid/, 'before the login')
+  t.match(await run(await copied(page, 'take', 'curl')), /token_invalid/, 'refused before the login')
   await logIn(page)
   t.match(await run(await copied(page, 'take', 'curl')), /^\{"ticket":"/)
   t.match(await run(await copied(page, 'connect', 'curl')), /^HTTP\/1.1 101 [\s\S]*"type":"welcome"/)
@@ -57,7 +57,7 @@ t.test('each step can be copied as curl, and pasted into a shell', async t => {
   await page.close()
 })
 
-t.test('and as JavaScript, and pasted into the developer tools', async t => {
+t.test('each step can be copied as JavaScript and pasted into the developer tools', async t => {
   const { page } = await openPage(browser, server.url)
   t.match(await paste(page, await copied(page, 'login', 'JavaScript'), 1), [/^eyJ/])
   await logIn(page)
@@ -71,7 +71,7 @@ t.test('and as JavaScript, and pasted into the developer tools', async t => {
   await page.close()
 })
 
-t.test('without a clipboard the command is there to be selected', async t => {
+t.test('without a clipboard, the command is shown to be selected', async t => {
   const { page } = await openPage(browser, server.url)
   await page.evaluate(() => {
     navigator.clipboard.writeText = () => Promise.reject(new Error('not allowed'))
@@ -82,7 +82,7 @@ t.test('without a clipboard the command is there to be selected', async t => {
   await page.close()
 })
 
-t.test('a second channel on the same socket, and the frames as they are on the wire', async t => {
+t.test('the page joins a second channel on the same socket, and shows the frames as sent', async t => {
   const { page } = await openPage(browser, server.url)
   await logIn(page)
   await takeTicket(page)

@@ -9,7 +9,7 @@ fileNeeds(t, 'chromium')
 
 const browser = await openBrowser(t)
 
-t.test('a ticket that was left to expire is refused', async t => {
+t.test('an expired ticket is refused', async t => {
   const server = await startServer(t, { env: { ...consoleOn, TICKETGATE_TICKET_TTL_SECONDS: '1' }, users })
   const { page } = await openPage(browser, server.url)
   await logIn(page)
@@ -21,12 +21,12 @@ t.test('a ticket that was left to expire is refused', async t => {
   await page.waitForSelector('#connect-result button:focus')
   await page.keyboard.press('Enter')
   await page.locator('#countdown', { hasText: 'expires in' }).waitFor()
-  t.equal(await page.textContent('#connect-result'), '', 'the next one begins anew')
+  t.equal(await page.textContent('#connect-result'), '', 'a new ticket clears the result')
   await page.locator('#codes tr', { hasText: 'ticket_expired' }).waitFor()
   await page.close()
 })
 
-t.test('after a restart the page says what happened, and offers the way on', async t => {
+t.test('after a restart the page says what happened, and what to do', async t => {
   const env = {
     ...consoleOn,
     TICKETGATE_PORT: String(await freePort()),
@@ -36,7 +36,7 @@ t.test('after a restart the page says what happened, and offers the way on', asy
   const { page } = await openPage(browser, first.url)
   await logIn(page)
   await takeTicket(page)
-  // The figures know of it.
+  // Wait until the figures include it.
   await page.waitForResponse(
     async reply => reply.url().endsWith('/figures') && (await reply.json()).ticketsIssued > 0,
   )
@@ -57,7 +57,7 @@ t.test('after a restart the page says what happened, and offers the way on', asy
   await page.close()
 })
 
-t.test('the chat comes back after a restart of the server', async t => {
+t.test('the chat reconnects after a restart of the server', async t => {
   const env = { ...consoleOn, TICKETGATE_PORT: String(await freePort()) }
   const first = await startServer(t, { env, users })
   const { page } = await openPage(browser, first.url)
@@ -75,12 +75,12 @@ t.test('the chat comes back after a restart of the server', async t => {
   }
   await say(other, 'still here')
   await hears(page, 'still here')
-  t.match(await page.textContent('#log'), /draining: again in \d/, 'it says why it was away')
+  t.match(await page.textContent('#log'), /draining: again in \d/, 'it says why it was disconnected')
   await other.close()
   await page.close()
 })
 
-t.test('an expired session ends the chat, which says what to do', async t => {
+t.test('an expired session ends the chat, and the page says what to do', async t => {
   const server = await startServer(t, { env: { ...consoleOn, TICKETGATE_TOKEN_TTL_SECONDS: '20' }, users })
   const { page } = await openPage(browser, server.url)
   await logIn(page)
@@ -93,7 +93,7 @@ t.test('an expired session ends the chat, which says what to do', async t => {
   await page.close()
 })
 
-t.test('the page says with which code a ticket was refused', async t => {
+t.test('the page shows the code with which a ticket was refused', async t => {
   const server = await startServer(t, {
     env: {
       ...consoleOn,
@@ -109,10 +109,10 @@ t.test('the page says with which code a ticket was refused', async t => {
       headers: { authorization: `Bearer ${adminKey}`, 'content-type': 'application/json' },
       body: JSON.stringify(body),
     })
-  const isRefused = async (said: string): Promise<void> => {
+  const isRefused = async (status: string): Promise<void> => {
     await page.click('#connect')
-    await page.locator('#connect-result .wire', { hasText: said }).waitFor()
-    t.match(await page.textContent('#connect-result'), /close code 1006/, said)
+    await page.locator('#connect-result .wire', { hasText: status }).waitFor()
+    t.match(await page.textContent('#connect-result'), /close code 1006/, status)
   }
   await logIn(page)
 
@@ -129,12 +129,12 @@ t.test('the page says with which code a ticket was refused', async t => {
   await other.click('#join')
   await other.waitForSelector('#chat-state[data-state=closed]')
   await other.close()
-  // The server has seen it go.
+  // Wait until the server knows that it has left.
   await page.waitForSelector('svg[aria-label^="Connections: now 0 open"]')
   await page.click('#connect')
   await page.locator('#connect-result', { hasText: '101 Switching Protocols' }).waitFor()
 
-  // A real ticket, but one of another page.
+  // A valid ticket, but bound to another origin.
   const issued = await asAdmin('/tickets', {
     user: 'lisa',
     sessionSeconds: 600,

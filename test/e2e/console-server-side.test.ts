@@ -15,7 +15,7 @@ for (const [mode, env] of [
   ['one thread', {}],
   ['two threads', { TICKETGATE_THREADS: '2' }],
 ] as const)
-  t.test(`publishing and disconnecting from the server's side, ${mode}`, async t => {
+  t.test(`the page can publish and disconnect as the server, with ${mode}`, async t => {
     const server = await startServer(t, { env: { ...development, ...env }, users })
     const { page, errors } = await openPage(browser, server.url)
     await logIn(page)
@@ -38,22 +38,22 @@ for (const [mode, env] of [
     await page.close()
   })
 
-t.test('the commands to copy do the same on the admin listener', async t => {
+t.test('the copied commands do the same on the admin listener', async t => {
   const server = await startServer(t, { env: development, users })
   const { page } = await openPage(browser, server.url)
   await logIn(page)
   await page.evaluate(() => {
     navigator.clipboard.writeText = () => Promise.reject(new Error('not allowed'))
   })
-  const shown = async (place: string): Promise<string> => {
-    await page.click(`#${place} button >> nth=0`)
-    await page.waitForSelector(`#${place} textarea:focus`)
-    return page.inputValue(`#${place} textarea`)
+  const commandIn = async (id: string): Promise<string> => {
+    await page.click(`#${id} button >> nth=0`)
+    await page.waitForSelector(`#${id} textarea:focus`)
+    return page.inputValue(`#${id} textarea`)
   }
   const body = (command: string): object => JSON.parse(/-d '(.*)'$/.exec(command)?.[1] ?? '')
-  const publish = await shown('copy-publish')
+  const publish = await commandIn('copy-publish')
   t.match(publish, /^curl -s http:\/\/127\.0\.0\.1:\d+\/publish /)
-  const disconnect = await shown('copy-disconnect')
+  const disconnect = await commandIn('copy-disconnect')
   t.match(disconnect, /\/disconnect /)
   for (const [path, command] of [
     ['/publish', publish],
@@ -65,7 +65,7 @@ t.test('the commands to copy do the same on the admin listener', async t => {
   await page.close()
 })
 
-t.test('these routes take a token, and are absent in production', async t => {
+t.test('these routes need a token, and are absent in production', async t => {
   const server = await startServer(t, { env: development, users })
   const { token } = jsonOf(await postJson(server.url, '/auth', { user: 'maggie', pwd: users.maggie }))
   const publish = (body: object, headers: Record<string, string> = bearer(String(token))) =>
@@ -91,7 +91,7 @@ t.test('these routes take a token, and are absent in production', async t => {
   await page.close()
 })
 
-t.test('the page links to documents that are there', async t => {
+t.test('the page links to documents that exist', async t => {
   const server = await startServer(t, { env: development })
   const { page } = await openPage(browser, server.url)
   const links = await page.locator('#docs a').all()

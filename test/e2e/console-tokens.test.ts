@@ -14,7 +14,7 @@ const browser = await openBrowser(t)
 const step = (page: Page, name: string, state: string) =>
   page.waitForSelector(`#step-${name}[data-state=${state}]`)
 
-t.test('with an identity provider, the walkthrough begins with a pasted token', async t => {
+t.test('with an identity provider, the walkthrough starts with a pasted token', async t => {
   const key = newKey('ES256', 'first')
   const provider = await startProvider(t, jwks(key))
   const server = await startServer(t, {
@@ -29,22 +29,26 @@ t.test('with an identity provider, the walkthrough begins with a pasted token', 
   const { page } = await openPage(browser, server.url)
   const asked: string[] = []
   page.on('request', request => asked.push(new URL(request.url()).pathname))
-  t.equal(await page.locator(`.step ${usable}:not(.quiet)`).count(), 1, 'at first one can only bring a token')
+  t.equal(
+    await page.locator(`.step ${usable}:not(.quiet)`).count(),
+    1,
+    'at first, the only step is to paste a token',
+  )
   t.equal(await page.locator('#password, #user').count(), 0, 'there is no login')
   t.match(await page.innerText('#step-login'), /^Bring a token[\s\S]*identity provider/)
 
-  const paste = async (text: string, said: string): Promise<void> => {
+  const paste = async (text: string, result: string): Promise<void> => {
     await page.fill('#token', text)
     await page.click('#paste button')
-    await page.locator('#login-result', { hasText: said }).waitFor()
+    await page.locator('#login-result', { hasText: result }).waitFor()
   }
   await paste('my password', 'This is not a JWT')
   await paste(signedBy(newKey('ES256', 'first')), '401 token_invalid')
   t.equal(await page.locator(`#take ${usable}`).count(), 0)
-  // As it is copied from a header, broken over lines.
+  // As copied from a header, with line breaks.
   await paste(`Bearer ${signedBy(key).replace('.', '.\n')}\n`, '200')
   t.match(await page.textContent('#login-result'), /"alg": "ES256"[\s\S]*"sub": "maggie"/)
-  t.equal(await page.inputValue('#token'), '', 'it does not stay in the field')
+  t.equal(await page.inputValue('#token'), '', 'the field is cleared')
   await takeTicket(page)
   await page.click('#connect')
   await page.locator('#connect-result', { hasText: '101 Switching Protocols' }).waitFor()
@@ -69,7 +73,7 @@ t.test('after a restart with another secret, an older token is not shown as vali
     await step(tab, 'ticket', 'locked')
     await step(tab, 'chat', 'locked')
     t.match(await tab.textContent('#login-result'), /401 token_invalid/)
-    t.equal(await tab.locator('#login-result .parts').count(), 0, 'the token is gone')
+    t.equal(await tab.locator('#login-result .parts').count(), 0, 'the token is removed')
     t.equal(await tab.locator(`#take ${usable}, #join:not([aria-disabled=true])`).count(), 0)
   }
   await page.bringToFront()
@@ -77,7 +81,7 @@ t.test('after a restart with another secret, an older token is not shown as vali
   await page.click('#notice-button')
   await page.waitForSelector('#password:focus')
   const { page: third } = await openPage(browser, second.url)
-  t.equal(await third.textContent('#login-result'), '', 'a new tab does not get it from the others')
+  t.equal(await third.textContent('#login-result'), '', 'a new tab does not get the token from the others')
   await page.bringToFront()
   await logIn(page)
   await step(page, 'ticket', 'open')

@@ -1,4 +1,5 @@
-import t from 'tap'
+import type { Page } from 'playwright-core'
+import t, { type Test } from 'tap'
 import { keepScreenshot, openBrowser, openPage } from '../support/browser.js'
 import {
   consoleOn,
@@ -19,13 +20,36 @@ fileNeeds(t, 'chromium')
 const browser = await openBrowser(t)
 const server = await startServer(t, { env: { ...consoleOn, TICKETGATE_TICKET_TTL_SECONDS: '600' }, users })
 
-/** What Chromium itself reports for a reply that is no success; the page cannot prevent it. */
-const itsOwnWords =
+/** Errors that Chromium itself logs for refusals; the page cannot prevent them. */
+const expectedErrors =
   /^Failed to load resource: the server responded with a status of 401|^WebSocket connection to .* failed: HTTP Authentication failed; no valid credentials available$/
 
-t.test('the whole walkthrough', async t => {
+/** Checks that the page fits wide and narrow windows in both colour schemes, and keeps screenshots. */
+async function fitsEverySize(t: Test, page: Page): Promise<void> {
+  for (const colorScheme of ['light', 'dark'] as const) {
+    await page.emulateMedia({ colorScheme })
+    for (const [name, width] of [
+      ['wide', 1280],
+      ['narrow', 390],
+    ] as const) {
+      await page.setViewportSize({ width, height: 900 })
+      await page.evaluate(() => scrollTo(0, 0))
+      await keepScreenshot(page, `console-${name}-${colorScheme}`)
+      const overflow = await page.evaluate(
+        () => document.documentElement.scrollWidth - document.documentElement.clientWidth,
+      )
+      t.equal(overflow, 0, `${name}, ${colorScheme}: the page does not scroll sideways`)
+    }
+  }
+}
+
+t.test('the whole walkthrough works', async t => {
   const { page, errors } = await openPage(browser, server.url)
-  t.equal(await page.locator(`.step ${usable}:not(.quiet)`).count(), 1, 'at first one can only log in')
+  t.equal(
+    await page.locator(`.step ${usable}:not(.quiet)`).count(),
+    1,
+    'at first, the only step is to log in',
+  )
 
   await page.fill('#password', 'wrong')
   await page.click('#login button')
@@ -36,9 +60,9 @@ t.test('the whole walkthrough', async t => {
   t.match(
     await page.textContent('#login-result'),
     /"alg": "HS256"[\s\S]*"sub": "maggie"/,
-    'the token, decoded',
+    'the decoded token is shown',
   )
-  t.equal(await page.inputValue('#password'), '', 'the password is gone')
+  t.equal(await page.inputValue('#password'), '', 'the password field is cleared')
 
   await takeTicket(page)
   t.strictSame(await page.locator('#layout tbody th').allTextContents(), [
@@ -78,31 +102,17 @@ t.test('the whole walkthrough', async t => {
   await hears(other.page, 'and hello back <b>as text</b>')
 
   await page.bringToFront()
-  for (const colorScheme of ['light', 'dark'] as const) {
-    await page.emulateMedia({ colorScheme })
-    for (const [name, width] of [
-      ['wide', 1280],
-      ['narrow', 390],
-    ] as const) {
-      await page.setViewportSize({ width, height: 900 })
-      await page.evaluate(() => scrollTo(0, 0))
-      await keepScreenshot(page, `console-${name}-${colorScheme}`)
-      const overflow = await page.evaluate(
-        () => document.documentElement.scrollWidth - document.documentElement.clientWidth,
-      )
-      t.equal(overflow, 0, `${name}, ${colorScheme}: nothing sticks out sideways`)
-    }
-  }
+  await fitsEverySize(t, page)
   await page.click('#join')
   await page.waitForSelector('#chat-state[data-state=closed]')
 
-  const unexpected = [...errors, ...other.errors].filter(text => !itsOwnWords.test(text))
-  t.strictSame(unexpected, [], 'no errors, no violations of the policy')
+  const unexpected = [...errors, ...other.errors].filter(text => !expectedErrors.test(text))
+  t.strictSame(unexpected, [], 'there are no errors and no policy violations')
   await other.page.close()
   await page.close()
 })
 
-t.test('the policy holds: injected code does not run', async t => {
+t.test('the content security policy blocks injected code', async t => {
   const { page, errors } = await openPage(browser, server.url)
   const ran = await page.evaluate(() => {
     const script = document.createElement('script')
@@ -111,13 +121,13 @@ t.test('the policy holds: injected code does not run', async t => {
     return 'injected' in window
   })
   t.equal(ran, false)
-  t.match(errors.join('\n'), /Content Security Policy/, 'and violations would be seen')
+  t.match(errors.join('\n'), /Content Security Policy/, 'policy violations are reported')
   await page.close()
 })
 
-t.test('by keyboard alone', async t => {
+t.test('the walkthrough works by keyboard alone', async t => {
   const { page, errors } = await openPage(browser, server.url)
-  /** Goes on with Tab until the element has the focus, and sees that one can see it. */
+  /** Presses Tab until the element has the focus, and checks that the focus is visible. */
   async function tabTo(id: string): Promise<void> {
     for (let presses = 0; presses < 40; presses++) {
       await page.keyboard.press('Tab')
@@ -126,12 +136,12 @@ t.test('by keyboard alone', async t => {
         return { id: element?.id, outline: element === null ? '' : getComputedStyle(element).outlineStyle }
       })
       if (focused.id !== id) continue
-      t.equal(focused.outline, 'solid', `${id} shows that it has the focus`)
+      t.equal(focused.outline, 'solid', `${id} shows its focus`)
       return
     }
-    t.fail(`Tab does not lead to ${id}`)
+    t.fail(`${id} can be reached with Tab`)
   }
-  /** Presses a key, and waits until that has moved the focus on. */
+  /** Presses a key, and waits until the focus has moved to the selector. */
   async function pressTo(key: string, selector: string): Promise<void> {
     await page.keyboard.press(key)
     await page.waitForSelector(`${selector}:focus`)
@@ -146,7 +156,7 @@ t.test('by keyboard alone', async t => {
   await page.keyboard.type('typed')
   await page.keyboard.press('Enter')
   await page.locator('#log p', { hasText: 'you typed' }).waitFor()
-  t.equal(await page.locator('#text:focus').count(), 1, 'to go on typing')
+  t.equal(await page.locator('#text:focus').count(), 1, 'the text field keeps the focus')
   await page.focus('#second')
   await tabTo('log')
   await page.focus('#connect')
@@ -157,15 +167,15 @@ t.test('by keyboard alone', async t => {
   await page.keyboard.press('Enter')
   await page.locator('#layout', { hasText: 'HMAC' }).waitFor()
   t.strictSame(
-    errors.filter(text => !itsOwnWords.test(text)),
+    errors.filter(text => !expectedErrors.test(text)),
     [],
   )
   await page.close()
 })
 
-t.test('with reduced motion nothing moves by itself', async t => {
+t.test('with reduced motion, nothing is animated', async t => {
   const { page } = await openPage(browser, server.url)
-  const moving = () =>
+  const animated = () =>
     page.evaluate(() =>
       [...document.querySelectorAll('*')].flatMap(element =>
         [undefined, '::before', '::after'].flatMap(pseudo => {
@@ -175,9 +185,9 @@ t.test('with reduced motion nothing moves by itself', async t => {
         }),
       ),
     )
-  t.not((await moving()).length, 0, 'otherwise something does')
+  t.not((await animated()).length, 0, 'without it, something is animated')
   await page.emulateMedia({ reducedMotion: 'reduce' })
-  t.strictSame(await moving(), [])
+  t.strictSame(await animated(), [])
   await page.close()
 })
 
@@ -201,8 +211,8 @@ t.test('every control has a name', async t => {
 
 t.test('changes are announced, without spelling out tokens and tickets', async t => {
   const { page } = await openPage(browser, server.url)
-  const said: string[] = []
-  await page.exposeFunction('hear', (words: string) => said.push(words))
+  const announced: string[] = []
+  await page.exposeFunction('hear', (words: string) => announced.push(words))
   await page.evaluate(() => {
     const hear = (globalThis as unknown as { hear(words: string): void }).hear
     const read = () => {
@@ -222,23 +232,23 @@ t.test('changes are announced, without spelling out tokens and tickets', async t
   await page.waitForSelector('#replay-result [data-state=refused]')
   await join(page)
   t.match(
-    [...new Set(said.filter(words => words !== ''))].join('\n'),
+    [...new Set(announced.filter(words => words !== ''))].join('\n'),
     /^You are maggie\.[\s\S]*You have a ticket, for 600 seconds\.[\s\S]*the WebSocket is open[\s\S]*Refused before the handshake\. ticket_used/m,
   )
   for (const secret of [token, ticket])
     t.equal(
-      said.findIndex(words => words.includes(secret.slice(0, 20))),
+      announced.findIndex(words => words.includes(secret.slice(0, 20))),
       -1,
     )
-  t.equal(await page.getAttribute('#countdown', 'aria-live'), 'off', 'a countdown would talk without end')
+  t.equal(await page.getAttribute('#countdown', 'aria-live'), 'off', 'the countdown is not announced')
   await page.close()
 })
 
-t.test('the next button stands above the bytes, and on a phone the figures are in sight', async t => {
+t.test('the next button is above the bytes, and on a phone the figures stay visible', async t => {
   const { page } = await openPage(browser, server.url)
   await logIn(page)
   await takeTicket(page)
-  t.notOk(await page.isVisible('#layout'), 'the table is folded')
+  t.notOk(await page.isVisible('#layout'), 'the table is collapsed')
   await page.click('#bytes summary')
   t.ok(await page.isVisible('#layout'))
   const topOf = async (selector: string) => (await page.locator(selector).boundingBox())?.y ?? Number.NaN
@@ -256,7 +266,7 @@ t.test('the next button stands above the bytes, and on a phone the figures are i
   await page.close()
 })
 
-t.test('contrast is enough in both schemes', async t => {
+t.test('contrast is sufficient in both colour schemes', async t => {
   const { page } = await openPage(browser, server.url)
   await logIn(page)
   await takeTicket(page)
@@ -270,7 +280,7 @@ t.test('contrast is enough in both schemes', async t => {
   await page.locator('#notice').evaluate(notice => notice.removeAttribute('hidden'))
   for (const colorScheme of ['light', 'dark'] as const) {
     await page.emulateMedia({ colorScheme })
-    // The ring of a step fades over; texts do not.
+    // Only the ring of a step fades from one colour to the other; text does not.
     const poor = await page.evaluate(poorContrasts)
     t.strictSame(poor, [], colorScheme)
   }
@@ -278,8 +288,8 @@ t.test('contrast is enough in both schemes', async t => {
 })
 
 /**
- * Runs in the page: all text whose contrast (WCAG 2.2, 1.4.3) is below 4.5, save that of disabled
- * controls.
+ * Runs in the page. Returns all text whose contrast (WCAG 2.2, 1.4.3) is below 4.5, except in
+ * disabled controls.
  */
 function poorContrasts(): string[] {
   const numbers = (color: string): number[] => (color.match(/[\d.]+/g) ?? []).map(Number)

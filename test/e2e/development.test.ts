@@ -17,17 +17,17 @@ const login = await postJson(server.url, '/auth', { user: 'maggie', pwd: passwor
 const { token } = jsonOf(login) as { token: string }
 
 t.test('the first start prints the demo user with a password, once', async t => {
-  t.ok(password.length >= 12, 'and long enough to be random')
+  t.ok(password.length >= 12, 'the password is long enough to be random')
   t.equal(login.status, 200)
 })
 
-/** Pastes what a start has printed into a shell, until the socket is open. */
+/** Pastes the printed commands into a shell, until the socket is open. */
 async function paste(t: Test, started: TestServer): Promise<void> {
   await started.logged(/^ +curl /m)
   const printed = started.output()
   const lines = printed.split('\n').filter(line => /^ +(TOKEN=|TICKET=|curl)/.test(line))
   t.equal(lines.length, 3, printed)
-  // The two seconds after which curl leaves the open socket may not be enough on a busy machine.
+  // Curl would close the socket after two seconds, which may be too soon on a busy machine.
   const script = lines.join('\n').replace(/ curl (.*?)-i -m 2 /, ' exec curl $1-i -N ')
   t.match(script, / exec curl /)
   const shell = spawn(pathOf('bash'), ['-c', script], { stdio: ['ignore', 'pipe', 'inherit'] })
@@ -42,12 +42,12 @@ async function paste(t: Test, started: TestServer): Promise<void> {
 
 t.test('the printed commands work when pasted', needs('bash', 'curl'), t => paste(t, server))
 
-t.test('on a Unix socket too', needs('bash', 'curl'), async t => {
+t.test('the printed commands work on a Unix socket too', needs('bash', 'curl'), async t => {
   const stateDir = temporaryDirectory(t)
   const env = { ...development, TICKETGATE_HOST: `unix:${join(stateDir, 'a gate.sock')}` }
   const unix = await startServer(t, { env, stateDir })
   await paste(t, unix)
-  t.notMatch(unix.output(), /step by step/, 'no browser opens that')
+  t.notMatch(unix.output(), /step by step/, 'the console is not mentioned, as no browser can open it')
 })
 
 t.test('the ticket reply has the whole URL to open', async t => {
@@ -87,14 +87,14 @@ t.test('a restart keeps the user and prints no password', async t => {
   const second = await startServer(t, { env: development, stateDir: server.stateDir })
   t.equal((await postJson(second.url, '/auth', { user: 'maggie', pwd: password })).status, 200)
   await second.stop()
-  t.notOk(second.output().includes(password), 'the password is printed once only')
+  t.notOk(second.output().includes(password), 'the password is printed only once')
 })
 
-t.test('a restart logs no user out: the token secret is kept, readable for its owner only', async t => {
+t.test('a restart logs no user out: the token secret is kept, readable only by its owner', async t => {
   t.equal(statSync(join(server.stateDir, 'development-secret')).mode & 0o777, 0o600)
   const ask = (url: string) => request(url, '/ws_ticket', { headers: { authorization: `Bearer ${token}` } })
   const second = await startServer(t, { env: development, stateDir: server.stateDir })
   t.equal((await ask(second.url)).status, 200)
-  const elsewhere = await startServer(t, { env: development })
-  isProblem(t, await ask(elsewhere.url), '401 token_invalid', 'each state directory has its own')
+  const other = await startServer(t, { env: development })
+  isProblem(t, await ask(other.url), '401 token_invalid', 'each state directory has its own secret')
 })

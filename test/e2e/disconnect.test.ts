@@ -19,39 +19,39 @@ const open = async (server: TestServer, token: string, channel: string): Promise
 const ticketFor = (server: TestServer, token: string, channel: string): Promise<Reply> =>
   request(server.url, `/ws_ticket?channel=${channel}`, { headers: bearer(token) })
 
-/** Asks, and skips what others say meanwhile. */
+/** Sends a request and returns its reply, skipping other messages. */
 const ask = (client: Client, message: Json & { readonly id: number }): Promise<Json> => {
   client.send(message)
   return client.nextWith({ id: message.id })
 }
 
-/** A token of the past, and one of after a revocation that was just made. */
-const before = (user: string, claims: Json = {}): string =>
+/** A token issued before a revocation that follows, and one issued after it. */
+const earlierToken = (user: string, claims: Json = {}): string =>
   tokenFor(user, { iat: nowSeconds() - 1, ...claims })
-const after = async (user: string): Promise<string> => {
+const laterToken = async (user: string): Promise<string> => {
   await nextSecond()
   return tokenFor(user)
 }
 
-/** Revokes rights of one user, on any kind of gate. */
-async function takeAway(t: Test, env: Environment): Promise<void> {
+/** Checks that a channel is revoked from one user. */
+async function revokesChannel(t: Test, env: Environment): Promise<void> {
   const server = await startServer(t, { env })
-  const token = before('maggie')
-  const [onIt, beside] = [await open(server, token, 'news'), await open(server, token, 'lobby')]
-  await ask(beside, { type: 'subscribe', channel: 'news', id: 1 })
-  const other = await open(server, before('theo'), 'news')
+  const token = earlierToken('maggie')
+  const [onChannel, subscriber] = [await open(server, token, 'news'), await open(server, token, 'lobby')]
+  await ask(subscriber, { type: 'subscribe', channel: 'news', id: 1 })
+  const other = await open(server, earlierToken('theo'), 'news')
   const { ticket } = await mintWith(server.url, token)
   const bound = await mintWith(server.url, token, 'news')
 
   t.strictSame(await counts(server, { user: 'maggie', channel: 'news', reason: 'not paid' }), {
     unsubscribed: 2,
   })
-  for (const client of [onIt, beside]) {
+  for (const client of [onChannel, subscriber]) {
     t.strictSame(await client.next(), { type: 'unsubscribed', channel: 'news', reason: 'not paid' })
     t.match(
       await ask(client, { type: 'subscribe', channel: 'news', id: 2 }),
       { code: 'channel_forbidden', id: 2 },
-      'nor may it come back',
+      'it may not subscribe again',
     )
     t.match(await ask(client, { type: 'publish', channel: 'news', data: 1, id: 3 }), {
       code: 'channel_forbidden',
@@ -64,79 +64,97 @@ async function takeAway(t: Test, env: Environment): Promise<void> {
       t,
       await requestUpgrade(server.url, gatePath(text, 'news')),
       '403 channel_forbidden',
-      'a ticket of before',
+      'a ticket issued before',
     )
   t.strictSame(jsonOf(await postJson(server.url, '/ws_ticket/status', { ticket: bound.ticket })), {
     state: 'invalid',
     refused: 'channel_forbidden',
   })
-  isProblem(t, await ticketFor(server, token, 'news'), '403 channel_forbidden', 'a token of before')
+  isProblem(t, await ticketFor(server, token, 'news'), '403 channel_forbidden', 'a token issued before')
   const renewal = await mintWith(server.url, token)
-  t.match(await ask(beside, { type: 'renew', ticket: renewal.ticket, id: 6 }), { type: 'renewed' })
-  t.match(await ask(beside, { type: 'subscribe', channel: 'news', id: 7 }), { code: 'channel_forbidden' })
-  t.equal((await requestUpgrade(server.url, gatePath(ticket, 'lobby'))).status, 101, 'another channel')
+  t.match(await ask(subscriber, { type: 'renew', ticket: renewal.ticket, id: 6 }), { type: 'renewed' })
+  t.match(await ask(subscriber, { type: 'subscribe', channel: 'news', id: 7 }), { code: 'channel_forbidden' })
+  t.equal(
+    (await requestUpgrade(server.url, gatePath(ticket, 'lobby'))).status,
+    101,
+    'another channel is still open',
+  )
   await server.stop()
 
   const restarted = await startServer(t, { env, stateDir: server.stateDir })
   isProblem(t, await ticketFor(restarted, token, 'news'), '403 channel_forbidden', 'after a restart')
   t.equal((await ticketFor(restarted, token, 'lobby')).status, 200)
-  t.equal((await ticketFor(restarted, await after('maggie'), 'news')).status, 200, 'a token of after')
+  t.equal(
+    (await ticketFor(restarted, await laterToken('maggie'), 'news')).status,
+    200,
+    'a token issued after the revocation',
+  )
 }
 
 const three = { TICKETGATE_THREADS: '3' }
 
-t.test('a channel is revoked from a user', t => takeAway(t, {}))
+t.test('a channel is revoked from a user', t => revokesChannel(t, {}))
 
-t.test('the same over several threads', t => takeAway(t, three))
+t.test('a channel is revoked from a user, with several threads', t => revokesChannel(t, three))
 
 t.test('a channel is closed for everybody admitted before', async t => {
   for (const env of [{}, three]) {
     const server = await startServer(t, { env })
-    const token = before('maggie')
-    const [onIt, beside] = [await open(server, token, 'news'), await open(server, token, 'lobby')]
-    await ask(beside, { type: 'subscribe', channel: 'news', id: 1 })
+    const token = earlierToken('maggie')
+    const [onChannel, subscriber] = [await open(server, token, 'news'), await open(server, token, 'lobby')]
+    await ask(subscriber, { type: 'subscribe', channel: 'news', id: 1 })
     t.strictSame(await counts(server, { channel: 'news' }), { disconnected: 1, unsubscribed: 1 })
-    t.strictSame(await onIt.closed, { code: 4403, reason: 'revoked' })
-    t.strictSame(await beside.next(), { type: 'unsubscribed', channel: 'news' })
+    t.strictSame(await onChannel.closed, { code: 4403, reason: 'revoked' })
+    t.strictSame(await subscriber.next(), { type: 'unsubscribed', channel: 'news' })
     isProblem(t, await ticketFor(server, token, 'news'), '403 channel_forbidden')
-    isProblem(t, await ticketFor(server, before('theo'), 'news'), '403 channel_forbidden', 'of anybody')
+    isProblem(
+      t,
+      await ticketFor(server, earlierToken('theo'), 'news'),
+      '403 channel_forbidden',
+      'for every user',
+    )
     t.equal((await ticketFor(server, token, 'lobby')).status, 200)
-    t.equal((await ticketFor(server, await after('theo'), 'news')).status, 200)
+    t.equal((await ticketFor(server, await laterToken('theo'), 'news')).status, 200)
     await server.stop()
   }
 })
 
-t.test('all are disconnected', async t => {
+t.test('all users are disconnected', async t => {
   const server = await startServer(t, { env: three })
   const clients = await Promise.all(
-    ['maggie', 'theo', 'vera', 'bart'].map(user => open(server, before(user), 'lobby')),
+    ['maggie', 'theo', 'vera', 'bart'].map(user => open(server, earlierToken(user), 'lobby')),
   )
   t.strictSame(await counts(server, { all: true, reason: 'für heute zu' }), { disconnected: 4 })
   for (const { closed } of clients) t.strictSame(await closed, { code: 4403, reason: 'für heute zu' })
-  const token = before('homer')
+  const token = earlierToken('homer')
   isProblem(t, await ticketFor(server, token, 'lobby'), '401 token_revoked')
   await server.stop()
   const restarted = await startServer(t, { stateDir: server.stateDir })
   isProblem(t, await ticketFor(restarted, token, 'lobby'), '401 token_revoked', 'after a restart')
 })
 
-t.test('users who must renew stay if they do so in time with a fresh token', async t => {
+t.test('users required to renew stay connected if they do so in time with a fresh token', async t => {
   for (const env of [{}, three]) {
     const server = await startServer(t, { env })
     const [renews, waits] = [
-      await open(server, before('maggie'), 'lobby'),
-      await open(server, before('maggie'), 'lobby'),
+      await open(server, earlierToken('maggie'), 'lobby'),
+      await open(server, earlierToken('maggie'), 'lobby'),
     ]
-    const old = before('maggie')
+    const old = earlierToken('maggie')
     const { ticket } = await mintWith(server.url, old)
     t.strictSame(await counts(server, { user: 'maggie', reauthenticateWithinSeconds: 10 }), {
       renewRequired: 2,
     })
     for (const client of [renews, waits])
       t.strictSame(await client.next(), { type: 'renew_required', withinSeconds: 10 })
-    isProblem(t, await ticketFor(server, old, 'lobby'), '401 token_revoked', 'at once')
+    isProblem(
+      t,
+      await ticketFor(server, old, 'lobby'),
+      '401 token_revoked',
+      'the old token is refused at once',
+    )
     t.match(await ask(renews, { type: 'renew', ticket, id: 1 }), { code: 'token_revoked' })
-    const fresh = await mintWith(server.url, await after('maggie'))
+    const fresh = await mintWith(server.url, await laterToken('maggie'))
     t.match(await ask(renews, { type: 'renew', ticket: fresh.ticket, id: 2 }), { type: 'renewed' })
     t.strictSame(await waits.closed, { code: 4401, reason: 'session_expired' })
     t.match(await ask(renews, { type: 'ping', id: 3 }), { type: 'pong' })
@@ -144,30 +162,30 @@ t.test('users who must renew stay if they do so in time with a fresh token', asy
   }
 })
 
-t.test('users of a revoked channel keep it until their renewal is due', async t => {
+t.test('users keep a revoked channel until their renewal is due', async t => {
   const server = await startServer(t)
-  const [onIt, apart] = [
-    await open(server, before('maggie'), 'news'),
-    await open(server, before('theo'), 'lobby'),
+  const [onChannel, elsewhere] = [
+    await open(server, earlierToken('maggie'), 'news'),
+    await open(server, earlierToken('theo'), 'lobby'),
   ]
   t.strictSame(await counts(server, { channel: 'news', reauthenticateWithinSeconds: 600 }), {
     renewRequired: 1,
   })
-  t.match(await onIt.next(), { type: 'renew_required' })
-  t.match(await ask(onIt, { type: 'publish', data: 1, id: 1 }), { type: 'ok' })
+  t.match(await onChannel.next(), { type: 'renew_required' })
+  t.match(await ask(onChannel, { type: 'publish', data: 1, id: 1 }), { type: 'ok' })
   t.match(
-    await ask(apart, { type: 'publish', channel: 'news', data: 1, id: 2 }),
+    await ask(elsewhere, { type: 'publish', channel: 'news', data: 1, id: 2 }),
     { code: 'channel_forbidden' },
-    'no socket joins with an earlier right',
+    'no socket joins with a right granted before',
   )
-  t.match(await ask(apart, { type: 'subscribe', channel: 'news', id: 3 }), { code: 'channel_forbidden' })
+  t.match(await ask(elsewhere, { type: 'subscribe', channel: 'news', id: 3 }), { code: 'channel_forbidden' })
 })
 
-t.test('the client renews when told to, and learns what was revoked, and why', async t => {
+t.test('the client renews when told to, and learns which channel was revoked and why', async t => {
   const server = await startServer(t, { env: three })
   const gate = connectTo(t, server.url, {
     channel: 'lobby',
-    getToken: ({ fresh }) => (fresh ? after('maggie') : before('maggie')),
+    getToken: ({ fresh }) => (fresh ? laterToken('maggie') : earlierToken('maggie')),
   })
   await gate.next('open')
   await gate.subscribe('news')
@@ -230,12 +248,12 @@ t.test('contradictory requests are refused', async t => {
   t.strictSame(await counts(server, { socket: 'AAAAAAAA.1' }), { disconnected: 0 })
 })
 
-t.test('a socket by its id: that one, and what could open another', async t => {
+t.test('disconnecting a socket by its id revokes its session, but leaves other sockets open', async t => {
   const server = await startServer(t, {
     env: { ...three, TICKETGATE_FIRST_MESSAGE_SECONDS: '30' },
   })
-  const named = before('maggie', { sid: 's1' })
-  const unnamed = before('theo')
+  const named = earlierToken('maggie', { sid: 's1' })
+  const unnamed = earlierToken('theo')
   const clients = [
     await open(server, named, 'lobby'),
     await open(server, named, 'lobby'),
@@ -255,7 +273,7 @@ t.test('a socket by its id: that one, and what could open another', async t => {
   ] as const) {
     const [id] = await idsOf(`user=${user}`)
     t.strictSame(await counts(server, { socket: id }), { disconnected: 1 }, user)
-    t.equal((await idsOf(`user=${user}`)).length, 1, `${user}: the other stays`)
+    t.equal((await idsOf(`user=${user}`)).length, 1, `${user}: the other socket stays open`)
     isProblem(t, await ticketFor(server, token, 'lobby'), '401 token_revoked', user)
   }
   const closed = await Promise.all([
@@ -269,7 +287,7 @@ t.test('a socket by its id: that one, and what could open another', async t => {
   t.strictSame(
     await counts(server, { socket: silent }),
     { disconnected: 0 },
-    'one whose user is not known yet',
+    'a socket whose user is not known yet is not disconnected',
   )
   await server.stop()
   await startServer(t, { stateDir: server.stateDir })

@@ -17,7 +17,7 @@ const openMany = async (server: TestServer, count = sockets): Promise<Client[]> 
   return clients
 }
 
-/** A socket whose client does not answer when it is closed. */
+/** A socket whose client does not reply to a close. */
 const openDeaf = async (server: TestServer): Promise<RawConnection> => {
   const deaf = await RawConnection.connect(server.url)
   deaf.write(upgradeText(gatePath(await mint(server.url))))
@@ -26,7 +26,7 @@ const openDeaf = async (server: TestServer): Promise<RawConnection> => {
   return deaf
 }
 
-/** Asks over connections made before the signal until the server says that it is not ready. */
+/** Asks over an open connection until the server says that it is not ready. */
 const untilNotReady = async (ready: RawConnection) => {
   for (;;) {
     ready.write(requestText('GET', '/readyz'))
@@ -35,13 +35,13 @@ const untilNotReady = async (ready: RawConnection) => {
   }
 }
 
-t.test('on SIGTERM it refuses newcomers, closes all sockets with 1012 and exits with 0', async t => {
+t.test('on SIGTERM it refuses new clients, closes all sockets with 1012 and exits with 0', async t => {
   const server = await startServer(t, {
     env: { TICKETGATE_DRAIN_SECONDS: '10', TICKETGATE_TICKET_TTL_SECONDS: '120' },
   })
-  t.equal((await request(server.url, '/readyz')).status, 200, 'ready before')
+  t.equal((await request(server.url, '/readyz')).status, 200, 'it is ready before the signal')
   const clients = await openMany(server)
-  // As long as it is there, so is the listener.
+  // The listener stays open as long as this socket does.
   const deaf = await openDeaf(server)
   const ticket = await mint(server.url)
   const [ready, mintConnection, gate, health, idle] = await Promise.all([
@@ -58,12 +58,12 @@ t.test('on SIGTERM it refuses newcomers, closes all sockets with 1012 and exits 
   gate.write(upgradeText(gatePath(ticket)))
   health.write(requestText('GET', '/healthz'))
   const [minted, upgraded] = await Promise.all([mintConnection.response(), gate.response()])
-  t.equal(notReady?.status, 503, '/readyz says 503')
+  t.equal(notReady?.status, 503, '/readyz returns 503')
   for (const [name, response] of [
     ['mint', minted],
     ['gate', upgraded],
   ] as const) {
-    if (response === undefined) t.fail(`${name}: no answer while draining`)
+    if (response === undefined) t.fail(`${name}: there is a reply while draining`)
     else {
       isProblem(t, response, '503 draining', name)
       hasRetryAfter(t, response, name)
@@ -74,11 +74,11 @@ t.test('on SIGTERM it refuses newcomers, closes all sockets with 1012 and exits 
   t.strictSame(
     closes.filter(({ code, reason }) => code !== 1012 || !/^retry_after_ms=[0-9]+$/.test(reason)),
     [],
-    'every socket is closed with 1012 and a time to come back',
+    'every socket is closed with 1012 and a time to reconnect',
   )
   const delays = new Set(closes.map(({ reason }) => reason))
-  t.ok(delays.size > sockets / 10, `the times are spread: ${delays.size} different ones`)
-  t.strictSame(await server.exited, { code: 0, signal: null }, 'exit 0')
+  t.ok(delays.size > sockets / 10, `the times are spread: ${delays.size} distinct ones`)
+  t.strictSame(await server.exited, { code: 0, signal: null }, 'it exits with 0')
   await Promise.all([ready, mintConnection, gate, health, idle].map(connection => connection.closed))
 })
 
@@ -94,9 +94,8 @@ t.test('it exits with 0 at once if there are no sockets', async t => {
   t.strictSame(await server.stop(), { code: 0, signal: null })
 })
 
-t.test('a login that waits for its second gets its response before the exit', async t => {
-  // Where there may be other nodes, the first token that is not revoked is dated up to two seconds
-  // later.
+t.test('a login that waits for the next second gets its reply before the exit', async t => {
+  // With a node name, the login waits until its token would not be revoked: up to two seconds.
   const server = await startServer(t, {
     users: { maggie: 'secret' },
     env: { TICKETGATE_NODE: 'gate-1', TICKETGATE_DRAIN_SECONDS: '60' },
@@ -140,8 +139,8 @@ t.test('a second signal ends it at once', async t => {
   }
 })
 
-t.test('a proxy that uses /verify sees that it is not ready, even without sockets', async t => {
-  // A tenth of it, for which it is there to be seen, is time enough on a busy machine.
+t.test('with /verify on, it stays up long enough for a proxy to see that it is not ready', async t => {
+  // It stays up for a tenth of this: long enough for a busy machine.
   const server = await startServer(t, { env: { TICKETGATE_DRAIN_SECONDS: '60', TICKETGATE_VERIFY: 'on' } })
   server.signal('SIGTERM')
   let status = 0
@@ -150,7 +149,7 @@ t.test('a proxy that uses /verify sees that it is not ready, even without socket
   t.strictSame(await server.exited, { code: 0, signal: null })
 })
 
-t.test('SIGHUP does no harm if there is nothing to reread', async t => {
+t.test('SIGHUP has no effect if there is nothing to reread', async t => {
   for (const threads of ['1', '2']) {
     const server = await startServer(t, { env: { TICKETGATE_THREADS: threads } })
     server.signal('SIGHUP')
@@ -159,7 +158,7 @@ t.test('SIGHUP does no harm if there is nothing to reread', async t => {
   }
 })
 
-t.test('its last log lines are written', async t => {
+t.test('the last log lines are written', async t => {
   const server = await startServer(t)
   await server.stop()
   t.match(server.output(), /"msg":"stopped"/)

@@ -29,17 +29,17 @@ const gates: [name: string, env: Environment][] = [
   ],
 ]
 
-t.test('a start that fails halfway says why and exits, so that a supervisor learns of it', async t => {
+t.test('a start that fails halfway says why and exits with 1', async t => {
   for (const [name, env] of gates) {
     const stateDir = temporaryDirectory(t)
     writeFileSync(join(stateDir, 'users.json'), '{')
     const { code, signal, output } = await runServe(t, { ...env, TICKETGATE_STATE_DIR: stateDir })
     t.same({ code, signal }, { code: 1, signal: null }, name)
-    t.match(output, /users\.json/, `${name}: why`)
+    t.match(output, /users\.json/, `${name}: it says why`)
   }
 })
 
-t.test('and so does one that fails at the last step, the admin listener', async t => {
+t.test('a start that fails at the last step, the admin listener, says why and exits with 1', async t => {
   const taken = createServer().listen(0, '127.0.0.1')
   await new Promise(resolve => taken.once('listening', resolve))
   t.teardown(() => taken.close())
@@ -48,6 +48,6 @@ t.test('and so does one that fails at the last step, the admin listener', async 
   for (const [name, env] of gates) {
     const { code, signal, output } = await runServe(t, { ...env, TICKETGATE_ADMIN_PORT: port })
     t.same({ code, signal }, { code: 1, signal: null }, name)
-    t.match(output, /TICKETGATE_ADMIN_PORT/, `${name}: why`)
+    t.match(output, /TICKETGATE_ADMIN_PORT/, `${name}: it says why`)
   }
 })
