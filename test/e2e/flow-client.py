@@ -14,7 +14,7 @@ def call(url, **headers):
         return json.load(reply)
 
 
-def say(step, value):
+def report(step, value):
     print(json.dumps([step, value]), flush=True)
 
 
@@ -26,21 +26,21 @@ async def main(base, user, password):
     url = base.replace("http", "ws", 1) + "/channel/"
 
     async with websockets.connect(f"{url}?ticket={ticket}") as first:
-        say("welcome", json.loads(await first.recv())["type"])
+        report("welcome", json.loads(await first.recv())["type"])
         try:
             async with websockets.connect(f"{url}?ticket={ticket}"):
-                say("second use", "accepted")
+                report("second use", "accepted")
         except websockets.InvalidStatusCode as refusal:
-            say("second use", refusal.status_code)
+            report("second use", refusal.status_code)
 
         ticket = call(f"{base}/ws_ticket", **bearer)["ticket"]
         offered = ["ticketgate.v1.json", f"ticket.{ticket}"]
         async with websockets.connect(url, subprotocols=offered) as second:
-            say("subprotocol", second.subprotocol)
+            report("subprotocol", second.subprotocol)
             await second.recv()
             await second.send(json.dumps({"type": "publish", "data": "hello from Python"}))
-            say("message", json.loads(await first.recv())["data"])
-        say("closed with", second.close_code)
+            report("message", json.loads(await first.recv())["data"])
+        report("closed with", second.close_code)
 
 
 asyncio.run(main(*sys.argv[1:]))

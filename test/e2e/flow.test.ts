@@ -22,7 +22,7 @@ const socketBase = socketUrl(server.url, '')
 const curl = async (...args: string[]): Promise<string> =>
   (await execute(pathOf('curl'), ['-sS', ...args])).stdout
 
-/** curl keeps waiting after a 101, so it is read until the head of the answer is there. */
+/** curl keeps waiting after a 101, so it is killed once the head of the reply has arrived. */
 const curlUpgrade = (url: string): Promise<string> =>
   new Promise((resolve, reject) => {
     const headers = Object.entries(upgradeHeaders()).flatMap(([name, value]) => ['-H', `${name}: ${value}`])
@@ -50,16 +50,16 @@ t.test('the founding flow works as its author wrote it', async t => {
   t.equal(reply.status, 200)
   t.equal(reply.headers['cache-control'], 'no-store')
   const { ticket, expires } = jsonOf(reply) as { ticket: string; expires: number }
-  t.match(ticket, /^[A-Za-z0-9_-]+$/, 'the ticket needs no encoding in a URL')
+  t.match(ticket, /^[A-Za-z0-9_-]+$/, 'the ticket needs no percent-encoding in a URL')
   t.ok(
     Number.isInteger(expires) && expires >= before + 9 && expires <= after + 11,
-    'it lives for ten seconds, and the clocks are alike',
+    'it lives for ten seconds, by similar clocks',
   )
 
   const { client, welcome } = await openSession(`${socketBase}/channel/?ticket=${ticket}`)
   t.match(welcome, { type: 'welcome', user: 'maggie', channel: '' })
   const second = await attempt(`${socketBase}/channel/?ticket=${ticket}`)
-  if (second instanceof Client) t.fail('the second use was accepted')
+  if (second instanceof Client) t.fail('the second use is refused')
   else isProblem(t, second, '401 ticket_used', 'the second use is refused before the handshake')
   await client.close()
 })
@@ -72,10 +72,10 @@ for (const method of ['GET', 'POST'])
     const reply = await curl('-X', method, '-H', `Authorization: Bearer ${token}`, `${server.url}/ws_ticket`)
     const { ticket } = JSON.parse(reply) as { ticket: string }
     const first = await curlUpgrade(`${server.url}/channel/?ticket=${ticket}`)
-    t.match(first, /^HTTP\/1\.1 101 /, 'the first use opens')
+    t.match(first, /^HTTP\/1\.1 101 /, 'the first use opens a socket')
     t.match(first, /\r\nsec-websocket-accept: /i)
     const second = await curlUpgrade(`${server.url}/channel/?ticket=${ticket}`)
-    t.match(second, /^HTTP\/1\.1 401 [\s\S]*"code":\s*"ticket_used"/, 'the second is refused')
+    t.match(second, /^HTTP\/1\.1 401 [\s\S]*"code":\s*"ticket_used"/, 'the second use is refused')
     t.notMatch(second, /sec-websocket-accept/i)
   })
 
@@ -104,7 +104,7 @@ t.test("Python's websockets runs the whole flow, by query and by subprotocol", n
   ])
 })
 
-t.test('a ticket in the subprotocols opens, and only the protocol is echoed', async t => {
+t.test('a ticket in the subprotocols opens a socket, and only the protocol is echoed', async t => {
   const ticket = await mint(server.url)
   for (const protocols of [
     ['ticketgate.v1.json', `ticket.${await mint(server.url)}`],
@@ -117,7 +117,7 @@ t.test('a ticket in the subprotocols opens, and only the protocol is echoed', as
   const again = await attempt(`${socketBase}/channel/`, {
     protocols: ['ticketgate.v1.json', `ticket.${ticket}`],
   })
-  if (again instanceof Client) t.fail('the second use was accepted')
+  if (again instanceof Client) t.fail('the second use is refused')
   else isProblem(t, again, '401 ticket_used')
 })
 
@@ -127,17 +127,17 @@ t.test('a ticket spent by query is spent by subprotocol too, and vice versa', as
     protocols: ['ticketgate.v1.json'],
   })
   t.equal(client.socket.protocol, 'ticketgate.v1.json', 'the protocol is echoed for a ticket in the query')
-  const crossed = await attempt(`${socketBase}/channel/`, {
+  const secondUse = await attempt(`${socketBase}/channel/`, {
     protocols: ['ticketgate.v1.json', `ticket.${byQuery}`],
   })
-  if (crossed instanceof Client) t.fail('accepted twice')
-  else isProblem(t, crossed, '401 ticket_used')
+  if (secondUse instanceof Client) t.fail('the second use is refused')
+  else isProblem(t, secondUse, '401 ticket_used')
   await client.close()
 
   const bySubprotocol = await mint(server.url)
   const protocols = ['ticketgate.v1.json', `ticket.${bySubprotocol}`]
   await (await openSession(`${socketBase}/channel/`, { protocols })).client.close()
-  const back = await attempt(socketUrl(server.url, gatePath(bySubprotocol)))
-  if (back instanceof Client) t.fail('accepted twice')
-  else isProblem(t, back, '401 ticket_used')
+  const reverseUse = await attempt(socketUrl(server.url, gatePath(bySubprotocol)))
+  if (reverseUse instanceof Client) t.fail('the second use is refused')
+  else isProblem(t, reverseUse, '401 ticket_used')
 })

@@ -28,16 +28,16 @@ const outcome = async (at: TestServer, token: string): Promise<string> => {
   return reply.status === 200 ? 'accepted' : String(jsonOf(reply).code)
 }
 
-// Each thread reads files by itself, and a connection goes to any: so often in a row, all have read
-// them.
-const inRow = 30
+// Each thread reads the files by itself, and a connection may reach any thread: after this many equal
+// outcomes in a row, all threads have read them.
+const requiredInRow = 30
 
 /**
- * Presents a token until the outcome is as expected, in every thread: files are read again in the
+ * Presents a token until every thread has the expected outcome: files are reread in the
  * background.
  */
 const until = async (t: Test, at: TestServer, token: string, expected: string): Promise<void> => {
-  for (let count = 0; count < inRow && t.passing(); ) {
+  for (let count = 0; count < requiredInRow && t.passing(); ) {
     if ((await outcome(at, token)) === expected) count++
     else {
       count = 0
@@ -80,7 +80,7 @@ const start = async (
 const hs = (claims: Json, by = secret): string =>
   signText('{"alg":"HS256","typ":"JWT"}', JSON.stringify({ ...claimsFor('maggie'), ...claims }), by)
 
-t.test('several issuers: a token is verified by the one that it names, and no other', async t => {
+t.test('with several issuers, a token is verified only by the issuer that it names', async t => {
   const a = await startProvider(t, jwks(first))
   const b = await startProvider(t, jwks(second))
   const { server } = await start(t, file => [
@@ -92,29 +92,33 @@ t.test('several issuers: a token is verified by the one that it names, and no ot
   const of = (key: ProviderKey, iss: unknown, changes: Json = {}, header: Json = {}): string =>
     signedBy(key, { iss, aud: 'gate', ...changes }, header)
   const cases: [name: string, token: string, outcome: string][] = [
-    ['of a', of(first, 'https://a.example'), 'accepted'],
-    ['of a, for the other audience', of(first, 'https://a.example', { aud: 'other' }), 'accepted'],
-    ['of a, for another', of(first, 'https://a.example', { aud: 'shop' }), 'token_invalid'],
-    ['of b', of(second, 'https://b.example/', {}, { typ: 'at+jwt' }), 'accepted'],
+    ['from a', of(first, 'https://a.example'), 'accepted'],
+    ['from a, for the other audience', of(first, 'https://a.example', { aud: 'other' }), 'accepted'],
+    ['from a, for an unknown audience', of(first, 'https://a.example', { aud: 'shop' }), 'token_invalid'],
+    ['from b', of(second, 'https://b.example/', {}, { typ: 'at+jwt' }), 'accepted'],
     [
-      'of b, as a media type',
+      'from b, with typ as a media type',
       of(second, 'https://b.example/', {}, { typ: 'application/AT+JWT' }),
       'accepted',
     ],
-    ['of b, an ID token', of(second, 'https://b.example/'), 'token_invalid'],
-    ['of b without its slash', of(second, 'https://b.example', {}, { typ: 'at+jwt' }), 'token_invalid'],
-    ['of the shop', hs({ iss: 'shop' }), 'accepted'],
+    ['from b, an ID token', of(second, 'https://b.example/'), 'token_invalid'],
+    ['from b without its slash', of(second, 'https://b.example', {}, { typ: 'at+jwt' }), 'token_invalid'],
+    ['from the shop', hs({ iss: 'shop' }), 'accepted'],
     [
-      'by a in the name of b',
+      'signed by a in the name of b',
       of(first, 'https://b.example/', {}, { typ: 'at+jwt', kid: second.kid }),
       'token_invalid',
     ],
-    ['by b in the name of a', of(second, 'https://a.example', {}, { kid: first.kid }), 'token_invalid'],
-    ['by the shop in the name of a', hs({ iss: 'https://a.example', aud: 'gate' }), 'token_invalid'],
-    ['by a in the name of the shop', of(first, 'shop'), 'token_invalid'],
-    ['of nobody', of(first, undefined), 'token_invalid'],
-    ['of somebody else', of(first, 'https://evil.example'), 'token_invalid'],
-    ['of a list', of(first, ['https://a.example']), 'token_invalid'],
+    [
+      'signed by b in the name of a',
+      of(second, 'https://a.example', {}, { kid: first.kid }),
+      'token_invalid',
+    ],
+    ['signed by the shop in the name of a', hs({ iss: 'https://a.example', aud: 'gate' }), 'token_invalid'],
+    ['signed by a in the name of the shop', of(first, 'shop'), 'token_invalid'],
+    ['without an issuer', of(first, undefined), 'token_invalid'],
+    ['from an unknown issuer', of(first, 'https://evil.example'), 'token_invalid'],
+    ['from a list of issuers', of(first, ['https://a.example']), 'token_invalid'],
     ['a name of Object.prototype', of(first, 'constructor'), 'token_invalid'],
   ]
   for (const [name, token, expected] of cases) t.equal(await outcome(server, token), expected, name)
@@ -125,7 +129,7 @@ t.test('several issuers: a token is verified by the one that it names, and no ot
   )
 })
 
-t.test('discovery, and what TICKETGATE_OIDC_ISSUER alone does', async t => {
+t.test('TICKETGATE_OIDC_ISSUER alone discovers the keys and turns the login off', async t => {
   const provider = await startProvider(t, text('', 404))
   const { origin } = new URL(provider.url)
   provider.answer = (response, request) =>
@@ -147,7 +151,7 @@ t.test('discovery, and what TICKETGATE_OIDC_ISSUER alone does', async t => {
   isProblem(t, await postJson(server.url, '/auth', { user: 'a', pwd: 'b' }), '404 not_found')
 })
 
-t.test('keys from PEM files, and by a server with certificates of its own', async t => {
+t.test('keys come from PEM files, or from a server with a private CA', async t => {
   const tls = createTlsServer({ cert: certificate, key: certificateKey }, (req, res) =>
     jwks(second)(res, req),
   )
@@ -177,7 +181,7 @@ t.test('keys from PEM files, and by a server with certificates of its own', asyn
   t.equal(await outcome(untrusting.server, signedBy(second, { iss: 'tls', aud: 'gate' })), 'keys_unavailable')
 })
 
-t.test('claims of other providers: user, session, audience, and the tenant in the issuer', async t => {
+t.test('user, session, audience and tenant can be in other claims', async t => {
   const provider = await startProvider(t, jwks(first))
   const { server } = await start(t, () => [
     {
@@ -225,7 +229,7 @@ t.test('claims of other providers: user, session, audience, and the tenant in th
   t.notOk('sub' in claims)
 })
 
-t.test('our own logins in addition to issuers', async t => {
+t.test('the gate’s own logins work beside issuers', async t => {
   const provider = await startProvider(t, jwks(first))
   const { server } = await start(
     t,
@@ -235,7 +239,7 @@ t.test('our own logins in addition to issuers', async t => {
   await keysFetched(server)
   const channel = async (token: string): Promise<number> =>
     (await request(server.url, '/ws_ticket?channel=lobby', { headers: bearer(token) })).status
-  t.equal(await channel(hs({})), 200, 'ours may do everything')
+  t.equal(await channel(hs({})), 200, 'the gate’s own token has all rights')
   t.equal(await outcome(server, signedBy(first, { iss: 'https://a.example', aud: 'gate' })), 'accepted')
   t.equal(await channel(signedBy(first, { iss: 'https://b.example', aud: 'gate' })), 401)
   t.equal(await outcome(server, hs({ iss: 'https://a.example', aud: 'gate' })), 'token_invalid')
@@ -243,7 +247,7 @@ t.test('our own logins in addition to issuers', async t => {
   isProblem(t, await postJson(server.url, '/auth', { user: 'maggie', pwd: 'wrong' }), '401 bad_credentials')
 })
 
-t.test('the files are reread when they change, and a broken one changes nothing', async t => {
+t.test('changed files are reread, and a broken file changes nothing', async t => {
   const provider = await startProvider(t, jwks(first))
   const entry = { issuer: 'a', jwksUrl: provider.url, audiences: 'gate' }
   const shop = (file: Setting['file'], content: string) => ({
@@ -260,21 +264,21 @@ t.test('the files are reread when they change, and a broken one changes nothing'
     write([entry, shop(file, secret)])
     await until(t, server, hs({ iss: 'shop' }), 'accepted')
     t.equal(await outcome(server, token()), 'accepted')
-    t.equal(provider.asked(), asked, 'keys that are there are not fetched again')
+    t.equal(provider.asked(), asked, 'known keys are not fetched again')
 
-    const other = `${secret}2`
-    file('secret', other)
-    await until(t, server, hs({ iss: 'shop' }, other), 'accepted')
+    const nextSecret = `${secret}2`
+    file('secret', nextSecret)
+    await until(t, server, hs({ iss: 'shop' }, nextSecret), 'accepted')
     await until(t, server, hs({ iss: 'shop' }), 'token_invalid')
 
     write([{ ...entry, skewSeconds: -1 }])
     await server.logged(/"level":"error".*issuers\[0\]\.skewSeconds/)
     t.equal(await outcome(server, token()), 'accepted')
-    t.equal(await outcome(server, hs({ iss: 'shop' }, other)), 'accepted')
+    t.equal(await outcome(server, hs({ iss: 'shop' }, nextSecret)), 'accepted')
 
     const kept = token()
     t.equal(await outcome(server, kept), 'accepted')
-    write([shop(file, other)])
+    write([shop(file, nextSecret)])
     await until(t, server, kept, 'token_invalid')
     t.strictSame(await server.stop(), { code: 0, signal: null })
   }
@@ -303,7 +307,7 @@ t.test('the token secret is rotated without a restart, and the previous one is a
   put('previous', secret)
   put('secret', `${secret}1`)
   await until(t, server, hs({}, `${secret}1`), 'accepted')
-  t.equal(await outcome(server, old), 'accepted', 'tokens of before stay good')
+  t.equal(await outcome(server, old), 'accepted', 'earlier tokens stay valid')
   await until(t, server, hs({}, `${secret}0`), 'token_invalid')
   t.equal(await outcome(server, await login()), 'accepted')
   put('previous', `${secret}1`)
@@ -313,7 +317,7 @@ t.test('the token secret is rotated without a restart, and the previous one is a
   t.equal(await outcome(direct, tokenFor('maggie')), 'accepted')
 })
 
-t.test('an issuer without keys is named, and the others keep working', async t => {
+t.test('an issuer without keys is named, and the other issuers keep working', async t => {
   const a = await startProvider(t, jwks(first))
   const b = await startProvider(t, text('', 500))
   const { server } = await start(t, () => [
@@ -333,7 +337,7 @@ t.test('an issuer without keys is named, and the others keep working', async t =
   await server.logged('"issuer":"https://b.example","reason":"status 500"')
 })
 
-t.test('a clock skew and a maximum lifetime per issuer', async t => {
+t.test('each issuer has its own clock skew and maximum lifetime', async t => {
   const { server } = await start(t, file => [
     { issuer: 'exact', secretFile: file('secret', secret), skewSeconds: 0, maxTtlSeconds: 60 },
     { issuer: 'loose', secretFile: file('other', secret), skewSeconds: 300 },
@@ -351,7 +355,7 @@ t.test('a clock skew and a maximum lifetime per issuer', async t => {
     t.equal(await outcome(server, hs(claims)), expected, JSON.stringify(claims))
 })
 
-t.test('tokens that outlive the revocations of this start are not accepted before the next', async t => {
+t.test('a longer maxTtlSeconds than at the start takes effect only after a restart', async t => {
   const of = (file: Setting['file'], maxTtlSeconds: number) => [
     { issuer: 'shop', secretFile: file('secret', secret), maxTtlSeconds },
   ]
@@ -367,7 +371,7 @@ t.test('tokens that outlive the revocations of this start are not accepted befor
   t.equal(await outcome(server, hs({ iss: 'shop', exp: now + 60 })), 'accepted')
 })
 
-t.test('a malformed payload names no issuer', async t => {
+t.test('a malformed payload is refused, whatever issuer it names', async t => {
   const { server } = await start(t, file => [
     { issuer: 'a', secretFile: file('a', secret) },
     { issuer: 'b', secretFile: file('b', `${secret}b`) },

@@ -18,11 +18,11 @@ const pending = async (server: TestServer): Promise<number> => {
   return Number(/^ticketgate_logins_pending (\d+)$/m.exec(text)?.[1])
 }
 
-/** A server, and a login at it that waits behind many others. */
+/** Starts a server, and a login there that waits behind many others. */
 async function waitingLogin(t: Test) {
   const server = await startServer(t, { users: { maggie: 'secret', theo: 'other' } })
   let isCrowded = false
-  // Once more where we looked when most of them had been answered.
+  // Try again if most were already answered when the metric was read.
   while (!isCrowded) {
     let answered = 0
     const others = Array.from({ length: crowd }, () =>
@@ -35,9 +35,9 @@ async function waitingLogin(t: Test) {
     })
   }
   const late = login(server, 'maggie', 'secret')
-  // It has been read when these are answered, which are asked after it.
+  // The login has been read once these later requests are answered.
   for (let n = 0; n < 5; n++) await pending(server)
-  /** Changes the users while the server stands still: the login waits, however long that takes. */
+  /** Changes the users while the server is stopped, so that the login waits for the change. */
   const change = async (work: Parameters<typeof updateUsers>[1]): Promise<void> => {
     server.signal('SIGSTOP')
     await updateUsers(join(server.stateDir, 'users.json'), work)
@@ -46,14 +46,14 @@ async function waitingLogin(t: Test) {
   return { server, late, change }
 }
 
-t.test('a user who is removed while a login waits does not get in', async t => {
+t.test('a user removed while the login waits is refused', async t => {
   const { server, late, change } = await waitingLogin(t)
   await change(users => void users.delete('maggie'))
   await disconnect(server, { user: 'maggie' })
   isProblem(t, await late, '401 bad_credentials')
 })
 
-t.test('nor does the old password after a change in the meantime', async t => {
+t.test('a password changed while the login waits is refused', async t => {
   const passwordHash = await createPasswordHasher({ concurrency: 1, queueLimit: 1 }).hash('secret too')
   const { server, late, change } = await waitingLogin(t)
   await change(users => void users.set('maggie', { name: 'maggie', passwordHash }))
@@ -62,7 +62,7 @@ t.test('nor does the old password after a change in the meantime', async t => {
   t.equal((await login(server, 'maggie', 'secret too')).status, 200)
 })
 
-t.test('rights changed in the meantime apply to the login', async t => {
+t.test('rights changed while the login waits apply to it', async t => {
   const { late, change } = await waitingLogin(t)
   await change(users => {
     const maggie = users.get('maggie')
@@ -73,7 +73,7 @@ t.test('rights changed in the meantime apply to the login', async t => {
   t.strictSame(payload.channels, { subscribe: ['red'] })
 })
 
-t.test('a login that waits while its user is disconnected counts as a later one', async t => {
+t.test('a login that waits while its user is disconnected counts as later', async t => {
   const { server, late } = await waitingLogin(t)
   await disconnect(server, { user: 'maggie' })
   const reply = await late

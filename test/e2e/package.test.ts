@@ -29,7 +29,7 @@ const [packed] = JSON.parse(
 const paths = packed.files.map(({ path }) => path)
 const documents = paths.filter(path => path.endsWith('.md'))
 
-/** Where the relative links of a document lead, as paths from the root, without anchors. */
+/** The targets of a document's relative links, as paths from the root, without anchors. */
 const targetsOf = (document: string): string[] =>
   [...readFileSync(join(root, document), 'utf8').matchAll(/\]\(([^)\s]+)\)/g)]
     .map(([, target = '']) => target.replace(/#.*/, ''))
@@ -46,7 +46,7 @@ t.test('every link of a packaged document leads to a packaged file', async t => 
     )
 })
 
-t.test('the package contains the build and what its documents show, and nothing else', async t => {
+t.test('the package contains the build and the files its documents link to, nothing else', async t => {
   for (const path of [
     'dist/main.js',
     'dist/index.d.ts',
@@ -55,53 +55,57 @@ t.test('the package contains the build and what its documents show, and nothing 
     'LICENSE',
   ])
     t.ok(paths.includes(path), path)
-  const shown = new Set(documents.flatMap(targetsOf))
+  const linked = new Set(documents.flatMap(targetsOf))
   t.strictSame(
     paths.filter(
-      path => !shown.has(path) && !/^(dist\/.*|examples\/.*|package\.json|LICENSE|README\.md)$/.test(path),
+      path => !linked.has(path) && !/^(dist\/.*|examples\/.*|package\.json|LICENSE|README\.md)$/.test(path),
     ),
     [],
   )
 })
 
 const needed = needs('tar')
-t.test('the example for any Node server runs with the package, without uWebSockets.js', needed, async t => {
-  execFileSync(pathOf('tar'), ['-xzf', join(directory, packed.filename), '-C', modules])
-  renameSync(join(modules, 'package'), join(modules, 'ticketgate'))
-  const { dependencies } = JSON.parse(readFileSync(join(modules, 'ticketgate/package.json'), 'utf8'))
-  // The example brings ws itself.
-  for (const name of [...Object.keys(dependencies), 'ws'])
-    if (name !== 'uWebSockets.js') {
-      mkdirSync(dirname(join(modules, name)), { recursive: true })
-      symlinkSync(join(root, 'node_modules', name), join(modules, name))
-    }
-  const page = readFileSync(join(root, 'docs/embedding.md'), 'utf8')
-  const example = /## Tickets in any Node server\n.*?```js\n(.*?)```/s.exec(page)?.[1] ?? ''
-  const listen = 'server.listen(8080)'
-  t.ok(example.includes(listen))
-  const file = join(directory, 'example.mjs')
-  writeFileSync(
-    file,
-    example.replace(listen, "server.listen(0, '127.0.0.1', () => console.log(server.address().port))"),
-  )
+t.test(
+  'the example for any Node server runs with the package and without uWebSockets.js',
+  needed,
+  async t => {
+    execFileSync(pathOf('tar'), ['-xzf', join(directory, packed.filename), '-C', modules])
+    renameSync(join(modules, 'package'), join(modules, 'ticketgate'))
+    const { dependencies } = JSON.parse(readFileSync(join(modules, 'ticketgate/package.json'), 'utf8'))
+    // The example depends on ws itself.
+    for (const name of [...Object.keys(dependencies), 'ws'])
+      if (name !== 'uWebSockets.js') {
+        mkdirSync(dirname(join(modules, name)), { recursive: true })
+        symlinkSync(join(root, 'node_modules', name), join(modules, name))
+      }
+    const page = readFileSync(join(root, 'docs/embedding.md'), 'utf8')
+    const example = /## Tickets in any Node server\n.*?```js\n(.*?)```/s.exec(page)?.[1] ?? ''
+    const listen = 'server.listen(8080)'
+    t.ok(example.includes(listen))
+    const file = join(directory, 'example.mjs')
+    writeFileSync(
+      file,
+      example.replace(listen, "server.listen(0, '127.0.0.1', () => console.log(server.address().port))"),
+    )
 
-  const child = spawn(process.execPath, [file], { cwd: directory, stdio: ['ignore', 'pipe', 'inherit'] })
-  t.teardown(async () => {
-    if (child.exitCode !== null) return
-    child.kill('SIGKILL')
-    await once(child, 'exit')
-  })
-  const [port] = await once(createInterface(child.stdout), 'line')
-  const base = `http://127.0.0.1:${port}`
-  const { text: ticket } = await request(base, '/')
-  const path = gatePath(ticket)
-  const outcomes = await Promise.all(Array.from({ length: 20 }, () => requestUpgrade(base, path)))
-  t.equal(
-    outcomes.filter(({ status }) => status === 101).length,
-    1,
-    'of twenty sockets with one ticket one opens',
-  )
-  isProblem(t, await requestUpgrade(base, path), '401 ticket_used')
-  for (const wrong of ['/', '/?ticket=x', `${path}A`])
-    isProblem(t, await requestUpgrade(base, wrong), '401 ticket_invalid', wrong)
-})
+    const child = spawn(process.execPath, [file], { cwd: directory, stdio: ['ignore', 'pipe', 'inherit'] })
+    t.teardown(async () => {
+      if (child.exitCode !== null) return
+      child.kill('SIGKILL')
+      await once(child, 'exit')
+    })
+    const [port] = await once(createInterface(child.stdout), 'line')
+    const base = `http://127.0.0.1:${port}`
+    const { text: ticket } = await request(base, '/')
+    const path = gatePath(ticket)
+    const outcomes = await Promise.all(Array.from({ length: 20 }, () => requestUpgrade(base, path)))
+    t.equal(
+      outcomes.filter(({ status }) => status === 101).length,
+      1,
+      'of twenty sockets with one ticket, one opens',
+    )
+    isProblem(t, await requestUpgrade(base, path), '401 ticket_used')
+    for (const wrong of ['/', '/?ticket=x', `${path}A`])
+      isProblem(t, await requestUpgrade(base, wrong), '401 ticket_invalid', wrong)
+  },
+)

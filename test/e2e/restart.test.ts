@@ -10,7 +10,7 @@ import { gatePath, mint, mintWith, tokenFor } from '../support/tokens.js'
 
 const env = { TICKETGATE_TICKET_TTL_SECONDS: '600' }
 
-t.test('tickets, used or not, die with the process; tokens do not', async t => {
+t.test('a restart voids all tickets, used or not, but no tokens', async t => {
   const first = await startServer(t, { env })
   const token = tokenFor('maggie')
   const { ticket: used } = await mintWith(first.url, token)
@@ -35,7 +35,7 @@ t.test('tickets, used or not, die with the process; tokens do not', async t => {
   t.equal((await requestUpgrade(second.url, gatePath(ticket))).status, 101, 'the token still gets a ticket')
 })
 
-t.test('a killed process forgets its tickets as well', async t => {
+t.test('a kill voids all tickets too', async t => {
   const first = await startServer(t, { env })
   const used = await mint(first.url)
   t.equal((await requestUpgrade(first.url, gatePath(used))).status, 101)
@@ -50,13 +50,12 @@ t.test('two gates side by side do not accept each other’s tickets', async t =>
   const other = await startServer(t, { env })
   const ticket = await mint(one.url)
   isProblem(t, await requestUpgrade(other.url, gatePath(ticket)), '401 ticket_invalid')
-  t.equal((await requestUpgrade(one.url, gatePath(ticket))).status, 101, 'and the refusal did not spend it')
+  t.equal((await requestUpgrade(one.url, gatePath(ticket))).status, 101, 'the refusal did not spend it')
 })
 
-t.test('it comes back on its port, once the kernel has released it', async t => {
+t.test('it starts on its old port once the kernel has released it', async t => {
   const first = await startServer(t)
-  // The kernel holds the port for the end of a connection that the server has closed and its client
-  // has not.
+  // The kernel holds the port while a connection is closed by the server but not by its client.
   const left = createConnection({ port: first.port, host: '127.0.0.1', allowHalfOpen: true })
   t.teardown(() => left.destroy())
   await once(left, 'connect')
@@ -69,7 +68,7 @@ t.test('it comes back on its port, once the kernel has released it', async t => 
     env: { TICKETGATE_PORT: String(first.port) },
     onLog: log => void log.logged('has not released the port').then(() => reset(left)),
   })
-  t.ok(left.destroyed, 'it has waited')
+  t.ok(left.destroyed, 'it waited for the port')
   t.equal(second.port, first.port)
   t.equal((await request(second.url, '/healthz')).status, 200)
 })

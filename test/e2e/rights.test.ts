@@ -56,7 +56,7 @@ const start = async (t: Test, threads = '1'): Promise<Setting> => {
 const take = ({ url }: TestServer, by: string, channel?: string): Promise<Reply> =>
   request(url, `/ws_ticket${channel === undefined ? '' : `?channel=${channel}`}`, { headers: bearer(by) })
 
-t.test('only the rights that a rule gives open channels', async t => {
+t.test('a token has only the rights that a rule gives it', async t => {
   for (const threads of ['1', '2']) {
     const { server } = await start(t, threads)
     const { ticket } = await mintWith(server.url, token(trader))
@@ -74,17 +74,20 @@ t.test('only the rights that a rule gives open channels', async t => {
   }
 })
 
-t.test('without a right there is no ticket: the response, the log and the metrics say why', async t => {
+t.test('without a right there is no ticket, and the response, the log and the metrics say why', async t => {
   const { server } = await start(t)
   const cases: [name: string, claims: Json, detail: RegExp][] = [
     ['no rule matches', {}, /\(no_rights\): none of the rules/],
-    ['not for its roles', { realm_access: { roles: ['reader'] } }, /\(no_rights\): none of the rules/],
+    ['its roles do not match', { realm_access: { roles: ['reader'] } }, /\(no_rights\): none of the rules/],
   ]
   for (const [name, claims, detail] of cases) {
     const reply = await take(server, token(claims))
     isProblem(t, reply, '403 channel_forbidden', name)
     t.match(jsonOf(reply).detail, detail, name)
-    t.notOk('www-authenticate' in reply.headers, 'another token of this kind would not help')
+    t.notOk(
+      'www-authenticate' in reply.headers,
+      'there is no challenge, as another such token would not help',
+    )
   }
   const socket = await open(socketUrl(server.url, '/channel/free'))
   socket.send({ type: 'auth', payload: token() })
@@ -98,11 +101,11 @@ t.test('without a right there is no ticket: the response, the log and the metric
   )
 })
 
-t.test('a subject with a dot or a star reaches no channels of others', async t => {
+t.test('a subject with a dot or a star does not open the channels of others', async t => {
   const { server, write } = await start(t)
   write([{ publish: ['orders.${sub}', 'orders.${sub}.*'], subscribe: ['user:${sub}:*'] }])
   for (const sub of ['*', 'theo.*', 'theo.1', '.', 'theo.', 'a/../theo', 'theo%2E1', '${user}']) {
-    // Until the file has been read again, another rule refuses.
+    // Until the file is reread, another rule refuses.
     let reply: Reply
     do reply = await take(server, token({ sub }))
     while (/none of the rules/.test(String(jsonOf(reply).detail)) && t.passing())

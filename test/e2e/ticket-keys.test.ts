@@ -10,7 +10,7 @@ import { gatePath, mint } from '../support/tokens.js'
 
 const skewSeconds = 60
 
-/** As far ahead as a minter's clock may be: never older than a gate that has just started. */
+/** Dated as far ahead as a minter's clock may be, so that it never predates a gate just started. */
 const ahead = () => ({ issuedAtMs: Date.now() + skewSeconds * 1000 })
 
 const present = async (server: TestServer, ticket: string): Promise<string> =>
@@ -58,8 +58,8 @@ const fileEnv = (file: string, threads: string) => ({
 })
 
 /**
- * Presents fresh tickets of a minter until all threads have the same answer: they read the file
- * each by itself.
+ * Presents fresh tickets of a minter until all threads give this answer: each thread reads the file
+ * by itself.
  */
 async function until(server: TestServer, minter: Minter, expected: string): Promise<void> {
   for (let inARow = 0; inARow < 20; )
@@ -67,46 +67,47 @@ async function until(server: TestServer, minter: Minter, expected: string): Prom
 }
 
 for (const threads of ['1', '2'])
-  t.test(
-    `keys are changed while the server runs, and no socket is dropped (threads: ${threads})`,
-    async t => {
-      const [old, next, last] = [createMinter(1), createMinter(2), createMinter(3)]
-      const file = join(temporaryDirectory(t), 'ticket.keys')
-      const replace = (text: string): void => {
-        writeFileSync(`${file}.new`, text)
-        renameSync(`${file}.new`, file)
-      }
-      replace(`${old.key}\n`)
-      const server = await startServer(t, { env: fileEnv(file, threads) })
-      const path = gatePath(old.mint('gate-1', ahead()))
-      const { client } = await openSession(socketUrl(server.url, path))
-      t.equal(
-        await present(server, next.mint('gate-1', ahead())),
-        '401 ticket_invalid',
-        'a key it does not have',
-      )
+  t.test(`changing keys while the server runs drops no socket, threads: ${threads}`, async t => {
+    const [old, next, last] = [createMinter(1), createMinter(2), createMinter(3)]
+    const file = join(temporaryDirectory(t), 'ticket.keys')
+    const replace = (text: string): void => {
+      writeFileSync(`${file}.new`, text)
+      renameSync(`${file}.new`, file)
+    }
+    replace(`${old.key}\n`)
+    const server = await startServer(t, { env: fileEnv(file, threads) })
+    const path = gatePath(old.mint('gate-1', ahead()))
+    const { client } = await openSession(socketUrl(server.url, path))
+    t.equal(
+      await present(server, next.mint('gate-1', ahead())),
+      '401 ticket_invalid',
+      'an unknown key is refused',
+    )
 
-      replace(`${old.key}\n${next.key}\n`)
-      await until(server, next, '101')
-      t.pass('a change of the file is seen')
-      t.equal(await present(server, old.mint('gate-1', ahead())), '101', 'the old key is good still')
+    replace(`${old.key}\n${next.key}\n`)
+    await until(server, next, '101')
+    t.pass('the changed file is read')
+    t.equal(await present(server, old.mint('gate-1', ahead())), '101', 'the old key is still valid')
 
-      replace(`${old.key}\n${next.key}!\n`)
-      server.signal('SIGHUP')
-      await server.logged('the ticket keys are broken')
-      t.equal(await present(server, next.mint('gate-1', ahead())), '101', 'a broken file changes nothing')
-      t.notOk(server.output().includes(next.key.slice(2)), 'and no key is in the log')
+    replace(`${old.key}\n${next.key}!\n`)
+    server.signal('SIGHUP')
+    await server.logged('the ticket keys are broken')
+    t.equal(await present(server, next.mint('gate-1', ahead())), '101', 'a broken file changes nothing')
+    t.notOk(server.output().includes(next.key.slice(2)), 'no key is in the log')
 
-      replace(`${last.key}\n`)
-      server.signal('SIGHUP')
-      await until(server, last, '101')
-      await until(server, old, '401 ticket_invalid')
-      t.equal(await present(server, await mint(server.url)), '101', 'its own tickets need no file')
-      t.match(
-        await client.ask({ type: 'ping', id: 'still here' }),
-        { type: 'pong' },
-        'a socket of the old key stays',
-      )
-      await client.close()
-    },
-  )
+    replace(`${last.key}\n`)
+    server.signal('SIGHUP')
+    await until(server, last, '101')
+    await until(server, old, '401 ticket_invalid')
+    t.equal(
+      await present(server, await mint(server.url)),
+      '101',
+      'the gate’s own tickets do not depend on the file',
+    )
+    t.match(
+      await client.ask({ type: 'ping', id: 'still here' }),
+      { type: 'pong' },
+      'a socket opened with the old key stays open',
+    )
+    await client.close()
+  })

@@ -16,7 +16,7 @@ import { gatePath, mintWith } from '../support/tokens.js'
 
 const login = (server: TestServer, user: string, pwd: string) => postJson(server.url, '/auth', { user, pwd })
 
-/** A change of the file is picked up soon, not at once: asks until the answer is the wanted one. */
+/** Logs in until the reply has this status: a changed file is not picked up at once. */
 const untilLogin = async (server: TestServer, user: string, pwd: string, status: number): Promise<number> => {
   for (;;) {
     const reply = await login(server, user, pwd)
@@ -31,23 +31,23 @@ t.test('users are added, changed and removed while the server runs', async t => 
   const server = await startServer(t, { users: { maggie: 'secret' } })
   const { stateDir } = server
   t.equal((await login(server, 'maggie', 'secret')).status, 200)
-  isProblem(t, await login(server, 'lisa', 'saxophone'), '401 bad_credentials', 'not there yet')
+  isProblem(t, await login(server, 'lisa', 'saxophone'), '401 bad_credentials', 'the user does not exist yet')
 
   await addUser(stateDir, 'lisa', 'saxophone')
-  t.equal(await untilLogin(server, 'lisa', 'saxophone', 200), 200, 'added: logs in without a restart')
-  t.equal((await login(server, 'maggie', 'secret')).status, 200, 'the others are still there')
+  t.equal(await untilLogin(server, 'lisa', 'saxophone', 200), 200, 'a new user can log in without a restart')
+  t.equal((await login(server, 'maggie', 'secret')).status, 200, 'the other users remain')
 
   const changed = await user(stateDir, ['passwd', 'lisa', '--password-stdin'], 'baritone\n')
   t.equal(changed.code, 0, changed.output)
-  t.equal(await untilLogin(server, 'lisa', 'baritone', 200), 200, 'the new password counts')
-  t.equal((await login(server, 'lisa', 'saxophone')).status, 401, 'the old one does not')
+  t.equal(await untilLogin(server, 'lisa', 'baritone', 200), 200, 'the new password is valid')
+  t.equal((await login(server, 'lisa', 'saxophone')).status, 401, 'the old one is not')
 
   const list = await user(stateDir, ['list'])
   t.match(list.stdout, /\blisa\b[\s\S]*\bmaggie\b|\bmaggie\b[\s\S]*\blisa\b/)
   t.notMatch(list.output, /argon2|\$/, 'the list shows no hashes')
 
   t.equal((await user(stateDir, ['remove', 'lisa'])).code, 0)
-  t.equal(await untilLogin(server, 'lisa', 'baritone', 401), 401, 'removed')
+  t.equal(await untilLogin(server, 'lisa', 'baritone', 401), 401, 'a removed user cannot log in')
 })
 
 for (const threads of ['1', '2'])
@@ -62,10 +62,10 @@ for (const threads of ['1', '2'])
     const [hers, other] = [await open(maggies), await open(lisas)]
     const { ticket } = await mintWith(server.url, maggies)
 
-    // As an editor or a deployment may leave it for a moment.
+    // The file is missing for a moment, as an editor or a deployment may cause.
     const file = join(server.stateDir, 'users.json')
     const text = readFileSync(file)
-    renameSync(file, `${file}.away`)
+    renameSync(file, `${file}.moved`)
     server.signal('SIGHUP')
     writeFileSync(file, text)
     server.signal('SIGHUP')
@@ -74,23 +74,23 @@ for (const threads of ['1', '2'])
     t.equal((await user(server.stateDir, ['remove', 'maggie'])).code, 0)
     t.strictSame(await hers.closed, { code: 4403, reason: 'revoked' })
     const again = await request(server.url, '/ws_ticket', { headers: bearer(maggies) })
-    isProblem(t, again, '401 token_revoked', 'the token')
+    isProblem(t, again, '401 token_revoked', 'the token is revoked')
     isProblem(
       t,
       await requestUpgrade(server.url, gatePath(ticket)),
       '401 token_revoked',
-      'a ticket of before',
+      'an earlier ticket is revoked',
     )
     t.ok(await other.hearsNothing(), 'the sockets of others stay open')
 
     await addUser(server.stateDir, 'maggie', 'another')
-    t.equal(await untilLogin(server, 'maggie', 'another', 200), 200, 'added again')
+    t.equal(await untilLogin(server, 'maggie', 'another', 200), 200, 'the user is added again')
     const fresh = await open(await tokenOf('maggie', 'another'))
-    t.ok(await fresh.hearsNothing(), 'opens sockets again')
+    t.ok(await fresh.hearsNothing(), 'the user opens sockets again')
     isProblem(t, await request(server.url, '/ws_ticket', { headers: bearer(maggies) }), '401 token_revoked')
   })
 
-t.test('the first login after a change counts, with the new password or the old one hashed anew', async t => {
+t.test('the first login after a change uses the new file, even if only the hash is new', async t => {
   const server = await startServer(t, { users: { maggie: 'secret' } })
   const outcomes = async (...passwords: string[]): Promise<number[]> => {
     const found: number[] = []
@@ -107,13 +107,17 @@ t.test('the first login after a change counts, with the new password or the old 
     t.equal(changed.code, 0, changed.output)
     t.strictSame(await outcomes(password, former), [200, 401], `from ${former} to ${password}`)
     t.equal((await user(server.stateDir, ['passwd', 'maggie', '--password-stdin'], `${password}\n`)).code, 0)
-    t.strictSame(await outcomes(former, password), [401, 200], `${former} first`)
+    t.strictSame(
+      await outcomes(former, password),
+      [401, 200],
+      `the former password, ${former}, is refused first`,
+    )
   }
   t.equal((await user(server.stateDir, ['remove', 'maggie'])).code, 0)
   t.strictSame(await outcomes('secret'), [401])
 })
 
-t.test('the file is private, holds argon2id hashes and no password', async t => {
+t.test('the file is private, and holds argon2id hashes but no password', async t => {
   const stateDir = temporaryDirectory(t)
   await addUser(stateDir, 'maggie', 'canary-in-the-file')
   const file = join(stateDir, 'users.json')
@@ -143,26 +147,26 @@ t.test('the commands refuse invalid arguments and change nothing', async t => {
   const file = join(stateDir, 'users.json')
   const before = readFileSync(file)
   const cases = [
-    ['a user who is there already', ['add', 'maggie', '--password-stdin'], 'other\n'],
+    ['a user that already exists', ['add', 'maggie', '--password-stdin'], 'other\n'],
     ['no name', ['add', '--password-stdin'], 'other\n'],
     ['an empty name', ['add', '', '--password-stdin'], 'other\n'],
     ['a name with a line break', ['add', 'a\nb', '--password-stdin'], 'other\n'],
     ['a name of 10 KB', ['add', 'a'.repeat(10_240), '--password-stdin'], 'other\n'],
     ['no password', ['add', 'lisa', '--password-stdin'], ''],
     ['an empty password', ['add', 'lisa', '--password-stdin'], '\n'],
-    ['a password beyond reason', ['add', 'lisa', '--password-stdin'], `${'p'.repeat(100_000)}\n`],
-    ['a password for nobody', ['passwd', 'nobody', '--password-stdin'], 'other\n'],
-    ['nobody removed', ['remove', 'nobody'], ''],
+    ['a password of 100 KB', ['add', 'lisa', '--password-stdin'], `${'p'.repeat(100_000)}\n`],
+    ['a password for an unknown user', ['passwd', 'nobody', '--password-stdin'], 'other\n'],
+    ['removing an unknown user', ['remove', 'nobody'], ''],
   ] as const
   for (const [name, args, input] of cases) {
     const result = await user(stateDir, args, input)
     t.ok(result.code !== 0 && result.signal === null, `${name}: exit ${result.code}`)
     t.notMatch(result.output, /^\s+at .*:\d+/m, `${name}: no stack trace`)
   }
-  t.strictSame(readFileSync(file), before, 'the file is as it was')
+  t.strictSame(readFileSync(file), before, 'the file is unchanged')
 })
 
-t.test('a corrupt file is a clear error and is never overwritten', async t => {
+t.test('a corrupt file causes a clear error and is never overwritten', async t => {
   const cases = [
     ['not JSON', '{"users": ['],
     ['empty', ''],
@@ -183,7 +187,7 @@ t.test('a corrupt file is a clear error and is never overwritten', async t => {
       t.ok(result.output.includes(file), `${name}, ${command}: names the file: ${result.output}`)
       t.notMatch(result.output, /^\s+at .*:\d+/m, `${name}, ${command}: no stack trace`)
     }
-    t.equal(readFileSync(file, 'utf8'), text, `${name}: untouched`)
+    t.equal(readFileSync(file, 'utf8'), text, `${name}: the file is unchanged`)
   }
 })
 
@@ -195,18 +199,18 @@ t.test('a file that breaks while the server runs affects neither the server nor 
   await login(server, 'nobody', 'x')
   await server.logged(/"level":"(warn|error|fatal)"/)
   t.equal((await request(server.url, '/healthz')).status, 200)
-  t.equal((await login(server, 'maggie', 'secret')).status, 200, 'the last good users count')
-  t.equal(readFileSync(file, 'utf8'), broken, 'untouched')
+  t.equal((await login(server, 'maggie', 'secret')).status, 200, 'the last valid users can log in')
+  t.equal(readFileSync(file, 'utf8'), broken, 'the file is unchanged')
 })
 
 t.test('concurrent commands lose no user', async t => {
   const stateDir = temporaryDirectory(t)
   const names = ['bart', 'homer', 'lisa', 'maggie', 'marge']
-  await Promise.all(names.map(name => addUser(stateDir, name, 'password of the many')))
+  await Promise.all(names.map(name => addUser(stateDir, name, 'one password for all')))
   const { stdout } = await user(stateDir, ['list'])
   t.strictSame(
     names.filter(name => !new RegExp(`\\b${name}\\b`).test(stdout)),
     [],
-    'all are there',
+    'every user is in the list',
   )
 })

@@ -10,7 +10,7 @@ const root = fileURLToPath(new URL('../..', import.meta.url))
 const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
 const { platform, arch } = process
 
-/** The package as in an empty project, with all of its dependencies but uWebSockets.js. */
+/** An empty project with the package and all of its dependencies except uWebSockets.js. */
 const project = temporaryDirectory(t)
 const modules = join(project, 'node_modules')
 const own = join(modules, 'ticketgate')
@@ -66,7 +66,7 @@ t.test('without uWebSockets.js everything works except serving', async t => {
 
 const oneLine = (pattern: RegExp): RegExp => new RegExp(`^ticketgate: ${pattern.source}\\n$`)
 
-t.test('commands that serve say in one line what is missing', async t => {
+t.test('commands that need uWebSockets.js say so in one line', async t => {
   t.match(await node(main, 'serve'), {
     code: 1,
     stdout: '',
@@ -77,11 +77,11 @@ t.test('commands that serve say in one line what is missing', async t => {
       import { createGate } from 'ticketgate'
       createGate().catch(error => console.log(error.name, error.code))`),
     { code: 0, stdout: 'StartupError uwebsockets_unavailable\n' },
-    'and so does an embedded gate',
+    'an embedded gate rejects with a code',
   )
 })
 
-/** Puts a uWebSockets.js there that has these binaries and fails with this message. */
+/** Installs a uWebSockets.js that has these binaries and fails with this message. */
 function fakeUWebSockets(binaries: readonly string[], message: string): void {
   const directory = join(modules, 'uWebSockets.js')
   rmSync(directory, { recursive: true, force: true })
@@ -91,7 +91,7 @@ function fakeUWebSockets(binaries: readonly string[], message: string): void {
   writeFileSync(join(directory, 'uws.js'), `throw new Error(${JSON.stringify(message)})`)
 }
 
-const foreign =
+const loadError =
   'This version of uWS.js (v20.51.0) supports only Node.js versions 18, 20, 22 and 23 on (glibc) Linux, macOS and Windows.\n\nError: '
 const binary = (modules: string): string => `uws_${platform}_${arch}_${modules}.node`
 
@@ -128,12 +128,12 @@ t.test(
     ] as const
     for (const [name, binaries, message, expected] of cases) {
       if (name.startsWith('a C library') && platform !== 'linux') continue
-      fakeUWebSockets(binaries, foreign + message)
+      fakeUWebSockets(binaries, loadError + message)
       t.match(await node(main, 'serve'), { code: 1, stdout: '', stderr: oneLine(new RegExp(expected)) }, name)
       t.match(
         await node(main, '--version'),
         { code: 0, stdout: `${manifest.version}\n` },
-        `${name}: the version`,
+        `${name}: --version works`,
       )
     }
   },
@@ -143,7 +143,7 @@ t.test('musl is distinguished from a glibc that is too old', async t => {
   if (platform !== 'linux') return
   fakeUWebSockets(
     [binary(process.versions.modules)],
-    `${foreign}Error relocating uws.node: __strdup: symbol not found`,
+    `${loadError}Error relocating uws.node: __strdup: symbol not found`,
   )
   const musl = join(project, 'musl.cjs')
   writeFileSync(musl, 'process.report.getReport = () => ({ header: {} })')
@@ -174,7 +174,7 @@ t.test('the files that an old Node reads first have no newer syntax', async t =>
   }
 })
 
-t.test('engines lists the versions with a binary on which the code runs', async t => {
+t.test('engines lists the Node versions that have a binary and run the code', async t => {
   const nodeOf: Readonly<Record<string, string>> = { 115: '20', 127: '22', 131: '23', 137: '24', 141: '25' }
   const names = readdirSync(join(root, 'node_modules/uWebSockets.js'))
   const majors = new Set(
