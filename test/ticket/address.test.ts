@@ -3,7 +3,7 @@ import { type Address, isInPrefix, normalize, prefixOf, readAddress } from '../.
 
 const address = (text: string): Address => {
   const read = readAddress(text)
-  if (read === undefined) throw new Error(`${text} is no address`)
+  if (read === undefined) throw new Error(`${text} is not an address`)
   return read
 }
 
@@ -14,7 +14,7 @@ const prefix = (text: string, v4: number, v6: number): Uint8Array => {
 
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex')
 
-t.test('brackets and ports are not part of an address', async t => {
+t.test('text with brackets, a port or a prefix length is not an address', async t => {
   for (const text of ['[::1]', '203.0.113.9:80', '[::1]:80', '', '203.0.113.0/24'])
     t.equal(readAddress(text), undefined, JSON.stringify(text))
 })

@@ -24,7 +24,7 @@ t.test('claims packed by other code are read', async t => {
   )
 })
 
-t.test('numbers and texts in other encodings than the smallest, as other languages write them', async t => {
+t.test('numbers and strings in longer encodings are read, as other languages write them', async t => {
   const cases = [
     ['uint64', '82 a175 a16d a178 cf 0000000000000005'],
     ['int64', '82 a175 a16d a178 d3 0000000000000005'],
@@ -62,7 +62,7 @@ t.test('carried claims are read back unchanged, whatever their size', async t =>
       t.strictSame(
         packed,
         pack({ u: 'm', x: 5, d: { n: number === 0 ? 0 : number } }),
-        `${number}, as msgpackr has it`,
+        `${number} is packed as msgpackr packs it`,
       )
   }
   const carried = {
@@ -75,7 +75,7 @@ t.test('carried claims are read back unchanged, whatever their size', async t =>
   }
   const read = unpackClaims(packClaims({ ...bare, carried }))?.carried
   t.strictSame({ ...read }, carried)
-  t.equal(read?.constructor, undefined, 'a claim that is not carried is undefined')
+  t.equal(read?.constructor, undefined, 'a claim that was not carried is undefined')
   const note = (length: number) => ({ ...bare, carried: { note: 'n'.repeat(length) } })
   const target = Buffer.alloc(600)
   t.type(packClaimsInto(note(248), target), 'number', '256 bytes')
@@ -89,7 +89,7 @@ t.test('an address outlives the buffer it was read from', async t => {
   t.strictSame(claims, vectorClaims)
 })
 
-t.test('members of a wrong type', async t => {
+t.test('claims with an invalid or unknown member are refused', async t => {
   const cases: readonly (readonly [name: string, members: Readonly<Record<string, unknown>>])[] = [
     ['no user', { x: 5 }],
     ['no end of session', { u: 'm' }],
@@ -117,7 +117,7 @@ t.test('members of a wrong type', async t => {
     ['session empty', { ...required, i: '' }],
     ['session of 129 characters', { ...required, i: 'a'.repeat(129) }],
     ['session with a space', { ...required, i: 'a b' }],
-    ['channel that is no name', { ...required, c: 'a/b' }],
+    ['channel that is not a name', { ...required, c: 'a/b' }],
     ['channel of 129 characters', { ...required, c: 'a'.repeat(129) }],
     ['channel that is a prefix', { ...required, c: 'chat.*' }],
     ['channel nil', { ...required, c: null }],
@@ -126,7 +126,7 @@ t.test('members of a wrong type', async t => {
     ['publish a string', { ...required, p: 'chat.*' }],
     ['publish a map', { ...required, p: { 0: 'red' } }],
     ['publish with a star in the middle', { ...required, p: ['a*b'] }],
-    ['subscribe with what is no name', { ...required, s: ['a b'] }],
+    ['subscribe with a pattern that is not a name', { ...required, s: ['a b'] }],
     ['publish with a number in it', { ...required, p: ['red', 5] }],
     ['publish with a list in it', { ...required, p: [['red']] }],
     ['subscribe nil', { ...required, s: null }],
@@ -154,9 +154,9 @@ t.test('members of a wrong type', async t => {
   for (const [name, members] of cases) t.equal(unpackClaims(pack(members)), undefined, name)
 })
 
-t.test('bytes that are not one map', async t => {
+t.test('bytes that are not exactly one map are refused', async t => {
   const good = hex('82 a175 a16d a178 05')
-  t.ok(unpackClaims(good), 'the good bytes that the bad ones are made of')
+  t.ok(unpackClaims(good), 'the bytes from which the cases are made are valid')
   const cases = [
     ['nothing', ''],
     ['nil', 'c0'],
@@ -164,29 +164,29 @@ t.test('bytes that are not one map', async t => {
     ['a string', 'a175'],
     ['binary', 'c4 02 a175'],
     ['an empty map', '80'],
-    ['a list of the same', '94 a175 a16d a178 05'],
+    ['a list of the same items', '94 a175 a16d a178 05'],
     ['a list around the map', '91 82 a175 a16d a178 05'],
     ['a byte after it', '82 a175 a16d a178 05 c0'],
     ['a second map after it', '82 a175 a16d a178 05 80'],
-    ['a map that says it has more', '83 a175 a16d a178 05'],
+    ['a map with fewer members than its length says', '83 a175 a16d a178 05'],
     ['__proto__ as a key', '83 a175 a16d a178 05 a9 5f5f70726f746f5f5f 80'],
     ['the undefined of msgpackr as a value', '83 a175 a16d a178 05 a163 d40000'],
-    ['the byte nobody may use', '83 a175 a16d a178 05 a163 c1'],
+    ['the byte that MessagePack never uses', '83 a175 a16d a178 05 a163 c1'],
     ['a list of 2^32 - 1', 'dd ffffffff'],
     ['a map of 2^32 - 1', 'df ffffffff'],
     ['a string of 2^32 - 1', '82 a175 db ffffffff a178 05'],
     ['binary of 2^32 - 1', '83 a175 a16d a178 05 a161 c6 ffffffff'],
     ['a list of 2^32 - 1 inside', '83 a175 a16d a178 05 a170 dd ffffffff'],
-    ['512 lists in one another', '91'.repeat(512)],
-    ['256 maps in one another', '81c0'.repeat(256)],
+    ['512 nested lists', '91'.repeat(512)],
+    ['256 nested maps', '81c0'.repeat(256)],
     ['the same key twice', '83 a175 a16d a178 05 a175 a16e'],
     ['the same key twice in a map16', 'de 0003 a175 a16d a178 05 a175 a16e'],
-    ['a record, as msgpackr has them', 'd472 40 92 a175 a178 a16d 05'],
+    ['a record, an extension of msgpackr', 'd472 40 92 a175 a178 a16d 05'],
   ] as const
   for (const [name, text] of cases) t.equal(unpackClaims(hex(text)), undefined, name)
 })
 
-t.test('claims cut short anywhere', async t => {
+t.test('truncated claims are refused', async t => {
   const whole = packClaims(vectorClaims)
   for (let length = 0; length < whole.length; length++)
     t.equal(unpackClaims(whole.subarray(0, length)), undefined, `the first ${length} bytes`)

@@ -16,7 +16,7 @@ import { layOut, nowMs } from './forge.js'
 const shortest = headerBytes + macBytes
 const longest = maxUnsignedBytes + macBytes
 
-/** Bytes of which no two neighbours are alike, the last one with all bits set. */
+/** Bytes without two equal neighbours; the last one has all bits set. */
 const sample = (length: number): Buffer =>
   Buffer.from(Uint8Array.from({ length }, (_, index) => (index === length - 1 ? 0xff : index * 37)))
 
@@ -31,7 +31,7 @@ t.test('the header is laid out byte by byte', async t => {
   t.strictSame(readHeader(bytes), { version: 1, keyId: 7, issuedAtMs: 0x010203040506, ttlSeconds: 3600 })
 })
 
-t.test('a header written by other code is read back, at the limits too', async t => {
+t.test('a header written by other code is read, at the limits too', async t => {
   for (const issuedAtMs of [0, 1, nowMs, 2 ** 32 - 1, 2 ** 32, 2 ** 48 - 1])
     for (const ttlSeconds of [0, 1, 255, 256, 3600, 65_535])
       for (const keyId of [0, 1, 255]) {
@@ -51,18 +51,18 @@ t.test('a nonce is 16 characters of one byte each, whatever the bytes', async t 
   }
 })
 
-t.test('bytes become one text and come back', async t => {
+t.test('bytes survive encoding and decoding', async t => {
   for (let length = shortest; length <= longest; length++) {
     const bytes = sample(length)
     const text = toText('', bytes)
     if (text !== bytes.toString('base64url') || !fromText(text)?.equals(bytes))
-      t.fail(`${length} bytes do not come back`)
+      t.fail(`${length} bytes are not decoded to what was encoded`)
   }
   t.strictSame(fromText(toText('edge-1', sample(shortest))), sample(shortest), 'with a node as well')
   t.equal(toText('edge-1', sample(60)), `edge-1.${sample(60).toString('base64url')}`)
 })
 
-t.test('the node is what precedes the first dot, and a dot alone is not the absence of a node', async t => {
+t.test('the node precedes the first dot, and a leading dot does not mean no node', async t => {
   const cases = [
     ['edge-1.AAAA', 'edge-1'],
     ['AAAA', ''],
@@ -73,13 +73,13 @@ t.test('the node is what precedes the first dot, and a dot alone is not the abse
   for (const [text, node] of cases) t.equal(nodeOf(text), node, text)
 })
 
-t.test('node names', async t => {
+t.test('node names have 1 to 32 of a-z, 0-9 and -', async t => {
   for (const name of ['a', 'edge-1', '0', '-', 'a'.repeat(32)]) t.ok(isNodeName(name), name)
   for (const name of ['', 'a'.repeat(33), 'Edge', 'a.b', 'a b', 'ä', 'a\n', 'a_b', 'a\0'])
     t.notOk(isNodeName(name), JSON.stringify(name))
 })
 
-t.test('texts that are not tickets', async t => {
+t.test('texts that are not tickets are refused', async t => {
   const text = toText('', sample(60))
   const cases = [
     ['empty', ''],
@@ -89,17 +89,17 @@ t.test('texts that are not tickets', async t => {
     ['padding where none is due', `${text}=`],
     ['the padding of 59 bytes', `${toText('', sample(59))}=`],
     ['the padding of 58 bytes', `${toText('', sample(58))}==`],
-    ['one character more', `${text}A`],
+    ['one extra character', `${text}A`],
     ['a line break at the end', `${text}\n`],
     ['a space before', ` ${text}`],
     ['a space inside', `${text.slice(0, 8)} ${text.slice(8)}`],
-    ['a zero inside', `${text.slice(0, 8)}\0${text.slice(8)}`],
+    ['a NUL inside', `${text.slice(0, 8)}\0${text.slice(8)}`],
     ['an exclamation mark inside', `${text.slice(0, 8)}!${text.slice(8)}`],
     ['the alphabet with plus and slash', sample(60).toString('base64')],
     ['percent-encoding', `%41${text.slice(1)}`],
     ['a character of two bytes', `${text.slice(0, -1)}ä`],
     ['a character whose low byte is in the alphabet', `${text.slice(0, -1)}\u0141`],
-    ['only a node', 'edge-1.'],
+    ['a node alone', 'edge-1.'],
     ['two nodes', `a.b.${text}`],
     ['a dot at the end', `${text}.`],
   ] as const

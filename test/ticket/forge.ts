@@ -1,6 +1,6 @@
 /**
- * Tickets made by hand, from FORMAT.md, node:crypto and msgpackr alone: nothing of the code under
- * test takes part, so what agrees with these is right, and not merely consistent.
+ * Tickets made by hand, from FORMAT.md, node:crypto and msgpackr alone. None of the code under test
+ * takes part, so agreement with these tickets shows that it is correct, not merely consistent.
  */
 import { createHmac } from 'node:crypto'
 import { Packr } from 'msgpackr'
@@ -50,7 +50,7 @@ export interface Parts {
   readonly issuedAtMs?: number
   readonly ttlSeconds?: number
   readonly nonce?: Uint8Array
-  /** Packed. */
+  /** Packed in MessagePack. */
   readonly claims?: Uint8Array
 }
 
@@ -100,7 +100,7 @@ export function layOut(parts: Parts = {}): Buffer {
   ])
 }
 
-/** What the MAC covers before the ticket itself. */
+/** The bytes that the MAC covers before those of the ticket. */
 export const labelOf = (node = ''): Buffer =>
   Buffer.concat([Buffer.from('ticketgate.ticket.v1'), Uint8Array.of(0), Buffer.from(node), Uint8Array.of(0)])
 
@@ -109,7 +109,7 @@ export const macOf = (body: Uint8Array, label: Uint8Array = labelOf(), key: Uint
 
 export const textOf = (...parts: readonly Uint8Array[]): string => Buffer.concat(parts).toString('base64url')
 
-/** A whole ticket under a MAC that holds. */
+/** A whole ticket, with a valid MAC. */
 export function seal(parts: Parts = {}, label?: Uint8Array, key?: Uint8Array): string {
   const body = layOut(parts)
   return textOf(body, macOf(body, label, key))

@@ -49,12 +49,12 @@ const decoded = (): Buffer => Buffer.from(pick(issued), 'base64url')
 const splice = (data: Buffer, at: number, cut: number, put: Buffer): Buffer =>
   Buffer.concat([data.subarray(0, at), put, data.subarray(at + cut)])
 
-/** Ways to make a text that is not a ticket, or only by chance. */
+/** Ways to make a text that is a ticket only by chance. */
 const ways: readonly [() => string, ...(() => string)[]] = [
   function randomBytes() {
     return bytes(below(600)).toString('base64url')
   },
-  function randomBytesBehindAGoodHeader() {
+  function randomBytesAfterAValidHeader() {
     return textOf(layOut({ keyId: pick([0, 7]), claims: bytes(below(200)) }), bytes(32))
   },
   function randomCharacters() {
@@ -103,13 +103,13 @@ const ways: readonly [() => string, ...(() => string)[]] = [
 ]
 
 /**
- * Presents so many texts to the verifier, and a fifth as many with any claims under a MAC that
- * holds.
+ * Presents this many texts to the verifier, and a fifth as many tickets with a valid MAC over random
+ * or edited claims.
  */
 export const fuzz = (t: Test, presentations: number): void => {
   t.comment(`seed ${seed}`)
 
-  t.test('any texts: accepted are those that were issued, and no other', async t => {
+  t.test('of any texts, exactly the issued tickets are accepted', async t => {
     const known = new Set(issued)
     const counts: Record<string, number> = { good: 0, ticket_invalid: 0, ticket_expired: 0 }
     const wrong: string[] = []
@@ -120,14 +120,14 @@ export const fuzz = (t: Test, presentations: number): void => {
       counts[outcome] = (counts[outcome] ?? 0) + 1
       if ((outcome === 'good') !== known.has(text)) wrong.push(text)
     }
-    t.strictSame(wrong.slice(0, 5), [], `${wrong.length} of ${presentations} have the wrong answer`)
-    t.equal(counts.ticket_expired, 0, 'nothing without a MAC is told that it has expired')
-    t.ok((counts.good ?? 0) >= presentations / 1000, 'the issued ones among them are good')
-    t.ok((counts.ticket_invalid ?? 0) > presentations * 0.97, 'nearly all are forged')
+    t.strictSame(wrong.slice(0, 5), [], `${wrong.length} of ${presentations} have the wrong result`)
+    t.equal(counts.ticket_expired, 0, 'no ticket without a valid MAC is reported as expired')
+    t.ok((counts.good ?? 0) >= presentations / 1000, 'the issued tickets among them are accepted')
+    t.ok((counts.ticket_invalid ?? 0) > presentations * 0.97, 'nearly all are refused as forged')
     t.comment(JSON.stringify(counts))
   })
 
-  t.test('any bytes for claims under a MAC that holds: an answer, never an exception', async t => {
+  t.test('any claims under a valid MAC give a result, never an exception', async t => {
     const counts: Record<string, number> = {}
     for (let n = 0; n < presentations / 5; n++) {
       let claims = packClaims(claimsOf(below(60)))
@@ -139,7 +139,10 @@ export const fuzz = (t: Test, presentations: number): void => {
       const outcome = typeof result === 'string' ? result : 'good'
       counts[outcome] = (counts[outcome] ?? 0) + 1
     }
-    t.ok((counts.good ?? 0) > 0, 'some edits leave good claims, so the others were not refused for the MAC')
+    t.ok(
+      (counts.good ?? 0) > 0,
+      'some edited claims are accepted, so the others were not refused for their MAC',
+    )
     t.ok((counts.ticket_invalid ?? 0) > presentations / 5 / 2)
     t.comment(JSON.stringify(counts))
   })

@@ -6,14 +6,14 @@ import { createHash, createHmac } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 
-/** The parts of a ticket. Parts that are left out are those of `base`. */
+/** The parts of a ticket. `base` has the default of each. */
 interface Parts {
   version?: number
   keyId?: number
   key?: Buffer
-  /** Before the dot in the text. */
+  /** The node before the dot in the text. */
   node?: string
-  /** In the MAC input. */
+  /** The node in the MAC input, if it is another. */
   macNode?: string
   label?: string
   issuedAtMs?: number
@@ -25,9 +25,9 @@ export interface Vector {
   readonly name: string
   readonly ticket: string
   readonly keyId: number
-  /** Base64url. */
+  /** In base64url. */
   readonly key: string
-  /** Of the gate it is presented to, '' for none. */
+  /** The node name of the gate that gets the ticket, '' for none. */
   readonly node: string
   readonly nowMs: number
   /** The clock skew that the gate allows outside minters; 0 by default. */
@@ -44,9 +44,9 @@ type Gate = Pick<Vector, 'skewSeconds' | 'bornAtMs' | 'store'>
 export interface ValidVector extends Vector {
   readonly issuedAtMs: number
   readonly ttlSeconds: number
-  /** Hexadecimal. */
+  /** In hexadecimal. */
   readonly nonce: string
-  /** By their keys in the ticket; `a` and `e` in hexadecimal. */
+  /** Under their keys in the ticket; `a` and `e` in hexadecimal. */
   readonly claims: Readonly<Record<string, unknown>>
 }
 
@@ -67,7 +67,7 @@ const keyOf = (name: string, length = 32): Buffer =>
 const issuedAtMs = 1_769_495_400_000
 const sessionEnd = 1_769_497_200
 
-// MessagePack, as much as the claims need.
+// As much of MessagePack as the claims need.
 const uint32 = (n: number): Buffer => {
   const bytes = Buffer.from([0xce, 0, 0, 0, 0])
   bytes.writeUInt32BE(n, 1)
@@ -152,11 +152,11 @@ function valid(
 interface Presented extends Gate {
   readonly code?: InvalidVector['code']
   readonly nowMs?: number
-  /** What becomes of the bytes of the ticket. */
+  /** Changes the bytes of the ticket. */
   readonly bytes?: (bytes: Buffer) => Buffer
-  /** What becomes of its text. */
+  /** Changes its text. */
   readonly text?: (text: string) => string
-  /** The gate it is presented to; by default that of the ticket. */
+  /** The gate that gets the ticket; by default the one it is for. */
   readonly at?: { readonly keyId?: number; readonly key?: Buffer; readonly node?: string }
 }
 
@@ -196,7 +196,7 @@ const flip =
 const claimsOf = (entries: Readonly<Record<string, Buffer>>): Parts => ({ claims: map(entries) })
 const least = { u: 'maggie', x: sessionEnd }
 
-/** Claims of exactly `length` bytes, 300 or more: the user's name fills them. */
+/** Claims of exactly `length` bytes, 300 or more: the origin fills them. */
 const filler = (length: number): string => 'o'.repeat(length - 22)
 const claimsWeighing = (length: number): Buffer => map({ u, x, o: str(filler(length)) })
 
@@ -213,95 +213,7 @@ function withSpareBit(text: string): string {
 export const makeVectors = (): Vectors => ({
   about:
     'Tickets of version 1 (FORMAT.md) and what a gate called `node`, with the key `key` (base64url) under the id `keyId`, answers at `nowMs`. It allows `skewSeconds` for the clocks of minters (0 where left out) and was started at `bornAtMs` (long before where left out). With `store` it keeps what was spent in a store that gates share. Claims stand under their keys in the ticket, `a` and `e` in hexadecimal.',
-  valid: [
-    valid('the least a ticket says', least),
-    valid('no node', least, { node: '' }),
-    valid('everything a ticket can say', allClaims, allParts),
-    valid('key id 0, as a gate signs for itself', least, { keyId: 0, node: '', key: keyOf('boot') }),
-    valid('key id 255', least, { keyId: 255 }),
-    valid('a key of 64 bytes', least, { key: keyOf('long', 64) }),
-    valid('a key of 65 bytes', least, { key: keyOf('longer', 65) }),
-    valid('a node of 32 characters', least, { node: 'a-0123456789-abcdefghijklmnopqrs' }),
-    valid('the shortest life, in its last millisecond', least, { ttlSeconds: 1 }, issuedAtMs + 999),
-    valid(
-      'the longest life, in its last millisecond',
-      { u: 'maggie', x: sessionEnd + 3600 },
-      { ttlSeconds: 3600, ...claimsOf({ u, x: uint32(sessionEnd + 3600) }) },
-      issuedAtMs + 3_599_999,
-    ),
-    valid(
-      'the last millisecond of the session',
-      { u: 'maggie', x: issuedAtMs / 1000 + 5 },
-      claimsOf({ u, x: uint32(issuedAtMs / 1000 + 5) }),
-      issuedAtMs + 4999,
-    ),
-    valid(
-      'claims of 512 bytes',
-      { ...least, o: filler(512) },
-      {
-        claims: claimsWeighing(512),
-      },
-    ),
-    valid('a user beyond ASCII', { u: 'Zoë 李', x: sessionEnd }, claimsOf({ u: str('Zoë 李'), x })),
-    valid('the channel with the empty name', { ...least, c: '' }, claimsOf({ u, x, c: str('') })),
-    valid('no right at all', { ...least, p: [], s: [] }, claimsOf({ u, x, p: list(), s: list() })),
-    valid('an IPv4 address', { ...least, a: '20cb007105' }, claimsOf({ u, x, a: bin('20cb007105') })),
-    valid(
-      'an IPv6 prefix of 50 bits',
-      { ...least, a: '3220010db8000040' },
-      claimsOf({ u, x, a: bin('3220010db8000040') }),
-    ),
-    valid('a minter whose clock is ahead by the skew', least, {}, issuedAtMs - 5000, { skewSeconds: 5 }),
-    valid('a minter whose clock is behind by the skew', least, {}, issuedAtMs + 14_999, { skewSeconds: 5 }),
-    valid('as old as the gate allows', least, {}, issuedAtMs, {
-      skewSeconds: 5,
-      bornAtMs: issuedAtMs - 5000,
-    }),
-    valid(
-      'an epoch, at a gate whose store it is for',
-      { ...least, e: epoch },
-      { node: '', ...claimsOf({ u, x, e: bin(epoch) }) },
-      issuedAtMs,
-      { store: true },
-    ),
-    valid(
-      'claims that travel, of every type',
-      { ...least, d: carried },
-      claimsOf({
-        u,
-        x,
-        d: map({
-          email: str('maggie@example.com'),
-          org: raw('2a'),
-          'Display-Name': str('Zoë 李'),
-          score: raw('cb3ff8000000000000'),
-          balance: raw('d0d6'),
-          ratio: raw('cac0200000'),
-          admin: raw('c2'),
-          roles: list('trader', 'a,b'),
-          none: list(),
-        }),
-      }),
-    ),
-    valid(
-      'claims that travel of 256 bytes',
-      { ...least, d: { note: 'n'.repeat(248) } },
-      claimsOf({ u, x, d: map({ note: str('n'.repeat(248)) }) }),
-    ),
-    valid(
-      'sixteen claims that travel',
-      { ...least, d: Object.fromEntries(sixteen.map(name => [name, true])) },
-      claimsOf({
-        u,
-        x,
-        d: Buffer.concat([raw('de0010'), ...sixteen.map(name => Buffer.concat([str(name), raw('c3')]))]),
-      }),
-    ),
-    valid('claims in another order', least, claimsOf({ x, u })),
-    valid('claims in longer encodings', least, {
-      claims: Buffer.concat([raw('de0002d90175d906'), Buffer.from('maggie'), raw('a178'), x]),
-    }),
-  ],
+  valid: [...acceptedTickets(), ...acceptedClaims(), ...acceptedCarriedClaims(), ...acceptedEncodings()],
   invalid: [
     ...times(),
     ...damaged(),
@@ -317,6 +229,99 @@ export const makeVectors = (): Vectors => ({
     invalid('a ticket for another gate', {}, { at: { node: 'gate-2' }, code: 'wrong_node' }),
   ],
 })
+
+const acceptedTickets = (): ValidVector[] => [
+  valid('the least a ticket says', least),
+  valid('no node', least, { node: '' }),
+  valid('everything a ticket can say', allClaims, allParts),
+  valid('key id 0, as a gate signs for itself', least, { keyId: 0, node: '', key: keyOf('boot') }),
+  valid('key id 255', least, { keyId: 255 }),
+  valid('a key of 64 bytes', least, { key: keyOf('long', 64) }),
+  valid('a key of 65 bytes', least, { key: keyOf('longer', 65) }),
+  valid('a node of 32 characters', least, { node: 'a-0123456789-abcdefghijklmnopqrs' }),
+  valid('the shortest life, in its last millisecond', least, { ttlSeconds: 1 }, issuedAtMs + 999),
+  valid(
+    'the longest life, in its last millisecond',
+    { u: 'maggie', x: sessionEnd + 3600 },
+    { ttlSeconds: 3600, ...claimsOf({ u, x: uint32(sessionEnd + 3600) }) },
+    issuedAtMs + 3_599_999,
+  ),
+  valid(
+    'the last millisecond of the session',
+    { u: 'maggie', x: issuedAtMs / 1000 + 5 },
+    claimsOf({ u, x: uint32(issuedAtMs / 1000 + 5) }),
+    issuedAtMs + 4999,
+  ),
+  valid('a minter whose clock is ahead by the skew', least, {}, issuedAtMs - 5000, { skewSeconds: 5 }),
+  valid('a minter whose clock is behind by the skew', least, {}, issuedAtMs + 14_999, { skewSeconds: 5 }),
+  valid('as old as the gate allows', least, {}, issuedAtMs, {
+    skewSeconds: 5,
+    bornAtMs: issuedAtMs - 5000,
+  }),
+]
+
+const acceptedClaims = (): ValidVector[] => [
+  valid('claims of 512 bytes', { ...least, o: filler(512) }, { claims: claimsWeighing(512) }),
+  valid('a user beyond ASCII', { u: 'Zoë 李', x: sessionEnd }, claimsOf({ u: str('Zoë 李'), x })),
+  valid('the channel with the empty name', { ...least, c: '' }, claimsOf({ u, x, c: str('') })),
+  valid('no rights at all', { ...least, p: [], s: [] }, claimsOf({ u, x, p: list(), s: list() })),
+  valid('an IPv4 address', { ...least, a: '20cb007105' }, claimsOf({ u, x, a: bin('20cb007105') })),
+  valid(
+    'an IPv6 prefix of 50 bits',
+    { ...least, a: '3220010db8000040' },
+    claimsOf({ u, x, a: bin('3220010db8000040') }),
+  ),
+  valid(
+    'an epoch, at a gate whose store it is for',
+    { ...least, e: epoch },
+    { node: '', ...claimsOf({ u, x, e: bin(epoch) }) },
+    issuedAtMs,
+    { store: true },
+  ),
+]
+
+const acceptedCarriedClaims = (): ValidVector[] => [
+  valid(
+    'carried claims of every type',
+    { ...least, d: carried },
+    claimsOf({
+      u,
+      x,
+      d: map({
+        email: str('maggie@example.com'),
+        org: raw('2a'),
+        'Display-Name': str('Zoë 李'),
+        score: raw('cb3ff8000000000000'),
+        balance: raw('d0d6'),
+        ratio: raw('cac0200000'),
+        admin: raw('c2'),
+        roles: list('trader', 'a,b'),
+        none: list(),
+      }),
+    }),
+  ),
+  valid(
+    'carried claims of 256 bytes',
+    { ...least, d: { note: 'n'.repeat(248) } },
+    claimsOf({ u, x, d: map({ note: str('n'.repeat(248)) }) }),
+  ),
+  valid(
+    'sixteen carried claims',
+    { ...least, d: Object.fromEntries(sixteen.map(name => [name, true])) },
+    claimsOf({
+      u,
+      x,
+      d: Buffer.concat([raw('de0010'), ...sixteen.map(name => Buffer.concat([str(name), raw('c3')]))]),
+    }),
+  ),
+]
+
+const acceptedEncodings = (): ValidVector[] => [
+  valid('claims in another order', least, claimsOf({ x, u })),
+  valid('claims in longer encodings', least, {
+    claims: Buffer.concat([raw('de0002d90175d906'), Buffer.from('maggie'), raw('a178'), x]),
+  }),
+]
 
 const carried = {
   email: 'maggie@example.com',
@@ -405,10 +410,10 @@ const damaged = (): InvalidVector[] => [
   invalid('one bit of the claims changed', {}, { bytes: flip(30) }),
   invalid('the first bit of the MAC changed', {}, { bytes: flip(-32) }),
   invalid('the last bit of the MAC changed', {}, { bytes: flip(-1) }),
-  invalid('a byte behind it', {}, { bytes: bytes => Buffer.concat([bytes, Buffer.of(0)]) }),
+  invalid('a byte after the MAC', {}, { bytes: bytes => Buffer.concat([bytes, Buffer.of(0)]) }),
   invalid('without its last byte', {}, { bytes: bytes => bytes.subarray(0, -1) }),
   invalid('without claims', { claims: Buffer.alloc(0) }),
-  invalid('nothing but the MAC', {}, { bytes: bytes => bytes.subarray(-32) }),
+  invalid('only the MAC', {}, { bytes: bytes => bytes.subarray(-32) }),
 ]
 
 const signedWrongly = (): InvalidVector[] => [
@@ -420,15 +425,15 @@ const signedWrongly = (): InvalidVector[] => [
   invalid('signed under another label', { label: 'ticketgate.ticket.v2' }),
 ]
 
-// Their bytes are no multiple of three, so the last character has bits that mean nothing.
+// Their length is not a multiple of three, so the last character has unused bits.
 const fourSpareBits = claimsOf({ u: str('anna'), x })
 const twoSpareBits = claimsOf({ u: str('agnes'), x })
 
 const texts = (): InvalidVector[] => [
   invalid('padding', fourSpareBits, { text: text => `${text}==` }),
-  invalid('padding where none could be', {}, { text: text => `${text}=` }),
-  invalid('a space behind it', {}, { text: text => `${text} ` }),
-  invalid('a line feed behind it', {}, { text: text => `${text}\n` }),
+  invalid('padding where none is possible', {}, { text: text => `${text}=` }),
+  invalid('a trailing space', {}, { text: text => `${text} ` }),
+  invalid('a trailing line feed', {}, { text: text => `${text}\n` }),
   invalid('its first character percent-encoded', { node: '' }, { text: text => `%41${text.slice(1)}` }),
   invalid(
     'base64 with + and /',
@@ -453,9 +458,9 @@ const headers = (): InvalidVector[] => [
 const claims = (): InvalidVector[] =>
   Object.entries({
     'claims of 513 bytes': claimsWeighing(513),
-    'claims that are no map': list('u', 'maggie'),
-    'a byte behind the claims': Buffer.concat([map({ u, x }), raw('c0')]),
-    'claims cut short': map({ u, x }).subarray(0, -1),
+    'claims that are not a map': list('u', 'maggie'),
+    'a byte after the claims': Buffer.concat([map({ u, x }), raw('c0')]),
+    'truncated claims': map({ u, x }).subarray(0, -1),
     'no user': map({ x }),
     'an empty user': map({ u: str(''), x }),
     'a user that is a number': map({ u: raw('07'), x }),
@@ -474,26 +479,30 @@ const claims = (): InvalidVector[] =>
     'an address with a byte too few': map({ u, x, a: bin('20cb0071') }),
     'an address with a byte too many': map({ u, x, a: bin('18cb007100') }),
     'an address of 129 bits': map({ u, x, a: bin(`81${'20'.repeat(17)}`) }),
-    'claims that travel that are no map': map({ u, x, d: list('org', '42') }),
-    'claims that travel of 257 bytes': map({ u, x, d: map({ note: str('n'.repeat(249)) }) }),
-    'a claim that travels that is nil': map({ u, x, d: map({ org: raw('c0') }) }),
-    'a claim that travels that is a map': map({ u, x, d: map({ org: map({ id: raw('2a') }) }) }),
-    'a claim that travels that is bytes': map({ u, x, d: map({ org: bin('2a') }) }),
-    'a claim that travels that is a list of numbers': map({ u, x, d: map({ org: raw('912a') }) }),
-    'a claim that travels that is infinite': map({ u, x, d: map({ org: raw('cb7ff0000000000000') }) }),
-    'a claim that travels that is no number': map({ u, x, d: map({ org: raw('cb7ff8000000000000') }) }),
-    'a claim that travels beyond the safe integers': map({
+    'carried claims that are not a map': map({ u, x, d: list('org', '42') }),
+    'carried claims of 257 bytes': map({ u, x, d: map({ note: str('n'.repeat(249)) }) }),
+    'a carried claim that is nil': map({ u, x, d: map({ org: raw('c0') }) }),
+    'a carried claim that is a map': map({ u, x, d: map({ org: map({ id: raw('2a') }) }) }),
+    'a carried claim that is bytes': map({ u, x, d: map({ org: bin('2a') }) }),
+    'a carried claim that is a list of numbers': map({ u, x, d: map({ org: raw('912a') }) }),
+    'a carried claim that is infinite': map({ u, x, d: map({ org: raw('cb7ff0000000000000') }) }),
+    'a carried claim that is not a number': map({ u, x, d: map({ org: raw('cb7ff8000000000000') }) }),
+    'a carried claim beyond the safe integers': map({
       u,
       x,
       d: map({ org: raw('cf0020000000000000') }),
     }),
-    'a claim that travels that is not UTF-8': map({ u, x, d: map({ org: raw('a1ff') }) }),
-    'a claim that travels twice': map({ u, x, d: raw(`82${'a36f72672a'.repeat(2)}`) }),
-    'two claims that are one in a header': map({ u, x, d: map({ org_id: raw('2a'), 'Org-ID': raw('2a') }) }),
-    'a claim that travels under an empty name': map({ u, x, d: map({ '': raw('2a') }) }),
-    'a claim that travels under a name with a colon': map({ u, x, d: map({ 'a:b': raw('2a') }) }),
-    'a claim that travels under __proto__': map({ u, x, d: map({ ['__proto__']: raw('2a') }) }),
-    'a claim that travels under a name of 33 characters': map({
+    'a carried claim that is not UTF-8': map({ u, x, d: map({ org: raw('a1ff') }) }),
+    'a carried claim twice': map({ u, x, d: raw(`82${'a36f72672a'.repeat(2)}`) }),
+    'two carried claims that map to one header field': map({
+      u,
+      x,
+      d: map({ org_id: raw('2a'), 'Org-ID': raw('2a') }),
+    }),
+    'a carried claim under an empty name': map({ u, x, d: map({ '': raw('2a') }) }),
+    'a carried claim under a name with a colon': map({ u, x, d: map({ 'a:b': raw('2a') }) }),
+    'a carried claim under __proto__': map({ u, x, d: map({ ['__proto__']: raw('2a') }) }),
+    'a carried claim under a name of 33 characters': map({
       u,
       x,
       d: map({ ['n'.repeat(33)]: raw('2a') }),

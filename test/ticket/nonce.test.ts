@@ -14,18 +14,18 @@ t.test('ten thousand nonces, over several refills of the pool, are all different
       bitsSet[bit] = (bitsSet[bit] ?? 0) + (((target[bit >> 3] ?? 0) >> (bit & 7)) & 1)
   }
   t.equal(seen.size, count)
-  // Twelve standard deviations: a good generator does not leave this in the life of the universe.
+  // Twelve standard deviations: a good generator will not exceed this in the life of the universe.
   const worst = Math.max(...bitsSet.map(set => Math.abs(set - count / 2)))
   t.ok(worst < 12 * Math.sqrt(count / 4), `every bit is set about half of the time (worst: ${worst} off)`)
 })
 
-t.test('neighbours overlap in no part', async t => {
+t.test('nonces share no half with one another', async t => {
   const bytes = Buffer.alloc(16 * 5000)
   for (let offset = 0; offset < bytes.length; offset += 16) writeNonce(bytes, offset)
-  const quarters = new Set<string>()
+  const halves = new Set<string>()
   for (let offset = 0; offset < bytes.length; offset += 8)
-    quarters.add(bytes.toString('latin1', offset, offset + 8))
-  t.equal(quarters.size, 10_000)
+    halves.add(bytes.toString('latin1', offset, offset + 8))
+  t.equal(halves.size, 10_000)
 })
 
 t.test('a nonce is written at its offset, and nowhere else', async t => {

@@ -14,7 +14,7 @@ const run = <T>(t: Test, property: fc.IProperty<T>, numRuns = 2000): void => {
   t.pass(`${numRuns} runs`)
 }
 
-/** Well-formed, of any script, controls included. */
+/** Well-formed text of any script, including control characters. */
 const text = (maxLength: number, minLength = 0) => fc.string({ unit: 'binary', minLength, maxLength })
 const name = (maxLength: number, minLength = 0) =>
   fc.string({ unit: fc.constantFrom(...'AZaz09._~:@-'), minLength, maxLength })
@@ -72,7 +72,7 @@ const issue = (claims: TicketClaims): string =>
 
 t.comment(`seed ${seed}`)
 
-t.test('round trip: a verified ticket has the issued claims', async t => {
+t.test('a verified ticket has the claims it was issued with', async t => {
   const property = fc.property(
     claims,
     issuedAtMs,
@@ -118,7 +118,7 @@ t.test('a ticket is valid before its expiry, and never at or after it', async t 
   run(t, property)
 })
 
-t.test('canonical: a text near a ticket is that ticket, or is refused', async t => {
+t.test('an edited ticket is refused, unless its text is unchanged', async t => {
   const edit = fc.record({
     at: fc.nat(1000),
     cut: fc.nat(3),
@@ -129,8 +129,8 @@ t.test('canonical: a text near a ticket is that ticket, or is refused', async t 
     fc.pre(issued !== '')
     let edited = issued
     for (const { at, cut, put } of edits) {
-      const place = at % (edited.length + 1)
-      edited = edited.slice(0, place) + put + edited.slice(place + cut)
+      const index = at % (edited.length + 1)
+      edited = edited.slice(0, index) + put + edited.slice(index + cut)
     }
     const verified = verifyTicket(edited, ring, nowMs, anyTime)
     strictEqual(typeof verified === 'object', edited === issued)
@@ -154,7 +154,7 @@ t.test('no string is a ticket by chance, and none makes the verifier throw', asy
   )
 })
 
-t.test('no ticket is accepted without its MAC: any other key, label or body', async t => {
+t.test('a ticket signed with any other key or label is refused', async t => {
   const otherSecret = fc.uint8Array({ minLength: 32, maxLength: 100 })
   const property = fc.property(
     claims,
@@ -203,7 +203,7 @@ const members = new Set([
   'carried',
 ])
 
-/** Says again, in other words, what claims may be. */
+/** States the rules for claims a second time, independently of the code under test. */
 function isWellFormed(claims: TicketClaims): void {
   ok(Object.keys(claims).every(name => members.has(name)))
   notStrictEqual(claims.user, '')

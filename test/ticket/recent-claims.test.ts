@@ -18,28 +18,29 @@ const verified = (text: string | undefined, keyId: number) =>
     outsideUntilMs: Number.POSITIVE_INFINITY,
   })
 
-t.test('a ticket says what it was issued with, remembered or read', async t => {
+t.test('a verified ticket has the claims it was issued with, whether remembered or parsed', async t => {
   const options = { key: ticketKey(bootKeyId, secret), node: '', nowMs, ttlSeconds: 10 }
   const packed: PackedClaims[] = []
   const issue = (claims: TicketClaims, token: object = claims) =>
     issueRemembered(claims, token, options, one => packed.push(one))
   const claims = claimsOf('maggie')
   const [first, second] = [issue(claims), issue(claims)]
-  t.equal(packed.length, 1, 'the second one is for the same token as the first')
+  t.equal(packed.length, 1, 'a second ticket for the same token is not packed again')
   issue(claims, {})
-  t.equal(packed.length, 1, 'a token that was parsed again is another one')
+  t.equal(packed.length, 1, 'the same claims for another token are not packed again')
   const third = packed[0] && issuePacked(packed[0], options)
   t.equal(new Set([first, second, third]).size, 3)
   for (const text of [first, second, third]) {
     const ticket = verified(text, bootKeyId)
     t.type(ticket, 'object')
-    if (typeof ticket === 'object') t.equal(ticket.claims, claims, 'the very object')
+    if (typeof ticket === 'object') t.equal(ticket.claims, claims, 'the remembered object itself')
   }
-  // Enough to take every place.
+  // Enough to overwrite every entry.
   for (let n = 0; n < 50_000; n++) issue(claimsOf(`user ${n}`))
   const ticket = verified(first, bootKeyId)
   t.type(ticket, 'object')
-  if (typeof ticket === 'object') t.strictSame({ ...ticket.claims }, { ...claims }, 'read from its bytes')
+  if (typeof ticket === 'object')
+    t.strictSame({ ...ticket.claims }, { ...claims }, 'claims that are no longer remembered are parsed')
 })
 
 t.test('a change of one byte is noticed', async t => {
@@ -62,7 +63,7 @@ t.test('long claims are not remembered', async t => {
   t.equal(recall(bytes, 0, bytes.length), undefined)
 })
 
-t.test('tickets of outside minters are always read', async t => {
+t.test('the claims of tickets from outside minters are always parsed', async t => {
   const claims = claimsOf('homer')
   const options = { key: ticketKey(1, secret), node: '', nowMs, ttlSeconds: 10 }
   const ticket = verified(

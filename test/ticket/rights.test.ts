@@ -8,9 +8,9 @@ import {
   type Rights,
 } from '../../src/ticket/rights.js'
 
-t.test('patterns and the channels they cover', async t => {
+t.test('patterns cover the right channels', async t => {
   const cases = [
-    ['no list covers all', undefined, 'red', true],
+    ['no list covers everything', undefined, 'red', true],
     ['no list covers the empty name', undefined, '', true],
     ['an empty list covers nothing', [], 'red', false],
     ['an empty list does not cover the empty name', [], '', false],
@@ -18,22 +18,22 @@ t.test('patterns and the channels they cover', async t => {
     ['a name covers nothing longer', ['red'], 'red.1', false],
     ['a name covers nothing shorter', ['red'], 're', false],
     ['a name covers no other case', ['red'], 'Red', false],
-    ['a prefix covers what begins with it', ['chat.*'], 'chat.1', true],
-    ['a prefix covers what is just it', ['chat.*'], 'chat.', true],
-    ['a prefix does not cover less than it', ['chat.*'], 'chat', false],
-    ['a prefix is no pattern for the middle', ['chat.*'], 'my.chat.1', false],
-    ['a star covers all', ['*'], 'red', true],
+    ['a prefix covers a name that begins with it', ['chat.*'], 'chat.1', true],
+    ['a prefix covers itself', ['chat.*'], 'chat.', true],
+    ['a prefix does not cover a shorter name', ['chat.*'], 'chat', false],
+    ['a prefix does not match in the middle', ['chat.*'], 'my.chat.1', false],
+    ['a star covers everything', ['*'], 'red', true],
     ['a star covers the empty name', ['*'], '', true],
     ['the empty name covers itself', [''], '', true],
     ['the empty name covers nothing else', [''], 'red', false],
     ['a dot is a dot', ['c.t'], 'cat', false],
-    ['any of a list will do', ['red', 'chat.*', 'blue'], 'blue', true],
-    ['none of a list', ['red', 'chat.*'], 'blue', false],
+    ['one match in a list is enough', ['red', 'chat.*', 'blue'], 'blue', true],
+    ['a list without a match', ['red', 'chat.*'], 'blue', false],
   ] as const
   for (const [name, patterns, channel, expected] of cases) t.equal(covers(patterns, channel), expected, name)
 })
 
-t.test('rights: publish, subscribe, open', async t => {
+t.test('rights decide whether a ticket may publish, subscribe and open', async t => {
   const cases: readonly (readonly [string, Rights, string, readonly [boolean, boolean, boolean]])[] = [
     ['no restriction', {}, 'red', [true, true, true]],
     ['bound to this channel', { channel: 'red' }, 'red', [true, true, true]],
@@ -41,7 +41,7 @@ t.test('rights: publish, subscribe, open', async t => {
     ['bound to a channel that this one begins with', { channel: 'red' }, 'red.1', [false, false, false]],
     ['bound to the empty name', { channel: '' }, 'red', [false, false, false]],
     ['bound to the empty name, at it', { channel: '' }, '', [true, true, true]],
-    ['bound to a star, which is no pattern here', { channel: '*' }, 'red', [false, false, false]],
+    ['bound to a star, which is not a pattern here', { channel: '*' }, 'red', [false, false, false]],
     ['publish only', { publish: ['red'], subscribe: [] }, 'red', [true, false, true]],
     ['subscribe only', { publish: [], subscribe: ['red'] }, 'red', [false, true, true]],
     ['neither', { publish: [], subscribe: [] }, 'red', [false, false, false]],
@@ -57,7 +57,7 @@ t.test('rights: publish, subscribe, open', async t => {
     )
 })
 
-t.test('lists of patterns', async t => {
+t.test('only lists of valid patterns are channel patterns', async t => {
   const good = [
     [],
     [''],

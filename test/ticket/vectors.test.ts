@@ -7,7 +7,7 @@ import { makeVectors, type Vector, type Vectors } from './make-vectors.js'
 const file = new URL('../../src/ticket/vectors.json', import.meta.url)
 const vectors = JSON.parse(readFileSync(file, 'utf8')) as Vectors
 
-/** The result of the gate of a vector. */
+/** Verifies a vector as its gate would. */
 function verify(vector: Vector): VerifiedTicket | string {
   const { ticket, keyId, key, node, nowMs, skewSeconds = 0, bornAtMs = 0, store = false } = vector
   const skewMs = skewSeconds * 1000
@@ -21,8 +21,8 @@ function verify(vector: Vector): VerifiedTicket | string {
   })
 }
 
-/** The claims of a verified ticket as a vector states them. */
-const stated = ({ claims }: VerifiedTicket): Record<string, unknown> =>
+/** The claims of a verified ticket, in the form of a vector. */
+const claimsAsInVector = ({ claims }: VerifiedTicket): Record<string, unknown> =>
   Object.fromEntries(
     Object.entries({
       u: claims.user,
@@ -39,16 +39,16 @@ const stated = ({ claims }: VerifiedTicket): Record<string, unknown> =>
     }).filter(([, value]) => value !== undefined),
   )
 
-t.strictSame(vectors, makeVectors(), 'the file is what make-vectors.ts makes')
+t.strictSame(vectors, makeVectors(), 'vectors.json is up to date with make-vectors.ts')
 
-t.test('valid vectors', async t => {
+t.test('valid vectors are accepted', async t => {
   for (const vector of vectors.valid) {
     const verified = verify(vector)
     if (typeof verified === 'string') t.fail(`${vector.name}: ${verified}`)
     else
       t.strictSame(
         {
-          claims: stated(verified),
+          claims: claimsAsInVector(verified),
           nonce: Buffer.from(verified.nonce, 'latin1').toString('hex'),
           expiresAtMs: verified.expiresAtMs,
         },
@@ -62,7 +62,7 @@ t.test('valid vectors', async t => {
   }
 })
 
-t.test('invalid vectors', async t => {
+t.test('invalid vectors are refused with their code', async t => {
   for (const vector of vectors.invalid) t.equal(verify(vector), vector.code, vector.name)
 })
 

@@ -29,14 +29,14 @@ for (const [algorithm, text] of [
   ['ES256', pem('prime256v1')],
   ['HS256', `${secret}\n`],
 ] as const)
-  t.test(`the upstream server can check who it is, by ${algorithm}`, async t => {
+  t.test(`the upstream server can verify the user by an assertion signed with ${algorithm}`, async t => {
     const gate = await startTunnels(t, `/docs/*=${url}`, {
       TICKETGATE_TUNNEL_ASSERTION_KEY_FILE: fileWith(text, algorithm),
     })
     const { ticket } = await mintWith(gate.url, tokenFor('Zoë', { sid: 'login-1', exp: nowSeconds() + 500 }))
     const { socket } = await openThrough(gate, '/docs/room', {
       ticket,
-      headers: { 'x-ticket-assertion': 'of the client', x_ticket_assertion: 'of the client' },
+      headers: { 'x-ticket-assertion': 'from the client', x_ticket_assertion: 'from the client' },
     })
     const { headers } = (await upstream.next()).request
     const assertion = String(headers['x-ticket-assertion'])
@@ -64,12 +64,12 @@ for (const [algorithm, text] of [
       t,
       await request(gate.url, '/ws_ticket', { headers: bearer(assertion) }),
       '401 token_invalid',
-      'it is no token',
+      'an assertion is not accepted as a token',
     )
     socket.terminate()
   })
 
-t.test('the recipe for jose', async t => {
+t.test('the jose recipe in the documentation works', async t => {
   const key = pem('prime256v1')
   const gate = await startTunnels(t, `/docs/*=${url}`, {
     TICKETGATE_TUNNEL_ASSERTION_KEY_FILE: fileWith(key, 'recipe.pem'),
@@ -101,13 +101,13 @@ t.test('the recipe for jose', async t => {
 t.test('without a key there is no assertion', async t => {
   const gate = await startTunnels(t, `/docs/*=${url}`)
   const { socket } = await openThrough(gate, '/docs/room', {
-    headers: { 'x-ticket-assertion': 'of the client' },
+    headers: { 'x-ticket-assertion': 'from the client' },
   })
   t.notOk('x-ticket-assertion' in (await upstream.next()).request.headers)
   socket.terminate()
 })
 
-t.test('keys that are refused at the start', async t => {
+t.test('unsuitable keys are refused at startup', async t => {
   const problemOf = (text: string, name: string, others: Readonly<Record<string, string>> = {}): string => {
     const env = { TICKETGATE_TUNNEL_ASSERTION_KEY_FILE: fileWith(text, name), ...others }
     try {

@@ -22,7 +22,7 @@ const disconnect = async ({ admin }: TestServer, subject: object): Promise<unkno
   return JSON.parse(reply.text)
 }
 
-const sameEnd = async (
+const expectSameEnd = async (
   t: Test,
   client: Through,
   arrival: Arrival,
@@ -32,7 +32,7 @@ const sameEnd = async (
 ) => {
   const ended = await client.closed
   t.match(ended, { code, reason }, name)
-  t.strictSame(await arrival.closed, ended, `${name}: the upstream server is told the same`)
+  t.strictSame(await arrival.closed, ended, `${name}: the upstream server gets the same code and reason`)
 }
 
 t.test('a tunnel ends with its session', async t => {
@@ -45,7 +45,7 @@ t.test('a tunnel ends with its session', async t => {
   // On a busy machine, a session of two seconds can be over before it opens.
   for (let seconds = 2; client === undefined; seconds *= 2)
     client = await openFor(seconds).catch(() => undefined)
-  await sameEnd(t, client, await upstream.next(), 4401, /^session_expired$/, 'expiry')
+  await expectSameEnd(t, client, await upstream.next(), 4401, /^session_expired$/, 'expiry')
 })
 
 t.test('a revocation reaches tunnels, by user and by session, in every thread', async t => {
@@ -66,46 +66,49 @@ t.test('a revocation reaches tunnels, by user and by session, in every thread', 
   for (const n of [1, 0, 2, 4, 6, 8, 10]) {
     const client = open[n]
     const arrival = arrivals.get(`s${n}`)
-    if (client === undefined || arrival === undefined) throw new Error('it did not arrive')
-    await sameEnd(t, client, arrival, 4403, /^revoked$/, `socket ${n}`)
+    if (client === undefined || arrival === undefined) throw new Error(`socket ${n} did not arrive`)
+    await expectSameEnd(t, client, arrival, 4403, /^revoked$/, `socket ${n}`)
   }
-  t.equal(upstream.size, 5, 'the others stay')
+  t.equal(upstream.size, 5, 'the other sockets stay open')
   t.equal(await metric(gate, 'ticketgate_tunnel_connections{tunnel="/a/*"}'), 5)
   t.equal(await metric(gate, 'ticketgate_connections'), 5)
   for (const { socket } of open) socket.terminate()
 })
 
-t.test('it is disconnected by socket, channel, and user and channel; the gate never sends on it', async t => {
-  const { gate, upstream } = await start(t)
-  const listed = async (): Promise<Json[]> => {
-    const { text } = await request(gate.admin, '/connections?user=maggie', { headers: bearer(adminKey) })
-    return JSON.parse(text).connections
-  }
-  for (const name of ['by socket', 'by channel', 'by user and channel', 'when it is not renewed'] as const) {
-    const client = await openThrough(gate, path)
-    const arrival = await upstream.next()
-    const [connection] = await listed()
-    t.match(connection, { tunnel: '/a/*', channel: 'b', subscriptions: [] })
-    const subject = {
-      'by socket': { socket: connection?.id },
-      'by channel': { channel: 'b' },
-      'by user and channel': { user: 'maggie', channel: 'b' },
-      'when it is not renewed': { all: true, reauthenticateWithinSeconds: 1 },
-    }[name]
-    const reply = await disconnect(gate, subject)
-    if (name === 'when it is not renewed') {
-      t.strictSame(reply, { renewRequired: 1 })
-      arrival.socket.send('the first thing that is heard')
-      t.strictSame(await client.hears(1), ['text the first thing that is heard'])
-      await sameEnd(t, client, arrival, 4401, /^session_expired$/, name)
-    } else {
-      t.match(reply, { disconnected: 1 }, name)
-      await sameEnd(t, client, arrival, 4403, /^revoked$/, name)
+t.test(
+  'a tunnel can be disconnected by socket, by channel, and by user and channel, and carries nothing from the gate',
+  async t => {
+    const { gate, upstream } = await start(t)
+    const listed = async (): Promise<Json[]> => {
+      const { text } = await request(gate.admin, '/connections?user=maggie', { headers: bearer(adminKey) })
+      return JSON.parse(text).connections
     }
-    // Tokens dated in the second of a revocation are revoked as well.
-    await nextSecond()
-  }
-})
+    for (const name of ['by socket', 'by channel', 'by user and channel', 'unless renewed'] as const) {
+      const client = await openThrough(gate, path)
+      const arrival = await upstream.next()
+      const [connection] = await listed()
+      t.match(connection, { tunnel: '/a/*', channel: 'b', subscriptions: [] })
+      const subject = {
+        'by socket': { socket: connection?.id },
+        'by channel': { channel: 'b' },
+        'by user and channel': { user: 'maggie', channel: 'b' },
+        'unless renewed': { all: true, reauthenticateWithinSeconds: 1 },
+      }[name]
+      const reply = await disconnect(gate, subject)
+      if (name === 'unless renewed') {
+        t.strictSame(reply, { renewRequired: 1 })
+        arrival.socket.send('the first message')
+        t.strictSame(await client.hears(1), ['text the first message'])
+        await expectSameEnd(t, client, arrival, 4401, /^session_expired$/, name)
+      } else {
+        t.match(reply, { disconnected: 1 }, name)
+        await expectSameEnd(t, client, arrival, 4403, /^revoked$/, name)
+      }
+      // Tokens dated in the second of a revocation are revoked as well.
+      await nextSecond()
+    }
+  },
+)
 
 t.test('events report tunnels like other sockets', async t => {
   const { gate, upstream } = await start(t)
@@ -131,7 +134,7 @@ t.test('draining closes both sides, and the gate exits', async t => {
   t.strictSame(await gate.exited, { code: 0, signal: null })
 })
 
-t.test('caps count tunnels and channels alike', async t => {
+t.test('caps count tunnels and channel sockets alike', async t => {
   const { gate, upstream } = await start(t, { TICKETGATE_MAX_CONNECTIONS_PER_USER: '2' })
   const first = await openThrough(gate, path)
   await upstream.next()
@@ -147,22 +150,18 @@ t.test('caps count tunnels and channels alike', async t => {
   again.socket.terminate()
 })
 
-t.test('a tunnel may have its own message rate', async t => {
+t.test('a tunnel can have its own message rate', async t => {
   const { gate, upstream } = await start(t, { TICKETGATE_MESSAGE_RATE: 'off' }, ';message-rate=5/60')
   const client = await openThrough(gate, path)
   const arrival = await upstream.next()
   for (let n = 0; n < 11; n++) client.socket.send(String(n))
-  await sameEnd(t, client, arrival, 4429, /^retry_after_ms=\d+$/, 'the burst is twice the count')
+  await expectSameEnd(t, client, arrival, 4429, /^retry_after_ms=\d+$/, 'the burst is twice the count')
   const heard: string[] = []
   for (let n = 0; n < 10; n++) heard.push(String((await arrival.frames.next()).data))
-  t.strictSame(
-    heard,
-    ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9'],
-    'messages within the rate have arrived',
-  )
+  t.strictSame(heard, ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9'], 'messages within the rate arrive')
 })
 
-t.test('metrics by tunnel', async t => {
+t.test('metrics are counted per tunnel', async t => {
   const upstream = await startUpstream(t)
   const base = `ws://127.0.0.1:${upstream.port}`
   const gate = await startTunnels(t, `/a/*=${base},/b=${base};channel=b`)

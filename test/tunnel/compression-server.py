@@ -1,4 +1,4 @@
-"""Echo servers of Python's websockets, one for each way to accept an offer. Prints their ports in one line, for compression.test.ts."""
+"""Echo servers built with Python's websockets, one for each way to accept an offer of compression. Prints their ports on one line, for compression.test.ts."""
 
 import asyncio
 

@@ -26,7 +26,7 @@ const messages = [
   0, 1, 511, 512, 70_000, 600, 3, 65_535, 65_536, 65_537, 262_143, 262_144, 262_145, 7, 500_000, 0, 200_000,
 ].map((size, n) => (n % 3 === 2 ? randomBytes(size) : text(size)))
 
-/** Sends all messages and hears them again. */
+/** Sends all messages and checks that each comes back unchanged. */
 async function echoes({ socket, frames }: Through): Promise<boolean> {
   for (const [n, message] of messages.entries()) socket.send(message, { binary: n % 2 === 0 || n % 3 === 2 })
   for (const message of messages) if (!(await frames.next()).data.equals(message)) return false
@@ -35,7 +35,7 @@ async function echoes({ socket, frames }: Through): Promise<boolean> {
 
 const plainSettings = ';max-message-bytes=2000000;message-rate=off'
 
-t.test('ws servers, however they take the offer', async t => {
+t.test('compression works with ws servers, however they answer the offer', async t => {
   const cases: [PerMessageDeflateOptions | boolean, string, string][] = [
     [{}, settings, 'compressed'],
     [{ threshold: 0 }, settings, 'compressed'],
@@ -68,7 +68,7 @@ t.test('ws servers, however they take the offer', async t => {
   }
 })
 
-t.test('Python, however it takes the offer', needs('python3'), async t => {
+t.test('compression works with a Python server, however it answers the offer', needs('python3'), async t => {
   const script = fileURLToPath(new URL('compression-server.py', import.meta.url))
   const child = spawn(pathOf('python3'), [script], { stdio: ['ignore', 'pipe', 'inherit'] })
   t.teardown(() => child.kill('SIGKILL'))
@@ -81,7 +81,7 @@ t.test('Python, however it takes the offer', needs('python3'), async t => {
   for (const n of ports.keys()) {
     const through = await openThrough(gate, `/${n}/b`)
     t.strictSame(await through.hears(1), ['text permessage-deflate'])
-    t.ok(await echoes(through), `way ${n}`)
+    t.ok(await echoes(through), `server ${n} echoes every message`)
     through.socket.close()
     await through.closed
   }
@@ -91,32 +91,33 @@ t.test('a message that is still being compressed arrives before the close frame'
   const upstream = await startUpstream(t, { perMessageDeflate: true })
   const gate = await startTunnels(t, `/a/*=ws://127.0.0.1:${upstream.port}${settings}`)
   const { socket } = await openThrough(gate, '/a/b')
-  const behind = await upstream.next()
+  const arrival = await upstream.next()
   const large = text(1_000_000)
   socket.send(large)
   socket.send('small')
   socket.close(4002, 'bye')
-  t.ok((await behind.frames.next()).data.equals(large))
-  t.equal(String((await behind.frames.next()).data), 'small')
-  t.strictSame(await behind.closed, { code: 4002, reason: 'bye' })
+  t.ok((await arrival.frames.next()).data.equals(large))
+  t.equal(String((await arrival.frames.next()).data), 'small')
+  t.strictSame(await arrival.closed, { code: 4002, reason: 'bye' })
 })
 
-t.test('more large messages than there is time to compress keep their order', async t => {
+t.test('messages keep their order when they are sent faster than they are compressed', async t => {
   const upstream = await startUpstream(t, { perMessageDeflate: true })
   const gate = await startTunnels(t, `/a/*=ws://127.0.0.1:${upstream.port}${settings}`)
   const { socket } = await openThrough(gate, '/a/b')
-  const behind = await upstream.next()
+  const arrival = await upstream.next()
   const sent = Array.from({ length: 40 }, (_, n) => text(n % 2 === 0 ? 300_000 + n : n))
   for (const message of sent) socket.send(message)
   for (const [n, message] of sent.entries())
-    if (!(await behind.frames.next()).data.equals(message)) t.fail(`message ${n} is another one`)
+    if (!(await arrival.frames.next()).data.equals(message))
+      t.fail(`message ${n} is not the one that was sent`)
 })
 
-/** Compresses like a sender of RFC 7692. */
+/** Compresses as RFC 7692 tells a sender to. */
 const deflated = (bytes: string | Buffer): Buffer =>
   deflateRawSync(bytes, { finishFlush: constants.Z_SYNC_FLUSH }).subarray(0, -4)
 
-/** A frame of a server. */
+/** A frame as a server sends it. */
 const frame = (first: number, payload: Buffer): string => {
   const { length } = payload
   const size = length < 126 ? [length] : length < 65_536 ? [126, 0, 0] : [127, 0, 0, 0, 0, 0, 0, 0, 0]
@@ -129,7 +130,7 @@ const frame = (first: number, payload: Buffer): string => {
 const compressed = 0xc1
 const hello = deflated('hello')
 
-t.test('compressed messages in every form', async t => {
+t.test('compressed messages are read in every valid form', async t => {
   const bare = await startBareUpstream(t, settings)
   const half = Math.floor(hello.length / 2)
   const twice = Buffer.concat([
@@ -138,7 +139,7 @@ t.test('compressed messages in every form', async t => {
   ])
   const cases: [string, string, string][] = [
     ['one frame', frame(compressed, hello), 'hello'],
-    ['empty', frame(compressed, Buffer.alloc(1)), ''],
+    ['an empty message', frame(compressed, Buffer.alloc(1)), ''],
     ['in two blocks', frame(compressed, twice), 'hello'],
     [
       'a final block (RFC 7692 section 7.2.3.4)',
@@ -150,7 +151,7 @@ t.test('compressed messages in every form', async t => {
       frame(compressed, Buffer.from('000500faff48656c6c6f00', 'hex')),
       'Hello',
     ],
-    ['without the bit', frame(0x81, Buffer.from('hello')), 'hello'],
+    ['without the compression bit', frame(0x81, Buffer.from('hello')), 'hello'],
     [
       'in fragments, with a ping between',
       frame(0x41, hello.subarray(0, half)) +
@@ -162,10 +163,10 @@ t.test('compressed messages in every form', async t => {
   ]
   for (const [name, bytes, message] of cases)
     for (const isSlow of [false, true]) {
-      const { socket, hears } = await bare.open((accept, behind) => {
+      const { socket, hears } = await bare.open((accept, upstream) => {
         if (!isSlow) return switching(accept, agreed) + bytes
-        behind.write(switching(accept, agreed))
-        for (const byte of bytes) behind.write(byte, 'latin1')
+        upstream.write(switching(accept, agreed))
+        for (const byte of bytes) upstream.write(byte, 'latin1')
         return ''
       })
       t.strictSame(await hears(1), [`text ${message}`], `${name}${isSlow ? ', byte by byte' : ''}`)
@@ -179,32 +180,36 @@ t.test('many compressed messages in one packet, large and small, keep their orde
   const bytes = sizes
     .map((size, n) => frame(n % 8 === 0 ? 0x81 : compressed, n % 8 === 0 ? text(size) : deflated(text(size))))
     .join('')
-  t.ok(bytes.length < 200_000, `${bytes.length} bytes`)
+  t.ok(bytes.length < 200_000, `all of them fit in 200,000 bytes: ${bytes.length}`)
   const { frames, closed } = await bare.open(
     accept => switching(accept, agreed) + bytes + frame(0x88, Buffer.from([3, 232])),
   )
-  for (const size of sizes) if (!(await frames.next()).data.equals(text(size))) t.fail(`${size}`)
+  for (const size of sizes) if (!(await frames.next()).data.equals(text(size))) t.fail(`${size} bytes`)
   t.strictSame(await closed, { code: 1000, reason: '' })
 })
 
-t.test('a slow client of compressed messages pauses the upstream server, and loses nothing', async t => {
-  const upstream = await startUpstream(t, { perMessageDeflate: { threshold: 0 } })
-  const gate = await startTunnels(t, `/a/*=ws://127.0.0.1:${upstream.port};upstream-compression=on`)
-  const { socket, frames } = await openThrough(gate, '/a/b')
-  const behind = await upstream.next()
-  socket.pause()
-  const count = 1000
-  const message = (n: number): string => `message ${n} ${'x'.repeat(20_000)}`
-  for (let n = 0; n < count; n++) behind.socket.send(message(n))
-  while ((await metric(gate, 'ticketgate_tunnel_pauses_total{tunnel="/a/*"}')) === 0) await delay(20)
-  const passed = await metric(gate, 'ticketgate_tunnel_messages_to_clients_total{tunnel="/a/*"}')
-  t.ok(passed < count / 2, `${passed} of ${count} have passed the gate`)
-  socket.resume()
-  for (let n = 0; n < count; n++)
-    if (String((await frames.next()).data) !== message(n)) t.fail(`message ${n} is another one`)
-})
+t.test(
+  'a client that reads compressed messages slowly pauses the upstream server and loses nothing',
+  async t => {
+    const upstream = await startUpstream(t, { perMessageDeflate: { threshold: 0 } })
+    const gate = await startTunnels(t, `/a/*=ws://127.0.0.1:${upstream.port};upstream-compression=on`)
+    const { socket, frames } = await openThrough(gate, '/a/b')
+    const arrival = await upstream.next()
+    socket.pause()
+    const count = 1000
+    const message = (n: number): string => `message ${n} ${'x'.repeat(20_000)}`
+    for (let n = 0; n < count; n++) arrival.socket.send(message(n))
+    while ((await metric(gate, 'ticketgate_tunnel_pauses_total{tunnel="/a/*"}')) === 0) await delay(20)
+    const passed = await metric(gate, 'ticketgate_tunnel_messages_to_clients_total{tunnel="/a/*"}')
+    t.ok(passed < count / 2, `the gate holds messages back: ${passed} of ${count} have passed`)
+    socket.resume()
+    for (let n = 0; n < count; n++)
+      if (String((await frames.next()).data) !== message(n))
+        t.fail(`message ${n} is not the one that was sent`)
+  },
+)
 
-t.test('what a hostile server may not send', async t => {
+t.test('invalid compressed frames end the tunnel', async t => {
   /** The code of the close frame that the gate sends. */
   const codeOf = (socket: Socket): Promise<number> =>
     new Promise(resolve => {
@@ -217,21 +222,25 @@ t.test('what a hostile server may not send', async t => {
       })
     })
   const [bit, broken, large] = [/a reserved bit is set/, /message is broken/, /more than 2000000 bytes/]
-  // The log has ten of these a second, so only the first ones say why.
+  // At most ten of these are logged in a second, so only the first cases check the log.
   const cases: [string, string, number, RegExp?][] = [
     ['text that is not UTF-8', frame(compressed, deflated(Buffer.from([0xff]))), 1007, /not UTF-8/],
     ['a bomb', frame(compressed, deflated(Buffer.alloc(50_000_000))), 1009, large],
     ['a truncated stream', frame(compressed, deflated(text(5000)).subarray(0, -3)), 1007, broken],
-    ['the bit on a continuation', frame(0x41, hello) + frame(0xc0, hello), 1002, bit],
-    ['the bit on a ping', frame(0xc9, Buffer.alloc(0)), 1002],
-    ['the bit on a close frame', frame(0xc8, Buffer.alloc(0)), 1002],
+    ['the compression bit on a continuation', frame(0x41, hello) + frame(0xc0, hello), 1002, bit],
+    ['the compression bit on a ping', frame(0xc9, Buffer.alloc(0)), 1002],
+    ['the compression bit on a close frame', frame(0xc8, Buffer.alloc(0)), 1002],
     ['another reserved bit', frame(0xa1, hello), 1002],
     ['a small bomb', frame(compressed, deflated(Buffer.alloc(2_000_001))), 1009],
-    ['a truncated byte', frame(compressed, hello.subarray(0, -1)), 1007],
-    ['no stream', frame(compressed, Buffer.from('hello')), 1007],
-    ['nothing', frame(compressed, Buffer.alloc(0)), 1007],
-    ['more after the end', frame(compressed, Buffer.concat([deflateRawSync('a'), hello])), 1007],
-    ['the window of another message', frame(compressed, Buffer.from('f2000000', 'hex')), 1007],
+    ['a stream without its last byte', frame(compressed, hello.subarray(0, -1)), 1007],
+    ['data that is not compressed', frame(compressed, Buffer.from('hello')), 1007],
+    ['an empty payload', frame(compressed, Buffer.alloc(0)), 1007],
+    [
+      'data after the end of the stream',
+      frame(compressed, Buffer.concat([deflateRawSync('a'), hello])),
+      1007,
+    ],
+    ['a reference into an earlier message', frame(compressed, Buffer.from('f2000000', 'hex')), 1007],
     ['a frame that is too long', frame(compressed, Buffer.alloc(3_000_000)).slice(0, 100_000), 1009],
   ]
   const bare = await startBareUpstream(t, settings)
@@ -251,10 +260,10 @@ t.test('what a hostile server may not send', async t => {
     if (reason !== undefined) await gate.logged(reason)
   }
   for (const one of cases) await end(bare, one, agreed)
-  await end(plain, ['the bit without an agreement', frame(compressed, hello), 1002, bit], '')
+  await end(plain, ['the compression bit without negotiation', frame(compressed, hello), 1002, bit], '')
 })
 
-t.test('responses that the gate cannot accept', async t => {
+t.test('only valid responses to the compression offer are accepted', async t => {
   const bare = await startBareUpstream(t, settings)
   const [missing, wrong, other] = [/without server_no_context/, /unknown or wrong/, /was not offered/]
   const cases: [string, RegExp?][] = [
@@ -296,7 +305,7 @@ t.test('responses that the gate cannot accept', async t => {
   }
 })
 
-t.test('a client that leaves while a message is decompressed', async t => {
+t.test('a client that leaves while a message is decompressed does not affect later ones', async t => {
   const bare = await startBareUpstream(t, settings)
   const sockets: WebSocket[] = []
   const large = frame(compressed, deflated(text(1_900_000)))

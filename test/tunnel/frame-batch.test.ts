@@ -1,7 +1,7 @@
 import t from 'tap'
 import { FrameBatch, type FrameSink } from '../../src/tunnel/frame-batch.js'
 
-/** A sink that keeps what it is lent, or copies it. */
+/** A sink that either keeps the buffers it is given, or copies them. */
 class Sink implements FrameSink {
   readonly writes: Buffer[] = []
   readonly #isHolding: boolean
@@ -20,13 +20,13 @@ class Sink implements FrameSink {
     this.onWritten()
   }
 
-  /** The frames that were sent, unmasked as RFC 6455 section 5.3 has it. */
+  /** The frames that were sent, unmasked as in RFC 6455 section 5.3. */
   get frames(): { readonly kind: number; readonly payload: Buffer }[] {
     const bytes = Buffer.concat(this.writes)
     const frames: { kind: number; payload: Buffer }[] = []
     for (let at = 0; at < bytes.length; ) {
       const [first = 0, second = 0] = bytes.subarray(at, at + 2)
-      if ((first & second & 0x80) === 0) throw new Error('it is not final, or not masked')
+      if ((first & second & 0x80) === 0) throw new Error('a frame is not final, or not masked')
       const form = second & 0x7f
       const header = form === 127 ? 10 : form === 126 ? 4 : 2
       const length =
@@ -48,7 +48,7 @@ class Sink implements FrameSink {
 const payloadOf = (length: number): Buffer =>
   Buffer.from(Array.from({ length }, (_, n) => (n * 7 + length) & 255))
 
-t.test('frames of each size are what they were', async t => {
+t.test('frames of every size arrive unchanged, in few writes', async t => {
   const lengths = [...Array(300).keys(), 65_527, 65_528, 65_529, 65_535, 65_536, 200_001, 5]
   for (const isHolding of [false, true]) {
     const batch = new FrameBatch()
@@ -96,12 +96,12 @@ t.test('a frame added during a write is not lost', async t => {
   )
 })
 
-t.test('masks differ', async t => {
+t.test('each frame has its own mask', async t => {
   const batch = new FrameBatch()
   const sink = new Sink()
   for (let n = 0; n < 3000; n++) batch.add(sink, 0x81, Buffer.alloc(4))
   batch.flush()
   const bytes = Buffer.concat(sink.writes)
   const masks = new Set(Array.from({ length: 3000 }, (_, n) => bytes.readUInt32BE(n * 10 + 2)))
-  t.ok(masks.size > 2990)
+  t.ok(masks.size > 2990, `${masks.size} of 3000 masks are different`)
 })

@@ -4,7 +4,7 @@ import { FrameError } from '../../src/tunnel/frames.js'
 
 const maxBytes = 70_000
 
-/** A frame of a server. */
+/** A frame as a server sends it. */
 const frame = (first: number, payload: string | Buffer): Buffer => {
   const bytes = Buffer.from(payload as string)
   const { length } = bytes
@@ -14,7 +14,7 @@ const frame = (first: number, payload: string | Buffer): Buffer => {
   return Buffer.concat([Buffer.from(header), bytes])
 }
 
-/** Reads chunks, each in the same memory, as from a socket. Returns what was heard. */
+/** Reads chunks from one reused buffer, as from a socket. Returns the events of the reader. */
 function read(chunks: readonly Buffer[]): string[] {
   const heard: string[] = []
   const reader = new FrameReader(
@@ -39,7 +39,7 @@ function read(chunks: readonly Buffer[]): string[] {
   return heard
 }
 
-/** The code for what is not allowed in these. */
+/** The close code for these chunks, or undefined if they are valid. */
 function closeCodeOf(chunks: readonly Buffer[]): number | undefined {
   try {
     read(chunks)
@@ -57,7 +57,7 @@ const conversation = Buffer.concat([
   frame(0x01, Buffer.from([0xc3])),
   frame(0x89, 'between'),
   frame(0x00, ''),
-  frame(0x8a, 'a pong that nobody asked for'),
+  frame(0x8a, 'an unsolicited pong'),
   frame(0x80, Buffer.from([0xab, 33])),
   frame(0x02, ''),
   frame(0x80, ''),
@@ -75,14 +75,14 @@ const expected = [
   'close 4000 bye',
 ]
 
-t.test('frames are the same, wherever they are cut', async t => {
+t.test('frames are read alike wherever the chunks are cut', async t => {
   t.strictSame(read([conversation]), expected)
   t.strictSame(read([...conversation].map(byte => Buffer.from([byte]))), expected, 'byte by byte')
   for (let at = 1; at < conversation.length; at++)
     t.strictSame(read([conversation.subarray(0, at), conversation.subarray(at)]), expected, `cut at ${at}`)
 })
 
-t.test('lengths of each form', async t => {
+t.test('lengths are read in all three forms', async t => {
   for (const length of [125, 126, 65_535, 65_536, maxBytes]) {
     const bytes = frame(0x81, 'x'.repeat(length))
     const whole = [`text ${'x'.repeat(length)}`]
@@ -96,17 +96,17 @@ t.test('nothing is read after a close frame', async t => {
   t.strictSame(read([Buffer.concat([frame(0x88, ''), frame(0x81, 'a')]), frame(0x81, 'b')]), ['close 1005 '])
 })
 
-t.test('what is not allowed', async t => {
+t.test('invalid frames are refused with the right close code', async t => {
   const half = frame(0x01, 'a')
   const cases = [
     ['a masked frame', [Buffer.from([0x81, 0x81, 0, 0, 0, 0, 97])], 1002],
     ['a reserved bit', [frame(0xc1, 'a')], 1002],
     ['an unknown opcode', [frame(0x83, 'a')], 1002],
     ['an unknown control frame', [frame(0x8b, 'a')], 1002],
-    ['a fragment of nothing', [frame(0x80, 'a')], 1002],
-    ['a message among the fragments of another', [half, frame(0x81, 'a')], 1002],
-    ['the same, of an empty one', [frame(0x01, ''), frame(0x81, 'a')], 1002],
-    ['a ping in fragments', [frame(0x09, 'a')], 1002],
+    ['a continuation without a first frame', [frame(0x80, 'a')], 1002],
+    ['a message between the fragments of another', [half, frame(0x81, 'a')], 1002],
+    ['a message between the fragments of an empty one', [frame(0x01, ''), frame(0x81, 'a')], 1002],
+    ['a fragmented ping', [frame(0x09, 'a')], 1002],
     ['a ping of 126 bytes', [frame(0x89, 'x'.repeat(126))], 1002],
     ['half a close code', [frame(0x88, Buffer.from([3]))], 1002],
     ...[0, 999, 1004, 1005, 1006, 1015, 2999, 5000].map(
@@ -116,12 +116,16 @@ t.test('what is not allowed', async t => {
     ['half a character', [half, frame(0x80, Buffer.from([0xc3]))], 1007],
     ['a surrogate', [frame(0x81, Buffer.from([0xed, 0xa0, 0x80]))], 1007],
     ['a close reason that is not UTF-8', [frame(0x88, Buffer.from([3, 232, 0xff]))], 1007],
-    ['a long message', [frame(0x81, 'x'.repeat(maxBytes + 1)).subarray(0, 10)], 1009],
-    ['a long message in fragments', [frame(0x01, 'x'.repeat(maxBytes)), frame(0x80, 'x')], 1009],
+    ['a message above the limit', [frame(0x81, 'x'.repeat(maxBytes + 1)).subarray(0, 10)], 1009],
+    ['a fragmented message above the limit', [frame(0x01, 'x'.repeat(maxBytes)), frame(0x80, 'x')], 1009],
     ['a length below 126 in 16 bits', [Buffer.from([0x82, 126, 0, 125])], 1002],
-    ['a length of none in 16 bits', [Buffer.from([0x80 | 1, 126, 0, 0])], 1002],
+    ['a length of 0 in 16 bits', [Buffer.from([0x80 | 1, 126, 0, 0])], 1002],
     ['a length below 65,536 in 64 bits', [Buffer.from([0x82, 127, 0, 0, 0, 0, 0, 0, 255, 255])], 1002],
-    ['a length of 64 bits', [Buffer.from([0x82, 127, 255, 255, 255, 255, 255, 255, 255, 255])], 1009],
+    [
+      'the largest length in 64 bits',
+      [Buffer.from([0x82, 127, 255, 255, 255, 255, 255, 255, 255, 255])],
+      1009,
+    ],
   ] as const
   for (const [name, chunks, closeCode] of cases) {
     t.equal(closeCodeOf(chunks), closeCode, name)

@@ -21,13 +21,13 @@ const upstream = await startUpstream(t, { handleProtocols: offered => [...offere
 const base = `ws://127.0.0.1:${upstream.port}`
 const server = await startTunnels(
   t,
-  `/docs/*=${base}/behind/, /app=${base}/app;channel=app, /none/*=${base};subprotocol=none, /fixed/*=${base};subprotocol=chat`,
+  `/docs/*=${base}/upstream/, /app=${base}/app;channel=app, /none/*=${base};subprotocol=none, /fixed/*=${base};subprotocol=chat`,
 )
 
 const isLive = async (ticket: string): Promise<boolean> =>
   jsonOf(await postJson(server.url, '/ws_ticket/status', { ticket })).state === 'live'
 
-/** Opens a socket and looks at what reaches the upstream server. */
+/** Opens and closes a socket, and returns its handshake as the upstream server received it. */
 const arrivalOf = async (path: string, options: Parameters<typeof openThrough>[2] = {}) => {
   const { socket } = await openThrough(server, path, options)
   const arrival = await upstream.next()
@@ -38,10 +38,10 @@ const arrivalOf = async (path: string, options: Parameters<typeof openThrough>[2
 
 t.test('the path and the query reach the upstream server, without the ticket', async t => {
   const cases = [
-    ['/docs/room', '/behind/room'],
-    ['/docs/room?a=1&b=%20%2e', '/behind/room?a=1&b=%20%2e'],
-    ['/docs/', '/behind/'],
-    ["/docs/room?q='<x>", '/behind/room?q=%27%3Cx%3E'],
+    ['/docs/room', '/upstream/room'],
+    ['/docs/room?a=1&b=%20%2e', '/upstream/room?a=1&b=%20%2e'],
+    ['/docs/', '/upstream/'],
+    ["/docs/room?q='<x>", '/upstream/room?q=%27%3Cx%3E'],
     ['/app', '/app'],
     ['/app?ticketless=1&tickets=2', '/app?ticketless=1&tickets=2'],
     ['/app?a=1&%74icket=another&t%69cket&%ticket=2&b', '/app?a=1&%ticket=2&b'],
@@ -50,7 +50,7 @@ t.test('the path and the query reach the upstream server, without the ticket', a
   for (const [path, expected] of cases) t.equal((await arrivalOf(path)).request.url, expected, path)
 })
 
-t.test('the user is in headers that no client can set', async t => {
+t.test('the user is passed on in headers that clients cannot set', async t => {
   const expires = Math.floor(Date.now() / 1000) + 500
   const { ticket } = await mintWith(server.url, tokenFor('Zoë, 100%', { exp: expires, sid: 'login-1' }))
   const { request } = await arrivalOf('/docs/room', {
@@ -96,11 +96,11 @@ t.test('the user is in headers that no client can set', async t => {
     upgrade: 'websocket',
   })
   t.equal(host, `127.0.0.1:${upstream.port}`)
-  t.match(id, /^[0-9a-f-]{36}$/, 'one that the gate has made')
+  t.match(id, /^[0-9a-f-]{36}$/, 'the request id is made by the gate')
   t.ok(key)
 })
 
-t.test('carried claims are headers too', async t => {
+t.test('carried claims are passed on in headers too', async t => {
   const file = join(temporaryDirectory(t), 'issuers.yaml')
   writeFileSync(`${file}.secret`, jwtSecret)
   writeFileSync(
@@ -127,7 +127,7 @@ t.test('carried claims are headers too', async t => {
   socket.terminate()
 })
 
-t.test('a header field of the client arrives byte by byte', async t => {
+t.test('the bytes of a client’s header field arrive unchanged', async t => {
   const connection = await RawConnection.connect(server.url)
   connection.write(upgradeText(`/docs/a?ticket=${await mint(server.url)}`, { cookie: 'name=Zoë; a=b' }))
   const { request } = await upstream.next()
@@ -135,7 +135,7 @@ t.test('a header field of the client arrives byte by byte', async t => {
   connection.destroy()
 })
 
-t.test('an invalid Host is not passed on, and ends nothing', async t => {
+t.test('an invalid Host is not passed on and does no damage', async t => {
   const gate = await startTunnels(t, `/docs/*=${base}`)
   for (const [host, forwarded] of [
     ['gate.test', 'gate.test'],
@@ -157,21 +157,29 @@ t.test('an invalid Host is not passed on, and ends nothing', async t => {
 t.test('the ticket is not passed on as a subprotocol, and the negotiated one is enforced', async t => {
   const ticket = async (): Promise<string> => `ticket.${await mint(server.url)}`
   const cases = [
-    ['the one that is offered', '/docs/a', ['chat', await ticket()], 'chat'],
-    ['the fixed one', '/fixed/a', [await ticket(), 'chat'], 'chat'],
+    ['the only one offered', '/docs/a', ['chat', await ticket()], 'chat'],
+    ['the configured one', '/fixed/a', [await ticket(), 'chat'], 'chat'],
   ] as const
   for (const [name, path, protocols, expected] of cases) {
-    const { socket } = await openWithout(path, protocols)
+    const { socket } = await openWithProtocols(path, protocols)
     const { request } = await upstream.next()
     t.equal(socket.protocol, expected, name)
-    t.equal(request.headers['sec-websocket-protocol'], 'chat', `${name}: what the upstream server sees`)
+    t.equal(
+      request.headers['sec-websocket-protocol'],
+      'chat',
+      `${name}: the upstream server is offered only this one`,
+    )
     socket.terminate()
   }
   for (const [name, path, protocols] of [
-    ['the upstream server chooses another', '/docs/a', ['one', 'two', await ticket()]],
-    ['it chooses another than the fixed one', '/fixed/a', ['chat', 'two', await ticket()]],
+    ['the upstream server chooses one that was not negotiated', '/docs/a', ['one', 'two', await ticket()]],
+    [
+      'the upstream server chooses another than the configured one',
+      '/fixed/a',
+      ['chat', 'two', await ticket()],
+    ],
   ] as const) {
-    const { closed } = await openWithout(path, protocols)
+    const { closed } = await openWithProtocols(path, protocols)
     t.strictSame(await closed, { code: 1002, reason: 'subprotocol_mismatch' }, name)
     await (await upstream.next()).closed
   }
@@ -191,7 +199,7 @@ t.test('the ticket is not passed on as a subprotocol, and the negotiated one is 
 })
 
 /** Opens a socket whose ticket is among its subprotocols. */
-const openWithout = async (path: string, protocols: readonly string[]) => {
+const openWithProtocols = async (path: string, protocols: readonly string[]) => {
   const through = listenTo(new WebSocket(socketUrl(server.url, path), [...protocols]))
   await new Promise(resolve => through.socket.once('open', resolve))
   return through
@@ -221,17 +229,17 @@ t.test('refused handshakes never reach the upstream server, and do not spend the
     ['a token', `/docs/a?token=${tokenFor('maggie')}`, '401 token_in_url'],
     ['a ticket of another channel', `/docs/a?ticket=${bound}`, '403 channel_forbidden'],
     ['no right on the channel', `/docs/a?ticket=${narrow.ticket}`, '403 channel_forbidden'],
-    ['a step up', `/docs/../app${query}`, '404 not_found'],
-    ['a step up at the end', `/docs/a/..${query}`, '404 not_found'],
-    ['a dot', `/docs/./a${query}`, '404 not_found'],
-    ['an encoded step', `/docs/%2e%2e/app${query}`, '404 not_found'],
+    ['a parent segment', `/docs/../app${query}`, '404 not_found'],
+    ['a parent segment at the end', `/docs/a/..${query}`, '404 not_found'],
+    ['a dot segment', `/docs/./a${query}`, '404 not_found'],
+    ['an encoded parent segment', `/docs/%2e%2e/app${query}`, '404 not_found'],
     ['an encoded slash', `/docs/a%2fb${query}`, '404 not_found'],
     ['an empty segment', `/docs//a${query}`, '404 not_found'],
     ['a backslash', `/docs/a\\b${query}`, '404 not_found'],
-    ['too long', `/docs/${'a'.repeat(1025)}${query}`, '404 not_found'],
-    ['a rest that is no channel', `/docs/a/b${query}`, '400 channel_invalid'],
-    ['more than an exact path', `/app/x${query}`, '404 not_found'],
-    ['less than a path', `/docs${query}`, '404 not_found'],
+    ['a path that is too long', `/docs/${'a'.repeat(1025)}${query}`, '404 not_found'],
+    ['a rest that is not a channel name', `/docs/a/b${query}`, '400 channel_invalid'],
+    ['a segment after an exact path', `/app/x${query}`, '404 not_found'],
+    ['a prefix without its slash', `/docs${query}`, '404 not_found'],
   ] as const
   for (const [name, path, expected] of cases)
     isProblem(t, await requestUpgrade(server.url, path), expected, name)
@@ -246,11 +254,11 @@ t.test('refused handshakes never reach the upstream server, and do not spend the
   t.ok(await isLive(narrow.ticket))
   t.equal(upstream.size, 0)
   const { request: arrived } = await arrivalOf('/app', { ticket: narrow.ticket })
-  t.equal(arrived.headers['x-ticket-channel'], 'app', 'and nothing came before this')
+  t.equal(arrived.headers['x-ticket-channel'], 'app', 'this is the first handshake to arrive')
   isProblem(t, await requestUpgrade(server.url, `/app?ticket=${narrow.ticket}`), '401 ticket_used')
 })
 
-t.test('a gate that drains opens no tunnel', async t => {
+t.test('a draining gate opens no tunnels', async t => {
   const gate = await startTunnels(t, `/docs/*=${base}`, { TICKETGATE_DRAIN_SECONDS: '20' })
   const ticket = await mint(gate.url)
   const { closed } = await openThrough(gate, '/docs/a')
@@ -263,7 +271,7 @@ t.test('a gate that drains opens no tunnel', async t => {
   t.equal((await closed).code, 1012)
 })
 
-const echoes = async (t: Test, tunnels: string, env = {}) => {
+const expectEcho = async (t: Test, tunnels: string, env = {}) => {
   const gate = await startServer(t, { env: { TICKETGATE_TUNNELS: tunnels, ...env } })
   const { socket, hears } = await openThrough(gate, '/a/b')
   socket.send('hello')
@@ -271,7 +279,7 @@ const echoes = async (t: Test, tunnels: string, env = {}) => {
   socket.close()
 }
 
-t.test('the upstream server may have TLS, or a Unix socket', async t => {
+t.test('the upstream server can use TLS or a Unix socket', async t => {
   const directory = temporaryDirectory(t)
   const secure = createSecureServer({ cert: certificate, key: certificateKey })
   const plain = createServer()
@@ -286,21 +294,21 @@ t.test('the upstream server may have TLS, or a Unix socket', async t => {
   const address = secure.address()
   const port = typeof address === 'object' ? address?.port : 0
   writeFileSync(`${directory}/ca.pem`, certificate)
-  await echoes(t, `/a/*=wss://localhost:${port}`, { NODE_EXTRA_CA_CERTS: `${directory}/ca.pem` })
-  await echoes(t, `/a/*=wss://localhost:${port};ca-file=${directory}/ca.pem`)
-  await echoes(t, `/a/*=ws+unix:${directory}/a.sock:/x`)
+  await expectEcho(t, `/a/*=wss://localhost:${port}`, { NODE_EXTRA_CA_CERTS: `${directory}/ca.pem` })
+  await expectEcho(t, `/a/*=wss://localhost:${port};ca-file=${directory}/ca.pem`)
+  await expectEcho(t, `/a/*=ws+unix:${directory}/a.sock:/x`)
   const strict = await startTunnels(
     t,
     `/a/*=wss://localhost:${port}, /b/*=wss://localhost:${port};host=app.example.com;ca-file=${directory}/ca.pem`,
   )
   for (const [path, why] of [
-    ['/a/b', 'not with a certificate that nobody vouches for'],
-    ['/b/b', 'nor with that of another name'],
+    ['/a/b', 'an untrusted certificate is refused'],
+    ['/b/b', 'a certificate for another name is refused'],
   ] as const)
     t.equal((await (await openThrough(strict, path)).closed).code, 1014, why)
 })
 
-t.test('an upstream server may be addressed by another name than its own', async t => {
+t.test('host= sets the Host and the TLS server name of an upstream server', async t => {
   const directory = temporaryDirectory(t)
   writeFileSync(`${directory}/ca.pem`, certificate)
   const secure = createSecureServer({ cert: certificate, key: certificateKey })
@@ -322,11 +330,11 @@ t.test('an upstream server may be addressed by another name than its own', async
   plain.socket.terminate()
   const { socket, hears } = await openThrough(gate, '/secure/a')
   t.strictSame(await hears(1), ['text hello'])
-  t.strictSame(heard, [['localhost:8443', 'localhost']], 'also to TLS')
+  t.strictSame(heard, [['localhost:8443', 'localhost']], 'TLS gets the name as well')
   socket.terminate()
 })
 
-t.test('/verify beside tunnels names login sessions only', async t => {
+t.test('in a gate with tunnels, /verify reports only the sessions that the token names', async t => {
   const gate = await startTunnels(t, `/docs/*=${base}`, { TICKETGATE_VERIFY: 'on' })
   for (const [claims, session] of [
     [{ sid: 'login-1' }, 'login-1'],

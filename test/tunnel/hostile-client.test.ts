@@ -12,11 +12,11 @@ const upstream = await startUpstream(t)
 const base = `ws://127.0.0.1:${upstream.port}`
 const gate = await startTunnels(t, `/a/*=${base}, /fixed/*=${base}/app;channel=app`)
 
-/** A close frame of a client, masked with zeros. */
+/** A close frame as a client sends it, masked with zeros. */
 const closing = (...payload: number[]): Buffer =>
   Buffer.from([0x88, 0x80 | payload.length, 0, 0, 0, 0, ...payload])
 
-t.test('close frames that no client may send reach no server, and end nothing else', async t => {
+t.test('invalid close frames do not reach the upstream server, and the gate keeps running', async t => {
   const codes = [0, 1, 999, 1004, 1005, 1006, 1015, 1016, 2999, 5000, 65_535]
   const frames = [
     ...codes.map(code => [`code ${code}`, closing(code >> 8, code & 255)] as const),
@@ -38,7 +38,7 @@ t.test('close frames that no client may send reach no server, and end nothing el
   t.equal((await request(gate.url, '/healthz')).status, 200)
 })
 
-t.test('paths that two servers could read in two ways open nothing', async t => {
+t.test('paths that servers could read differently are refused', async t => {
   const ticket = await mint(gate.url)
   for (const rest of [
     '..;/x',
@@ -67,9 +67,9 @@ t.test('paths that two servers could read in two ways open nothing', async t => 
     const reply = await requestUpgrade(gate.url, `/fixed/${rest}?ticket=${ticket}`).catch(() => undefined)
     t.ok(reply === undefined || reply.status === 404 || reply.status === 400, `${rest}: ${reply?.status}`)
   }
-  t.equal(upstream.size, 0, 'none has arrived')
+  t.equal(upstream.size, 0, 'none reaches the upstream server')
   const { socket } = await openThrough(gate, '/fixed/', { ticket })
-  t.equal((await upstream.next()).request.url, '/app/', 'and the ticket is still good')
+  t.equal((await upstream.next()).request.url, '/app/', 'the ticket is still good')
   socket.terminate()
 })
 
@@ -92,13 +92,13 @@ t.test('a user or a claim stays one header field, whatever it contains', async t
     const list = String(headers['x-ticket-claim-list']).split(',').map(decodeURIComponent)
     t.strictSame(list, [note, 'b'])
     const names = rawHeaders.filter((_, index) => index % 2 === 0).map(name => name.toLowerCase())
-    t.equal(new Set(names).size, names.length, 'each field once')
+    t.equal(new Set(names).size, names.length, 'each field occurs once')
     t.ok(rawHeaders.every(part => /^[ -~]*$/.test(part)))
     socket.terminate()
   }
 })
 
-t.test('fields of ours in every spelling stay at the gate', async t => {
+t.test('clients cannot pass on the gate’s own header fields, however spelled', async t => {
   const connection = await RawConnection.connect(gate.url)
   const spellings = ['-', '_', '.'].flatMap(dash =>
     ['x-ticket-subject', 'X-Ticket-Claim-Role', 'X-TICKET-ASSERTION', 'x-forwarded-for', 'Forwarded'].flatMap(
@@ -115,7 +115,7 @@ t.test('fields of ours in every spelling stay at the gate', async t => {
   connection.destroy()
 })
 
-t.test('a flood of pings is held off like one of messages', async t => {
+t.test('pings count towards the message rate', async t => {
   const limited = await startTunnels(t, `/a/*=${base};message-rate=5/60`)
   const { socket, closed } = await openThrough(limited, '/a/b')
   await upstream.next()

@@ -5,12 +5,12 @@ import t from 'tap'
 import { metric, request } from '../support/http.js'
 import { openThrough, startTunnels } from '../support/tunnel.js'
 
-/** How an upstream server responds to a handshake, given its socket and the right accept value. */
+/** Answers a handshake, given the socket and the correct Sec-WebSocket-Accept. */
 type Answer = (socket: Socket, accept: string) => void
 
 const answers = new Map<string, Answer>()
 const open = new Set<Socket>()
-let elsewhere = 0
+let unexpected = 0
 
 const upstream = createServer(socket => {
   open.add(socket)
@@ -26,7 +26,7 @@ const upstream = createServer(socket => {
     const key = /^sec-websocket-key: (.*)$/im.exec(head)?.[1] ?? ''
     const accept = createHash('sha1').update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest('base64')
     const answer = answers.get(path)
-    if (answer === undefined) elsewhere++
+    if (answer === undefined) unexpected++
     else answer(socket, accept)
   }
   socket.on('data', read)
@@ -49,7 +49,7 @@ const accepted = (accept: string, ...fields: string[]): string =>
     '\r\n',
   ].join('\r\n')
 
-/** A frame of a server: opcode, then payload. */
+/** A frame as a server sends it. */
 const frame = (opcode: number, payload: Uint8Array): Buffer => {
   const { length } = payload
   const size = length < 126 ? [length] : [126, length >> 8, length & 255]
@@ -62,21 +62,24 @@ const closing = (code: number, reason: Uint8Array = Buffer.alloc(0)): Buffer =>
   frame(8, Buffer.concat([Buffer.from([code >> 8, code & 255]), reason]))
 
 let count = 0
-/** Opens a tunnel to an upstream server that responds like this. */
+/** Opens a tunnel to an upstream server that gives this answer. */
 const openTo = (answer: Answer) => {
   const name = `n${++count}`
   answers.set(`/${name}`, answer)
   return openThrough(gate, `/a/${name}`)
 }
 
-t.test('an answer may come in any pieces', async t => {
+t.test('an answer can arrive in any number of packets', async t => {
   const cases: readonly (readonly [string, Answer])[] = [
-    ['with the first message in the same packet', (socket, accept) => socket.write(concat(accept))],
+    [
+      'with the first message in the same packet',
+      (socket, accept) => socket.write(acceptedWithHello(accept)),
+    ],
     [
       'byte by byte',
       (socket, accept) => {
         socket.setNoDelay()
-        const bytes = [...concat(accept)]
+        const bytes = [...acceptedWithHello(accept)]
         const next = (): void => {
           const byte = bytes.shift()
           if (byte !== undefined) socket.write(Buffer.from([byte]), () => setImmediate(next))
@@ -87,7 +90,7 @@ t.test('an answer may come in any pieces', async t => {
     [
       'cut in the first frame',
       (socket, accept) => {
-        const bytes = concat(accept)
+        const bytes = acceptedWithHello(accept)
         socket.write(bytes.subarray(0, -3), () => setImmediate(() => socket.write(bytes.subarray(-3))))
       },
     ],
@@ -99,15 +102,22 @@ t.test('an answer may come in any pieces', async t => {
   }
 })
 
-const concat = (accept: string): Buffer => Buffer.concat([Buffer.from(accepted(accept)), text('hello')])
+const acceptedWithHello = (accept: string): Buffer =>
+  Buffer.concat([Buffer.from(accepted(accept)), text('hello')])
 
-t.test('responses that open no socket close that of the client with 1014', async t => {
+t.test('invalid responses close the client with 1014, or 1002 for a subprotocol', async t => {
   const target = `http://127.0.0.1:${port}/elsewhere`
   const cases: readonly (readonly [string, Answer])[] = [
-    ['a wrong accept', socket => socket.write(accepted('AAAAAAAAAAAAAAAAAAAAAAAAAAA='))],
-    ['no accept', socket => socket.write(accepted('x').replace(/Sec-WebSocket-Accept.*\r\n/, ''))],
-    ['no upgrade', (socket, accept) => socket.write(accepted(accept).replace(/Upgrade: .*\r\n/, ''))],
-    ['another upgrade', (socket, accept) => socket.write(accepted(accept).replace(': websocket', ': h2c'))],
+    ['a wrong Sec-WebSocket-Accept', socket => socket.write(accepted('AAAAAAAAAAAAAAAAAAAAAAAAAAA='))],
+    [
+      'no Sec-WebSocket-Accept',
+      socket => socket.write(accepted('x').replace(/Sec-WebSocket-Accept.*\r\n/, '')),
+    ],
+    ['no Upgrade', (socket, accept) => socket.write(accepted(accept).replace(/Upgrade: .*\r\n/, ''))],
+    [
+      'an upgrade to another protocol',
+      (socket, accept) => socket.write(accepted(accept).replace(': websocket', ': h2c')),
+    ],
     [
       'an extension that was not offered',
       (socket, accept) => socket.write(accepted(accept, 'Sec-WebSocket-Extensions: x-webkit-deflate-frame')),
@@ -120,7 +130,7 @@ t.test('responses that open no socket close that of the client with 1014', async
       'a redirect',
       socket => socket.end(`HTTP/1.1 302 Found\r\nLocation: ${target}\r\nContent-Length: 0\r\n\r\n`),
     ],
-    ['no HTTP', socket => socket.end('SSH-2.0-OpenSSH_9.2\r\n\r\n')],
+    ['a response that is not HTTP', socket => socket.end('SSH-2.0-OpenSSH_9.2\r\n\r\n')],
     ['a huge head', (socket, accept) => socket.write(accepted(accept, `X: ${'x'.repeat(200_000)}`))],
     [
       'a head without an end',
@@ -140,10 +150,10 @@ t.test('responses that open no socket close that of the client with 1014', async
     if (name.startsWith('a subprotocol')) t.match(ended, { code: 1002 }, name)
     else t.match(ended, { code: 1014, reason: /^retry_after_ms=\d+$/ }, name)
   }
-  t.equal(elsewhere, 0, 'redirects are not followed')
+  t.equal(unexpected, 0, 'redirects are not followed')
 })
 
-t.test('close frames that no server may send end the client with 1014', async t => {
+t.test('invalid close frames and pings close the client with 1014, and valid ones are passed on', async t => {
   const invalid = [0, 1, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 65_535]
   const cases: readonly (readonly [string, Buffer])[] = [
     ...invalid.map(code => [`code ${code}`, closing(code)] as const),
@@ -168,7 +178,7 @@ t.test('close frames that no server may send end the client with 1014', async t 
   }
 })
 
-t.test('it sends pings, and reads no pong', async t => {
+t.test('an upstream server that sends pings and reads no pongs is disconnected', async t => {
   const pings = Buffer.concat(Array.from({ length: 500 }, () => frame(9, Buffer.alloc(125))))
   const { closed } = await openTo((socket, accept) => {
     socket.pause()
@@ -178,11 +188,11 @@ t.test('it sends pings, and reads no pong', async t => {
     }
     flood()
   })
-  t.match(await closed, { code: 1013, reason: /^retry_after_ms=\d+$/ }, 'waiting messages are bounded')
+  t.match(await closed, { code: 1013, reason: /^retry_after_ms=\d+$/ }, 'the queue of pongs is bounded')
 })
 
-t.test('it closes the connection in every state', async t => {
-  const states: readonly Answer[] = [
+t.test('the upstream server can close the connection at any stage', async t => {
+  const stages: readonly Answer[] = [
     socket => socket.destroy(),
     socket => socket.end(),
     socket => socket.end('HTTP/1.1 101 Switching'),
@@ -191,9 +201,9 @@ t.test('it closes the connection in every state', async t => {
       socket.end(Buffer.concat([Buffer.from(accepted(accept)), Buffer.from([0x81, 100, 0x61])])),
     (socket, accept) => socket.write(accepted(accept), () => socket.resetAndDestroy()),
   ]
-  for (const [state, answer] of states.entries()) {
+  for (const [stage, answer] of stages.entries()) {
     const { closed } = await openTo(answer)
-    t.match(await closed, { code: 1014, reason: /^retry_after_ms=\d+$/ }, `state ${state}`)
+    t.match(await closed, { code: 1014, reason: /^retry_after_ms=\d+$/ }, `stage ${stage}`)
   }
   t.equal((await request(gate.url, '/healthz')).status, 200)
   t.equal(await metric(gate, 'ticketgate_tunnel_connections{tunnel="/a/*"}'), 0)

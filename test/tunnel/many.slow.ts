@@ -11,7 +11,7 @@ import { openGate } from '../support/gate.js'
 
 const count = 10_000
 const width = 50
-// A tunnel that stayed would be several kilobytes.
+// A leaked tunnel would take several kilobytes.
 const maxHeapBytesEach = 400
 
 setFlagsFromString('--expose-gc')
@@ -26,7 +26,7 @@ http.on('upgrade', (request, socket, head) => {
     each.on('error', () => {})
     each.on('message', data => {
       const order = String(data)
-      if (order === 'close') each.close(4000, 'as told')
+      if (order === 'close') each.close(4000, 'as requested')
       else if (order === 'terminate') each.terminate()
       else each.send(data)
     })
@@ -39,12 +39,12 @@ const gate = await openGate(t, { tunnels: [{ path: '/a/*', url: `ws://127.0.0.1:
 const { url } = await gate.listen()
 t.teardown(() => http.close())
 
-/** The ways in which a tunnel ends: what its client does once it is open. */
+/** The ways in which a tunnel can end, each with what its client does once it is open. */
 const ends: readonly (readonly [name: string, act: (socket: WebSocket) => void])[] = [
   ['closed', socket => socket.close(4001, 'enough')],
   ['terminated', socket => socket.terminate()],
-  ['closed-behind', socket => socket.send('close')],
-  ['terminated-behind', socket => socket.send('terminate')],
+  ['closed-upstream', socket => socket.send('close')],
+  ['terminated-upstream', socket => socket.send('terminate')],
   ['refused', () => {}],
   ['reset', () => {}],
   [
@@ -89,7 +89,7 @@ const inUse = () => ({
   sockets: upstream.clients.size,
 })
 
-/** Waits until no more is in use than before. */
+/** Waits until usage is back to what it was before. */
 async function settled(before: ReturnType<typeof inUse>): Promise<void> {
   for (;;) {
     const now = inUse()
@@ -105,7 +105,7 @@ const heapBytes = (): number => {
   return process.memoryUsage().heapUsed + process.memoryUsage().external
 }
 
-t.test(`${count} tunnels leave no socket, no timer and no memory upstream`, async t => {
+t.test(`${count} closed tunnels leak no sockets, timers or memory`, async t => {
   const idle = inUse()
   await run(1000)
   await settled(idle)
@@ -113,6 +113,9 @@ t.test(`${count} tunnels leave no socket, no timer and no memory upstream`, asyn
   await run(count)
   await settled(idle)
   const grown = heapBytes() - before
-  t.ok(grown < count * maxHeapBytesEach, `${Math.round(grown / count)} bytes a tunnel`)
+  t.ok(
+    grown < count * maxHeapBytesEach,
+    `the heap grows by ${Math.round(grown / count)} bytes per tunnel, under ${maxHeapBytesEach}`,
+  )
   t.comment(`${grown} bytes`)
 })

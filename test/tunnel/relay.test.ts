@@ -42,7 +42,7 @@ const hears = async ({ frames }: Arrival, count: number): Promise<string[]> => {
   return heard
 }
 
-t.test('text stays text, binary stays binary, and each message is one', async t => {
+t.test('text stays text, binary stays binary, and messages are neither split nor joined', async t => {
   const pair = await openPair()
   const { client, arrival } = pair
   const messages = ['', 'a', 'Zoë 🙂', '{"a":1}', Buffer.alloc(0), Buffer.from([0, 255, 128]), 'last']
@@ -54,7 +54,7 @@ t.test('text stays text, binary stays binary, and each message is one', async t 
   await end(pair)
 })
 
-t.test('a message in fragments is one message, with control frames between them', async t => {
+t.test('a fragmented message arrives as one, even with control frames between its fragments', async t => {
   const pair = await openPair()
   const { client, arrival } = pair
   for (const [from, hear] of [
@@ -63,7 +63,7 @@ t.test('a message in fragments is one message, with control frames between them'
   ] as const) {
     const pongs = new Queue<string>()
     from.on('pong', data => pongs.push(String(data)))
-    // A character that is cut in two.
+    // One character, cut in two.
     from.send(Buffer.from([0xc3]), { fin: false, binary: false })
     from.ping('between')
     from.send(Buffer.from([0xab]), { fin: false, binary: false })
@@ -71,12 +71,12 @@ t.test('a message in fragments is one message, with control frames between them'
     from.send('!', { fin: true, binary: false })
     for (let byte = 0; byte < 4; byte++) from.send(Buffer.from([byte]), { fin: byte === 3, binary: true })
     t.strictSame(await hear(), ['text ë!', 'binary 00010203'])
-    t.strictSame([await pongs.next(), await pongs.next()], ['between', 'again'], 'the gate has answered')
+    t.strictSame([await pongs.next(), await pongs.next()], ['between', 'again'], 'the gate answers pings')
   }
   await end(pair)
 })
 
-t.test('messages up to the limit pass both ways, and a larger one is 1009', async t => {
+t.test('messages up to the limit pass both ways, and a larger one closes with 1009', async t => {
   const pair = await openPair()
   const { client, arrival } = pair
   const large = randomBytes(maxBytes)
@@ -121,11 +121,11 @@ t.test('close codes and reasons pass both ways', async t => {
   t.strictSame(await two.client.closed, { code: 1005, reason: '' }, 'no code from the upstream server')
 })
 
-t.test('both ends close at the same time', async t => {
+t.test('both ends can close at the same time', async t => {
   for (let round = 0; round < 20; round++) {
     const { client, arrival } = await openPair()
     client.socket.close(4001, 'client')
-    arrival.socket.close(4002, 'behind')
+    arrival.socket.close(4002, 'upstream')
     const [ended, endedUpstream] = await Promise.all([client.closed, arrival.closed])
     t.ok([4001, 4002].includes(ended.code), `the client sees ${ended.code}`)
     t.ok([4001, 4002, 1006].includes(endedUpstream.code), `the upstream server sees ${endedUpstream.code}`)
@@ -134,11 +134,11 @@ t.test('both ends close at the same time', async t => {
 
 t.test('early messages are kept until the upstream server responds, within a limit', async t => {
   const held: Socket[] = []
-  let dialled = (): void => {}
+  let onConnection = (): void => {}
   const slow = createServer(socket => {
     held.push(socket)
     socket.on('error', () => {})
-    dialled()
+    onConnection()
   })
   await once(slow.listen(0, '127.0.0.1'), 'listening')
   t.teardown(() => {
@@ -152,11 +152,11 @@ t.test('early messages are kept until the upstream server responds, within a lim
     TICKETGATE_MAX_MESSAGE_BYTES: '1024',
     TICKETGATE_MAX_BACKPRESSURE_BYTES: '8192',
   })
-  /** Lets the oldest connection through to the upstream server. */
+  /** Connects the oldest held connection to the upstream server. */
   const letThrough = async (): Promise<void> => {
     if (held.length === 0)
       await new Promise<void>(resolve => {
-        dialled = resolve
+        onConnection = resolve
       })
     const socket = held.shift()
     const onward = createConnection(target.port, '127.0.0.1')
@@ -180,7 +180,7 @@ t.test('early messages are kept until the upstream server responds, within a lim
   await gone.closed
   await letThrough()
   const late = await target.next()
-  t.strictSame(await hears(late, 1), ['text my last words'], 'though it has left')
+  t.strictSame(await hears(late, 1), ['text my last words'], 'a client that has already left')
   t.strictSame(await late.closed, { code: 4000, reason: 'gone' })
 
   const flood = await openThrough(server, path)
@@ -188,7 +188,7 @@ t.test('early messages are kept until the upstream server responds, within a lim
   t.match(await flood.closed, { code: 1013, reason: /^retry_after_ms=\d+$/ })
 })
 
-t.test('a slow client pauses the upstream server, and loses nothing', async t => {
+t.test('a slow client pauses the upstream server and loses nothing', async t => {
   const server = await startTunnels(t, `/a/*=ws://127.0.0.1:${upstream.port}`)
   const pair = await openPair(server)
   const { client, arrival } = pair
@@ -198,38 +198,36 @@ t.test('a slow client pauses the upstream server, and loses nothing', async t =>
   for (let n = 0; n < count; n++) arrival.socket.send(message)
   while ((await metric(server, 'ticketgate_tunnel_pauses_total{tunnel="/a/*"}')) === 0) await delay(20)
   const passed = await metric(server, 'ticketgate_tunnel_messages_to_clients_total{tunnel="/a/*"}')
-  t.ok(passed < count, `${passed} of ${count} have passed the gate`)
-  t.ok(arrival.socket.bufferedAmount > 0, 'the others wait behind')
+  t.ok(passed < count, `the gate holds messages back: ${passed} of ${count} have passed`)
+  t.ok(arrival.socket.bufferedAmount > 0, 'the others wait at the upstream server')
   client.socket.resume()
   for (let n = 0; n < count; n++)
-    if (!(await client.frames.next()).data.equals(message)) t.fail(`message ${n} is another one`)
+    if (!(await client.frames.next()).data.equals(message))
+      t.fail(`message ${n} is not the one that was sent`)
   await end(pair)
 })
 
-t.test(
-  'an upstream server that reads nothing loses the connection, and takes no memory of the gate',
-  async t => {
-    const server = await startTunnels(t, `/a/*=ws://127.0.0.1:${upstream.port}`, {
-      TICKETGATE_MESSAGE_RATE: 'off',
-    })
-    const { client, arrival } = await openPair(server)
-    arrival.socket.pause()
-    const flood = setInterval(() => {
-      for (let n = 0; n < 100; n++) client.socket.send(Buffer.alloc(16_000))
-    }, 5)
-    t.match(await client.closed, { code: 1013, reason: /^retry_after_ms=\d+$/ })
-    clearInterval(flood)
-    t.equal(await metric(server, 'ticketgate_connections_closed_total{reason="upstream_slow"}'), 1)
-    arrival.socket.resume()
-    t.equal((await arrival.closed).code, 1006)
-  },
-)
+t.test('an upstream server that does not read is disconnected', async t => {
+  const server = await startTunnels(t, `/a/*=ws://127.0.0.1:${upstream.port}`, {
+    TICKETGATE_MESSAGE_RATE: 'off',
+  })
+  const { client, arrival } = await openPair(server)
+  arrival.socket.pause()
+  const flood = setInterval(() => {
+    for (let n = 0; n < 100; n++) client.socket.send(Buffer.alloc(16_000))
+  }, 5)
+  t.match(await client.closed, { code: 1013, reason: /^retry_after_ms=\d+$/ })
+  clearInterval(flood)
+  t.equal(await metric(server, 'ticketgate_connections_closed_total{reason="upstream_slow"}'), 1)
+  arrival.socket.resume()
+  t.equal((await arrival.closed).code, 1006)
+})
 
-/** A frame of a client, masked with zeros. */
+/** A frame as a client sends it, masked with zeros. */
 const maskedFrame = (first: number, payload: Buffer): Buffer =>
   Buffer.concat([Buffer.from([first, 0x80 | payload.length, 0, 0, 0, 0]), payload])
 
-/** A client of whose bytes all are ours. */
+/** A client whose bytes are all written by the test. */
 const openRaw = async (): Promise<{ connection: RawConnection; arrival: Arrival }> => {
   const connection = await RawConnection.connect(gate.url)
   connection.write(upgradeText(`${path}?ticket=${await mint(gate.url)}`))
@@ -242,8 +240,8 @@ t.test('protocol errors end both sides', async t => {
     ['half a character', maskedFrame(0x81, Buffer.from([0xc3]))],
     ['a reserved bit', maskedFrame(0xc1, Buffer.from('a'))],
     ['an unknown opcode', maskedFrame(0x83, Buffer.from('a'))],
-    ['a fragment of nothing', maskedFrame(0x80, Buffer.from('a'))],
-    ['a ping in two', maskedFrame(0x09, Buffer.from('a'))],
+    ['a continuation without a first frame', maskedFrame(0x80, Buffer.from('a'))],
+    ['a fragmented ping', maskedFrame(0x09, Buffer.from('a'))],
   ] as const) {
     const { connection, arrival } = await openRaw()
     connection.write(bytes)
@@ -253,17 +251,21 @@ t.test('protocol errors end both sides', async t => {
   for (const [name, bytes] of [
     ['text that is not UTF-8', [0x81, 2, 0xc3, 0x28]],
     ['a masked frame', [0x81, 0x81, 0, 0, 0, 0, 0x61]],
-    ['a fragment of nothing', [0x80, 1, 0x61]],
+    ['a continuation without a first frame', [0x80, 1, 0x61]],
   ] as const) {
     const { client, arrival } = await openPair()
     const { _socket: raw } = arrival.socket as unknown as { readonly _socket: Socket }
     raw.write(Buffer.from(bytes))
-    t.match(await client.closed, { code: 1014, reason: /^retry_after_ms=\d+$/ }, `${name}, from arrival`)
+    t.match(
+      await client.closed,
+      { code: 1014, reason: /^retry_after_ms=\d+$/ },
+      `${name}, from the upstream server`,
+    )
     await arrival.closed
   }
 })
 
-t.test('either end dies in the middle of a message', async t => {
+t.test('either end can disappear in the middle of a message', async t => {
   const { connection, arrival } = await openRaw()
   connection.write(maskedFrame(0x01, Buffer.from('half of it')))
   connection.reset()
@@ -276,7 +278,7 @@ t.test('either end dies in the middle of a message', async t => {
   t.equal(await metric(gate, 'ticketgate_tunnel_connections{tunnel="/a/*"}'), 0)
 })
 
-/** Opens and closes many sockets, so many at once, by either end. */
+/** Opens `count` sockets, `width` at a time, and closes them from either end. */
 const churn = async (t: Test, name: string, count: number, width: number): Promise<void> => {
   let left = count
   const one = async (): Promise<void> => {
@@ -294,13 +296,13 @@ const churn = async (t: Test, name: string, count: number, width: number): Promi
   t.equal(upstream.size, 0)
 }
 
-t.test('many tunnels, opened and closed, leave no descriptor behind', async t => {
+t.test('opening and closing many tunnels leaks no file descriptors', async t => {
   const descriptors = (): number => readdirSync(`/proc/${gate.pid}/fd`).length
   await churn(t, 'first', 50, 10)
   const before = descriptors()
   await churn(t, 'then', 2000, 20)
   while (descriptors() > before) await delay(20)
-  t.ok(descriptors() <= before)
+  t.ok(descriptors() <= before, 'no more file descriptors are open than before')
   t.equal(await metric(gate, 'ticketgate_tunnel_connections{tunnel="/a/*"}'), 0)
   t.equal(await metric(gate, 'ticketgate_connections'), 0)
 })

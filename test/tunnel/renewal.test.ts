@@ -12,7 +12,7 @@ const start = async (t: Test, env = {}) => {
   return startTunnels(t, `/a/*=ws://127.0.0.1:${upstream.port}`, env)
 }
 
-/** Opens a tunnel whose session ends in so many seconds. */
+/** Opens a tunnel whose session ends in `seconds`. */
 const openFor = async (gate: TestServer, seconds: number, claims: Json, user = 'maggie') => {
   const { ticket } = await mintWith(gate.url, tokenFor(user, { exp: nowSeconds() + seconds, ...claims }))
   return openThrough(gate, '/a/b', { ticket })
@@ -21,7 +21,7 @@ const openFor = async (gate: TestServer, seconds: number, claims: Json, user = '
 const renew = ({ url }: TestServer, token: string, body: Json = {}): Promise<Reply> =>
   postJson(url, '/ws_ticket/renew', body, { headers: bearer(token) })
 
-/** When the sessions of a user end, as the gate lists its sockets. */
+/** When the sessions of a user's sockets end, as listed by the gate. */
 const endsOf = async ({ admin }: TestServer, user: string): Promise<number[]> => {
   const { text } = await request(admin, `/connections?user=${user}`, { headers: bearer(adminKey) })
   return JSON.parse(text).connections.map(({ expires }: { expires: number }) => expires)
@@ -40,27 +40,30 @@ t.test('a fresh token extends the sockets of its session, in every thread', asyn
 
   let soon: number
   let shortened: Reply
-  // Until a token was presented before its end.
+  // On a busy machine, a token can expire before it is presented.
   do {
     soon = nowSeconds() + 2
     shortened = await renew(gate, tokenFor('maggie', { sid: 's1', exp: soon }))
   } while (shortened.status === 401)
   t.equal(shortened.status, 200)
   for (const { closed } of open) t.strictSame(await closed, { code: 4401, reason: 'session_expired' })
-  t.ok(nowSeconds() >= soon, 'and that is when they end')
+  t.ok(nowSeconds() >= soon, 'the sockets close no earlier than their new end')
 })
 
-t.test('the session may be another one of the same user: that of the sockets is named', async t => {
-  const gate = await start(t)
-  const first = await openFor(gate, 100, { sid: 's1' })
-  const exp = nowSeconds() + 300
-  t.equal((await renew(gate, tokenFor('maggie', { sid: 's2', exp }), { session: 's1' })).status, 200)
-  t.strictSame(await endsOf(gate, 'maggie'), [exp])
-  const again = nowSeconds() + 400
-  t.equal((await renew(gate, tokenFor('maggie', { sid: 's2', exp: again }))).status, 200)
-  t.strictSame(await endsOf(gate, 'maggie'), [again], 'it belongs to the new session now')
-  first.socket.terminate()
-})
+t.test(
+  'a token of another session of the same user can renew, if the request names the session of the sockets',
+  async t => {
+    const gate = await start(t)
+    const first = await openFor(gate, 100, { sid: 's1' })
+    const exp = nowSeconds() + 300
+    t.equal((await renew(gate, tokenFor('maggie', { sid: 's2', exp }), { session: 's1' })).status, 200)
+    t.strictSame(await endsOf(gate, 'maggie'), [exp])
+    const again = nowSeconds() + 400
+    t.equal((await renew(gate, tokenFor('maggie', { sid: 's2', exp: again }))).status, 200)
+    t.strictSame(await endsOf(gate, 'maggie'), [again], 'the socket now belongs to the new session')
+    first.socket.terminate()
+  },
+)
 
 t.test('a socket outlives its first token, and ends with the second', async t => {
   const gate = await start(t)
@@ -80,7 +83,7 @@ t.test('a socket outlives its first token, and ends with the second', async t =>
   t.ok(nowSeconds() >= second)
 })
 
-t.test('tokens that name no session: the reply to a ticket request says what to renew', async t => {
+t.test('for a token without a session, the reply to a ticket request names one to renew', async t => {
   const gate = await start(t, { TICKETGATE_THREADS: '2' })
   const end = nowSeconds() + 100
   const minted = await Promise.all([1, 2].map(() => mintWith(gate.url, tokenFor('maggie', { exp: end }))))
@@ -94,12 +97,12 @@ t.test('tokens that name no session: the reply to a ticket request says what to 
   t.strictSame(jsonOf(reply), { expires: exp, session: one.session, extended: 1, forwarded: false })
   t.strictSame(new Set(await endsOf(gate, 'maggie')), new Set([end, exp]))
   const foreign = await renew(gate, tokenFor('theo', { exp }), { session: two.session })
-  t.match(jsonOf(foreign), { extended: 0 }, 'not by a token of another user')
+  t.match(jsonOf(foreign), { extended: 0 }, 'a token of another user extends nothing')
   t.strictSame(new Set(await endsOf(gate, 'maggie')), new Set([end, exp]))
   for (const { socket } of open) socket.terminate()
 })
 
-t.test('one socket is extended by its id, by a token of its user', async t => {
+t.test('a single socket is extended by its id, with a token of its user', async t => {
   const gate = await start(t, { TICKETGATE_THREADS: '2' })
   const end = nowSeconds() + 100
   const open = await Promise.all([1, 2].map(() => openFor(gate, 0, { sid: 's1', exp: end })))
@@ -114,7 +117,7 @@ t.test('one socket is extended by its id, by a token of its user', async t => {
   for (const each of open) each.socket.terminate()
 })
 
-t.test('no other socket is extended', async t => {
+t.test('only the sockets of the session and user are extended', async t => {
   const gate = await start(t)
   const end = nowSeconds() + 100
   const open = await Promise.all([
@@ -125,11 +128,19 @@ t.test('no other socket is extended', async t => {
   const { client } = await openSession(socketUrl(gate.url, gatePath(ticket)))
   const exp = nowSeconds() + 300
   t.equal((await renew(gate, tokenFor('maggie', { sid: 's1', exp }))).status, 200)
-  t.strictSame(await endsOf(gate, 'theo'), [end], 'the same name of a session, of another user')
-  t.strictSame(await endsOf(gate, 'maggie'), [end, end], 'another session, and a socket that renews in band')
+  t.strictSame(await endsOf(gate, 'theo'), [end], 'not a session of the same name of another user')
+  t.strictSame(
+    await endsOf(gate, 'maggie'),
+    [end, end],
+    'not another session, nor a socket that renews in band',
+  )
   const channels = { publish: [], subscribe: ['other'] }
   t.equal((await renew(gate, tokenFor('maggie', { sid: 's2', exp, channels }))).status, 200)
-  t.strictSame(await endsOf(gate, 'maggie'), [end, end], 'no right on the channel any more')
+  t.strictSame(
+    await endsOf(gate, 'maggie'),
+    [end, end],
+    'not with a token that no longer has the right to the channel',
+  )
   await client.close()
   for (const { socket } of open) socket.terminate()
 })
@@ -152,9 +163,13 @@ t.test('tokens that are refused renew nothing', async t => {
       '401 token_expired',
     ],
     ['without a session', await renew(gate, tokenFor('maggie', { exp })), '400 bad_request'],
-    ['no session', await renew(gate, tokenFor('maggie', { exp }), { session: 'a b' }), '400 bad_request'],
     [
-      'no socket',
+      'an invalid session',
+      await renew(gate, tokenFor('maggie', { exp }), { session: 'a b' }),
+      '400 bad_request',
+    ],
+    [
+      'an invalid socket id',
       await renew(gate, tokenFor('maggie', { sid: 's1', exp }), { socket: 'x' }),
       '400 bad_request',
     ],
@@ -164,7 +179,7 @@ t.test('tokens that are refused renew nothing', async t => {
       '400 bad_request',
     ],
     [
-      'unknown member',
+      'an unknown member',
       await renew(gate, tokenFor('maggie', { sid: 's1', exp }), { user: 'maggie' }),
       '400 bad_request',
     ],
@@ -178,7 +193,7 @@ t.test('tokens that are refused renew nothing', async t => {
   t.equal((await closed).code, 4403)
 })
 
-t.test('without tunnels there is no such route', async t => {
+t.test('without tunnels, the renewal route does not exist', async t => {
   const gate = await startServer(t)
   isProblem(t, await renew(gate, tokenFor('maggie', { sid: 's1' })), '404 not_found')
 })

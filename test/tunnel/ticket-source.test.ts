@@ -18,8 +18,8 @@ import { mint, nowSeconds, tokenFor } from '../support/tokens.js'
 import { listenTo, startTunnels } from '../support/tunnel.js'
 import { startUpstream } from '../support/upstream.js'
 
-// A CommonJS package: its default export is the module itself, or a member of it, depending on who
-// loads it.
+// A CommonJS package: depending on the loader, its default export is the module itself or a member
+// of it.
 const ReconnectingWebSocket = (
   'default' in ReconnectingModule ? ReconnectingModule.default : ReconnectingModule
 ) as typeof ReconnectingModule.default
@@ -27,11 +27,8 @@ const ReconnectingWebSocket = (
 const firstSeconds = 60
 const laterSeconds = 600
 
-/**
- * The requests of a client to the gate: the reply says that its session ends in two seconds, so it
- * renews soon.
- */
-const hurried: Fetch = async (url, options) => {
+/** Sends a request, and makes the reply say that the session ends in two seconds: renewal is due. */
+const fetchExpiringSoon: Fetch = async (url, options) => {
   const reply = await fetch(url, options as never)
   if (!url.endsWith('/ws_ticket')) return reply
   const body = (await reply.json()) as Json
@@ -39,7 +36,7 @@ const hurried: Fetch = async (url, options) => {
   return { ok: reply.ok, status: reply.status, headers: reply.headers, json }
 }
 
-/** A gate in front of a server, and tickets whose first token ends soon. */
+/** A gate in front of a server, and a ticket source whose first token expires soon. */
 async function start(t: Test, attach: (server: Server) => void, path: string, sid?: string) {
   const http = createServer()
   attach(http)
@@ -56,7 +53,7 @@ async function start(t: Test, attach: (server: Server) => void, path: string, si
   const source = createTicketSource({
     url: gate.url,
     socketUrl: socketUrl(gate.url, path),
-    fetch: hurried,
+    fetch: fetchExpiringSoon,
     getToken({ fresh }) {
       asked.push(fresh)
       const exp = nowSeconds() + (fresh ? laterSeconds : firstSeconds)
@@ -67,19 +64,19 @@ async function start(t: Test, attach: (server: Server) => void, path: string, si
   return { gate, source, asked }
 }
 
-/** Resolves when the one socket of maggie ends later than with its first token. */
-async function outlived(t: Test, { admin }: TestServer, asked: readonly boolean[]): Promise<void> {
+/** Resolves when maggie's only socket has been renewed past the end of its first token. */
+async function untilRenewed(t: Test, { admin }: TestServer, asked: readonly boolean[]): Promise<void> {
   for (;;) {
     const { text } = await request(admin, '/connections?user=maggie', { headers: bearer(adminKey) })
     const ends: number[] = JSON.parse(text).connections.map(({ expires }: { expires: number }) => expires)
-    if (ends.length !== 1) throw new Error(`${ends.length} sockets`)
+    if (ends.length !== 1) throw new Error(`${ends.length} sockets are open, not one`)
     if (ends.every(end => end > nowSeconds() + firstSeconds + 1)) break
     await delay(50)
   }
-  t.strictSame(asked, [false, true], 'one token for the ticket, and a fresh one')
+  t.strictSame(asked, [false, true], 'one token is requested for the ticket, and a fresh one to renew')
 }
 
-t.test('reconnecting-websocket', async t => {
+t.test('reconnecting-websocket keeps its socket across a renewal', async t => {
   const echo = (server: Server) =>
     new WebSocketServer({ server }).on('connection', peer => peer.on('message', data => peer.send(data)))
   const { gate, source, asked } = await start(t, echo, '/chat', 's1')
@@ -92,11 +89,11 @@ t.test('reconnecting-websocket', async t => {
       heard()
     }),
   )
-  await outlived(t, gate, asked)
+  await untilRenewed(t, gate, asked)
   t.equal(opened, 1)
 })
 
-t.test('Socket.IO', async t => {
+t.test('Socket.IO keeps its socket across a renewal', async t => {
   let server: SocketIoServer | undefined
   const { gate, source, asked } = await start(
     t,
@@ -123,11 +120,11 @@ t.test('Socket.IO', async t => {
   let connected = 0
   socket.on('connect', () => connected++)
   await new Promise<void>(heard => socket.once('connect', () => heard()))
-  await outlived(t, gate, asked)
+  await untilRenewed(t, gate, asked)
   t.equal(connected, 1)
 })
 
-t.test('graphql-ws', async t => {
+t.test('graphql-ws keeps its socket across a renewal', async t => {
   const schema = buildSchema('type Query { hello: String }')
   const { gate, source, asked } = await start(
     t,
@@ -141,7 +138,7 @@ t.test('graphql-ws', async t => {
   let connected = 0
   client.on('connected', () => connected++)
   await new Promise<void>(heard => client.on('connected', () => heard()))
-  await outlived(t, gate, asked)
+  await untilRenewed(t, gate, asked)
   t.equal(connected, 1)
   t.match(await client.iterate({ query: '{ hello }' }).next(), { value: { data: { hello: 'world' } } })
 })
@@ -154,7 +151,7 @@ t.test('sockets that are not renewed end with their first token', async t => {
   const closing = createTicketSource({ ...options, getToken: () => tokenFor('maggie', { exp, sid: 's1' }) })
   const url = await closing.url()
   closing.close()
-  // One whose fresh token is that of another user, or no token at all.
+  // Two that cannot renew: the fresh token is of another user, or there is none.
   const other = createTicketSource({
     ...options,
     getToken: ({ fresh }) =>
@@ -205,7 +202,7 @@ t.test('a session without sockets is not renewed again', async t => {
   t.teardown(() => source.close())
   await source.ticket()
   await renewed
-  // Another one, whose session ends later than a second renewal would be due.
+  // This socket closes after a second renewal would have been due.
   const other = createTicketSource({
     url: gate.url,
     socketUrl: socketUrl(gate.url, '/a/b'),

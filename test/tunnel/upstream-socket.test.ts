@@ -18,11 +18,14 @@ const path = '/a/b'
 const hello = '\x81\x05hello'
 const retry = /^retry_after_ms=\d+$/
 
-t.test('responses that open a tunnel', async t => {
+t.test('valid responses open a tunnel', async t => {
   const bare = await startBareUpstream(t)
   const cases: [string, Response][] = [
     ['with the first message', accept => switching(accept) + hello],
-    ['after others', accept => `HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n${switching(accept)}${hello}`],
+    [
+      'after an informational response',
+      accept => `HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n${switching(accept)}${hello}`,
+    ],
     [
       'in other spellings',
       accept =>
@@ -43,12 +46,24 @@ t.test('responses that open a tunnel', async t => {
   }
 })
 
-t.test('responses that open none', async t => {
+t.test('invalid responses open no tunnel', async t => {
   const bare = await startBareUpstream(t)
   const cases: [string, Response, RegExp][] = [
-    ['another accept', () => switching('AAAAAAAAAAAAAAAAAAAAAAAAAAA='), /Sec-WebSocket-Accept is wrong/],
-    ['none', accept => switching(accept).replace(/Sec.*\r\n/, ''), /Sec-WebSocket-Accept is wrong/],
-    ['another protocol', accept => switching(accept).replace('websocket', 'h2c'), /to another protocol/],
+    [
+      'a wrong Sec-WebSocket-Accept',
+      () => switching('AAAAAAAAAAAAAAAAAAAAAAAAAAA='),
+      /Sec-WebSocket-Accept is wrong/,
+    ],
+    [
+      'no Sec-WebSocket-Accept',
+      accept => switching(accept).replace(/Sec.*\r\n/, ''),
+      /Sec-WebSocket-Accept is wrong/,
+    ],
+    [
+      'an upgrade to another protocol',
+      accept => switching(accept).replace('websocket', 'h2c'),
+      /to another protocol/,
+    ],
     ['no Connection', accept => switching(accept).replace(/Conn.*\r\n/, ''), /upgrades nothing/],
     [
       'an extension',
@@ -56,7 +71,7 @@ t.test('responses that open none', async t => {
       /an extension that was not offered/,
     ],
     ['HTTP/1.0', accept => switching(accept).replace('1.1', '1.0'), /is not HTTP\/1\.1/],
-    ['another protocol altogether', () => 'SSH-2.0-OpenSSH\r\n\r\n', /is not HTTP\/1\.1/],
+    ['a response that is not HTTP', () => 'SSH-2.0-OpenSSH\r\n\r\n', /is not HTTP\/1\.1/],
     ['a field without a name', accept => switching(accept, 'x\r\n'), /an invalid header field/],
     ['no end', () => `HTTP/1.1 101 x\r\nx: ${'x'.repeat(17_000)}`, /is too long/],
   ]
@@ -67,7 +82,7 @@ t.test('responses that open none', async t => {
   }
 })
 
-t.test('a server that has closed its side still gets a close frame', async t => {
+t.test('an upstream server that has closed its side still gets a close frame', async t => {
   const bare = await startBareUpstream(t)
   let arrived = Buffer.alloc(0)
   let ended: Promise<unknown> = Promise.resolve()
@@ -83,14 +98,14 @@ t.test('a server that has closed its side still gets a close frame', async t => 
   await ended
   const [first, second, a = 0, b = 0, , , high = 0, low = 0] = arrived
   t.strictSame([first, second], [0x88, 0x82])
-  t.equal(((high ^ a) << 8) | (low ^ b), 4001, 'with the same code')
+  t.equal(((high ^ a) << 8) | (low ^ b), 4001, 'the close frame has the same code')
 })
 
 const sizes = [...Array(140).keys(), 4095, 16_371, 16_384, 65_535, 65_536, 65_537, 200_001, 3]
 const messageOf = (size: number): Buffer =>
   Buffer.from(Array.from({ length: size }, (_, n) => (n * 31 + size) & 255))
 
-t.test('bursts of messages of all sizes arrive as they are, both ways', async t => {
+t.test('bursts of messages of all sizes arrive unchanged, both ways', async t => {
   const directory = temporaryDirectory(t)
   const secure = createSecureServer({ cert: certificate, key: certificateKey })
   const [plain, unix] = [createServer(), createServer()]
@@ -130,24 +145,28 @@ t.test('bursts of messages of all sizes arrive as they are, both ways', async t 
   }
 })
 
-t.test('a slow client of many small messages pauses the upstream server, and loses nothing', async t => {
-  const upstream = await startUpstream(t)
-  const gate = await startTunnels(t, `/a/*=ws://127.0.0.1:${upstream.port}`)
-  const { socket, frames } = await openThrough(gate, path)
-  const arrival = await upstream.next()
-  socket.pause()
-  const count = 100_000
-  // Few at a time, so that each read of the gate holds some.
-  for (let n = 0; n < count; n++) {
-    arrival.socket.send(`message ${n} ${'x'.repeat(400)}`)
-    if (n % 10 === 0) await new Promise(setImmediate)
-  }
-  while ((await metric(gate, 'ticketgate_tunnel_pauses_total{tunnel="/a/*"}')) === 0) await delay(20)
-  const passed = await metric(gate, 'ticketgate_tunnel_messages_to_clients_total{tunnel="/a/*"}')
-  t.ok(passed < count, `${passed} of ${count} have passed the gate`)
-  socket.resume()
-  for (let n = 0; n < count; n++)
-    if (!String((await frames.next()).data).startsWith(`message ${n} `)) t.fail(`message ${n} is another one`)
-  socket.close()
-  await arrival.closed
-})
+t.test(
+  'a client that reads many small messages slowly pauses the upstream server and loses nothing',
+  async t => {
+    const upstream = await startUpstream(t)
+    const gate = await startTunnels(t, `/a/*=ws://127.0.0.1:${upstream.port}`)
+    const { socket, frames } = await openThrough(gate, path)
+    const arrival = await upstream.next()
+    socket.pause()
+    const count = 100_000
+    // A few at a time, so that each read by the gate has several.
+    for (let n = 0; n < count; n++) {
+      arrival.socket.send(`message ${n} ${'x'.repeat(400)}`)
+      if (n % 10 === 0) await new Promise(setImmediate)
+    }
+    while ((await metric(gate, 'ticketgate_tunnel_pauses_total{tunnel="/a/*"}')) === 0) await delay(20)
+    const passed = await metric(gate, 'ticketgate_tunnel_messages_to_clients_total{tunnel="/a/*"}')
+    t.ok(passed < count, `the gate holds messages back: ${passed} of ${count} have passed`)
+    socket.resume()
+    for (let n = 0; n < count; n++)
+      if (!String((await frames.next()).data).startsWith(`message ${n} `))
+        t.fail(`message ${n} is not the one that was sent`)
+    socket.close()
+    await arrival.closed
+  },
+)
