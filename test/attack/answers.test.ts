@@ -5,9 +5,9 @@ import { RawConnection, requestText, upgradeText } from '../support/raw.js'
 import { adminKey, development, startServer, type TestServer } from '../support/server.js'
 
 /**
- * uWS passes on a body from within its parser, which continues after a response that closed the
- * connection, in freed memory. A response closes its connection immediately once earlier ones have
- * filled the 16 KB buffer that uWS has per turn.
+ * uWS passes on a body from within its parser, and the parser continues even if a response has
+ * closed the connection: it then reads freed memory. A response closes its connection immediately
+ * once earlier ones have filled the 16 KB buffer that uWS has per turn.
  */
 const fill = requestText('GET', '/healthz').repeat(150)
 const followers = [
@@ -39,7 +39,7 @@ async function survives(t: Test, server: TestServer, base: string, closing: stri
     for (let times = 0; times < 5; times++) {
       const connection = await open(base)
       connection?.write(first)
-      // Responds after the first piece was read, and before the second is.
+      // Its response shows that the first piece has been read; only then is the second written.
       const other = await open(base)
       other?.write(requestText('GET', '/healthz'))
       await other?.response()
@@ -58,7 +58,7 @@ t.test('a response that closes the connection of a request with a body does not 
   await survives(t, server, server.url, health)
 })
 
-t.test('nor over TLS', async t => {
+t.test('nor does it over TLS', async t => {
   const dir = t.testdir({ 'cert.pem': certificate, 'key.pem': certificateKey })
   const server = await startServer(t, {
     env: { TICKETGATE_TLS_CERT_FILE: `${dir}/cert.pem`, TICKETGATE_TLS_KEY_FILE: `${dir}/key.pem` },
@@ -66,17 +66,17 @@ t.test('nor over TLS', async t => {
   await survives(t, server, server.url, health)
 })
 
-t.test('nor over two threads', async t => {
+t.test('nor does it with two threads', async t => {
   const server = await startServer(t, { env: { TICKETGATE_THREADS: '2' } })
   await survives(t, server, server.url, health)
 })
 
-t.test('nor on the admin listener', async t => {
+t.test('nor does it on the admin listener', async t => {
   const server = await startServer(t)
   await survives(t, server, server.admin, closingRequest('/connections', bearer(adminKey)))
 })
 
-t.test('nor does a large response: the console', async t => {
+t.test('nor does a large response, such as the console', async t => {
   const server = await startServer(t, { env: development })
   await survives(t, server, server.url, closingRequest('/', {}))
 })

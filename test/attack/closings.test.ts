@@ -37,7 +37,7 @@ t.test('a refused body between other requests does not end the process', async t
   t.strictSame(await server.stop(), { code: 0, signal: null })
 })
 
-t.test('nor over TLS', async t => {
+t.test('nor does it over TLS', async t => {
   const dir = t.testdir({ 'cert.pem': certificate, 'key.pem': certificateKey })
   const server = await startServer(t, {
     env: { TICKETGATE_TLS_CERT_FILE: `${dir}/cert.pem`, TICKETGATE_TLS_KEY_FILE: `${dir}/key.pem` },

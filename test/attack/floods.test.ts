@@ -10,11 +10,15 @@ const one = 'GET /x HTTP/1.1\r\nHost: a\r\n\r\n'
 const mebibyte = 1024 * 1024
 
 /**
- * Writes until the other side has closed, or this many bytes are sent; returns whether it has
- * closed.
+ * Writes until the server closes the connection or `maxBytes` are sent. Returns whether the server
+ * has closed it.
  */
-const floods = async (connection: RawConnection, chunk: string | Buffer, most: number): Promise<boolean> => {
-  for (let sent = 0; sent < most && connection.isOpen; sent += chunk.length)
+const isCutOff = async (
+  connection: RawConnection,
+  chunk: string | Buffer,
+  maxBytes: number,
+): Promise<boolean> => {
+  for (let sent = 0; sent < maxBytes && connection.isOpen; sent += chunk.length)
     if (!connection.socket.write(chunk))
       await Promise.race([once(connection.socket, 'drain').catch(() => {}), connection.closed])
   return !connection.isOpen
@@ -22,15 +26,15 @@ const floods = async (connection: RawConnection, chunk: string | Buffer, most: n
 
 t.test('endless requests on one connection are cut off, and others are served', async t => {
   for (const [name, isRead] of [
-    ['by one that reads the answers', true],
-    ['by one that does not', false],
+    ['a client that reads', true],
+    ['a client that does not read', false],
   ] as const) {
     const connection = await RawConnection.connect(server.url)
     if (isRead) connection.socket.removeAllListeners('data').resume()
     else connection.socket.pause()
-    const flood = floods(connection, one.repeat(20_000), 100 * mebibyte)
+    const flood = isCutOff(connection, one.repeat(20_000), 100 * mebibyte)
     t.equal((await request(server.url, '/healthz')).status, 200, `${name}: others are served`)
-    t.ok(await flood, `${name}: closed`)
+    t.ok(await flood, `${name}: the connection is closed`)
     connection.destroy()
   }
 })
@@ -40,7 +44,7 @@ t.test('a client that never reads is cut off, however slowly it sends', async t 
     const connection = await RawConnection.connect(server.url)
     connection.socket.pause()
     let rounds = 0
-    // Some hundred responses per round; the kernel buffers some megabytes of them for a reader.
+    // Hundreds of responses per round; the kernel buffers some megabytes of them for the client.
     for (; rounds < 500 && connection.isOpen; rounds++) {
       connection.write(`${line} HTTP/1.1\r\nHost: a\r\n\r\n`.repeat(500))
       await request(server.url, '/healthz')
@@ -52,15 +56,15 @@ t.test('a client that never reads is cut off, however slowly it sends', async t 
 
 t.test('after a response that closes the connection, nothing more is read from it', async t => {
   const connection = await RawConnection.connect(server.url)
-  // uWS forgets the end where another request is there already.
+  // uWS does not close the connection if it already has another request.
   connection.write(upgradeText('/channel/') + one)
   t.equal((await connection.response())?.status, 401)
-  t.equal((await connection.response())?.status, 404, 'what came with it')
+  t.equal((await connection.response())?.status, 404, 'a request that arrived in the same packet is answered')
   connection.write(one)
-  t.equal(await connection.response(), undefined, 'nothing more')
+  t.equal(await connection.response(), undefined, 'a later one is not')
 })
 
-t.test('a response without a body cannot be told apart from the end of the connection', async t => {
+t.test('unanswered HEAD requests are cut off as well', async t => {
   // A server without other requests, so that its counts are exact.
   const fresh = await startServer(t)
   const head = 'HEAD /auth HTTP/1.1\r\nHost: a\r\n\r\n'
@@ -73,10 +77,10 @@ t.test('a response without a body cannot be told apart from the end of the conne
   }
   await connection.closed
   const answered = connection.rest.split('HTTP/1.1 405').length - 1
-  t.ok(answered < counts.reduce((sum, count) => sum + count), 'it ended before all were answered')
+  t.ok(answered < counts.reduce((sum, count) => sum + count), 'the connection closes before all are answered')
 })
 
-t.test('unread responses never end the process, wherever the buffer fills up', async t => {
+t.test('unread responses never crash the process, wherever the buffer fills up', async t => {
   for (let n = 0; n < 30; n++) {
     const connection = await RawConnection.connect(server.url)
     connection.socket.pause()
@@ -96,17 +100,17 @@ t.test('a client that sends a thousand requests at once and reads gets all respo
     const response = await connection.response()
     if (response?.status !== 404) t.fail(`answer ${n}: ${response?.status}`)
   }
-  t.pass('all 404')
+  t.pass('all responses are 404')
   connection.destroy()
 })
 
-t.test('a socket that was dropped for not reading cannot continue sending', async t => {
+t.test('a socket that is closed for not reading cannot continue sending', async t => {
   const connection = await RawConnection.connect(server.url)
   connection.write(upgradeText(gatePath(await mint(server.url), 'lobby')))
   t.equal((await connection.response())?.status, 101)
   connection.socket.pause()
-  // Pings of 125 bytes, masked with zeros, are each answered with as much; text would soon be more
-  // than the rate allows.
+  // Pings of 125 bytes, masked with zeros, are each answered with as many bytes. Text messages would
+  // soon exceed the rate.
   const pings = Buffer.concat(
     Array(100_000).fill(Buffer.concat([Buffer.from([0x89, 0xfd, 0, 0, 0, 0]), Buffer.alloc(125)])),
   )
@@ -118,7 +122,7 @@ t.test('a socket that was dropped for not reading cannot continue sending', asyn
   const { text } = await admin('/metrics')
   t.ok(
     Number(/^ticketgate_messages_received_total (\d+)$/m.exec(text)?.[1]) <= 201,
-    'hardly a message of it counted',
+    'hardly any of its messages are counted',
   )
   t.match(text, /^ticketgate_connections_closed_total\{reason="(slow_reader|rate_limited)"\} 1$/m)
   connection.destroy()
@@ -127,7 +131,7 @@ t.test('a socket that was dropped for not reading cannot continue sending', asyn
 const upgrade = async (at: TestServer): Promise<RawConnection> => {
   const connection = await RawConnection.connect(at.url)
   connection.write(upgradeText(gatePath(await mint(at.url), 'lobby')))
-  if ((await connection.response())?.status !== 101) throw new Error('it was not let in')
+  if ((await connection.response())?.status !== 101) throw new Error('the upgrade was refused')
   connection.socket.removeAllListeners('data').resume()
   return connection
 }
@@ -144,12 +148,12 @@ t.test('endless frames are cut off, with and without a message rate', async t =>
   ] as const)
     for (const at of [server, rateless]) {
       const connection = await upgrade(at)
-      const flood = floods(connection, frames(head), 100 * mebibyte)
+      const flood = isCutOff(connection, frames(head), 100 * mebibyte)
       t.equal((await request(at.url, '/healthz')).status, 200, `${name}: others are served`)
       await flood
-      // It may all have been sent before the end is seen here.
+      // Everything may have been sent before this side notices that the connection is closed.
       await connection.closed
-      t.pass(`${name}: closed`)
+      t.pass(`${name}: the connection is closed`)
     }
 })
 
@@ -162,7 +166,7 @@ t.test('the body of a refused request is not read endlessly', async t => {
   ] as const) {
     const connection = await RawConnection.connect(base)
     connection.write(`${line} HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n`)
-    t.ok(await floods(connection, '1\r\na\r\n'.repeat(20_000), 100 * mebibyte), line)
+    t.ok(await isCutOff(connection, '1\r\na\r\n'.repeat(20_000), 100 * mebibyte), line)
   }
 })
 

@@ -11,8 +11,8 @@ import { gatePath, mint } from '../support/tokens.js'
 
 const maxMessageBytes = 4096
 
-/** Of one message, before the server lets go of who sends it. */
-const mostBytesRead = 262_144
+/** The server reads at most this many bytes of one message before it closes the connection. */
+const maxBytesRead = 262_144
 
 interface Frame {
   readonly opcode: number
@@ -20,11 +20,11 @@ interface Frame {
   readonly fin?: boolean
   readonly reserved?: number
   readonly masked?: boolean
-  /** A length that is claimed instead of the true one. */
+  /** A length to claim instead of the true one. */
   readonly claimed?: bigint
 }
 
-/** A frame as RFC 6455 section 5.2 lays it out, or nearly. */
+/** A frame as in RFC 6455 section 5.2, valid or nearly so. */
 function frame({ opcode, payload = '', fin = true, reserved = 0, masked = true, claimed }: Frame): Buffer {
   const body = Buffer.from(payload as Uint8Array)
   const length = claimed ?? BigInt(body.length)
@@ -48,7 +48,7 @@ function frame({ opcode, payload = '', fin = true, reserved = 0, masked = true, 
   return Buffer.concat([head.subarray(0, size), key, body])
 }
 
-/** An open socket without a WebSocket client behind it, past its welcome. */
+/** An open socket whose frames the test writes itself. */
 async function openRaw(
   server: TestServer,
   headers: Readonly<Record<string, string>> = {},
@@ -56,11 +56,11 @@ async function openRaw(
   const connection = await RawConnection.connect(server.url)
   connection.write(upgradeText(gatePath(await mint(server.url)), headers))
   const response = await connection.response()
-  if (response?.status !== 101) throw new Error(`${response?.status}`)
+  if (response?.status !== 101) throw new Error(`the upgrade was answered with ${response?.status}`)
   return connection
 }
 
-/** The server is well: somebody else is served at once. */
+/** Checks that the server serves another client at once. */
 async function servesOthers(t: Test, server: TestServer, name: string): Promise<void> {
   const { client } = await openSession(socketUrl(server.url, gatePath(await mint(server.url, 'other'))))
   t.match(
@@ -71,7 +71,7 @@ async function servesOthers(t: Test, server: TestServer, name: string): Promise<
   await client.close()
 }
 
-t.test('forbidden frames close their connection, and no other', async t => {
+t.test('forbidden frames close their connection only', async t => {
   const server = await startServer(t, { env: { TICKETGATE_MAX_MESSAGE_BYTES: String(maxMessageBytes) } })
   const ping = '{"type":"ping","id":1}'
   const cases: readonly (readonly [name: string, ...frames: Buffer[]])[] = [
@@ -79,29 +79,29 @@ t.test('forbidden frames close their connection, and no other', async t => {
     ['a reserved opcode for control', frame({ opcode: 11 })],
     ['a reserved bit', frame({ opcode: 1, reserved: 2, payload: ping })],
     [
-      'the bit of compression, which is off',
+      'the compression bit, with compression off',
       frame({ opcode: 1, reserved: 4, payload: deflateRawSync(ping) }),
     ],
-    ['text that is no UTF-8', frame({ opcode: 1, payload: Buffer.from([0x22, 0xff, 0xfe, 0x22]) })],
+    ['text that is not UTF-8', frame({ opcode: 1, payload: Buffer.from([0x22, 0xff, 0xfe, 0x22]) })],
     ['an overlong character', frame({ opcode: 1, payload: Buffer.from([0x22, 0xc0, 0x80, 0x22]) })],
     ['half a surrogate pair', frame({ opcode: 1, payload: Buffer.from([0x22, 0xed, 0xa0, 0x80, 0x22]) })],
-    ['a control frame in pieces', frame({ opcode: 9, fin: false, payload: 'x' })],
+    ['a fragmented control frame', frame({ opcode: 9, fin: false, payload: 'x' })],
     ['a ping of 126 bytes', frame({ opcode: 9, payload: Buffer.alloc(126) })],
-    ['a continuation of nothing', frame({ opcode: 0, payload: ping })],
+    ['a continuation without a first frame', frame({ opcode: 0, payload: ping })],
     [
-      'a new message within another',
+      'a new message between the fragments of another',
       frame({ opcode: 1, fin: false, payload: '{"type"' }),
       frame({ opcode: 1, payload: ping }),
     ],
-    ['a length beyond all memory', frame({ opcode: 2, claimed: 2n ** 63n - 1n })],
+    ['a length beyond any memory', frame({ opcode: 2, claimed: 2n ** 63n - 1n })],
     [
-      'a message of five times the size',
+      'a message of five times the maximum size',
       frame({ opcode: 1, payload: Buffer.alloc(5 * maxMessageBytes, 0x61) }),
     ],
     [
-      'pieces without an end',
+      'endless fragments',
       frame({ opcode: 1, fin: false, payload: Buffer.alloc(maxMessageBytes, 0x61) }),
-      ...Array.from({ length: mostBytesRead / maxMessageBytes }, () =>
+      ...Array.from({ length: maxBytesRead / maxMessageBytes }, () =>
         frame({ opcode: 0, fin: false, payload: Buffer.alloc(maxMessageBytes, 0x61) }),
       ),
     ],
@@ -114,7 +114,7 @@ t.test('forbidden frames close their connection, and no other', async t => {
     await connection.closed
     t.pass(name)
   }
-  await servesOthers(t, server, 'after all that')
+  await servesOthers(t, server, 'afterwards')
   t.equal(await metric(server, 'ticketgate_connections'), 0)
 })
 
@@ -128,7 +128,7 @@ t.test('an unmasked frame is refused', async t => {
   connection.destroy()
 })
 
-t.test('a fragmented message is one message', async t => {
+t.test('a fragmented message is read as one message', async t => {
   const server = await startServer(t)
   const text = '{"type":"ping","id":"é😀"}'
   const bytes = Buffer.from(text)
@@ -145,61 +145,70 @@ t.test('a fragmented message is one message', async t => {
   }
   while (!Buffer.from(connection.rest, 'latin1').toString().includes('{"type":"pong","id":"é😀"}'))
     await new Promise(resolve => connection.socket.once('data', resolve))
-  t.pass('answered')
+  t.pass('it is answered')
   connection.destroy()
 })
 
-t.test('ten thousand tiny messages in one write', async t => {
+t.test('ten thousand tiny messages at once all arrive, in order', async t => {
   const server = await startServer(t, { env: { TICKETGATE_MESSAGE_RATE: 'off' } })
   const { client } = await openSession(socketUrl(server.url, gatePath(await mint(server.url), 'x')))
   const listener = (await openSession(socketUrl(server.url, gatePath(await mint(server.url), 'x')))).client
   for (let n = 0; n < 10_000; n++) client.send(`{"type":"publish","data":${n}}`)
   for (let n = 0; n < 10_000; n++) {
     const { data } = await listener.next()
-    if (data !== n) throw new Error(`${data} instead of ${n}`)
+    if (data !== n) throw new Error(`received ${data} instead of ${n}`)
   }
   t.ok(await client.hearsNothing())
   await Promise.all([client.close(), listener.close()])
 })
 
-t.test('a reader that never reads costs little, is closed and counted, and delays no other', async t => {
-  const limit = 65_536
-  const server = await startServer(t, { env: { TICKETGATE_MAX_BACKPRESSURE_BYTES: String(limit) } })
-  const reader = (await openSession(socketUrl(server.url, gatePath(await mint(server.url), 'ticker')))).client
-  const stuck: RawConnection[] = []
-  for (let n = 0; n < 20; n++) {
-    const connection = await RawConnection.connect(server.url)
-    connection.write(upgradeText(gatePath(await mint(server.url), 'ticker')))
-    await connection.response()
-    connection.socket.pause()
-    stuck.push(connection)
-  }
-  const before = await metric(server, 'process_resident_memory_bytes')
-  const chunk = 'a'.repeat(60_000)
-  let sent = 0
-  // Kernel buffers take some megabytes of each before anything waits at the server.
-  while ((await metric(server, 'ticketgate_connections_closed_total{reason="slow_reader"}')) < stuck.length) {
-    await postJson(
-      server.admin,
-      '/publish',
-      { channel: 'ticker', data: [sent, chunk] },
-      { headers: bearer(adminKey) },
+t.test(
+  'a subscriber that never reads takes little memory, is closed and counted, and delays no other',
+  async t => {
+    const limit = 65_536
+    const server = await startServer(t, { env: { TICKETGATE_MAX_BACKPRESSURE_BYTES: String(limit) } })
+    const reader = (await openSession(socketUrl(server.url, gatePath(await mint(server.url), 'ticker'))))
+      .client
+    const stuck: RawConnection[] = []
+    for (let n = 0; n < 20; n++) {
+      const connection = await RawConnection.connect(server.url)
+      connection.write(upgradeText(gatePath(await mint(server.url), 'ticker')))
+      await connection.response()
+      connection.socket.pause()
+      stuck.push(connection)
+    }
+    const before = await metric(server, 'process_resident_memory_bytes')
+    const chunk = 'a'.repeat(60_000)
+    let sent = 0
+    // The kernel buffers some megabytes per socket before anything waits in the server.
+    while (
+      (await metric(server, 'ticketgate_connections_closed_total{reason="slow_reader"}')) < stuck.length
+    ) {
+      await postJson(
+        server.admin,
+        '/publish',
+        { channel: 'ticker', data: [sent, chunk] },
+        { headers: bearer(adminKey) },
+      )
+      t.equal(
+        ((await reader.next()).data as unknown[])[0],
+        sent,
+        'a client that reads gets each message at once',
+      )
+      if (++sent > 2000) throw new Error('the sockets that do not read are never closed')
+    }
+    const grown = (await metric(server, 'process_resident_memory_bytes')) - before
+    t.ok(
+      grown < 100_000_000,
+      `memory stays bounded: ${grown} bytes more for 20 sockets and ${sent} messages of 60 KB`,
     )
-    t.equal(
-      ((await reader.next()).data as unknown[])[0],
-      sent,
-      'a client that reads gets each message at once',
-    )
-    if (++sent > 2000) throw new Error('they are never closed')
-  }
-  const grown = (await metric(server, 'process_resident_memory_bytes')) - before
-  t.ok(grown < 100_000_000, `${grown} bytes more for 20 sockets and ${sent} messages of 60 KB`)
-  t.ok((await metric(server, 'ticketgate_messages_dropped_total')) >= stuck.length)
-  t.equal(await metric(server, 'ticketgate_connections'), 1)
-  t.ok(await reader.hearsNothing())
-  for (const connection of stuck) connection.destroy()
-  await reader.close()
-})
+    t.ok((await metric(server, 'ticketgate_messages_dropped_total')) >= stuck.length)
+    t.equal(await metric(server, 'ticketgate_connections'), 1)
+    t.ok(await reader.hearsNothing())
+    for (const connection of stuck) connection.destroy()
+    await reader.close()
+  },
+)
 
 t.test('a client that floods and does not read is closed', async t => {
   const server = await startServer(t, { env: { TICKETGATE_MESSAGE_RATE: 'off' } })
@@ -215,17 +224,17 @@ t.test('a client that floods and does not read is closed', async t => {
     await servesOthers(t, server, 'meanwhile')
   }
   connection.destroy()
-  t.pass('closed')
+  t.pass('it is closed as a slow reader')
 })
 
-/** Far more than a heap grows by itself, in no more bytes than a server reads. */
+/** Far more memory than a heap gains by itself, packed into fewer bytes than the server reads. */
 const packedBomb = deflateRawSync(Buffer.alloc(200_000_000, 0x20), { finishFlush: 2 })
 /** The peak memory so far: decompressed data may have been freed already. */
 const peakBytes = ({ pid }: TestServer): number =>
   1024 * Number(/^VmHWM:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1])
 
 for (const compression of ['shared', 'dedicated'])
-  t.test(`compression ${compression}: negotiated, and a decompression bomb is refused`, async t => {
+  t.test(`compression ${compression} is negotiated, and a decompression bomb is refused`, async t => {
     const server = await startServer(t, {
       env: { TICKETGATE_COMPRESSION: compression, TICKETGATE_MAX_MESSAGE_BYTES: String(maxMessageBytes) },
     })
@@ -243,14 +252,14 @@ for (const compression of ['shared', 'dedicated'])
       t.strictSame((await two.next()).data, data)
     }
     one.send({ type: 'publish', data: 'a'.repeat(maxMessageBytes) })
-    t.equal((await one.closed).code, 1009, 'its size counts when it is unpacked')
+    t.equal((await one.closed).code, 1009, 'the limit is for the decompressed size')
 
     const bomb = await openRaw(server, { 'sec-websocket-extensions': 'permessage-deflate' })
-    t.ok(packedBomb.length < mostBytesRead, `${packedBomb.length} bytes pass the length check`)
+    t.ok(packedBomb.length < maxBytesRead, `the bomb passes the length check: ${packedBomb.length} bytes`)
     const before = peakBytes(server)
     bomb.write(frame({ opcode: 1, reserved: 4, payload: packedBomb }))
     await bomb.closed
-    t.ok(peakBytes(server) - before < 64_000_000, 'it was not unpacked whole')
+    t.ok(peakBytes(server) - before < 64_000_000, 'the bomb is not decompressed whole')
     for (const payload of [Buffer.from([0xff, 0xff, 0xff]), randomBytes(100)]) {
       const garbage = await openRaw(server, { 'sec-websocket-extensions': 'permessage-deflate' })
       garbage.write(frame({ opcode: 1, reserved: 4, payload }))
@@ -261,7 +270,7 @@ for (const compression of ['shared', 'dedicated'])
     await two.close()
   })
 
-t.test('compression that is off is not negotiated', async t => {
+t.test('without compression configured, none is negotiated', async t => {
   const server = await startServer(t)
   const url = socketUrl(server.url, gatePath(await mint(server.url)))
   const client = new Client(new WebSocket(url, { perMessageDeflate: true }))

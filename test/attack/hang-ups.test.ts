@@ -6,10 +6,7 @@ import { adminKey, startServer } from '../support/server.js'
 import { openSession, socketUrl } from '../support/socket-client.js'
 import { gatePath, mint, tokenFor } from '../support/tokens.js'
 
-/**
- * Enables everything that asks for the client's address, which a connection that was reset no
- * longer has.
- */
+/** Enables everything that needs the client's address: a connection that was reset has none. */
 const server = await startServer(t, {
   users: { maggie: 'secret' },
   env: {
@@ -24,7 +21,7 @@ const json = { 'content-type': 'application/json' }
 const connections = (count: number): Promise<RawConnection[]> =>
   Promise.all(Array.from({ length: count }, () => RawConnection.connect(server.url)))
 
-/** Half requests, sent now: by the end of this file the server has given up on each. */
+/** Incomplete requests, sent now: by the end of this file the server should have closed them. */
 const half = [
   ['half a request line', 'GET /hea'],
   ['half a header', 'GET /healthz HTTP/1.1\r\nHost: gate.t'],
@@ -43,11 +40,11 @@ const halfOpen = await Promise.all(
 
 const serves = async (t: Test): Promise<void> => {
   t.equal((await request(server.url, '/healthz')).status, 200, 'the server is up')
-  t.equal((await postJson(server.url, '/auth', credentials)).status, 200, 'logs in')
-  t.equal((await requestUpgrade(server.url, gatePath(await mint(server.url)))).status, 101, 'and lets in')
+  t.equal((await postJson(server.url, '/auth', credentials)).status, 200, 'logins work')
+  t.equal((await requestUpgrade(server.url, gatePath(await mint(server.url)))).status, 101, 'sockets open')
 }
 
-/** An attack, and after it the server works as before. */
+/** Runs an attack, then checks that the server still works. */
 const attack = (name: string, run: (t: Test) => Promise<void>) =>
   t.test(name, { timeout: 60_000 }, async t => {
     await run(t)
@@ -60,7 +57,7 @@ const hangUps = {
 }
 
 for (const [how, hangUp] of Object.entries(hangUps)) {
-  attack(`hanging up in mid request, ${how}`, async () => {
+  attack(`hanging up in the middle of a request, ${how}`, async () => {
     const texts = [
       ['in the request line', 'POST /au'],
       ['in the headers', 'POST /auth HTTP/1.1\r\nHost: ga'],
@@ -104,12 +101,12 @@ for (const [how, hangUp] of Object.entries(hangUps)) {
       connection.write(login)
       hangUp(connection)
     }
-    // A login that queues behind those is answered after them, or told that the queue is full.
+    // A login that queues after those is answered after them, or refused because the queue is full.
     for (let status = 503; status === 503; )
       status = (await postJson(server.url, '/auth', credentials)).status
   })
 
-  attack(`hanging up in mid upgrade, ${how}`, async t => {
+  attack(`hanging up in the middle of an upgrade, ${how}`, async t => {
     for (let round = 0; round < 20; round++) {
       const tickets = await Promise.all(Array.from({ length: 20 }, () => mint(server.url)))
       const open = await connections(tickets.length)
@@ -123,15 +120,15 @@ for (const [how, hangUp] of Object.entries(hangUps)) {
       )
       t.ok(
         outcomes.every(status => status === 401 || status === 101),
-        'each ticket was spent or is good',
+        'each ticket is either spent or still valid',
       )
     }
   })
 }
 
-attack('resetting in the instant the request is read, over and over', async () => {
-  // The request arrives, the address no longer does: a window of microseconds, so it takes many to
-  // hit it.
+attack('resetting at the moment the request is read, again and again', async () => {
+  // The request arrives, but the address is already gone: the window is microseconds wide, so it
+  // takes many attempts to hit it.
   const hit = async (text: string): Promise<void> => {
     const connection = await RawConnection.connect(server.url)
     connection.write(text)
@@ -175,7 +172,7 @@ attack('garbage instead of a request', async () => {
   }
 })
 
-attack('garbage in bodies that are well framed', async t => {
+attack('garbage in well-formed requests', async t => {
   const bodies = [
     ...Array.from({ length: 20 }, () => randomBytes(200).toString('latin1')),
     '['.repeat(2000),
@@ -193,13 +190,13 @@ attack('garbage in bodies that are well framed', async t => {
 
 attack('garbage instead of frames', async t => {
   const frames = [
-    ['a frame without its mask', Buffer.from(`8105${Buffer.from('hello').toString('hex')}`, 'hex')],
+    ['an unmasked frame', Buffer.from(`8105${Buffer.from('hello').toString('hex')}`, 'hex')],
     ['a reserved opcode', Buffer.from('83800000000000', 'hex')],
     ['a reserved bit', Buffer.from('f1800000000000', 'hex')],
-    ['a continuation of nothing', Buffer.from('808000000000', 'hex')],
+    ['a continuation without a first frame', Buffer.from('808000000000', 'hex')],
     ['a fragmented ping', Buffer.from('098000000000', 'hex')],
-    ['a ping too long', Buffer.concat([Buffer.from('89fe007e00000000', 'hex'), Buffer.alloc(126)])],
-    ['text that is no UTF-8', Buffer.from('818200000000c328', 'hex')],
+    ['a ping that is too long', Buffer.concat([Buffer.from('89fe007e00000000', 'hex'), Buffer.alloc(126)])],
+    ['text that is not UTF-8', Buffer.from('818200000000c328', 'hex')],
     ['a close with half a code', Buffer.from('88810000000003', 'hex')],
     ['a close with a forbidden code', Buffer.from('88820000000003ed', 'hex')],
     ['a length of 2^63', Buffer.from('81ffffffffffffffffff00000000', 'hex')],
@@ -215,7 +212,7 @@ attack('garbage instead of frames', async t => {
   }
 })
 
-attack('a socket that vanishes without a close is counted out', async t => {
+attack('a socket that vanishes without a close frame is no longer counted', async t => {
   const before = await request(server.admin, '/connections', {
     headers: { authorization: `Bearer ${adminKey}` },
   })
@@ -239,14 +236,14 @@ attack('many requests on one connection, then silence', async t => {
   connection.reset()
 })
 
-attack('whoever sends half a request is hung up on in the end', async t => {
+attack('sending half a request: the server closes the connection in the end', async t => {
   for (const [name, connection] of halfOpen) {
     await connection.closed
     t.pass(name)
   }
 })
 
-t.test('none of it caused an internal error', async t => {
+t.test('none of the attacks caused an internal error', async t => {
   await server.stop()
   t.notMatch(server.output(), /internal_error|uncaught|unhandled|"level":"(error|fatal)"/i)
 })

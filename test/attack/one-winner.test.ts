@@ -10,7 +10,7 @@ import { gatePath, mint, mintWith, tokenFor } from '../support/tokens.js'
 const rounds = 20
 const racers = 100
 
-t.test('one ticket by 100 sockets at once has exactly one winner, in every round', async t => {
+t.test('of 100 sockets with the same ticket exactly one opens, in every round', async t => {
   const server = await startServer(t)
   for (let round = 1; round <= rounds; round++) {
     const ticket = await mint(server.url)
@@ -31,19 +31,19 @@ t.test('one ticket by 100 sockets at once has exactly one winner, in every round
   }
 })
 
-t.test('a ticket stays spent after its winner is gone, however it left', async t => {
+t.test('a ticket stays spent after its socket is gone, however it left', async t => {
   const server = await startServer(t, { env: { TICKETGATE_TICKET_TTL_SECONDS: '600' } })
-  const leave = {
+  const departures = {
     'by FIN': (socket: RawConnection) => void socket.socket.end(),
     'by RST': (socket: RawConnection) => socket.reset(),
     'before it read the 101': (socket: RawConnection) => socket.destroy(),
   }
-  for (const [name, go] of Object.entries(leave)) {
+  for (const [name, leave] of Object.entries(departures)) {
     const ticket = await mint(server.url)
     const socket = await RawConnection.connect(server.url)
     socket.write(upgradeText(gatePath(ticket)))
     await once(socket.socket, 'data')
-    go(socket)
+    leave(socket)
     await socket.closed
     isProblem(t, await requestUpgrade(server.url, gatePath(ticket)), '401 ticket_used', name)
   }

@@ -7,14 +7,11 @@ import { gatePath, mint, tokenFor } from '../support/tokens.js'
 const server = await startServer(t, { users: { maggie: 'secret' } })
 const credentials = '{"user":"maggie","pwd":"secret"}'
 
-/** The request that an attacker hides behind another: only this one can get a response 200. */
+/** The request that an attacker hides in another one: only this one can get a response 200. */
 const smuggled = requestText('GET', '/readyz')
 const chunked = (text: string): string => `${text.length.toString(16)}\r\n${text}\r\n0\r\n\r\n`
 
-/**
- * Sends bytes on a new connection, and returns everything that came back once the server had time
- * for all of it.
- */
+/** Sends bytes on a new connection, and returns all responses once the server has read everything. */
 const exchange = async (
   text: string,
   base = server.url,
@@ -36,16 +33,16 @@ const request11 = (lines: readonly string[], body = ''): string =>
     .map(line => `${line}\r\n`)
     .join('')}\r\n${body}`
 
-/** Refused or hung up, at most one answer, and none of it the smuggled request's. */
+/** Checks for at most one response, and none to the smuggled request. */
 const nothingPasses = async (t: Test, name: string, text: string): Promise<void> => {
   const { answers } = await exchange(text)
   t.ok(
     answers.length <= 1 && answers.every(({ status }) => status >= 400),
-    `${name}: ${answers.map(({ status }) => status).join(', ') || 'hung up'}`,
+    `${name}: ${answers.map(({ status }) => status).join(', ') || 'the connection is closed'}`,
   )
 }
 
-t.test('the smuggled request gets a response when it is not hidden', async t => {
+t.test('the smuggled request gets a response if it is sent openly', async t => {
   const { answers } = await exchange(smuggled)
   t.strictSame(
     answers.map(({ status }) => status),
@@ -55,7 +52,7 @@ t.test('the smuggled request gets a response when it is not hidden', async t => 
   t.strictSame(
     pipelined.answers.map(({ status }) => status),
     [200, 200, 200],
-    'honest pipelining is served',
+    'pipelined requests are served',
   )
 })
 
@@ -80,9 +77,21 @@ t.test('the length of a body is unambiguous or refused', async t => {
       ['POST /auth', json, 'Content-Length:', `Content-Length: ${long}`],
       smuggled,
     ],
-    ['the same on a GET', ['GET /healthz', 'Content-Length:', `Content-Length: ${long}`], smuggled],
-    ['the same on nothing', ['GET /nothing', 'Content-Length:', `Content-Length: ${long}`], smuggled],
-    ['the same on a preflight', ['OPTIONS /auth', 'Content-Length:', `Content-Length: ${long}`], smuggled],
+    [
+      'an empty length, then another, on a GET',
+      ['GET /healthz', 'Content-Length:', `Content-Length: ${long}`],
+      smuggled,
+    ],
+    [
+      'an empty length, then another, on an unknown route',
+      ['GET /nothing', 'Content-Length:', `Content-Length: ${long}`],
+      smuggled,
+    ],
+    [
+      'an empty length, then another, on a preflight',
+      ['OPTIONS /auth', 'Content-Length:', `Content-Length: ${long}`],
+      smuggled,
+    ],
     [
       'an empty coding, then chunks',
       ['POST /auth', json, 'Transfer-Encoding:', 'Transfer-Encoding: chunked'],
@@ -116,7 +125,7 @@ t.test('the length of a body is unambiguous or refused', async t => {
       `0\r\n\r\n${smuggled}`,
     ],
     [
-      'a tab before the coding',
+      'a vertical tab before the coding',
       ['POST /auth', json, 'Transfer-Encoding:\x0bchunked'],
       `0\r\n\r\n${smuggled}`,
     ],
@@ -137,7 +146,7 @@ t.test('the length of a body is unambiguous or refused', async t => {
       `10000000000000000\r\n${smuggled}`,
     ],
     [
-      'a chunk size that is no number',
+      'a chunk size that is not a number',
       ['POST /auth', json, 'Transfer-Encoding: chunked'],
       `zz\r\n${smuggled}`,
     ],
@@ -146,14 +155,14 @@ t.test('the length of a body is unambiguous or refused', async t => {
   for (const [name, lines, body] of cases) await nothingPasses(t, name, request11(lines, body))
 })
 
-t.test('header lines are unambiguous or refused', async t => {
+t.test('malformed or oversized request heads are refused', async t => {
   const cases = [
     ['a folded line', request11(['GET /readyz', 'X-One: a', ' X-Two: b'])],
     ['a line that begins with a tab', request11(['GET /readyz', 'X-One: a', '\tb'])],
     ['a folded first line', 'GET /readyz HTTP/1.1\r\n Host: gate.test\r\n\r\n'],
     ['a line without a colon', request11(['GET /readyz', 'nonsense'])],
     ['a name with a space', request11(['GET /readyz', 'X One: a'])],
-    ['a zero byte in a value', request11(['GET /readyz', 'X-One: a\0b'])],
+    ['a NUL in a value', request11(['GET /readyz', 'X-One: a\0b'])],
     ['a bare carriage return in a value', request11(['GET /readyz', 'X-One: a\rX-Two: b'])],
     ['bare line feeds', `GET /readyz HTTP/1.1\nHost: gate.test\n\n${smuggled}`],
     ['no Host', 'GET /readyz HTTP/1.1\r\n\r\n'],
@@ -176,7 +185,7 @@ t.test('header lines are unambiguous or refused', async t => {
   for (const [name, text] of cases) await nothingPasses(t, name, text)
 })
 
-t.test('requests after a malformed one on a connection are not served', async t => {
+t.test('requests that follow a malformed one on its connection are not served', async t => {
   const cases = [
     ['a broken request line', 'BROKEN\r\n\r\n'],
     ['a missing Host', 'GET /readyz HTTP/1.1\r\n\r\n'],
@@ -224,7 +233,7 @@ t.test('the body of a refused request is never read as the next request', async 
   for (const [name, lines, body] of cases) await nothingPasses(t, name, request11(lines, body))
 })
 
-t.test('the response to HEAD has no body that could be taken for the next response', async t => {
+t.test('the response to HEAD has no body that could be mistaken for the next response', async t => {
   for (const path of ['/healthz', '/readyz', '/auth', '/ws_ticket', '/channel/', '/nothing']) {
     const connection = await RawConnection.connect(server.url)
     connection.write(requestText('HEAD', path) + smuggled)
@@ -234,7 +243,7 @@ t.test('the response to HEAD has no body that could be taken for the next respon
     t.match(
       next.join('\r\n\r\n'),
       /^(HTTP\/1\.1 200 |$)/,
-      `${path}: what follows is the next answer, or nothing`,
+      `${path}: only the next response follows, if anything`,
     )
     connection.destroy()
   }
@@ -246,11 +255,11 @@ t.test('an open socket reads the following bytes as frames, not as requests', as
   connection.write(upgradeText(`/channel/?ticket=${ticket}`) + smuggled)
   t.equal((await connection.response())?.status, 101)
   await serverHasRead(server.url)
-  t.strictSame(connection.arrived(), [], 'the smuggled request has no answer')
+  t.strictSame(connection.arrived(), [], 'the smuggled request gets no response')
   connection.destroy()
 })
 
-t.test('a socket opens once if its upgrade is pipelined after others', async t => {
+t.test('an upgrade that is pipelined after another opens at most one socket', async t => {
   const ticket = await mint(server.url)
   const connection = await RawConnection.connect(server.url)
   connection.write(upgradeText('/channel/?ticket=AAAA') + upgradeText(`/channel/?ticket=${ticket}`))
@@ -261,21 +270,25 @@ t.test('a socket opens once if its upgrade is pipelined after others', async t =
 })
 
 /**
- * uWS accepts a bare LF as a line end, any two bytes after a chunk, `g` to `?` as digits, a missing
- * digit as the last chunk, a chunk extension as more digits, and a trailer as the next request.
+ * The chunk parser of uWS is lax: it accepts a bare LF as a line end, any two bytes after a chunk,
+ * `g` to `?` as digits, a missing digit as the last chunk, a chunk extension as more digits, and a
+ * trailer as the next request.
  */
-t.test('a chunked body is refused, and nothing that follows is served, wherever it ends', async t => {
+t.test('a chunked body is refused and nothing after it is served, however it is written', async t => {
   const bodies = [
-    ['honest', chunked(credentials)],
-    ['honest, in two', `10\r\n${credentials.slice(0, 16)}\r\n12\r\n${credentials.slice(16)}\r\n0\r\n\r\n`],
+    ['well-formed', chunked(credentials)],
+    [
+      'well-formed, in two chunks',
+      `10\r\n${credentials.slice(0, 16)}\r\n12\r\n${credentials.slice(16)}\r\n0\r\n\r\n`,
+    ],
     ['empty', chunked('')],
-    ['that never ends', `5\r\nhello\r\n`],
+    ['without an end', `5\r\nhello\r\n`],
     ['with an extension', `22;name=value\r\n${credentials}\r\n0\r\n\r\n`],
-    ['with an extension of the last chunk', `22\r\n${credentials}\r\n0;name=value\r\n\r\n`],
+    ['with an extension on the last chunk', `22\r\n${credentials}\r\n0;name=value\r\n\r\n`],
     ['with a trailer', `22\r\n${credentials}\r\n0\r\nX-Trailer: a\r\n\r\n`],
     ['with a trailer that is a request', `0\r\n${smuggled}\r\n`],
     ['with bare line feeds', `22\n${credentials}\n0\n\n`],
-    ['with something else for a line end', `22\r\n${credentials}xx0\r\n\r\n`],
+    ['with other bytes in place of a line end', `22\r\n${credentials}xx0\r\n\r\n`],
     ['with digits beyond f', `g\r\n${'x'.repeat(16)}\r\n0\r\n\r\n`],
     ['with no size', `\r\n\r\n`],
     ['with a size after zeros', `00000000000000022\r\n${credentials}\r\n0\r\n\r\n`],
@@ -303,7 +316,7 @@ t.test('a chunked body is refused, and nothing that follows is served, wherever 
   )
 })
 
-t.test('the admin listener reads bodies in the same way', async t => {
+t.test('the admin listener refuses ambiguous bodies too', async t => {
   const key = `Authorization: Bearer ${adminKey}`
   const data = '{"channel":"lobby","data":1}'
   const cases = [
@@ -322,7 +335,7 @@ t.test('the admin listener reads bodies in the same way', async t => {
   }
 })
 
-t.test('two lines of a single-line field are refused', async t => {
+t.test('a repeated field that allows one line only is refused', async t => {
   const ticket = await mint(server.url)
   const upgrade = [
     `GET /channel/?ticket=${ticket}`,
@@ -335,10 +348,10 @@ t.test('two lines of a single-line field are refused', async t => {
     ['Origin, the allowed one first', upgrade, `Origin: ${allowedOrigin}`, 'Origin: https://evil.test'],
     ['Origin, the allowed one last', upgrade, 'Origin: https://evil.test', `Origin: ${allowedOrigin}`],
     ['Origin, the first empty', upgrade, 'Origin:', 'Origin: https://evil.test'],
-    ['the same Origin', upgrade, `Origin: ${allowedOrigin}`, `Origin: ${allowedOrigin}`],
+    ['Origin, the same twice', upgrade, `Origin: ${allowedOrigin}`, `Origin: ${allowedOrigin}`],
     ['Upgrade', upgrade.toSpliced(2, 1), 'Upgrade: websocket', 'Upgrade: h2c'],
-    ['the key', upgrade, 'Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA=='],
-    ['the version', upgrade, 'Sec-WebSocket-Version: 8'],
+    ['Sec-WebSocket-Key', upgrade, 'Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA=='],
+    ['Sec-WebSocket-Version', upgrade, 'Sec-WebSocket-Version: 8'],
     [
       'Authorization',
       ['GET /ws_ticket'],
@@ -365,7 +378,7 @@ t.test('two lines of a single-line field are refused', async t => {
   t.equal((await requestUpgrade(server.url, gatePath(ticket))).status, 101, 'none of them spent the ticket')
 })
 
-t.test('a list in several lines is one list', async t => {
+t.test('a list over several lines is read as one list', async t => {
   const ticket = await mint(server.url)
   const { answers } = await exchange(
     request11([
@@ -383,11 +396,11 @@ t.test('a list in several lines is one list', async t => {
 })
 
 /**
- * What the parser of uWS hides or misreports. A proxy that forwards such a line would allow request
- * smuggling; nginx, HAProxy and Caddy do not (test/proxy/smuggling.test.ts). If one of these fails,
- * uWS has been fixed.
+ * Lines that the parser of uWS hides or misreports. A proxy that forwards them would allow request
+ * smuggling; nginx, HAProxy and Caddy do not forward them (test/proxy/smuggling.test.ts). If one of
+ * these fails, uWS has been fixed.
  */
-t.test('known: what the parser hides', async t => {
+t.test('known limitation: the parser hides or cuts some header lines', async t => {
   const statuses = async (text: string) => (await exchange(text)).answers.map(({ status }) => status)
   const length = `Content-Length: ${smuggled.length}`
   t.strictSame(
@@ -405,7 +418,7 @@ t.test('known: what the parser hides', async t => {
   t.strictSame(
     await statuses(request11([...upgrade, ':x', 'Origin: https://evil.test'])),
     [101],
-    'an Origin, too, which no browser hides',
+    'it hides an Origin too, though no browser sends such a line',
   )
   t.strictSame(
     await statuses(request11(['GET /healthz', `\xa0${length}`], smuggled)),
@@ -415,11 +428,11 @@ t.test('known: what the parser hides', async t => {
   t.strictSame(
     await statuses(request11(['GET /healthz', 'Content-Length: 0\xff'])),
     [200],
-    'but cut off a value, at both ends',
+    'but at either end of a value they are cut off',
   )
 })
 
-t.test('the server is unharmed', async t => {
+t.test('the server still works, without internal errors', async t => {
   t.equal((await request(server.url, '/healthz')).status, 200)
   await server.stop()
   t.notMatch(server.output(), /internal_error|uncaught|"level":"(error|fatal)"/i)

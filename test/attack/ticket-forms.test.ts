@@ -12,10 +12,7 @@ const server = await startServer(t, { env: { TICKETGATE_TICKET_TTL_SECONDS: '600
 const agent = new Agent({ keepAlive: true, maxSockets: 8 })
 t.teardown(() => agent.destroy())
 
-/**
- * What came back for each of the forged tickets, as `status code`, with the names of those who got
- * it.
- */
+/** Presents all forged tickets. Returns their names by the outcome, which is `status code`. */
 const outcomes = async (forged: ReadonlyMap<string, string>): Promise<Record<string, string[]>> => {
   const found: Record<string, string[]> = {}
   await Promise.all(
@@ -32,11 +29,15 @@ const allInvalid = async (t: Test, ticket: string, forged: ReadonlyMap<string, s
   for (const [name, text] of forged) if (text === ticket) t.fail(`${name} is the ticket itself`)
   const { '401 ticket_invalid': refused = [], ...others } = await outcomes(forged)
   t.strictSame(others, {}, 'all are 401 ticket_invalid')
-  t.equal(refused.length, forged.size, `${forged.size} forms`)
-  t.equal((await requestUpgrade(server.url, gatePath(ticket))).status, 101, 'the ticket itself is still good')
+  t.equal(refused.length, forged.size, `all ${forged.size} forms are refused`)
+  t.equal(
+    (await requestUpgrade(server.url, gatePath(ticket))).status,
+    101,
+    'the ticket itself is still valid',
+  )
 }
 
-t.test('every single bit flipped, in every byte', async t => {
+t.test('a ticket with any bit flipped is refused', async t => {
   const ticket = await mint(server.url)
   const bytes = Buffer.from(ticket, 'base64url')
   const forged = new Map<string, string>()
@@ -48,7 +49,7 @@ t.test('every single bit flipped, in every byte', async t => {
   await allInvalid(t, ticket, forged)
 })
 
-t.test('every truncation, of the text and of the bytes', async t => {
+t.test('a ticket truncated anywhere, as text or as bytes, is refused', async t => {
   const ticket = await mint(server.url)
   const bytes = Buffer.from(ticket, 'base64url')
   const forged = new Map<string, string>()
@@ -61,31 +62,31 @@ t.test('every truncation, of the text and of the bytes', async t => {
   await allInvalid(t, ticket, forged)
 })
 
-t.test('extensions, repetitions, foreign alphabets and node names', async t => {
+t.test('a ticket extended, repeated, or in another alphabet or encoding is refused', async t => {
   const ticket = await mint(server.url)
   const bytes = Buffer.from(ticket, 'base64url')
   const middle = ticket.length >> 1
   const forged = new Map([
-    ['a byte more', Buffer.concat([bytes, Buffer.of(0)]).toString('base64url')],
+    ['a byte after', Buffer.concat([bytes, Buffer.of(0)]).toString('base64url')],
     ['a byte before', Buffer.concat([Buffer.of(1), bytes]).toString('base64url')],
     [
       'a claim byte more',
       Buffer.concat([bytes.subarray(0, -32), Buffer.of(0xc0), bytes.subarray(-32)]).toString('base64url'),
     ],
-    ['twice in a row', ticket + ticket],
-    ['its own MAC again', Buffer.concat([bytes, bytes.subarray(-32)]).toString('base64url')],
-    ['a character more', `${ticket}A`],
-    ['four characters more', `${ticket}AAAA`],
-    ['4 KB of A behind it', ticket + 'A'.repeat(3000)],
+    ['the ticket twice', ticket + ticket],
+    ['its MAC twice', Buffer.concat([bytes, bytes.subarray(-32)]).toString('base64url')],
+    ['an extra character', `${ticket}A`],
+    ['four extra characters', `${ticket}AAAA`],
+    ['3000 extra characters', ticket + 'A'.repeat(3000)],
     ['one =', `${ticket}=`],
     ['two =', `${ticket}==`],
     ['a + in place of a character', `${ticket.slice(0, middle)}+${ticket.slice(middle + 1)}`],
     ['a / in place of a character', `${ticket.slice(0, middle)}/${ticket.slice(middle + 1)}`],
-    ['a + behind it', `${ticket}+`],
-    ['an encoded space behind it', `${ticket}%20`],
+    ['a + after it', `${ticket}+`],
+    ['an encoded space after it', `${ticket}%20`],
     ['an encoded space before it', `%20${ticket}`],
     ['an encoded line break', `${ticket}%0A`],
-    ['an encoded zero', `${ticket}%00`],
+    ['an encoded NUL', `${ticket}%00`],
     ['an encoded =', `${ticket}%3D`],
     ['its first character encoded', `%${ticket.charCodeAt(0).toString(16)}${ticket.slice(1)}`],
     [
@@ -97,19 +98,19 @@ t.test('extensions, repetitions, foreign alphabets and node names', async t => {
     ['a semicolon', `${ticket};x`],
     ['quotes', `"${ticket}"`],
     ['the prefix of an empty node', `.${ticket}`],
-    ['a dot behind it', `${ticket}.`],
+    ['a dot after it', `${ticket}.`],
     ['the prefix of a node in upper case', `NODE.${ticket}`],
     [
       'its case swapped',
       [...ticket].map(c => (c === c.toLowerCase() ? c.toUpperCase() : c.toLowerCase())).join(''),
     ],
     ['its text reversed', [...ticket].reverse().join('')],
-    ['nothing but zeros', Buffer.alloc(bytes.length).toString('base64url')],
+    ['only zeros', Buffer.alloc(bytes.length).toString('base64url')],
     ['hexadecimal', bytes.toString('hex')],
     ['random bytes of its length', randomBytes(bytes.length).toString('base64url')],
     ['one character', 'A'],
-    ['a null word', 'null'],
-    ['an undefined word', 'undefined'],
+    ['the word null', 'null'],
+    ['the word undefined', 'undefined'],
   ])
   await allInvalid(t, ticket, forged)
 })
@@ -136,11 +137,11 @@ t.test('the spare bits of the last character must be zero', async t => {
       t.strictSame(
         Buffer.from(text, 'base64url'),
         Buffer.from(ticket, 'base64url'),
-        'the same bytes to a lax decoder',
+        'a lax decoder reads the same bytes',
       )
     await allInvalid(t, ticket, forged)
   }
-  t.equal(seen, 2, 'both lengths with spare bits were seen')
+  t.equal(seen, 2, 'both lengths with spare bits are covered')
 })
 
 t.test('parts of two valid tickets do not make one', async t => {
@@ -150,11 +151,11 @@ t.test('parts of two valid tickets do not make one', async t => {
   const b = Buffer.from(other, 'base64url')
   const forged = new Map([
     [
-      'head of one, claims and MAC of the other',
+      'the head of one, the claims and MAC of the other',
       Buffer.concat([a.subarray(0, 26), b.subarray(26)]).toString('base64url'),
     ],
     [
-      'body of one, MAC of the other',
+      'the body of one, the MAC of the other',
       Buffer.concat([a.subarray(0, -32), b.subarray(-32)]).toString('base64url'),
     ],
   ])
@@ -162,27 +163,34 @@ t.test('parts of two valid tickets do not make one', async t => {
   t.equal((await requestUpgrade(server.url, gatePath(other, 'red'))).status, 101)
 })
 
-t.test('characters that no client would send, on a raw connection', async t => {
+t.test('a ticket with characters that no client sends is refused', async t => {
   const ticket = await mint(server.url)
   const cases = [
-    ['a space behind it', `${ticket} `],
-    ['a tab behind it', `${ticket}\t`],
-    ['a byte of 0x80 in it', `\x80${ticket}`],
-    ['an UTF-8 letter behind it', `${ticket}\xc3\xa9`],
-    ['a line feed behind it', `${ticket}\n`],
-    ['a zero byte behind it', `${ticket}\0`],
+    ['a space after it', `${ticket} `],
+    ['a tab after it', `${ticket}\t`],
+    ['a byte 0x80 before it', `\x80${ticket}`],
+    ['a UTF-8 letter after it', `${ticket}\xc3\xa9`],
+    ['a line feed after it', `${ticket}\n`],
+    ['a NUL after it', `${ticket}\0`],
   ] as const
   for (const [name, text] of cases) {
     const connection = await RawConnection.connect(server.url)
     connection.write(Buffer.from(upgradeText(gatePath(text)), 'latin1'))
     const response = await connection.response()
-    t.ok(response === undefined || response.status >= 400, `${name}: ${response?.status ?? 'hung up'}`)
+    t.ok(
+      response === undefined || response.status >= 400,
+      `${name}: ${response?.status ?? 'the connection is closed'}`,
+    )
     connection.destroy()
   }
-  t.equal((await requestUpgrade(server.url, gatePath(ticket))).status, 101, 'the ticket itself is still good')
+  t.equal(
+    (await requestUpgrade(server.url, gatePath(ticket))).status,
+    101,
+    'the ticket itself is still valid',
+  )
 })
 
-t.test('likewise in the subprotocols', async t => {
+t.test('a changed ticket is refused in the subprotocols as well', async t => {
   const ticket = await mint(server.url)
   const headers = (text: string) => ({
     headers: { 'sec-websocket-protocol': `ticketgate.v1.json, ticket.${text}` },
@@ -190,9 +198,9 @@ t.test('likewise in the subprotocols', async t => {
   const flipped = (ticket[0] === 'A' ? 'B' : 'A') + ticket.slice(1)
   for (const [name, text] of [
     ['one character changed', flipped],
-    ['one = behind it', `${ticket}=`],
+    ['a = after it', `${ticket}=`],
     ['encoded', `%41${ticket.slice(1)}`],
-    ['cut', ticket.slice(0, -1)],
+    ['truncated', ticket.slice(0, -1)],
   ] as const)
     isProblem(t, await requestUpgrade(server.url, '/channel/', headers(text)), '401 ticket_invalid', name)
   t.equal((await requestUpgrade(server.url, '/channel/', headers(ticket))).status, 101)

@@ -36,11 +36,11 @@ const swap = (token: string, part: number, text: string): string =>
     .map((old, index) => (index === part ? text : old))
     .join('.')
 
-t.test('the valid token that all the others are made of is accepted', async t => {
+t.test('the valid token from which the invalid ones are made is accepted', async t => {
   t.equal((await present(tokenFor('maggie'))).status, 200)
 })
 
-t.test('algorithms and signatures', async t => {
+t.test('tokens with another algorithm, a bad signature or a bad header are refused', async t => {
   const good = tokenFor('maggie')
   const [head = '', payload = '', signature = ''] = good.split('.')
   const unsigned = (alg: string) => `${base64url(`{"alg":"${alg}","typ":"JWT"}`)}.${payload}.`
@@ -68,19 +68,19 @@ t.test('algorithms and signatures', async t => {
       'alg HS384, which is not on the list',
       signText('{"alg":"HS384","typ":"JWT"}', goodPayload(), jwtSecret, 'sha384'),
     ],
-    ['HS256 in name, HS512 in fact', signText(header, goodPayload(), jwtSecret, 'sha512')],
+    ['alg HS256, but signed with HS512', signText(header, goodPayload(), jwtSecret, 'sha512')],
     ['another key', signText(header, goodPayload(), `${jwtSecret}.`)],
     ['an empty key', signText(header, goodPayload(), '')],
     ['no signature', `${head}.${payload}.`],
     ['two parts', `${head}.${payload}`],
     ['four parts', `${good}.${signature}`],
     ['five parts, like a JWE', `${head}.${payload}.${payload}.${payload}.${signature}`],
-    ['a signature cut short', good.slice(0, -4)],
+    ['a truncated signature', good.slice(0, -4)],
     [
       'a signature with one character changed',
       swap(good, 2, (signature[0] === 'A' ? 'B' : 'A') + signature.slice(1)),
     ],
-    ['the claims of another', swap(good, 1, base64url(JSON.stringify(claimsFor('admin'))))],
+    ['the claims of another token', swap(good, 1, base64url(JSON.stringify(claimsFor('admin'))))],
     [
       'a key offered in the header',
       signText('{"alg":"HS256","typ":"JWT","jwk":{"kty":"oct","k":"AAAA"}}', goodPayload(), '\0\0\0'),
@@ -89,18 +89,18 @@ t.test('algorithms and signatures', async t => {
       'an unknown critical header',
       signText('{"alg":"HS256","typ":"JWT","crit":["exp2"],"exp2":1}', goodPayload()),
     ],
-    ['typ of something else', signText('{"alg":"HS256","typ":"dpop+jwt"}', goodPayload())],
+    ['typ of another kind', signText('{"alg":"HS256","typ":"dpop+jwt"}', goodPayload())],
     ['typ a number', signText('{"alg":"HS256","typ":5}', goodPayload())],
-    ['a header that is no JSON', signText('{"alg":', goodPayload())],
+    ['a header that is not JSON', signText('{"alg":', goodPayload())],
     ['a header that is null', signText('null', goodPayload())],
     ['three empty parts', '..'],
     ['a word', 'token'],
-    ['6 KB of A', 'A'.repeat(3000)],
+    ['3000 times A', 'A'.repeat(3000)],
   ] as const
   for (const [name, token] of cases) await isRefused(t, name, token)
 })
 
-t.test('claims', async t => {
+t.test('tokens with invalid claims are refused', async t => {
   const now = nowSeconds()
   const claims = (changes: Json) => withPayload(JSON.stringify({ ...claimsFor('maggie'), ...changes }))
   const raw = (exp: string, iat = String(now)) => withPayload(`{"sub":"maggie","iat":${iat},"exp":${exp}}`)
@@ -133,7 +133,7 @@ t.test('claims', async t => {
     ['sub of 257 bytes', claims({ sub: 'a'.repeat(257) })],
     ['sub of 86 characters and 258 bytes', claims({ sub: '€'.repeat(86) })],
     ['sub with a line break', claims({ sub: 'maggie\n' })],
-    ['sub with a zero', claims({ sub: 'mag\0gie' })],
+    ['sub with a NUL', claims({ sub: 'mag\0gie' })],
     ['sub with a DEL', claims({ sub: 'mag\x7fgie' })],
     ['sub with a C1 control', claims({ sub: 'mag\x85gie' })],
     ['sub with half a surrogate pair', withPayload(goodPayload().replace('maggie', 'mag\\ud83egie'))],
@@ -147,13 +147,13 @@ t.test('claims', async t => {
     ['a payload that is a list', withPayload('[]')],
     ['a payload that is a string', withPayload('"maggie"')],
     ['a payload that is null', withPayload('null')],
-    ['a payload that is no JSON', withPayload('{"sub":')],
+    ['a payload that is not JSON', withPayload('{"sub":')],
     ['an empty payload', withPayload('')],
   ] as const
   for (const [name, token] of cases) await isRefused(t, name, token)
 })
 
-t.test('a payload whose bytes are not UTF-8', async t => {
+t.test('a payload that is not UTF-8 is refused', async t => {
   const text = `${base64url(header)}.${Buffer.from(goodPayload().replace('maggie', 'mag\xff'), 'latin1').toString('base64url')}`
   await isRefused(
     t,
@@ -167,7 +167,7 @@ t.test('a token of 10 KB is refused', async t => {
   t.ok([400, 401, 431].includes(reply.status), String(reply.status))
 })
 
-t.test('a past exp has its own code, and a negative one is refused', async t => {
+t.test('an expired token has its own code, and a negative exp is refused', async t => {
   const now = nowSeconds()
   await isRefused(t, 'a second ago', tokenFor('maggie', { iat: now - 60, exp: now - 1 }), 'token_expired')
   await isRefused(t, 'years ago', tokenFor('maggie', { iat: 1_000_000, exp: 1_000_060 }), 'token_expired')
@@ -176,7 +176,7 @@ t.test('a past exp has its own code, and a negative one is refused', async t => 
   t.match(negative.text, /token_(expired|invalid)/)
 })
 
-t.test('the inclusive limits', async t => {
+t.test('tokens at the limits are accepted', async t => {
   const now = nowSeconds()
   const cases = [
     ['a life of exactly 24 hours', tokenFor('maggie', { iat: now, exp: now + day })],
@@ -187,24 +187,24 @@ t.test('the inclusive limits', async t => {
     ['iat ahead by less than the skew', tokenFor('maggie', { iat: now + 3 })],
     ['sub of 256 bytes', tokenFor('a'.repeat(256))],
     ['sub of 85 characters and 255 bytes', tokenFor('€'.repeat(85))],
-    ['claims nobody asked for', tokenFor('maggie', { jti: 'x', role: { deep: [1] }, nbf: now - 1 })],
+    ['additional claims', tokenFor('maggie', { jti: 'x', role: { deep: [1] }, nbf: now - 1 })],
   ] as const
   for (const [name, token] of cases) t.equal((await present(token)).status, 200, name)
 })
 
-t.test('a token is not a ticket and a ticket not a token', async t => {
+t.test('a token is not accepted as a ticket, nor a ticket as a token', async t => {
   const token = tokenFor('maggie')
   isProblem(t, await requestUpgrade(server.url, gatePath(token)), '401 token_in_url', 'a token in the query')
   t.match(
     (await requestUpgrade(server.url, gatePath(token))).text,
     /ws_ticket/,
-    'the detail says where tickets are',
+    'the detail says where to get tickets',
   )
   isProblem(
     t,
     await requestUpgrade(server.url, gatePath(tokenFor('x', { exp: 1 }))),
     '401 token_in_url',
-    'an expired one',
+    'an expired token in the query',
   )
   isProblem(
     t,
@@ -215,13 +215,13 @@ t.test('a token is not a ticket and a ticket not a token', async t => {
     'a token in the subprotocols',
   )
   const ticket = await mint(server.url)
-  await isRefused(t, 'a ticket as bearer', ticket)
+  await isRefused(t, 'a ticket as a bearer token', ticket)
   t.equal((await requestUpgrade(server.url, gatePath(ticket))).status, 101, 'the ticket is not spent')
   isProblem(
     t,
     await requestUpgrade(server.url, '/channel/', { headers: bearer(token) }),
     '401 ticket_missing',
-    'a bearer at the gate',
+    'a bearer token in a handshake',
   )
 })
 
@@ -241,25 +241,25 @@ t.test('a token is read from the Authorization header only', async t => {
     t.match(reply.headers['www-authenticate'], /^Bearer\b/, `${name}: the challenge`)
   }
   const lower = await request(server.url, '/ws_ticket', { headers: { authorization: `bearer ${token}` } })
-  t.equal(lower.status, 200, 'the scheme is a word in any case (RFC 9110 section 11.1)')
+  t.equal(lower.status, 200, 'the scheme is case-insensitive (RFC 9110 section 11.1)')
 })
 
 t.test('a token seen before admits neither a forged copy nor itself after its expiry', async t => {
   const short = tokenFor('maggie', { exp: nowSeconds() + 10 })
   t.equal((await present(short)).status, 200)
-  await isRefused(t, 'the same with another signature', swap(short, 2, 'A'.repeat(43)))
+  await isRefused(t, 'the same token with another signature', swap(short, 2, 'A'.repeat(43)))
   const early = (await mintWith(server.url, short)).ticket
   const late = (await mintWith(server.url, short)).ticket
   const { client, welcome } = await openSession(socketUrl(server.url, gatePath(early)))
   t.type(welcome.expires, 'number')
-  t.match(await client.closed, { code: 4401, reason: /session_expired/ }, 'its socket ends with it')
-  await isRefused(t, 'the token after its end', short, 'token_expired')
+  t.match(await client.closed, { code: 4401, reason: /session_expired/ }, 'its socket ends with the token')
+  await isRefused(t, 'the token after its expiry', short, 'token_expired')
   const upgraded = await requestUpgrade(server.url, gatePath(late))
-  t.equal(upgraded.status, 401, 'its ticket does not outlive it')
+  t.equal(upgraded.status, 401, 'its ticket ends with the token')
   t.match(upgraded.text, /"code":\s*"(ticket|token)_expired"/)
 })
 
-t.test('issuer and audience are checked if configured', async t => {
+t.test('the issuer and the audience are checked if configured', async t => {
   const strict = await startServer(t, {
     users: { maggie: 'secret' },
     env: { TICKETGATE_JWT_ISSUER: 'https://id.test', TICKETGATE_JWT_AUDIENCE: 'gate' },
@@ -286,6 +286,6 @@ t.test('issuer and audience are checked if configured', async t => {
   t.equal(
     (await request(strict.url, '/ws_ticket', { headers: bearer(token) })).status,
     200,
-    'its own tokens have both',
+    'the tokens that the gate issues have both',
   )
 })
