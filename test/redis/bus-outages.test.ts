@@ -10,48 +10,49 @@ import { gatePath, mint, nowSeconds, tokenFor } from '../support/tokens.js'
 
 fileNeeds(t, 'redis-server')
 
-t.test('while Redis is unreachable this node keeps working, and what others miss is counted', async t => {
+t.test('while Redis is unreachable a node keeps working, and missed messages are counted', async t => {
   const redis = await startRedis(t)
-  const [ways, nodes] = [
+  const [relays, nodes] = [
     [await startRelay(t, redis.port), await startRelay(t, redis.port)] as const,
     [] as TestServer[],
   ]
-  for (const way of ways) nodes.push(await startBusNode(t, way.port))
+  for (const relay of relays) nodes.push(await startBusNode(t, relay.port))
   const [one, two] = nodes as [TestServer, TestServer]
   const [speaker, near, far] = [await join(one, 'theo'), await join(one, 'maggie'), await join(two, 'maggie')]
   t.match(await say(speaker, 'before'), { type: 'ok' })
   for (const client of [near, far]) t.match(await client.next(), { data: 'before' })
 
   await t.test('one node cannot send', async t => {
-    ways[0].cut()
+    relays[0].cut()
     await untilBus(one, 'down')
     for (const data of [1, 2, 3]) t.match(await say(speaker, data), { type: 'ok' })
-    for (const data of [1, 2, 3]) t.match(await near.next(), { data }, 'its own subscribers hear it')
+    for (const data of [1, 2, 3])
+      t.match(await near.next(), { data }, 'its own subscribers still get messages')
     t.equal(await busMetric(one, 'messages_dropped_total'), 3)
     t.equal(
       (await requestUpgrade(one.url, gatePath(await mint(one.url)))).status,
       101,
-      'and newcomers get in',
+      'new sockets still open',
     )
     const token = tokenFor('vera', { iat: nowSeconds() - 1 })
     await disconnect(one, { user: 'vera' })
-    ways[0].restore()
+    relays[0].restore()
     await untilBus(one, 'up')
     t.match(await say(speaker, 'back'), { type: 'ok' })
     t.match(await near.next(), { data: 'back' })
-    t.match(await far.next(), { data: 'back' }, 'the others hear what comes after')
-    t.equal(await busMetric(two, 'messages_lost_total'), 3, 'and know that they missed something')
+    t.match(await far.next(), { data: 'back' }, 'the other node gets later messages')
+    t.equal(await busMetric(two, 'messages_lost_total'), 3, 'the other node counts the missed messages')
     await until(async () => (await request(two.url, '/ws_ticket', { headers: bearer(token) })).status === 401)
-    t.pass('what was revoked meanwhile is revoked there too')
+    t.pass('a revocation made meanwhile reaches the other node')
   })
 
   await t.test('one node cannot receive', async t => {
     const lost = await busMetric(two, 'messages_lost_total')
-    ways[1].drop()
+    relays[1].drop()
     await untilBus(two, 'down')
     for (const data of [4, 5]) t.match(await say(speaker, data), { type: 'ok' })
     for (const data of [4, 5]) t.match(await near.next(), { data })
-    ways[1].restore()
+    relays[1].restore()
     await untilBus(two, 'up')
     t.match(await say(speaker, 'again'), { type: 'ok' })
     t.match(await far.next(), { data: 'again' })
@@ -68,32 +69,32 @@ t.test('while Redis is unreachable this node keeps working, and what others miss
     await redis.kill()
     await redis.start()
     for (const node of [one, two]) await untilBus(node, 'up')
-    t.match(await say(speaker, 'risen'), { type: 'ok' })
-    t.match(await near.next(), { data: 'risen' })
-    t.match(await far.nextWith({ data: 'risen' }), { type: 'message' })
+    t.match(await say(speaker, 'restarted'), { type: 'ok' })
+    t.match(await near.next(), { data: 'restarted' })
+    t.match(await far.nextWith({ data: 'restarted' }), { type: 'message' })
   })
 })
 
 t.test('messages waiting for Redis are bounded, and dropped with their connection', async t => {
   const redis = await startRedis(t)
-  const way = await startRelay(t, redis.port)
+  const relay = await startRelay(t, redis.port)
   const large = { TICKETGATE_MESSAGE_RATE: 'off', TICKETGATE_MAX_MESSAGE_BYTES: '1048576' }
-  const node = await startBusNode(t, way.port, large)
+  const node = await startBusNode(t, relay.port, large)
   const speaker = await join(node, 'theo', 'quiet')
-  way.drop()
+  relay.drop()
   const big = 'x'.repeat(300_000)
   for (let n = 0; n < 40; n++)
     t.match(await speaker.ask({ type: 'publish', data: big, id: n }), { type: 'ok', id: n })
-  t.ok((await busMetric(node, 'messages_dropped_total')) >= 12, 'beyond 8 MiB it is dropped at once')
+  t.ok((await busMetric(node, 'messages_dropped_total')) >= 12, 'messages beyond 8 MiB are dropped at once')
   await untilBus(node, 'down')
-  way.restore()
+  relay.restore()
   await untilBus(node, 'up')
-  const hearer = await join(await startBusNode(t, redis.port, large), 'maggie', 'quiet')
+  const listener = await join(await startBusNode(t, redis.port, large), 'maggie', 'quiet')
   t.match(await speaker.ask({ type: 'publish', data: big, id: 40 }), { type: 'ok', id: 40 })
-  t.match(await hearer.next(), { data: big }, 'afterwards there is room again')
+  t.match(await listener.next(), { data: big }, 'there is room again after the reconnect')
 })
 
-t.test('malformed messages do no harm', async t => {
+t.test('malformed messages are ignored', async t => {
   const redis = await startRedis(t)
   const node = await startBusNode(t, redis.port)
   const client = await join(node, 'maggie')
@@ -106,7 +107,7 @@ t.test('malformed messages do no harm', async t => {
     Buffer.from('92a178', 'hex'),
     Buffer.from('93a17805c0', 'hex'),
     Buffer.from('93a1780581a474797065a772', 'hex'),
-    // The hearer speaks JSON, so this would have to be converted.
+    // The listener uses JSON, so this would have to be converted.
     pack(['x', 1, { type: 'publish', channel: 'red', encoding: 'msgpack', data: Buffer.of(0xc1, 0xc1) }]),
   ]
   for (const form of forms) await redis.client.publish('ticketgate:bus:0', form)

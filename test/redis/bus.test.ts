@@ -22,7 +22,7 @@ import { gatePath, mintWith, nowSeconds, tokenFor } from '../support/tokens.js'
 
 fileNeeds(t, 'redis-server')
 
-t.test('a message on one node reaches all, once, whoever publishes it', async t => {
+t.test('a message published on one node reaches the subscribers of all nodes exactly once', async t => {
   const redis = await startRedis(t)
   const nodes = await startThree(t, redis)
   const clients: Client[] = []
@@ -45,8 +45,7 @@ t.test('a message on one node reaches all, once, whoever publishes it', async t 
     )
     expected.push(`admin ${index}`)
   }
-  // Everybody has heard the last words of each node when all is heard: one speaks for all, after
-  // they have arrived.
+  // Once each client has as many messages as expected, a last one shows that no other follows.
   const all = await Promise.all(
     clients.map(async client => {
       const heard: unknown[] = []
@@ -56,7 +55,7 @@ t.test('a message on one node reaches all, once, whoever publishes it', async t 
   )
   for (const heard of all) t.strictSame([...heard].sort(), [...expected].sort())
   await publish(nodes[0], 'end')
-  for (const client of clients) t.strictSame(await heardUntilEnd(client), [], 'and nothing twice')
+  for (const client of clients) t.strictSame(await heardUntilEnd(client), [], 'no message arrives twice')
   for (const node of nodes)
     t.strictSame(
       [await busMetric(node, 'messages_dropped_total'), await busMetric(node, 'messages_lost_total')],
@@ -64,16 +63,15 @@ t.test('a message on one node reaches all, once, whoever publishes it', async t 
     )
 })
 
-t.test('a rush of messages arrives complete and in order, many in one packet', async t => {
+t.test('a burst of messages arrives complete and in order, in fewer packets', async t => {
   const redis = await startRedis(t)
-  // The rush is 5 MB, and this process reads when it gets to it: no limit on slow readers may end
-  // the test.
+  // The messages are 5 MB and this process may read them late, so the limit on slow readers is high.
   const limitless = { TICKETGATE_MESSAGE_RATE: 'off', TICKETGATE_MAX_BACKPRESSURE_BYTES: '16777216' }
   const [near, far] = [
     await startBusNode(t, redis.port, limitless),
     await startBusNode(t, redis.port, limitless),
   ] as const
-  const [speaker, hearer] = [await join(near, 'theo'), await join(far, 'maggie')]
+  const [speaker, listener] = [await join(near, 'theo'), await join(far, 'maggie')]
   const published = async (): Promise<number> =>
     Number(/cmdstat_publish:calls=(\d+)/.exec(await redis.client.info('commandstats'))?.[1])
   const before = await published()
@@ -82,9 +80,9 @@ t.test('a rush of messages arrives complete and in order, many in one packet', a
   const expected = Array.from({ length: count }, (_, n) => `${n} ${'x'.repeat(sizes[n % sizes.length] ?? 0)}`)
   for (const data of expected) speaker.send({ type: 'publish', data })
   const heard: unknown[] = []
-  while (heard.length < count) heard.push((await hearer.nextWith({ type: 'message' })).data)
+  while (heard.length < count) heard.push((await listener.nextWith({ type: 'message' })).data)
   t.strictSame(heard, expected)
-  t.ok((await published()) - before < count, 'fewer packets than messages')
+  t.ok((await published()) - before < count, 'there are fewer packets than messages')
   t.strictSame(
     [await busMetric(near, 'messages_dropped_total'), await busMetric(far, 'messages_lost_total')],
     [0, 0],
@@ -104,7 +102,7 @@ t.test('another database is another deployment', async t => {
 })
 
 t.test(
-  'a channel that is revoked or closed on one node is so on all, and on one that starts later',
+  'a channel revoked or closed on one node is so on all nodes, even on one that starts later',
   async t => {
     const redis = await startRedis(t)
     const nodes = await startThree(t, redis)
@@ -129,7 +127,7 @@ t.test(
   },
 )
 
-t.test('a socket is disconnected by its id on any node, and its session may open no other', async t => {
+t.test('a socket can be disconnected by its id on any node, and its session can open no other', async t => {
   const redis = await startRedis(t)
   const [near, far] = [await startBusNode(t, redis.port), await startBusNode(t, redis.port)]
   const events = await EventStream.open(t, far.admin)
@@ -149,36 +147,41 @@ t.test('a socket is disconnected by its id on any node, and its session may open
     await until(
       async () => (await request(node.url, '/ws_ticket', { headers: bearer(token) })).status === 401,
     )
-  t.match(await two.ask({ type: 'ping' }), { type: 'pong' }, 'the other socket of the session stays')
+  t.match(await two.ask({ type: 'ping' }), { type: 'pong' }, 'the other socket of the session stays open')
   t.strictSame(
     jsonOf(await disconnect(near, { socket: id })),
     { disconnected: 0 },
-    'nor is it an error twice',
+    'disconnecting it again is not an error',
   )
   t.match(await two.ask({ type: 'ping' }), { type: 'pong' })
 })
 
-t.test('a user who is disconnected on one node is out on all, and stays out', async t => {
-  const redis = await startRedis(t)
-  const nodes = await startThree(t, redis)
-  const clients = await Promise.all(nodes.map(node => join(node, 'maggie')))
-  const others = await Promise.all(nodes.map(node => join(node, 'theo')))
-  const token = tokenFor('maggie', { iat: nowSeconds() - 1 })
-  await disconnect(nodes[0], { user: 'maggie' })
-  for (const client of clients) t.equal((await client.closed).code, 4403)
-  for (const node of nodes)
-    await until(async () => {
-      const reply = await request(node.url, '/ws_ticket', { headers: bearer(token) })
-      return reply.status === 401 && jsonOf(reply).code === 'token_revoked'
-    })
-  for (const client of others) t.match(await client.ask({ type: 'ping' }), { type: 'pong' })
+t.test(
+  'a user disconnected on one node is disconnected on all, and cannot return with the old token',
+  async t => {
+    const redis = await startRedis(t)
+    const nodes = await startThree(t, redis)
+    const clients = await Promise.all(nodes.map(node => join(node, 'maggie')))
+    const others = await Promise.all(nodes.map(node => join(node, 'theo')))
+    const token = tokenFor('maggie', { iat: nowSeconds() - 1 })
+    await disconnect(nodes[0], { user: 'maggie' })
+    for (const client of clients) t.equal((await client.closed).code, 4403)
+    for (const node of nodes)
+      await until(async () => {
+        const reply = await request(node.url, '/ws_ticket', { headers: bearer(token) })
+        return reply.status === 401 && jsonOf(reply).code === 'token_revoked'
+      })
+    for (const client of others) t.match(await client.ask({ type: 'ping' }), { type: 'pong' })
 
-  const late = await startBusNode(t, redis.port)
-  await until(async () => (await request(late.url, '/ws_ticket', { headers: bearer(token) })).status === 401)
-  isProblem(
-    t,
-    await request(late.url, '/ws_ticket', { headers: bearer(token) }),
-    '401 token_revoked',
-    'on a new node',
-  )
-})
+    const late = await startBusNode(t, redis.port)
+    await until(
+      async () => (await request(late.url, '/ws_ticket', { headers: bearer(token) })).status === 401,
+    )
+    isProblem(
+      t,
+      await request(late.url, '/ws_ticket', { headers: bearer(token) }),
+      '401 token_revoked',
+      'on a new node',
+    )
+  },
+)

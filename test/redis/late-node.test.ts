@@ -11,7 +11,7 @@ import { nowSeconds, tokenFor } from '../support/tokens.js'
 
 fileNeeds(t, 'redis-server')
 
-t.test('a node that starts after a revocation refuses older tokens from its first request on', async t => {
+t.test('a node that starts after a revocation refuses older tokens from its first request', async t => {
   const redis = await startRedis(t)
   const key = newKey('ES256', 'a')
   const provider = await startProvider(t, jwks(key))

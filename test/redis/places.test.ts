@@ -19,7 +19,7 @@ import { gatePath, mint } from '../support/tokens.js'
 
 fileNeeds(t, 'redis-server')
 
-t.test('a Unix socket', async t => {
+t.test('Redis can be reached through a Unix socket', async t => {
   const path = join(temporaryDirectory(t), 'redis.sock')
   const { port } = await startRedis(t, ['--unixsocket', path])
   const env = { TICKETGATE_REDIS_URL: `redis+unix://${path}?db=3` }
@@ -29,7 +29,7 @@ t.test('a Unix socket', async t => {
   await untilBus(node, 'up')
 })
 
-/** A certificate for 127.0.0.1 by its own authority. */
+/** Certificates for 127.0.0.1 from an authority of their own. */
 function certificates(t: Test) {
   const directory = temporaryDirectory(t)
   const file = (name: string): string => join(directory, name)
@@ -46,36 +46,40 @@ function certificates(t: Test) {
   return file
 }
 
-t.test('TLS, with our own CA and a client certificate', needs('openssl'), async t => {
-  const file = certificates(t)
-  const tlsPort = await freePort()
-  const { port } = await startRedis(t, [
-    ...['--tls-port', String(tlsPort), '--tls-auth-clients', 'yes', '--tls-ca-cert-file', file('ca.pem')],
-    ...['--tls-cert-file', file('server.pem'), '--tls-key-file', file('server.key')],
-  ])
-  const TICKETGATE_REDIS_URL = `rediss://127.0.0.1:${tlsPort}`
-  const authority = { TICKETGATE_REDIS_CA_FILE: file('ca.pem') }
-  const own = {
-    TICKETGATE_REDIS_CERT_FILE: file('client.pem'),
-    TICKETGATE_REDIS_KEY_FILE: file('client.key'),
-  }
-  const node = await startNode(t, port, { TICKETGATE_REDIS_URL, ...authority, ...own })
-  await spendTicket(node)
-  await untilBus(node, 'up')
+t.test(
+  'Redis can be reached through TLS, with a private CA and a client certificate',
+  needs('openssl'),
+  async t => {
+    const file = certificates(t)
+    const tlsPort = await freePort()
+    const { port } = await startRedis(t, [
+      ...['--tls-port', String(tlsPort), '--tls-auth-clients', 'yes', '--tls-ca-cert-file', file('ca.pem')],
+      ...['--tls-cert-file', file('server.pem'), '--tls-key-file', file('server.key')],
+    ])
+    const TICKETGATE_REDIS_URL = `rediss://127.0.0.1:${tlsPort}`
+    const authority = { TICKETGATE_REDIS_CA_FILE: file('ca.pem') }
+    const own = {
+      TICKETGATE_REDIS_CERT_FILE: file('client.pem'),
+      TICKETGATE_REDIS_KEY_FILE: file('client.key'),
+    }
+    const node = await startNode(t, port, { TICKETGATE_REDIS_URL, ...authority, ...own })
+    await spendTicket(node)
+    await untilBus(node, 'up')
 
-  for (const [name, env] of [
-    ['without our certificate', authority],
-    ['without the authority', own],
-  ] as const) {
-    const refused = await startServer(t, { env: storeEnv(port, { TICKETGATE_REDIS_URL, ...env }) })
-    await untilNotReady(refused)
-    t.equal(await busMetric(refused, 'up'), 0, name)
-  }
-})
+    for (const [name, env] of [
+      ['without a client certificate', authority],
+      ['without the CA', own],
+    ] as const) {
+      const refused = await startServer(t, { env: storeEnv(port, { TICKETGATE_REDIS_URL, ...env }) })
+      await untilNotReady(refused)
+      t.equal(await busMetric(refused, 'up'), 0, name)
+    }
+  },
+)
 
 const quorum = 2
 
-/** Three sentinels that watch the primary at `port`; each writes its findings into its own file. */
+/** Three sentinels that watch the primary at `port`; each has a configuration file of its own. */
 async function startSentinels(t: Test, port: number): Promise<number[]> {
   const directory = temporaryDirectory(t)
   const ports: number[] = []
@@ -99,7 +103,7 @@ sentinel failover-timeout primary 2000
   return ports
 }
 
-t.test('sentinels: a new primary is found, and older tickets are refused there', async t => {
+t.test('with sentinels, a new primary is found and older tickets are refused', async t => {
   const primary = await startRedis(t)
   const replica = await startRedis(t, ['--replicaof', `127.0.0.1 ${primary.port}`])
   const ports = await startSentinels(t, primary.port)
@@ -120,5 +124,5 @@ t.test('sentinels: a new primary is found, and older tickets are refused there',
   await Promise.all([untilBus(node, 'up'), untilBus(other, 'up')])
   const client = await joinChannel(other, 'maggie')
   await disconnect(node, { user: 'maggie' })
-  t.equal((await client.closed).code, 4403, 'and the bus works again')
+  t.equal((await client.closed).code, 4403, 'the bus works again')
 })

@@ -11,7 +11,7 @@ fileNeeds(t, 'redis-server')
 
 const longLived = { TICKETGATE_TICKET_TTL_SECONDS: '600' }
 
-t.test('a socket is renewed by a ticket that is spent in the store, once', async t => {
+t.test('a socket is renewed by a ticket that is spent in the store, but only once', async t => {
   const redis = await startRedis(t)
   const nodes = [
     await startNode(t, redis.port, longLived),
@@ -25,7 +25,7 @@ t.test('a socket is renewed by a ticket that is spent in the store, once', async
   }
   let ticket: string
   let reply: Json
-  // Of a ticket for which a busy store had no time, it is not known whether it is spent.
+  // If a busy store did not reply in time, the ticket may be spent or not.
   do {
     await untilReady(nodes[1])
     ticket = (await mintWith(nodes[1].url, tokenFor('maggie', { exp: expires }))).ticket
@@ -43,10 +43,10 @@ t.test('a socket is renewed by a ticket that is spent in the store, once', async
     id: 3,
   })
   const other = await openSession(socketUrl(nodes[1].url, gatePath(gone))).catch(error => String(error))
-  t.match(other, /503/, 'nor does anybody come in')
+  t.match(other, /503/, 'no new socket opens either')
 })
 
-t.test('a client that is gone when the store replies affects nobody else', async t => {
+t.test('a client that is gone when the store replies does not affect others', async t => {
   const redis = await startRedis(t)
   const node = await startNode(t, redis.port, longLived)
   const spent = Array.from({ length: 20 }, async () => {
@@ -61,7 +61,7 @@ t.test('a client that is gone when the store replies affects nobody else', async
     client.socket.terminate()
   }
   await Promise.all(clients.map(({ client }) => client.closed))
-  // All of them have run into the time limit of the store when this one has, which was asked last.
+  // This request was sent last: when it times out, all the others have timed out too.
   isProblem(
     t,
     await requestUpgrade(node.url, gatePath(clients[0]?.second ?? '')),
@@ -72,7 +72,7 @@ t.test('a client that is gone when the store replies affects nobody else', async
   t.equal(await metric(node, 'ticketgate_connections'), 0)
 })
 
-t.test('the state of a ticket, as far as the store can tell', async t => {
+t.test('the status of a ticket comes from the store', async t => {
   const redis = await startRedis(t)
   const node = await startNode(t, redis.port, longLived)
   const ask = (ticket: string) => postJson(node.url, '/ws_ticket/status', { ticket })

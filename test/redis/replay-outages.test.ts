@@ -23,15 +23,15 @@ fileNeeds(t, 'redis-server')
 
 const longLived = { TICKETGATE_TICKET_TTL_SECONDS: '600' }
 
-interface World {
+interface Setup {
   readonly redis: RedisServer
   readonly relay: TcpRelay
 }
 
-type Act = (world: World, t: Test) => unknown
+type Act = (setup: Setup, t: Test) => unknown
 
-/** Everything that can happen to a store, and how it comes back. */
-const outages: [name: string, happen: Act, repair: Act][] = [
+/** Everything that can happen to a store, and its repair. */
+const outages: [name: string, fail: Act, repair: Act][] = [
   ['unreachable', ({ relay }) => relay.cut(), ({ relay }) => relay.restore()],
   ['behind a network that drops everything', ({ relay }) => relay.drop(), ({ relay }) => relay.restore()],
   ['hung', ({ redis }) => redis.signal('SIGSTOP'), ({ redis }) => redis.signal('SIGCONT')],
@@ -77,21 +77,21 @@ const outages: [name: string, happen: Act, repair: Act][] = [
 ]
 
 t.test('whatever happens to the store, no ticket is accepted twice, and the gate recovers', async t => {
-  for (const [name, happen, repair] of outages)
+  for (const [name, fail, repair] of outages)
     await t.test(name, async t => {
       const redis = await startRedis(t)
       const relay = await startRelay(t, redis.port)
       const node = await startNode(t, relay.port, longLived)
       const [spent, kept] = [await spendTicket(node), await mint(node.url)]
 
-      await happen({ redis, relay }, t)
+      await fail({ redis, relay }, t)
       const early = await Promise.all(
         Array.from({ length: 5 }, () => requestUpgrade(node.url, gatePath(spent))),
       )
       t.strictSame(
         early.filter(({ status }) => status === 101),
         [],
-        'not while it happens',
+        'a spent ticket is refused during the failure',
       )
       await untilNotReady(node)
       for (const ticket of [spent, kept]) {
@@ -99,26 +99,36 @@ t.test('whatever happens to the store, no ticket is accepted twice, and the gate
         isProblem(t, refused, '503 replay_cache_unavailable')
         hasRetryAfter(t, refused, name)
       }
-      isProblem(t, await request(node.url, '/readyz'), '503 replay_cache_unavailable', 'not ready')
-      t.equal((await request(node.url, '/healthz')).status, 200, 'but healthy')
+      isProblem(
+        t,
+        await request(node.url, '/readyz'),
+        '503 replay_cache_unavailable',
+        'the gate is not ready',
+      )
+      t.equal((await request(node.url, '/healthz')).status, 200, 'but it is healthy')
       const refused = await request(node.url, '/ws_ticket', { headers: bearer(tokenFor('maggie')) })
-      isProblem(t, refused, '503 replay_cache_unavailable', 'no ticket that would be good for nothing')
+      isProblem(t, refused, '503 replay_cache_unavailable', 'no tickets are issued')
       hasRetryAfter(t, refused, name)
 
       await repair({ redis, relay }, t)
       await untilReady(node)
       const again = await requestUpgradeUntilAnswered(node.url, gatePath(spent))
-      t.equal(again.status, 401, `the ticket spent before: ${again.text}`)
+      t.equal(again.status, 401, `the ticket spent before is refused: ${again.text}`)
       const fresh = gatePath(await spendTicket(node))
-      isProblem(t, await requestUpgradeUntilAnswered(node.url, fresh), '401 ticket_used', 'a new one, once')
+      isProblem(
+        t,
+        await requestUpgradeUntilAnswered(node.url, fresh),
+        '401 ticket_used',
+        'a new ticket is accepted once',
+      )
     })
 })
 
-t.test('when the reply is lost, the ticket may be spent: then it is lost too, and not accepted', async t => {
+t.test('if the reply of the store is lost, a ticket that was spent is not accepted later', async t => {
   const redis = await startRedis(t)
   const relay = await startRelay(t, redis.port)
   const node = await startNode(t, relay.port, longLived)
-  // From then on the store has the script.
+  // From now on the store has the script.
   await spendTicket(node)
   const spent = async (): Promise<number> => {
     const sets = await redis.client.keys('ticketgate:spent:*')
@@ -126,7 +136,7 @@ t.test('when the reply is lost, the ticket may be spent: then it is lost too, an
   }
   const before = await spent()
   let ticket: string
-  // Until one has reached the store: a gate that missed an answer before does not send any.
+  // Repeats until a ticket reaches the store: a gate that has just missed a reply sends none.
   do {
     ticket = await mint(node.url)
     relay.dropReplies()
@@ -137,7 +147,7 @@ t.test('when the reply is lost, the ticket may be spent: then it is lost too, an
   isProblem(t, await requestUpgradeUntilAnswered(node.url, gatePath(ticket)), '401 ticket_used')
 })
 
-t.test('an emptied store: older tickets are refused, new ones are valid', async t => {
+t.test('after the store is emptied, older tickets are refused and new ones are valid', async t => {
   const redis = await startRedis(t)
   const node = await startNode(t, redis.port, longLived)
   const [spent, kept] = [await spendTicket(node), await mint(node.url)]
@@ -149,11 +159,11 @@ t.test('an emptied store: older tickets are refused, new ones are valid', async 
     const status = jsonOf(await postJson(node.url, '/ws_ticket/status', { ticket }))
     t.strictSame(status, { state: 'invalid', refused: 'ticket_predates_gate' })
   }
-  await entersInTheEnd(t, node.url)
+  await opensEventually(t, node.url)
 })
 
 /** Requests tickets until one is accepted: a gate may not know the new epoch yet. */
-const entersInTheEnd = async (t: Test, base: string): Promise<void> => {
+const opensEventually = async (t: Test, base: string): Promise<void> => {
   let last: Reply
   do {
     const minted = await request(base, '/ws_ticket', { headers: bearer(tokenFor('maggie')) })
@@ -161,10 +171,10 @@ const entersInTheEnd = async (t: Test, base: string): Promise<void> => {
       minted.status === 200 ? await requestUpgrade(base, gatePath(String(jsonOf(minted).ticket))) : minted
     if (last.status !== 101) await delay(20)
   } while (last.status !== 101)
-  t.equal(last.status, 101, 'a new ticket is good')
+  t.equal(last.status, 101, 'a new ticket is accepted')
 }
 
-t.test('failover to a lagging replica: tickets that only the old primary knew stay spent', async t => {
+t.test('after a failover to a lagging replica, tickets known only to the old primary stay spent', async t => {
   const primary = await startRedis(t)
   const replica = await startRedis(t)
   const link = await startRelay(t, primary.port)
@@ -182,7 +192,7 @@ t.test('failover to a lagging replica: tickets that only the old primary knew st
   const late = await spendTicket(nodes[1], nodes[0])
   const known = await primary.client.get('ticketgate:epoch')
   t.equal(await replica.client.get('ticketgate:epoch'), known, 'the replica has the record')
-  t.equal((await replica.client.keys('ticketgate:spent:*')).length, 0, 'and not what was spent')
+  t.equal((await replica.client.keys('ticketgate:spent:*')).length, 0, 'but not the spent ticket')
 
   await primary.kill()
   await replica.client.replicaof('NO', 'ONE')
@@ -196,10 +206,10 @@ t.test('failover to a lagging replica: tickets that only the old primary knew st
         '401 ticket_predates_gate',
         name,
       )
-  for (const node of nodes) await entersInTheEnd(t, node.url)
+  for (const node of nodes) await opensEventually(t, node.url)
 })
 
-t.test('two servers that both think they are the primary: a ticket is valid at one of them', async t => {
+t.test('with two servers that both act as primary, a ticket is valid at only one of them', async t => {
   const one = await startRedis(t)
   const two = await startRedis(t)
   await two.client.replicaof('127.0.0.1', one.port)
@@ -220,17 +230,17 @@ t.test('two servers that both think they are the primary: a ticket is valid at o
   for (const ticket of tickets) {
     await refuses(ticket)
     const reply = await requestUpgrade(left.url, gatePath(ticket))
-    // Of a ticket for which a busy store had no time, it is not known whether it is spent.
+    // If a busy store did not reply in time, the ticket may be spent or not.
     if (reply.status === 503) continue
     t.equal(reply.status, 101)
     await refuses(ticket)
     break
   }
-  await entersInTheEnd(t, right.url)
-  await entersInTheEnd(t, left.url)
+  await opensEventually(t, right.url)
+  await opensEventually(t, left.url)
 })
 
-t.test('of many presentations at two nodes one wins, in every round', async t => {
+t.test('of many presentations at two nodes exactly one is accepted, in every round', async t => {
   const redis = await startRedis(t)
   const nodes = [await startNode(t, redis.port), await startNode(t, redis.port, { TICKETGATE_THREADS: '2' })]
   for (let round = 1; round <= 20; ) {
@@ -242,17 +252,16 @@ t.test('of many presentations at two nodes one wins, in every round', async t =>
     for (const socket of sockets) socket.write(upgradeText(gatePath(ticket)))
     const outcomes = tally((await Promise.all(sockets.map(socket => socket.response()))).map(outcomeOf))
     for (const socket of sockets) socket.destroy()
-    // If a busy machine delays the store, no ticket may be accepted: then another one shows the
-    // winner.
+    // On a busy machine the store may be too late to accept any: then the round is repeated.
     if ('503 replay_cache_unavailable' in outcomes) {
-      t.ok((outcomes['101'] ?? 0) <= 1, 'not two, in any case')
+      t.ok((outcomes['101'] ?? 0) <= 1, 'never more than one')
       continue
     }
     t.strictSame(outcomes, { '101': 1, '401 ticket_used': 39 }, `round ${round++}`)
   }
 })
 
-t.test('a client that hangs up while the gate waits gives its place back', async t => {
+t.test('a client that hangs up while the gate waits no longer counts towards the cap', async t => {
   const redis = await startRedis(t)
   const node = await startNode(t, redis.port, { TICKETGATE_MAX_CONNECTIONS: '1', ...longLived })
   const [first, second] = [await mint(node.url), await mint(node.url)]
@@ -266,11 +275,11 @@ t.test('a client that hangs up while the gate waits gives its place back', async
   redis.signal('SIGCONT')
   await untilReady(node)
   const outcome = await attempt(socketUrl(node.url, gatePath(await mint(node.url))))
-  t.ok(outcome instanceof Client, 'there is room')
+  t.ok(outcome instanceof Client, 'there is room for another socket')
   if (outcome instanceof Client) await outcome.close()
 })
 
-t.test('messages during the wait reach only subscribers', async t => {
+t.test('a second request sent while the gate waits for the store opens no socket', async t => {
   const redis = await startRedis(t)
   const relay = await startRelay(t, redis.port)
   const node = await startNode(t, relay.port, longLived)
@@ -282,13 +291,13 @@ t.test('messages during the wait reach only subscribers', async t => {
   await socket.response()
   t.ok(
     socket.arrived().every(({ status }) => status !== 101),
-    'a second request behind the first gets no socket',
+    'the second request gets no socket',
   )
   socket.destroy()
   t.equal((await request(node.url, '/healthz')).status, 200)
 })
 
-t.test('start: a store that may forget is refused, an unreachable one is waited for', async t => {
+t.test('at startup a store that may evict is refused, and an unreachable one is waited for', async t => {
   const redis = await startRedis(t, ['--maxmemory-policy', 'allkeys-lru'])
   const refused = await runServe(t, storeEnv(redis.port))
   t.equal(refused.code, 1)
@@ -297,15 +306,15 @@ t.test('start: a store that may forget is refused, an unreachable one is waited 
   const relay = await startRelay(t, redis.port)
   relay.cut()
   const node = await startServer(t, { env: storeEnv(relay.port) })
-  isProblem(t, await request(node.url, '/readyz'), '503 replay_cache_unavailable', 'not there')
+  isProblem(t, await request(node.url, '/readyz'), '503 replay_cache_unavailable', 'an unreachable store')
   relay.restore()
   await node.logged('maxmemory-policy is allkeys-lru')
-  isProblem(t, await request(node.url, '/readyz'), '503 replay_cache_unavailable', 'there, and unfit')
+  isProblem(t, await request(node.url, '/readyz'), '503 replay_cache_unavailable', 'a store that may evict')
   await redis.client.config('SET', 'maxmemory-policy', 'noeviction')
   await spendTicket(node)
 })
 
-t.test('start: required options', async t => {
+t.test('the required options are checked at startup', async t => {
   const { TICKETGATE_TICKET_KEYS: _, TICKETGATE_REDIS_URL: __, ...bare } = storeEnv(1)
   const { code, stderr } = await runServe(t, bare)
   t.equal(code, 1)

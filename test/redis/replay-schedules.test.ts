@@ -10,14 +10,13 @@ import { startRedisWithClock } from '../support/redis.js'
 fileNeeds(t, 'redis-server', 'gcc')
 
 const hour = 3600
-// Within two days: a set that the server drops while it is further ahead is what EXACTNESS.md says
-// remains.
+// At most two days ahead: EXACTNESS.md names what remains possible if the server is further ahead.
 const shifts = [-72 * hour, -3 * hour, -60, -5, -4, 0, 0, 0, 0, 4, 5, 5, 60, 700, 700, 3 * hour, 47 * hour]
-// What the most lenient of the gates below needs: what ended that long ago is about to be
+// The grace of the most lenient gate below: tickets that ended this long ago are about to be
 // forgotten.
 const graceMs = 601_000
 
-/** Numbers that look random, the same in every run. */
+/** Pseudorandom numbers, the same in every run. */
 const createDice = (seed: number) => {
   let state = seed
   return (limit: number): number => {
@@ -55,7 +54,7 @@ interface Ticket {
   wins: number
 }
 
-t.test('random clocks, losses and looks of unequal gates: no ticket is fresh twice', async t => {
+t.test('no ticket is fresh twice, whatever the clocks, data losses and reads of different gates', async t => {
   const seed = 0x5eed
   t.comment(`seed ${seed}`)
   const below = createDice(seed)
@@ -69,7 +68,7 @@ t.test('random clocks, losses and looks of unequal gates: no ticket is fresh twi
 
   const spend = async (ticket: Ticket): Promise<void> => {
     const { cache, skewMs } = anyGate()
-    // The clock of the gate has stopped long ago: it would accept every ticket.
+    // The clock of the gate stands at 0, so the gate itself would accept every ticket.
     const outcome = await cache.spend(ticket.nonce, ticket.endsAtMs + skewMs, 0, ticket.epoch)
     seen[outcome] = (seen[outcome] ?? 0) + 1
     if (outcome === 'fresh') ticket.wins++
@@ -103,5 +102,5 @@ t.test('random clocks, losses and looks of unequal gates: no ticket is fresh twi
     [],
   )
   for (const outcome of ['fresh', 'replayed', 'predates'] as const)
-    t.ok((seen[outcome] ?? 0) > 50, `${outcome}: ${seen[outcome]}`)
+    t.ok((seen[outcome] ?? 0) > 50, `the outcome ${outcome} occurs often: ${seen[outcome]}`)
 })

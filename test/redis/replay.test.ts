@@ -28,7 +28,7 @@ const openCache = async (
   return cache
 }
 
-/** Looks until the store has answered: a busy machine may take longer than a gate waits. */
+/** Looks until the store replies: on a busy machine that can take longer than a gate waits. */
 const lookAt = async (cache: RedisReplayCache): Promise<void> => {
   for (;;) {
     await cache.look()
@@ -44,14 +44,14 @@ interface Ticket {
   isSpent: boolean
 }
 
-/** What a gate reads in a ticket. Created once: with another expiry, it would be another ticket. */
+/** The parts of a ticket that a gate reads. With another expiry it would be another ticket. */
 const ticketOf = (n: number, lifeMs = 10_000): Ticket => ({
   nonce: nonceOf('redis', n),
   expiresAtMs: Date.now() + lifeMs,
   isSpent: false,
 })
 
-/** Spends in the life of the store as the cache knows it. */
+/** Spends a ticket, by default in the epoch that the cache knows. */
 const spendAtOnce = (cache: RedisReplayCache, { nonce, expiresAtMs }: Ticket, epoch = cache.epoch) =>
   cache.spend(nonce, expiresAtMs, Date.now(), epoch)
 
@@ -60,8 +60,8 @@ const untilReady = async (cache: RedisReplayCache): Promise<void> => {
 }
 
 /**
- * The same. If the store was delayed for longer than a gate waits, the call may still have been
- * executed: a nonce that is spent now, and was not before, was spent by this call.
+ * Spends a ticket, and retries if the store was too late. A late call may still have been executed:
+ * a nonce that is spent now and was not before was spent by this call.
  */
 const spendOn = async (
   cache: RedisReplayCache,
@@ -95,8 +95,7 @@ replayContract(
     const cache = await openCache(t, server.port, { skewMs: 1e6 })
     const { epoch } = cache
     const aheadMs = Date.now() - startMs
-    // A busy machine may delay the store, or this process, for longer than a gate waits: then it
-    // asks again.
+    // On a busy machine the reply may come later than a gate waits: then it asks again.
     const has = async (nonce: string, expiresAtMs: number, nowMs: number): Promise<boolean> => {
       for (;;) {
         const spent = await cache.has(nonce, expiresAtMs + aheadMs, nowMs + aheadMs, epoch)
@@ -131,28 +130,28 @@ replayContract(
   { slack: undefined, counts: false, many: 5000 },
 )
 
-t.test('only the store decides when a nonce may be forgotten, whatever the clocks of gates say', async t => {
+t.test('only the clock of the store decides when a nonce is forgotten, not those of the gates', async t => {
   const { port, client } = await startRedis(t)
   const cache = await openCache(t, port)
   const expiresAtMs = Date.now() + 300
   const nonce = nonceOf('slow', 0)
-  // These gates believe that it is long before.
+  // The clocks of these gates are far behind.
   const slowMs = expiresAtMs - 60_000
   t.equal(await cache.spend(nonce, expiresAtMs, slowMs, cache.epoch), 'fresh')
   while ((await client.keys('ticketgate:spent:*')).length > 0) await delay(20)
   t.equal(
     await cache.spend(nonce, expiresAtMs, slowMs, cache.epoch),
     'replayed',
-    'the store has forgotten it',
+    'it is refused after the store has forgotten it',
   )
   t.equal(
     await cache.spend(nonceOf('slow', 1), expiresAtMs, slowMs, cache.epoch),
     'replayed',
-    'and any other',
+    'so is any other nonce of that time',
   )
 })
 
-t.test('nonces of one turn, of many periods and epochs, and some of one nonce', async t => {
+t.test('nonces spent in one turn are sent in one call, whatever their periods and epochs', async t => {
   const { port, client } = await startRedis(t)
   const cache = await openCache(t, port)
   const before = (await client.info('commandstats')).match(/cmdstat_evalsha:calls=(\d+)/)?.[1]
@@ -166,7 +165,7 @@ t.test('nonces of one turn, of many periods and epochs, and some of one nonce', 
   })
   t.strictSame(await Promise.all(spends), expected)
   const after = (await client.info('commandstats')).match(/cmdstat_evalsha:calls=(\d+)/)?.[1]
-  t.ok(Number(after) - Number(before) <= 2, 'in one call, and perhaps a look beside it')
+  t.ok(Number(after) - Number(before) <= 2, 'there is one call, and perhaps a look as well')
 })
 
 t.test('tickets of another epoch, however many, do not make the gate look at its store', async t => {
@@ -178,13 +177,13 @@ t.test('tickets of another epoch, however many, do not make the gate look at its
   const [before, from] = [await looks(), performance.now()]
   for (let n = 0; n < 2000; n++) await spendOn(cache, ticketOf(n), Buffer.alloc(16, 7))
   const most = 2 + (performance.now() - from) / 1000
-  t.ok((await looks()) - before <= most, 'not more than without them')
+  t.ok((await looks()) - before <= most, 'it looks no more often than without them')
   // It looks by itself as well, and may know the next epoch at once.
   const { epoch } = cache
   await client.flushall()
   t.equal(await spendOn(cache, ticketOf(0), epoch), 'predates')
   while ((await spendOn(cache, ticketOf(1))) === 'predates') await delay(1)
-  t.ok((await looks()) - before > 0, 'but one of the epoch that it knows does')
+  t.ok((await looks()) - before > 0, 'a refused ticket of the epoch that it knows does make it look')
 })
 
 t.test('lookups wait in the same queue, which is bounded', async t => {
@@ -193,19 +192,19 @@ t.test('lookups wait in the same queue, which is bounded', async t => {
   server.signal('SIGSTOP')
   const ask = (n: number) => cache.has(nonceOf('asked', n), Date.now() + 10_000, Date.now(), cache.epoch)
   const asked = Array.from({ length: 10_000 }, (_, n) => ask(n))
-  t.equal(spendAtOnce(cache, ticketOf(0)), 'unavailable', 'at once')
+  t.equal(spendAtOnce(cache, ticketOf(0)), 'unavailable', 'the queue is full at once')
   t.equal(await ask(0), undefined)
   t.ok((await Promise.all(asked)).every(answer => answer === undefined))
   server.signal('SIGCONT')
-  t.equal(await spendOn(cache, ticketOf(0)), 'fresh', 'and it is empty again')
+  t.equal(await spendOn(cache, ticketOf(0)), 'fresh', 'the queue is empty again')
 })
 
-t.test('it counts spent tickets, and forgets one period at a time', async t => {
+t.test('the cache counts spent tickets and forgets one period at a time', async t => {
   const { port, client } = await startRedis(t)
   const cache = await openCache(t, port)
   for (let n = 0; n < 10; n++) t.equal(await spendOn(cache, ticketOf(n, 100)), 'fresh')
-  t.equal(await spendOn(cache, ticketOf(10)), 'fresh', 'and one that is good for longer')
-  // A look that was under way may have come before the last.
+  t.equal(await spendOn(cache, ticketOf(10)), 'fresh', 'a ticket that is valid for longer')
+  // A look that was already under way may miss the last one.
   while (cache.size < 11) await lookAt(cache)
   t.equal(cache.size, 11)
   while (cache.size > 1) await delay(20)
@@ -213,7 +212,7 @@ t.test('it counts spent tickets, and forgets one period at a time', async t => {
   t.equal((await client.keys('ticketgate:spent:*')).length, 1)
 })
 
-t.test('the clock of the store jumps: no ticket is accepted twice, and the store recovers', async t => {
+t.test('if the clock of the store jumps, no ticket is accepted twice and the store recovers', async t => {
   const minute = 60
   const day = 24 * 60 * minute
   for (const [name, jumps, looksBetween] of [
@@ -221,15 +220,15 @@ t.test('the clock of the store jumps: no ticket is accepted twice, and the store
     ['ahead and back, unseen', [minute, 0], false],
     ['hours ahead and back, seen', [3 * 60 * minute, 0], true],
     ['hours ahead and back, unseen', [3 * 60 * minute, 0], false],
-    ['so far ahead that all expires, and back', [3 * day, 0], true],
+    ['so far ahead that everything expires, and back', [3 * day, 0], true],
     ['ahead, and stays there', [minute], true],
     ['days ahead, and stays there', [3 * day], true],
     ['back, and stays there', [-minute], true],
-    ['days back, and on', [-3 * day, 0], true],
+    ['days back, and ahead again', [-3 * day, 0], true],
   ] as const)
     await t.test(name, async t => {
       const server = await startRedisWithClock(t)
-      // Whatever the gate makes of the difference, the store has to stand it.
+      // The gate ignores the difference between the clocks, so only the store protects.
       const cache = await openCache(t, server.port, { clock: () => Number.POSITIVE_INFINITY })
       const { epoch } = cache
       const spent = ticketOf(0, 20_000)
@@ -239,17 +238,20 @@ t.test('the clock of the store jumps: no ticket is accepted twice, and the store
         if (looksBetween) await lookAt(cache)
         t.match(await spendOn(cache, spent, epoch), /^(replayed|predates)$/, `${seconds} s off`)
       }
-      // Where its clock stands ahead, our tickets end in what is its past until it has looked at
-      // its clock.
+      // If its clock is ahead, our tickets have already ended for the store until the cache looks.
       await lookAt(cache)
       t.match(await spendOn(cache, spent, epoch), /^(replayed|predates)$/)
       const hoursOff = Math.max(0, jumps.at(-1) ?? 0) / 60 / minute
-      t.equal(await spendOn(cache, ticketOf(1, 20_000 + hoursOff * 3_600_000)), 'fresh', 'a ticket of now')
+      t.equal(
+        await spendOn(cache, ticketOf(1, 20_000 + hoursOff * 3_600_000)),
+        'fresh',
+        'a new ticket is accepted',
+      )
     })
 })
 
 t.test(
-  'a gate that is behind the store by more than its ticket lifetime says so, and mints none',
+  'a gate whose clock is behind the store by more than its ticket lifetime reports it and mints no tickets',
   async t => {
     const { port } = await startRedis(t)
     const [ttlMs, skewMs, graceMs, lifeMs] = [10_000, 2000, 5000, 60_000]
@@ -269,11 +271,11 @@ t.test(
   },
 )
 
-t.test('a new life of the store accepts no tickets of an older one', async t => {
+t.test('a store that may have lost data accepts no older tickets', async t => {
   const cases: [
     name: string,
     args: string[],
-    happen: (server: Awaited<ReturnType<typeof startRedis>>) => Promise<unknown>,
+    lose: (server: Awaited<ReturnType<typeof startRedis>>) => Promise<unknown>,
   ][] = [
     ['emptied', [], ({ client }) => client.flushall()],
     ['emptied without waiting', [], ({ client }) => client.flushdb('ASYNC')],
@@ -293,7 +295,11 @@ t.test('a new life of the store accepts no tickets of an older one', async t => 
         await server.client.save()
         await server.kill()
         await server.start()
-        t.match(await server.client.get('ticketgate:epoch'), /^[0-9a-f]{32}:/, 'the record came back')
+        t.match(
+          await server.client.get('ticketgate:epoch'),
+          /^[0-9a-f]{32}:/,
+          'the record of the epoch is restored',
+        )
       },
     ],
     [
@@ -305,7 +311,7 @@ t.test('a new life of the store accepts no tickets of an older one', async t => 
       },
     ],
     [
-      'it may have evicted something while nobody looked',
+      'possibly evicted data while no gate looked',
       [],
       async ({ client }) => {
         await client.config('SET', 'maxmemory-policy', 'allkeys-lru')
@@ -316,36 +322,36 @@ t.test('a new life of the store accepts no tickets of an older one', async t => 
       },
     ],
   ]
-  for (const [name, args, happen] of cases)
+  for (const [name, args, lose] of cases)
     await t.test(name, async t => {
       const server = await startRedis(t, args)
       const cache = await openCache(t, server.port)
       const { epoch } = cache
       const [spent, unspent, fresh] = [ticketOf(0, 60_000), ticketOf(1, 60_000), ticketOf(2, 60_000)]
       t.equal(await spendOn(cache, spent), 'fresh')
-      await happen(server)
+      await lose(server)
       await cache.look()
       await untilReady(cache)
-      t.equal(await spendOn(cache, spent, epoch), 'predates', 'one that was spent')
-      t.equal(await spendOn(cache, unspent, epoch), 'predates', 'one that was not')
+      t.equal(await spendOn(cache, spent, epoch), 'predates', 'a spent ticket')
+      t.equal(await spendOn(cache, unspent, epoch), 'predates', 'an unspent ticket')
       t.not(String(cache.epoch), String(epoch))
-      t.equal(await spendOn(cache, fresh), 'fresh', 'a ticket of the new life')
+      t.equal(await spendOn(cache, fresh), 'fresh', 'a ticket of the new epoch')
       t.equal(await spendOn(cache, fresh), 'replayed')
     })
 })
 
-t.test('a primary that was a replica for a while has a new life, though its process does not', async t => {
+t.test('a primary that was a replica for a while begins a new epoch, even without a restart', async t => {
   const [one, two] = [await startRedis(t), await startRedis(t)]
   await two.client.replicaof('127.0.0.1', one.port)
-  // Redis begins a new life when the first replica comes.
+  // Redis changes its replication id when the first replica connects.
   while (!(await two.client.info('replication')).includes('master_link_status:up')) await delay(20)
   const cache = await openCache(t, one.port)
   const { epoch } = cache
   while ((await two.client.get('ticketgate:epoch')) === null) await delay(20)
   await two.client.replicaof('NO', 'ONE')
   const ticket = ticketOf(0, 60_000)
-  t.equal(await spendOn(cache, ticket), 'fresh', 'spent where the other does not hear of it')
-  // No gate ever speaks to the other: it has the record of the first, and not what was spent.
+  t.equal(await spendOn(cache, ticket), 'fresh', 'it is spent without the replica')
+  // No gate ever uses the other server: it has the record of the epoch, but not the spent ticket.
   await one.client.replicaof('127.0.0.1', two.port)
   while ((await one.client.keys('ticketgate:spent:*')).length > 0) await delay(20)
   t.match(await one.client.get('ticketgate:epoch'), String(epoch && Buffer.from(epoch).toString('hex')))
@@ -355,11 +361,11 @@ t.test('a primary that was a replica for a while has a new life, though its proc
 
 t.test('other data in the database is left alone', async t => {
   const { port, client } = await startRedis(t)
-  await client.set('of somebody else', 'x')
+  await client.set('another application', 'x')
   const cache = await openCache(t, port)
   t.equal(await spendOn(cache, ticketOf(0)), 'fresh')
-  t.equal(await client.get('of somebody else'), 'x')
-  const keys = (await client.keys('*')).filter(key => key !== 'of somebody else')
+  t.equal(await client.get('another application'), 'x')
+  const keys = (await client.keys('*')).filter(key => key !== 'another application')
   t.ok(
     keys.every(key => key.startsWith('ticketgate:')),
     keys.join(),
@@ -367,7 +373,7 @@ t.test('other data in the database is left alone', async t => {
   t.ok(
     (await client.pttl(keys.find(key => key.includes('spent')) ?? '')) >
       (await client.pttl('ticketgate:epoch')),
-    'what was spent goes when no gate is left, and after the record',
+    'without gates, spent tickets expire after the record of the epoch',
   )
 })
 
@@ -383,10 +389,10 @@ t.test('gates with different clock skews keep spent tickets for the same time', 
   t.equal(
     (await client.get('ticketgate:epoch'))?.split(':')[3],
     '121000',
-    'the grace of the most lenient gate',
+    'the store keeps the grace of the most lenient gate',
   )
   while (Date.now() < endsAtMs) await delay(20)
   t.equal(await lenient.spend(nonce, endsAtMs + 60_000, Date.now(), lenient.epoch), 'replayed')
   await strict.look()
-  t.strictSame(strict.epoch, lenient.epoch, 'and who is strict does not begin another epoch')
+  t.strictSame(strict.epoch, lenient.epoch, 'the strict gate does not begin another epoch')
 })

@@ -18,18 +18,18 @@ fileNeeds(t, 'redis-server')
 
 const password = 'canary-Jt6Wq2Zp'
 
-/** What docs/redis.md names, as an operator would grant it. */
+/** The permissions in docs/redis.md, as an operator would grant them. */
 const keys = ['~ticketgate:*']
 const channels = ['&ticketgate:bus:*']
 const forReplay = '+eval +evalsha +info +time +get +set +unlink +sadd +sismember +scard +pexpireat'.split(' ')
-/** Names the connections; without it they have no names. */
+/** Lets the gate name its connections; optional. */
 const forNames = '+client|setname'
 const forBus = '+publish +subscribe +hget +hset +hdel +hscan'.split(' ')
 
 const urlFor = (redis: RedisServer, user: string): string =>
   `redis://${user}:${password}@127.0.0.1:${redis.port}`
 
-/** A Redis with one user who has only these permissions. */
+/** A Redis with one user, who has only these permissions. */
 const redisFor = async (
   t: Test,
   rights: readonly string[],
@@ -42,7 +42,7 @@ const redisFor = async (
 const stateOf = async (node: TestServer, state: string): Promise<boolean> =>
   (await metric(node, `ticketgate_replay_store_state{state="${state}"}`)) === 1
 
-/** The lines of the log with such a message, as soon as there are so many. */
+/** The log lines with such a message, once there are `count` of them. */
 const linesOf = (node: TestServer, message: RegExp, count = 1): Promise<Json[]> =>
   node.log.entriesThat(({ msg }) => message.test(String(msg)), count)
 
@@ -68,7 +68,7 @@ t.test('a user with only the documented permissions is sufficient', async t => {
     t.notMatch(each.output(), /unusable|could not/)
   }
   const denied = await redis.client.acl('LOG')
-  t.strictSame(denied, [], 'nothing else was tried')
+  t.strictSame(denied, [], 'the gate uses no other commands')
 })
 
 const without = (...commands: readonly string[]): string[] =>
@@ -84,77 +84,80 @@ const storeCases: readonly (readonly [
   ['without EVAL and EVALSHA', without('eval', 'evalsha'), /eval/, /permission/],
   ['without EVAL', without('eval'), /eval/, /permission/],
   ['without SADD', without('sadd'), /sadd/i, /permission/],
-  ['without what is dangerous', ['+@all', '-@dangerous'], /INFO/i, /permission/],
-  ['with the right to read alone', ['+@read', '+eval', '+evalsha', '+info', '+time'], /SADD/, /permission/],
+  ['without the dangerous commands', ['+@all', '-@dangerous'], /INFO/i, /permission/],
+  ['with read permission only', ['+@read', '+eval', '+evalsha', '+info', '+time'], /SADD/, /permission/],
 ]
 
-t.test('a store that is unusable from the start is logged, with the reason, and in the metrics', async t => {
-  const isExplained = async (t: Test, node: TestServer, reason: RegExp, hint: RegExp): Promise<void> => {
-    const [line] = await linesOf(node, isUnusable)
-    t.equal(line?.level, 'error')
-    t.match(line?.reason, reason)
-    t.match(line?.hint, hint)
-    t.notMatch(line?.reason, /local |redis\.call/, 'the script is not in it')
-    isProblem(t, await request(node.url, '/readyz'), '503 replay_cache_unavailable')
-    await until(() => stateOf(node, 'unusable'))
-    t.notOk(await stateOf(node, 'ready'))
-  }
-  const start = (redis: RedisServer, env: Environment) =>
-    startServer(t, { env: storeEnv(redis.port, { TICKETGATE_LOG_LEVEL: 'warn', ...env }) })
+t.test(
+  'a store that is unusable from the start is reported in the log, with the reason, and in the metrics',
+  async t => {
+    const isExplained = async (t: Test, node: TestServer, reason: RegExp, hint: RegExp): Promise<void> => {
+      const [line] = await linesOf(node, isUnusable)
+      t.equal(line?.level, 'error')
+      t.match(line?.reason, reason)
+      t.match(line?.hint, hint)
+      t.notMatch(line?.reason, /local |redis\.call/, 'the reason does not quote the script')
+      isProblem(t, await request(node.url, '/readyz'), '503 replay_cache_unavailable')
+      await until(() => stateOf(node, 'unusable'))
+      t.notOk(await stateOf(node, 'ready'))
+    }
+    const start = (redis: RedisServer, env: Environment) =>
+      startServer(t, { env: storeEnv(redis.port, { TICKETGATE_LOG_LEVEL: 'warn', ...env }) })
 
-  for (const [name, rights, reason, hint] of storeCases)
-    await t.test(name, async t => {
-      const redis = await redisFor(t, [...keys, ...channels, ...rights])
-      const node = await start(redis, redis.env)
-      await isExplained(t, node, reason, hint)
-      await redis.client.acl('SETUSER', 'gate', ...forReplay)
-      await untilReady(node)
-      await until(() => stateOf(node, 'ready'))
+    for (const [name, rights, reason, hint] of storeCases)
+      await t.test(name, async t => {
+        const redis = await redisFor(t, [...keys, ...channels, ...rights])
+        const node = await start(redis, redis.env)
+        await isExplained(t, node, reason, hint)
+        await redis.client.acl('SETUSER', 'gate', ...forReplay)
+        await untilReady(node)
+        await until(() => stateOf(node, 'ready'))
+        await node.stop()
+        t.notMatch(node.output(), password)
+      })
+
+    await t.test('without the keys', async t => {
+      const redis = await redisFor(t, ['~other:*', ...channels, ...forReplay, ...forBus])
+      await isExplained(t, await start(redis, redis.env), /permission|NOPERM|keys/i, /permission/)
+    })
+
+    await t.test('with a wrong password', async t => {
+      const redis = await startRedis(t, ['--requirepass', 'another'])
+      const node = await start(redis, { TICKETGATE_REDIS_URL: urlFor(redis, '') })
+      t.match(await linesOf(node, isUnusable), [{ reason: /WRONGPASS/, hint: /password/ }])
+      await until(() => stateOf(node, 'unusable'))
       await node.stop()
       t.notMatch(node.output(), password)
     })
 
-  await t.test('without the keys', async t => {
-    const redis = await redisFor(t, ['~other:*', ...channels, ...forReplay, ...forBus])
-    await isExplained(t, await start(redis, redis.env), /permission|NOPERM|keys/i, /permission/)
-  })
-
-  await t.test('with a wrong password', async t => {
-    const redis = await startRedis(t, ['--requirepass', 'another'])
-    const node = await start(redis, { TICKETGATE_REDIS_URL: urlFor(redis, '') })
-    t.match(await linesOf(node, isUnusable), [{ reason: /WRONGPASS/, hint: /password/ }])
-    await until(() => stateOf(node, 'unusable'))
-    await node.stop()
-    t.notMatch(node.output(), password)
-  })
-
-  await t.test('with no password where one is required', async t => {
-    const redis = await startRedis(t, ['--requirepass', 'another'])
-    await isExplained(t, await start(redis, {}), /NOAUTH/, /password/)
-  })
-
-  await t.test('a replica', async t => {
-    const redis = await startRedis(t)
-    await redis.client.replicaof('127.0.0.1', 1)
-    await isExplained(t, await start(redis, {}), /replica/, /primary/)
-  })
-
-  for (const command of ['INFO', 'EVAL', 'EVALSHA', 'UNLINK'])
-    await t.test(`${command} has another name`, async t => {
-      const redis = await startRedis(t, ['--rename-command', command, ''])
-      await isExplained(t, await start(redis, {}), RegExp(command, 'i'), /renamed/)
+    await t.test('with no password where one is required', async t => {
+      const redis = await startRedis(t, ['--requirepass', 'another'])
+      await isExplained(t, await start(redis, {}), /NOAUTH/, /password/)
     })
 
-  await t.test('nothing listens on the port', async t => {
-    const redis = await startRedis(t)
-    await redis.kill()
-    const node = await start(redis, {})
-    t.match(await linesOf(node, isUnusable), [{ reason: /ECONNREFUSED/ }])
-    await until(() => stateOf(node, 'unreachable'))
-    await redis.start()
-    await untilReady(node)
-  })
-})
+    await t.test('a replica', async t => {
+      const redis = await startRedis(t)
+      await redis.client.replicaof('127.0.0.1', 1)
+      await isExplained(t, await start(redis, {}), /replica/, /primary/)
+    })
+
+    for (const command of ['INFO', 'EVAL', 'EVALSHA', 'UNLINK'])
+      await t.test(`with ${command} renamed`, async t => {
+        const redis = await startRedis(t, ['--rename-command', command, ''])
+        await isExplained(t, await start(redis, {}), RegExp(command, 'i'), /renamed/)
+      })
+
+    await t.test('with nothing listening on the port', async t => {
+      const redis = await startRedis(t)
+      await redis.kill()
+      const node = await start(redis, {})
+      t.match(await linesOf(node, isUnusable), [{ reason: /ECONNREFUSED/ }])
+      await until(() => stateOf(node, 'unreachable'))
+      await redis.start()
+      await untilReady(node)
+    })
+  },
+)
 
 t.test('every new reason is logged once', async t => {
   const redis = await redisFor(t, [...keys, ...channels, ...without('info', 'scard')])
@@ -171,7 +174,7 @@ t.test('every new reason is logged once', async t => {
   t.equal(new Set(reasons).size, reasons.length)
   await redis.client.acl('SETUSER', 'gate', '-info')
   await linesOf(node, isUnusable, reasons.length + 1)
-  t.pass('and again in the next outage')
+  t.pass('it is logged again in the next outage')
 })
 
 t.test('a Redis that forbids CONFIG is accepted', async t => {
@@ -180,8 +183,8 @@ t.test('a Redis that forbids CONFIG is accepted', async t => {
   await spendTicket(node)
 })
 
-t.test('if it does not report its eviction policy, an operator can vouch for it', async t => {
-  // INFO of one section alone, as some managed services have it.
+t.test('if Redis does not report its eviction policy, the operator can vouch for it', async t => {
+  // Only one section of INFO is allowed, as in some managed services.
   const blind = ['-info', '+info|replication']
   const redis = await redisFor(t, [...keys, ...channels, ...forReplay, ...forBus, ...blind])
   const strict = await startServer(t, { env: storeEnv(redis.port, redis.env) })
@@ -195,7 +198,7 @@ t.test('if it does not report its eviction policy, an operator can vouch for it'
   await redis.client.acl('SETUSER', 'gate', '+info')
   await redis.client.config('SET', 'maxmemory-policy', 'allkeys-lru')
   await until(async () => stateOf(node, 'evicts'))
-  t.pass('where it says so, that counts')
+  t.pass('a reported policy takes precedence')
 })
 
 t.test('a bus that is unusable from the start is logged, with the reason', async t => {

@@ -12,9 +12,7 @@ import { gatePath, nowSeconds, tokenFor } from '../support/tokens.js'
 
 fileNeeds(t, 'redis-server')
 
-/**
- * Nodes compare their revocations every minute anyway: these tests must not wait for that.
- */
+/** Nodes compare their revocations every minute anyway; these tests must pass sooner. */
 const soon = { timeout: 55_000 }
 
 const untilRevoked = (node: TestServer, token: string): Promise<void> =>
@@ -23,7 +21,7 @@ const untilRevoked = (node: TestServer, token: string): Promise<void> =>
     return reply.status === 401 && jsonOf(reply).code === 'token_revoked'
   })
 
-/** The state of a node that revoked the tokens of a user when no other was there. */
+/** The state directory of a node that revoked a user's tokens while it was alone. */
 const stateWith = (t: Parameters<typeof temporaryDirectory>[0], name: string): string => {
   const stateDir = temporaryDirectory(t)
   const atSeconds = nowSeconds()
@@ -32,7 +30,7 @@ const stateWith = (t: Parameters<typeof temporaryDirectory>[0], name: string): s
   return stateDir
 }
 
-t.test('a revocation that Redis does not take is resent', soon, async t => {
+t.test('a revocation that Redis refuses is resent', soon, async t => {
   const redis = await startRedis(t)
   const [near, far] = [await startBusNode(t, redis.port), await startBusNode(t, redis.port)]
   const socket = await join(far, 'maggie')
@@ -42,7 +40,7 @@ t.test('a revocation that Redis does not take is resent', soon, async t => {
   t.equal((await socket.closed).code, 4403)
 })
 
-t.test('a revocation during a broken connection reaches the others with the next one', soon, async t => {
+t.test('a revocation made while the connection is broken is sent on the next connection', soon, async t => {
   const redis = await startRedis(t)
   const [near, far] = [await startBusNode(t, redis.port), await startBusNode(t, redis.port)]
   for (const user of ['maggie', 'theo', 'vera']) {
@@ -61,7 +59,7 @@ const readOnly = [
 ] as const
 
 for (const [name, [command, ...args], [repair, ...repairArgs]] of readOnly)
-  t.test(`a Redis that ${name} still tells a new node what was revoked`, soon, async t => {
+  t.test(`from a Redis that ${name}, a new node still learns the revocations`, soon, async t => {
     const redis = await startRedis(t)
     const old = await startBusNode(t, redis.port)
     const tokens = ['maggie', 'vera'].map(user => tokenFor(user, { iat: nowSeconds() - 1 }))
@@ -74,15 +72,15 @@ for (const [name, [command, ...args], [repair, ...repairArgs]] of readOnly)
       env: { TICKETGATE_REDIS_URL: redis.url },
     })
     await untilRevoked(late, maggies)
-    t.pass('the new node knows of the old revocation')
+    t.pass('the new node has the old revocation')
     await untilRevoked(old, veras)
-    t.pass('the old node hears of that of the new one')
+    t.pass('the old node gets the revocation of the new one')
     await redis.client.call(repair, ...repairArgs)
     await until(async () => (await redis.client.hlen('ticketgate:revocations')) === 2)
-    t.pass('which is kept when there is room again')
+    t.pass('Redis stores it once it accepts writes again')
   })
 
-t.test('a revocation costs Redis the same, however many it keeps', soon, async t => {
+t.test('the cost of a revocation does not depend on how many are stored', soon, async t => {
   const redis = await startRedis(t)
   const node = await startBusNode(t, redis.port)
   const atSeconds = nowSeconds()
@@ -100,7 +98,11 @@ t.test('a revocation costs Redis the same, however many it keeps', soon, async t
   await redis.client.config('RESETSTAT')
   await disconnect(node, { user: 'maggie' })
   await until(async () => (await redis.client.hexists('ticketgate:revocations', 'user:maggie')) === 1)
-  t.notMatch(await redis.client.info('commandstats'), /cmdstat_(hgetall|hscan)/, 'the others are not read')
+  t.notMatch(
+    await redis.client.info('commandstats'),
+    /cmdstat_(hgetall|hscan)/,
+    'the stored ones are not read',
+  )
 })
 
 const kept = 'ticketgate:revocations'
@@ -123,7 +125,7 @@ const compareAgain = async ({ client }: RedisServer): Promise<void> => {
 }
 
 t.test(
-  'a ticket older than a revocation never gives the channel back, however long its session',
+  'a ticket older than a revocation never restores the channel, however long its session',
   soon,
   async t => {
     const redis = await startRedis(t)

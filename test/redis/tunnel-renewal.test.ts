@@ -54,11 +54,15 @@ t.test('a fresh token extends the sockets of its session on every node', async t
   const [{ id: socket } = { id: '' }] = await socketsOf(nodes[0], 'maggie')
   const later = nowSeconds() + 400
   const one = jsonOf(await renew(nodes[1], tokenFor('maggie', { exp: later }), { socket }))
-  t.strictSame(one, { expires: later, extended: 0, forwarded: true }, 'and one socket of another node')
+  t.strictSame(
+    one,
+    { expires: later, extended: 0, forwarded: true },
+    'a single socket of another node is extended too',
+  )
   await until(async () => (await endsOf(nodes[0], 'maggie')).includes(later))
   t.strictSame(await endsOf(nodes[1], 'maggie'), [exp, exp, exp])
 
-  // In order: when the second has arrived, the first has been looked at.
+  // Messages arrive in order: once the second has an effect, the first has been handled.
   await renew(nodes[0], tokenFor('theo', { sid: 's1', exp: later }))
   await renew(nodes[0], tokenFor('maggie', { sid: 's1', exp: later }))
   await until(async () => (await endsOf(nodes[1], 'maggie')).every(ends => ends === later))
@@ -97,7 +101,7 @@ t.test('write access to Redis is not enough to extend a socket', async t => {
   await renew(other, tokenFor('rosa', { sid: 's2', exp: later }))
   await until(async () => (await endsOf(nodes[0], 'rosa')).includes(later))
   t.match(nodes[0].output(), /a renewal of another node is late, or its MAC is not by a shared key/)
-  t.strictSame(await endsOf(nodes[0], 'ruth'), [end], 'and the forged ones came before')
+  t.strictSame(await endsOf(nodes[0], 'ruth'), [end], 'the forged ones, which came before, had no effect')
   for (const { socket } of open) socket.terminate()
 })
 
@@ -123,7 +127,7 @@ t.test(
     const open = [await openFor(older, 'iris', claims), await openFor(younger, 'iris', claims)]
     for (const [n, gate] of [younger, older].entries()) {
       const exp = nowSeconds() + 200 + n
-      // Until the older one has read its files again.
+      // Repeats until the older gate has reloaded its files.
       await until(async () => {
         const reply = jsonOf(await renew(gate, tokenFor('iris', { sid: 's3', exp })))
         if (reply.extended !== 1 || reply.forwarded !== true) return false
@@ -136,13 +140,13 @@ t.test(
   },
 )
 
-t.test('a gate that is alone with its Redis has told nobody', async t => {
+t.test('a gate that is alone with its Redis reports that nothing was forwarded', async t => {
   const own = await startRedis(t)
   const gate = await startBusNode(t, own.port, { TICKETGATE_TUNNELS: `/a/*=ws://127.0.0.1:${upstream.port}` })
   t.match(jsonOf(await renew(gate, tokenFor('maggie', { sid: 's1' }))), { extended: 0, forwarded: false })
 })
 
-t.test('without the bus, the reply says that nobody else was told', async t => {
+t.test('without the bus, the reply says that nothing was forwarded', async t => {
   redis.signal('SIGKILL')
   await until(async () => {
     const reply = await renew(nodes[0], tokenFor('maggie', { sid: 's9' }))

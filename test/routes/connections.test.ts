@@ -63,7 +63,7 @@ for (const [mode, env] of modes)
     t.strictSame(
       jsonOf(await ask(server, '/connections')),
       { connections: 20 },
-      'without parameters, how many',
+      'without parameters, the reply is a count',
     )
 
     await t.test('with the details of each', async t => {
@@ -85,37 +85,40 @@ for (const [mode, env] of modes)
     })
 
     await t.test('by user, session and channel', async t => {
-      t.strictSame(usersOf((await list(server, 'channel=news')).connections), ['user-3'], 'its subscribers')
-      t.equal((await list(server, 'channel=lobby')).connections.length, 20, 'sockets opened on it')
+      t.strictSame(usersOf((await list(server, 'channel=news')).connections), ['user-3'], 'the subscribers')
+      t.equal((await list(server, 'channel=lobby')).connections.length, 20, 'the sockets opened on it')
       t.equal((await list(server, 'session=s-0')).connections.length, 10)
       t.strictSame((await list(server, 'session=s-0&user=user-3')).connections, [])
       t.strictSame((await list(server, 'user=nobody')).connections, [])
     })
 
-    await t.test('in pages, each once, whatever opens, closes and is renewed in the meantime', async t => {
-      const steady = Array.from({ length: 18 }, (_, n) => `user-${n}`).sort()
-      const renewed = async (n: number): Promise<void> => {
-        const { ticket } = await mintWith(
-          server.url,
-          tokenFor(`user-${n}`, { sid: `s-${n % 2}`, exp: since + 700 + n }),
+    await t.test(
+      'in pages, each exactly once, even if sockets open, close and are renewed meanwhile',
+      async t => {
+        const steady = Array.from({ length: 18 }, (_, n) => `user-${n}`).sort()
+        const renewed = async (n: number): Promise<void> => {
+          const { ticket } = await mintWith(
+            server.url,
+            tokenFor(`user-${n}`, { sid: `s-${n % 2}`, exp: since + 700 + n }),
+          )
+          await clients[n]?.ask({ type: 'renew', ticket, id: 1 })
+        }
+        let turns = 0
+        const all = await listAll(server, 'limit=3', async () => {
+          turns++
+          await renewed(turns % 18)
+          if (turns === 1) clients.push(await connectAs(server, 'late'))
+          if (turns === 2) await clients[19]?.close()
+        })
+        t.ok(turns >= 6)
+        t.equal(new Set(all.map(({ id }) => id)).size, all.length, 'no socket is listed twice')
+        t.strictSame(
+          usersOf(all).filter(user => steady.includes(user)),
+          steady,
+          'no socket is left out',
         )
-        await clients[n]?.ask({ type: 'renew', ticket, id: 1 })
-      }
-      let turns = 0
-      const all = await listAll(server, 'limit=3', async () => {
-        turns++
-        await renewed(turns % 18)
-        if (turns === 1) clients.push(await connectAs(server, 'late'))
-        if (turns === 2) await clients[19]?.close()
-      })
-      t.ok(turns >= 6)
-      t.equal(new Set(all.map(({ id }) => id)).size, all.length, 'none twice')
-      t.strictSame(
-        usersOf(all).filter(user => steady.includes(user)),
-        steady,
-        'none left out',
-      )
-    })
+      },
+    )
 
     await t.test('the id works with POST /disconnect', async t => {
       const [connection] = (await list(server, 'user=user-5')).connections
@@ -147,12 +150,16 @@ for (const [mode, env] of modes)
     t.strictSame(await channels('?prefix=room.'), { channels: all.slice(2) })
     t.strictSame(await channels('?prefix=room.&limit=2'), { channels: all.slice(2, 4), next: 'room.3' })
     t.strictSame(await channels('?prefix=room.&limit=2&after=room.3'), { channels: all.slice(4) })
-    t.strictSame(await channels('?limit=1'), { channels: all.slice(0, 1), next: '' }, 'the empty name')
+    t.strictSame(
+      await channels('?limit=1'),
+      { channels: all.slice(0, 1), next: '' },
+      'the empty name comes first',
+    )
     t.strictSame(await channels('?limit=1&after='), { channels: all.slice(1, 2), next: 'news' })
     for (const each of clients) each.socket.terminate()
   })
 
-t.test('a socket that has yet to authenticate has no user', async t => {
+t.test('a socket that has not authenticated yet is listed without a user', async t => {
   const server = await startServer(t, { env: { TICKETGATE_FIRST_MESSAGE_SECONDS: '60' } })
   const client = await open(socketUrl(server.url, '/channel/lobby'))
   const [connection] = (await list(server, 'limit=1')).connections

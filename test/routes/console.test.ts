@@ -6,10 +6,10 @@ import { development, run, startServer } from '../support/server.js'
 import { openSession, socketUrl } from '../support/socket-client.js'
 import { gatePath, mint } from '../support/tokens.js'
 
-const password = 'canary of the demo user'
+const password = 'canary-password-of-the-demo-user'
 const on = { TICKETGATE_CONSOLE: 'on' }
 
-t.test('one document, with a policy that forbids anything else', async t => {
+t.test('the console is one document, with a policy that forbids everything else', async t => {
   const server = await startServer(t, { env: development, users: { maggie: password } })
   const { status, headers, text } = await request(server.url, '/')
   t.equal(status, 200)
@@ -33,10 +33,10 @@ t.test('one document, with a policy that forbids anything else', async t => {
     ['style', 'style-src'],
   ] as const) {
     const [content = '', ...others] = contents(tag)
-    t.strictSame(others, [], `one ${tag}`)
-    t.ok(content.length > 1000, `${tag}: it is there`)
+    t.strictSame(others, [], `there is one ${tag}`)
+    t.ok(content.length > 1000, `the ${tag} is not empty`)
     const hash = createHash('sha256').update(content).digest('base64')
-    t.equal(policy.get(directive), `'sha256-${hash}'`, `${directive} names it, and nothing else`)
+    t.equal(policy.get(directive), `'sha256-${hash}'`, `${directive} allows this ${tag} only`)
   }
   for (const [directive, value] of [
     ['default-src', "'none'"],
@@ -48,9 +48,9 @@ t.test('one document, with a policy that forbids anything else', async t => {
   ] as const)
     t.equal(policy.get(directive), value, directive)
   t.equal(policy.size, 8)
-  t.notMatch(text, /\b(?:src|href)=["']?(?:https?:)?\/\//, 'nothing from elsewhere')
-  t.notMatch(text, / style=| on[a-z]+=/, 'nothing inline that the policy would stop')
-  t.notOk(text.includes(password), 'no password')
+  t.notMatch(text, /\b(?:src|href)=["']?(?:https?:)?\/\//, 'nothing is loaded from elsewhere')
+  t.notMatch(text, / style=| on[a-z]+=/, 'nothing inline would be blocked by the policy')
+  t.notOk(text.includes(password), 'the password is not in the page')
 })
 
 t.test('the figures are correct counts', async t => {
@@ -86,7 +86,7 @@ t.test('the figures are correct counts', async t => {
   await client.close()
 })
 
-t.test('several threads: each reports its own figures, and says so', async t => {
+t.test('with several threads, each reports its own figures and says so', async t => {
   const server = await startServer(t, { env: { ...on, TICKETGATE_THREADS: '2' } })
   t.equal((await request(server.url, '/')).status, 200)
   t.match(jsonOf(await request(server.url, '/console/figures')), {
@@ -95,7 +95,7 @@ t.test('several threads: each reports its own figures, and says so', async t => 
   })
 })
 
-t.test('off, as in production, it is absent', async t => {
+t.test('the console is absent if it is off, as in production', async t => {
   for (const env of [{}, { ...development, TICKETGATE_CONSOLE: 'off' }]) {
     const server = await startServer(t, { env })
     for (const path of ['/', '/console/figures', '/console/', '/console/page/main.js'])

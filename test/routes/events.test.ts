@@ -27,9 +27,9 @@ const ask = (client: Client, message: Json & { readonly id: number }): Promise<J
 
 const numberOf = (id: string): number => Number(id.slice(id.lastIndexOf('.') + 1))
 
-/** Everything that can happen, on any kind of gate. */
-async function story(t: Test, env: Environment): Promise<void> {
-  const password = 'of those who may log in'
+/** Causes each kind of event and expects it. */
+async function expectAllEvents(t: Test, env: Environment): Promise<void> {
+  const password = 'password-of-maggie'
   const server = await startServer(t, {
     env: { ...env, TICKETGATE_DRAIN_SECONDS: '10' },
     users: { maggie: password },
@@ -43,7 +43,7 @@ async function story(t: Test, env: Environment): Promise<void> {
   await events.expect(t, 'login_refused', { reason: 'wrong_password', user: 'maggie' })
   await postJson(server.url, '/auth', { user: 'hunter2', pwd: 'wrong' })
   const unknown = await events.expect(t, 'login_refused', { reason: 'unknown_user' })
-  t.notOk('user' in unknown.data, 'a name that is nobody is not told: it may be a password')
+  t.notOk('user' in unknown.data, 'an unknown user name is left out: it may be a password')
 
   const client = await enter(server, 'maggie', 'lobby', { sid: 's1' })
   const opened = await events.expect(t, 'opened', {
@@ -96,11 +96,11 @@ async function story(t: Test, env: Environment): Promise<void> {
   t.equal(end.id.replace(/\d+$/, ''), first.id.replace(/\d+$/, ''))
 }
 
-t.test('events arrive in order', t => story(t, {}))
+t.test('events arrive in order', t => expectAllEvents(t, {}))
 
-t.test('the same over several threads', t => story(t, { TICKETGATE_THREADS: '3' }))
+t.test('events arrive in order with several threads', t => expectAllEvents(t, { TICKETGATE_THREADS: '3' }))
 
-t.test('a reader that comes back continues where it was', async t => {
+t.test('a reader that reconnects continues where it stopped', async t => {
   const server = await startServer(t, { env: { TICKETGATE_EVENT_BUFFER: '100' } })
   const before = await EventStream.open(t, server.admin)
   await before.expect(t, 'reset', { reason: 'start' })
@@ -122,11 +122,11 @@ t.test('a reader that comes back continues where it was', async t => {
   const late = await EventStream.open(t, server.admin, opened.id)
   await late.expect(t, 'reset', { reason: 'gap' })
   for (const [name, id] of [
-    ['another life', `000000000000.${numberOf(opened.id)}`],
-    ['the future', `${opened.id}000`],
-    ['no number', opened.id.replace(/\d+$/, 'x')],
-    ['none at all', 'x'],
-    ['much too long', `${opened.id}${'0'.repeat(500)}`],
+    ['an id from before a restart', `000000000000.${numberOf(opened.id)}`],
+    ['an id from the future', `${opened.id}000`],
+    ['an id without a number', opened.id.replace(/\d+$/, 'x')],
+    ['not an id', 'x'],
+    ['an id that is much too long', `${opened.id}${'0'.repeat(500)}`],
   ] as const) {
     const reader = await EventStream.open(t, server.admin, id)
     t.match(await reader.next(), { type: 'reset', data: { reason: 'gap' } }, name)
@@ -137,13 +137,13 @@ t.test('a reader that comes back continues where it was', async t => {
 t.test('after a restart a reader is told that it has missed events', async t => {
   const one = await startServer(t, { env: { TICKETGATE_NODE: 'gate-1' } })
   const { id } = await (await EventStream.open(t, one.admin)).next()
-  t.match(id, /^gate-1\.[0-9a-f]{12}\.\d+$/, 'the node is in the id')
+  t.match(id, /^gate-1\.[0-9a-f]{12}\.\d+$/, 'the id contains the node')
   await one.stop()
   const two = await startServer(t, { stateDir: one.stateDir, env: { TICKETGATE_NODE: 'gate-1' } })
   await (await EventStream.open(t, two.admin, id)).expect(t, 'reset', { reason: 'gap' })
 })
 
-t.test('a slow reader delays nobody, and is told that it has missed events', async t => {
+t.test('a slow reader delays no other, and is told that it has missed events', async t => {
   const server = await startServer(t, {
     env: { TICKETGATE_EVENT_BUFFER: '1000', TICKETGATE_MESSAGE_RATE: 'off' },
   })
@@ -155,7 +155,7 @@ t.test('a slow reader delays nobody, and is told that it has missed events', asy
   const client = await enter(server, user)
   await quick.expect(t, 'opened', { user })
   const channel = 'c'.repeat(128)
-  // More than the kernel keeps for a reader, in a shorter time than after which it is given up.
+  // More than the kernel buffers for a reader, sent before the server gives the reader up.
   const rounds = 10_000
   let heard = 0
   const all = (async () => {
@@ -177,11 +177,11 @@ t.test('a slow reader delays nobody, and is told that it has missed events', asy
   const reset = missed.at(-1)
   t.match(reset, { data: { reason: 'slow' } })
   t.comment(missed.length)
-  t.ok(missed.length < 2 * rounds, `${missed.length} of ${2 * rounds}`)
+  t.ok(missed.length < 2 * rounds, `the slow reader misses events: it got ${missed.length} of ${2 * rounds}`)
   const numbers = missed.slice(0, -1).map(({ id }) => numberOf(id))
   t.ok(
     numbers.every((number, index) => index === 0 || number === Number(numbers[index - 1]) + 1),
-    'whole up to there',
+    'there is no gap before the reset',
   )
   await client.close()
   const rest = await slow.upTo('closed')
@@ -192,14 +192,14 @@ t.test('a flood of refusals is sampled and counted', async t => {
   const server = await startServer(t)
   const events = await EventStream.open(t, server.admin)
   await events.expect(t, 'reset', { reason: 'start' })
-  const knocks = 400
-  for (let n = 0; n < knocks; n += 40)
+  const attempts = 400
+  for (let n = 0; n < attempts; n += 40)
     await Promise.all(Array.from({ length: 40 }, () => requestUpgrade(server.url, gatePath('AAAA'))))
   await enter(server, 'maggie')
   const told = (await events.upTo('opened')).slice(0, -1)
   t.ok(told.every(({ type }) => type === 'refused'))
   const omitted = told.reduce((sum, { data }) => sum + Number(data.omitted ?? 0), 0)
-  t.ok(told.length + omitted <= knocks)
+  t.ok(told.length + omitted <= attempts)
   t.ok(told.length >= 100)
 })
 
@@ -223,7 +223,7 @@ t.test('reading requires the key, and the number of readers is limited', async t
     const reader = await EventStream.open(t, server.admin).catch(() => undefined)
     if (reader !== undefined) outcome = 200
   }
-  t.equal(outcome, 200, 'one that goes makes room')
+  t.equal(outcome, 200, 'there is room once a reader leaves')
   t.equal(await metric(server, 'ticketgate_connections'), 0)
 })
 
@@ -245,7 +245,7 @@ t.test('events contain no tickets or tokens', async t => {
   for (const part of [secret.slice(0, 40), ticket.slice(0, 40)]) t.notOk(told.includes(part))
 })
 
-t.test('another request on the connection of a stream ends it, and harms no other', async t => {
+t.test('another request on the connection of an event stream ends that stream only', async t => {
   const server = await startServer(t)
   const events = await EventStream.open(t, server.admin)
   await events.expect(t, 'reset', { reason: 'start' })

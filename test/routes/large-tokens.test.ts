@@ -7,8 +7,8 @@ import { allowedOrigin, type Environment, startServer, type TestServer } from '.
 import { tokenFor } from '../support/tokens.js'
 
 /**
- * A valid token of exactly this length; base64url does not have every length, so the
- * header varies too.
+ * A valid token of exactly this length. Not every length is possible in base64url, so the header
+ * varies too.
  */
 const tokenOf = (length: number): string => {
   for (let filler = 0; filler < 8; filler++) {
@@ -33,7 +33,7 @@ t.test('tokens up to the limit are accepted in the header and in the body, large
     ['by default', 16_384, {}],
     ['on two threads', 16_384, { TICKETGATE_THREADS: '2' }],
     ['the largest limit', 65_536, { TICKETGATE_MAX_TOKEN_BYTES: '65536' }],
-    ['the least', 1024, { TICKETGATE_MAX_TOKEN_BYTES: '1024' }],
+    ['the smallest limit', 1024, { TICKETGATE_MAX_TOKEN_BYTES: '1024' }],
   ]
   for (const [name, limit, env] of settings) {
     const server = await startServer(t, { env })
@@ -54,13 +54,13 @@ t.test('tokens up to the limit are accepted in the header and in the body, large
   }
 })
 
-t.test('a token in the body', async t => {
+t.test('a token can be sent in the body, if there is none in the header', async t => {
   const server = await startServer(t)
   const token = tokenFor('maggie')
   const { ticket } = jsonOf(await byBody(server, token))
   t.type(ticket, 'string')
   isProblem(t, await byBody(server, token, bearer(token)), '400 bad_request', 'both')
-  isProblem(t, await byBody(server, 'x', bearer(token)), '400 bad_request', 'both, whatever they are')
+  isProblem(t, await byBody(server, 'x', bearer(token)), '400 bad_request', 'both, even if invalid')
   for (const wrong of [5, null, [token], { token }, true])
     isProblem(t, await byBody(server, wrong), '400 bad_request', JSON.stringify(wrong))
   isProblem(t, await byBody(server, ''), '401 token_invalid')
@@ -68,7 +68,7 @@ t.test('a token in the body', async t => {
   isProblem(t, await byBody(server, undefined), '401 token_missing')
   isProblem(t, await byBody(server, 'a'.repeat(100_000)), '413 body_too_large')
   const proxied = await byBody(server, token, { authorization: 'Basic bTpw' })
-  t.equal(proxied.status, 200, 'Authorization may be for a proxy')
+  t.equal(proxied.status, 200, 'other credentials in Authorization are ignored')
 })
 
 t.test('cookies and other headers fit in addition to a token', async t => {
@@ -86,10 +86,10 @@ t.test('headers beyond the limit of uWebSockets.js get its own 431, and the limi
   const raised = await startServer(t, { env: { UWS_HTTP_MAX_HEADERS_SIZE: '70000' } })
   t.equal((await request(raised.url, '/ws_ticket', { headers })).status, 200)
   const low = await startServer(t, { env: { UWS_HTTP_MAX_HEADERS_SIZE: '1000' } })
-  t.equal((await byHeader(low, tokenOf(16_384))).status, 200, 'but not lower than tokens need')
+  t.equal((await byHeader(low, tokenOf(16_384))).status, 200, 'but it cannot be lower than tokens need')
 })
 
-t.test('the client gets a ticket for a large token, and ends with an oversized one', async t => {
+t.test('the client gets a ticket for a large token, and gives up with an oversized one', async t => {
   const server = await startServer(t)
   const opened = connectTo(t, server.url, { getToken: () => tokenOf(16_000) })
   await opened.opened()

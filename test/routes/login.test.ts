@@ -42,21 +42,21 @@ t.test('a login in any form returns a token with the configured lifetime', async
     const reply = await request(server.url, '/auth', options)
     const after = nowSeconds()
     t.equal(reply.status, 200, name)
-    t.equal(reply.headers['cache-control'], 'no-store', `${name}: not to be stored`)
+    t.equal(reply.headers['cache-control'], 'no-store', `${name}: the reply must not be stored`)
     t.match(reply.headers['content-type'], /^application\/json\b/, name)
     const body = jsonOf(reply)
     t.strictSame(Object.keys(body).sort(), ['expires', 'token'], name)
     const payload = JSON.parse(Buffer.from(String(body.token).split('.')[1] ?? '', 'base64url').toString())
     t.equal(payload.sub, 'maggie', name)
-    t.equal(payload.exp, body.expires, `${name}: expires is the token's own`)
-    t.equal(payload.exp - payload.iat, 120, `${name}: the configured life`)
+    t.equal(payload.exp, body.expires, `${name}: expires is that of the token`)
+    t.equal(payload.exp - payload.iat, 120, `${name}: the lifetime is the configured one`)
     t.ok(payload.iat >= before - 1 && payload.iat <= after + 1, `${name}: issued now`)
     const minted = await request(server.url, '/ws_ticket', { headers: bearer(String(body.token)) })
-    t.equal(minted.status, 200, `${name}: it is good for a ticket`)
+    t.equal(minted.status, 200, `${name}: the token is accepted for a ticket`)
   }
 })
 
-t.test('names and passwords beyond ASCII, colons in the password', async t => {
+t.test('user names and passwords can be non-ASCII, and passwords can contain colons', async t => {
   const byJson = await postJson(server.url, '/auth', { user: 'zoë', pwd: 'pässword: with colons' })
   t.equal(byJson.status, 200, 'JSON')
   const byBasic = await request(server.url, '/auth', { headers: basic('zoë', 'pässword: with colons') })
@@ -75,8 +75,8 @@ t.test('wrong credentials get the same response whatever is wrong', async t => {
     ['the prototype of an object', '__proto__', 'secret'],
     ['the constructor of an object', 'constructor', 'secret'],
     ['a method of an object', 'hasOwnProperty', 'secret'],
-    ['a user with a zero byte', 'maggie\0', 'secret'],
-    ['the password of another', 'maggie', 'pässword: with colons'],
+    ['a user with a NUL', 'maggie\0', 'secret'],
+    ['the password of another user', 'maggie', 'pässword: with colons'],
   ] as const
   const replies: Reply[] = []
   for (const [name, user, pwd] of wrong) {
@@ -84,9 +84,9 @@ t.test('wrong credentials get the same response whatever is wrong', async t => {
     isProblem(t, reply, '401 bad_credentials', name)
     replies.push(reply)
   }
-  t.equal(new Set(replies.map(({ text }) => text)).size, 1, 'one body for all')
+  t.equal(new Set(replies.map(({ text }) => text)).size, 1, 'all have the same body')
   const shapes = replies.map(({ headers }) => JSON.stringify({ ...headers, date: '' }))
-  t.equal(new Set(shapes).size, 1, 'one set of headers for all')
+  t.equal(new Set(shapes).size, 1, 'all have the same headers')
   isProblem(
     t,
     await request(server.url, '/auth', { headers: basic('maggie', 'wrong') }),
@@ -105,8 +105,8 @@ t.test('a client that waits for a challenge gets one, a web page does not', asyn
   for (const [name, headers, body] of [
     ['a page', { origin: allowedOrigin }, undefined],
     ['a client with other credentials', { authorization: 'Bearer x' }, undefined],
-    ['one that says it sends JSON', json, ''],
-    ['one that sends it', json, '{}'],
+    ['a client that announces JSON', json, ''],
+    ['a client that sends JSON', json, '{}'],
     ['a body without a type', {}, '{}'],
   ] as const) {
     const reply = await request(server.url, '/auth', {
@@ -136,10 +136,10 @@ t.test('curl logs in when challenged', needs('curl'), async t => {
   t.match(JSON.parse(stdout), { token: /^ey/ })
 })
 
-t.test('requests that are not logins', async t => {
+t.test('malformed logins are refused', async t => {
   const cases = [
-    ['a member that is unknown', '{"user":"maggie","pwd":"secret","password":"x"}', '400 bad_request'],
-    ['no JSON', '{"user":', '400 bad_request'],
+    ['an unknown member', '{"user":"maggie","pwd":"secret","password":"x"}', '400 bad_request'],
+    ['not JSON', '{"user":', '400 bad_request'],
     ['an empty body', '', '400 bad_request'],
     ['a list', '["maggie","secret"]', '400 bad_request'],
     ['a string', '"maggie"', '400 bad_request'],
@@ -213,7 +213,7 @@ t.test(
         socket.write(body.subarray(at, at + 50_000))
         await serverHasRead(server.url)
         if (at + 50_000 < body.length && connection.arrived().length > 0)
-          t.fail(`${path}: answered while it is written`)
+          t.fail(`${path}: answered before the whole body was sent`)
       }
       const response = await connection.response()
       t.match(response, { status, headers: { connection: 'close' } }, path)
@@ -222,14 +222,14 @@ t.test(
   },
 )
 
-t.test('and so does a client that sends a large chunked body', async t => {
+t.test('a client that sends a large chunked body gets the refusal too', async t => {
   const piece = `400\r\n${'x'.repeat(1024)}\r\n`
   for (const path of ['/auth', '/nothing']) {
     const connection = await RawConnection.connect(server.url)
     connection.write(requestText('POST', path, { ...json, 'transfer-encoding': 'chunked' }))
     for (let n = 0; n < 900; n++) connection.write(piece)
     await serverHasRead(server.url)
-    if (connection.arrived().length > 0) t.fail(`${path}: answered while it is written`)
+    if (connection.arrived().length > 0) t.fail(`${path}: answered before the whole body was sent`)
     connection.write('0\r\n\r\n')
     t.equal((await connection.response())?.status, 411, path)
   }
@@ -242,12 +242,12 @@ t.test('a refused request whose body never arrives gets its response', async t =
   await connection.closed
 })
 
-t.test('an excessive password is refused without a login', async t => {
+t.test('an overlong password is refused', async t => {
   const reply = await postJson(server.url, '/auth', { user: 'maggie', pwd: 'p'.repeat(3000) })
   t.match(String(reply.status), /^(400|401|413)$/)
 })
 
-t.test('broken Basic is refused', async t => {
+t.test('malformed Basic credentials are refused', async t => {
   for (const value of [
     'Basic',
     'Basic ',
@@ -272,7 +272,7 @@ t.test('logins beyond the queue are told to retry', async t => {
   const [first] = busy
   if (first !== undefined) {
     isProblem(t, first, '503 login_busy')
-    t.match(first.headers['retry-after'], /^[1-9][0-9]*$/, 'with Retry-After')
+    t.match(first.headers['retry-after'], /^[1-9][0-9]*$/, 'the refusal has Retry-After')
   }
-  t.equal((await postJson(server.url, '/auth', credentials)).status, 200, 'and then it goes on')
+  t.equal((await postJson(server.url, '/auth', credentials)).status, 200, 'later logins succeed')
 })

@@ -22,7 +22,7 @@ async function startWith(t: Test, env: Environment, copies: number) {
   return { server, clients, publish }
 }
 
-async function story(t: Test, env: Environment, copies: number): Promise<void> {
+async function expectDelivery(t: Test, env: Environment, copies: number): Promise<void> {
   const { server, clients, publish } = await startWith(t, env, copies)
   const all = clients.length
   const one = await publish({ channel: 'lobby', data: { text: 'hello' } })
@@ -31,23 +31,25 @@ async function story(t: Test, env: Environment, copies: number): Promise<void> {
     t.strictSame(
       await client.next(),
       { type: 'message', channel: 'lobby', data: { text: 'hello' } },
-      'nobody in particular says so',
+      'the message has no sender',
     )
   const batch = Array.from({ length: 20 }, (_, n) => ({ channel: n % 2 ? 'empty' : 'lobby', data: n }))
   t.strictSame(jsonOf(await publish(batch)), { delivered: 10 * all })
   for (const client of clients)
-    for (let n = 0; n < 20; n += 2) t.equal((await client.next()).data, n, 'in order')
+    for (let n = 0; n < 20; n += 2) t.equal((await client.next()).data, n, 'the messages arrive in order')
   t.strictSame(jsonOf(await publish([])), { delivered: 0 })
   await Promise.all(clients.map(client => client.close()))
   t.strictSame(jsonOf(await publish({ channel: 'lobby', data: 1 })), { delivered: 0 })
-  t.equal(await metric(server, 'ticketgate_messages_published_total'), 22, 'each counts once')
+  t.equal(await metric(server, 'ticketgate_messages_published_total'), 22, 'each message counts once')
 }
 
-t.test('a message, or a batch, reaches all subscribers of its channel', t => story(t, {}, 2))
+t.test('a message, or a batch, reaches all subscribers of its channel', t => expectDelivery(t, {}, 2))
 
-t.test('the same over several threads', t => story(t, { TICKETGATE_THREADS: '2' }, 4))
+t.test('a message, or a batch, reaches all subscribers with several threads', t =>
+  expectDelivery(t, { TICKETGATE_THREADS: '2' }, 4),
+)
 
-t.test('MessagePack, and unsupported types', async t => {
+t.test('MessagePack is accepted, and invalid requests are refused', async t => {
   const { server, clients, publish } = await startWith(t, {}, 1)
   const send = (body: Uint8Array, type: string): Promise<Response> =>
     fetch(`${server.admin}/publish`, {
@@ -65,23 +67,27 @@ t.test('MessagePack, and unsupported types', async t => {
   const raw = '{"channel":"lobby","data":1e400}'
   const heard = new Promise(resolve => clients[0]?.socket.once('message', data => resolve(String(data))))
   t.strictSame(jsonOf(await publish(raw)), { delivered: 2 })
-  t.equal(await heard, '{"type":"message","channel":"lobby","data":1e400}', 'data as it was sent')
+  t.equal(await heard, '{"type":"message","channel":"lobby","data":1e400}', 'the data is passed on unchanged')
   t.equal((await clients[0]?.next())?.data, Number.POSITIVE_INFINITY)
   t.equal((await clients[1]?.next())?.data, Number.POSITIVE_INFINITY)
 
   const cases = [
     ['not JSON', 'hello', '400 bad_request'],
-    ['no object', '5', '400 bad_request'],
+    ['not an object', '5', '400 bad_request'],
     ['a list of lists', '[[]]', '400 bad_request'],
     ['no channel', '{"data":1}', '400 bad_request'],
     ['no data', '{"channel":"lobby"}', '400 bad_request'],
-    ['a member that is unknown', '{"channel":"lobby","data":1,"to":"x"}', '400 bad_request'],
-    ['one that only sockets have', '[{"channel":"lobby","data":1,"type":"publish"}]', '400 bad_request'],
+    ['an unknown member', '{"channel":"lobby","data":1,"to":"x"}', '400 bad_request'],
+    ['a member that only sockets send', '[{"channel":"lobby","data":1,"type":"publish"}]', '400 bad_request'],
     ['a channel twice', '{"channel":"lobby","channel":"lobby","data":1}', '400 bad_request'],
     ['a channel twice in a list', '[{"channel":"lobby","channel":"lobby","data":1}]', '400 bad_request'],
     ['data twice', '{"channel":"lobby","data":1,"data":2}', '400 bad_request'],
-    ['a channel that can not be', '{"channel":"a b","data":1}', '400 channel_invalid'],
-    ['one bad of many', '[{"channel":"lobby","data":1},{"channel":"*","data":1}]', '400 channel_invalid'],
+    ['an invalid channel', '{"channel":"a b","data":1}', '400 channel_invalid'],
+    [
+      'one invalid message of many',
+      '[{"channel":"lobby","data":1},{"channel":"*","data":1}]',
+      '400 channel_invalid',
+    ],
   ] as const
   for (const [name, body, code] of cases) isProblem(t, await publish(body), code, name)
   isProblem(t, await publish('{}', { 'content-type': 'text/plain' }), '415 unsupported_media_type')
@@ -89,15 +95,15 @@ t.test('MessagePack, and unsupported types', async t => {
   const bad = await send(Buffer.from([0xc1]), 'application/msgpack')
   t.equal(bad.status, 400)
   const stray = await send(packr.pack({ channel: 'lobby', data: 1, to: 'x' }), 'application/msgpack')
-  t.equal(stray.status, 400, 'a member that is unknown')
-  for (const client of clients) t.ok(await client.hearsNothing(), 'of all this, nobody heard anything')
+  t.equal(stray.status, 400, 'an unknown member')
+  for (const client of clients) t.ok(await client.hearsNothing(), 'no refused message is delivered')
 
   const query = await request(server.admin, '/publish?to=x', {
     method: 'POST',
     headers: { ...bearer(adminKey), 'content-type': 'application/json' },
     body: '{"channel":"lobby","data":1}',
   })
-  isProblem(t, query, '400 bad_request', 'a parameter that is unknown')
+  isProblem(t, query, '400 bad_request', 'an unknown parameter')
 
   const large = { channel: 'lobby', data: 'a'.repeat(900_000) }
   t.strictSame(jsonOf(await publish(large)), { delivered: 2 })

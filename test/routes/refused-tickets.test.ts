@@ -23,7 +23,7 @@ for (const [mode, env] of [
   ['one thread', {}],
   ['two threads', { TICKETGATE_THREADS: '2' }],
 ] as const) {
-  t.test(`a ticket whose session was revoked, spent or not, ${mode}`, async t => {
+  t.test(`the status says that the session of a ticket was revoked, spent or not, ${mode}`, async t => {
     const server = await startServer(t, { env: { ...env, ...longLived } })
     const [unspent, spent] = [await mint(server.url), await mint(server.url)]
     t.equal(outcomeOf(await requestUpgrade(server.url, gatePath(spent))), '101')
@@ -38,12 +38,12 @@ for (const [mode, env] of [
     }
   })
 
-  t.test(`a full cache, at the gate and at /verify, ${mode}`, async t => {
+  t.test(`the status says that the cache was full, for sockets and for /verify, ${mode}`, async t => {
     const server = await startServer(t, {
       env: { ...env, ...longLived, TICKETGATE_REPLAY_CAPACITY: '100', TICKETGATE_VERIFY: 'on' },
     })
     const verify = async (ticket: string) => request(server.url, `/verify?ticket=${ticket}`)
-    // The shared cache is full a little earlier or later.
+    // The shared cache is full slightly earlier or later than its capacity.
     for (let n = 0; (await verify(await mint(server.url, `user-${n}`))).status === 204; n++);
     for (const present of [verify, (ticket: string) => requestUpgrade(server.url, gatePath(ticket))]) {
       const ticket = await mint(server.url)
@@ -53,16 +53,16 @@ for (const [mode, env] of [
   })
 }
 
-t.test('a proxy that does not pass the upgrade on', async t => {
+t.test('the status says that a proxy did not pass the upgrade on', async t => {
   const server = await startServer(t, { env: longLived })
   const ticket = await mint(server.url)
   isProblem(t, await request(server.url, gatePath(ticket)), '426 upgrade_required')
   t.strictSame(await statusOf(server, ticket), { state: 'live', refused: 'upgrade_required' })
-  t.equal(outcomeOf(await requestUpgrade(server.url, gatePath(ticket))), '101', 'it was not spent')
+  t.equal(outcomeOf(await requestUpgrade(server.url, gatePath(ticket))), '101', 'the ticket is not spent')
 })
 
-t.test('a gate that is draining', async t => {
-  // With /verify it goes on listening for a tenth of the time, until proxies have seen it.
+t.test('the status says that the gate is draining', async t => {
+  // With /verify it goes on listening for a tenth of the time, so that proxies notice.
   const env = { ...longLived, TICKETGATE_VERIFY: 'on', TICKETGATE_DRAIN_SECONDS: '600' }
   const server = await startServer(t, { env })
   const ticket = await mint(server.url)
@@ -72,7 +72,7 @@ t.test('a gate that is draining', async t => {
   t.strictSame(await statusOf(server, ticket), { state: 'live', refused: 'draining' })
 })
 
-t.test('an application that lets nobody in, or fails', async t => {
+t.test('the status says that the application refused the socket, or failed', async t => {
   const gate = await openGate(t, {
     authorize({ channel }) {
       if (channel === 'broken') throw new Error('broken')
@@ -91,7 +91,7 @@ t.test('an application that lets nobody in, or fails', async t => {
   }
 })
 
-t.test('the client gives up on what no retry can change, at the first refusal', async t => {
+t.test('the client gives up at the first refusal that no retry can change', async t => {
   const server = await startServer(t, { env: longLived })
   const other = await asAdmin(server, '/tickets', {
     user: 'lisa',
@@ -107,11 +107,11 @@ t.test('the client gives up on what no retry can change, at the first refusal', 
   ] as const) {
     const gate = connectTo(t, server.url, { channel: 'lobby', getTicket: () => ticket })
     t.match(await gate.next('close'), { code, remedy: 'nothing' }, code)
-    t.equal(gate.tickets.length, 1, `${code}: one attempt`)
+    t.equal(gate.tickets.length, 1, `${code}: there is one attempt`)
   }
 })
 
-t.test('the client takes another ticket after a refusal that passes', async t => {
+t.test('the client requests another ticket after a temporary refusal', async t => {
   const server = await startServer(t, { env: { ...longLived, TICKETGATE_BIND: 'address' } })
   const token = tokenFor('maggie')
   const used = (await mintWith(server.url, token)).ticket

@@ -6,7 +6,7 @@ import { tokenFor } from '../support/tokens.js'
 
 const server = await startServer(t)
 
-t.test('health and readiness are 200 once it listens', async t => {
+t.test('health and readiness are 200 once the server listens', async t => {
   t.equal((await request(server.url, '/healthz')).status, 200)
   t.equal((await request(server.url, '/readyz')).status, 200)
 })
@@ -54,7 +54,7 @@ t.test('HEAD is supported where GET has no effect (RFC 9110 section 9.3.2)', asy
     const got = await request(base, path, { headers })
     const head = await request(base, path, { method: 'HEAD', headers })
     t.equal(head.text, '', path)
-    t.strictSame(shapeOf(head), shapeOf(got), `${path}, ${got.status}: all that GET says`)
+    t.strictSame(shapeOf(head), shapeOf(got), `${path}, ${got.status}: the same status and headers as GET`)
     t.equal(head.headers['content-length'], String(Buffer.byteLength(got.text)), path)
   }
   const metrics = await request(server.admin, '/metrics', { method: 'HEAD', headers: bearer(adminKey) })
@@ -113,7 +113,7 @@ t.test('a plain GET of a channel is told to upgrade', async t => {
     const reply = await request(server.url, path)
     isProblem(t, reply, '426 upgrade_required', path)
     t.match(reply.headers.upgrade, /^websocket$/i, `${path}: Upgrade (RFC 9110 section 15.5.22)`)
-    t.match(reply.headers.connection, /\bupgrade\b/, `${path}: and Connection, which names it`)
+    t.match(reply.headers.connection, /\bupgrade\b/, `${path}: Connection names it`)
   }
 })
 
@@ -124,8 +124,8 @@ t.test('a refused upgrade says what is wrong (RFC 6455 section 4.2, RFC 9110 sec
     ['a short key', { 'sec-websocket-key': 'c2hvcnQ=' }, '400 bad_request'],
     ['a long key', { 'sec-websocket-key': 'dGhlIHNhbXBsZSBub25jZSE=' }, '400 bad_request'],
     ['a key in base64url', { 'sec-websocket-key': 'dGhlIHNhbXBsZSBub25j_Q==' }, '400 bad_request'],
-    ['a key that is no base64', { 'sec-websocket-key': '!!!!!!!!!!!!!!!!!!!!!!==' }, '400 bad_request'],
-    ['a key with bits left over', { 'sec-websocket-key': 'dGhlIHNhbXBsZSBub25jZR==' }, '400 bad_request'],
+    ['a key that is not base64', { 'sec-websocket-key': '!!!!!!!!!!!!!!!!!!!!!!==' }, '400 bad_request'],
+    ['a key with unused bits set', { 'sec-websocket-key': 'dGhlIHNhbXBsZSBub25jZR==' }, '400 bad_request'],
     ['no version', { 'sec-websocket-version': [] }, '426 upgrade_required'],
     ['another version', { 'sec-websocket-version': '8' }, '426 upgrade_required'],
     ['no Upgrade', { upgrade: [] }, '426 upgrade_required'],
@@ -137,7 +137,7 @@ t.test('a refused upgrade says what is wrong (RFC 6455 section 4.2, RFC 9110 sec
     isProblem(t, reply, expected, name)
     if (expected.startsWith('400')) {
       t.match(jsonOf(reply).detail, /Sec-WebSocket-Key/, name)
-      t.equal(reply.headers['sec-websocket-version'], undefined, `${name}: not a matter of the version`)
+      t.equal(reply.headers['sec-websocket-version'], undefined, `${name}: no version is offered`)
     } else {
       t.match(reply.headers, { upgrade: 'websocket', 'sec-websocket-version': '13' }, name)
       t.match(reply.headers.connection, /\bupgrade\b/, name)

@@ -16,20 +16,23 @@ const stateOf = async (server: TestServer, ticket: string): Promise<unknown> => 
 }
 
 for (const replay of ['memory', 'shared'])
-  t.test(`the state of a ticket, with ${replay}`, async t => {
+  t.test(`the status of a ticket is live, used or invalid, with ${replay}`, async t => {
     const server = await startServer(t, {
       env: { TICKETGATE_REPLAY: replay, TICKETGATE_TICKET_TTL_SECONDS: '600' },
     })
     const ticket = await mint(server.url)
     t.strictSame(await stateOf(server, ticket), { state: 'live' })
-    t.strictSame(await stateOf(server, ticket), { state: 'live' }, 'to ask spends nothing')
+    t.strictSame(await stateOf(server, ticket), { state: 'live' }, 'a status request does not spend it')
     t.equal((await requestUpgrade(server.url, gatePath(ticket))).status, 101)
     t.strictSame(await stateOf(server, ticket), { state: 'used' })
     for (const [name, text] of [
       ['empty', ''],
       ['garbage', 'hello'],
       ['a token', tokenFor('maggie')],
-      ['one bit off', `${ticket.slice(0, -8)}${ticket.at(-8) === 'A' ? 'B' : 'A'}${ticket.slice(-7)}`],
+      [
+        'one character changed',
+        `${ticket.slice(0, -8)}${ticket.at(-8) === 'A' ? 'B' : 'A'}${ticket.slice(-7)}`,
+      ],
       ['of another gate', `other.${ticket}`],
     ] as const)
       t.strictSame(await stateOf(server, text), { state: 'invalid' }, name)
@@ -42,7 +45,7 @@ for (const replay of ['memory', 'shared'])
     })
     const unused = await mint(server.url)
     let used: string
-    // Until one was used in time.
+    // Repeats until one is used in time.
     do used = await mint(server.url)
     while ((await requestUpgrade(server.url, gatePath(used))).status !== 101)
     for (const ticket of [unused, used]) {
@@ -73,7 +76,11 @@ for (const [mode, env] of [
       const [, refused] = code.split(' ')
       // Each request uses a new connection, to any thread.
       for (let n = 0; n < 4; n++)
-        t.strictSame(await stateOf(server, ticket), { state: 'live', refused }, `${name}: it is told`)
+        t.strictSame(
+          await stateOf(server, ticket),
+          { state: 'live', refused },
+          `${name}: the status has the reason`,
+        )
     }
     const upgrade =
       (ticket: string, channel = 'lobby', options = {}) =>
@@ -90,7 +97,7 @@ for (const [mode, env] of [
       '403 address_mismatch',
       upgrade(ticket, 'lobby', { from: '127.8.0.1' }),
     )
-    await isRefused('what is no channel', ticket, '400 channel_invalid', upgrade(ticket, 'a%20b'))
+    await isRefused('an invalid channel', ticket, '400 channel_invalid', upgrade(ticket, 'a%20b'))
     await isRefused('in Authorization', ticket, '403 channel_forbidden', () =>
       requestUpgrade(server.url, '/channel/news', { headers: { authorization: `Ticket ${ticket}` } }),
     )
@@ -98,9 +105,9 @@ for (const [mode, env] of [
       request(server.url, `/verify?ticket=${ticket}&channel=red`),
     )
     const { client } = await openSession(socketUrl(server.url, gatePath(ticket, 'lobby')))
-    t.strictSame(await stateOf(server, ticket), { state: 'used' }, 'once it is spent, that is all')
+    t.strictSame(await stateOf(server, ticket), { state: 'used' }, 'a spent ticket has no reason')
     const second = await take()
-    t.strictSame(await stateOf(server, second), { state: 'live' }, 'nothing is told of another')
+    t.strictSame(await stateOf(server, second), { state: 'live' }, 'another ticket has no reason')
     await isRefused('too many sockets', second, '429 too_many_connections', upgrade(second))
     client.socket.terminate()
 
@@ -110,14 +117,14 @@ for (const [mode, env] of [
     t.strictSame(await stateOf(server, revoked), { state: 'invalid', refused: 'token_revoked' })
     const forged = `${second.slice(0, -8)}${second.at(-8) === 'A' ? 'B' : 'A'}${second.slice(-7)}`
     await requestUpgrade(server.url, gatePath(forged, 'news'))
-    t.strictSame(await stateOf(server, forged), { state: 'invalid' }, 'nor of one that is forged')
+    t.strictSame(await stateOf(server, forged), { state: 'invalid' }, 'nor has a forged one')
   })
 
-t.test('the client gives up on permanent refusals, and waits out the rest', async t => {
+t.test('the client gives up on permanent refusals and retries after others', async t => {
   const server = await startServer(t, { env: { TICKETGATE_MAX_CONNECTIONS_PER_USER: '1' } })
   const getToken = () => tokenFor('maggie')
   const options = { channel: 'lobby', WebSocket, minDelayMs: 1 }
-  // A ticket for other channels is given; the gate is the first to refuse it.
+  // The ticket is for another channel, and only the gate refuses it.
   const getTicket = () => mintWith(server.url, tokenFor('maggie'), 'news').then(({ ticket }) => ticket)
   const forbidden = connect({ url: server.url, getTicket, ...options })
   await t.rejects(forbidden.opened(), { code: 'channel_forbidden', remedy: 'nothing' })
@@ -133,7 +140,7 @@ t.test('the client gives up on permanent refusals, and waits out the rest', asyn
   await second.opened()
 })
 
-t.test('the request', async t => {
+t.test('malformed status requests are refused', async t => {
   const server = await startServer(t)
   for (const [body, code] of [
     ['{}', '400 bad_request'],
@@ -152,7 +159,7 @@ t.test('the request', async t => {
   t.equal(preflight.headers['access-control-allow-origin'], allowedOrigin)
 })
 
-t.test('requests are limited per address, whatever they ask, without affecting others', async t => {
+t.test('status requests are limited per address', async t => {
   const server = await startServer(t, { env: { TICKETGATE_TICKET_RATE: '5/3600' } })
   const { ticket } = await mintWith(server.url, tokenFor('127.0.0.1'))
   for (let n = 0; n < 5; n++) t.equal((await ask(server, ticket, '127.0.0.2')).status, 200)
@@ -163,6 +170,6 @@ t.test('requests are limited per address, whatever they ask, without affecting o
   t.equal(
     typeof (await mintWith(server.url, tokenFor('maggie'))).ticket,
     'string',
-    'tickets are counted apart',
+    'ticket requests are counted separately',
   )
 })

@@ -9,7 +9,7 @@ const server = await startServer(t, {
 })
 const token = tokenFor('maggie')
 
-t.test('a ticket by GET and by POST, for any channel or for one', async t => {
+t.test('a ticket can be requested by GET and by POST, for any channel or for one', async t => {
   const ways = [
     ['GET', () => request(server.url, '/ws_ticket', { headers: bearer(token) }), ''],
     [
@@ -43,21 +43,21 @@ t.test('a ticket by GET and by POST, for any channel or for one', async t => {
     const reply = await take()
     const after = nowSeconds()
     t.equal(reply.status, 200, name)
-    t.equal(reply.headers['cache-control'], 'no-store', `${name}: not to be stored`)
+    t.equal(reply.headers['cache-control'], 'no-store', `${name}: the reply must not be stored`)
     t.match(reply.headers['content-type'], /^application\/json\b/, name)
     const { ticket, expires, url, ...rest } = jsonOf(reply)
-    t.strictSame(rest, {}, `${name}: nothing else`)
+    t.strictSame(rest, {}, `${name}: there are no other members`)
     t.match(ticket, /^[A-Za-z0-9_-]+$/, name)
-    t.ok(Number.isInteger(expires), `${name}: whole seconds`)
+    t.ok(Number.isInteger(expires), `${name}: expires is in whole seconds`)
     const issued = Number(expires) - 70
-    t.ok(issued >= before - 1 && issued <= after + 1, `${name}: the configured life`)
+    t.ok(issued >= before - 1 && issued <= after + 1, `${name}: the lifetime is the configured one`)
     t.equal(url, `wss://gate.example/channel/${channel}?ticket=${ticket}`, `${name}: the URL to open`)
     const other = channel === '' ? '' : await requestUpgrade(server.url, gatePath(String(ticket), 'blue'))
-    if (other !== '') isProblem(t, other, '403 channel_forbidden', `${name}: no other channel`)
+    if (other !== '') isProblem(t, other, '403 channel_forbidden', `${name}: it opens no other channel`)
     t.equal(
       (await requestUpgrade(server.url, gatePath(String(ticket), channel))).status,
       101,
-      `${name}: opens`,
+      `${name}: it opens its channel`,
     )
   }
 })
@@ -73,8 +73,8 @@ t.test('the channel must be a channel name', async t => {
     ['129 characters', 'a'.repeat(129)],
     ['a space, percent-encoded', 'a%20b'],
     ['percent-encoded twice', '%2561'],
-    ['bytes that are no UTF-8', 'a%ff'],
-    ['percent-encoding cut short', 'a%3'],
+    ['bytes that are not UTF-8', 'a%ff'],
+    ['truncated percent-encoding', 'a%3'],
     ['a slash', 'a/b'],
     ['a slash, percent-encoded', 'a%2fb'],
     ['a plus', 'a+b'],
@@ -108,7 +108,7 @@ t.test('the channel must be a channel name', async t => {
     )
 })
 
-t.test('query builders may encode the channel as they like', async t => {
+t.test('the channel in the query can be percent-encoded', async t => {
   const cases = [
     [`?${new URLSearchParams({ channel: 'room:a@b' })}`, 'room:a@b'],
     ['?channel=%72ed', 'red'],
@@ -131,12 +131,12 @@ t.test('query builders may encode the channel as they like', async t => {
     t.match(
       String((await requestUpgrade(server.url, path)).status),
       /^4/,
-      `the socket itself is strict: ${path}`,
+      `the URL of the socket is strict: ${path}`,
     )
   t.equal((await requestUpgrade(server.url, gatePath(ticket, 'red'))).status, 101)
 })
 
-t.test('a misspelt name is refused, by name: it would widen the ticket', async t => {
+t.test('an unknown name is refused, since a misspelt one would widen the ticket', async t => {
   const ask = (path: string) => request(server.url, path, { headers: bearer(token) })
   for (const [query, name] of [
     ['chanel=red', 'chanel'],
@@ -173,12 +173,12 @@ t.test('a misspelt name is refused, by name: it would widen the ticket', async t
   }
 })
 
-t.test('bodies that are not valid requests', async t => {
+t.test('invalid bodies are refused', async t => {
   const cases = [
     ['a channel that is a number', '{"channel":5}', '400'],
     ['a channel that is null', '{"channel":null}', '400'],
     ['a list', '[]', '400'],
-    ['no JSON', '{"channel":', '400'],
+    ['not JSON', '{"channel":', '400'],
   ] as const
   for (const [name, body, status] of cases) {
     const reply = await postJson(server.url, '/ws_ticket', body, { headers: bearer(token) })
@@ -201,12 +201,12 @@ t.test('bodies that are not valid requests', async t => {
   )
 })
 
-t.test('two channels are one too many', async t => {
+t.test('a request for two channels is refused', async t => {
   const reply = await request(server.url, '/ws_ticket?channel=red&channel=blue', { headers: bearer(token) })
   t.ok(reply.status === 400, `${reply.status} ${reply.text}`)
 })
 
-t.test('without a token there is a challenge that names no error (RFC 6750 section 3.1)', async t => {
+t.test('without a token the challenge names no error (RFC 6750 section 3.1)', async t => {
   for (const method of ['GET', 'POST']) {
     const reply = await request(server.url, '/ws_ticket', { method })
     isProblem(t, reply, '401 token_missing', method)
