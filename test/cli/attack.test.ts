@@ -94,14 +94,10 @@ t.test('attacks on a server with tickets in Redis find each hole, and nothing in
   const redis = await startRedis(t)
   for (const [hole, found] of Object.entries(holes) as [Hole, readonly string[]][])
     await t.test(hole, async t => {
-      const server = await startHoledServer(t, redis.url, hole, 1)
       const log = join(temporaryDirectory(t), 'log')
-      const keepLog = (): void => writeFileSync(log, server.log)
-      keepLog()
-      const timer = setInterval(keepLog, 50)
-      t.teardown(() => clearInterval(timer))
+      const url = await startHoledServer(t, { redisUrl: redis.url, hole, lifetimeSeconds: 1, log })
       const result = await attack([
-        ...[server.url, '--preset', 'getdel', '--user', 'maggie', '--origin', origin],
+        ...[url, '--preset', 'getdel', '--user', 'maggie', '--origin', origin],
         ...['--lifetime', '1', '--log', log, '--json'],
         ...found.flatMap(name => ['--only', name]),
       ])

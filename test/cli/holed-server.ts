@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
+import { appendFileSync, writeFileSync } from 'node:fs'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Duplex } from 'node:stream'
@@ -26,23 +27,28 @@ export type Hole =
 export const origin = 'https://app.example'
 const key = randomBytes(32)
 
-export interface HoledServer {
-  readonly url: string
+export interface HoledServerOptions {
+  readonly redisUrl: string
+  readonly hole: Hole
+  readonly lifetimeSeconds: number
+  /** Path of its log. */
   readonly log: string
 }
 
 /** The common design, a ticket in Redis that is redeemed with GETDEL, with one hole or none. */
 class HoledGate {
   readonly sockets = new WebSocketServer({ noServer: true })
-  log = ''
   readonly #redis: Redis
   readonly #hole: Hole
   readonly #lifetimeSeconds: number
+  readonly #log: string
 
-  constructor(redis: Redis, hole: Hole, lifetimeSeconds: number) {
+  constructor(redis: Redis, { hole, lifetimeSeconds, log }: HoledServerOptions) {
     this.#redis = redis
     this.#hole = hole
     this.#lifetimeSeconds = lifetimeSeconds
+    this.#log = log
+    writeFileSync(log, '')
   }
 
   /** Issues tokens and tickets. */
@@ -67,7 +73,7 @@ class HoledGate {
   /** Accepts or refuses a handshake. */
   async admit(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
     const ticket = new URL(request.url ?? '/', 'http://x').searchParams.get('ticket') ?? ''
-    if (this.#hole === 'logs the URL') this.log += `${request.url}\n`
+    if (this.#hole === 'logs the URL') appendFileSync(this.#log, `${request.url}\n`)
     const accept = (): void => this.sockets.handleUpgrade(request, socket, head, ws => ws.send('welcome'))
     if (this.#hole === 'opens before the check') accept()
     const isForeign = request.headers.origin !== undefined && request.headers.origin !== origin
@@ -100,14 +106,10 @@ class HoledGate {
   }
 }
 
-export async function startHoledServer(
-  t: Test,
-  redisUrl: string,
-  hole: Hole,
-  lifetimeSeconds: number,
-): Promise<HoledServer> {
-  const redis = new Redis(redisUrl)
-  const gate = new HoledGate(redis, hole, lifetimeSeconds)
+/** Returns its URL. */
+export async function startHoledServer(t: Test, options: HoledServerOptions): Promise<string> {
+  const redis = new Redis(options.redisUrl)
+  const gate = new HoledGate(redis, options)
   const server = createServer((request, response) => void gate.reply(request, response))
   server.on('upgrade', (request, socket, head) => {
     socket.on('error', () => {})
@@ -121,10 +123,5 @@ export async function startHoledServer(
     server.close()
     server.closeAllConnections()
   })
-  return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    get log() {
-      return gate.log
-    },
-  }
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
 }
