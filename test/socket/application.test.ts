@@ -26,7 +26,7 @@ const create = <Data>(t: Test, handlers: GateHandlers<Data> = {}, options: GateO
     ...handlers,
   })
 
-/** A gate in this process, with the handlers of an application. */
+/** Starts a gate in this process, with an application's handlers. */
 async function start<Data>(t: Test, handlers: GateHandlers<Data>, options: GateOptions = {}) {
   const gate = await create(t, handlers, options)
   const { url, adminUrl } = await gate.listen()
@@ -36,7 +36,7 @@ async function start<Data>(t: Test, handlers: GateHandlers<Data>, options: GateO
   return { gate, url, adminUrl, join }
 }
 
-/** A promise to be kept by hand. */
+/** A promise that the test resolves. */
 const deferred = <T>() => {
   let resolve: (value: T) => void = () => {}
   const promise = new Promise<T>(settle => {
@@ -45,13 +45,26 @@ const deferred = <T>() => {
   return { promise, resolve }
 }
 
-t.test('an application gets the carried claims, however the socket is opened', async t => {
+/** Options of a gate with an issuer whose tokens carry two claims into tickets. */
+const withTicketClaims = (t: Test): GateOptions => {
   const directory = temporaryDirectory(t)
   const put = (name: string, text: string): string => {
     writeFileSync(join(directory, name), text)
     return join(directory, name)
   }
   const entry = { issuer: 'shop', secretFile: put('secret', jwtSecret), ticketClaims: ['email', 'org.id'] }
+  return {
+    issuersFile: put('issuers.json', JSON.stringify([entry])),
+    login: 'on',
+    defaultSubscribe: ['*'],
+    firstMessageSeconds: 30,
+  }
+}
+
+const shopToken = (email: unknown, id?: unknown): string =>
+  tokenFor('maggie', { iss: 'shop', email, org: { id, name: 'A' }, other: 'x' })
+
+t.test('an application gets the ticket’s claims, however the socket is opened', async t => {
   const asked: unknown[] = []
   const connections: Connection[] = []
   const closed = deferred<unknown>()
@@ -65,55 +78,62 @@ t.test('an application gets the carried claims, however the socket is opened', a
       onConnect: connection => void connections.push(connection),
       onClose: connection => closed.resolve({ ...connection.claims }),
     },
-    {
-      issuersFile: put('issuers.json', JSON.stringify([entry])),
-      login: 'on',
-      defaultSubscribe: ['*'],
-      firstMessageSeconds: 30,
-    },
+    withTicketClaims(t),
   )
-  const token = (email: unknown, id?: unknown): string =>
-    tokenFor('maggie', { iss: 'shop', email, org: { id, name: 'A' }, other: 'x' })
-  const path = async (...claims: Parameters<typeof token>): Promise<string> =>
-    gatePath((await mintWith(url, token(...claims))).ticket, 'lobby')
+  const path = async (...claims: Parameters<typeof shopToken>): Promise<string> =>
+    gatePath((await mintWith(url, shopToken(...claims))).ticket, 'lobby')
   const { client } = await openSession(socketUrl(url, await path('m@a.test', 7)))
   t.strictSame(asked.splice(0), [{ email: 'm@a.test', id: 7 }])
   t.strictSame({ ...connections[0]?.claims }, { email: 'm@a.test', id: 7 })
-  t.equal(connections[0]?.claims.constructor, undefined, 'nothing but claims')
+  t.equal(connections[0]?.claims.constructor, undefined, 'claims have no prototype')
 
-  const { ticket } = await mintWith(url, token('new@a.test'))
+  const { ticket } = await mintWith(url, shopToken('new@a.test'))
   t.match(await client.ask({ type: 'renew', ticket, id: 1 }), { type: 'renewed' })
-  t.strictSame({ ...connections[0]?.claims }, { email: 'new@a.test' }, 'a renewal brings those of its ticket')
+  t.strictSame(
+    { ...connections[0]?.claims },
+    { email: 'new@a.test' },
+    'a renewal brings the claims of its ticket',
+  )
   isProblem(t, await requestUpgrade(url, await path('banned@a.test')), '403 channel_forbidden')
-  t.match(await client.ask({ type: 'renew', ticket: (await mintWith(url, token('banned@a.test'))).ticket }), {
-    code: 'channel_forbidden',
-  })
-  t.strictSame({ ...connections[0]?.claims }, { email: 'new@a.test' }, 'a refused one changes nothing')
+  t.match(
+    await client.ask({ type: 'renew', ticket: (await mintWith(url, shopToken('banned@a.test'))).ticket }),
+    {
+      code: 'channel_forbidden',
+    },
+  )
+  t.strictSame({ ...connections[0]?.claims }, { email: 'new@a.test' }, 'a refused renewal changes nothing')
   await client.close()
   t.strictSame(await closed.promise, { email: 'new@a.test' })
 
   asked.length = 0
   await openSession(socketUrl(url, gatePath(await mint(url), 'lobby')))
   const late = await open(socketUrl(url, '/channel/lobby'))
-  await late.ask({ type: 'auth', payload: token('m@a.test') })
-  t.strictSame(asked, [{}, { email: 'm@a.test' }], 'our own login, and the first message')
+  await late.ask({ type: 'auth', payload: shopToken('m@a.test') })
+  t.strictSame(
+    asked,
+    [{}, { email: 'm@a.test' }],
+    'the gate’s own login has no claims; the first message brings them',
+  )
   t.strictSame(
     connections.slice(1).map(({ claims }) => ({ ...claims })),
     asked,
   )
+})
 
-  const large = await request(url, '/ws_ticket', { headers: bearer(token('e'.repeat(300))) })
+t.test('claims that do not fit into a ticket are refused', async t => {
+  const { url } = await start(t, {}, withTicketClaims(t))
+  const large = await request(url, '/ws_ticket', { headers: bearer(shopToken('e'.repeat(300))) })
   isProblem(t, large, '401 token_invalid')
   t.match(large.text, /ticket_claims_too_large.*more than 256 bytes/)
   const whole = tokenFor('u'.repeat(250), { iss: 'shop', sid: 's'.repeat(128), email: 'e'.repeat(200) })
   const bound = await request(url, `/ws_ticket?channel=${'c'.repeat(128)}`, { headers: bearer(whole) })
-  isProblem(t, bound, '403 channel_forbidden', 'each fits, and all together do not')
+  isProblem(t, bound, '403 channel_forbidden', 'each claim fits, but not all together')
   t.match(bound.text, /the claims of the token do not fit into a ticket/)
-  const nested = await request(url, '/ws_ticket', { headers: bearer(token({ address: 'm@a.test' })) })
+  const nested = await request(url, '/ws_ticket', { headers: bearer(shopToken({ address: 'm@a.test' })) })
   t.match(nested.text, /claim_type:email/)
 })
 
-t.test('an application knows its connections, with data of its own', async t => {
+t.test('an application can attach data to its connections', async t => {
   interface Player {
     readonly name: string
     moves: number
@@ -145,11 +165,16 @@ t.test('an application knows its connections, with data of its own', async t => 
       channel: 'lobby',
       data: { moves: 1, channel: 'lobby', data: [1, 'é'] },
     })
-    t.strictSame(await client.next(), { type: 'ok', id: 7 }, 'when the handler is done')
-    t.ok(await other.hearsNothing(), 'nothing is passed on by itself')
-    seen.at(-1)?.publish('lobby', 'by hand')
-    t.strictSame(await client.next(), { type: 'message', channel: 'lobby', data: 'by hand', user: 'theo' })
-    t.ok(await other.hearsNothing(), 'and not back')
+    t.strictSame(await client.next(), { type: 'ok', id: 7 }, 'ok is sent when the handler is done')
+    t.ok(await other.hearsNothing(), 'nothing is published automatically')
+    seen.at(-1)?.publish('lobby', 'by the application')
+    t.strictSame(await client.next(), {
+      type: 'message',
+      channel: 'lobby',
+      data: 'by the application',
+      user: 'theo',
+    })
+    t.ok(await other.hearsNothing(), 'the publisher does not receive it')
     client.socket.close(4000, 'enough')
     t.strictSame(await closed.promise, ['maggie', false, 4000, 'enough', 1])
     await other.close()
@@ -177,15 +202,15 @@ t.test('authorize decides before the ticket is spent', async t => {
   isProblem(t, await requestUpgrade(url, path, { headers: { origin } }), '403 channel_forbidden')
   t.same(asked, [{ user: 'maggie', session: 's', channel: 'lobby', origin, expires, claims: {} }])
   answer = () => Promise.resolve(true)
-  isProblem(t, await requestUpgrade(url, path), '500 internal_error', 'a promise lets nobody in')
+  isProblem(t, await requestUpgrade(url, path), '500 internal_error', 'a promise is refused')
   answer = () => Promise.reject(new Error('unhandled'))
-  isProblem(t, await requestUpgrade(url, path), '500 internal_error', 'nor one that fails')
+  isProblem(t, await requestUpgrade(url, path), '500 internal_error', 'a rejected promise is refused')
   answer = () => {
     throw new Error('thrown')
   }
-  isProblem(t, await requestUpgrade(url, path), '500 internal_error', 'nor a fault')
+  isProblem(t, await requestUpgrade(url, path), '500 internal_error', 'an error is refused')
   answer = () => undefined
-  t.equal((await requestUpgrade(url, path)).status, 101, 'after all that, the ticket is good')
+  t.equal((await requestUpgrade(url, path)).status, 101, 'the ticket is still not spent')
 
   const client = await join()
   answer = () => false
@@ -195,7 +220,7 @@ t.test('authorize decides before the ticket is spent', async t => {
   t.strictSame(
     await client.closed,
     { code: 1011, reason: 'internal_error' },
-    'a fault ends a socket, not the server',
+    'an error ends the socket, not the server',
   )
   answer = () => undefined
   await (await join()).close()
@@ -208,17 +233,17 @@ t.test('an error in a handler closes only its socket', async t => {
     ['onMessage throws', { onMessage: ({ user }) => fail(user) }],
     ['onMessage rejects', { onMessage: async ({ user }) => fail(user) }],
     [
-      'it sends what JSON can not say',
+      'it sends data that JSON cannot hold',
       { onMessage: c => (c.user === 'bad' ? c.send(undefined) : undefined) },
     ],
-    ['it names no channel', { onMessage: c => (c.user === 'bad' ? c.publish('a b', 1) : undefined) }],
     [
-      'it closes with a code that is not its own',
-      { onMessage: c => (c.user === 'bad' ? c.close(1002) : undefined) },
+      'it publishes to an invalid channel',
+      { onMessage: c => (c.user === 'bad' ? c.publish('a b', 1) : undefined) },
     ],
+    ['it closes with a reserved code', { onMessage: c => (c.user === 'bad' ? c.close(1002) : undefined) }],
   ]
   function fail(user: string): void {
-    if (user === 'bad') throw new Error('of the application')
+    if (user === 'bad') throw new Error('thrown by the application')
   }
   for (const [name, handlers] of cases) {
     const { url, join } = await start(t, handlers)
@@ -226,17 +251,21 @@ t.test('an error in a handler closes only its socket', async t => {
     const bad = await open(socketUrl(url, gatePath(await mint(url, 'bad'))))
     bad.send({ type: 'publish', data: 1 })
     t.strictSame(await bad.closed, { code: 1011, reason: 'internal_error' }, name)
-    t.match(await good.ask({ type: 'publish', data: 1, id: 1 }), { type: 'ok' }, `${name}: others stay`)
+    t.match(
+      await good.ask({ type: 'publish', data: 1, id: 1 }),
+      { type: 'ok' },
+      `${name}: other sockets stay open`,
+    )
     await good.close()
   }
   const late = deferred<void>()
   const { join } = await start(t, {
     async onMessage() {
       await late.promise
-      throw new Error('after it has gone')
+      throw new Error('thrown after the close')
     },
     onClose() {
-      throw new Error('at the end')
+      throw new Error('thrown by onClose')
     },
   })
   const client = await join()
@@ -246,7 +275,7 @@ t.test('an error in a handler closes only its socket', async t => {
   await (await join()).close()
 })
 
-t.test('an application closes sockets, and publishes and disconnects as the admin API does', async t => {
+t.test('an application can close sockets, and publish and disconnect as the admin API does', async t => {
   const { gate, join } = await start(t, {
     onMessage: (connection, { data }) => connection.close(4123, String(data)),
   })
@@ -268,7 +297,7 @@ t.test('an undefined member counts as absent', async t => {
   const stateDir = temporaryDirectory(t)
   const { gate, join } = await start(t, {}, { stateDir })
   const client = await join()
-  // As an application in JavaScript would write it.
+  // As an application in JavaScript might write it.
   const members = { user: 'maggie', channel: undefined, socket: undefined, reason: undefined }
   t.equal(await gate.disconnect(members as never), 1)
   t.strictSame(await client.closed, { code: 4403, reason: 'revoked' })
@@ -290,7 +319,7 @@ t.test('reasons are truncated between characters', async t => {
     t.equal(boundedReason(reason), expected)
 })
 
-t.test('mistakes of the application throw', async t => {
+t.test('invalid options and handlers throw', async t => {
   await t.rejects(createGate({ onMessage: 5 as never }), { name: 'TypeError', message: /onMessage/ })
   await t.rejects(
     createGate({ onMessage() {}, threads: 2, port: 0, adminPort: 0, stateDir: temporaryDirectory(t) }),
@@ -310,7 +339,7 @@ t.test('mistakes of the application throw', async t => {
     )
 })
 
-t.test('authorize cannot be async: it does not compile, and creates no gate', async t => {
+t.test('an async authorize neither compiles nor creates a gate', async t => {
   const handlers = {
     async authorize() {
       await null
@@ -324,7 +353,7 @@ t.test('authorize cannot be async: it does not compile, and creates no gate', as
   await t.rejects(createGate(handlers), TypeError)
 })
 
-t.test('with first-message auth, connections begin when their user is known', async t => {
+t.test('with first-message auth, onConnect is called once the user is known', async t => {
   const users: string[] = []
   const { url } = await start(
     t,
@@ -351,7 +380,7 @@ t.test('with first-message auth, connections begin when their user is known', as
   await last.close()
 })
 
-t.test('an application closes one connection when it learns of the end of another', async t => {
+t.test('an application can close one connection when another ends', async t => {
   const connections: Connection<unknown>[] = []
   const { gate, url, join } = await start(
     t,
@@ -360,7 +389,7 @@ t.test('an application closes one connection when it learns of the end of anothe
       // Closes only the most recent one that is still open, so that each end closes one more.
       onClose: () => connections.findLast(({ isOpen }) => isOpen)?.close(4000, 'chain'),
     },
-    // Far more than needed: handlers are not called for sockets left at the deadline.
+    // More than enough: handlers are not called for sockets still open at the deadline.
     { drainSeconds: 10 },
   )
   const expiring = async (exp: number): Promise<Client> => {
@@ -379,7 +408,7 @@ t.test('an application closes one connection when it learns of the end of anothe
   t.strictSame(await codes(expired), anyEnd(4401), 'all expire')
   const drained = await Promise.all(Array.from({ length: 40 }, () => join('theo')))
   const draining = gate.drain()
-  t.strictSame(await codes(drained), anyEnd(1012), 'all are told of the drain')
+  t.strictSame(await codes(drained), anyEnd(1012), 'all are drained')
   await draining
 })
 
@@ -401,10 +430,10 @@ t.test('a gate can be drained more than once, even if it never listened', async 
   await late.drain()
 })
 
-t.test('a fault of a handler is logged, without tickets and tokens', async t => {
+t.test('an error in a handler is logged, without tickets and tokens', async t => {
   const script = `
     import { createGate } from 'ticketgate'
-    const gate = await createGate({ onMessage() { throw new Error('of the application') } })
+    const gate = await createGate({ onMessage() { throw new Error('thrown by the application') } })
     console.log(JSON.stringify(await gate.listen()))
     process.once('SIGTERM', () => gate.drain())`
   const child = spawn(process.execPath, ['--input-type=module', '--eval', script], {
@@ -439,12 +468,12 @@ t.test('a fault of a handler is logged, without tickets and tokens', async t => 
     level: 'error',
     handler: 'onMessage',
     user: 'maggie',
-    err: { message: 'of the application' },
+    err: { message: 'thrown by the application' },
   })
   t.notOk(lines.some(line => line.includes(ticket) || line.includes(token)))
 })
 
-t.test('draining a gate that is draining waits for the same end', async t => {
+t.test('a second drain waits for the first', async t => {
   const ends: string[] = []
   const { gate, join } = await start(t, { onClose: () => void ends.push('closed') })
   await join()
@@ -454,7 +483,7 @@ t.test('draining a gate that is draining waits for the same end', async t => {
   await first
 })
 
-t.test('a gate that is closed while it begins to listen is closed, and says so', async t => {
+t.test('a gate closed while it starts to listen does not listen', async t => {
   for (const end of ['close', 'drain'] as const) {
     const gate = await create(t)
     const [listening] = await Promise.all([gate.listen(), gate[end]()])

@@ -14,13 +14,13 @@ function text(message: string): Buffer {
   return Buffer.concat([Buffer.from([0x81, 0x80 | bytes.length, 0, 0, 0, 0]), bytes])
 }
 
-/** Sockets on a channel that read all that is sent to them, and look at nothing of it. */
+/** Opens sockets on a channel that read and discard all messages. */
 const crowd = async (server: TestServer, channel: string, count: number): Promise<RawConnection[]> => {
   const connections: RawConnection[] = []
   for (let n = 0; n < count; n++) {
     const connection = await RawConnection.connect(server.url)
     connection.write(upgradeText(gatePath(await mint(server.url, `listener-${n}`), channel)))
-    if ((await connection.response())?.status !== 101) throw new Error('it was not let in')
+    if ((await connection.response())?.status !== 101) throw new Error('the handshake was refused')
     connection.socket.removeAllListeners('data').resume()
     connections.push(connection)
   }
@@ -33,7 +33,7 @@ const join = async (server: TestServer, user: string, channel: string): Promise<
 const env = {
   TICKETGATE_MESSAGE_RATE: 'off',
   TICKETGATE_TICKET_RATE: 'off',
-  // The listeners are all in this process, which reads when it comes to that.
+  // All listeners are in this process, which may be slow to read.
   TICKETGATE_MAX_BACKPRESSURE_BYTES: '100000000',
 }
 
@@ -41,18 +41,18 @@ for (const [compression, publications] of [
   ['off', 100],
   ['shared', 20],
 ] as const)
-  t.test(`a burst to many is sent in turns, in order, compression ${compression}`, async t => {
+  t.test(`a burst to many sockets is sent in turns and in order, compression ${compression}`, async t => {
     const server = await startServer(t, { env: { ...env, TICKETGATE_COMPRESSION: compression } })
     const listeners = await crowd(server, 'lobby', 300)
     const [publisher, listener] = [await join(server, 'one', 'lobby'), await join(server, 'two', 'lobby')]
     const filler = 'ab '.repeat(5000)
     for (let n = 0; n < publications; n++) publisher.send({ type: 'publish', data: [n, filler], id: n })
-    t.equal((await request(server.url, '/healthz')).status, 200, 'others are served')
+    t.equal((await request(server.url, '/healthz')).status, 200, 'other requests are served meanwhile')
     for (let n = 0; n < publications; n++) {
       t.strictSame(await publisher.next(), { type: 'ok', id: n })
       t.equal(((await listener.next()).data as unknown[])[0], n)
     }
-    t.ok((await metric(server, 'ticketgate_publications_queued_total')) > 0, 'some had to wait')
+    t.ok((await metric(server, 'ticketgate_publications_queued_total')) > 0, 'some publications were queued')
     t.equal(await metric(server, 'ticketgate_publications_refused_total'), 0)
     t.ok((await publisher.hearsNothing()) && (await listener.hearsNothing()))
     for (const each of listeners) each.destroy()
@@ -62,7 +62,7 @@ for (const [compression, publications] of [
 t.test(
   'publications beyond the limit are refused with the id of the request; accepted ones arrive',
   async t => {
-    // Compression, which no listener asks for, is what makes the server expect much work.
+    // Compression, though no listener uses it, makes the server expect more work.
     const server = await startServer(t, { env: { ...env, TICKETGATE_COMPRESSION: 'shared' } })
     const listeners = await crowd(server, 'lobby', 30)
     const listener = await join(server, 'two', 'lobby')
@@ -83,7 +83,7 @@ t.test(
     const accepted = idsOf(/\{"type":"ok","id":(\d+)\}/g)
     const refused = idsOf(/"code":"publish_queue_full","detail":"[^"]*","id":(\d+)\}/g)
     t.equal(accepted.length + refused.length, count)
-    t.ok(refused.length > 0, `${refused.length} of ${count} were refused`)
+    t.ok(refused.length > 0, `${refused.length} of ${count} are refused`)
     t.equal(await metric(server, 'ticketgate_publications_refused_total'), refused.length)
     t.equal(await metric(server, 'ticketgate_messages_published_total'), accepted.length)
     const heard: unknown[] = []
@@ -108,13 +108,13 @@ t.test('a socket queues no more than twice the largest message', async t => {
   connection.write(piece(1, largest))
   connection.write(piece(0, largest))
   t.equal(jsonOf(await request(server.url, '/healthz')).status, 'ok')
-  t.ok(connection.isOpen, 'twice the largest message waits for its end')
+  t.ok(connection.isOpen, 'an incomplete message of twice the limit is kept')
   connection.write(Buffer.from([0, 0x81, 0, 0, 0, 0, 0x61]))
   if (connection.isOpen) await once(connection.socket, 'close')
   while ((await metric(server, 'ticketgate_connections_closed_total{reason="message_too_big"}')) < 1);
-  t.pass('a byte more ends the connection, and is counted')
+  t.pass('a byte more ends the connection and is counted')
 
   const whole = await join(server, 'one', 'lobby')
   whole.send('a'.repeat(2 * largest))
-  t.equal((await whole.closed).code, 1009, 'up to there a client is told')
+  t.equal((await whole.closed).code, 1009, 'within the limit, the client is told')
 })

@@ -7,7 +7,7 @@ const channels = ['', 'lobby', '1', 'a.b:c']
 const shardCapacity = 64
 const encodings = ['json', 'msgpack'] as const
 
-/** Publishes to a channel as if nothing else was to be sent. */
+/** Publishes to a channel at once. Returns the number of subscribers. */
 const publish = (topics: ChannelTopics, channel: string, text: string, from?: ModelSocket): number => {
   let subscribers = 0
   for (const shard of topics.shardsOf(channel)) {
@@ -17,7 +17,7 @@ const publish = (topics: ChannelTopics, channel: string, text: string, from?: Mo
   return subscribers
 }
 
-t.test('a channel is one topic in each encoding, until it has more subscribers than a topic has', async t => {
+t.test('a channel is one topic per encoding until it has more subscribers than a topic may have', async t => {
   const model = new TopicModel()
   const topics = new ChannelTopics(model, shardCapacity)
   const add = (): ModelSocket => {
@@ -40,7 +40,7 @@ t.test('a channel is one topic in each encoding, until it has more subscribers t
   )
 })
 
-t.test('the channel of a topic', async t => {
+t.test('a topic’s channel can be read from its name', async t => {
   for (const [topic, channel] of [
     ['j', ''],
     ['jlobby', 'lobby'],
@@ -51,7 +51,7 @@ t.test('the channel of a topic', async t => {
     t.equal(channelOfTopic(topic), channel, topic)
 })
 
-t.test('sockets that leave make room for others: topics do not multiply', async t => {
+t.test('sockets that leave make room for others, so topics do not multiply', async t => {
   const model = new TopicModel()
   const topics = new ChannelTopics(model, shardCapacity)
   const most = 4 * shardCapacity
@@ -60,7 +60,7 @@ t.test('sockets that leave make room for others: topics do not multiply', async 
     const socket = model.socket()
     topics.join(socket, 'json', 'lobby')
     open.push(socket)
-    // A different one each time, so that holes are everywhere.
+    // A different one each time, so that every topic has gaps.
     if (open.length > most) open.splice((n * 7919) % open.length, 1)[0]?.leave()
   }
   const shards = topics.shardsOf('lobby')
@@ -69,7 +69,7 @@ t.test('sockets that leave make room for others: topics do not multiply', async 
 })
 
 t.test(
-  'however sockets come and go, each subscriber gets a publication once, and its publisher never',
+  'however sockets come and go, each subscriber gets a publication once, but not the publisher',
   async t => {
     const action = fc.oneof(
       {
@@ -97,25 +97,25 @@ t.test(
       fc.property(fc.array(fc.tuple(action, setting), { minLength: 5, maxLength: 40 }), steps => {
         const model = new TopicModel()
         const topics = new ChannelTopics(model, shardCapacity)
-        const hears = new Map<ModelSocket, { encoding: 'json' | 'msgpack'; channels: Set<string> }>()
+        const subscribers = new Map<ModelSocket, { encoding: 'json' | 'msgpack'; channels: Set<string> }>()
         for (const [{ is, many }, { channel, encoding }] of steps) {
-          const some = [...hears].slice(0, many)
+          const some = [...subscribers].slice(0, many)
           if (is === 'open')
             for (let n = 0; n < many; n++) {
               const socket = model.socket()
               topics.join(socket, encoding, channel)
-              hears.set(socket, { encoding, channels: new Set([channel]) })
+              subscribers.set(socket, { encoding, channels: new Set([channel]) })
             }
           else if (is === 'leave')
             for (const [socket] of some) {
               socket.leave()
-              hears.delete(socket)
+              subscribers.delete(socket)
             }
           else if (is === 'publish') {
-            const from = [...hears.keys()][many % Math.max(1, hears.size)]
-            const expected = [...hears].filter(([, { channels }]) => channels.has(channel))
+            const from = [...subscribers.keys()][many % Math.max(1, subscribers.size)]
+            const expected = [...subscribers].filter(([, { channels }]) => channels.has(channel))
             if (publish(topics, channel, 'x', from) !== expected.length) return false
-            for (const [socket, { channels }] of hears) {
+            for (const [socket, { channels }] of subscribers) {
               const heard = socket.heard.splice(0).length
               if (heard !== Number(channels.has(channel) && socket !== from)) return false
             }
@@ -137,7 +137,7 @@ t.test(
   },
 )
 
-t.test('a socket keeps its channels', async t => {
+t.test('restricting a socket leaves its other channels', async t => {
   const model = new TopicModel()
   const topics = new ChannelTopics(model, shardCapacity)
   for (let n = 0; n < shardCapacity; n++) topics.join(model.socket(), 'msgpack', 'full')

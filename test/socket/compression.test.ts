@@ -20,7 +20,7 @@ const modes = ['shared', 'dedicated'] as const
 type Mode = (typeof modes)[number]
 
 /**
- * Which offers are accepted in which mode (RFC 7692 section 7.1). With any other, messages are not
+ * Offers, each with the modes that accept it (RFC 7692 section 7.1). In other modes, messages are not
  * compressed.
  */
 const offers: readonly (readonly [offer: string, ...modes: readonly Mode[]])[] = [
@@ -38,7 +38,7 @@ const offers: readonly (readonly [offer: string, ...modes: readonly Mode[]])[] =
   ['permessage-deflate; server_max_window_bits=12; client_max_window_bits=12', 'dedicated'],
   ['permessage-deflate;server_max_window_bits="10"', 'dedicated'],
   ['permessage-deflate ; client_max_window_bits ,', 'shared', 'dedicated'],
-  // The first that can be kept counts, wherever it stands.
+  // The first offer that can be honoured counts, whatever its position.
   ['permessage-deflate; server_max_window_bits=8, permessage-deflate', 'shared', 'dedicated'],
   [
     'permessage-deflate; server_max_window_bits=10, permessage-deflate; server_no_context_takeover',
@@ -47,7 +47,7 @@ const offers: readonly (readonly [offer: string, ...modes: readonly Mode[]])[] =
   ],
   ['x-other; a=1, permessage-deflate', 'shared', 'dedicated'],
   ['permessage-deflate; server_no_context_takeover, x-other', 'shared'],
-  // Offers that are malformed are declined.
+  // Malformed offers are declined.
   ['permessage-deflate; server_max_window_bits'],
   ['permessage-deflate; server_max_window_bits=7'],
   ['permessage-deflate; server_max_window_bits=16'],
@@ -66,7 +66,7 @@ const offers: readonly (readonly [offer: string, ...modes: readonly Mode[]])[] =
   ['permessage-deflate, "'],
   ['x-webkit-deflate-frame'],
   ['deflate-permessage'],
-  // To uWS all words of the same letters are one.
+  // uWS itself does not distinguish words with the same letters.
   ['permessage-delfate'],
 ]
 
@@ -81,7 +81,7 @@ t.test('an offer is accepted if it can be honoured', async t => {
   t.equal(acceptedExtensions('permessage-deflate', 'off'), '')
 })
 
-/** A server in each mode that compresses publications. */
+/** Starts a server that compresses publications in this mode. */
 const start = async (t: Parameters<typeof startServer>[0], mode: Mode): Promise<TestServer> =>
   startServer(t, { env: { TICKETGATE_COMPRESSION: mode, TICKETGATE_TICKET_RATE: 'off' } })
 
@@ -90,7 +90,7 @@ interface Frame {
   readonly payload: Buffer
 }
 
-/** The whole frames of a server in some bytes. */
+/** The complete server frames in these bytes. */
 function framesIn(bytes: Buffer): Frame[] {
   const frames: Frame[] = []
   for (let at = 0; at + 2 <= bytes.length; ) {
@@ -104,10 +104,7 @@ function framesIn(bytes: Buffer): Frame[] {
   return frames
 }
 
-/**
- * Decompresses messages one after another with a window that is as large as was agreed, and no
- * larger.
- */
+/** Decompresses successive messages with a window of exactly the agreed size. */
 class Inflater {
   readonly #windowBits: number
   readonly #keepsContext: boolean
@@ -135,14 +132,14 @@ class Inflater {
   }
 }
 
-/** A masked frame with a compressed message. */
+/** Builds a masked frame with a compressed message. */
 const compressed = (message: string, windowBits: number): Buffer => {
   const packed = deflateRawSync(message, { windowBits, finishFlush: constants.Z_SYNC_FLUSH }).subarray(0, -4)
   return Buffer.concat([Buffer.from([0xc1, 0x80 | packed.length, 0, 0, 0, 0]), packed])
 }
 
 for (const mode of modes)
-  t.test(`by hand, ${mode}: what is accepted is honoured`, async t => {
+  t.test(`an accepted offer is honoured, mode ${mode}`, async t => {
     const server = await start(t, mode)
     const publisher = (await openSession(socketUrl(server.url, gatePath(await mint(server.url), 'x')))).client
     for (const [offer, ...accepted] of offers) {
@@ -156,11 +153,11 @@ for (const mode of modes)
       const asked = Number(/server_max_window_bits="?(\d+)/.exec(offer)?.[1] ?? 15)
       const given = Number(/server_max_window_bits=(\d+)/.exec(answer)?.[1] ?? 15)
       if (answer !== '' && !offer.includes(',')) {
-        t.ok(given <= asked, 'the window is as small as was asked for')
+        t.ok(given <= asked, 'the window is no larger than requested')
         if (offer.includes('server_no')) t.match(answer, 'server_no_context_takeover')
         if (offer.includes('server_max')) t.match(answer, 'server_max_window_bits')
       }
-      // Repeats far apart want the window, and those from one message to the next the context.
+      // Distant repeats use the window; repeats in the next message use the context.
       const inflater = new Inflater(answer)
       const texts = ['one', 'two', 'three'].map(word => `${word} ${'abcdefghij'.repeat(400)} ${word}`)
       for (const text of texts) publisher.send({ type: 'publish', data: text })
@@ -173,15 +170,15 @@ for (const mode of modes)
         t.equal((JSON.parse(message) as { data: string }).data, texts[index])
       }
       if (answer !== '') {
-        connection.write(compressed('{"type":"publish","data":"packed by the client"}', 15))
-        t.equal((await publisher.next()).data, 'packed by the client')
+        connection.write(compressed('{"type":"publish","data":"compressed by the client"}', 15))
+        t.equal((await publisher.next()).data, 'compressed by the client')
       }
       connection.destroy()
     }
     await publisher.close()
   })
 
-t.test('npm ws agrees with every offer that it can make', async t => {
+t.test('ws works with every offer that it can make', async t => {
   const settings: readonly PerMessageDeflateOptions[] = [
     {},
     { serverNoContextTakeover: true },
@@ -211,7 +208,7 @@ t.test('npm ws agrees with every offer that it can make', async t => {
   }
 })
 
-t.test('Python websockets agrees with every offer that it can make', needs('python3'), async t => {
+t.test('Python’s websockets works with every offer that it can make', needs('python3'), async t => {
   const script = fileURLToPath(new URL('compression-client.py', import.meta.url))
   for (const mode of modes) {
     const server = await start(t, mode)
@@ -224,7 +221,7 @@ t.test('Python websockets agrees with every offer that it can make', needs('pyth
   }
 })
 
-t.test('Go gorilla agrees with its offer', needs('go-gorilla'), async t => {
+t.test('Go’s gorilla/websocket works with its offer', needs('go-gorilla'), async t => {
   const directory = mkdtempSync(join(tmpdir(), 'ticketgate-gorilla-'))
   t.teardown(() => rmSync(directory, { recursive: true }))
   const program = join(directory, 'client')

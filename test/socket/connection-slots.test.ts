@@ -35,7 +35,35 @@ import { gatePath, nowSeconds, tokenFor } from '../support/tokens.js'
 
 type Spend = StoreReplayCache['spend']
 
-/** A server with a cap of one connection, whose replay cache is controlled by the test. */
+/** The view of clients that connect directly, without a proxy. */
+const directClients = (log: ReturnType<typeof createLog>): ClientView =>
+  new ClientView({
+    proxies: createTrustedProxies([]),
+    publicUrl: undefined,
+    tls: false,
+    isUnix: false,
+    warnings: new ForwardingWarnings(log),
+  })
+
+/** A check that accepts tokens signed with `jwtSecret`, at any rate. */
+const tokenCheck = (
+  revocations: ReturnType<typeof createRevocations>,
+  counters: ReturnType<typeof createCounters>,
+  log: ReturnType<typeof createLog>,
+): TokenCheck =>
+  new TokenCheck({
+    tokens: new TokenVerifier(
+      secretIssuers({ secrets: [jwtSecret], policy: { maxTtlSeconds: 3600 }, nodesAheadSeconds: 0 }),
+      16_384,
+    ),
+    revocations,
+    limiter: { take: () => 0, usage: () => undefined, setRate() {} },
+    counters,
+    log,
+    refusalLevel: 'debug',
+  })
+
+/** Starts a server with a cap of one connection and a replay cache that the test controls. */
 const start = async (t: Test) => {
   const replay = createMemoryReplayCache(100)
   const key = newBootKey()
@@ -45,13 +73,7 @@ const start = async (t: Test) => {
   const counters = createCounters()
   const config = resolveConfig({ env: {}, options: { jwtSecret, firstMessageSeconds: 60 } })
   const app = App()
-  const clients = new ClientView({
-    proxies: createTrustedProxies([]),
-    publicUrl: undefined,
-    tls: false,
-    isUnix: false,
-    warnings: new ForwardingWarnings(log),
-  })
+  const clients = directClients(log)
   const origins = createOriginPolicy(config)
   const revocations = createRevocations()
   const admission = new TicketAdmission({
@@ -82,17 +104,7 @@ const start = async (t: Test) => {
     sockets,
     admission,
     revocations,
-    tokens: new TokenCheck({
-      tokens: new TokenVerifier(
-        secretIssuers({ secrets: [jwtSecret], policy: { maxTtlSeconds: 3600 }, nodesAheadSeconds: 0 }),
-        16_384,
-      ),
-      revocations,
-      limiter: { take: () => 0, usage: () => undefined, setRate() {} },
-      counters,
-      log,
-      refusalLevel: 'debug',
-    }),
+    tokens: tokenCheck(revocations, counters, log),
     handlers: undefined,
     relay: { send() {} },
     isDraining: () => draining,
@@ -107,13 +119,13 @@ const start = async (t: Test) => {
   return {
     url: `http://127.0.0.1:${port}`,
     sockets,
-    spends(by: Spend) {
+    replaceSpend(by: Spend) {
       spend = by
     },
-    works() {
+    restoreSpend() {
       spend = replay.spend.bind(replay)
     },
-    drains() {
+    startDraining() {
       draining = true
     },
     path: (): string => {
@@ -125,15 +137,15 @@ const start = async (t: Test) => {
 
 type Gate = Awaited<ReturnType<typeof start>>
 
-/** The one connection that there is room for gets in. */
-const hasRoom = async (t: Test, { url, path, works }: Gate, name: string): Promise<void> => {
-  works()
+/** Checks that one connection is accepted, and a second is not. */
+const hasOneSlot = async (t: Test, { url, path, restoreSpend }: Gate, name: string): Promise<void> => {
+  restoreSpend()
   const { client } = await openSession(socketUrl(url, path()))
   isProblem(
     t,
     await requestUpgrade(url, path()),
     '429 too_many_connections',
-    `${name}: a second one does not fit`,
+    `${name}: there is no second slot`,
   )
   await client.close()
 }
@@ -144,20 +156,20 @@ t.test('a failing replay cache admits nobody, and leaks no connection slot', asy
     [
       'it throws',
       () => {
-        throw new Error('of the cache')
+        throw new Error('thrown by the cache')
       },
     ],
-    ['it rejects', () => Promise.reject(new Error('of the cache'))],
+    ['it rejects', () => Promise.reject(new Error('thrown by the cache'))],
   ]
   for (const [name, spend] of failures) {
-    gate.spends(spend)
+    gate.replaceSpend(spend)
     for (let n = 0; n < 3; n++)
-      isProblem(t, await requestUpgrade(gate.url, gate.path()), '500 internal_error', `${name}, try ${n}`)
-    await hasRoom(t, gate, name)
+      isProblem(t, await requestUpgrade(gate.url, gate.path()), '500 internal_error', `${name}, attempt ${n}`)
+    await hasOneSlot(t, gate, name)
   }
 })
 
-t.test('a refusal leaks no connection slot, at any stage', async t => {
+t.test('a refusal by the replay cache leaks no connection slot', async t => {
   const gate = await start(t)
   for (const [outcome, expected] of [
     ['replayed', '401 ticket_used'],
@@ -166,17 +178,17 @@ t.test('a refusal leaks no connection slot, at any stage', async t => {
     ['predates', '401 ticket_predates_gate'],
   ] as const)
     for (const result of [outcome, Promise.resolve(outcome)]) {
-      gate.spends(() => result)
+      gate.replaceSpend(() => result)
       isProblem(t, await requestUpgrade(gate.url, gate.path()), expected)
-      await hasRoom(t, gate, expected)
+      await hasOneSlot(t, gate, expected)
     }
 })
 
-t.test('a client that leaves while its ticket is spent leaks no connection slot', async t => {
+t.test('a client that leaves while its ticket is being spent leaks no connection slot', async t => {
   const gate = await start(t)
   let settle: (outcome: StoreOutcome) => void = () => {}
   const asked = new Promise<void>(resolve => {
-    gate.spends(() => {
+    gate.replaceSpend(() => {
       resolve()
       return new Promise(outcome => {
         settle = outcome
@@ -187,16 +199,16 @@ t.test('a client that leaves while its ticket is spent leaks no connection slot'
   connection.write(upgradeText(gate.path()))
   await asked
   connection.destroy()
-  // Its end is seen before the answer to this.
+  // The server sees the disconnect before it answers this.
   isProblem(t, await requestUpgrade(gate.url, '/channel/a%20b'), '400 channel_invalid')
   settle('fresh')
-  await hasRoom(t, gate, 'gone')
+  await hasOneSlot(t, gate, 'after the client has left')
 })
 
-t.test('a gate that begins to drain while a ticket is spent admits nobody', async t => {
+t.test('a gate that starts to drain while a ticket is being spent admits nobody', async t => {
   const gate = await start(t)
-  gate.spends(() => {
-    gate.drains()
+  gate.replaceSpend(() => {
+    gate.startDraining()
     return Promise.resolve('fresh')
   })
   isProblem(t, await requestUpgrade(gate.url, gate.path()), '503 draining')
@@ -206,7 +218,7 @@ t.test('a gate that begins to drain while a ticket is spent admits nobody', asyn
 t.test('an unauthenticated socket is not admitted while the gate drains', async t => {
   const gate = await start(t)
   const waiting = await open(socketUrl(gate.url, '/channel/lobby'))
-  gate.drains()
+  gate.startDraining()
   waiting.send({ type: 'auth', payload: tokenFor('maggie') })
   const { code, reason } = await waiting.closed
   t.equal(code, 1012)

@@ -27,29 +27,23 @@ const startMs = 1_764_000_000_000
 const endSeconds = startMs / 1000 + 100
 const key = newBootKey()
 
-/** Sockets whose session ends at `endSeconds`, on a server whose clock the test moves by hand. */
-const start = async (t: Test) => {
-  let nowMs = startMs
-  const table = new SocketTable()
-  const replay = createMemoryReplayCache(100)
-  const log = createLog('fatal')
-  const clock = (): number => nowMs
-  const counters = createCounters()
-  const revocations = createRevocations()
-  const admission = new TicketAdmission({
-    keys: { ring: () => new Map([[0, key]]), policy: ownTicketsOnly },
-    revocations,
-    replay,
-    spendDurations: counters.durations.spend,
-    refusals: new RefusalMemory(),
-    log,
-  })
-  const app = App()
+interface Parts {
+  readonly app: ReturnType<typeof App>
+  readonly table: SocketTable
+  readonly admission: TicketAdmission
+  readonly revocations: ReturnType<typeof createRevocations>
+  readonly counters: ReturnType<typeof createCounters>
+  readonly clock: () => number
+  readonly log: ReturnType<typeof createLog>
+}
+
+/** The message handler of a gate without an application, relay or message rate. */
+const messageHandler = ({ app, table, admission, revocations, counters, clock, log }: Parts) => {
   const topics = new ChannelTopics(app)
   const events = noSocketEvents()
   const rights = new ChannelRights(revocations, topics)
   const fanOut = new FanOut({ topics, compresses: false, maxMessageBytes: 1024, counters, onMalformed() {} })
-  const messages = new MessageHandler({
+  return new MessageHandler({
     limits: new MessageLimits({
       rate: new MessageRate(undefined, { at: () => 0 }),
       maxMessageBytes: 1024,
@@ -74,6 +68,27 @@ const start = async (t: Test) => {
     application: undefined,
     log,
   })
+}
+
+/** Starts a server whose sessions end at `endSeconds`, with a clock that the test sets. */
+const start = async (t: Test) => {
+  let nowMs = startMs
+  const table = new SocketTable()
+  const replay = createMemoryReplayCache(100)
+  const log = createLog('fatal')
+  const clock = (): number => nowMs
+  const counters = createCounters()
+  const revocations = createRevocations()
+  const admission = new TicketAdmission({
+    keys: { ring: () => new Map([[0, key]]), policy: ownTicketsOnly },
+    revocations,
+    replay,
+    spendDurations: counters.durations.spend,
+    refusals: new RefusalMemory(),
+    log,
+  })
+  const app = App()
+  const messages = messageHandler({ app, table, admission, revocations, counters, clock, log })
   app.ws<SocketData>('/*', {
     upgrade(res, req, context) {
       const session = new Session({
@@ -119,17 +134,17 @@ const start = async (t: Test) => {
 
 const expired = { code: 4401, reason: 'session_expired' }
 
-t.test('a message in the last millisecond is accepted, one at the end of the session is not', async t => {
+t.test('a message in the last millisecond of the session is accepted, a later one is not', async t => {
   const { at, enter } = await start(t)
   const client = await enter()
   at(endSeconds * 1000 - 1)
   t.match(await client.ask({ type: 'ping' }), { type: 'pong' })
   at(endSeconds * 1000)
   client.send({ type: 'ping' })
-  t.strictSame(await client.closed, expired, 'though nothing has swept since')
+  t.strictSame(await client.closed, expired, 'it is closed even before the next sweep')
 })
 
-t.test('a silent socket is closed at the end, and not before', async t => {
+t.test('a silent socket is closed at the end of its session, not before', async t => {
   const { at, sweep, table, enter } = await start(t)
   const client = await enter()
   at(endSeconds * 1000 - 1)
@@ -140,7 +155,7 @@ t.test('a silent socket is closed at the end, and not before', async t => {
   t.strictSame(await client.closed, expired)
 })
 
-t.test('a renewal in the last millisecond is accepted, one at the end is not', async t => {
+t.test('a renewal in the last millisecond is accepted, a later one is not', async t => {
   const { at, sweep, enter, ticket } = await start(t)
   const [early, late] = [await enter(), await enter()]
   at(endSeconds * 1000 - 1)
@@ -153,13 +168,13 @@ t.test('a renewal in the last millisecond is accepted, one at the end is not', a
   t.strictSame(await late.closed, expired)
   at((endSeconds + 50) * 1000 - 1)
   sweep()
-  t.match(await early.ask({ type: 'ping' }), { type: 'pong' }, 'until the new end')
+  t.match(await early.ask({ type: 'ping' }), { type: 'pong' }, 'the session lasts until its new end')
   at((endSeconds + 50) * 1000)
   sweep()
   t.strictSame(await early.closed, expired)
 })
 
-t.test('likewise the ticket of a renewal, and its session', async t => {
+t.test('the ticket of a renewal must not have expired, nor its session', async t => {
   const { at, enter, ticket } = await start(t)
   const client = await enter()
   const [first, second] = [ticket(endSeconds + 50), ticket(endSeconds + 50)]
@@ -171,11 +186,15 @@ t.test('likewise the ticket of a renewal, and its session', async t => {
   at(startMs + 10_000)
   t.match(await client.ask({ type: 'renew', ticket: second }), { code: 'ticket_expired' })
   at(endSeconds * 1000)
-  t.match(await client.ask({ type: 'ping' }), { type: 'pong' }, 'and the session is that of the first')
+  t.match(
+    await client.ask({ type: 'ping' }),
+    { type: 'pong' },
+    'the session is still that of the first renewal',
+  )
   await client.close()
 })
 
-t.test('a session that is renewed to an earlier end, ends then', async t => {
+t.test('a session renewed to an earlier end ends then', async t => {
   const { at, sweep, enter, ticket } = await start(t)
   const client = await enter()
   t.match(await client.ask({ type: 'renew', ticket: ticket(endSeconds - 50) }), { expires: endSeconds - 50 })

@@ -29,7 +29,7 @@ const start = ({ compresses = false } = {}) => {
   return { model, counters, malformed, fanOut, join }
 }
 
-/** A publication that says its number. */
+/** A publication whose data has its number. */
 const numbered = (channel: string, number: number, bytes = 64): Publication => ({
   type: 'publish',
   channel,
@@ -37,7 +37,7 @@ const numbered = (channel: string, number: number, bytes = 64): Publication => (
   data: Buffer.from(JSON.stringify([number, 'x'.repeat(bytes)])),
 })
 
-/** The number of a publication that was heard. To parse millions of large messages would take seconds. */
+/** The number in a received message. Parsing millions of large messages would take seconds. */
 const numberIn = (message: string): number => Number(/"data":\[(\d+)/.exec(message)?.[1])
 
 const deliveries = ({ model }: { model: TopicModel }): number =>
@@ -53,31 +53,31 @@ t.test('publications that fit into a turn are sent at once', async t => {
 
 for (const [name, compresses, bytes, subscribers, publications] of [
   ['a burst of the largest messages to 500', false, 16_000, 500, 200],
-  ['the same to 5,000', false, 16_000, 5000, 200],
-  ['a tenth of it, compressed', true, 16_000, 500, 20],
+  ['a burst of the largest messages to 5,000', false, 16_000, 5000, 200],
+  ['a tenth of that burst, compressed', true, 16_000, 500, 20],
   ['one message, compressed, to 5,000', true, 16_000, 5000, 1],
   ['small messages by the thousand', false, 64, 1000, 5000],
 ] as const)
-  t.test(`${name}: sent over many turns, in order, with others in between`, async t => {
+  t.test(`${name}: sent over many turns, in order, with other channels in between`, async t => {
     const gate = start({ compresses })
     const crowd = gate.join(subscribers, 'lobby')
     const [other] = gate.join(1, 'other')
-    const unheard = new Set(crowd)
+    const incomplete = new Set(crowd)
     const accepted = Array.from({ length: publications }, (_, n) =>
       gate.fanOut.send(numbered('lobby', n, bytes)),
     )
     t.ok(
       accepted.every(reached => reached === subscribers),
-      'all are accepted',
+      'every publication is accepted',
     )
-    t.ok(deliveries(gate) < subscribers * publications, 'not all at once')
+    t.ok(deliveries(gate) < subscribers * publications, 'they are not all sent at once')
     t.ok(gate.counters.publicationsQueued > 0)
     t.equal(gate.fanOut.send(numbered('other', 0)), 1)
     let turns = 0
     let before = deliveries(gate)
-    for (let heardAt: number | undefined; heardAt === undefined; turns++) {
+    for (let receivedAt: number | undefined; receivedAt === undefined; turns++) {
       await nextTurn()
-      if (other?.heard.length === 1) heardAt = turns
+      if (other?.heard.length === 1) receivedAt = turns
     }
     t.ok(turns <= 1, 'a message on another channel waits for one turn at most')
     let most = 0
@@ -90,9 +90,9 @@ for (const [name, compresses, bytes, subscribers, publications] of [
     for (const each of crowd) {
       const numbers = each.heard.map(numberIn)
       if (numbers.length === publications && numbers.every((number, index) => number === index))
-        unheard.delete(each)
+        incomplete.delete(each)
     }
-    t.equal(unheard.size, 0, 'all have heard all in order')
+    t.equal(incomplete.size, 0, 'every socket received everything in order')
     const lobby = gate.model.published.filter(({ topic }) => topic.endsWith('lobby'))
     t.ok(lobby.every(({ compress }) => compress === compresses))
   })
@@ -119,7 +119,7 @@ t.test('a publisher does not receive its own message, and may leave', async t =>
   }
   leaving?.leave()
   while ((other?.heard.length ?? 0) < 40) await nextTurn()
-  t.equal(publisher?.heard.length, 20, 'only those of the other')
+  t.equal(publisher?.heard.length, 20, 'it receives only the messages of the other publisher')
 })
 
 t.test('waiting publications of a revoked user are dropped', async t => {
@@ -142,22 +142,22 @@ t.test('the queue is bounded: publications are refused until there is room again
   let sent = 0
   for (; accepted.length === sent; sent++)
     if (gate.fanOut.send(numbered('lobby', sent, 16_000)) !== undefined) accepted.push(sent)
-  t.ok(accepted.length > 400, `${accepted.length} wait: more than a socket may send in a burst`)
+  t.ok(accepted.length > 400, `${accepted.length} are queued, more than a socket may send in a burst`)
   t.equal(gate.counters.publicationsRefused, 1)
-  t.equal(gate.fanOut.send(numbered('nobody', 0)), 0, 'where nobody listens, nothing waits')
+  t.equal(gate.fanOut.send(numbered('nobody', 0)), 0, 'without subscribers, nothing is queued')
   gate.join(1, 'other')
   t.equal(gate.fanOut.send(numbered('other', 0)), 1, 'another channel has room')
   while (gate.fanOut.send(numbered('lobby', sent)) === undefined) await nextTurn()
   while ((one?.heard.length ?? 0) < accepted.length + 1) await nextTurn()
-  t.strictSame(one?.heard.map(numberIn), [...accepted, sent], 'accepted publications arrive, in order')
+  t.strictSame(one?.heard.map(numberIn), [...accepted, sent], 'accepted publications arrive in order')
 })
 
-t.test('malformed data is not sent in another encoding, now or later', async t => {
+t.test('malformed data is never sent in another encoding', async t => {
   const gate = start()
   const [one] = gate.join(1000, 'lobby', 'msgpack')
   const broken: Publication = { type: 'publish', channel: 'lobby', encoding: 'json', data: Buffer.from('{') }
   gate.fanOut.send(broken)
-  t.equal(gate.malformed.length, 4, 'a shard after another')
+  t.equal(gate.malformed.length, 4, 'it is reported for each shard')
   for (let n = 0; n < 20; n++) gate.fanOut.send(numbered('lobby', n, 16_000))
   t.ok(gate.counters.publicationsQueued > 0)
   gate.fanOut.send(broken)

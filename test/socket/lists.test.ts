@@ -6,7 +6,7 @@ import { SocketIds } from '../../src/socket/socket-ids.js'
 
 t.test('the smallest items are kept, in order', async t => {
   const smallest = new Smallest<number>(5)
-  // 7919 is prime, so these are all numbers below 7919, mixed.
+  // 7919 is prime, so these are all numbers below 7919, shuffled.
   for (let n = 0; n < 7919; n++) smallest.add((n * 4001) % 7919, (n * 4001) % 7919)
   t.strictSame(smallest.sorted(), [0, 1, 2, 3, 4])
   const few = new Smallest<string>(5)
@@ -14,12 +14,12 @@ t.test('the smallest items are kept, in order', async t => {
   t.strictSame(few.sorted(), ['k1', 'k2', 'k3'])
 })
 
-t.test('an id defines which sockets of a thread come after it', async t => {
+t.test('an id determines which sockets of a thread come after it', async t => {
   const ids = new SocketIds()
   const number = ids.next()
   t.equal(ids.floorAfter(ids.idOf(number)), number)
-  t.equal(ids.floorAfter('--------.7'), 0, 'all of them, after those of a thread before it')
-  t.equal(ids.floorAfter('zzzzzzzz.7'), undefined, 'none')
+  t.equal(ids.floorAfter('--------.7'), 0, 'after an id of an earlier thread, all sockets')
+  t.equal(ids.floorAfter('zzzzzzzz.7'), undefined, 'after an id of a later thread, none')
 })
 
 const connections = (thread: string, numbers: readonly number[], next?: string) => ({
@@ -31,12 +31,18 @@ const connections = (thread: string, numbers: readonly number[], next?: string) 
 t.test('pages of threads are merged', async t => {
   const cases = [
     ['all', [connections('b', [1]), connections('a', [7, 9])], 5, ['a.7', 'a.9', 'b.1'], undefined],
-    ['just all', [connections('a', [7, 9]), connections('b', [])], 2, ['a.7', 'a.9'], undefined],
+    ['exactly the limit', [connections('a', [7, 9]), connections('b', [])], 2, ['a.7', 'a.9'], undefined],
     ['more in another thread', [connections('a', [7, 9]), connections('b', [1])], 2, ['a.7', 'a.9'], 'a.9'],
-    ['more in this one', [connections('a', [7, 9], 'a.9'), connections('b', [1])], 2, ['a.7', 'a.9'], 'a.9'],
+    [
+      'more in the same thread',
+      [connections('a', [7, 9], 'a.9'), connections('b', [1])],
+      2,
+      ['a.7', 'a.9'],
+      'a.9',
+    ],
     ['more, after a short page', [connections('a', [7], 'a.8'), connections('b', [1])], 2, ['a.7'], 'a.8'],
     [
-      'more, all of it in another',
+      'more, only in another thread',
       [connections('a', []), connections('b', [1, 2, 3])],
       2,
       ['b.1', 'b.2'],
@@ -57,14 +63,9 @@ const channels = (counts: Readonly<Record<string, number>>, hasMore = false) => 
 t.test('the counts of threads are summed', async t => {
   const cases = [
     ['all', [channels({ a: 1, c: 2 }), channels({ b: 1, c: 3 })], 5, channels({ a: 1, b: 1, c: 5 })],
+    ['one page', [channels({ a: 1, c: 2 }), channels({ b: 1, c: 3 })], 2, channels({ a: 1, b: 1 }, true)],
     [
-      'a page of them',
-      [channels({ a: 1, c: 2 }), channels({ b: 1, c: 3 })],
-      2,
-      channels({ a: 1, b: 1 }, true),
-    ],
-    [
-      'not beyond what one has counted',
+      'no further than an incomplete page',
       [channels({ a: 1, b: 2 }, true), channels({ b: 1, z: 3 })],
       2,
       channels({ a: 1, b: 3 }, true),

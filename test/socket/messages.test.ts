@@ -8,7 +8,7 @@ const server = await startServer(t, {
   env: { TICKETGATE_MESSAGE_RATE: '20/1', TICKETGATE_MAX_MESSAGE_BYTES: '1024' },
 })
 
-/** A socket of a user on a channel, past its welcome. */
+/** Opens a socket on a channel, and reads its welcome. */
 const join = async (user: string, channel = ''): Promise<Client> =>
   (await openSession(socketUrl(server.url, gatePath(await mint(server.url, user), channel)))).client
 
@@ -25,12 +25,12 @@ t.test('the welcome comes first, with user, channel and expiry', async t => {
     const first = await openSession(socketUrl(server.url, gatePath(ticket, 'red')))
     const { session, ...welcome } = first.welcome
     t.strictSame(welcome, { type: 'welcome', user, channel: 'red', expires: exp })
-    t.ok(typeof session === 'string' && session.length > 0, 'a session')
+    t.ok(typeof session === 'string' && session.length > 0, 'the session has an id')
     await first.client.close()
   }
 })
 
-t.test('a publication reaches all other subscribers of the channel, and nobody else', async t => {
+t.test('a publication reaches all other subscribers of the channel and nobody else', async t => {
   const [one, two, three, elsewhere] = [
     await join('one', 'a'),
     await join('two', 'a'),
@@ -47,12 +47,12 @@ t.test('a publication reaches all other subscribers of the channel, and nobody e
       { type: 'message', channel: 'a', data: { text: 'hello' }, user: 'one' },
       name,
     )
-  t.ok(await hearsNothing(one), 'not the publisher')
-  t.ok(await hearsNothing(elsewhere), 'not another channel')
+  t.ok(await hearsNothing(one), 'the publisher does not receive it')
+  t.ok(await hearsNothing(elsewhere), 'another channel does not receive it')
   await Promise.all([one, two, three, elsewhere].map(client => client.close()))
 })
 
-t.test('data of every shape arrives as it was sent', async t => {
+t.test('data of every shape arrives unchanged', async t => {
   const [one, two] = [await join('one', 'shapes'), await join('two', 'shapes')]
   for (const data of [
     null,
@@ -85,7 +85,7 @@ t.test('no client can publish in the name of another', async t => {
   await Promise.all([one.close(), two.close()])
 })
 
-t.test('subscribing and unsubscribing in band', async t => {
+t.test('a socket can subscribe and unsubscribe', async t => {
   const [one, two] = [await join('one'), await join('two')]
   t.strictSame(await two.ask({ type: 'subscribe', channel: 'news', id: 1 }), { type: 'ok', id: 1 })
   t.strictSame(await one.ask({ type: 'publish', channel: 'news', data: 'a', id: 'x' }), {
@@ -96,30 +96,30 @@ t.test('subscribing and unsubscribing in band', async t => {
   t.strictSame(
     await two.ask({ type: 'subscribe', channel: 'news', id: 2 }),
     { type: 'ok', id: 2 },
-    'twice is once',
+    'subscribing twice has no effect',
   )
   t.strictSame(await one.ask({ type: 'publish', channel: 'news', data: 'b', id: 'y' }), {
     type: 'ok',
     id: 'y',
   })
   t.equal((await two.next()).data, 'b')
-  t.ok(await hearsNothing(two), 'heard once')
+  t.ok(await hearsNothing(two), 'the message arrives once')
   t.strictSame(await two.ask({ type: 'unsubscribe', channel: 'news', id: 3 }), { type: 'ok', id: 3 })
   t.strictSame(await one.ask({ type: 'publish', channel: 'news', data: 'c', id: 'z' }), {
     type: 'ok',
     id: 'z',
   })
-  t.ok(await hearsNothing(two), 'no more')
+  t.ok(await hearsNothing(two), 'an unsubscribed channel is not received')
   t.match(await two.ask({ type: 'unsubscribe', channel: 'never', id: 4 }), { type: /^(ok|error)$/, id: 4 })
   one.send({ type: 'publish', data: 'own channel' })
   t.strictSame(
     await two.next(),
     { type: 'message', channel: '', data: 'own channel', user: 'one' },
-    'left out: the channel of the path',
+    'without a channel, the channel of the path is used',
   )
   t.strictSame(await two.ask({ type: 'unsubscribe', channel: '', id: 5 }), { type: 'ok', id: 5 })
   t.strictSame(await one.ask({ type: 'publish', data: 'd', id: 'w' }), { type: 'ok', id: 'w' })
-  t.ok(await hearsNothing(two), 'the channel of the path can be left as well')
+  t.ok(await hearsNothing(two), 'the channel of the path can be unsubscribed too')
   await Promise.all([one.close(), two.close()])
 })
 
@@ -145,8 +145,8 @@ t.test('a failed request gets an error, and the socket stays open', async t => {
       .client
   let bound = await openRed()
   const cases = [
-    ['no JSON', 'hello', 'bad_message', undefined],
-    ['half a JSON', '{"type":"ping"', 'bad_message', undefined],
+    ['text that is not JSON', 'hello', 'bad_message', undefined],
+    ['truncated JSON', '{"type":"ping"', 'bad_message', undefined],
     ['an empty message', '', 'bad_message', undefined],
     ['null', 'null', 'bad_message', undefined],
     ['a list', '[]', 'bad_message', undefined],
@@ -174,7 +174,7 @@ t.test('a failed request gets an error, and the socket stays open', async t => {
     ],
   ] as const
   for (const [index, [name, text, code, id]] of cases.entries()) {
-    // A rate is that of one socket, and there are more cases than it allows at once.
+    // The rate applies to each socket, and there are more cases than it allows at once.
     if (index % 15 === 14) {
       await bound.close()
       bound = await openRed()
@@ -205,20 +205,20 @@ t.test('a ticket for one channel opens no other in band', async t => {
   t.strictSame(
     await bound.ask({ type: 'publish', channel: 'red', data: 1, id: 5 }),
     { type: 'ok', id: 5 },
-    'its own is its own',
+    'its own channel is allowed',
   )
-  t.ok(await hearsNothing(other), 'nothing came through')
+  t.ok(await hearsNothing(other), 'nothing reached the other channel')
   await Promise.all([other.close(), bound.close()])
 })
 
-t.test('a deeply nested message does no harm', async t => {
+t.test('a deeply nested message gets a reply', async t => {
   const one = await join('one')
   one.send(`{"type":"publish","data":${'['.repeat(450)}${']'.repeat(450)},"id":1}`)
   t.match(await one.next(), { type: /^(ok|error)$/ })
   await one.close()
 })
 
-t.test('binary frames on a JSON socket do no harm', async t => {
+t.test('a binary frame on a JSON socket gets a reply or a close', async t => {
   const one = await join('one')
   one.socket.send(Buffer.from('{"type":"ping","id":1}'))
   const first = await Promise.race([one.next(), one.closed])
@@ -226,7 +226,7 @@ t.test('binary frames on a JSON socket do no harm', async t => {
   one.socket.terminate()
 })
 
-t.test('a flood closes with 4429 and says when to retry', async t => {
+t.test('a flood closes the socket with 4429 and says when to retry', async t => {
   const one = await join('flood')
   for (let n = 0; n < 300; n++) one.send({ type: 'ping', id: n })
   const { code, reason } = await one.closed
@@ -234,7 +234,7 @@ t.test('a flood closes with 4429 and says when to retry', async t => {
   t.match(reason, /^(rate_limited )?retry_after_ms=[0-9]+$/)
 })
 
-t.test('the burst of twice the rate passes', async t => {
+t.test('a burst of twice the rate is allowed', async t => {
   const one = await join('burst')
   for (let n = 0; n < 40; n++) one.send({ type: 'ping', id: n })
   for (let n = 0; n < 40; n++) {
@@ -244,7 +244,7 @@ t.test('the burst of twice the rate passes', async t => {
   t.equal((await one.close()).code, 1005)
 })
 
-t.test('a message of the largest size passes, a byte more closes with 1009', async t => {
+t.test('a message of the maximum size is accepted, a byte more closes with 1009', async t => {
   const sized = (bytes: number): string => `{"type":"ping","id":"${'a'.repeat(bytes - 23)}"}`
   const whole = await join('large')
   t.equal((await whole.ask(sized(1024))).type, 'pong', '1024 bytes')

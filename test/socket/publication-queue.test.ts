@@ -14,10 +14,7 @@ const item = (channel: string, number: number, bytes = 10, steps = 1): Item => (
   steps,
 })
 
-/**
- * Takes turns until the queue is empty; returns each step as the channel and the number of the
- * item.
- */
+/** Takes turns until the queue is empty. Returns the channel and number of the item of each step. */
 const drain = (queue: PublicationQueue<Item>): string[] => {
   const steps: string[] = []
   while (!queue.isEmpty)
@@ -47,10 +44,10 @@ t.test('items added during a turn come after waiting ones', async t => {
     return true
   })
   t.strictSame(drain(queue), ['a2'])
-  queue.turn(() => t.fail('nothing waits'))
+  queue.turn(() => t.fail('an empty queue takes no step'))
 })
 
-t.test('it is bounded per channel and in all, and one channel does not crowd out the others', async t => {
+t.test('it is bounded per channel and in total, and no channel crowds out the others', async t => {
   const queue = new PublicationQueue<Item>({ channelBytes: 100, totalBytes: 250 })
   const addIfRoom = (channel: string, bytes: number): boolean => {
     const hasRoom = queue.hasRoom(channel, bytes)
@@ -62,11 +59,11 @@ t.test('it is bounded per channel and in all, and one channel does not crowd out
   t.notOk(addIfRoom('a', 1), 'the channel is full')
   t.ok(addIfRoom('b', 100))
   t.ok(addIfRoom('c', 50))
-  t.notOk(addIfRoom('c', 1), 'all is full')
-  t.ok(addIfRoom('d', 250), 'save to a channel on which nothing waits')
-  t.notOk(addIfRoom('e', 1), 'but not without end')
+  t.notOk(addIfRoom('c', 1), 'the queue is full')
+  t.ok(addIfRoom('d', 250), 'a channel with nothing queued still has room')
+  t.notOk(addIfRoom('e', 1), 'only up to a limit')
   drain(queue)
-  t.ok(addIfRoom('a', 100), 'until there is room again')
+  t.ok(addIfRoom('a', 100), 'there is room again once it is drained')
   queue.clear()
   t.ok(queue.isEmpty)
   t.equal(queue.bytes, 0)

@@ -14,8 +14,8 @@ const script = fileURLToPath(new URL('python-client.py', import.meta.url))
 const channels = { publish: ['lobby'], subscribe: ['*'] }
 
 for (const protocol of ['ticketgate.v1.json', 'ticketgate.v1.msgpack'])
-  t.test(`Python speaks ${protocol}`, async t => {
-    // Python may take its time to start, with the tickets in its arguments.
+  t.test(`a Python client can use ${protocol}`, async t => {
+    // The tickets are in Python's arguments, and Python may be slow to start.
     const server = await startServer(t, { env: { TICKETGATE_TICKET_TTL_SECONDS: '600' } })
     const ticket = async (user: string): Promise<string> =>
       (await mintWith(server.url, tokenFor(user, { channels }))).ticket
@@ -27,7 +27,7 @@ for (const protocol of ['ticketgate.v1.json', 'ticketgate.v1.msgpack'])
     const isBinary = protocol.endsWith('msgpack')
     for await (const line of createInterface({ input: child.stdout })) {
       steps.push(JSON.parse(line) as [string, unknown])
-      // The last thing that a client says by itself; then it waits for the end of its session.
+      // The last step before the client waits for the end of its session.
       if (steps.at(-1)?.[0] === 'again')
         await postJson(server.admin, '/disconnect', { user: 'one' }, { headers: bearer(adminKey) })
     }

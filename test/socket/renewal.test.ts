@@ -8,7 +8,7 @@ const server = await startServer(t, { env: { TICKETGATE_TICKET_TTL_SECONDS: '600
 
 interface Entered {
   readonly client: Client
-  readonly ends: number
+  readonly endsAtSeconds: number
 }
 
 const enterAs = async (
@@ -21,7 +21,7 @@ const enterAs = async (
   const { client } = await openSession(socketUrl(at.url, gatePath(ticket, channel)), {
     origin: allowedOrigin,
   })
-  return { client, ends }
+  return { client, endsAtSeconds: ends }
 }
 
 const fresh = async (
@@ -42,7 +42,7 @@ const disconnect = async (subject: object): Promise<unknown> =>
   jsonOf(await postJson(server.admin, '/disconnect', subject, { headers: bearer(adminKey) })).disconnected
 
 t.test('a fresh ticket moves the end of the session, and is spent', async t => {
-  const { client, ends } = await enterAs()
+  const { client, endsAtSeconds: ends } = await enterAs()
   const ticket = await fresh({ exp: ends + 100 })
   t.strictSame(await client.ask({ type: 'renew', ticket, id: 'r' }), {
     type: 'renewed',
@@ -59,16 +59,20 @@ t.test('a fresh ticket moves the end of the session, and is spent', async t => {
 t.test('a refused ticket changes nothing, and is not spent', async t => {
   const { client } = await enterAs({ channels: { publish: ['*'], subscribe: ['*'] } })
   const others = await mintWith(server.url, tokenFor('theo'))
-  const bound = await fresh({}, 'elsewhere')
+  const bound = await fresh({}, 'other')
   const cases = [
-    ['none', undefined, 'ticket_missing'],
+    ['no ticket', undefined, 'ticket_missing'],
     ['a number', 5, 'ticket_missing'],
-    ['an empty one', '', 'ticket_missing'],
+    ['an empty ticket', '', 'ticket_missing'],
     ['garbage', 'AAAA', 'ticket_invalid'],
     ['a token', tokenFor('maggie'), 'token_in_url'],
-    ['that of another user', others.ticket, 'user_mismatch'],
-    ['one for another channel', bound, 'channel_forbidden'],
-    ['one without rights here', await fresh({ channels: { publish: ['x'] } }), 'channel_forbidden'],
+    ['a ticket of another user', others.ticket, 'user_mismatch'],
+    ['a ticket for another channel', bound, 'channel_forbidden'],
+    [
+      'a ticket without rights to the channel',
+      await fresh({ channels: { publish: ['x'] } }),
+      'channel_forbidden',
+    ],
   ] as const
   for (const [name, ticket, code] of cases)
     t.match(await client.ask({ type: 'renew', ticket, id: 1 }), { type: 'error', code, id: 1 }, name)
@@ -77,7 +81,7 @@ t.test('a refused ticket changes nothing, and is not spent', async t => {
   t.match(
     await client.ask({ type: 'publish', channel: 'any', data: 1, id: 1 }),
     { type: 'ok' },
-    'rights as before',
+    'the rights are unchanged',
   )
   await client.close()
 })
@@ -92,17 +96,21 @@ t.test('a renewed session has the rights of the new ticket', async t => {
   for (const channel of ['lobby', 'news', 'chat'])
     await speaker.ask({ type: 'publish', channel, data: channel, id: 1 })
   t.strictSame(await client.next(), { type: 'message', channel: 'chat', data: 'chat', user: 'theo' })
-  t.ok(await client.hearsNothing(), 'and not what it may not hear any more')
+  t.ok(await client.hearsNothing(), 'it receives nothing from channels without a right')
   t.match(await client.ask({ type: 'subscribe', channel: 'news', id: 2 }), { code: 'channel_forbidden' })
   t.match(await client.ask({ type: 'publish', channel: 'news', data: 1, id: 3 }), {
     code: 'channel_forbidden',
   })
   t.match(await client.ask({ type: 'renew', ticket: await fresh() }), { type: 'renewed' })
-  t.match(await client.ask({ type: 'subscribe', channel: 'news', id: 4 }), { type: 'ok' }, 'and back again')
+  t.match(
+    await client.ask({ type: 'subscribe', channel: 'news', id: 4 }),
+    { type: 'ok' },
+    'a further renewal restores the right',
+  )
   await Promise.all([client.close(), speaker.close()])
 })
 
-t.test('a renewed session is that of the new login', async t => {
+t.test('a renewed session belongs to the new login', async t => {
   const { client } = await enterAs()
   await client.ask({ type: 'renew', ticket: await fresh() })
   t.equal(await disconnect({ session: 'first' }), 0)
@@ -111,14 +119,14 @@ t.test('a renewed session is that of the new login', async t => {
   t.strictSame(await client.closed, { code: 4403, reason: 'revoked' })
 })
 
-t.test('a socket that was renewed without a login session is disconnected with all of its user', async t => {
+t.test('disconnecting a socket renewed without a session id revokes all tokens of its user', async t => {
   const { client } = await enterAs({ sub: 'vera', sid: 'third' })
   const token = tokenFor('vera')
   const { ticket } = await mintWith(server.url, token, undefined, { headers: { origin: allowedOrigin } })
   t.match(await client.ask({ type: 'renew', ticket }), { type: 'renewed' })
   const list = await request(server.admin, '/connections?user=vera', { headers: bearer(adminKey) })
   const [{ id, session }] = jsonOf(list).connections as [{ id: string; session: string }]
-  t.equal(session, 'third', 'it keeps the name that it is known by')
+  t.equal(session, 'third', 'it keeps its session id')
   t.equal(await disconnect({ socket: id }), 1)
   t.equal((await client.closed).code, 4403)
   await t.rejects(

@@ -3,7 +3,7 @@ import { addressKeyOf, type NewSession, packAddress, rightsOf, Session } from '.
 import type { Rights } from '../../src/ticket/rights.js'
 import { encodings } from '../../src/wire/encoding.js'
 
-t.test('equal rights are kept once, different ones separately', async t => {
+t.test('equal rights share one object, different ones do not', async t => {
   const kinds: readonly Rights[] = [
     {},
     { channel: '' },
@@ -31,7 +31,7 @@ t.test('equal rights are kept once, different ones separately', async t => {
   t.strictSame(
     Object.keys(rightsOf(claims)).sort(),
     ['channel', 'publish', 'subscribe'],
-    'and nothing else of a ticket',
+    'nothing else of a ticket is kept',
   )
 })
 
@@ -50,22 +50,22 @@ const sessionOf = (some: Partial<NewSession>): Session =>
     ...some,
   })
 
-t.test('sessions with shared and different fields each have their own', async t => {
-  const entrances = ['', 'a', 'json'].flatMap(channel =>
+t.test('sessions that share values keep their own fields', async t => {
+  const combinations = ['', 'a', 'json'].flatMap(channel =>
     [encodings.json, encodings.msgpack].flatMap(encoding =>
       ['', 'https://a.example', 'null'].map(origin => ({ channel, encoding, origin })),
     ),
   )
-  for (const entrance of [...entrances, ...entrances]) {
-    const { channel, encoding, origin } = sessionOf(entrance)
+  for (const combination of [...combinations, ...combinations]) {
+    const { channel, encoding, origin } = sessionOf(combination)
     t.strictSame(
       { channel, encoding: encoding.name, origin },
-      { ...entrance, encoding: entrance.encoding.name },
+      { ...combination, encoding: combination.encoding.name },
     )
   }
 })
 
-t.test('a flood of different values is forgotten, not confused', async t => {
+t.test('a flood of different values is never confused', async t => {
   for (let n = 0; n < 3000; n++) {
     t.equal(rightsOf({ channel: `c${n}` }).channel, `c${n}`)
     const { channel, origin } = sessionOf({ channel: `c${n}`, origin: `https://o${n}` })
@@ -73,11 +73,11 @@ t.test('a flood of different values is forgotten, not confused', async t => {
   }
 })
 
-t.test('an address is kept unchanged, and grouped as the caps group it', async t => {
+t.test('an address is kept unchanged, and grouped as for the caps', async t => {
   const session = (address: string) => sessionOf({ address })
   const v4 = packAddress(Uint8Array.of(203, 0, 113, 255))
   t.equal(addressKeyOf(session(v4)), v4)
   const v6 = packAddress(Uint8Array.from({ length: 16 }, (_, n) => 240 + n))
-  t.equal(addressKeyOf(session(v6)), v6.slice(0, 8), 'by its /64')
+  t.equal(addressKeyOf(session(v6)), v6.slice(0, 8), 'an IPv6 address is grouped by its /64')
   t.equal(addressKeyOf(session('')), '')
 })

@@ -4,7 +4,7 @@ import { inSlices } from '../../src/socket/slices.js'
 
 const items = Array.from({ length: 1000 }, (_, n) => n)
 
-t.test('each item has its turn, in order, and others have theirs between them', async t => {
+t.test('items are handled in order, and other work runs in between', async t => {
   const seen: number[] = []
   let isDone = false
   let turns = 0
@@ -16,7 +16,7 @@ t.test('each item has its turn, in order, and others have theirs between them', 
   })()
   await inSlices(items, item => {
     seen.push(item)
-    // As long as a look at a socket with many subscriptions, and more.
+    // Longer than it takes to examine a socket with many subscriptions.
     for (const startMs = performance.now(); performance.now() - startMs < 0.1; );
     return undefined
   })
@@ -26,8 +26,8 @@ t.test('each item has its turn, in order, and others have theirs between them', 
   t.ok(turns >= 10, `${turns} turns`)
 })
 
-t.test('it ends when told to', async t => {
-  let looks = 0
-  await inSlices(items, () => ++looks < 7)
-  t.equal(looks, 7)
+t.test('it stops when told to', async t => {
+  let calls = 0
+  await inSlices(items, () => ++calls < 7)
+  t.equal(calls, 7)
 })

@@ -7,8 +7,8 @@ import { encodings } from '../../src/wire/encoding.js'
 import { type Client, open } from '../support/socket-client.js'
 
 /**
- * A uWS server that keeps a table of its sockets. The path of a socket is the second its session
- * ends in.
+ * Starts a uWS server that keeps a table of its sockets. The path of a socket is the second in which
+ * its session ends.
  */
 const start = async (t: Test) => {
   const table = new SocketTable()
@@ -51,7 +51,7 @@ const start = async (t: Test) => {
     app.listen('127.0.0.1', 0, socket => resolve(socket ? us_socket_local_port(socket) : 0))
   })
   t.teardown(() => app.close())
-  /** Opens a socket, and gives both of its ends. */
+  /** Opens a socket, and returns both of its ends. */
   const enter = async (endsAtSeconds: number, more = ''): Promise<{ client: Client; ws: Socket }> => {
     const serverEnd = new Promise<Socket>(resolve => {
       opened = resolve
@@ -65,13 +65,13 @@ const start = async (t: Test) => {
 const echoes = async ({ client }: { client: Client }): Promise<boolean> =>
   (await client.ask({ text: 'hello' })).text === 'hello'
 
-t.test('sockets are closed at the second their session ends in, and no other', async t => {
+t.test('sockets are closed exactly in the second in which their session ends', async t => {
   const { table, reasons, enter } = await start(t)
   const [first, second, third] = [await enter(100), await enter(101), await enter(102)]
   const twin = await enter(101)
   t.equal(table.size, 4)
   table.closeExpired(99)
-  t.ok(await echoes(first), 'a second before')
+  t.ok(await echoes(first), 'it is open a second before')
   table.closeExpired(101)
   for (const { client } of [first, second, twin])
     t.strictSame(await client.closed, { code: 4401, reason: 'session_expired' })
@@ -82,7 +82,7 @@ t.test('sockets are closed at the second their session ends in, and no other', a
   t.strictSame(
     await third.client.closed,
     { code: 4401, reason: 'session_expired' },
-    'a sweep that comes late',
+    'a late sweep closes it too',
   )
   t.equal(table.size, 0)
   table.closeExpired(1_000_000)
@@ -100,20 +100,20 @@ t.test('a closed socket is no longer in the table', async t => {
   t.strictSame(reasons, ['other'])
   table.delete(staying.ws)
   table.delete(staying.ws)
-  t.equal(table.size, 0, 'gone twice is gone once')
+  t.equal(table.size, 0, 'deleting twice has no effect')
   t.not(ws, staying.ws)
 })
 
-t.test('sockets of one second leave in any order', async t => {
+t.test('sockets that end in one second can leave in any order', async t => {
   const { table, enter } = await start(t)
   const all: Socket[] = []
   for (let n = 0; n < 5; n++) all.push((await enter(100)).ws)
-  const left = new Set(all)
+  const remaining = new Set(all)
   for (const gone of [2, 0, 4, 3, 1].flatMap(index => all[index] ?? [])) {
     table.delete(gone)
-    left.delete(gone)
-    t.strictSame(new Set(table.take(10)), left)
-    t.equal(table.size, left.size)
+    remaining.delete(gone)
+    t.strictSame(new Set(table.take(10)), remaining)
+    t.equal(table.size, remaining.size)
   }
 })
 
@@ -131,7 +131,7 @@ t.test('a renewed socket is listed under its new end', async t => {
   t.equal((await two.client.closed).code, 4401)
 })
 
-t.test('a socket that does not authenticate in time is told so', async t => {
+t.test('a socket that does not authenticate in time is closed with 4408', async t => {
   const { table, reasons, enter } = await start(t)
   const silent = await enter(100, '/')
   table.closeExpired(99)
@@ -141,7 +141,7 @@ t.test('a socket that does not authenticate in time is told so', async t => {
   t.strictSame(reasons, ['auth_timeout'])
 })
 
-t.test('some are taken, at most as many as asked for', async t => {
+t.test('take returns at most as many sockets as requested', async t => {
   const { table, enter } = await start(t)
   const all = new Set<Socket>()
   for (const second of [100, 100, 100, 101, 102]) all.add((await enter(second)).ws)
@@ -154,18 +154,18 @@ t.test('some are taken, at most as many as asked for', async t => {
     [100, 5],
   ] as const) {
     const taken = table.take(count)
-    t.equal(taken.length, expected, `${count} asked for`)
-    t.equal(new Set(taken).size, expected, 'all different')
+    t.equal(taken.length, expected, `${count} are requested`)
+    t.equal(new Set(taken).size, expected, 'they are all different')
     t.ok(taken.every(ws => all.has(ws)))
   }
-  t.equal(table.size, 5, 'taking removes none')
+  t.equal(table.size, 5, 'take removes none')
 })
 
-t.test('a drain closes all with 1012 and tells each when to come back', async t => {
+t.test('a drain closes all with 1012 and tells each when to reconnect', async t => {
   const { table, reasons, enter } = await start(t)
   const clients: Client[] = []
   for (let n = 0; n < 30; n++) clients.push((await enter(1000 + (n % 3))).client)
-  // Far more than it takes: who is left at the deadline is not told.
+  // More than enough: a socket still open at the deadline is not told.
   await drainSockets(table, 10_000)
   t.equal(table.size, 0)
   const closed = await Promise.all(clients.map(client => client.closed))
@@ -173,21 +173,18 @@ t.test('a drain closes all with 1012 and tells each when to come back', async t 
   const waits = closed.map(({ reason }) => Number(/^retry_after_ms=(\d+)$/.exec(reason)?.[1] ?? Number.NaN))
   t.ok(
     waits.every(ms => ms >= 0 && ms < 1000),
-    'for so few within a second',
+    'so few reconnect within a second',
   )
-  t.ok(new Set(waits).size > 10, 'spread: they do not all come back at once')
+  t.ok(new Set(waits).size > 10, 'the times are spread')
   t.strictSame(new Set(reasons), new Set(['draining']))
 })
 
-t.test(
-  'a drain without sockets is done at once, and one of a socket that leaves by itself ends too',
-  async t => {
-    const { table, enter } = await start(t)
-    await drainSockets(table, 3_600_000)
-    const { client } = await enter(1000)
-    const drained = drainSockets(table, 60_000)
-    await client.close()
-    await drained
-    t.equal(table.size, 0)
-  },
-)
+t.test('a drain ends at once without sockets, and when the last one leaves by itself', async t => {
+  const { table, enter } = await start(t)
+  await drainSockets(table, 3_600_000)
+  const { client } = await enter(1000)
+  const drained = drainSockets(table, 60_000)
+  await client.close()
+  await drained
+  t.equal(table.size, 0)
+})

@@ -15,7 +15,7 @@ t.test('messages that waited for a stopped process do not count as a burst', asy
     (await openSession(socketUrl(server.url, gatePath(await mint(server.url, user))))).client
   const [steady, flooding] = [await join('lisa'), await join('bart')]
   server.signal('SIGSTOP')
-  // At 80 % of the rate, until more than a burst waits. The pace is the subject of this test.
+  // At 80 % of the rate, until more than a burst is waiting. The pace is what is tested.
   for (let n = 0; n < 40; n++) {
     steady.send({ type: 'ping', id: `${n}` })
     await delay(125)
@@ -27,7 +27,7 @@ t.test('messages that waited for a stopped process do not count as a burst', asy
   for (let n = 0; n < 5; n++) t.match(await steady.ask({ type: 'ping' }), { type: 'pong' })
 })
 
-t.test('a stall gives a socket what it could have sent meanwhile, and no more', async t => {
+t.test('a stall allows a socket only as much as it could have sent meanwhile', async t => {
   const passing = (stallMs: number, attempts: number): number => {
     const limit = new MessageRate(rate, { at: () => stallMs })
     let arrivalMs = 0
@@ -40,11 +40,11 @@ t.test('a stall gives a socket what it could have sent meanwhile, and no more', 
     }
     return passed
   }
-  t.equal(passing(0, 1000), 20, 'the burst')
-  t.equal(passing(5000, 1000), 70, 'and five seconds of the rate')
+  t.equal(passing(0, 1000), 20, 'without a stall, the burst')
+  t.equal(passing(5000, 1000), 70, 'with a stall, five seconds of the rate more')
 })
 
-t.test('a stall counts while it lasts, and as long again', async t => {
+t.test('a stall counts while it lasts and as long again', async t => {
   let nowMs = 1_764_000_000_000
   const stalls = new LoopStalls(() => nowMs)
   t.teardown(() => stalls.close())
@@ -54,25 +54,25 @@ t.test('a stall counts while it lasts, and as long again', async t => {
   }
   t.equal(after(100), 0)
   stalls.tick()
-  t.equal(after(5100), 5000, 'before any timer has run')
+  t.equal(after(5100), 5000, 'it counts before any timer has run')
   stalls.tick()
-  t.equal(after(50), 5000, 'while the backlog is read')
+  t.equal(after(50), 5000, 'it counts while the backlog is read')
   t.equal(after(50), 5000)
   stalls.tick()
   t.equal(after(100), 5000)
   stalls.tick()
-  t.equal(after(1100), 5000, 'a shorter one in between takes nothing away')
+  t.equal(after(1100), 5000, 'a shorter stall in between does not replace it')
   stalls.tick()
   for (let n = 0; n < 37; n++) {
     after(100)
     stalls.tick()
   }
-  t.equal(after(50), 0, 'then it is over')
+  t.equal(after(50), 0, 'then it no longer counts')
   stalls.tick()
-  t.equal(after(3_600_000), 60_000, 'a minute at most')
+  t.equal(after(3_600_000), 60_000, 'at most a minute counts')
 })
 
-t.test('messages of one sender in a row are limited, and not those of many in a turn', async t => {
+t.test('one sender’s messages in a row are limited, but not many senders’ messages in a turn', async t => {
   const isTooMuch = createRowLimit(2000)
   const senders = Array.from({ length: 100 }, () => ({}))
   t.notOk(senders.some(sender => Array.from({ length: 400 }, () => isTooMuch(sender)).some(Boolean)))
@@ -80,5 +80,5 @@ t.test('messages of one sender in a row are limited, and not those of many in a 
   t.equal(Array.from({ length: 4000 }, () => isTooMuch(one)).indexOf(true), 3000)
   await new Promise(resolve => setImmediate(resolve))
   await new Promise(resolve => setImmediate(resolve))
-  t.notOk(isTooMuch(one), 'a new turn begins anew')
+  t.notOk(isTooMuch(one), 'the limit starts again in a new turn')
 })

@@ -3,17 +3,15 @@ import type { Subscriber, Topics } from '../../src/socket/channel-topics.js'
 /** A socket of {@link TopicModel}. */
 export interface ModelSocket extends Subscriber {
   readonly heard: string[]
-  /** What uWS does when a socket closes. */
+  /** Does what uWS does when a socket closes. */
   leave(): void
   getUserData(): { readonly session: { closeReason?: string } }
 }
 
-/** Publish and subscribe like that of uWS, in memory. Messages are received as text. */
+/** Publish and subscribe as in uWS, in memory. Messages are received as text. */
 export class TopicModel implements Topics {
   readonly #subscribers = new Map<string, Set<ModelSocket>>()
-  /**
-   * Every call of `publish`: the topic, how many it reached, and whether it was to be compressed.
-   */
+  /** Every call of `publish`: topic, sockets reached, text, and whether to compress it. */
   readonly published: { topic: string; reached: number; text: string; compress: boolean }[] = []
 
   numSubscribers(topic: string): number {

@@ -1,6 +1,6 @@
 import { connect } from 'ticketgate-client'
 
-/** Opens two connections to a gate, publishes by one what the other then hears, and returns it with its user. */
+/** Opens two connections, publishes on one, and returns the user and data that the other receives. */
 export async function chat(url, token, more) {
   const open = () => connect({ url, channel: 'lobby', getToken: () => token, ...more })
   const [speaker, listener] = [open(), open()]
