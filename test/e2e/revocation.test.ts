@@ -179,7 +179,7 @@ t.test('confirmed revocations survive a kill at any instant', async t => {
     await isRevoked(t, server, tokenFor(user, { iat: nowSeconds() - 20, exp: nowSeconds() + 600 }), user)
 })
 
-t.test('a request must name one user or one session', async t => {
+t.test('invalid disconnect requests are refused', async t => {
   const server = await startServer(t)
   for (const body of [
     {},
