@@ -120,7 +120,7 @@ t.test('all fields are read', async t => {
   })
 })
 
-t.test('the fields for logout tokens', async t => {
+t.test('the fields for logout tokens are read', async t => {
   const cases: [fields: Json, logout: unknown][] = [
     [{ backchannelLogout: true }, { audiences: ['gate'], ends: 'session' }],
     [

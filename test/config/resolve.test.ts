@@ -173,14 +173,14 @@ const defaults = {
   logLevel: 'info',
 }
 
-t.test('every default', async t => {
+t.test('all defaults', async t => {
   const { jwtSecret, ...rest } = fromEnv({})
   t.strictSame(rest, defaults)
   t.ok(Buffer.byteLength(jwtSecret) >= 32, 'the generated secret is long enough')
   t.not(fromEnv({}).jwtSecret, jwtSecret, 'each start generates another secret')
 })
 
-t.test('defaults that follow another option', async t => {
+t.test('some defaults depend on other options', async t => {
   t.match(fromEnv(production), { console: 'off', drainSeconds: 30, loginRate: { count: 10, seconds: 60 } })
   t.equal(fromEnv({ ...production, TICKETGATE_CONSOLE: 'on' }).console, 'on')
   t.equal(fromEnv({ TICKETGATE_STATE_DIR: '/var/lib/x' }).usersFile, '/var/lib/x/users.json')
@@ -297,7 +297,7 @@ t.test('each range includes its limits and nothing beyond', async t => {
   }
 })
 
-t.test('the limits of rates and address bits', async t => {
+t.test('rates and address bits are checked', async t => {
   const accepted = [
     { TICKETGATE_LOGIN_RATE: '1/1' },
     { TICKETGATE_LOGIN_RATE: '1000000/86400' },
@@ -345,7 +345,7 @@ const refuses = (
   }
 }
 
-t.test('refusals of single values', async t => {
+t.test('an invalid value is refused with an explanation', async t => {
   const weak = 'Generate one: export TICKETGATE_JWT_SECRET="$(openssl rand -base64 48)"'
   const weakKey = 'Generate one: export TICKETGATE_ADMIN_KEY="$(openssl rand -hex 24)"'
   const hostHelp =
@@ -394,7 +394,7 @@ t.test('refusals of single values', async t => {
   ])
 })
 
-t.test('refusals of URLs', async t => {
+t.test('an invalid URL is refused with an explanation', async t => {
   const urlParts = 'has a query, fragment, user or password: give scheme, host, port and path only'
   refuses(t, [
     ['PUBLIC_URL', 'wss://example.com', 'is not an http or https URL: give one such as https://example.com'],
@@ -614,7 +614,7 @@ t.test('production requires strong secrets', async t => {
   )
 })
 
-t.test('the keys of an identity provider', async t => {
+t.test('with the keys of an identity provider, production requires issuer and audience', async t => {
   const url = 'https://id.example.com/keys?v=1'
   for (const good of [url, 'http://127.0.0.1:9/k', 'http://localhost/k', 'http://[::1]:9/k'])
     t.equal(fromEnv({ TICKETGATE_JWKS_URL: good }).jwksUrl, good)
@@ -659,7 +659,7 @@ t.test('the length of a secret is counted in bytes', async t => {
   t.equal(fromEnv({ TICKETGATE_JWT_SECRET: 'äöüßÄÖÜé'.repeat(2) }).jwtSecret, 'äöüßÄÖÜé'.repeat(2))
 })
 
-t.test('a secret in a file', async t => {
+t.test('a secret can be in a file', async t => {
   const fileOf = (content: string | Buffer): string => join(t.testdir({ secret: content }), 'secret')
   const read = (content: string): string => fromEnv({ TICKETGATE_JWT_SECRET_FILE: fileOf(content) }).jwtSecret
   t.equal(read(`${secret}\n`), secret, 'a trailing newline is removed')
@@ -706,7 +706,7 @@ t.test('a secret in a file', async t => {
   )
 })
 
-t.test('invisible additions to a value are refused by name, in a variable and in a file', async t => {
+t.test('quotes and invisible characters around a value are refused, in variables and in files', async t => {
   const quotes = /is in quotes, which would be part of it: remove them/
   const carriageReturn = /ends with a carriage return: save the file with Unix line endings/
   const mark = /begins with a byte order mark/

@@ -91,7 +91,7 @@ t.test('a faulty secret file is reported with the name of its variable', async t
   t.match(both.stderr, /TICKETGATE_ADMIN_KEY: TICKETGATE_ADMIN_KEY_FILE is set too/)
 })
 
-t.test('the URL of Redis, which has its password, comes from a file', needs('redis-server'), async t => {
+t.test('the Redis URL, which contains a password, can be in a file', needs('redis-server'), async t => {
   const redis = await startRedis(t)
   const file = join(temporaryDirectory(t), 'redis-url')
   writeFileSync(file, `${redis.url}\n`, { mode: 0o644 })

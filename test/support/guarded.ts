@@ -14,7 +14,7 @@ export interface Guarded extends Front {
 }
 
 /**
- * Starts a foreign WebSocket server behind a gate: a handshake passes if the gate's `/verify`
+ * Starts a third-party WebSocket server behind a gate: a handshake passes if the gate's `/verify`
  * accepts its ticket, as with nginx's `auth_request`.
  * @param attach puts the WebSocket server on this HTTP server
  */

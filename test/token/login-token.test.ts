@@ -268,7 +268,7 @@ t.test('a token that was dated ahead counts as issued at the earliest possible t
   t.equal(issuedAtOf(before, nowMs), issuedAt, 'the time of issue is exact until a token is dated ahead')
   t.equal(issuedAtOf(ahead, nowMs), issuedAt - 2)
   t.equal(issuedAtOf(ahead, nowMs + 10_000), issuedAt - 2, 'the earliest time still counts later')
-  t.equal(issuedAtOf(before, nowMs + 10_000), issuedAt - 5, 'it counts for other tokens by that clock, too')
+  t.equal(issuedAtOf(before, nowMs + 10_000), issuedAt - 5, 'other tokens by that clock count so as well')
   const ours = new LoginTokens({ secret: () => secret, ttlSeconds: 900 }).issue(
     { user: 'maggie' },
     nowMs,
