@@ -56,9 +56,10 @@ t.test('the smuggled request gets a response if it is sent openly', async t => {
   )
 })
 
-t.test('the length of a body is unambiguous or refused', async t => {
+const json = 'Content-Type: application/json'
+
+t.test('an ambiguous or invalid Content-Length is refused', async t => {
   const long = String(smuggled.length)
-  const json = 'Content-Type: application/json'
   const cases = [
     [
       'two lengths, the shorter first',
@@ -92,6 +93,20 @@ t.test('the length of a body is unambiguous or refused', async t => {
       ['OPTIONS /auth', 'Content-Length:', `Content-Length: ${long}`],
       smuggled,
     ],
+    ['two lengths in a list', ['POST /auth', json, `Content-Length: 0, ${long}`], smuggled],
+    ['a space before the colon', ['POST /auth', json, `Content-Length : ${long}`], smuggled],
+    ['a negative length', ['POST /auth', json, 'Content-Length: -1'], smuggled],
+    ['a signed length', ['POST /auth', json, 'Content-Length: +0'], smuggled],
+    ['a hexadecimal length', ['POST /auth', json, 'Content-Length: 0x0'], smuggled],
+    ['a length of words', ['POST /auth', json, 'Content-Length: none'], smuggled],
+    ['a length beyond 64 bits', ['POST /auth', json, 'Content-Length: 18446744073709551616'], smuggled],
+  ] as const
+  for (const [name, lines, body] of cases) await nothingPasses(t, name, request11(lines, body))
+})
+
+t.test('an ambiguous or invalid Transfer-Encoding is refused', async t => {
+  const long = String(smuggled.length)
+  const cases = [
     [
       'an empty coding, then chunks',
       ['POST /auth', json, 'Transfer-Encoding:', 'Transfer-Encoding: chunked'],
@@ -102,7 +117,6 @@ t.test('the length of a body is unambiguous or refused', async t => {
       ['POST /auth', json, 'Transfer-Encoding:', `Content-Length: ${long}`],
       smuggled,
     ],
-    ['two lengths in a list', ['POST /auth', json, `Content-Length: 0, ${long}`], smuggled],
     [
       'a length and chunks',
       ['POST /auth', json, `Content-Length: ${chunked('').length}`, 'Transfer-Encoding: chunked'],
@@ -129,17 +143,11 @@ t.test('the length of a body is unambiguous or refused', async t => {
       ['POST /auth', json, 'Transfer-Encoding:\x0bchunked'],
       `0\r\n\r\n${smuggled}`,
     ],
-    ['a space before the colon', ['POST /auth', json, `Content-Length : ${long}`], smuggled],
     [
       'a space before the colon of the coding',
       ['POST /auth', json, 'Transfer-Encoding : chunked'],
       `0\r\n\r\n${smuggled}`,
     ],
-    ['a negative length', ['POST /auth', json, 'Content-Length: -1'], smuggled],
-    ['a signed length', ['POST /auth', json, 'Content-Length: +0'], smuggled],
-    ['a hexadecimal length', ['POST /auth', json, 'Content-Length: 0x0'], smuggled],
-    ['a length of words', ['POST /auth', json, 'Content-Length: none'], smuggled],
-    ['a length beyond 64 bits', ['POST /auth', json, 'Content-Length: 18446744073709551616'], smuggled],
     [
       'a chunk size beyond 64 bits',
       ['POST /auth', json, 'Transfer-Encoding: chunked'],
@@ -202,7 +210,6 @@ t.test('requests that follow a malformed one on its connection are not served', 
 
 t.test('the body of a refused request is never read as the next request', async t => {
   const length = `Content-Length: ${smuggled.length}`
-  const json = 'Content-Type: application/json'
   const chunks = 'Transfer-Encoding: chunked'
   const upgrade = [
     'Connection: Upgrade',

@@ -23,7 +23,7 @@ const names = (operation: string): Set<string> =>
 const fits = (message: Json): boolean =>
   ajv.validate({ $ref: `asyncapi#/components/messages/${String(message.type)}/payload` }, message)
 
-t.test('it lists every message in one direction', async t => {
+t.test('the AsyncAPI document lists every message, in one direction', async t => {
   t.match(document.asyncapi, /^3\./)
   const all = Object.keys(document.components.messages).sort()
   t.strictSame(Object.keys(document.channels.socket.messages).sort(), all)
@@ -39,14 +39,14 @@ t.test('every example of the protocol is valid, and every message has one', asyn
     const type = String(message.type)
     if (!names(line.startsWith('→') ? 'toServer' : 'toClient').has(type)) continue
     seen.add(type)
-    // The protocol shows some requests for the errors that they get.
+    // The protocol shows some invalid requests, to show the errors.
     const isWrong = line.startsWith('→') && (message.id === 3 || message.id === 5) && !('ticket' in message)
     t.equal(fits(message), !isWrong, line)
   }
   t.strictSame([...seen].sort(), Object.keys(document.components.messages).sort())
 })
 
-t.test('it lists every close code', async t => {
+t.test('the AsyncAPI document lists every close code', async t => {
   t.strictSame(
     Object.keys(document.channels.socket['x-close-codes']).map(Number).sort(),
     Object.values(closeCode).sort(),

@@ -2,10 +2,7 @@ import { existsSync } from 'node:fs'
 import t from 'tap'
 import { pages, readPage } from './markdown.js'
 
-/**
- * Text is for people. The protocol and the ticket format have languages of their own, and tests
- * that read them all.
- */
+/** Text is not run. The protocol and the ticket format have languages of their own, with tests. */
 const needsNone = /^(text|wire|first|notice|msgpack|hex)$/
 
 const form = 'Put <!-- run: FILE[, FILE…] --> or <!-- not run: WHY --> on the line before the block.'

@@ -9,10 +9,7 @@ const read = (path: string): string =>
 const format = read('FORMAT.md')
 const vectors = JSON.parse(read('vectors.json')) as Vectors
 
-/**
- * The bytes of a listing: pairs of hexadecimal digits up to the comment, which two spaces and no
- * pair begin.
- */
+/** The bytes of a listing: pairs of hexadecimal digits, up to the comment in each line. */
 const bytesOf = (listing: string): Buffer =>
   Buffer.from(
     listing
@@ -35,5 +32,5 @@ t.test('the example is the first valid vector, byte by byte', async t => {
   const mac = createHmac('sha256', Buffer.from(vector.key, 'base64url'))
     .update(bytesOf(prefix))
     .update(bytes.subarray(0, -32))
-  t.equal(mac.digest('hex'), bytes.subarray(-32).toString('hex'), 'the MAC is over what is said')
+  t.equal(mac.digest('hex'), bytes.subarray(-32).toString('hex'), 'the MAC covers the bytes of the listing')
 })

@@ -25,8 +25,8 @@ t.test('a handler that returns a Response issues tickets for the session of the 
   t.match(welcome, { user: 'maggie@example.com', channel: 'lobby' })
   await client.close()
 
-  t.equal((await handlerFor(null, env)()).status, 401, 'nobody is logged in')
+  t.equal((await handlerFor(null, env)()).status, 401, 'without a login there is no ticket')
   const refused = await handlerFor(session, { ...env, TICKETGATE_ADMIN_KEY: 'another' })()
-  t.equal(refused.status, 503, 'the page does not get the refusal of the key')
+  t.equal(refused.status, 503, 'the page does not learn that the key was refused')
   t.equal(await refused.text(), '')
 })

@@ -31,7 +31,7 @@ import { type ProviderTokens, publicKeyProviders, secretProviders } from './prov
 const document = readPage('docs/identity.md')
 const providersPage = readPage('docs/providers.md')
 
-/** The entry of each provider, by its heading. */
+/** The entry of each provider in the issuers file, by its heading. */
 const entries = new Map(
   providersPage
     .split(/^## /m)
@@ -42,7 +42,7 @@ const entries = new Map(
     }),
 )
 
-/** Signs claims, in the name of a key of its own or of another. */
+/** Signs claims, by default with its own key id in the header. */
 type Sign = (claims: Json, kid?: string) => Promise<string>
 
 interface Signing {
@@ -75,8 +75,8 @@ const publicationsOf = ({ heading, jwksUrl = '', claims }: ProviderTokens, jwk: 
 }
 
 /**
- * All providers at once, under their own names: only the proxy finds them. Returns what a gate
- * needs for that.
+ * Serves all providers under their own names, which only the proxy resolves. Returns the environment
+ * that a gate needs.
  */
 const publish = async (t: Test, publications: ReadonlyMap<string, unknown>): Promise<Environment> => {
   const server = createServer(
@@ -117,10 +117,7 @@ const may = async (client: Client, type: 'publish' | 'subscribe', channel: strin
   return reply.type === 'ok'
 }
 
-/**
- * A token buys a ticket; the socket has the user, session and rights that the entry gives, and no
- * others.
- */
+/** Checks that the ticket opens a socket with exactly the user, session and rights of the entry. */
 const opens = async (t: Test, server: TestServer, provider: ProviderTokens, reply: Reply): Promise<void> => {
   t.equal(reply.status, 200, reply.text)
   const { publish, subscribe, neither } = provider
@@ -150,7 +147,7 @@ const isRefused = async (
   t.match(jsonOf(reply).detail, detail, name)
 }
 
-t.test('every provider of the page is tested', async t => {
+t.test('every provider in docs/providers.md is tested', async t => {
   t.strictSame(
     [...entries.keys()].sort(),
     [...publicKeyProviders, ...secretProviders].map(({ heading }) => heading).sort(),
@@ -197,7 +194,7 @@ t.test('the examples of rules and of authorization_details give the documented r
   })
 })
 
-t.test('tokens of providers with public keys', async t => {
+t.test('tokens of providers with public keys are accepted with the documented entries', async t => {
   const signers = await Promise.all(publicKeyProviders.map((each, n) => signing(each, `key-${n}`)))
   const publications = new Map(publicKeyProviders.flatMap((each, n) => publicationsOf(each, signers[n]?.jwk)))
   const env = {
@@ -216,8 +213,9 @@ t.test('tokens of providers with public keys', async t => {
       await isRefused(t, server, provider, sign)
       const other = signers[(index + 1) % signers.length]?.sign as Sign
       const mixedUp = await take(server, await other(provider.claims, `key-${index}`))
-      isProblem(t, mixedUp, '401 token_invalid', 'by the key of another provider')
-      if (provider.heading === 'Keycloak') t.ok(token.length > 9000, `${token.length} bytes`)
+      isProblem(t, mixedUp, '401 token_invalid', 'signed with the key of another provider')
+      if (provider.heading === 'Keycloak')
+        t.ok(token.length > 9000, `the Keycloak token is large: ${token.length} bytes`)
     })
   }
 })
@@ -242,7 +240,7 @@ t.test('token explain prints what the document shows', async t => {
   t.equal(stdout.trimEnd().replace(size, ' … bytes'), shown.replace(size, ' … bytes'))
 })
 
-t.test('tokens of issuers with a shared secret, and its rotation', async t => {
+t.test('tokens of issuers with a shared secret are accepted, also during its rotation', async t => {
   const secrets = {
     'supabase-jwt-secret': 'super-secret-jwt-token-with-at-least-32-characters-long',
     'shop-new': 'identity-tests-share-Vq3n8Zt1Lw6Xc9Rb2Md5Kf7',

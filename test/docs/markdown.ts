@@ -26,10 +26,7 @@ export const codeBlocks = (markdown: string, language: string): string[] =>
     name === language ? [content] : [],
   )
 
-/**
- * The text between `<!-- name -->` and `<!-- /name -->`, without blank lines around it; '' where
- * there is none.
- */
+/** The trimmed text between `<!-- name -->` and `<!-- /name -->`, or '' if there is none. */
 export const between = (markdown: string, name: string): string =>
   new RegExp(`<!-- ${name} -->([\\s\\S]*?)<!-- /${name} -->`).exec(markdown)?.[1]?.trim() ?? ''
 

@@ -61,13 +61,13 @@ const minters = [
 ] as const
 
 for (const [language, mint] of minters)
-  t.test(`a ticket minted in ${language}`, async t => {
+  t.test(`a ticket minted in ${language} is valid`, async t => {
     const cases = [
-      ['the least', { user: 'maggie' }, {}],
+      ['only the required claims', { user: 'maggie' }, {}],
       ['a node', { user: 'maggie', node: 'gate-1' }, {}],
       ['a channel', { user: 'maggie', node: 'gate-1', channel: 'lobby' }, { channel: 'lobby' }],
       ['the channel with the empty name', { user: 'maggie', channel: '' }, { channel: '' }],
-      ['a claim that travels', { user: 'maggie', claim: 'org=Zoë=李' }, { carried: { org: 'Zoë=李' } }],
+      ['a carried claim', { user: 'maggie', claim: 'org=Zoë=李' }, { carried: { org: 'Zoë=李' } }],
       ['a long name beyond ASCII', { user: longName }, {}],
       ['the longest life', { user: 'maggie', ttl: 3600 }, {}],
     ] as const
@@ -77,20 +77,16 @@ for (const [language, mint] of minters)
       else t.same(verified.claims, { user: flags.user, sessionEndsAtSeconds, ...claims }, name)
     }
     const bound = await mint(flagsOf({ user: 'maggie', node: 'gate-1' }))
-    t.equal(verify(bound, 'gate-2'), 'wrong_node', 'another gate takes it for that of another')
-    t.equal(
-      verify(bound.replace('gate-1', 'gate-2'), 'gate-2'),
-      'ticket_invalid',
-      'the node is under the MAC',
-    )
+    t.equal(verify(bound, 'gate-2'), 'wrong_node', 'another gate reports the wrong node')
+    t.equal(verify(bound.replace('gate-1', 'gate-2'), 'gate-2'), 'ticket_invalid', 'the MAC covers the node')
     const again = await mint(flagsOf({ user: 'maggie', node: 'gate-1' }))
     const nonces = [bound, again]
       .map(text => verify(text, 'gate-1'))
       .map(v => typeof v !== 'string' && v.nonce)
-    t.not(nonces[0], nonces[1], 'no nonce twice')
+    t.not(nonces[0], nonces[1], 'each ticket has its own nonce')
   })
 
-t.test('a running gate accepts them, once', async t => {
+t.test('a running gate accepts the tickets, once', async t => {
   const server = await startServer(t, {
     env: {
       TICKETGATE_NODE: 'gate-1',
@@ -101,7 +97,7 @@ t.test('a running gate accepts them, once', async t => {
   const codeOf = (reply: Reply): unknown => reply.status !== 101 && JSON.parse(reply.text).code
   for (const [language, mint] of minters) {
     const fresh = (): Promise<string> => mint(flagsOf({ user: language, node: 'gate-1', channel: 'lobby' }))
-    // For a second after its start, the gate accepts none: they might be older than the gate.
+    // For a second after its start, the gate refuses them: they might be older than the gate.
     while (
       codeOf(await requestUpgradeUntilAnswered(server.url, gatePath(await fresh(), 'lobby'))) ===
       'ticket_predates_gate'
@@ -126,7 +122,7 @@ t.test('a running gate accepts them, once', async t => {
 })
 
 const needed = needs('redis-server')
-t.test('gates that share a store accept them, with its epoch, once at one of them', needed, async t => {
+t.test('gates that share a store accept tickets with its epoch, once at one of them', needed, async t => {
   const redis = await startRedis(t)
   const env = { TICKETGATE_TICKET_KEYS: `${keyId}:${key.toString('base64url')}` }
   const nodes = [await startNode(t, redis.port, env), await startNode(t, redis.port, env)] as const
@@ -147,14 +143,14 @@ t.test('gates that share a store accept them, with its epoch, once at one of the
       t,
       await requestUpgradeUntilAnswered(nodes[0].url, gatePath(without)),
       '401 ticket_invalid',
-      `${language}, without`,
+      `${language}, without an epoch`,
     )
     const former = await mint(flagsOf({ user: language, epoch: '0'.repeat(32) }))
     isProblem(
       t,
       await requestUpgradeUntilAnswered(nodes[0].url, gatePath(former)),
       '401 ticket_predates_gate',
-      `${language}, former`,
+      `${language}, with a former epoch`,
     )
     await client.close()
   }

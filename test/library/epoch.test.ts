@@ -8,29 +8,33 @@ import { gatePath, nowSeconds } from '../support/tokens.js'
 
 const maggie = { user: 'maggie', expires: nowSeconds() + 600 }
 
-t.test('tickets for gates that share a Redis, valid at any of them, once', needs('redis-server'), async t => {
-  const redis = await startRedis(t)
-  const [one, other] = [await startNode(t, redis.port), await startNode(t, redis.port)]
-  let epoch = '0'.repeat(32)
-  const issuer = createIssuer({ key: ticketKeys, epoch: () => epoch })
-  const { ticket: former } = issuer.issue(maggie)
-  epoch = await redis.client.getrange('ticketgate:epoch', 0, 31)
-  const present = async (base: string, ticket: string): Promise<string> =>
-    outcomeOf(await requestUpgradeUntilAnswered(base, gatePath(ticket)))
-  t.equal(await present(one.url, former), '401 ticket_predates_gate')
-  const { ticket, client } = await openFresh(one.url, async () => issuer.issue(maggie).ticket)
-  t.equal(await present(other.url, ticket), '401 ticket_used')
-  const fixed = createIssuer({ key: ticketKeys, epoch })
-  const asText = await openFresh(other.url, async () => fixed.issue(maggie).ticket)
-  for (const each of [client, asText.client]) await each.close()
-})
+t.test(
+  'tickets for gates that share a Redis are valid at any of them, once',
+  needs('redis-server'),
+  async t => {
+    const redis = await startRedis(t)
+    const [one, other] = [await startNode(t, redis.port), await startNode(t, redis.port)]
+    let epoch = '0'.repeat(32)
+    const issuer = createIssuer({ key: ticketKeys, epoch: () => epoch })
+    const { ticket: former } = issuer.issue(maggie)
+    epoch = await redis.client.getrange('ticketgate:epoch', 0, 31)
+    const present = async (base: string, ticket: string): Promise<string> =>
+      outcomeOf(await requestUpgradeUntilAnswered(base, gatePath(ticket)))
+    t.equal(await present(one.url, former), '401 ticket_predates_gate')
+    const { ticket, client } = await openFresh(one.url, async () => issuer.issue(maggie).ticket)
+    t.equal(await present(other.url, ticket), '401 ticket_used')
+    const fixed = createIssuer({ key: ticketKeys, epoch })
+    const asText = await openFresh(other.url, async () => fixed.issue(maggie).ticket)
+    for (const each of [client, asText.client]) await each.close()
+  },
+)
 
-t.test('mistakes are TypeErrors', async t => {
+t.test('invalid epochs and keys are TypeErrors', async t => {
   const key = ticketKeys
   const cases = [
-    ['not so long', { key, epoch: 'abc' }, /^epoch must be 32 hexadecimal digits/],
+    ['too short', { key, epoch: 'abc' }, /^epoch must be 32 hexadecimal digits/],
     ['in upper case', { key, epoch: 'A'.repeat(32) }, /^epoch must be/],
-    ['of an own key', { key: createBootKey(), epoch: '0'.repeat(32) }, /^key must be a configured key/],
+    ['with a boot key', { key: createBootKey(), epoch: '0'.repeat(32) }, /^key must be a configured key/],
     ['neither node nor epoch', { key }, /^node must be/],
   ] as const
   for (const [name, options, message] of cases)

@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { inspect } from 'node:util'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { clock as processClock } from '../../src/clock.js'
 import { parseAddress } from '../../src/http/address.js'
 import { problemBody, problemMediaType } from '../../src/http/problem.js'
@@ -31,10 +31,10 @@ const maggie: NewTicket = { user: 'maggie', expires }
 const secret = Buffer.alloc(32, 'one secret')
 const outside = { id: 7, secret }
 
-/** Milliseconds are all these tests let pass: a clock to be set by hand. */
+/** A clock that the test sets. */
 const clockAt = (startMs = nowMs) => {
-  const hand = { nowMs: startMs, clock: () => hand.nowMs }
-  return hand
+  const manual = { nowMs: startMs, clock: () => manual.nowMs }
+  return manual
 }
 
 /** An issuer and a verifier of one process. */
@@ -71,7 +71,7 @@ const outcome = (verify: () => unknown): string => {
   }
 }
 
-t.test('one process issues and verifies: a ticket identifies its user, once', async t => {
+t.test('a ticket issued in the same process identifies its user once', async t => {
   const { issuer, verifier } = pair()
   const all = {
     ...maggie,
@@ -94,15 +94,11 @@ t.test('one process issues and verifies: a ticket identifies its user, once', as
     'ticket_used',
   )
   t.strictSame(verifier.verify(issuer.issue(maggie).ticket), maggie, 'absent members stay absent')
-  t.equal(
-    issuer.issue(maggie, { ttlSeconds: 3600 }).expires,
-    expires,
-    'it ends with its authority at the latest',
-  )
+  t.equal(issuer.issue(maggie, { ttlSeconds: 3600 }).expires, expires, 'a ticket never outlives its session')
   t.strictSame(
     pair({ node: 'edge-1' }).issuer.issue(maggie).ticket.split('.')[0],
     'edge-1',
-    'a balancer can see the node',
+    'a load balancer can read the node',
   )
 })
 
@@ -113,7 +109,7 @@ t.test('the default clock is the one of the process', async t => {
   t.strictSame(createVerifier({ keys: [key] }).verify(ticket), endsSoon)
 })
 
-t.test('an issuer elsewhere, with a key in any of its forms', async t => {
+t.test('an issuer in another process can have the key in any form', async t => {
   const text = `7:${secret.toString('base64url')}`
   for (const key of [outside, text, `${text},8:${Buffer.alloc(40, 8).toString('base64url')}`]) {
     const issuer = createIssuer({ key, node: 'gate-1', clock: () => nowMs })
@@ -124,7 +120,7 @@ t.test('an issuer elsewhere, with a key in any of its forms', async t => {
   }
 })
 
-t.test('an issuer elsewhere uses the system clock', async t => {
+t.test('an issuer in another process uses the system clock', async t => {
   const before = Math.floor(Date.now() / 1000)
   const end = before + 3600
   const issuer = createIssuer({ key: outside, node: 'gate-1' })
@@ -134,7 +130,7 @@ t.test('an issuer elsewhere uses the system clock', async t => {
   t.match(verifier.verify(issued.ticket), { user: 'maggie' })
 })
 
-t.test('refusals: the code, and that the ticket is not spent', async t => {
+t.test('a refused presentation gives its code and does not spend the ticket', async t => {
   const bound = { channel: 'red', origin: 'https://a.test', address: '203.0.113.9' }
   const lists = { publish: ['chat.*'], subscribe: ['news'] }
   const right: Presentation = { channel: 'red', origin: 'https://a.test', address: '203.0.113.9' }
@@ -145,13 +141,13 @@ t.test('refusals: the code, and that the ticket is not spent', async t => {
     ['another channel', bound, { ...right, channel: 'blue' }, right, 'channel_forbidden'],
     ['no channel', bound, noChannel, right, 'channel_forbidden'],
     ['a channel not on the lists', lists, { channel: 'red' }, { channel: 'chat.a' }, 'channel_forbidden'],
-    ['what is no channel name', {}, { channel: 'a/b' }, { channel: 'a' }, 'channel_forbidden'],
+    ['an invalid channel name', {}, { channel: 'a/b' }, { channel: 'a' }, 'channel_forbidden'],
     ['empty lists', { publish: [], subscribe: [] }, { channel: '' }, {}, 'channel_forbidden'],
     ['another origin', bound, { ...right, origin: 'https://b.test' }, right, 'origin_forbidden'],
     ['no origin', bound, noOrigin, right, 'origin_forbidden'],
     ['another address', bound, { ...right, address: '203.0.113.8' }, right, 'address_mismatch'],
     ['no address', bound, noAddress, right, 'address_mismatch'],
-    ['what is no address', bound, { ...right, address: 'localhost' }, right, 'address_mismatch'],
+    ['an invalid address', bound, { ...right, address: 'localhost' }, right, 'address_mismatch'],
     ['channel before origin', bound, {}, right, 'channel_forbidden'],
   ]
   for (const [name, claims, wrong, good, code] of cases) {
@@ -165,12 +161,12 @@ t.test('refusals: the code, and that the ticket is not spent', async t => {
   }
 })
 
-t.test('refusals of the ticket itself', async t => {
+t.test('invalid tickets are refused', async t => {
   const { issuer, verifier } = pair()
   const { ticket } = issuer.issue(maggie)
   const cases: readonly (readonly [string, unknown, string])[] = [
     ['another key', pair().issuer.issue(maggie).ticket, 'ticket_invalid'],
-    ['a configured key that is not there', outsidePair().issuer.issue(maggie).ticket, 'wrong_node'],
+    ['an unknown key', outsidePair().issuer.issue(maggie).ticket, 'wrong_node'],
     ['one character less', ticket.slice(0, -1), 'ticket_invalid'],
     ['nothing', '', 'ticket_invalid'],
     ['undefined', undefined, 'ticket_invalid'],
@@ -195,16 +191,16 @@ t.test('refusals of the ticket itself', async t => {
   )
 })
 
-t.test('a ticket ends at a millisecond', async t => {
-  const hand = clockAt(nowSeconds * 1000)
-  const { issuer, verifier } = pair({ clock: hand.clock, ttlSeconds: 2 })
+t.test('a ticket ends at an exact millisecond', async t => {
+  const manual = clockAt(nowSeconds * 1000)
+  const { issuer, verifier } = pair({ clock: manual.clock, ttlSeconds: 2 })
   const [early, late, own] = [
     issuer.issue(maggie),
     issuer.issue(maggie),
     issuer.issue(maggie, { ttlSeconds: 1 }),
   ]
   const short = issuer.issue({ user: 'maggie', expires: nowSeconds + 1 })
-  hand.nowMs += 1000
+  manual.nowMs += 1000
   t.equal(
     outcome(() => verifier.verify(own.ticket)),
     'ticket_expired',
@@ -213,29 +209,29 @@ t.test('a ticket ends at a millisecond', async t => {
   t.equal(
     outcome(() => verifier.verify(short.ticket)),
     'ticket_expired',
-    'its authority is over',
+    'the session has ended',
   )
   t.equal(short.expires, nowSeconds + 1)
-  hand.nowMs += 999
+  manual.nowMs += 999
   t.equal(
     outcome(() => verifier.verify(early.ticket)),
     'good',
   )
-  hand.nowMs += 1
+  manual.nowMs += 1
   for (const { ticket } of [early, late])
     t.equal(
       outcome(() => verifier.verify(ticket)),
       'ticket_expired',
     )
-  hand.nowMs -= 2000
+  manual.nowMs -= 2000
   t.equal(
     outcome(() => verifier.verify(early.ticket)),
     'ticket_used',
-    'a clock that was set back revives nothing',
+    'setting the clock back does not make a spent ticket valid',
   )
 })
 
-t.test('tickets from elsewhere: keys, notBeforeMs and clock skew', async t => {
+t.test('tickets from another process are limited by node, notBeforeMs and clock skew', async t => {
   const at = (issuedMs: number, options: Partial<VerifierOptions> = {}, verifierNode = 'gate-1') => {
     const issuer = createIssuer({ key: outside, node: 'gate-1', clock: () => issuedMs })
     const { verifier } = outsidePair(options, verifierNode)
@@ -261,37 +257,37 @@ t.test('tickets from elsewhere: keys, notBeforeMs and clock skew', async t => {
 })
 
 t.test('without notBeforeMs the memory begins when the verifier is created', async t => {
-  const hand = clockAt()
-  const verifier = createVerifier({ keys: [outside], node: 'gate-1', clock: hand.clock })
-  const issuer = createIssuer({ key: outside, node: 'gate-1', clock: hand.clock })
+  const manual = clockAt()
+  const verifier = createVerifier({ keys: [outside], node: 'gate-1', clock: manual.clock })
+  const issuer = createIssuer({ key: outside, node: 'gate-1', clock: manual.clock })
   const early = issuer.issue(maggie, { ttlSeconds: 60 })
-  hand.nowMs += 5000
+  manual.nowMs += 5000
   const edge = issuer.issue(maggie)
-  hand.nowMs += 1
+  manual.nowMs += 1
   const late = issuer.issue(maggie)
   const results = [early, edge, late].map(({ ticket }) => outcome(() => verifier.verify(ticket)))
   t.strictSame(results, ['ticket_predates_gate 5', 'ticket_predates_gate 5', 'good'])
 })
 
 t.test(
-  'of two verifiers with one name and keys of issuers elsewhere, neither accepts what the other did',
+  'of two verifiers with the same name, neither accepts a ticket that the other has accepted',
   async t => {
-    const hand = clockAt()
+    const manual = clockAt()
     const create = (options: Partial<VerifierOptions> = {}) =>
-      createVerifier({ keys: [outside], node: 'twins', clock: hand.clock, ...options })
+      createVerifier({ keys: [outside], node: 'twins', clock: manual.clock, ...options })
     const issue = () =>
-      createIssuer({ key: outside, node: 'twins', clock: () => hand.nowMs + 5000 }).issue(maggie).ticket
+      createIssuer({ key: outside, node: 'twins', clock: () => manual.nowMs + 5000 }).issue(maggie).ticket
     const elder = create()
-    hand.nowMs += 1
+    manual.nowMs += 1
     const spent = issue()
     t.match(elder.verify(spent), maggie)
     const younger = create()
     t.equal(
       outcome(() => younger.verify(spent)),
       'ticket_predates_gate 6',
-      'what was spent at that very millisecond',
+      'a ticket spent in the same millisecond is refused',
     )
-    hand.nowMs += 1
+    manual.nowMs += 1
     const fresh = issue()
     t.equal(
       outcome(() => elder.verify(fresh)),
@@ -303,7 +299,7 @@ t.test(
     const [one, two] = [create({ replay, notBeforeMs: 0 }), create({ replay, notBeforeMs: 0 })]
     const [first, second] = [issue(), issue()]
     t.match(one.verify(first), maggie)
-    t.match(two.verify(second), maggie, 'those that share a memory both work')
+    t.match(two.verify(second), maggie, 'verifiers that share a memory both work')
     t.strictSame(
       [one, two].flatMap(verifier => [first, second].map(text => outcome(() => verifier.verify(text)))),
       Array(4).fill('ticket_used'),
@@ -312,17 +308,17 @@ t.test(
 )
 
 t.test(
-  'a memory that has lost a name to another cannot take it back, because it lacks the tickets spent there',
+  'a memory that lost its name to another cannot take it back: it lacks the tickets spent there',
   async t => {
-    const hand = clockAt()
+    const manual = clockAt()
     const [first, second] = [createMemoryReplayCache(100), createMemoryReplayCache(100)]
     const create = (replay: ReplayCache, node: string) => () =>
-      createVerifier({ keys: [outside], node, clock: hand.clock, replay })
+      createVerifier({ keys: [outside], node, clock: manual.clock, replay })
     const elder = create(first, 'back')()
-    hand.nowMs += 1
+    manual.nowMs += 1
     const younger = create(second, 'back')()
-    hand.nowMs += 1
-    const { ticket } = createIssuer({ key: outside, node: 'back', clock: () => hand.nowMs + 5000 }).issue(
+    manual.nowMs += 1
+    const { ticket } = createIssuer({ key: outside, node: 'back', clock: () => manual.nowMs + 5000 }).issue(
       maggie,
     )
     t.match(younger.verify(ticket), maggie)
@@ -331,8 +327,8 @@ t.test(
       outcome(() => elder.verify(ticket)),
       'replay_cache_unavailable 1',
     )
-    t.doesNotThrow(create(second, 'back'), 'the one in use goes on')
-    t.doesNotThrow(create(first, 'elsewhere'), 'for another name it is as good as any')
+    t.doesNotThrow(create(second, 'back'), 'the memory in use can be used again')
+    t.doesNotThrow(create(first, 'elsewhere'), 'the other can be used for another name')
   },
 )
 
@@ -345,7 +341,7 @@ t.test('verifiers that share a memory must have the same clock skew', async t =>
   t.doesNotThrow(create(0))
 })
 
-t.test('a boot key has one memory: a second verifier must share it', async t => {
+t.test('verifiers with the same boot key must share a memory', async t => {
   const key = createBootKey()
   const replay = createMemoryReplayCache(100)
   const one = createVerifier({ keys: [key], clock: () => nowMs, replay })
@@ -359,18 +355,18 @@ t.test('a boot key has one memory: a second verifier must share it', async t => 
   )
 })
 
-t.test('a full memory refuses, forgets nothing, spends nothing, and recovers', async t => {
-  const hand = clockAt()
-  const { issuer, verifier } = pair({ clock: hand.clock, capacity: 2 })
+t.test('a full memory refuses without forgetting or spending tickets, and recovers', async t => {
+  const manual = clockAt()
+  const { issuer, verifier } = pair({ clock: manual.clock, capacity: 2 })
   const tickets = [10, 10, 60].map(ttlSeconds => issuer.issue(maggie, { ttlSeconds }).ticket)
   const present = () => tickets.map(ticket => outcome(() => verifier.verify(ticket)))
   t.strictSame(present(), ['good', 'good', 'replay_cache_full 10'])
   t.strictSame(present(), ['ticket_used', 'ticket_used', 'replay_cache_full 10'])
-  hand.nowMs += 10_001
+  manual.nowMs += 10_001
   t.strictSame(present(), ['ticket_expired', 'ticket_expired', 'good'])
 })
 
-t.test('an unavailable memory refuses, as does one that returns nonsense', async t => {
+t.test('an unavailable memory refuses, as does one that returns an invalid result', async t => {
   const base = createMemoryReplayCache(100)
   const saying = (answer: unknown): ReplayCache => ({ ...base, spend: () => answer as 'fresh' })
   for (const answer of ['unavailable', Promise.resolve('fresh'), undefined, true]) {
@@ -411,12 +407,12 @@ t.test("the error is a complete HTTP response, the same as the server's", async 
         'Cache-Control': 'no-store',
         ...headers,
       })
-      t.notOk(inspect(error, { depth: 9 }).includes(ticket), 'the ticket is not in it')
+      t.notOk(inspect(error, { depth: 9 }).includes(ticket), 'the error does not contain the ticket')
     }
   }
 })
 
-t.test('networks match those of the gate, in every form of an address', async t => {
+t.test('networks match as in the gate, in every form of an address', async t => {
   const cases: readonly (readonly [network: string, packed: string, inside: string[], outside: string[]])[] =
     [
       ['203.0.113.9', '20cb007109', ['203.0.113.9', '::ffff:203.0.113.9'], ['203.0.113.8', '::1']],
@@ -452,11 +448,14 @@ t.test('networks match those of the gate, in every form of an address', async t 
     const bytes = parseAddress(address) ?? Buffer.alloc(0)
     t.strictSame(packNetwork(bytes), prefixOf(bytes, bytes.length === 4 ? 32 : 64))
   }
-  t.notOk(isInNetwork('203.0.113.9', Buffer.from('18cb007100', 'hex')), 'a byte too many')
-  t.notOk(isInNetwork('203.0.113.9', Buffer.from('17cb0071', 'hex')), 'a bit behind the prefix')
+  t.notOk(isInNetwork('203.0.113.9', Buffer.from('18cb007100', 'hex')), 'a packed network with an extra byte')
+  t.notOk(
+    isInNetwork('203.0.113.9', Buffer.from('17cb0071', 'hex')),
+    'a packed network with a bit after the prefix',
+  )
 })
 
-t.test('the vectors of the format, through the library', async t => {
+t.test('the library agrees with the vectors of the format', async t => {
   const file = new URL('../../src/ticket/vectors.json', import.meta.url)
   const { valid, invalid } = JSON.parse(readFileSync(file, 'utf8')) as Vectors
   const verifierOf = ({ keyId, key, node, nowMs: at, skewSeconds = 0, bornAtMs = 0 }: Vector) =>
@@ -470,7 +469,10 @@ t.test('the vectors of the format, through the library', async t => {
   const usable = ({ keyId, node, store }: Vector) => keyId > 0 && node !== '' && store !== true
   const good = valid.filter(usable)
   const bad = invalid.filter(usable)
-  t.ok(good.length >= 5 && bad.length >= 20, `${good.length} valid, ${bad.length} invalid`)
+  t.ok(
+    good.length >= 5 && bad.length >= 20,
+    `enough vectors apply: ${good.length} valid, ${bad.length} invalid`,
+  )
   for (const vector of good) {
     const { c: channel, o: origin, a, u: user, x } = vector.claims as Record<string, string>
     const [bits = 0, ...prefix] = Buffer.from(a ?? '', 'hex')
@@ -485,14 +487,23 @@ t.test('the vectors of the format, through the library', async t => {
     t.equal(outcome(() => verifierOf(vector).verify(vector.ticket)).split(' ')[0], vector.code, vector.name)
 })
 
-t.test('mistakes of the caller are TypeErrors that name the option', async t => {
+type Misuse = readonly [option: string, misuse: () => unknown]
+
+const expectTypeErrors = (t: Test, cases: readonly Misuse[]): void => {
+  for (const [option, misuse] of cases)
+    t.throws(
+      misuse,
+      { name: 'TypeError', message: new RegExp(`^${option.replace(/[[\].]/g, '\\$&')}[: ]`) },
+      option,
+    )
+}
+
+const shortKey = { id: 1, secret: Buffer.alloc(31) }
+
+t.test('invalid options of an issuer are TypeErrors that name the option', async t => {
   const key = createBootKey()
-  const short = { id: 1, secret: Buffer.alloc(31) }
   const issuer = (options: unknown) => () => createIssuer(options as IssuerOptions)
-  const verifier = (options: unknown) => () => createVerifier(options as VerifierOptions)
-  const issue = (claims: unknown, options?: unknown) => () =>
-    createIssuer({ key, clock: () => nowMs }).issue(claims as NewTicket, options as { ttlSeconds: number })
-  const cases: readonly (readonly [option: string, misuse: () => unknown])[] = [
+  expectTypeErrors(t, [
     ['options', issuer(undefined)],
     ['options.ttl', issuer({ key, ttl: 5 })],
     ['key', issuer({})],
@@ -503,7 +514,7 @@ t.test('mistakes of the caller are TypeErrors that name the option', async t => 
     ['key.id', issuer({ key: { id: 0, secret } })],
     ['key.id', issuer({ key: { id: 256, secret } })],
     ['key.id', issuer({ key: { id: 1.5, secret } })],
-    ['key.secret', issuer({ key: short })],
+    ['key.secret', issuer({ key: shortKey })],
     ['key.secret', issuer({ key: { id: 1, secret: 'a'.repeat(64) } })],
     ['node', issuer({ key: outside })],
     ['node', issuer({ key, node: 'Gate 1' })],
@@ -514,6 +525,14 @@ t.test('mistakes of the caller are TypeErrors that name the option', async t => 
     ['clock', issuer({ key, clock: 5 })],
     ['clock', () => createIssuer({ key, clock: () => Number.NaN }).issue(maggie)],
     ['clock', () => createIssuer({ key, clock: () => -1 }).issue(maggie)],
+  ])
+})
+
+t.test('invalid claims are TypeErrors that name the claim', async t => {
+  const key = createBootKey()
+  const issue = (claims: unknown, options?: unknown) => () =>
+    createIssuer({ key, clock: () => nowMs }).issue(claims as NewTicket, options as { ttlSeconds: number })
+  expectTypeErrors(t, [
     ['claims', issue(undefined)],
     ['claims.chanel', issue({ ...maggie, chanel: 'red' })],
     ['claims.user', issue({ expires })],
@@ -554,6 +573,13 @@ t.test('mistakes of the caller are TypeErrors that name the option', async t => 
     ['claims', issue({ ...maggie, publish: Array(40).fill('a-long-name-of-a-channel') })],
     ['ttlSeconds', issue(maggie, { ttlSeconds: 0 })],
     ['options.channel', issue(maggie, { channel: 'red' })],
+  ])
+})
+
+t.test('invalid options of a verifier are TypeErrors that name the option', async t => {
+  const key = createBootKey()
+  const verifier = (options: unknown) => () => createVerifier(options as VerifierOptions)
+  expectTypeErrors(t, [
     ['options', verifier(undefined)],
     ['options.capcity', verifier({ keys: [key], capcity: 5 })],
     ['keys', verifier({})],
@@ -562,7 +588,7 @@ t.test('mistakes of the caller are TypeErrors that name the option', async t => 
     ['keys', verifier({ keys: [outside, { id: 7, secret: Buffer.alloc(32) }], node: 'gate-1' })],
     ['keys', verifier({ keys: [key, createBootKey()] })],
     ['keys[0]', verifier({ keys: [undefined] })],
-    ['keys[1].secret', verifier({ keys: [outside, short], node: 'gate-1' })],
+    ['keys[1].secret', verifier({ keys: [outside, shortKey], node: 'gate-1' })],
     ['node', verifier({ keys: [outside] })],
     ['node', verifier({ keys: [key], node: 'a.b' })],
     ['clockSkewSeconds', verifier({ keys: [key], clockSkewSeconds: -1 })],
@@ -576,13 +602,7 @@ t.test('mistakes of the caller are TypeErrors that name the option', async t => 
     ['replay', verifier({ keys: [key], replay: {} })],
     ['clock', verifier({ keys: [key], clock: 5 })],
     ['clock', () => pair({ clock: () => Number.NaN, notBeforeMs: 0 }).verifier.verify('')],
-  ]
-  for (const [option, misuse] of cases)
-    t.throws(
-      misuse,
-      { name: 'TypeError', message: new RegExp(`^${option.replace(/[[\].]/g, '\\$&')}[: ]`) },
-      option,
-    )
+  ])
 })
 
 t.test('printing a key, or an error about it, does not reveal it', async t => {
@@ -593,10 +613,10 @@ t.test('printing a key, or an error about it, does not reveal it', async t => {
   t.notMatch(shown, /Buffer|Uint8Array/)
   const text = `7:${secret.toString('base64url')}`
   t.throws(() => createIssuer({ key: `${text}=`, node: 'gate-1' }), { message: /^(?!.*b25lIHNl).*$/s })
-  t.match(text, /b25lIHNl/, 'which it would be')
+  t.match(text, /b25lIHNl/, 'the pattern above matches the secret')
 })
 
-t.test('the package exports it as ticketgate/ticket, without the server', async t => {
+t.test('the package exports the library as ticketgate/ticket, without the server', async t => {
   const script = `
     const names = Object.keys(await import('ticketgate/ticket'))
     const { sharedObjects } = process.report.getReport()

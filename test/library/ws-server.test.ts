@@ -10,7 +10,7 @@ import { attempt, Client, open, socketUrl } from '../support/socket-client.js'
 const example = fileURLToPath(new URL('ws-server.ts', import.meta.url))
 const root = fileURLToPath(new URL('../..', import.meta.url))
 
-/** The example in a process of its own; its base URL. */
+/** Starts the example in a process of its own. Returns its base URL. */
 async function startExample(t: Test): Promise<string> {
   const child = spawn(process.execPath, ['--import=tsx', example], {
     cwd: root,
@@ -42,7 +42,7 @@ t.test('a plain ws server accepts a ticket once, and refuses before the handshak
   t.equal(again.headers['cache-control'], 'no-store')
   for (const path of ['/', '/?ticket=', '//', '/?ticket=%', `/?ticket=${ticket}A`])
     isProblem(t, await requestUpgrade(base, path), '401 ticket_invalid', path)
-  t.equal((await client.close()).code, 1005, 'the first stayed open')
+  t.equal((await client.close()).code, 1005, 'the first socket is still open')
 })
 
 t.test('of fifty sockets with one ticket, one is accepted, in every round', async t => {
@@ -60,7 +60,7 @@ t.test('of fifty sockets with one ticket, one is accepted, in every round', asyn
   }
 })
 
-t.test('a handshake that ws refuses spends no ticket', async t => {
+t.test('a handshake that ws refuses does not spend its ticket', async t => {
   const base = await startExample(t)
   const path = `/?ticket=${await take(base)}`
   const wrongs = [{ 'sec-websocket-version': '12' }, { 'sec-websocket-key': 'short' }, { upgrade: 'h2c' }]

@@ -18,15 +18,14 @@ const verifier = createVerifier({ keys: [key] })
 const holders = new WeakMap<IncomingMessage, TicketHolder>()
 
 const server = createServer((_, response) => {
-  // Here is where you look at a cookie or a token, to know the user. This example trusts everybody.
+  // Check a cookie or a token here to know the user. This example accepts everybody.
   const issued = issuer.issue({ user: 'maggie', expires: Math.floor(Date.now() / 1000) + 3600 })
   response.setHeader('cache-control', 'no-store').end(JSON.stringify(issued))
 })
 
 const sockets = new WebSocketServer({
   server,
-  // ws calls this last, after all its own checks, so that a handshake that it refuses spends no
-  // ticket.
+  // ws calls this after all its own checks, so a handshake that it refuses does not spend a ticket.
   verifyClient({ req, origin }, answer) {
     try {
       const ticket = new URLSearchParams(req.url?.split('?')[1]).get('ticket') ?? ''

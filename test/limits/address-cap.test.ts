@@ -21,7 +21,7 @@ const admin = (server: TestServer) => ({
     postJson(server.admin, '/disconnect', { user }, { headers: bearer(adminKey) }),
 })
 
-/** Until the server has seen the end of all sockets. */
+/** Resolves once the server has noticed that all sockets are closed. */
 async function allGone(server: TestServer): Promise<void> {
   for (const { count } = admin(server); (await count()).connections !== 0; );
 }
@@ -51,21 +51,18 @@ async function room(server: TestServer): Promise<number> {
   return clients.length
 }
 
-/**
- * The same once the server has seen all there was to see: it may come late to a handshake that
- * nobody waits for.
- */
-async function roomInTheEnd(server: TestServer): Promise<number> {
+/** The same, repeated while it is below the cap: the server may notice an aborted handshake late. */
+async function roomEventually(server: TestServer): Promise<number> {
   let found = 0
   for (let tries = 0; tries < 50 && found < cap; tries++) found = await room(server)
   return found
 }
 
-/** Ways for a socket, or a handshake, to come and go. */
+/** Ways for a socket, or a handshake, to begin and end. */
 const ways: readonly (readonly [name: string, go: (server: TestServer) => Promise<unknown>])[] = [
-  ['silent, and closes', async server => (await silent(server)).close()],
+  ['sends nothing and closes', async server => (await silent(server)).close()],
   [
-    'silent, and breaks off',
+    'sends nothing and disconnects',
     async server => {
       const client = await silent(server)
       client.socket.terminate()
@@ -73,7 +70,7 @@ const ways: readonly (readonly [name: string, go: (server: TestServer) => Promis
     },
   ],
   [
-    'says nonsense',
+    'sends an invalid message',
     async server => {
       const client = await silent(server)
       client.send('hello')
@@ -81,7 +78,7 @@ const ways: readonly (readonly [name: string, go: (server: TestServer) => Promis
     },
   ],
   [
-    'says too much',
+    'sends too large a message',
     async server => {
       const client = await silent(server)
       client.send('x'.repeat(20_000))
@@ -89,16 +86,16 @@ const ways: readonly (readonly [name: string, go: (server: TestServer) => Promis
     },
   ],
   [
-    'has no right here',
+    'has no right to the channel',
     async server => {
       const client = await silent(server)
       client.send({ type: 'auth', payload: tokenFor('m', { channels: { publish: ['x'] } }) })
       await client.closed
     },
   ],
-  ['says who it is, and closes', async server => (await identified(server)).close()],
+  ['authenticates and closes', async server => (await identified(server)).close()],
   [
-    'says who it is, and breaks off',
+    'authenticates and disconnects',
     async server => {
       const client = await identified(server)
       client.socket.terminate()
@@ -134,11 +131,11 @@ const ways: readonly (readonly [name: string, go: (server: TestServer) => Promis
   ],
   ['has a bad ticket', server => requestUpgrade(server.url, `${path}?ticket=no`)],
   [
-    'is of a strange origin',
+    'has a forbidden origin',
     server => requestUpgrade(server.url, path, { headers: { origin: 'https://evil.example' } }),
   ],
   [
-    'hangs up in its handshake',
+    'hangs up during the handshake',
     async server => {
       const connection = await RawConnection.connect(server.url)
       connection.write(upgradeText(path))
@@ -151,20 +148,20 @@ const ways: readonly (readonly [name: string, go: (server: TestServer) => Promis
 for (const threads of ['1', '2'])
   t.test(`the cap of an address counts each socket once until its end, with ${threads} threads`, async t => {
     const server = await startServer(t, { env: { ...env, TICKETGATE_THREADS: threads } })
-    t.equal(await room(server), cap, 'those who have not said who they are count')
+    t.equal(await room(server), cap, 'unauthenticated sockets count')
     for (const [name, go] of ways) {
       await go(server)
       await allGone(server)
-      t.equal(await roomInTheEnd(server), cap, name)
+      t.equal(await roomEventually(server), cap, name)
     }
     await Promise.all(
       ways.filter(([name]) => !name.includes('one too many')).map(([, go]) => go(server).catch(() => {})),
     )
     await allGone(server)
-    t.equal(await roomInTheEnd(server), cap, 'all at once')
+    t.equal(await roomEventually(server), cap, 'all at once')
   })
 
-t.test('a socket that does not authenticate in time gives its place back', async t => {
+t.test('a socket that does not authenticate in time no longer counts', async t => {
   const server = await startServer(t, {
     env: { ...env, TICKETGATE_FIRST_MESSAGE_SECONDS: '1', TICKETGATE_MAX_CONNECTIONS_PER_ADDRESS: '1' },
   })
@@ -172,7 +169,7 @@ t.test('a socket that does not authenticate in time gives its place back', async
   await (await silent(server)).close()
 })
 
-t.test('a socket that authenticates keeps its place, and takes no second one', async t => {
+t.test('a socket that authenticates is counted once', async t => {
   const server = await startServer(t, { env: { ...env, TICKETGATE_MAX_CONNECTIONS_PER_ADDRESS: '1' } })
   const client = await identified(server)
   isProblem(t, await requestUpgrade(server.url, path), '429 too_many_connections')

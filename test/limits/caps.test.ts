@@ -11,17 +11,17 @@ t.test('each cap admits its number, and one more when one has left', async t => 
   ] as const
   for (const [name, limits, anotherFits] of cases) {
     const caps = createConnectionCaps(limits)
-    for (let n = 1; n <= 3; n++) t.ok(caps.enter('maggie', 'home'), `${name}: the ${n}. fits`)
-    t.notOk(caps.enter('maggie', 'home'), `${name}: a fourth does not`)
-    t.equal(caps.open, 3, `${name}: who was turned away is not counted`)
-    t.equal(caps.enter('lisa', 'school'), anotherFits, `${name}: another`)
+    for (let n = 1; n <= 3; n++) t.ok(caps.enter('maggie', 'home'), `${name}: connection ${n} is admitted`)
+    t.notOk(caps.enter('maggie', 'home'), `${name}: a fourth is refused`)
+    t.equal(caps.open, 3, `${name}: a refused connection is not counted`)
+    t.equal(caps.enter('lisa', 'school'), anotherFits, `${name}: another user at another address`)
     if (anotherFits) caps.leave('lisa', 'school')
     caps.leave('maggie', 'home')
-    t.ok(caps.enter('maggie', 'home'), `${name}: one has left, so one fits`)
-    t.notOk(caps.enter('maggie', 'home'), `${name}: and only one`)
+    t.ok(caps.enter('maggie', 'home'), `${name}: one has left, so one is admitted`)
+    t.notOk(caps.enter('maggie', 'home'), `${name}: but only one`)
     for (let n = 0; n < 2; n++) caps.leave('maggie', 'home')
     const again = [1, 2, 3].map(() => caps.enter('maggie', 'home'))
-    t.strictSame(again, [true, true, false], `${name}: two have left, so two fit`)
+    t.strictSame(again, [true, true, false], `${name}: two have left, so two are admitted`)
   }
 })
 
@@ -53,14 +53,14 @@ t.test('a user and an address with the same name do not clash', async t => {
 
 t.test('without caps all are admitted and counted', async t => {
   const caps = createConnectionCaps(off)
-  let turnedAway = 0
-  for (let n = 0; n < 10_000; n++) if (!caps.enter('maggie', 'home')) turnedAway++
-  t.strictSame([turnedAway, caps.open], [0, 10_000])
+  let refused = 0
+  for (let n = 0; n < 10_000; n++) if (!caps.enter('maggie', 'home')) refused++
+  t.strictSame([refused, caps.open], [0, 10_000])
   for (let n = 0; n < 10_000; n++) caps.leave('maggie', 'home')
   t.equal(caps.open, 0)
 })
 
-t.test('many connections that come and go leave nothing behind', async t => {
+t.test('after many connections nothing is still counted', async t => {
   const caps = createConnectionCaps({ total: 2, perUser: 1, perAddress: 1 })
   const wrong: number[] = []
   for (let n = 0; n < 5000; n++) {
@@ -79,10 +79,10 @@ t.test('an unauthenticated connection counts by address only, and once', async t
   t.ok(caps.enterUnknown('home') && caps.enterUnknown('home'))
   t.notOk(caps.enterUnknown('home'), 'the address is full')
   t.notOk(caps.enter('lisa', 'home'))
-  t.equal(caps.open, 1, 'apart from all others')
+  t.equal(caps.open, 1, 'unauthenticated connections are counted separately')
   t.notOk(caps.identify('maggie'), 'the user is full')
   t.ok(caps.identify('lisa'))
-  t.notOk(caps.enterUnknown('home'), 'it is not counted out on being known')
+  t.notOk(caps.enterUnknown('home'), 'authenticating does not free room at the address')
   t.notOk(caps.identify('bart'), 'the total is reached')
   caps.leaveUnknown('home')
   caps.leave('lisa', 'home')

@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process'
 import t from 'tap'
 import { connectionsWithin, descriptorLimit } from '../../src/config/descriptors.js'
 
-t.test('the limit is that of the process', async t => {
+t.test('the descriptor limit is that of the process', async t => {
   const module = new URL('../../src/config/descriptors.ts', import.meta.url).href
   const script = `import { descriptorLimit } from '${module}'; process.stdout.write(String(descriptorLimit()))`
   const told = execFileSync('sh', [
@@ -18,7 +18,7 @@ t.test('the limit is that of the process', async t => {
   t.equal(told.toString(), '300')
 })
 
-t.test('reading it leaves the report as the application configured it', async t => {
+t.test('reading the limit does not change how the application configured process.report', async t => {
   const { report } = process
   const before: unknown = Reflect.get(report, 'excludeNetwork')
   t.teardown(() => Reflect.set(report, 'excludeNetwork', before))
@@ -27,7 +27,7 @@ t.test('reading it leaves the report as the application configured it', async t 
   t.equal(Reflect.get(report, 'excludeNetwork'), false)
 })
 
-t.test('connections within a limit', async t => {
+t.test('the connection cap keeps a reserve of the descriptor limit', async t => {
   const cases = [
     ['no limit is no cap', undefined, 0],
     ['64 are kept back of a small limit', 1024, 960],
@@ -35,10 +35,10 @@ t.test('connections within a limit', async t => {
     ['5 % are kept back of a large one', 20_000, 19_000],
     ['5 % are rounded up', 1281, 1216],
     ['the reserve never leaves 0, which would mean no cap', 64, 1],
-    ['nor less', 10, 1],
+    ['nor a negative number', 10, 1],
   ] as const
   for (const [name, limit, connections] of cases) t.equal(connectionsWithin(limit), connections, name)
-  t.equal(connectionsWithin(1024, 256), 704, 'some are counted apart')
+  t.equal(connectionsWithin(1024, 256), 704, 'descriptors for other uses are subtracted')
   t.equal(connectionsWithin(300, 256), 1)
   t.equal(connectionsWithin(undefined, 256), 0)
 })

@@ -32,7 +32,7 @@ const create = (concurrency: number, limit: number) => {
       )
     return { outcome, end }
   }
-  /** Lets all end, one after another, as they begin. */
+  /** Ends all jobs, one after another, in the order in which they began. */
   const drain = async (): Promise<void> => {
     for (let n = 0; queue.pending > 0; n++) {
       endings[n]?.()
@@ -59,23 +59,23 @@ t.test('concurrency is bounded', async t => {
   t.equal(begun.length, 4)
 })
 
-t.test('a full queue: the largest group makes room, newest first', async t => {
+t.test('if the queue is full, the newest job of the largest group is refused', async t => {
   const { queue, begun, add, drain } = create(1, 4)
   const flood = ['a0', 'a1', 'a2', 'a3', 'a4', 'a5'].map(add)
   t.equal(queue.pending, 5, 'one runs, four wait')
-  t.equal(await flood[5]?.outcome, 'refused', 'more of the same group finds no room')
+  t.equal(await flood[5]?.outcome, 'refused', 'another job of the same group is refused')
   const [b, c] = [add('b1'), add('c1')]
   t.equal(await flood[4]?.outcome, 'refused')
   t.equal(await flood[3]?.outcome, 'refused')
   const d = add('d1')
   t.equal(await flood[2]?.outcome, 'refused')
-  t.equal(await add('e1').outcome, 'refused', 'where every group has one, no other makes room')
+  t.equal(await add('e1').outcome, 'refused', 'if every group has one job, the new one is refused')
   await drain()
   t.strictSame(await Promise.all([b, c, d].map(({ outcome }) => outcome)), ['done', 'done', 'done'])
   t.strictSame(begun, ['a0', 'a1', 'b1', 'c1', 'd1'])
 })
 
-t.test('a flood of one group keeps no other out', async t => {
+t.test('a flood from one group does not block others', async t => {
   const { add, drain } = create(2, 64)
   for (let n = 0; n < 500; n++) add(`f${n}`)
   const others = Array.from({ length: 30 }, (_, n) => add(String.fromCharCode(0x4e00 + n)))
@@ -85,7 +85,7 @@ t.test('a flood of one group keeps no other out', async t => {
   t.strictSame(new Set(outcomes), new Set(['done']))
 })
 
-t.test('failed work frees its place', async t => {
+t.test('a failed job makes room for the next', async t => {
   const queue = new FairQueue({ concurrency: 1, limit: 0 })
   await t.rejects(
     queue.run('a', () => Promise.reject(new Error('no'))),

@@ -10,14 +10,14 @@ const rates = {
 
 const create = (memory = createLoginLimitsMemory()) => new LoginLimits(rates, memory)
 
-/** Whether an attempt with a wrong password gets as far as the hash. */
+/** Whether an attempt with a wrong password reaches the hash. */
 const fails = (limits: LoginLimits, user: string, address: string, atMs = nowMs): boolean => {
   if (limits.waitOfUser(user, address, atMs) > 0) return false
   limits.fail(user, address, atMs)
   return true
 }
 
-/** How many of 150 do, one after another. */
+/** How many of 150 successive attempts with a wrong password reach the hash. */
 const failing = (limits: LoginLimits, user: string, addressOf: (n: number) => string, atMs = nowMs): number =>
   Array.from({ length: 150 }, (_, n) => fails(limits, user, addressOf(n), atMs)).filter(Boolean).length
 
@@ -27,7 +27,7 @@ t.test('guesses at one user from anywhere share one bucket, whether the user exi
     failing(limits, 'maggie', n => `address ${n}`),
     20,
   )
-  t.equal(limits.waitOfUser('maggie', 'address 200', nowMs), 60_000, 'the next in a minute')
+  t.equal(limits.waitOfUser('maggie', 'address 200', nowMs), 60_000, 'the next guess is allowed in a minute')
   t.equal(
     failing(limits, 'theo', n => `address ${n}`),
     20,
@@ -43,12 +43,12 @@ t.test('attempts checked at once all count, and the next waits longer', async t 
   t.equal(limits.waitOfUser('maggie', 'address', nowMs), (67 - 20 + 1) * 60_000)
 })
 
-t.test('fewer than a hundred in any hour', async t => {
+t.test('fewer than a hundred guesses at one user are checked in an hour', async t => {
   const limits = create()
   let checked = 0
   for (let at = 0; at < hourMs; at += 1000)
     if (fails(limits, 'maggie', `address ${at}`, nowMs + at)) checked++
-  t.ok(checked < 100, String(checked))
+  t.ok(checked < 100, `${checked} guesses are checked`)
 })
 
 t.test('guesses from elsewhere do not lock users out at their familiar addresses', async t => {
@@ -64,7 +64,7 @@ t.test('guesses from elsewhere do not lock users out at their familiar addresses
     limits.succeed('maggie', 'home', nowMs + n)
   }
   t.ok(limits.waitOfUser('maggie', 'elsewhere', nowMs) > 0)
-  t.ok(limits.waitOfUser('theo', 'home', nowMs) === 0, 'and that is so for this user alone')
+  t.ok(limits.waitOfUser('theo', 'home', nowMs) === 0, 'only this user is affected')
   t.equal(
     failing(limits, 'theo', () => 'home'),
     20,
@@ -81,7 +81,7 @@ t.test('guesses from familiar addresses are slowed too', async t => {
   t.equal(
     failing(limits, 'maggie', n => `address ${n}`),
     20,
-    'and cost nothing elsewhere',
+    'and do not count elsewhere',
   )
 })
 
@@ -93,7 +93,7 @@ t.test('a successful login gives back nine tenths of its cost', async t => {
     limits.succeed(`user ${n}`, 'proxy', nowMs)
     admitted++
   }
-  t.equal(admitted, 91, 'ten whole ones in flight at the end')
+  t.equal(admitted, 91, 'a finished login costs a tenth, one in progress a whole')
   t.equal(limits.takeAddress('other', nowMs), 0)
   const strict = create()
   let failed = 0
@@ -101,7 +101,7 @@ t.test('a successful login gives back nine tenths of its cost', async t => {
   t.equal(failed, 10)
 })
 
-t.test('an undecided attempt gives everything back', async t => {
+t.test('an abandoned attempt costs nothing', async t => {
   const limits = create()
   for (let n = 0; n < 500; n++) {
     t.equal(limits.takeAddress('home', nowMs), 0)
@@ -133,19 +133,19 @@ t.test('memory is bounded, and the oldest entry is replaced first', async t => {
     for (let n = 0; n < 100; n++) if (limits.waitOfUser('maggie', `${name} ${n}`, later) === 0) count++
     return count
   }
-  t.equal(known('new'), 100, 'lately')
+  t.equal(known('new'), 100, 'all recent addresses are remembered')
   const old = known('old')
-  t.ok(old < 70, `of those long before many others ${old} are known`)
+  t.ok(old < 70, `old addresses are replaced: ${old} of 100 are left`)
 })
 
-t.test('user and address are never confused, wherever they are joined', async t => {
+t.test('different pairs of user and address never clash, even if joined they are the same text', async t => {
   const limits = create()
   limits.succeed('ab', 'c', nowMs)
   failing(limits, 'a', n => `address ${n}`)
   t.ok(limits.waitOfUser('a', 'bc', nowMs) > 0)
 })
 
-t.test('no rate is no limit', async t => {
+t.test('without a rate there is no limit', async t => {
   const limits = new LoginLimits(
     { perAddress: undefined, failuresPerUser: undefined },
     createLoginLimitsMemory(),

@@ -8,8 +8,8 @@ export interface RacingThreadStart {
   readonly shared: SharedLimits
   readonly limits: ConnectionLimits
   /**
-   * Words: how many threads are ready; how many sockets are in now; the most that were; how many
-   * came in.
+   * Four counts: threads that are ready, sockets that are open now, the most that were open at once,
+   * and sockets admitted in all.
    */
   readonly tally: Int32Array
   readonly threads: number

@@ -51,10 +51,10 @@ t.test('after a burst one passes every interval, to the millisecond', async t =>
   let arrival = 0
   for (let n = 0; n < 10; n++) arrival = nextArrival(arrival, nowMs, rate)
   t.equal(arrival, nowMs + 60_000)
-  t.equal(nextArrival(arrival, nowMs, rate), -6000, 'the eleventh is told to wait')
-  t.equal(nextArrival(arrival, nowMs + 5999, rate), -1, 'and told so until then')
-  t.equal(nextArrival(arrival, nowMs + 6000, rate), nowMs + 66_000, 'and then it passes')
-  t.equal(nextArrival(nowMs + 66_000, nowMs + 6000, rate), -6000, 'but only one')
+  t.equal(nextArrival(arrival, nowMs, rate), -6000, 'the eleventh has to wait')
+  t.equal(nextArrival(arrival, nowMs + 5999, rate), -1, 'it still has to wait a millisecond earlier')
+  t.equal(nextArrival(arrival, nowMs + 6000, rate), nowMs + 66_000, 'then it passes')
+  t.equal(nextArrival(nowMs + 66_000, nowMs + 6000, rate), -6000, 'but no other')
 })
 
 t.test('unused events do not accumulate beyond the burst', async t => {
@@ -70,7 +70,7 @@ t.test('unused events do not accumulate beyond the burst', async t => {
   t.equal(passed, 3)
 })
 
-t.test('in any window no more pass than burst and rate allow', async t => {
+t.test('in any window no more events pass than the burst and the rate allow', async t => {
   const rate = { count: 5, seconds: 10 }
   const property = fc.property(fc.array(fc.integer({ min: 0, max: 4000 }), { maxLength: 200 }), gaps => {
     const passed: number[] = []
@@ -92,7 +92,7 @@ t.test('in any window no more pass than burst and rate allow', async t => {
   t.pass(`seed ${seed}`)
 })
 
-t.test('waiting as long as told is enough, and refusals cost nothing', async t => {
+t.test('waiting for the reported time is enough, and refusals cost nothing', async t => {
   const limiter = new KeyedRate({ count: 2, seconds: 10 })
   t.strictSame([limiter.take('a', nowMs), limiter.take('a', nowMs)], [0, 0])
   const waitMs = limiter.take('a', nowMs)
@@ -101,13 +101,13 @@ t.test('waiting as long as told is enough, and refusals cost nothing', async t =
   t.strictSame(
     early,
     early.map((_, n) => 5000 - n),
-    'whoever asks early is told the rest of the wait',
+    'an early attempt gets the rest of the wait',
   )
   t.equal(limiter.take('a', nowMs + waitMs), 0)
   t.ok(limiter.take('a', nowMs + waitMs) > 0)
 })
 
-t.test('keys are independent, and no rate is no limit', async t => {
+t.test('keys are independent, and without a rate there is no limit', async t => {
   const limiter = new KeyedRate({ count: 1, seconds: 60 })
   for (const key of ['a', 'b', '', '__proto__', 'a\0'])
     t.strictSame(
@@ -119,26 +119,33 @@ t.test('keys are independent, and no rate is no limit', async t => {
   t.ok(Array.from({ length: 10_000 }, () => off.take('a', nowMs)).every(waitMs => waitMs === 0))
 })
 
-t.test('a limiter says how many keys have used some, and how many would be refused now', async t => {
-  const rate = { count: 2, seconds: 10 }
-  const limiter = new KeyedRate(rate)
-  const shared = new SharedRate(rate, createSharedLimits(2, { total: 0, perUser: 0, perAddress: 0 }))
-  for (const each of [limiter, shared]) {
-    t.strictSame(each.usage(nowMs), { tracked: 0, refusing: 0 })
-    for (const key of ['a', 'a', 'a', 'b']) each.take(key, nowMs)
-    t.strictSame(each.usage(nowMs), { tracked: 2, refusing: 1 })
-    t.strictSame(each.usage(nowMs + 5000), { tracked: 1, refusing: 0 }, 'a may go on, b has it all back')
-    t.strictSame(each.usage(nowMs + 10_000), { tracked: 0, refusing: 0 })
-  }
-  t.equal(new KeyedRate(undefined).usage(nowMs), undefined)
-})
+t.test(
+  'a limiter reports how many keys have used part of their rate, and how many would be refused now',
+  async t => {
+    const rate = { count: 2, seconds: 10 }
+    const limiter = new KeyedRate(rate)
+    const shared = new SharedRate(rate, createSharedLimits(2, { total: 0, perUser: 0, perAddress: 0 }))
+    for (const each of [limiter, shared]) {
+      t.strictSame(each.usage(nowMs), { tracked: 0, refusing: 0 })
+      for (const key of ['a', 'a', 'a', 'b']) each.take(key, nowMs)
+      t.strictSame(each.usage(nowMs), { tracked: 2, refusing: 1 })
+      t.strictSame(
+        each.usage(nowMs + 5000),
+        { tracked: 1, refusing: 0 },
+        'a is no longer refused, and b is at its full rate again',
+      )
+      t.strictSame(each.usage(nowMs + 10_000), { tracked: 0, refusing: 0 })
+    }
+    t.equal(new KeyedRate(undefined).usage(nowMs), undefined)
+  },
+)
 
 t.test('in a flood of keys the oldest are forgotten, and the latest stay limited', async t => {
   const limiter = new KeyedRate({ count: 1, seconds: 3600 })
   for (let n = 0; n < 150_000; n++) limiter.take(`key ${n}`, nowMs)
-  t.ok(limiter.take('key 149999', nowMs) > 0, 'the last is remembered')
-  t.ok(limiter.take('key 60000', nowMs) > 0, 'and a hundred thousand before it, nearly')
-  t.equal(limiter.take('key 0', nowMs), 0, 'the first is forgotten: the memory is bounded')
+  t.ok(limiter.take('key 149999', nowMs) > 0, 'the last key is remembered')
+  t.ok(limiter.take('key 60000', nowMs) > 0, 'so are nearly a hundred thousand before it')
+  t.equal(limiter.take('key 0', nowMs), 0, 'the first key is forgotten, so the memory is bounded')
 })
 
 t.test('Retry-After is whole seconds, never less than the wait and never 0', async t => {

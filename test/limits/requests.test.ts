@@ -15,7 +15,7 @@ const login = (server: TestServer, from: string, forwarded?: string | readonly s
     headers: forwarded === undefined ? {} : { 'x-forwarded-for': forwarded },
   })
 
-/** Three an hour: none is added while a test lasts. */
+/** Three an hour: no further attempt is allowed during a test. */
 const rate = '3/3600'
 
 const isLimited = (t: Test, reply: Reply, name: string): void => {
@@ -34,15 +34,15 @@ t.test('logins are limited per address, before any password is hashed', async t 
     headers: { authorization: `Basic ${Buffer.from('maggie:secret').toString('base64')}` },
   })
   isLimited(t, byBasic, 'by Basic')
-  t.equal((await login(server, '127.0.0.3', undefined, right)).status, 200, 'another address is free')
+  t.equal((await login(server, '127.0.0.3', undefined, right)).status, 200, 'another address is not limited')
 
   const flood = await Promise.all(Array.from({ length: 300 }, () => login(server, '127.0.0.4')))
   t.strictSame(
     tally(flood.map(({ status }) => status)),
     { '401': 3, '429': 297 },
-    'a flood reaches the hashing three times, and fills no queue',
+    'a flood reaches the hash three times and does not fill the queue',
   )
-  isLimited(t, await login(server, '127.0.0.2', '203.0.113.9'), 'a forwarded address counts for nothing')
+  isLimited(t, await login(server, '127.0.0.2', '203.0.113.9'), 'a forwarded address is ignored')
 })
 
 t.test('tickets are limited per user', async t => {
@@ -53,10 +53,10 @@ t.test('tickets are limited per user', async t => {
   isLimited(t, await take('maggie', '127.0.0.2'), 'the fourth')
   isLimited(t, await take('maggie', '127.0.0.3'), 'from another address')
   isLimited(t, await take('maggie', '127.0.0.2', { jti: 'other' }), 'with another token')
-  t.equal((await take('lisa', '127.0.0.2')).status, 200, 'another user is free')
+  t.equal((await take('lisa', '127.0.0.2')).status, 200, 'another user is not limited')
   for (let n = 0; n < 5; n++)
     await request(server.url, '/ws_ticket', { headers: bearer(`${tokenFor('bart')}x`) })
-  t.equal((await take('bart', '127.0.0.2')).status, 200, 'forged tokens of a user take nothing from him')
+  t.equal((await take('bart', '127.0.0.2')).status, 200, 'forged tokens of a user do not count for the user')
 })
 
 for (const threads of ['1', '2'])
@@ -108,7 +108,7 @@ t.test('a forwarded address from a trusted proxy is used, from the right', async
     ['the same written at length', proxy, '2001:0DB8:0002:0:0:0:0:1', 429],
     ['an address that is not trusted', '127.0.0.2', '203.0.113.3', 401],
     ['the same with another header', '127.0.0.2', '203.0.113.4', 429],
-    ['a client the untrusted one spoke of', proxy, '203.0.113.3', 401],
+    ['a client that the untrusted address named', proxy, '203.0.113.3', 401],
   ] as const
   for (const [name, from, forwarded, expected] of cases)
     t.equal(await status(from, forwarded), expected, name)
@@ -158,13 +158,13 @@ t.test('scheme and host from a trusted proxy make the URL; others are ignored', 
   t.match(await take('127.0.0.2'), new RegExp(`^ws://127\\.0\\.0\\.1:${server.port}/`))
 })
 
-/** The limits of logins that a gate has by default. */
+/** The default limits of logins. */
 const asShipped = { TICKETGATE_LOGIN_RATE: undefined }
 
 const metricOf = (server: TestServer, reason: string): Promise<number> =>
   metric(server, `ticketgate_logins_refused_total{reason="${reason}"}`)
 
-/** What 60 addresses are answered that guess at one user, in their order. */
+/** The outcomes, in order, of guesses at one user from 60 addresses. */
 const guess = async (server: TestServer, user: string): Promise<string[]> => {
   const outcomes: string[] = []
   for (let n = 1; n <= 60; n++) {
@@ -246,5 +246,5 @@ t.test('a flood from one IPv6 /48 does not lock others out', async t => {
   isOver = true
   await Promise.all(lanes)
   t.strictSame(outcomes, { '200': 30 })
-  t.ok((await metricOf(server, 'busy')) > 0, 'while the flood was told to come back')
+  t.ok((await metricOf(server, 'busy')) > 0, 'parts of the flood are refused as busy')
 })

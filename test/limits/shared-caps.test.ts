@@ -22,7 +22,7 @@ const at = (caps: readonly ConnectionCaps[], n: number): ConnectionCaps => {
   return found
 }
 
-t.test('with all sockets open, a cap of one refuses no newcomer by mistake', async t => {
+t.test('with all sockets open, a cap of one refuses almost no other user by mistake', async t => {
   const total = 100_000
   const probes = 20_000
   const cases = [
@@ -34,16 +34,16 @@ t.test('with all sockets open, a cap of one refuses no newcomer by mistake', asy
     const { caps } = openAll(threads, limits)
     let refused = 0
     for (let n = 0; n < total - 1; n++) if (!at(caps, n).enter(`user ${n}`, `address ${n}`)) refused++
-    t.ok(refused <= total / 10_000, `${name}: of those who came ${refused} were refused`)
+    t.ok(refused <= total / 10_000, `${name}: at most one in ten thousand is refused: ${refused}`)
     let wrong = 0
     for (let n = 0; n < probes; n++) {
       if (at(caps, n).enter(`new ${n}`, `new ${n}`)) at(caps, n).leave(`new ${n}`, `new ${n}`)
       else wrong++
     }
-    t.ok(wrong <= probes / 10_000, `${name}: of newcomers ${wrong} were refused`)
+    t.ok(wrong <= probes / 10_000, `${name}: at most one in ten thousand new ones is refused: ${wrong}`)
     let twice = 0
     for (let n = 0; n < 1000; n++) if (at(caps, n + 1).enter(`user ${n}`, `address ${n}`)) twice++
-    t.equal(twice, 0, `${name}: nobody has two, over two threads`)
+    t.equal(twice, 0, `${name}: none gets a second socket on another thread`)
   }
 })
 
@@ -59,7 +59,7 @@ t.test('an unset cap takes no memory, and a set one depends on the total', async
   t.strictSame(bytes({ total: 3, perUser: 1, perAddress: 1 }), [524_288, 524_288])
 })
 
-t.test('few sockets find room with any number of threads', async t => {
+t.test('a small total works with many threads', async t => {
   const { caps } = openAll(64, { total: 3, perUser: 1, perAddress: 1 })
   let refused = 0
   for (let n = 0; n < 2000; n++) {
@@ -80,11 +80,11 @@ t.test('the counts of a dead thread are cleared, and no others', async t => {
     caps.map(({ open }) => open),
     [1, 0, 0],
   )
-  t.ok(at(caps, 2).enter('maggie', 'home'), 'its place is free')
-  t.notOk(at(caps, 1).enter('maggie', 'home'), 'and no other')
+  t.ok(at(caps, 2).enter('maggie', 'home'), 'the dead thread no longer counts')
+  t.notOk(at(caps, 1).enter('maggie', 'home'), 'the other threads still count')
 })
 
-t.test('threads that race for the places of one user never exceed its cap', async t => {
+t.test('threads that race for the sockets of one user never exceed the cap', async t => {
   const threads = 4
   for (const perUser of [1, 2]) {
     const limits = { total: 0, perUser, perAddress: 0 }
@@ -104,10 +104,10 @@ t.test('threads that race for the places of one user never exceed its cap', asyn
     await Promise.all(workers.map(worker => once(worker, 'exit')))
     const [, inside, most, entered] = start.tally
     t.equal(inside, 0)
-    t.ok(most !== undefined && most <= perUser, `${most} at once`)
-    t.ok(entered !== undefined && entered > 0, `${entered} came in`)
+    t.ok(most !== undefined && most <= perUser, `at most ${perUser} are open at once: ${most}`)
+    t.ok(entered !== undefined && entered > 0, `some are admitted: ${entered}`)
     const one = new SharedConnectionCaps(limits, start.shared, 0)
     const again = Array.from({ length: perUser + 1 }, () => one.enter('maggie', ''))
-    t.strictSame(again, [...Array(perUser).fill(true), false], 'all places are free in the end')
+    t.strictSame(again, [...Array(perUser).fill(true), false], 'the whole cap is free in the end')
   }
 })

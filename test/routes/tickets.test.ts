@@ -36,7 +36,7 @@ const server = await startServer(t, {
   env: { TICKETGATE_PUBLIC_URL: 'https://gate.example.com', TICKETGATE_TICKET_TTL_SECONDS: '60' },
 })
 
-t.test('a back end gets a ticket by one call, and it opens one socket', async t => {
+t.test('a back end gets a ticket with one call, and the ticket opens one socket', async t => {
   const issuedBefore = await metric(server, 'ticketgate_tickets_issued_total')
   const now = nowSeconds()
   const { ticket, expires, url } = await take(server, {
@@ -45,13 +45,13 @@ t.test('a back end gets a ticket by one call, and it opens one socket', async t 
     channel: 'lobby',
     session: 's-1',
   })
-  t.ok(expires >= now + 60 && expires <= nowSeconds() + 61, 'it lives as long as all tickets')
+  t.ok(expires >= now + 60 && expires <= nowSeconds() + 61, 'it has the lifetime of all tickets')
   t.equal(url, `wss://gate.example.com/channel/lobby?ticket=${ticket}`)
   const { client, welcome } = await openSession(socketUrl(server.url, gatePath(ticket, 'lobby')))
   t.match(welcome, { user: 'maggie', channel: 'lobby', session: 's-1', expires: now + 300 })
   client.socket.terminate()
   t.equal(outcomeOf(await requestUpgrade(server.url, gatePath(ticket, 'lobby'))), '401 ticket_used')
-  t.equal(await metric(server, 'ticketgate_tickets_issued_total'), issuedBefore + 1, 'it is counted')
+  t.equal(await metric(server, 'ticketgate_tickets_issued_total'), issuedBefore + 1, 'the ticket is counted')
 })
 
 t.test('the ticket has the requested restrictions', async t => {
@@ -75,14 +75,14 @@ t.test('the ticket has the requested restrictions', async t => {
   }
 })
 
-t.test('a ticket may have a shorter life', async t => {
+t.test('a ticket can have a shorter lifetime', async t => {
   const { expires } = await take(server, { ...maggie, ttlSeconds: 1 })
   t.ok(expires <= nowSeconds() + 2)
   const { expires: end } = await take(server, { user: 'maggie', sessionSeconds: 2 })
-  t.ok(end <= nowSeconds() + 3, 'nor does it outlive the session')
+  t.ok(end <= nowSeconds() + 3, 'it does not outlive the session')
 })
 
-t.test('a list is issued whole, in its order', async t => {
+t.test('a list of tickets is issued in order', async t => {
   const users = Array.from({ length: 100 }, (_, n) => `user-${n}`)
   const reply = await order(
     server,
@@ -97,60 +97,68 @@ t.test('a list is issued whole, in its order', async t => {
   }
 })
 
-t.test('refusals name the member', async t => {
+t.test('refused orders name the member', async t => {
   const past = nowSeconds() - 1
   const cases: readonly [string, unknown, string][] = [
     ['no user', { sessionSeconds: 1 }, 'user must be'],
-    ['a user that is no text', { ...maggie, user: 7 }, 'user must be'],
+    ['a user that is not text', { ...maggie, user: 7 }, 'user must be'],
     ['a user with a control character', { ...maggie, user: 'a\nb' }, 'user must be'],
     ['no end', { user: 'maggie' }, 'exactly one of expires and sessionSeconds is required'],
     ['two ends', { ...maggie, expires: past + 600 }, 'exactly one of expires and sessionSeconds is required'],
-    ['an end that is over', { user: 'maggie', expires: past }, 'expires must be'],
+    ['an end in the past', { user: 'maggie', expires: past }, 'expires must be'],
     ['an end in milliseconds', { user: 'maggie', expires: Date.now() }, 'expires must be'],
-    ['an end in text', { user: 'maggie', expires: String(past + 600) }, 'expires must be'],
-    ['no time', { user: 'maggie', sessionSeconds: 0 }, 'sessionSeconds must be'],
-    ['a fraction of time', { user: 'maggie', sessionSeconds: 1.5 }, 'sessionSeconds must be'],
-    ['a channel that cannot be', { ...maggie, channel: 'a/b' }, 'channel must be'],
-    ['null for a channel', { ...maggie, channel: null }, 'channel must be'],
-    ['one name for a list', { ...maggie, publish: 'red' }, 'publish must be'],
-    ['a pattern that cannot be', { ...maggie, subscribe: ['*.red'] }, 'subscribe must be'],
+    ['an end as text', { user: 'maggie', expires: String(past + 600) }, 'expires must be'],
+    ['a session of 0 seconds', { user: 'maggie', sessionSeconds: 0 }, 'sessionSeconds must be'],
+    [
+      'a session with a fraction of a second',
+      { user: 'maggie', sessionSeconds: 1.5 },
+      'sessionSeconds must be',
+    ],
+    ['an invalid channel', { ...maggie, channel: 'a/b' }, 'channel must be'],
+    ['a channel that is null', { ...maggie, channel: null }, 'channel must be'],
+    ['a name in place of a list', { ...maggie, publish: 'red' }, 'publish must be'],
+    ['an invalid pattern', { ...maggie, subscribe: ['*.red'] }, 'subscribe must be'],
     ['a session with a space', { ...maggie, session: 'a b' }, 'session must be'],
     ['an origin with a path', { ...maggie, origin: 'https://example.com/' }, 'origin must be'],
-    ['a name for an address', { ...maggie, address: 'localhost' }, 'address must be'],
-    ['a network too large', { ...maggie, address: '2001:db8::/32' }, 'address must be'],
+    ['a host name as an address', { ...maggie, address: 'localhost' }, 'address must be'],
+    ['a network that is too large', { ...maggie, address: '2001:db8::/32' }, 'address must be'],
     [
-      'a ticket that lives too long',
+      'a ticket lifetime above the maximum',
       { ...maggie, ttlSeconds: 61 },
       'ttlSeconds must be a whole number from 1 to 60',
     ],
-    ['a ticket that does not live', { ...maggie, ttlSeconds: 0 }, 'ttlSeconds must be'],
-    ['a member misspelt', { ...maggie, chanel: 'red' }, 'chanel does not exist: there are user, '],
-    ['the date of the gate', { ...maggie, issued: past }, 'issued does not exist'],
+    ['a ticket lifetime of 0', { ...maggie, ttlSeconds: 0 }, 'ttlSeconds must be'],
+    ['a misspelt member', { ...maggie, chanel: 'red' }, 'chanel does not exist: there are user, '],
+    ['a member that only the gate sets', { ...maggie, issued: past }, 'issued does not exist'],
     [
       'claims that do not fit',
       { ...maggie, publish: ['x'.repeat(128)].concat(Array(4).fill('y'.repeat(128))) },
       'the claims must take at most 512 bytes',
     ],
     ['claims that are objects', { ...maggie, claims: { org: { id: 1 } } }, 'claims must be'],
-    ['claims that are no object', { ...maggie, claims: ['a'] }, 'claims must be'],
-    ['claims that take too much', { ...maggie, claims: { a: 'x'.repeat(260) } }, 'claims must be'],
+    ['claims that are not an object', { ...maggie, claims: ['a'] }, 'claims must be'],
+    ['claims that are too large', { ...maggie, claims: { a: 'x'.repeat(260) } }, 'claims must be'],
     ['an empty list', [], 'A list has 1 to 100'],
-    ['too long a list', Array(101).fill(maggie), 'A list has 1 to 100'],
+    ['a list that is too long', Array(101).fill(maggie), 'A list has 1 to 100'],
     ['a text', '"maggie"', notJson],
-    ['a list with something else', [maggie, 7], notJson],
-    ['no JSON', '{', notJson],
+    ['a list with another type', [maggie, 7], notJson],
+    ['not JSON', '{', notJson],
     ['a member twice', '{"user":"maggie","user":"theo","sessionSeconds":60}', notJson],
     ['a member twice in a list', '[{"user":"maggie","sessionSeconds":60,"sessionSeconds":61}]', notJson],
-    ['one of a list', [maggie, { ...maggie, channel: 'a b' }], '[1].channel must be'],
-    ['one of a list, misspelt', [{ ...maggie, chanel: 'a' }], '[0].chanel does not exist'],
+    ['an invalid channel in a list', [maggie, { ...maggie, channel: 'a b' }], '[1].channel must be'],
+    ['a misspelt member in a list', [{ ...maggie, chanel: 'a' }], '[0].chanel does not exist'],
   ]
   for (const [name, body, detail] of cases) {
     const reply = await order(server, body)
     isProblem(t, reply, '400 bad_request', name)
-    t.equal(String(jsonOf(reply).detail).slice(0, detail.length), detail, `${name}: what`)
+    t.equal(String(jsonOf(reply).detail).slice(0, detail.length), detail, `${name}: the detail`)
   }
-  const secret = 'p4ssw0rd! of somebody'
-  t.notMatch((await order(server, { ...maggie, [secret]: 1 })).text, secret, 'a secret as a name is kept')
+  const secret = 'p4ssw0rd! canary'
+  t.notMatch(
+    (await order(server, { ...maggie, [secret]: 1 })).text,
+    secret,
+    'a name that may be a secret is not quoted',
+  )
   const asParameter = await postJson(server.admin, '/tickets?user=maggie', maggie, {
     headers: bearer(adminKey),
   })
@@ -164,7 +172,7 @@ t.test('refusals name the member', async t => {
   isProblem(t, await postJson(server.url, '/tickets', maggie), '404 not_found', 'not on the public port')
 })
 
-t.test('a revocation covers earlier tickets, and no later ones', async t => {
+t.test('a revocation covers earlier tickets only', async t => {
   const { ticket } = await take(server, { ...maggie, user: 'bart' })
   await postJson(server.admin, '/disconnect', { user: 'bart' }, { headers: bearer(adminKey) })
   const after = await take(server, { ...maggie, user: 'bart' })
@@ -181,14 +189,22 @@ t.test('a revocation covers earlier tickets, and no later ones', async t => {
   )
   const { ticket: given } = await take(server, lobby)
   t.equal(outcomeOf(await requestUpgrade(server.url, gatePath(taken, 'lobby'))), '403 channel_forbidden')
-  t.equal(outcomeOf(await requestUpgrade(server.url, gatePath(given, 'lobby'))), '101', 'given anew')
+  t.equal(
+    outcomeOf(await requestUpgrade(server.url, gatePath(given, 'lobby'))),
+    '101',
+    'a later ticket is valid',
+  )
 
-  // If there may be other nodes, it also covers the next second, for their clocks.
+  // With other nodes, the revocation covers the next second too, because their clocks differ.
   const named = await startServer(t, { env: { TICKETGATE_NODE: 'gate-1' } })
   for (let n = 0; n < 3; n++) {
     await postJson(named.admin, '/disconnect', { user: 'bart' }, { headers: bearer(adminKey) })
     const { ticket: next } = await take(named, { ...maggie, user: 'bart' })
-    t.equal(outcomeOf(await requestUpgrade(named.url, gatePath(next))), '101', 'of a named gate')
+    t.equal(
+      outcomeOf(await requestUpgrade(named.url, gatePath(next))),
+      '101',
+      'a later ticket of a named gate is valid',
+    )
   }
 
   const { ticket: first } = await take(server, { ...maggie, session: 's-2' })
@@ -200,23 +216,27 @@ t.test('a revocation covers earlier tickets, and no later ones', async t => {
   t.equal(outcomeOf(await requestUpgrade(server.url, gatePath(first))), '401 token_revoked')
 })
 
-t.test('over threads, at any of them', async t => {
+t.test('with several threads, a ticket is valid on any of them, once', async t => {
   const threads = await startServer(t, {
     env: { ...development, TICKETGATE_THREADS: '2', TICKETGATE_ADMIN_KEY: adminKey },
   })
   const tickets = JSON.parse((await order(threads, Array(20).fill(maggie))).text) as Minted[]
   for (const { ticket, url } of tickets) {
-    t.equal(url, `${socketUrl(threads.url, '/channel/')}?ticket=${ticket}`, 'in development the URL is known')
+    t.equal(
+      url,
+      `${socketUrl(threads.url, '/channel/')}?ticket=${ticket}`,
+      'in development the reply has the URL',
+    )
     t.equal(outcomeOf(await requestUpgrade(threads.url, gatePath(ticket))), '101')
     t.equal(outcomeOf(await requestUpgrade(threads.url, gatePath(ticket))), '401 ticket_used')
   }
 })
 
-t.test('for the named gate alone', async t => {
+t.test('a ticket is valid only at the gate that it names', async t => {
   const named = await startServer(t, { env: { TICKETGATE_NODE: 'gate-7' } })
   const { ticket, url } = await take(named, maggie)
   t.match(ticket, /^gate-7\./)
-  t.equal(url, undefined, 'a gate in production that knows no URL of its own names none')
+  t.equal(url, undefined, 'in production without a public URL the reply has none')
   t.equal(outcomeOf(await requestUpgrade(named.url, gatePath(ticket))), '101')
   t.equal(
     outcomeOf(await requestUpgrade(server.url, gatePath((await take(named, maggie)).ticket))),
@@ -224,7 +244,7 @@ t.test('for the named gate alone', async t => {
   )
 })
 
-t.test('while draining there are none', async t => {
+t.test('a draining gate issues no tickets', async t => {
   const gate = await startServer(t, { env: { TICKETGATE_DRAIN_SECONDS: '60' } })
   const { client } = await openSession(socketUrl(gate.url, gatePath((await take(gate, maggie)).ticket)))
   gate.signal('SIGTERM')
@@ -237,7 +257,7 @@ t.test('while draining there are none', async t => {
   await gate.exited
 })
 
-t.test('at all gates that share a store', needs('redis-server'), async t => {
+t.test('a ticket is valid at all gates that share a store, once', needs('redis-server'), async t => {
   const redis = await startRedis(t)
   const [one, other] = [await startNode(t, redis.port), await startNode(t, redis.port)]
   const { ticket, client } = await openFresh(other.url, async () => {
@@ -248,10 +268,15 @@ t.test('at all gates that share a store', needs('redis-server'), async t => {
   t.equal(outcomeOf(await requestUpgradeUntilAnswered(one.url, gatePath(ticket))), '401 ticket_used')
   await redis.kill()
   while ((await request(one.url, '/readyz')).status !== 503);
-  isProblem(t, await order(one, maggie), '503 replay_cache_unavailable', 'none that nobody would accept')
+  isProblem(
+    t,
+    await order(one, maggie),
+    '503 replay_cache_unavailable',
+    'without the store, no tickets are issued',
+  )
 })
 
-t.test('claims reach the upstream server', async t => {
+t.test('claims are passed on by /verify', async t => {
   const server = await startServer(t, { env: { TICKETGATE_VERIFY: 'on' } })
   const claims = { email: 'maggie@example.com', roles: ['a', 'b'], age: 1 }
   const { ticket } = await take(server, { ...maggie, claims })
@@ -263,7 +288,7 @@ t.test('claims reach the upstream server', async t => {
   })
 })
 
-t.test('embedding applications have it as a method', async t => {
+t.test('embedding applications issue tickets with a method', async t => {
   const gate = await openGate(t, { publicUrl: 'http://localhost:9' })
   const { url } = await gate.listen()
   const { ticket, url: own } = await gate.issueTicket({ user: 'lisa', sessionSeconds: 60, channel: 'lobby' })
