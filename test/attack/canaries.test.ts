@@ -43,6 +43,137 @@ const basic = (pwd: string) => ({
   authorization: `Basic ${Buffer.from(`maggie:${pwd}`).toString('base64')}`,
 })
 
+/** Credentials of each kind, all in use. */
+interface Credentials {
+  readonly token: string
+  readonly forged: string
+  readonly expired: string
+  readonly used: string
+  readonly refused: string
+  /** A ticket for one channel. */
+  readonly bound: string
+  /** A ticket that the back end ordered. */
+  readonly ours: string
+}
+
+type Sent = readonly [name: string, reply: Promise<Reply>]
+
+const sendLogins = (): readonly Sent[] => [
+  ['a wrong password', postJson(server.url, '/auth', { user: 'maggie', pwd: wrongPassword })],
+  ['an unknown user', postJson(server.url, '/auth', { user: wrongPassword, pwd: wrongPassword })],
+  ['a wrong password by Basic', request(server.url, '/auth', { headers: basic(wrongPassword) })],
+  ['broken JSON', postJson(server.url, '/auth', `{"user":"maggie","pwd":"${unparsable}`)],
+  ['JSON broken at the secret', postJson(server.url, '/auth', `{"pwd":${unparsable}`)],
+  ['nothing but the secret', postJson(server.url, '/auth', unparsable)],
+  [
+    'another content type',
+    request(server.url, '/auth', {
+      method: 'POST',
+      headers: { 'content-type': 'text/plain' },
+      body: unparsable,
+    }),
+  ],
+  ['a password of another type', postJson(server.url, '/auth', { user: 'maggie', pwd: [wrongPassword] })],
+  ['a password too long', postJson(server.url, '/auth', { user: 'maggie', pwd: wrongPassword.repeat(100) })],
+  [
+    'a body too large',
+    postJson(server.url, '/auth', { user: 'maggie', pwd: wrongPassword.repeat(50_000) }).catch(() => ({
+      status: 0,
+      headers: {},
+      text: '',
+    })),
+  ],
+]
+
+const sendTokens = ({ token, forged, expired }: Credentials): readonly Sent[] => [
+  ['a forged token', request(server.url, '/ws_ticket', { headers: bearer(forged) })],
+  ['an expired token', request(server.url, '/ws_ticket', { headers: bearer(expired) })],
+  ['a token in the query of the mint', request(server.url, `/ws_ticket?token=${token}`)],
+  ['a token in the query of nowhere', request(server.url, `/nothing?token=${token}`)],
+  ['a token in a path', request(server.url, `/${token}`)],
+  ['a token as a channel', request(server.url, `/ws_ticket?channel=${token}%20`, { headers: bearer(token) })],
+]
+
+const sendTickets = ({ token, used, refused, bound, ours }: Credentials): readonly Sent[] => {
+  const sent = { authorization: `Ticket ${ours}` }
+  return [
+    ['a token as a ticket', requestUpgrade(server.url, gatePath(token))],
+    ['a ticket as a token', request(server.url, '/ws_ticket', { headers: bearer(refused) })],
+    ['a ticket in a path', request(server.url, `/nothing/${refused}`)],
+    ['a ticket on a plain GET', request(server.url, gatePath(refused))],
+    ['a used ticket', requestUpgrade(server.url, gatePath(used))],
+    ['a ticket for another channel', requestUpgrade(server.url, gatePath(bound, 'blue'))],
+    ['a ticket for a channel that is none', requestUpgrade(server.url, gatePath(bound, 'a%20b'))],
+    [
+      'a ticket with an origin not allowed',
+      requestUpgrade(server.url, gatePath(refused), { headers: { origin: 'https://evil.test' } }),
+    ],
+    ['a ticket with something behind it', requestUpgrade(server.url, gatePath(`${refused}=`))],
+    [
+      'a ticket percent-encoded',
+      requestUpgrade(server.url, gatePath(`%${refused.charCodeAt(0).toString(16)}${refused.slice(1)}`)),
+    ],
+    ['two tickets', requestUpgrade(server.url, `${gatePath(refused)}&ticket=${bound}`)],
+    [
+      'a ticket as the only subprotocol',
+      requestUpgrade(server.url, '/channel/', { headers: { 'sec-websocket-protocol': `ticket.${refused}` } }),
+    ],
+    ['a wrong method', request(server.url, gatePath(refused), { method: 'DELETE' })],
+    [
+      'a referrer with a ticket',
+      request(server.url, '/nothing', { headers: { referer: `${server.url}${gatePath(refused)}` } }),
+    ],
+    [
+      'a ticket in Authorization, for another channel',
+      requestUpgrade(server.url, '/channel/blue', { headers: sent }),
+    ],
+    ['a ticket in Authorization, of nowhere', request(server.url, '/nothing', { headers: sent })],
+    ['a ticket in Authorization, for a ticket', request(server.url, '/ws_ticket', { headers: sent })],
+    ['what became of a ticket', postJson(server.url, '/ws_ticket/status', { ticket: ours })],
+  ]
+}
+
+const sendToAdmin = ({ ours }: Credentials): readonly Sent[] => [
+  [
+    'a ticket as a member of an order',
+    postJson(server.admin, '/tickets', { [ours]: 1, user: 'maggie' }, { headers: bearer(adminKey) }),
+  ],
+  [
+    'a ticket in an order',
+    postJson(
+      server.admin,
+      '/tickets',
+      { user: 'maggie', expires: ours, channel: ours },
+      { headers: bearer(adminKey) },
+    ),
+  ],
+  [
+    'a ticket as a parameter',
+    request(server.admin, `/connections?after=${ours}`, { headers: bearer(adminKey) }),
+  ],
+  [
+    'a ticket as the admin key',
+    request(server.admin, '/connections', { headers: { authorization: `Ticket ${ours}` } }),
+  ],
+  ['a wrong admin key', request(server.admin, '/metrics', { headers: bearer(wrongAdminKey) })],
+  ['an admin key in the query', request(server.admin, `/metrics?key=${adminKey}`)],
+  ['an admin key on the public listener', request(server.url, '/metrics', { headers: bearer(adminKey) })],
+]
+
+/** A request that uWS itself refuses. */
+async function sendMalformed({ token, refused }: Credentials): Promise<void> {
+  const connection = await RawConnection.connect(server.url)
+  connection.write(
+    requestText('GET', `/channel/?ticket=${refused}`, {
+      authorization: `Bearer ${token}`,
+      'bad name': token,
+    }),
+  )
+  await serverHasRead(server.url)
+  bodies.push(['a malformed request', JSON.stringify(connection.arrived())])
+  connection.destroy()
+}
+
 t.test('secrets go through every route', async t => {
   const login = await postJson(server.url, '/auth', { user: 'maggie', pwd: password })
   t.equal(login.status, 200)
@@ -81,111 +212,11 @@ t.test('secrets go through every route', async t => {
   )
   const ours = String(jsonOf(ordered).ticket)
   tickets.push(ours)
-  const sent = { authorization: `Ticket ${ours}` }
 
-  const replies: [string, Promise<Reply>][] = [
-    ['a wrong password', postJson(server.url, '/auth', { user: 'maggie', pwd: wrongPassword })],
-    ['an unknown user', postJson(server.url, '/auth', { user: wrongPassword, pwd: wrongPassword })],
-    ['a wrong password by Basic', request(server.url, '/auth', { headers: basic(wrongPassword) })],
-    ['broken JSON', postJson(server.url, '/auth', `{"user":"maggie","pwd":"${unparsable}`)],
-    ['JSON broken at the secret', postJson(server.url, '/auth', `{"pwd":${unparsable}`)],
-    ['nothing but the secret', postJson(server.url, '/auth', unparsable)],
-    [
-      'another content type',
-      request(server.url, '/auth', {
-        method: 'POST',
-        headers: { 'content-type': 'text/plain' },
-        body: unparsable,
-      }),
-    ],
-    ['a password of another type', postJson(server.url, '/auth', { user: 'maggie', pwd: [wrongPassword] })],
-    [
-      'a password too long',
-      postJson(server.url, '/auth', { user: 'maggie', pwd: wrongPassword.repeat(100) }),
-    ],
-    [
-      'a body too large',
-      postJson(server.url, '/auth', { user: 'maggie', pwd: wrongPassword.repeat(50_000) }).catch(() => ({
-        status: 0,
-        headers: {},
-        text: '',
-      })),
-    ],
-    ['a forged token', request(server.url, '/ws_ticket', { headers: bearer(forged) })],
-    ['an expired token', request(server.url, '/ws_ticket', { headers: bearer(expired) })],
-    ['a token in the query of the mint', request(server.url, `/ws_ticket?token=${token}`)],
-    ['a token in the query of nowhere', request(server.url, `/nothing?token=${token}`)],
-    ['a token in a path', request(server.url, `/${token}`)],
-    [
-      'a token as a channel',
-      request(server.url, `/ws_ticket?channel=${token}%20`, { headers: bearer(token) }),
-    ],
-    ['a token as a ticket', requestUpgrade(server.url, gatePath(token))],
-    ['a ticket as a token', request(server.url, '/ws_ticket', { headers: bearer(refused) })],
-    ['a ticket in a path', request(server.url, `/nothing/${refused}`)],
-    ['a ticket on a plain GET', request(server.url, gatePath(refused))],
-    ['a used ticket', requestUpgrade(server.url, gatePath(used))],
-    ['a ticket for another channel', requestUpgrade(server.url, gatePath(bound, 'blue'))],
-    ['a ticket for a channel that is none', requestUpgrade(server.url, gatePath(bound, 'a%20b'))],
-    [
-      'a ticket with an origin not allowed',
-      requestUpgrade(server.url, gatePath(refused), { headers: { origin: 'https://evil.test' } }),
-    ],
-    ['a ticket with something behind it', requestUpgrade(server.url, gatePath(`${refused}=`))],
-    [
-      'a ticket percent-encoded',
-      requestUpgrade(server.url, gatePath(`%${refused.charCodeAt(0).toString(16)}${refused.slice(1)}`)),
-    ],
-    ['two tickets', requestUpgrade(server.url, `${gatePath(refused)}&ticket=${bound}`)],
-    [
-      'a ticket as the only subprotocol',
-      requestUpgrade(server.url, '/channel/', { headers: { 'sec-websocket-protocol': `ticket.${refused}` } }),
-    ],
-    ['a wrong method', request(server.url, gatePath(refused), { method: 'DELETE' })],
-    [
-      'a referrer with a ticket',
-      request(server.url, '/nothing', { headers: { referer: `${server.url}${gatePath(refused)}` } }),
-    ],
-    [
-      'a ticket in Authorization, for another channel',
-      requestUpgrade(server.url, '/channel/blue', { headers: sent }),
-    ],
-    ['a ticket in Authorization, of nowhere', request(server.url, '/nothing', { headers: sent })],
-    ['a ticket in Authorization, for a ticket', request(server.url, '/ws_ticket', { headers: sent })],
-    ['what became of a ticket', postJson(server.url, '/ws_ticket/status', { ticket: ours })],
-    [
-      'a ticket as a member of an order',
-      postJson(server.admin, '/tickets', { [ours]: 1, user: 'maggie' }, { headers: bearer(adminKey) }),
-    ],
-    [
-      'a ticket in an order',
-      postJson(
-        server.admin,
-        '/tickets',
-        { user: 'maggie', expires: ours, channel: ours },
-        { headers: bearer(adminKey) },
-      ),
-    ],
-    [
-      'a ticket as a parameter',
-      request(server.admin, `/connections?after=${ours}`, { headers: bearer(adminKey) }),
-    ],
-    ['a ticket as the admin key', request(server.admin, '/connections', { headers: sent })],
-    ['a wrong admin key', request(server.admin, '/metrics', { headers: bearer(wrongAdminKey) })],
-    ['an admin key in the query', request(server.admin, `/metrics?key=${adminKey}`)],
-    ['an admin key on the public listener', request(server.url, '/metrics', { headers: bearer(adminKey) })],
-  ]
-  for (const [name, reply] of replies) keep(name, await reply)
-  const connection = await RawConnection.connect(server.url)
-  connection.write(
-    requestText('GET', `/channel/?ticket=${refused}`, {
-      authorization: `Bearer ${token}`,
-      'bad name': token,
-    }),
-  )
-  await serverHasRead(server.url)
-  bodies.push(['a malformed request', JSON.stringify(connection.arrived())])
-  connection.destroy()
+  const credentials = { token, forged, expired, used, refused, bound, ours }
+  for (const send of [sendLogins, sendTokens, sendTickets, sendToAdmin])
+    for (const [name, reply] of send(credentials)) keep(name, await reply)
+  await sendMalformed(credentials)
   await client.close()
 
   tickets.forEach((ticket, index) => {

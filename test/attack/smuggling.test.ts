@@ -240,10 +240,16 @@ t.test('the body of a refused request is never read as the next request', async 
   for (const [name, lines, body] of cases) await nothingPasses(t, name, request11(lines, body))
 })
 
+/** Resolves once the head of a response has arrived, or the connection has ended. */
+async function headArrives(connection: RawConnection): Promise<void> {
+  while (connection.isOpen && !connection.rest.includes('\r\n\r\n')) await connection.hears(60_000)
+}
+
 t.test('the response to HEAD has no body that could be mistaken for the next response', async t => {
   for (const path of ['/healthz', '/readyz', '/auth', '/ws_ticket', '/channel/', '/nothing']) {
     const connection = await RawConnection.connect(server.url)
     connection.write(requestText('HEAD', path) + smuggled)
+    await headArrives(connection)
     await serverHasRead(server.url)
     const [head = '', ...next] = connection.rest.split('\r\n\r\n')
     t.match(head, /^HTTP\/1\.1 \d{3} /, path)
@@ -270,6 +276,7 @@ t.test('an upgrade that is pipelined after another opens at most one socket', as
   const ticket = await mint(server.url)
   const connection = await RawConnection.connect(server.url)
   connection.write(upgradeText('/channel/?ticket=AAAA') + upgradeText(`/channel/?ticket=${ticket}`))
+  await headArrives(connection)
   await serverHasRead(server.url)
   const statuses = connection.arrived().map(({ status }) => status)
   t.match(JSON.stringify(statuses), /^\[401(,101)?\]$/)

@@ -97,7 +97,7 @@ t.test('replies and refusals can be read from a listed origin', async t => {
     t.equal(String(reply.status), status)
     isOpenTo(t, reply, allowedOrigin, `a ${status}`)
   }
-  t.match(ticket.headers['access-control-expose-headers'] ?? 'retry-after', /retry-after/i)
+  t.match(ticket.headers['access-control-expose-headers'], /retry-after/i)
 })
 
 t.test('no response can be read from any other origin', async t => {

@@ -1,4 +1,4 @@
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { adminKey } from '../support/fixtures.js'
 import { bearer, type Json, jsonOf, type Reply, request } from '../support/http.js'
 import { isProblem } from '../support/problem.js'
@@ -53,6 +53,32 @@ const modes: readonly [string, Environment][] = [
   ['two threads', { TICKETGATE_THREADS: '2' }],
 ]
 
+/** Pages through all sockets while others open, close and are renewed. */
+async function pageThrough(t: Test, server: TestServer, clients: Client[]): Promise<void> {
+  const steady = Array.from({ length: 18 }, (_, n) => `user-${n}`).sort()
+  const renewed = async (n: number): Promise<void> => {
+    const { ticket } = await mintWith(
+      server.url,
+      tokenFor(`user-${n}`, { sid: `s-${n % 2}`, exp: nowSeconds() + 700 + n }),
+    )
+    await clients[n]?.ask({ type: 'renew', ticket, id: 1 })
+  }
+  let turns = 0
+  const all = await listAll(server, 'limit=3', async () => {
+    turns++
+    await renewed(turns % 18)
+    if (turns === 1) clients.push(await connectAs(server, 'late'))
+    if (turns === 2) await clients[19]?.close()
+  })
+  t.ok(turns >= 6)
+  t.equal(new Set(all.map(({ id }) => id)).size, all.length, 'no socket is listed twice')
+  t.strictSame(
+    usersOf(all).filter(user => steady.includes(user)),
+    steady,
+    'no socket is left out',
+  )
+}
+
 for (const [mode, env] of modes)
   t.test(`open sockets are listed, ${mode}`, async t => {
     const server = await startServer(t, { env: { TICKETGATE_NODE: 'gate-1', ...env } })
@@ -92,32 +118,8 @@ for (const [mode, env] of modes)
       t.strictSame((await list(server, 'user=nobody')).connections, [])
     })
 
-    await t.test(
-      'in pages, each exactly once, even if sockets open, close and are renewed meanwhile',
-      async t => {
-        const steady = Array.from({ length: 18 }, (_, n) => `user-${n}`).sort()
-        const renewed = async (n: number): Promise<void> => {
-          const { ticket } = await mintWith(
-            server.url,
-            tokenFor(`user-${n}`, { sid: `s-${n % 2}`, exp: since + 700 + n }),
-          )
-          await clients[n]?.ask({ type: 'renew', ticket, id: 1 })
-        }
-        let turns = 0
-        const all = await listAll(server, 'limit=3', async () => {
-          turns++
-          await renewed(turns % 18)
-          if (turns === 1) clients.push(await connectAs(server, 'late'))
-          if (turns === 2) await clients[19]?.close()
-        })
-        t.ok(turns >= 6)
-        t.equal(new Set(all.map(({ id }) => id)).size, all.length, 'no socket is listed twice')
-        t.strictSame(
-          usersOf(all).filter(user => steady.includes(user)),
-          steady,
-          'no socket is left out',
-        )
-      },
+    await t.test('in pages, each exactly once, even if sockets open, close and are renewed meanwhile', t =>
+      pageThrough(t, server, clients),
     )
 
     await t.test('the id works with POST /disconnect', async t => {

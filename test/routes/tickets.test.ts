@@ -153,6 +153,9 @@ t.test('refused orders name the member', async t => {
     isProblem(t, reply, '400 bad_request', name)
     t.equal(String(jsonOf(reply).detail).slice(0, detail.length), detail, `${name}: the detail`)
   }
+})
+
+t.test('orders with other faults are refused', async t => {
   const secret = 'p4ssw0rd! canary'
   t.notMatch(
     (await order(server, { ...maggie, [secret]: 1 })).text,
