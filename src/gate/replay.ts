@@ -1,7 +1,7 @@
 import { clock } from '../clock.js'
 import type { Config } from '../config/schema.js'
 import { longestOutsideMs } from '../disk/gate-keys.js'
-import { type OpenReplay, openRedisReplay } from '../redis/open-replay.js'
+import type { OpenReplay } from '../redis/open-replay.js'
 import { splitByKey } from '../replay/by-key.js'
 import { createMemoryReplayCache } from '../replay/memory.js'
 import { createSharedReplayMemory, openSharedReplayCache, type SharedReplayMemory } from '../replay/shared.js'
@@ -36,7 +36,7 @@ export async function openReplay(
   log: Log,
   memory: SpentMemory | undefined,
 ): Promise<OpenReplay> {
-  if (config.replay === 'redis') return openRedisReplay(config, log)
+  if (config.replay === 'redis') return openInRedis(config, log)
   const replay =
     memory === undefined ? createMemoryReplayCache(config.replayCapacity) : openSpentMemory(memory)
   return { replay, store: undefined, close: sweep(replay) }
@@ -51,8 +51,14 @@ export async function openThreadReplay(
   log: Log,
   memory: SpentMemory | undefined,
 ): Promise<OpenReplay> {
-  if (memory === undefined) return openRedisReplay(config, log)
+  if (memory === undefined) return openInRedis(config, log)
   return { replay: openSpentMemory(memory), store: undefined, close() {} }
+}
+
+/** Loads the Redis client, which other gates do not need. */
+async function openInRedis(config: Config, log: Log): Promise<OpenReplay> {
+  const { openRedisReplay } = await import('../redis/open-replay.js')
+  return openRedisReplay(config, log)
 }
 
 function openSpentMemory({ own, outside }: SpentMemory) {
