@@ -13,19 +13,6 @@ import { development, startServer } from '../support/server.js'
 import { openSession, socketUrl } from '../support/socket-client.js'
 import { gatePath, mint, mintWith, nowSeconds, signText, tokenFor } from '../support/tokens.js'
 
-t.test('the document is valid', async t => {
-  const validator = new Validator()
-  const { valid, errors } = await validator.validate(fileURLToPath(openApiFile))
-  t.ok(valid, JSON.stringify(errors))
-  t.match(openApi.openapi, /^3\.1\./)
-})
-
-t.test('the document has every route and every code', async t => {
-  const paths = Object.values(routes).map(path => (path === routes.channel ? `${path}{channel}` : path))
-  t.strictSame(Object.keys(openApi.paths).sort(), paths.sort())
-  t.match(openApi.components.schemas.Problem, { properties: { code: { enum: refusalCodes } } })
-})
-
 const json = { 'content-type': 'application/json' }
 const admin = { ...bearer(adminKey), ...json }
 const form = { 'content-type': 'application/x-www-form-urlencoded' }
@@ -68,6 +55,19 @@ const server = await startServer(t, {
   },
 })
 const { url, admin: adminUrl } = server
+
+t.test('the document is valid', async t => {
+  const validator = new Validator()
+  const { valid, errors } = await validator.validate(fileURLToPath(openApiFile))
+  t.ok(valid, JSON.stringify(errors))
+  t.match(openApi.openapi, /^3\.1\./)
+})
+
+t.test('the document has every route and every code', async t => {
+  const paths = Object.values(routes).map(path => (path === routes.channel ? `${path}{channel}` : path))
+  t.strictSame(Object.keys(openApi.paths).sort(), paths.sort())
+  t.match(openApi.components.schemas.Problem, { properties: { code: { enum: refusalCodes } } })
+})
 
 t.test('replies to logins are as described', async t => {
   const basic = (pair: string) => ({ authorization: `Basic ${Buffer.from(pair).toString('base64')}` })

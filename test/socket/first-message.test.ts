@@ -7,14 +7,14 @@ import { gatePath, mint, nowSeconds, tokenFor } from '../support/tokens.js'
 
 const on = { TICKETGATE_FIRST_MESSAGE_SECONDS: '30' }
 
+const server = await startServer(t, { env: on })
+const enter = (protocols: string[] = []): Promise<Client> =>
+  open(socketUrl(server.url, '/channel/lobby'), { protocols, origin: allowedOrigin })
+
 t.test('without the option, no socket opens without a ticket', async t => {
   const server = await startServer(t)
   isProblem(t, await requestUpgrade(server.url, '/channel/lobby'), '401 ticket_missing')
 })
-
-const server = await startServer(t, { env: on })
-const enter = (protocols: string[] = []): Promise<Client> =>
-  open(socketUrl(server.url, '/channel/lobby'), { protocols, origin: allowedOrigin })
 
 t.test('the first message authenticates', async t => {
   const channels = { publish: ['lobby'], subscribe: ['lobby'] }
