@@ -9,7 +9,7 @@ import type { Config } from '../config/schema.js'
 import { warningsOf } from '../config/warnings.js'
 import { urlOf } from '../http/url.js'
 import { describeDefaultRights } from '../providers/issuers.js'
-import type { BusOptions, RedisBus } from '../redis/bus.js'
+import type { RedisBus } from '../redis/bus.js'
 import { RenewalSeal } from '../redis/renewal-seal.js'
 import type { GateHandlers } from '../socket/application.js'
 import { Control, serverApi } from '../socket/control.js'
@@ -52,7 +52,7 @@ async function openGate(
   const state = await openGateState(config, log, closers)
   closers.add(watchClock(log))
   const removedUsers = await openUsers(config, log)
-  const openBus = await loadBus(config)
+  const openBus = await loadBus(config, log)
   const uplink: Uplink = {
     send: message => bus?.send(message),
     isBusUp: config.redisUrl === undefined ? undefined : () => bus?.isUp === true,
@@ -78,14 +78,7 @@ async function openGate(
     log,
   })
   const logouts = new Logouts((subject, givenUntil) => control.logOut(subject, givenUntil))
-  const bus = closers.add(
-    openBus?.({
-      config,
-      revocations: state.revocationFile.revocations,
-      receive: messages => control.receive(messages),
-      log,
-    }),
-  )
+  const bus = closers.add(openBus?.(state, messages => control.receive(messages)))
   closers.add(removedUsers?.watch(user => control.disconnect({ user })))
   let ownUrl = ''
   const tickets = new BackEndIssuer({
@@ -177,8 +170,9 @@ const openUsers = async (config: Config, log: Log): Promise<RemovedUsers | undef
  * Returns what opens the bus to the other nodes, if there are any. The Redis client is loaded only
  * then, and before anything runs that would use the bus.
  */
-async function loadBus({ redisUrl }: Config) {
-  if (redisUrl === undefined) return undefined
+async function loadBus(config: Config, log: Log) {
+  if (config.redisUrl === undefined) return undefined
   const { RedisBus } = await import('../redis/bus.js')
-  return (options: BusOptions): RedisBus => new RedisBus(options)
+  return ({ revocationFile: { revocations } }: GateState, receive: Control['receive']): RedisBus =>
+    new RedisBus({ config, revocations, receive, log })
 }
