@@ -92,7 +92,7 @@ export const memoryScenario: Scenario = {
       [
         'idle connection',
         async () => {
-          const seconds = Math.max(1, count(ticketSeconds / target.share))
+          const seconds = Math.max(ticketSeconds, count(ticketSeconds / target.share))
           const fresh = await target.another({
             NODE_OPTIONS: collecting,
             TICKETGATE_TICKET_TTL_SECONDS: String(seconds),

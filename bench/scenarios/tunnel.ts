@@ -17,6 +17,8 @@ const disconnected = 5_000
 // Enough for what a driver takes in a moment, and used before they expire.
 const batch = 500
 const ticketSeconds = 10
+// However small the run: a busy machine needs seconds for a batch.
+const fewestSeconds = 4
 
 /** What passes a connection, again and again. */
 interface Traffic {
@@ -104,7 +106,7 @@ const shake = async (way: Pick<Way, 'host' | 'port' | 'pid'>, lines: readonly st
 
 /** Bytes per idle connection, in a fresh process. */
 const memory = async (way: Way, scale: number): Promise<number> => {
-  const seconds = Math.max(1, Math.round(ticketSeconds * scale))
+  const seconds = Math.max(fewestSeconds, Math.round(ticketSeconds * scale))
   const fresh = await way.another({
     NODE_OPTIONS: collecting,
     TICKETGATE_TICKET_TTL_SECONDS: String(seconds),
