@@ -1,7 +1,6 @@
-import { existsSync } from 'node:fs'
 import { type FileStates, lookAt, watchFile } from '../disk/watch-file.js'
 import type { Log } from '../telemetry/log.js'
-import { readUsersFile, type Users } from '../users/file.js'
+import { readUsersFile, readUsersFileIfPresent, type Users } from '../users/file.js'
 
 export type LogOut = (user: string) => Promise<unknown>
 
@@ -45,14 +44,14 @@ export class RemovedUsers {
 
   async #look(logOut: LogOut): Promise<void> {
     const { path, log } = this.#parts
-    let users: Users
+    let users: Users | undefined
     try {
-      users = await readUsersFile(path)
+      users = await readUsersFileIfPresent(path)
     } catch (error) {
       log.error({ err: error }, 'the user file is broken: no sessions end')
       return
     }
-    if (users.size === 0 && !existsSync(path)) return log.info('there is no user file: no sessions end')
+    if (users === undefined) return log.info('there is no user file: no sessions end')
     const removed = [...this.#known.keys()].filter(name => !users.has(name))
     this.#known = users
     log.info({ users: users.size, removed: removed.length }, 'user file reread')

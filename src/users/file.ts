@@ -15,12 +15,20 @@ export type Users = Map<string, User>
  * @throws StartupError `users_file_invalid` for anything else
  */
 export async function readUsersFile(path: string): Promise<Users> {
+  return (await readUsersFileIfPresent(path)) ?? new Map()
+}
+
+/**
+ * Like {@link readUsersFile}, but returns undefined for a missing file. To look for the file in a
+ * second step would be a race: a file that returns in between would seem to have lost its users.
+ */
+export async function readUsersFileIfPresent(path: string): Promise<Users | undefined> {
   let bytes: Buffer
   try {
     bytes = await readFile(path)
   } catch (error) {
     const code = errnoOf(error)
-    if (code === 'ENOENT') return new Map()
+    if (code === 'ENOENT') return undefined
     throw invalid(path, `it cannot be read (${code})`, `${accessFacts(path)}.`)
   }
   const parsed = parseUsers(bytes)
