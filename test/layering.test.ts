@@ -6,10 +6,10 @@ import t from 'tap'
 const root = fileURLToPath(new URL('../src', import.meta.url))
 
 /**
- * The stair, from the ground up: a room imports from its own floor and the floors below, never from
+ * The layers, from the bottom up: a folder imports from its own layer and those below, never from
  * above.
  */
-const floors: readonly (readonly string[])[] = [
+const layers: readonly (readonly string[])[] = [
   ['protocol.ts', 'errors.ts', 'clock.ts'],
   ['ticket', 'message-pack'],
   ['replay', 'token', 'config', 'library'],
@@ -22,10 +22,10 @@ const floors: readonly (readonly string[])[] = [
 ]
 
 /**
- * Rooms beside the stair, and everything that they may import: code for browsers, and code that
+ * Folders outside the layers, and everything that they may import: code for browsers, and code that
  * must not depend on the server.
  */
-const beside: Readonly<Record<string, RegExp>> = {
+const outside: Readonly<Record<string, RegExp>> = {
   attack: /^attack\//,
   client: /^(client\/|protocol\.ts$)/,
   console: /^(console\/|client\/|message-pack\/|protocol\.ts$)/,
@@ -72,14 +72,14 @@ const arrows: readonly Arrow[] = filesUnder('.').flatMap(from =>
     .map(to => ({ from, to })),
 )
 
-const roomOf = (file: string): string => file.split('/')[0] ?? ''
-const floorOf = (file: string): number => floors.findIndex(rooms => rooms.includes(roomOf(file)))
+const folderOf = (file: string): string => file.split('/')[0] ?? ''
+const layerOf = (file: string): number => layers.findIndex(folders => folders.includes(folderOf(file)))
 const nameOf = ({ from, to }: Arrow): string => `${from} -> ${to}`
 
 const leadsUp = ({ from, to }: Arrow): boolean => {
-  const allowed = beside[roomOf(from)]
+  const allowed = outside[folderOf(from)]
   if (allowed !== undefined) return !allowed.test(to)
-  return floorOf(to) > floorOf(from)
+  return layerOf(to) > layerOf(from)
 }
 
 /** Whether arrows lead from one node to another, directly or through others. */
@@ -92,7 +92,7 @@ const leads = (from: string, to: string, next: ReadonlyMap<string, ReadonlySet<s
   return false
 }
 
-/** The arrows that are part of a cycle of nodes, which are rooms or files. */
+/** The arrows that are part of a cycle of nodes, which are folders or files. */
 const inCycle = (all: readonly Arrow[], nodeOf: (file: string) => string): Arrow[] => {
   const next = new Map<string, Set<string>>()
   const crossing = all.filter(({ from, to }) => nodeOf(from) !== nodeOf(to))
@@ -101,30 +101,32 @@ const inCycle = (all: readonly Arrow[], nodeOf: (file: string) => string): Arrow
   return crossing.filter(({ from, to }) => leads(nodeOf(to), nodeOf(from), next))
 }
 
-t.test('every room is on the stair or beside it', async t => {
-  const rooms = new Set(filesUnder('.').map(roomOf))
+t.test('every folder is in a layer, or is one of those outside', async t => {
+  const folders = new Set(filesUnder('.').map(folderOf))
   t.strictSame(
-    [...rooms].filter(room => floorOf(room) < 0 && beside[room] === undefined),
+    [...folders].filter(folder => layerOf(folder) < 0 && outside[folder] === undefined),
     [],
   )
 })
 
-t.test('in each room, the first line of exactly one file says what the room is for', async t => {
-  for (const room of new Set(
+t.test('in each folder, the first line of exactly one file says what the folder is for', async t => {
+  for (const folder of new Set(
     filesUnder('.')
-      .map(roomOf)
+      .map(folderOf)
       .filter(name => !isSource(name)),
   )) {
-    const headed = filesUnder(room).filter(file => sourceOf(file).startsWith(`// ${room}/: `))
-    t.equal(headed.length, 1, `${room}: ${headed.join(', ')}`)
+    const headed = filesUnder(folder).filter(file => sourceOf(file).startsWith(`// ${folder}/: `))
+    t.equal(headed.length, 1, `${folder}: ${headed.join(', ')}`)
   }
 })
 
-t.test('no import goes up the stair, and no rooms or files form a cycle', async t => {
+t.test('no import goes to a higher layer, and no folders or files form a cycle', async t => {
   t.ok(arrows.length > 300, 'the imports are found')
   const wrong = arrows.filter(leadsUp)
   const others = arrows.filter(arrow => !leadsUp(arrow))
-  const names = new Set([...wrong, ...inCycle(others, roomOf), ...inCycle(others, file => file)].map(nameOf))
+  const names = new Set(
+    [...wrong, ...inCycle(others, folderOf), ...inCycle(others, file => file)].map(nameOf),
+  )
   t.strictSame(
     [...names].filter(name => !known.includes(name)),
     [],
@@ -172,12 +174,12 @@ t.test('only an exchange holds a uWS response: it knows when a response is safe'
 
 t.test('browser code imports nothing from npm or Node', async t => {
   t.strictSame(importsOf('protocol.ts'), [])
-  for (const [room, allowed] of [
+  for (const [folder, allowed] of [
     ['client', /^(client\/.+|protocol)\.ts$/],
     // The build replaces node:buffer with console/page/buffer.ts.
     ['console/page', /^((client|console|message-pack)\/.+|protocol)\.ts$|^node:buffer$/],
   ] as const) {
-    const loaded = filesUnder(room)
+    const loaded = filesUnder(folder)
     t.ok(loaded.length >= 5)
     for (const file of loaded)
       t.strictSame(

@@ -16,7 +16,7 @@ const manifest = {
   name: 'ticketgate-client',
   version: server.version,
   description:
-    'The client of ticketgate: WebSockets with single-use tickets that reconnect, renew and resubscribe.',
+    'The client of ticketgate: a WebSocket that gets a fresh ticket, reconnects, renews and resubscribes.',
   license: server.license,
   keywords: ['websocket', 'ticket', 'authentication', 'reconnect', 'browser', 'ticketgate'],
   type: 'module',

@@ -23,14 +23,14 @@ const names = (operation: string): Set<string> =>
 const fits = (message: Json): boolean =>
   ajv.validate({ $ref: `asyncapi#/components/messages/${String(message.type)}/payload` }, message)
 
-t.test('the AsyncAPI document lists every message, in one direction', async t => {
+t.test('the AsyncAPI document lists every message, each in one direction', async t => {
   t.match(document.asyncapi, /^3\./)
   const all = Object.keys(document.components.messages).sort()
   t.strictSame(Object.keys(document.channels.socket.messages).sort(), all)
   t.strictSame([...names('toServer'), ...names('toClient')].sort(), all)
 })
 
-t.test('every example of the protocol is valid, and every message has one', async t => {
+t.test('every example of the protocol is valid, and every message has an example', async t => {
   const seen = new Set<string>()
   const examples = ['wire', 'first', 'notice'].flatMap(kind => codeBlocks(protocol, kind))
   const lines = examples.join('\n').split('\n')
@@ -39,7 +39,7 @@ t.test('every example of the protocol is valid, and every message has one', asyn
     const type = String(message.type)
     if (!names(line.startsWith('→') ? 'toServer' : 'toClient').has(type)) continue
     seen.add(type)
-    // The protocol shows some invalid requests, to show the errors.
+    // Some requests in the protocol are invalid, to show the errors.
     const isWrong = line.startsWith('→') && (message.id === 3 || message.id === 5) && !('ticket' in message)
     t.equal(fits(message), !isWrong, line)
   }

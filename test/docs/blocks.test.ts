@@ -2,12 +2,12 @@ import { existsSync } from 'node:fs'
 import t from 'tap'
 import { pages, readPage } from './markdown.js'
 
-/** Text is not run. The protocol and the ticket format have languages of their own, with tests. */
+/** Plain text is not run. Examples of the protocol and the ticket format have their own tests. */
 const needsNone = /^(text|wire|first|notice|msgpack|hex)$/
 
 const form = 'Put <!-- run: FILE[, FILE…] --> or <!-- not run: WHY --> on the line before the block.'
 
-t.test('every block of code is run by a test, or says why not', async t => {
+t.test('every code block names a test that runs it, or says why it is not run', async t => {
   for (const page of pages) {
     const lines = readPage(page).split('\n')
     let isOpen = false

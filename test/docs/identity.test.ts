@@ -65,7 +65,7 @@ const signing = async (
   return { sign, jwk: { ...(await exportJWK(pair.publicKey)), kid, use: 'sig', alg: algorithm } }
 }
 
-/** What a provider publishes, by URL: its keys, and its metadata, which name them. */
+/** The documents of a provider by URL: its keys, and its metadata, which contain their URL. */
 const publicationsOf = ({ heading, jwksUrl = '', claims }: ProviderTokens, jwk: JWK | undefined) => {
   const keys: [string, unknown] = [jwksUrl, { keys: [jwk] }]
   if (!entries.get(heading)?.includes('discover: true')) return [keys]
@@ -230,7 +230,7 @@ t.test('token explain prints what the document shows', async t => {
   }
   const token = await sign({ ...keycloak.claims, ...keycloak.refused.changes })
   let explained: Run
-  // On a busy machine, the fetch of the keys can run into its time limit.
+  // On a busy machine, fetching the keys can time out.
   do explained = await run(['token', 'explain'], env, token)
   while (explained.stderr.includes('no answer within'))
   const { code, stdout } = explained

@@ -8,8 +8,7 @@ const root = fileURLToPath(new URL('../../', import.meta.url))
 export const readPage = (path: string): string => readFileSync(join(root, path), 'utf8')
 
 /**
- * The paths of all documents for people: those at the top, under docs and examples, and beside the
- * sources.
+ * The paths of all documents: those at the top, under docs and examples, and beside the sources.
  */
 export const pages: readonly string[] = [
   ...readdirSync(root).filter(name => name.endsWith('.md')),
@@ -31,7 +30,7 @@ export const between = (markdown: string, name: string): string =>
   new RegExp(`<!-- ${name} -->([\\s\\S]*?)<!-- /${name} -->`).exec(markdown)?.[1]?.trim() ?? ''
 
 /**
- * The rows of the first table after `heading`, without the two of its head, each as its trimmed
+ * The rows of the first table after `heading`, without its two header lines, each as its trimmed
  * cells.
  */
 export function tableUnder(markdown: string, heading: string): string[][] {
@@ -43,7 +42,7 @@ export function tableUnder(markdown: string, heading: string): string[][] {
   return rowsOf(lines.slice(first, end < 0 ? undefined : end).join('\n'))
 }
 
-/** The rows of a table, without the two of its head, each as its trimmed cells. */
+/** The rows of a table, without its two header lines, each as its trimmed cells. */
 export const rowsOf = (table: string): string[][] =>
   table
     .split('\n')

@@ -11,7 +11,7 @@ const [fromUrl = '', fromCookies = ''] = codeBlocks(readPage('docs/migration.md'
   block.replace(/^import .*\n/, ''),
 )
 
-/** Runs a snippet with these names in scope. Resolves with the value of its constant `name`. */
+/** Runs a snippet with the names of `scope`. Resolves with the value of its constant `name`. */
 const constantOf = (name: string, code: string, scope: Readonly<Record<string, unknown>>): Promise<unknown> =>
   new Function(...Object.keys(scope), `return (async () => { ${code}; return ${name} })()`)(
     ...Object.values(scope),

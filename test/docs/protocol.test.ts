@@ -11,7 +11,7 @@ import { codeBlocks, tableUnder } from './markdown.js'
 const protocol = readFileSync(new URL('../../src/socket/PROTOCOL.md', import.meta.url), 'utf8')
 const server = await startServer(t, { env: { TICKETGATE_FIRST_MESSAGE_SECONDS: '30' } })
 
-/** Rights under which the examples go as they are told. */
+/** The rights that the examples assume. */
 const channels = { publish: ['lobby'], subscribe: ['lobby', 'news'] }
 
 const openAs = async (user: string, claims: Json): Promise<{ client: Client; welcome: Json }> => {
@@ -19,7 +19,7 @@ const openAs = async (user: string, claims: Json): Promise<{ client: Client; wel
   return openSession(socketUrl(server.url, gatePath(ticket, 'lobby')))
 }
 
-/** What differs from run to run counts by its type. */
+/** Replaces the values that differ from run to run: only their types are compared. */
 const comparable = (message: Json): Json => ({
   ...message,
   ...('session' in message ? { session: typeof message.session } : {}),
@@ -28,7 +28,7 @@ const comparable = (message: Json): Json => ({
 
 const token = (): string => tokenFor('maggie', { channels, sid: 'WZ3kQ0m8' })
 
-/** A message with a ticket or token in the place of the one that is not written out. */
+/** Replaces the abbreviated ticket or token of an example with a real one. */
 const withSecrets = async (message: string): Promise<string> =>
   message.includes('"AQAB…"')
     ? message.replace('AQAB…', (await mintWith(server.url, token())).ticket)
@@ -45,19 +45,19 @@ async function play(t: Test, example: string): Promise<void> {
       const expected = JSON.parse(line.slice(2)) as Json
       if (expected.type === 'message')
         theo.client.send({ type: 'publish', channel: expected.channel, data: expected.data })
-      const heard = expected.type === 'welcome' ? maggie.welcome : await maggie.client.next()
-      t.strictSame(comparable(heard), comparable(expected), line)
+      const received = expected.type === 'welcome' ? maggie.welcome : await maggie.client.next()
+      t.strictSame(comparable(received), comparable(expected), line)
     } else t.fail(`neither → nor ←: ${line}`)
   }
-  t.strictSame(await maggie.client.ask({ type: 'ping', id: 'end' }), { type: 'pong', id: 'end' }, 'no more')
+  t.strictSame(await maggie.client.ask({ type: 'ping', id: 'end' }), { type: 'pong', id: 'end' }, 'no others')
   await Promise.all([maggie.client.close(), theo.client.close()])
 }
 
-/** What the server says of its own accord, when the operator makes it. */
+/** Checks a message that the server sends when the operator disconnects a user. */
 async function playNotice(t: Test, user: string, expected: Json): Promise<void> {
   const { client } = await openAs(user, {})
-  const { type, withinSeconds, ...told } = expected
-  const disconnection = { user, ...told, reauthenticateWithinSeconds: withinSeconds }
+  const { type, withinSeconds, ...others } = expected
+  const disconnection = { user, ...others, reauthenticateWithinSeconds: withinSeconds }
   await postJson(server.admin, '/disconnect', disconnection, { headers: bearer(adminKey) })
   t.strictSame(await client.next(), expected, String(type))
   await client.close()
@@ -69,9 +69,9 @@ t.test('the examples run as described', async t => {
   const [first = '', ...others] = codeBlocks(protocol, 'first')
   t.strictSame(others, [])
   examples.push(first)
-  const [said = '', heard = ''] = first.split('\n').map(line => line.slice(2))
+  const [sent = '', reply = ''] = first.split('\n').map(line => line.slice(2))
   const client = await open(socketUrl(server.url, '/channel/lobby'))
-  t.strictSame(comparable(await client.ask(await withSecrets(said))), comparable(JSON.parse(heard) as Json))
+  t.strictSame(comparable(await client.ask(await withSecrets(sent))), comparable(JSON.parse(reply) as Json))
   await client.close()
   for (const [index, example] of codeBlocks(protocol, 'notice').entries()) {
     examples.push(example)
@@ -97,7 +97,7 @@ t.test('the examples run as described', async t => {
       'unsubscribed',
       'welcome',
     ],
-    'every message has one',
+    'every message has an example',
   )
 })
 
@@ -119,7 +119,7 @@ t.test('all error codes are listed', async t => {
 
 t.test('MessagePack messages have the documented bytes', async t => {
   const [block = ''] = codeBlocks(protocol, 'msgpack')
-  const [said, heard] = block.split('\n').map(line => {
+  const [request, reply] = block.split('\n').map(line => {
     const [message = '', bytes = ''] = line.split(/ {2,}/)
     const packed = Buffer.from(bytes.replaceAll(' ', ''), 'hex')
     t.strictSame(unpack(packed), JSON.parse(message), message)
@@ -129,8 +129,8 @@ t.test('MessagePack messages have the documented bytes', async t => {
   const { client } = await openSession(socketUrl(server.url, gatePath(ticket)), {
     protocols: ['ticketgate.v1.msgpack'],
   })
-  const answered = new Promise(resolve => client.socket.once('message', resolve))
-  client.send(said)
-  t.strictSame(await answered, heard)
+  const received = new Promise(resolve => client.socket.once('message', resolve))
+  client.send(request)
+  t.strictSame(await received, reply)
   await client.close()
 })

@@ -2,25 +2,26 @@ import type { Json } from '../support/http.js'
 import { nowSeconds } from '../support/tokens.js'
 
 /**
- * The tokens that providers issue, by their own documentation, for the entries in docs/providers.md.
+ * Tokens as providers document them, for the entries in docs/providers.md.
  */
 export interface ProviderTokens {
   /** The heading of its entry. */
   readonly heading: string
   readonly algorithm: 'RS256' | 'ES256' | 'HS256'
-  /** Beside `alg` and `kid`. */
+  /** Header parameters besides `alg` and `kid`. */
   readonly header: Json
   readonly claims: Json
-  /** Where it publishes its keys; undefined for a secret. */
+  /** Where the provider publishes its keys. Undefined for a shared secret. */
   readonly jwksUrl?: string
-  /** What the token permits there. */
+  /** The user that the gate reads from the token. */
   readonly user: string
   readonly session?: string
+  /** Channels on which the token permits to publish. */
   readonly publish: readonly string[]
   readonly subscribe: readonly string[]
-  /** Channels on which it permits nothing. */
+  /** Channels on which it permits neither. */
   readonly neither: readonly string[]
-  /** A token that it issues as well, and that is not for us. */
+  /** Another token of the provider, which must be refused. */
   readonly refused: {
     readonly name: string
     readonly changes: Json
@@ -56,7 +57,7 @@ const keycloak: ProviderTokens = {
     sid: '9c6b7a1e-2d3f-4e5a-8b9c-0d1e2f3a4b5c',
     acr: '1',
     'allowed-origins': ['https://app.example.com'],
-    // A user in many groups: the token has more than 9 KB.
+    // A user with many roles: the token is larger than 9 KB.
     realm_access: {
       roles: [
         'offline_access',
@@ -150,7 +151,7 @@ const entra: ProviderTokens = {
   subscribe: ['prices.gold'],
   neither: ['orders.new'],
   refused: {
-    name: 'one for Microsoft Graph',
+    name: 'a token for Microsoft Graph',
     changes: { aud: '00000003-0000-0000-c000-000000000000' },
     code: 'token_invalid',
     detail: /\(audience\)/,
@@ -185,7 +186,7 @@ const entra1: ProviderTokens = {
     ver: '1.0',
   },
   refused: {
-    name: 'one for another API',
+    name: 'a token for another API',
     changes: { aud: 'https://graph.microsoft.com' },
     code: 'token_invalid',
     detail: /\(audience\)/,
@@ -202,7 +203,7 @@ const entraTenants: ProviderTokens = {
   subscribe: [`orders.${otherTenant}`, 'prices.gold'],
   neither: [`orders.${tenant}`],
   refused: {
-    name: 'in the name of another tenant',
+    name: 'a token whose tid is not the tenant of its issuer',
     changes: { tid: '11111111-2222-3333-4444-555555555555' },
     code: 'token_invalid',
     detail: /not a token of this server/,
@@ -232,7 +233,7 @@ const okta: ProviderTokens = {
   subscribe: ['prices.gold'],
   neither: ['orders.maggie'],
   refused: {
-    name: 'of a service, by client credentials',
+    name: 'a token of a service, by client credentials',
     changes: { uid: undefined, groups: undefined, sub: '0oab8eb55Kb9jdMIr5d6' },
     code: 'token_invalid',
     detail: /\(subject_missing\)/,
@@ -297,7 +298,7 @@ const firebase: ProviderTokens = {
   subscribe: ['user.Xk2pQ9sLmN4vB6cR1dF8gH3jK5a7'],
   neither: ['user.theo'],
   refused: {
-    name: 'somebody who is signed in anonymously',
+    name: 'a token of an anonymous user',
     changes: { role: undefined, firebase: { identities: {}, sign_in_provider: 'anonymous' } },
     code: 'channel_forbidden',
     detail: /\(no_rights\)/,
@@ -311,7 +312,7 @@ const clerk: ProviderTokens = {
   jwksUrl: 'https://clerk.example.com/.well-known/jwks.json',
   claims: {
     azp: 'https://app.example.com',
-    // A minute there; here the machine may be busy.
+    // Tokens of Clerk last a minute. This one lasts longer, because the machine may be busy.
     exp: now + 3600,
     fva: [0, -1],
     iat: now,
@@ -330,7 +331,7 @@ const clerk: ProviderTokens = {
   subscribe: ['user.user_2xYz3AbC5dE7fGh'],
   neither: ['team.org_other', 'user.user_other'],
   refused: {
-    name: 'of another page',
+    name: 'a token of a page on another origin',
     changes: { azp: 'https://app.example.com.evil.example' },
     code: 'token_invalid',
     detail: /\(audience\)/,
@@ -365,7 +366,7 @@ const supabase: ProviderTokens = {
   subscribe: [`user.${uuid}`],
   neither: ['user.theo'],
   refused: {
-    name: 'the service role',
+    name: 'a token of the service role',
     changes: { aud: undefined, role: 'service_role', session_id: undefined },
     code: 'token_invalid',
     detail: /\(audience\)/,
@@ -377,7 +378,7 @@ const supabaseSecret: ProviderTokens = {
   heading: 'Supabase, with the JWT secret',
   algorithm: 'HS256',
   refused: {
-    name: 'the anonymous key, which is in every page',
+    name: 'the anonymous key, which every page contains',
     changes: {
       ...Object.fromEntries(Object.keys(supabaseClaims).map(name => [name, undefined])),
       iss: 'supabase',
@@ -430,7 +431,7 @@ const github: ProviderTokens = {
   subscribe: [],
   neither: ['builds.1'],
   refused: {
-    name: 'a fork, or any other repository',
+    name: 'a token of another repository, such as a fork',
     changes: {
       sub: 'repo:mallory/shop:environment:production',
       repository: 'mallory/shop',
@@ -451,14 +452,14 @@ const backend: ProviderTokens = {
   subscribe: ['prices.gold'],
   neither: ['orders.theo'],
   refused: {
-    name: 'of somebody who may do nothing',
+    name: 'a token of a user without rights',
     changes: { role: 'customer' },
     code: 'channel_forbidden',
     detail: /\(no_rights\)/,
   },
 }
 
-/** Of providers that have keys, and that one gate can trust all at once. */
+/** Tokens of providers with public keys. One gate can trust all of these providers. */
 export const publicKeyProviders: readonly ProviderTokens[] = [
   keycloak,
   auth0,
@@ -473,5 +474,5 @@ export const publicKeyProviders: readonly ProviderTokens[] = [
   github,
 ]
 
-/** Of those that share a secret with us. */
+/** Tokens of issuers that share a secret with the gate. */
 export const secretProviders: readonly ProviderTokens[] = [supabaseSecret, backend]

@@ -17,19 +17,19 @@ fileNeeds(t, 'bash', 'openssl')
 
 const documents = pages.map(readPage)
 
-/** The one block of shell that has this in it. */
+/** The only shell block of all documents that contains this text. */
 function blockWith(text: string): string {
   const found = documents
     .flatMap(document => codeBlocks(document, 'sh'))
     .filter(block => block.includes(text))
-  if (found.length !== 1) throw new Error(`${found.length} blocks with ${text}`)
+  if (found.length !== 1) throw new Error(`${found.length} shell blocks contain ${text}`)
   return found[0] ?? ''
 }
 
-/** The first block of shell of a page. */
+/** The first shell block of a page. */
 const firstOf = (page: string): string => codeBlocks(readPage(page), 'sh')[0] ?? ''
 
-/** A directory with what `npm run build` leaves. */
+/** A directory with the output of `npm run build`, and a file with a password. */
 function checkout(t: Test): string {
   const directory = temporaryDirectory(t)
   symlinkSync(join(mainFile, '..'), join(directory, 'dist'))
@@ -45,7 +45,7 @@ interface Listening {
   readonly production: boolean
 }
 
-/** Runs a script in a shell that knows nothing of ours; resolves with all it printed. */
+/** Runs a script in a shell without our environment. Resolves with its output. */
 async function inShell(
   t: Test,
   cwd: string,
@@ -66,7 +66,7 @@ async function inShell(
   return lines.join('\n')
 }
 
-t.test('the printed commands for production start a gate, and leave the shell as it was', async t => {
+t.test('the documented commands for production start a gate, and do not change the shell', async t => {
   const directory = checkout(t)
   const script = blockWith('> ticketgate.env')
     .replace('npm ci && npm run build\n', '')
@@ -80,20 +80,20 @@ t.test('the printed commands for production start a gate, and leave the shell as
     const headers = { authorization: `Basic ${btoa('maggie:correct horse battery')}` }
     t.equal((await request(line.url, '/auth', { headers })).status, 200)
   })
-  t.match(printed, /^left: \[\]$/m, 'the next npm ci installs what the build needs')
+  t.match(printed, /^left: \[\]$/m, 'NODE_ENV stays unset, or npm ci would skip what the build needs')
   t.equal(statSync(join(directory, 'ticketgate.env')).mode & 0o777, 0o600)
 })
 
-t.test('the file of unrouted nodes starts nodes in production, wherever it is used', async t => {
+t.test('the environment file of unrouted nodes starts a node in production, without quotes', async t => {
   const directory = checkout(t)
   const script = blockWith('> gates.env')
   t.match(script, /^NODE_ENV=production$/m)
   await inShell(t, directory, script, async () => {})
   const text = readFileSync(join(directory, 'gates.env'), 'utf8')
-  t.notMatch(text, /["'$]/, 'docker takes quotes literally, and replaces nothing')
+  t.notMatch(text, /["'$]/, 'docker keeps quotes, and expands no variables')
   t.match(text, /^TICKETGATE_TICKET_KEYS=1:[\w-]{43}$/m)
   t.equal(statSync(join(directory, 'gates.env')).mode & 0o777, 0o600)
-  // Without Redis, which is elsewhere.
+  // Without Redis: its address in the file does not exist here.
   const alone = text.replace(/^TICKETGATE_(REPLAY|REDIS_URL)=.*\n/gm, '') + anyPorts
   writeFileSync(join(directory, 'gates.env'), `${alone}TICKETGATE_NODE=one\n`)
   const serve = 'node --env-file=gates.env dist/main.js serve'
@@ -101,7 +101,7 @@ t.test('the file of unrouted nodes starts nodes in production, wherever it is us
   await inShell(t, directory, serve, async line => void t.equal(line.production, true))
 })
 
-t.test('the login commands work as printed', async t => {
+t.test('the login commands work as documented', async t => {
   const directory = checkout(t)
   const script = firstOf('docs/users.md')
     .replace(/^(.*user add anna).*$/m, '$1 --password-stdin < password.txt')
@@ -129,7 +129,7 @@ t.test('a gate starts with a key for minters', async t => {
   t.equal(statSync(join(directory, 'ticket.keys')).mode & 0o777, 0o600)
 })
 
-t.test('curl publishes, gets a ticket, and asks for the state of a ticket', needs('curl'), async t => {
+t.test('the curl commands publish, get a ticket, list sockets and check a ticket', needs('curl'), async t => {
   const server = await startServer(t, { env: { TICKETGATE_ADMIN_KEY: adminKey } })
   const { client } = await openSession(
     socketUrl(server.url, gatePath(await mint(server.url, 'maggie'), 'lobby')),
@@ -179,7 +179,7 @@ t.test('the settings for identity providers are valid', async t => {
   t.strictSame(counts, [3, 1, 1])
 })
 
-t.test('no documented command relies on a name that npx would fetch', async t => {
+t.test('no documented command lets npx download a package', async t => {
   for (const document of documents)
     for (const [line] of document.matchAll(/^.*\bnpx (?!--no-install ).*$/gm)) t.fail(line)
 })

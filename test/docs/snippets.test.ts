@@ -17,7 +17,7 @@ const browserSnippet = firstBlock('README.md')
 const clientSnippet = firstBlock('docs/browser-client.md')
 const embedSnippet = firstBlock('docs/embedding.md')
 
-t.test('the snippet for pages works, in two tabs', async t => {
+t.test('the snippet for pages works in two tabs', async t => {
   const password = 'of the demo user'
   const server = await startServer(t, { env: development, users: { maggie: password } })
   t.match(browserSnippet, 'http://127.0.0.1:8080')
@@ -33,7 +33,7 @@ t.test('the snippet for pages works, in two tabs', async t => {
   await t.rejects(runPage(t, code), { message: /^bad_credentials: / })
 })
 
-/** Runs the snippet as a page would; what it logs comes from `next`. */
+/** Runs the snippet as in a page. `next` resolves with the next value that it logs. */
 async function runPage(t: Test, code: string) {
   const logged: unknown[] = []
   const waiting: ((message: unknown) => void)[] = []
@@ -65,7 +65,7 @@ t.test('the snippet for the client works', async t => {
     .replace('/my/own/token', `data:application/json,${JSON.stringify({ token: tokenFor('maggie') })}`)
   const peer = (await openSession(socketUrl(server.url, gatePath(await mint(server.url, 'theo'), 'lobby'))))
     .client
-  const heard = new Promise<unknown[]>(resolve => {
+  const logged = new Promise<unknown[]>(resolve => {
     const console = { log: (...words: unknown[]) => resolve(words) }
     const opened = (options: ConnectOptions) => {
       const gate = connect({ WebSocket, ...options })
@@ -78,7 +78,7 @@ t.test('the snippet for the client works', async t => {
   const other = (await openSession(socketUrl(server.url, gatePath(await mint(server.url, 'theo'), 'other'))))
     .client
   await other.ask({ type: 'publish', channel: 'news', data: 1, id: 1 })
-  t.strictSame(await heard, ['news', 'theo', 1])
+  t.strictSame(await logged, ['news', 'theo', 1])
   await peer.close()
   await other.close()
 })
@@ -89,7 +89,7 @@ const runSnippet = (code: string, scope: Json): void =>
   )
 
 t.test(
-  'a back end that requires a login ends the connection of the snippet; a broken one does not',
+  'the snippet gives up if its back end requires a login, and retries if the back end is broken',
   async t => {
     for (const [status, expected] of [
       [401, 'closed for good: logged_out'],
@@ -102,7 +102,7 @@ t.test(
         .replace(/await gate\.subscribe[\s\S]*/, '')
         .replace('https://gate.example.com', front.url)
         .replace('/my/own/token', `${front.url}/my/own/token`)
-      const said = await new Promise(resolve => {
+      const logged = await new Promise(resolve => {
         const opened = (options: ConnectOptions) => {
           const gate = connect({ WebSocket, ...options })
           t.teardown(() => gate.close())
@@ -110,12 +110,12 @@ t.test(
         }
         runSnippet(code, { connect: opened, console: { log: resolve } })
       })
-      t.match(said, expected)
+      t.match(logged, expected)
     }
   },
 )
 
-t.test('the snippet for embedding works: it listens, serves, and ends on SIGTERM', async t => {
+t.test('the snippet for embedding works: it listens, serves, and shuts down on SIGTERM', async t => {
   const child = spawn(process.execPath, ['--input-type=module', '--eval', embedSnippet], {
     cwd: fileURLToPath(root),
     stdio: ['ignore', 'pipe', 'inherit'],
@@ -142,8 +142,8 @@ t.test('the snippet for embedding works: it listens, serves, and ends on SIGTERM
     const { ticket } = await mintWith(url, tokenFor(user))
     const origin = 'https://app.example.com'
     const { client, welcome } = await openSession(socketUrl(url, gatePath(ticket, 'game')), { origin })
-    t.equal(welcome.user, user, 'the origin it was given may connect')
-    t.strictSame((await client.next()).data, { hello: user }, 'onConnect and authorize')
+    t.equal(welcome.user, user, 'pages of the configured origin may connect')
+    t.strictSame((await client.next()).data, { hello: user }, 'onConnect sends the data from authorize')
     return client
   }
   const [client, other] = [await join('maggie'), await join('theo')]

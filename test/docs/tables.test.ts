@@ -11,17 +11,17 @@ import { optionsInterface } from './options-interface.js'
 t.equal(
   between(readPage('docs/configuration.md'), 'options'),
   optionsTable(),
-  'the table of options is the one that the schema gives',
+  'the table of options matches the schema: npx --no-install tsx test/docs/write-options.ts writes it',
 )
 
-// Does not compile if one is missing.
+// Does not compile if an option is missing.
 const isComplete: Exclude<Property, keyof GateOptions> extends never ? true : never = true
-t.ok(isComplete, 'createGate takes every option')
+t.ok(isComplete, 'createGate accepts every option')
 
 t.equal(
   readFileSync(new URL('../../src/config/gate-options.ts', import.meta.url), 'utf8'),
   optionsInterface(),
-  'an editor shows of each option what the schema says: npx tsx test/docs/write-options.ts writes it',
+  'GateOptions matches the schema: npx --no-install tsx test/docs/write-options.ts writes it',
 )
 
 t.test('every error code is in the table, in order, with its status and meaning', async t => {

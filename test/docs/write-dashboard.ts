@@ -1,8 +1,8 @@
 /**
- * Draws the picture of the dashboard for docs/metrics.md: `npx tsx test/docs/write-dashboard.ts`, after
- * a change of its panels, and after `npm ci` in bench/, which has the charts. Grafana is neither in
- * Debian nor in npm, so the panels and their queries are those of its file, the figures are what a
- * Prometheus answers that scrapes two gates under load, and the drawing is ECharts.
+ * Draws the picture of the dashboard in docs/metrics.md. After a change of its panels, run
+ * `npx --no-install tsx test/docs/write-dashboard.ts`; it needs `npm ci` in bench/, which has ECharts.
+ * Grafana is neither in Debian nor in npm, so ECharts draws the panels of the dashboard file, with the
+ * results of their queries from a Prometheus that scrapes two gates under load.
  */
 import { fileURLToPath } from 'node:url'
 import { chromium } from 'playwright-core'

@@ -1,6 +1,6 @@
 /**
- * Writes the JSON Schema of the issuers file: `npx tsx test/docs/write-issuers-schema.ts`, after a
- * change of its fields.
+ * Writes the JSON Schema of the issuers file. After a change of its fields, run
+ * `npx --no-install tsx test/docs/write-issuers-schema.ts`.
  */
 import { writeFileSync } from 'node:fs'
 import { issuersSchema } from '../../src/config/issuer-fields.js'

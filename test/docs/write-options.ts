@@ -1,6 +1,6 @@
 /**
- * Writes the options into the pages and the source that list them: `npx tsx
- * test/docs/write-options.ts`, after a change of the schema.
+ * Writes the table of options in docs/configuration.md, and src/config/gate-options.ts. After a
+ * change of the schema, run `npx --no-install tsx test/docs/write-options.ts`.
  */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { optionsTable } from '../../src/config/help.js'

@@ -1,6 +1,6 @@
 /**
- * Takes the picture of the console for the README: `npx tsx test/docs/write-screenshot.ts`, after a
- * change of its looks.
+ * Takes the screenshot of the console in the README. After a change of its appearance, run
+ * `npx --no-install tsx test/docs/write-screenshot.ts`.
  */
 import { spawn } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
@@ -16,7 +16,7 @@ const directory = mkdtempSync(join(tmpdir(), 'ticketgate-screenshot-'))
 
 const server = spawn('npm', ['start'], {
   cwd: fileURLToPath(new URL('../../', import.meta.url)),
-  // A minute, so that the ticket is still good when its picture is taken.
+  // A minute, so that the ticket is still valid when the screenshot is taken.
   env: {
     PATH: process.env.PATH,
     TICKETGATE_STATE_DIR: directory,
@@ -33,7 +33,7 @@ for await (const line of createInterface(server.stdout)) {
   password ??= /^user maggie, password (\S+)/.exec(line)?.[1]
   if (url !== undefined && password !== undefined) break
 }
-if (url === undefined || password === undefined) throw new Error('npm start has ended')
+if (url === undefined || password === undefined) throw new Error('npm start ended early')
 
 const browser = await chromium.launch({ executablePath: pathOf('chromium'), args: ['--no-sandbox'] })
 try {
@@ -45,7 +45,7 @@ try {
   await page.click('#connect')
   await page.click('#replay')
   await page.waitForSelector('#replay-result :text("ticket_used")')
-  // The figures move once a second, and show the refusal with the next.
+  // The figures are updated once a second.
   await page.waitForSelector('#codes :text("ticket_used")')
   await page.click('#bytes summary')
   await page
@@ -54,7 +54,7 @@ try {
   await page.screenshot({ path: file })
 } finally {
   await browser.close()
-  // npm and the server: the process group.
+  // Ends the process group: npm and the server.
   if (server.pid !== undefined) process.kill(-server.pid, 'SIGTERM')
   rmSync(directory, { recursive: true })
 }

@@ -1,4 +1,4 @@
-// Mints a ticket as src/ticket/FORMAT.md says, with the standard library alone. Prints its text.
+// Mints a ticket as specified in src/ticket/FORMAT.md, with only the standard library, and prints it.
 //
 //	go run mint.go -key-id 1 -key BASE64URL -node gate-1 -user maggie -session-end 1769497200 [-ttl 10] [-channel lobby] [-claim org=acme] [-epoch HEX]
 package main
@@ -25,22 +25,22 @@ func text(s string) []byte {
 }
 
 func main() {
-	keyID := flag.Uint("key-id", 0, "")
+	keyID := flag.Uint("key-id", 0, "1 to 255")
 	encodedKey := flag.String("key", "", "32 bytes or more, base64url")
-	node := flag.String("node", "", "the gate the ticket is for")
-	user := flag.String("user", "", "")
-	sessionEnd := flag.Uint("session-end", 0, "Unix seconds")
-	ttl := flag.Uint("ttl", 10, "seconds")
+	node := flag.String("node", "", "the name of the gate that accepts the ticket")
+	user := flag.String("user", "", "the name of the user")
+	sessionEnd := flag.Uint("session-end", 0, "when the session ends, Unix seconds")
+	ttl := flag.Uint("ttl", 10, "lifetime of the ticket, 1 to 3600 seconds")
 	var channel *string
-	flag.Func("channel", "the one channel it opens", func(s string) error { channel = &s; return nil })
+	flag.Func("channel", "the only channel that it opens", func(s string) error { channel = &s; return nil })
 	carried := []byte{0x80}
-	flag.Func("claim", "NAME=TEXT, a claim that travels with the ticket; up to 15", func(s string) error {
+	flag.Func("claim", "NAME=TEXT, a claim that the ticket carries; up to 15 times", func(s string) error {
 		name, value, _ := strings.Cut(s, "=")
 		carried[0]++
 		carried = append(append(carried, text(name)...), text(value)...)
 		return nil
 	})
-	encodedEpoch := flag.String("epoch", "", "of the Redis it is spent in: the first 32 characters of its key ticketgate:epoch")
+	encodedEpoch := flag.String("epoch", "", "the epoch of the Redis that it is spent in: the first 32 characters of the value of ticketgate:epoch")
 	flag.Parse()
 	key, err := base64.RawURLEncoding.DecodeString(*encodedKey)
 	if err != nil {

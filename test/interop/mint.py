@@ -1,4 +1,4 @@
-"""Mints a ticket as src/ticket/FORMAT.md says, with the standard library alone. Prints its text.
+"""Mints a ticket as specified in src/ticket/FORMAT.md, with only the standard library, and prints it.
 
 python3 mint.py --key-id 1 --key BASE64URL --node gate-1 --user maggie --session-end 1769497200 [--ttl 10] [--channel lobby] [--claim org=acme] [--epoch HEX]
 """
@@ -11,15 +11,15 @@ import struct
 import time
 
 flags = argparse.ArgumentParser()
-flags.add_argument("--key-id", type=int, required=True)
+flags.add_argument("--key-id", type=int, required=True, help="1 to 255")
 flags.add_argument("--key", required=True, help="32 bytes or more, base64url")
-flags.add_argument("--node", default="", help="the gate the ticket is for")
-flags.add_argument("--user", required=True)
-flags.add_argument("--session-end", type=int, required=True, help="Unix seconds")
-flags.add_argument("--ttl", type=int, default=10, help="seconds")
-flags.add_argument("--channel", help="the one channel it opens")
-flags.add_argument("--claim", action="append", default=[], help="NAME=TEXT, a claim that travels with the ticket; up to 15")
-flags.add_argument("--epoch", help="of the Redis it is spent in: the first 32 characters of its key ticketgate:epoch")
+flags.add_argument("--node", default="", help="the name of the gate that accepts the ticket")
+flags.add_argument("--user", required=True, help="the name of the user")
+flags.add_argument("--session-end", type=int, required=True, help="when the session ends, Unix seconds")
+flags.add_argument("--ttl", type=int, default=10, help="lifetime of the ticket, 1 to 3600 seconds")
+flags.add_argument("--channel", help="the only channel that it opens")
+flags.add_argument("--claim", action="append", default=[], help="NAME=TEXT, a claim that the ticket carries; up to 15 times")
+flags.add_argument("--epoch", help="the epoch of the Redis that it is spent in: the first 32 characters of the value of ticketgate:epoch")
 args = flags.parse_args()
 
 

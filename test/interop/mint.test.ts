@@ -97,7 +97,7 @@ t.test('a running gate accepts the tickets, once', async t => {
   const codeOf = (reply: Reply): unknown => reply.status !== 101 && JSON.parse(reply.text).code
   for (const [language, mint] of minters) {
     const fresh = (): Promise<string> => mint(flagsOf({ user: language, node: 'gate-1', channel: 'lobby' }))
-    // For a second after its start, the gate refuses them: they might be older than the gate.
+    // For a second after its start, the gate refuses such tickets: they could have been issued before it.
     while (
       codeOf(await requestUpgradeUntilAnswered(server.url, gatePath(await fresh(), 'lobby'))) ===
       'ticket_predates_gate'

@@ -1,4 +1,4 @@
--- Asks ticketgate whether a request may pass, and adds its headers. Any reply but a 204 ends the request.
+-- Asks ticketgate whether a request may pass, and adds the ticket headers. Any reply other than 204 ends it.
 local gate = "http://127.0.0.1:8080/verify"
 
 core.register_action("ticketgate", { "http-req" }, function(txn)

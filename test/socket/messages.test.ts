@@ -12,6 +12,13 @@ const server = await startServer(t, {
 const join = async (user: string, channel = ''): Promise<Client> =>
   (await openSession(socketUrl(server.url, gatePath(await mint(server.url, user), channel)))).client
 
+/** The reply to a message that is malformed, of the wrong kind, or nested too deep. It has no id. */
+const badMessage = {
+  type: 'error',
+  code: 'bad_message',
+  detail: 'A message is one JSON object in a text frame, with data at most once and 128 deep.',
+}
+
 /** Checks that a client has received nothing so far: the reply to a ping comes first. */
 const hearsNothing = async (client: Client): Promise<boolean> => {
   const first = await client.ask({ type: 'ping', id: 'anything before?' })
@@ -110,7 +117,11 @@ t.test('a socket can subscribe and unsubscribe', async t => {
     id: 'z',
   })
   t.ok(await hearsNothing(two), 'an unsubscribed channel is not received')
-  t.match(await two.ask({ type: 'unsubscribe', channel: 'never', id: 4 }), { type: /^(ok|error)$/, id: 4 })
+  t.strictSame(
+    await two.ask({ type: 'unsubscribe', channel: 'never', id: 4 }),
+    { type: 'ok', id: 4 },
+    'unsubscribing without a subscription is not an error',
+  )
   one.send({ type: 'publish', data: 'own channel' })
   t.strictSame(
     await two.next(),
@@ -151,19 +162,14 @@ t.test('a failed request gets an error, and the socket stays open', async t => {
     ['null', 'null', 'bad_message', undefined],
     ['a list', '[]', 'bad_message', undefined],
     ['a number', '5', 'bad_message', undefined],
-    ['no type', '{"id":1}', /^(bad_message|unknown_type)$/, 1],
-    ['a type that is a number', '{"type":5,"id":1}', /^(bad_message|unknown_type)$/, 1],
+    ['no type', '{"id":1}', 'unknown_type', 1],
+    ['a type that is a number', '{"type":5,"id":1}', 'unknown_type', 1],
     ['an unknown type', '{"type":"shout","id":1}', 'unknown_type', 1],
     ['a type that is a method', '{"type":"constructor","id":1}', 'unknown_type', 1],
     ['a type for clients only', '{"type":"welcome","id":1}', 'unknown_type', 1],
     ['a publish without data', '{"type":"publish","id":1}', 'bad_message', 1],
-    ['a subscribe without a channel', '{"type":"subscribe","id":1}', /^(bad_message|channel_invalid)$/, 1],
-    [
-      'a channel that is a number',
-      '{"type":"subscribe","channel":5,"id":1}',
-      /^(bad_message|channel_invalid)$/,
-      1,
-    ],
+    ['a subscribe without a channel', '{"type":"subscribe","id":1}', 'channel_invalid', 1],
+    ['a channel that is a number', '{"type":"subscribe","channel":5,"id":1}', 'channel_invalid', 1],
     ['a channel with a space', '{"type":"subscribe","channel":"a b","id":1}', 'channel_invalid', 1],
     ['a channel with an asterisk', '{"type":"publish","channel":"*","data":1,"id":1}', 'channel_invalid', 1],
     [
@@ -211,19 +217,20 @@ t.test('a ticket for one channel opens no other in band', async t => {
   await Promise.all([other.close(), bound.close()])
 })
 
-t.test('a deeply nested message gets a reply', async t => {
+t.test('data may be nested 128 deep, and no deeper', async t => {
   const one = await join('one')
-  one.send(`{"type":"publish","data":${'['.repeat(450)}${']'.repeat(450)},"id":1}`)
-  t.match(await one.next(), { type: /^(ok|error)$/ })
+  const nested = (depth: number): string =>
+    `{"type":"publish","data":${'['.repeat(depth)}${']'.repeat(depth)},"id":1}`
+  t.strictSame(await one.ask(nested(128)), { type: 'ok', id: 1 })
+  for (const depth of [129, 450]) t.strictSame(await one.ask(nested(depth)), badMessage, `${depth} deep`)
   await one.close()
 })
 
-t.test('a binary frame on a JSON socket gets a reply or a close', async t => {
+t.test('a binary frame on a JSON socket gets an error, and the socket stays open', async t => {
   const one = await join('one')
-  one.socket.send(Buffer.from('{"type":"ping","id":1}'))
-  const first = await Promise.race([one.next(), one.closed])
-  t.match(JSON.stringify(first), /"(error|pong|code)"/)
-  one.socket.terminate()
+  t.strictSame(await one.ask(Buffer.from('{"type":"ping","id":1}')), badMessage)
+  t.strictSame(await one.ask({ type: 'ping', id: 2 }), { type: 'pong', id: 2 })
+  await one.close()
 })
 
 t.test('a flood closes the socket with 4429 and says when to retry', async t => {
@@ -231,7 +238,7 @@ t.test('a flood closes the socket with 4429 and says when to retry', async t => 
   for (let n = 0; n < 300; n++) one.send({ type: 'ping', id: n })
   const { code, reason } = await one.closed
   t.equal(code, 4429)
-  t.match(reason, /^(rate_limited )?retry_after_ms=[0-9]+$/)
+  t.match(reason, /^retry_after_ms=(1\d{3}|2000)$/, 'between one and two times the seconds of the rate')
 })
 
 t.test('a burst of twice the rate is allowed', async t => {
@@ -262,7 +269,7 @@ t.test('a message of the maximum size is accepted, a byte more closes with 1009'
 
   const huge = await join('huge')
   huge.send('a'.repeat(1_000_000))
-  t.match(String((await huge.closed).code), /^(1009|1006)$/, 'a million bytes')
+  t.equal((await huge.closed).code, 1006, 'more than twice the maximum: no close frame')
 })
 
 t.test('ids and numbers of 64 bits are unchanged', async t => {
