@@ -3,7 +3,10 @@ import { recordKey, setOf, spendScript } from './replay-scripts.js'
 import type { RedisStore } from './store.js'
 import { withTimeout } from './with-timeout.js'
 
-/** How long a handshake waits for the store. */
+/**
+ * How long a call waits for the store. A ticket may wait as long again for the calls before its
+ * own.
+ */
 export const spendTimeoutMs = 500
 
 // Keeps each script run to about a millisecond of the store.
@@ -41,7 +44,6 @@ export class SpendQueue {
   readonly #options: SpendQueueOptions
   /** The nonces since the last call, which all arrived in one turn of the event loop. */
   #batch: PendingSpend[] = []
-  #batchSinceMs = 0
   #calls = 0
   #pending = 0
 
@@ -56,10 +58,7 @@ export class SpendQueue {
 
   spend(nonce: string, epoch: string, period: number): Promise<StoreOutcome> {
     this.#pending++
-    if (this.#batch.length === 0) {
-      this.#batchSinceMs = performance.now()
-      if (this.#calls === 0) this.#flushSoon()
-    }
+    if (this.#batch.length === 0 && this.#calls === 0) this.#flushSoon()
     return new Promise(settle => {
       this.#batch.push({ nonce, epoch, period, settle })
       if (this.#batch.length === maxBatch) void this.#flush()
@@ -70,10 +69,11 @@ export class SpendQueue {
     const spends = this.#batch.sort(bySet)
     this.#batch = []
     this.#calls++
-    const timeoutMs = Math.max(1, spendTimeoutMs - (performance.now() - this.#batchSinceMs))
     let letters = ''
     try {
-      letters = this.#lettersOf(await withTimeout(runSpends(this.#options.store, spends), timeoutMs), spends)
+      // Not less for nonces that have waited: they are spent if the store replies too late.
+      const answer = await withTimeout(runSpends(this.#options.store, spends), spendTimeoutMs)
+      letters = this.#lettersOf(answer, spends)
     } catch (error) {
       this.#options.onFailure(error)
     }
