@@ -14,7 +14,8 @@ import type { SocketOwner } from '../socket/sockets.js'
 import type { EventHub } from '../telemetry/event-hub.js'
 import type { Log } from '../telemetry/log.js'
 import { idleSnapshot, type Snapshot, sumSnapshots } from '../telemetry/metrics.js'
-import { createRelay, type RelayMessage, type Revocation } from '../wire/relay.js'
+import type { RelayMessage, Revocation } from '../wire/relay.js'
+import { ThreadRelay } from '../wire/thread-relay.js'
 import { type Closers, createClosers } from './closers.js'
 import type { Engine, Uplink } from './engine.js'
 import { WatchedSettings } from './live-settings.js'
@@ -164,7 +165,7 @@ export class ThreadPool implements Engine {
    * Sends what the threads publish to the other nodes, and tells the threads whether the bus is up.
    */
   #connect(send: Uplink['send'], isBusUp: () => boolean): void {
-    const relay = this.#closers.add(createRelay(this.#start.relay))
+    const relay = this.#closers.add(new ThreadRelay(this.#start.relay))
     relay.onMessage(send)
     const word = new Int32Array(this.#start.busState)
     const timer = setInterval(() => Atomics.store(word, 0, isBusUp() ? 1 : 0), busStateIntervalMs)

@@ -15,7 +15,7 @@ import { watchRuntime } from '../telemetry/runtime.js'
 import { bootKeyId, ticketKey } from '../ticket/key-ring.js'
 import { createRevocations, type Revocations } from '../token/revocation.js'
 import { createPasswordHasher } from '../users/password.js'
-import { createRelay } from '../wire/relay.js'
+import { ThreadRelay } from '../wire/thread-relay.js'
 import { type Closers, createClosers } from './closers.js'
 import { EventBatch } from './event-batch.js'
 import { hashingLimits } from './hashing.js'
@@ -143,7 +143,7 @@ async function open(start: WorkerStart, port: MessagePort, log: Log, closers: Cl
   const keys = closers.add(openTicketKeys(config, bootKey, log, start.clockMark))
   const revocations = createRevocations()
   const busState = new Int32Array(start.busState)
-  const relay = closers.add(createRelay(start.relay))
+  const relay = closers.add(new ThreadRelay(start.relay))
   const batch = new EventBatch(events => {
     port.postMessage({ type: 'events', events } satisfies FromWorker, [events.bytes.buffer as ArrayBuffer])
   })

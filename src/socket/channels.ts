@@ -34,7 +34,7 @@ export interface ChannelParts {
   /** Of the application in which the gate runs. */
   readonly handlers: GateHandlers<unknown> | undefined
   /** Where messages go besides the sockets of this thread. */
-  readonly relay: Pick<Relay, 'send'>
+  readonly relay: Relay
   readonly isDraining: () => boolean
   readonly counters: Counters
   readonly log: Log

@@ -7,7 +7,7 @@ import type { Socket } from './session.js'
 export interface PublisherParts {
   readonly fanOut: FanOut
   /** Where messages go besides the sockets of this thread. */
-  readonly relay: Pick<Relay, 'send'>
+  readonly relay: Relay
   readonly counters: Counters
   readonly log: Log
 }

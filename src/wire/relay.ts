@@ -1,4 +1,3 @@
-import { BroadcastChannel } from 'node:worker_threads'
 import type { EncodingName } from '../protocol.js'
 import type { CarriedClaims } from '../ticket/carried-claims.js'
 import type { Rights } from '../ticket/rights.js'
@@ -67,23 +66,4 @@ export type NodeMessage = Publication | Revocation | SocketDisconnection | Seale
 export interface Relay {
   /** MUST copy what it keeps: see {@link Publication.data}. */
   send(message: Publication): void
-  /** Calls back for each message of another thread. */
-  onMessage(receive: (message: Publication) => void): void
-  close(): void
-}
-
-/**
- * Creates a relay between threads.
- * @param name distinguishes gates in the same process
- */
-export function createRelay(name: string): Relay {
-  const channel = new BroadcastChannel(name)
-  return {
-    // Cloning a view would clone its whole buffer, such as everything read from a socket at once.
-    send: message => channel.postMessage({ ...message, data: new Uint8Array(message.data) }),
-    onMessage(receive) {
-      channel.onmessage = event => receive((event as { readonly data: Publication }).data)
-    },
-    close: () => channel.close(),
-  }
 }
