@@ -3,24 +3,32 @@
  * so this file imports nothing.
  */
 
-export const routes = {
-  auth: '/auth',
+/** The routes that `ticketgate/client` uses. */
+export const clientRoutes = {
   ticket: '/ws_ticket',
   ticketStatus: '/ws_ticket/status',
   renew: '/ws_ticket/renew',
   channel: '/channel/',
-  health: '/healthz',
-  ready: '/readyz',
-  verify: '/verify',
-  backchannelLogout: '/backchannel-logout',
-  metrics: '/metrics',
-  connections: '/connections',
-  channels: '/channels',
-  tickets: '/tickets',
-  publish: '/publish',
-  disconnect: '/disconnect',
-  events: '/events',
 } as const
+
+// Marked as pure, so that bundlers leave it out of pages. They would keep an object with a spread.
+export const routes = /* @__PURE__ */ Object.assign(
+  {
+    auth: '/auth',
+    health: '/healthz',
+    ready: '/readyz',
+    verify: '/verify',
+    backchannelLogout: '/backchannel-logout',
+    metrics: '/metrics',
+    connections: '/connections',
+    channels: '/channels',
+    tickets: '/tickets',
+    publish: '/publish',
+    disconnect: '/disconnect',
+    events: '/events',
+  } as const,
+  clientRoutes,
+)
 
 /**
  * What `/verify` reports to the proxy, and a tunnel to the upstream server, about the holder of a

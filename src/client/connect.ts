@@ -1,4 +1,4 @@
-import { isChannelName, routes } from '../protocol.js'
+import { clientRoutes, isChannelName } from '../protocol.js'
 import { attempt } from './attempt.js'
 import type { Connection, ConnectOptions, Events } from './connection.js'
 import { ticketTaker } from './credentials.js'
@@ -23,7 +23,7 @@ export function connect<Data = unknown>(options: ConnectOptions): Connection<Dat
   const { minDelayMs = 500, maxDelayMs = 30_000 } = options
   if (!isChannelName(channel)) throw new TypeError('channel: must be a channel name')
   const base = baseOf(options.url)
-  const url = base.replace(/^http/, 'ws') + routes.channel + channel
+  const url = base.replace(/^http/, 'ws') + clientRoutes.channel + channel
   const WebSocket = requireDefined('WebSocket', options.WebSocket ?? platform.WebSocket)
   const fetch = requireDefined('fetch', options.fetch ?? platform.fetch)
   const api = new TicketApi({ fetch, base, channel: channelOnly ? channel : undefined, timeoutMs })

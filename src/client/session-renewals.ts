@@ -1,4 +1,4 @@
-import { type RenewReply, routes } from '../protocol.js'
+import { clientRoutes, type RenewReply } from '../protocol.js'
 import { renewalDelayMs } from './backoff.js'
 import { GateError } from './gate-error.js'
 import { scheduleIdly } from './platform.js'
@@ -52,7 +52,7 @@ export class SessionRenewals {
   async #renew(session: string, before: number): Promise<void> {
     let next = [session, before] as const
     try {
-      const body = await this.#api.send(routes.renew, await this.#askToken(true), { session })
+      const body = await this.#api.send(clientRoutes.renew, await this.#askToken(true), { session })
       const { expires, session: now, extended, forwarded } = body as Partial<RenewReply>
       if (typeof expires === 'number') next = [now ?? session, expires]
       // All of them are closed.

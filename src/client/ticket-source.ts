@@ -1,4 +1,4 @@
-import { isChannelName, routes, subprotocol, ticketParameter } from '../protocol.js'
+import { clientRoutes, isChannelName, subprotocol, ticketParameter } from '../protocol.js'
 import type { ServerOptions } from './connection.js'
 import { ticketTaker, tokenAsker } from './credentials.js'
 import { GateError } from './gate-error.js'
@@ -46,7 +46,7 @@ export function createTicketSource(options: TicketSourceOptions): TicketSource {
   const { channel, timeoutMs = 10_000, socketUrl } = options
   if (channel !== undefined && !isChannelName(channel)) throw new TypeError('channel: must be a channel name')
   const base = baseOf(options.url)
-  const target = socketUrlOf(socketUrl ?? base + routes.channel + (channel ?? ''))
+  const target = socketUrlOf(socketUrl ?? base + clientRoutes.channel + (channel ?? ''))
   const fetch = requireDefined('fetch', options.fetch ?? platform.fetch)
   const api = new TicketApi({ fetch, base, channel, timeoutMs })
   const renewals = options.getToken && new SessionRenewals(api, tokenAsker(options))

@@ -1,4 +1,10 @@
-import { isJsonObject, problemType, routes, type TicketReply, type TicketStatusReply } from '../protocol.js'
+import {
+  clientRoutes,
+  isJsonObject,
+  problemType,
+  type TicketReply,
+  type TicketStatusReply,
+} from '../protocol.js'
 import { GateError } from './gate-error.js'
 import type { Fields } from './messages.js'
 import { type Fetch, type FetchReply, platform, schedule } from './platform.js'
@@ -33,7 +39,7 @@ export class TicketApi {
   /** Exchanges a token for a ticket. @throws GateError */
   async issue(token: string): Promise<TicketReply> {
     const { channel } = this.#options
-    const path = routes.ticket + (channel === undefined ? '' : `?channel=${channel}`)
+    const path = clientRoutes.ticket + (channel === undefined ? '' : `?channel=${channel}`)
     const reply = await this.send(path, token)
     if (isTicket(reply.ticket)) return reply as unknown as TicketReply
     throw new GateError('bad_reply', 'The reply of the server has no ticket.', 'time')
@@ -55,7 +61,7 @@ export class TicketApi {
    */
   async refusalOf(ticket: string): Promise<string | undefined> {
     try {
-      const { reply, body } = await this.#post(routes.ticketStatus, json, JSON.stringify({ ticket }))
+      const { reply, body } = await this.#post(clientRoutes.ticketStatus, json, JSON.stringify({ ticket }))
       const { state, refused } = body as Partial<TicketStatusReply>
       if (!reply.ok) return undefined
       if (typeof refused === 'string') return refused
