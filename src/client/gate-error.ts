@@ -7,7 +7,7 @@ export type Remedy = 'nothing' | 'token' | 'time'
 /**
  * Why something did not work. `code` is one of the server's (docs/errors.md lists them), or one of
  * the client's own: `bad_reply`, `closed`, `connection_lost`, `handshake_failed`, `http_STATUS`,
- * `message_too_big`, `not_open`, `reader_too_slow`, `renewal_failed`, `revoked`, `session_expired`,
+ * `message_too_big`, `not_open`, `reader_too_slow`, `revoked`, `session_expired`,
  * `socket_unavailable`, `ticket_unavailable`, `timeout`, `token_unavailable`, `unreachable`,
  * `unsubscribed`.
  *

@@ -9,7 +9,10 @@ export class Renewal {
   readonly #link: Link
   readonly #takeTicket: TakeTicket
   readonly #onRenewed: (expires: number) => void
-  #cancel = (): void => {}
+  /** When the session ends, Unix milliseconds. */
+  #endsAtMs: number
+  /** Cancels the timer of the next renewal, if one is due. */
+  #cancel: (() => void) | undefined
   #isOver = false
 
   /** @param onRenewed called with the new end of the session, Unix seconds */
@@ -17,7 +20,8 @@ export class Renewal {
     this.#link = link
     this.#takeTicket = takeTicket
     this.#onRenewed = onRenewed
-    this.#schedule(link.welcome.expires)
+    this.#endsAtMs = link.welcome.expires * 1000
+    this.#schedule()
   }
 
   /**
@@ -25,49 +29,47 @@ export class Renewal {
    * clients got the same message.
    */
   require(withinMs: number): void {
-    this.#cancel()
-    const ends = (Date.now() + withinMs) / 1000
-    this.#cancel = schedule((Math.random() * withinMs) / 2, () => void this.#renew(ends))
+    this.#endsAtMs = Date.now() + withinMs
+    this.#renewIn((Math.random() * withinMs) / 2)
   }
 
   stop(): void {
     this.#isOver = true
-    this.#cancel()
+    this.#cancel?.()
   }
 
-  #schedule(expires: number): void {
-    const remainingMs = expires * 1000 - Date.now()
+  #schedule(): void {
+    const remainingMs = this.#endsAtMs - Date.now()
     // Too late, or the clocks differ: the server will close the socket, and the next one gets a new
     // token.
-    if (this.#isOver || !(remainingMs >= 1000)) return
-    this.#cancel = schedule(renewalDelayMs(remainingMs), () => void this.#renew(expires))
+    if (!this.#isOver && remainingMs >= 1000) this.#renewIn(renewalDelayMs(remainingMs))
   }
 
-  async #renew(expires: number): Promise<void> {
-    let ends = expires
+  #renewIn(ms: number): void {
+    this.#cancel?.()
+    this.#cancel = schedule(ms, () => void this.#renew())
+  }
+
+  async #renew(): Promise<void> {
+    this.#cancel = undefined
+    let expires: unknown
     try {
       const ticket = await this.#takeTicket(true)
       if (this.#isOver) return
-      ends = await this.#renewWith(ticket)
+      // Whatever the server replies, another ticket may succeed in the remaining time.
+      const reply = await this.#link.request({ type: 'renew', ticket }).catch(() => undefined)
+      expires = reply?.expires
     } catch (error) {
       // A final refusal is reported by the next attempt, when this session has ended.
       if (error instanceof GateError && error.remedy === 'nothing') return
     }
-    this.#schedule(ends)
-  }
-
-  /**
-   * @throws GateError. Whatever the server replied, another ticket may succeed in the remaining
-   * time.
-   */
-  async #renewWith(ticket: string): Promise<number> {
-    try {
-      const { expires } = await this.#link.request({ type: 'renew', ticket })
-      if (typeof expires !== 'number') throw new TypeError('the reply names no end of the session')
+    if (typeof expires === 'number') {
+      this.#endsAtMs = expires * 1000
       this.#onRenewed(expires)
-      return expires
-    } catch (error) {
-      throw new GateError('renewal_failed', String(error), 'time')
+    } else {
+      // Another renewal was required meanwhile. It is due earlier, and takes another ticket.
+      if (this.#cancel !== undefined) return
     }
+    this.#schedule()
   }
 }

@@ -66,6 +66,69 @@ t.test('a failed renewal is retried while there is time', async t => {
   t.equal(received.length, 1)
 })
 
+/** Its first renewal waits for `release`, while the server requires another one. */
+async function renewingTwice(t: Test, withinSeconds: number) {
+  const { url, peer } = await serve(t)
+  let release: (token: string | Promise<string>) => void = () => {}
+  const held = new Promise<string>(resolve => {
+    release = resolve
+  })
+  let onHeld: () => void = () => {}
+  const asking = new Promise<void>(resolve => {
+    onHeld = resolve
+  })
+  let times = 0
+  const gate = connectTo(t, url, {
+    getToken({ fresh }) {
+      if (!fresh || ++times > 1) return 'token'
+      onHeld()
+      return held
+    },
+  })
+  await gate.next('open')
+  const server = await peer()
+  server.send(JSON.stringify({ type: 'renew_required', withinSeconds: 0.01 }))
+  await asking
+  server.send(JSON.stringify({ type: 'renew_required', withinSeconds }))
+  server.send(JSON.stringify({ type: 'message', channel: '', data: 'after both' }))
+  await gate.next('message')
+  return { gate, release }
+}
+
+t.test('a renewal required during another one fails with it only if that succeeds', async t => {
+  const { gate, release } = await renewingTwice(t, 2)
+  release(Promise.reject(new Error('the login server is down')))
+  await gate.next('renewed')
+  t.strictSame(gate.asked, [false, true, true])
+})
+
+t.test('a renewal required during another one leaves no timer behind', async t => {
+  // Long enough that no other timer is as long; a renewal is due in a random part of it.
+  const withinSeconds = 2_000_000
+  const { setTimeout, clearTimeout } = globalThis
+  const long = new Set<unknown>()
+  t.intercept(globalThis, 'setTimeout', {
+    value: (run: () => void, ms: number) => {
+      const timer = setTimeout(run, ms)
+      if (ms > 3_000_000) long.add(timer)
+      return timer
+    },
+  })
+  t.intercept(globalThis, 'clearTimeout', {
+    value: (timer: NodeJS.Timeout) => {
+      long.delete(timer)
+      clearTimeout(timer)
+    },
+  })
+  const { gate, release } = await renewingTwice(t, withinSeconds)
+  t.ok(long.size, 'it has a timer')
+  release('token')
+  await gate.next('renewed')
+  t.equal(long.size, 0, 'it has been renewed')
+  await gate.close()
+  t.equal(long.size, 0)
+})
+
 t.test('a revoked channel is reported as lost, and not subscribed to again', async t => {
   const { url, received, peer } = await serve(t)
   const gate = connectTo(t, url)
