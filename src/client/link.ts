@@ -119,7 +119,7 @@ export class Link {
   /** Closes the socket, and does not wait long for the other side to do the same. */
   close(): void {
     this.#socket.close(1000)
-    this.#abandonAfter(goodbyeMs, new GateError('closed', 'The connection was closed by its owner.'))
+    this.#abandonAfter(goodbyeMs, connectionLost())
   }
 
   #unopened(): GateError {
@@ -168,13 +168,13 @@ export class Link {
     if (request === undefined) return this.onNotice(message)
     this.#pending.delete(id)
     request.cancel()
-    if (type === 'error') request.reject(new GateError(String(message.code), String(message.detail)))
+    if (type === 'error') request.reject(new GateError(message.code as string, message.detail as string))
     else request.resolve(message)
   }
 }
 
 const messageOf = ({ channel, data, user }: Fields): Message => ({
-  channel: String(channel),
+  channel: channel as string,
   data,
   ...(typeof user === 'string' ? { user } : {}),
 })

@@ -53,19 +53,17 @@ export class Reconnector<Data> {
   /**
    * Resolves with the open link, now or once there is one. @throws GateError if there will be none
    */
-  opened(): Promise<Link> {
-    return new Promise((resolve, reject) => {
-      const look = (): boolean => {
-        if (this.closed !== undefined) reject(this.closed)
-        else if (this.link !== undefined && this.state === 'open') resolve(this.link)
-        else return false
-        return true
-      }
-      if (look()) return
-      const off = this.#options.emitter.on('state', () => {
-        if (look()) off()
+  async opened(): Promise<Link> {
+    for (;;) {
+      if (this.closed !== undefined) throw this.closed
+      if (this.link !== undefined && this.state === 'open') return this.link
+      await new Promise<void>(resolve => {
+        const off = this.#options.emitter.on('state', () => {
+          off()
+          resolve()
+        })
       })
-    })
+    }
   }
 
   /**
@@ -120,8 +118,8 @@ export class Reconnector<Data> {
   }
 
   #notice({ type, channel, withinSeconds }: Fields, renewal: Renewal): void {
-    if (type === 'renew_required') renewal.require(Number(withinSeconds) * 1000)
-    if (type === 'unsubscribed') this.#options.onUnsubscribed(String(channel))
+    if (type === 'renew_required') renewal.require((withinSeconds as number) * 1000)
+    if (type === 'unsubscribed') this.#options.onUnsubscribed(channel as string)
   }
 
   #greet(link: Link): void {

@@ -43,8 +43,9 @@ export class RetryPolicy {
       this.#tokenRefusals === 1 || (remedy === 'token' && lastedMs !== undefined && this.#failures === 0)
     const delayMs = isAtOnce ? 0 : Math.min(retryAfterMs, longestAskedMs) + this.#ownMs(isOffline)
     // A server that requests a wait is healthy: it spreads its clients itself, so their own waits
-    // need not grow.
-    if (!isAtOnce && retryAfterMs === 0 && code !== 'draining') this.#doublings++
+    // need not grow, unless it closed the socket because of what this client sent.
+    const isOwnFault = code === 'rate_limited' && lastedMs !== undefined
+    if (isOwnFault || (!isAtOnce && retryAfterMs === 0 && code !== 'draining')) this.#doublings++
     return { failures: ++this.#failures, delayMs, fresh: remedy === 'token' }
   }
 

@@ -89,7 +89,7 @@ export class TicketApi {
       // looks like a forbidden origin, so that is no reason to give up either.
       throw new GateError(
         'unreachable',
-        'The network or the server is down, or the server does not allow the origin of this page.',
+        'The network or the server is down, or the server forbids the origin of this page.',
         'time',
       )
     } finally {

@@ -7,12 +7,12 @@ const lost = new GateError('connection_lost', '', 'time')
 const refused = new GateError('token_invalid', '', 'token')
 
 /** The longest wait of many draws: close to the limit, and never above it. */
-function limitAfter(errors: readonly GateError[]): number {
+function limitAfter(errors: readonly GateError[], lastedMs?: number): number {
   let longest = 0
   for (let draws = 0; draws < 400; draws++) {
     const retry = policy()
     let delayMs = 0
-    for (const error of errors) delayMs = retry.next(error, undefined, false)?.delayMs ?? -1
+    for (const error of errors) delayMs = retry.next(error, lastedMs, false)?.delayMs ?? -1
     longest = Math.max(longest, delayMs)
   }
   return longest
@@ -40,6 +40,12 @@ t.test('a failure for which the server states a time does not double it', async 
   }
   const atOnce = limitAfter([stated('rate_limited', 0), stated('rate_limited', 0), lost])
   t.ok(isNear(400, atOnce), 'a server that keeps saying 0 is not obeyed forever')
+})
+
+t.test('a connection that ended because of too many messages doubles it', async t => {
+  const flood = new GateError('rate_limited', '', 'time', 1000)
+  const longest = limitAfter([flood, flood, lost], 60)
+  t.ok(isNear(400, longest), `${longest}`)
 })
 
 t.test('after a long-lived connection, the next wait is short', async t => {
