@@ -49,12 +49,18 @@ export function connect<Data = unknown>(options: ConnectOptions): Connection<Dat
     onClosed: error => readers.end(error.code === 'closed' ? undefined : error),
   })
 
+  // Without this, `unsubscribe` would not reach a `subscribe` that has no reply yet.
+  const wanted = new Set<string>()
+
   async function subscribe(name: string): Promise<void> {
+    wanted.add(name)
     for (;;) {
       const link = await reconnector.opened()
+      if (!wanted.has(name)) return
       try {
         await link.request({ type: 'subscribe', channel: name })
-        return subscriptions.add(name)
+        if (wanted.has(name)) subscriptions.add(name)
+        return
       } catch (error) {
         if (!(error instanceof GateError && error.code === 'connection_lost')) throw error
       }
@@ -79,6 +85,7 @@ export function connect<Data = unknown>(options: ConnectOptions): Connection<Dat
     },
     subscribe,
     async unsubscribe(name) {
+      wanted.delete(name)
       subscriptions.delete(name)
       await reconnector.link?.request({ type: 'unsubscribe', channel: name })
     },

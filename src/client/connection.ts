@@ -77,8 +77,8 @@ export interface Connection<Data = unknown> extends AsyncIterable<Message<Data>>
    */
   publish(data: Data, channel?: string): Promise<void>
   /**
-   * Resolves once the channel is subscribed to. The subscription survives reconnects. @throws
-   * GateError with the server's code
+   * Resolves once the channel is subscribed to, or `unsubscribe` was called meanwhile. The
+   * subscription survives reconnects. @throws GateError with the server's code
    */
   subscribe(channel: string): Promise<void>
   unsubscribe(channel: string): Promise<void>

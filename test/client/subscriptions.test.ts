@@ -51,6 +51,36 @@ t.test('a channel that is unsubscribed before its turn is not restored', async t
   ])
 })
 
+t.test('a channel that is unsubscribed before the connection is open is never subscribed', async t => {
+  const received: unknown[] = []
+  const { url } = await serve(t, (message, reply) => {
+    received.push([message.type, message.channel])
+    reply()
+  })
+  const gate = connectTo(t, url)
+  const subscribing = gate.subscribe('news')
+  await gate.unsubscribe('news')
+  await subscribing
+  await gate.publish('after that', 'x')
+  t.strictSame(received, [['publish', 'x']])
+})
+
+t.test('a channel that is unsubscribed before the server has replied is not restored', async t => {
+  const received: unknown[] = []
+  const { url, drop } = await serve(t, (message, reply) => {
+    received.push([message.type, message.channel])
+    reply()
+  })
+  const gate = connectTo(t, url)
+  await gate.next('open')
+  await Promise.all([gate.subscribe('news'), gate.unsubscribe('news')])
+  received.length = 0
+  drop()
+  await gate.next('open')
+  await gate.publish('after that', 'x')
+  t.strictSame(received, [['publish', 'x']])
+})
+
 /** A server that issues tickets; a test replies to the messages on its sockets, and drops them. */
 async function serve(t: Test, onMessage: (message: Json, reply: () => void) => void) {
   const http = createServer((_, response) => {
