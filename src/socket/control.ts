@@ -74,7 +74,10 @@ export class Control {
   readonly #log: Log
   readonly #events: EventSink
   #published = 0
-  /** How far a revocation reaches into the future, for tokens of nodes whose clocks are ahead. */
+  /**
+   * How far a revocation reaches into the future: nodes whose clocks are ahead date their tokens
+   * and the tickets of the back end by them.
+   */
   readonly #reachSeconds: number
   readonly #keepSeconds: number
 
@@ -87,7 +90,7 @@ export class Control {
     this.#clock = clock
     this.#log = log
     this.#events = events
-    this.#reachSeconds = reachSeconds(config)
+    this.#reachSeconds = nodesAheadSeconds(config)
     this.#keepSeconds = keepSeconds(config)
   }
 
@@ -235,13 +238,6 @@ function revokedFields({ subject, name, channel, socket, renewBySeconds, reason 
 }
 
 /**
- * Other nodes date tokens by their own clocks, which may be ahead: a revocation covers tokens dated
- * ahead by this much. Tokens of an identity provider are dated that much earlier when they are
- * verified.
- */
-const reachSeconds = (config: Config): number => (config.login === 'off' ? 0 : nodesAheadSeconds(config))
-
-/**
  * How long a revocation is kept: a token may have the maximum age, and a ticket without a token
  * date the age of a ticket. The clock of an identity provider may be ahead when it issues a token,
  * and behind when the token expires. A node whose clock is ahead removes expired revocations from
@@ -254,7 +250,7 @@ function keepSeconds(config: Config): number {
     Math.ceil((longestOutsideMs(config) ?? 0) / 1000),
     config.ticketTtlSeconds,
   )
-  return reachSeconds(config) + longestSeconds + (config.redisUrl !== undefined ? clockSkewSeconds : 0)
+  return nodesAheadSeconds(config) + longestSeconds + (config.redisUrl !== undefined ? clockSkewSeconds : 0)
 }
 
 /** What an embedding application can do with a running gate. */

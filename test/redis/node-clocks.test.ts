@@ -1,3 +1,5 @@
+import { writeFileSync } from 'node:fs'
+import { join as joinPath } from 'node:path'
 import t, { type Test } from 'tap'
 import { disconnect, until, untilBus } from '../support/bus.js'
 import { clockShift } from '../support/clock-shift.js'
@@ -5,9 +7,16 @@ import { bearer, jsonOf, postJson, type Reply, request } from '../support/http.j
 import { isProblem } from '../support/problem.js'
 import { fileNeeds } from '../support/programs.js'
 import { startRedis } from '../support/redis.js'
-import { type Environment, startServer, type TestServer } from '../support/server.js'
+import {
+  adminKey,
+  type Environment,
+  jwtSecret,
+  startServer,
+  type TestServer,
+  temporaryDirectory,
+} from '../support/server.js'
 import { openSession, socketUrl } from '../support/socket-client.js'
-import { gatePath, mintWith, nowSeconds } from '../support/tokens.js'
+import { gatePath, mintWith, nextSecond, nowSeconds } from '../support/tokens.js'
 
 fileNeeds(t, 'redis-server', 'gcc')
 
@@ -63,4 +72,22 @@ t.test('a token from a node whose clock is ahead is valid at once on the others'
     const reply = await logIn(far, 'maggie')
     t.ok((await mintWith(near.url, String(jsonOf(reply).token))).ticket)
   }
+})
+
+t.test('a socket opened by the back end on a node whose clock is ahead is disconnected', async t => {
+  const directory = temporaryDirectory(t)
+  const [secretFile, issuersFile] = ['secret', 'issuers.json'].map(name => joinPath(directory, name))
+  writeFileSync(secretFile ?? '', jwtSecret, { mode: 0o600 })
+  writeFileSync(issuersFile ?? '', JSON.stringify([{ issuer: 'https://id.example', secretFile }]))
+  const env = { TICKETGATE_ISSUERS_FILE: issuersFile, TICKETGATE_JWT_SECRET: undefined }
+  const redis = await startRedis(t)
+  const near = await startNode(t, redis.url, env)
+  const far = await startNode(t, redis.url, { ...env, ...clockShift(t, 1).env })
+  // The ticket and the revocation follow within one second, in which the ticket is dated later.
+  await nextSecond()
+  const spec = { user: 'maggie', sessionSeconds: 600 }
+  const issued = await postJson(far.admin, '/tickets', spec, { headers: bearer(adminKey) })
+  const { client } = await openSession(socketUrl(far.url, gatePath(String(jsonOf(issued).ticket))))
+  await disconnect(near, { user: 'maggie' })
+  t.equal((await client.closed).code, 4403)
 })
