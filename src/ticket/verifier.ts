@@ -27,8 +27,9 @@ export interface VerifiedTicket {
   /** Refused at and after this instant, Unix milliseconds. */
   readonly expiresAtMs: number
   /**
-   * When its authority was granted, Unix seconds: when its token was issued or, if an outside
-   * minter names no time or a later one, when the ticket was issued, allowing for its clock.
+   * When its authority was granted, Unix seconds: when its token was issued or, if it does not
+   * say, when the ticket was. For an outside ticket, the earlier of the two, less the skew, because
+   * the clock of its minter may be ahead; with a shared store, the date of its token as it is.
    */
   readonly authorizedAtSeconds: number
   readonly claims: TicketClaims
@@ -111,12 +112,26 @@ export function verifyTicket(
   if (claims === undefined) return 'ticket_invalid'
   if ((claims.epoch !== undefined) !== (policy.store ?? false)) return 'ticket_invalid'
   if (nowMs >= claims.sessionEndsAtSeconds * 1000) return 'ticket_expired'
-  const ownSeconds = Math.floor((issuedAtMs - skewMs) / 1000)
-  const { tokenIssuedAtSeconds: tokenSeconds = ownSeconds } = claims
-  // A token is older than its tickets: with any later date, a ticket would escape revocations.
-  const isLater = isOutside && tokenSeconds * 1000 > issuedAtMs + skewMs
-  const authorizedAtSeconds = isLater ? ownSeconds : tokenSeconds
+  const authorizedAtSeconds = isOutside
+    ? outsideDate(claims, issuedAtMs, policy)
+    : (claims.tokenIssuedAtSeconds ?? Math.floor(issuedAtMs / 1000))
   return { keyId: key.id, nonce: readNonce(bytes), expiresAtMs, authorizedAtSeconds, claims }
+}
+
+/**
+ * When the authority of an outside ticket was granted. A token is older than its tickets: with any
+ * later date, a ticket would escape revocations.
+ */
+function outsideDate(
+  { tokenIssuedAtSeconds = Number.POSITIVE_INFINITY }: TicketClaims,
+  issuedAtMs: number,
+  { skewMs, store = false }: TicketPolicy,
+): number {
+  const tokenMs = tokenIssuedAtSeconds * 1000
+  // The tickets of nodes that share a store come this way too, and a revocation allows for the
+  // clocks of nodes.
+  if (store && tokenMs <= issuedAtMs + skewMs) return tokenIssuedAtSeconds
+  return Math.floor((Math.min(tokenMs, issuedAtMs) - skewMs) / 1000)
 }
 
 /** Only a gate's own tickets are remembered. */

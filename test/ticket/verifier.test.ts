@@ -1,4 +1,5 @@
 import t from 'tap'
+import type { TicketClaims } from '../../src/ticket/claims.js'
 import { fromText } from '../../src/ticket/codec.js'
 import { issueTicket } from '../../src/ticket/issuer.js'
 import { type TicketKey, ticketKey } from '../../src/ticket/key-ring.js'
@@ -71,21 +72,46 @@ t.test('an issued ticket is valid, and has the requested claims', async t => {
   })
 })
 
-t.test(
-  'a ticket without a token date is dated by its issue, and an outside one by the earliest possible time',
-  async t => {
-    const { tokenIssuedAtSeconds: _, ...claims } = vectorClaims
-    const dated = (id: number, at: number, policy: TicketPolicy): unknown => {
-      const text =
-        issueTicket(claims, { key: ticketKey(id, secret), node: '', nowMs: at, ttlSeconds: 10 }) ?? ''
-      const keys = new Map([[id, ticketKey(id, secret)]])
-      return (verifyTicket(text, keys, nowMs, policy) as VerifiedTicket).authorizedAtSeconds
-    }
-    t.equal(dated(0, nowMs - 1000, anyTime), Math.floor((nowMs - 1000) / 1000))
-    const policy = { node: '', skewMs: 5000, earliestOutsideMs: 0, outsideUntilMs: nowMs + 60_000 }
-    t.equal(dated(1, nowMs, policy), Math.floor((nowMs - 5000) / 1000))
-  },
-)
+t.test('outside tickets are dated by the earliest possible time, and own ones as they say', async t => {
+  const { tokenIssuedAtSeconds: _, ...claims } = vectorClaims
+  const skewed = { node: '', skewMs: 5000, earliestOutsideMs: 0, outsideUntilMs: nowMs + 60_000 }
+  const shared = { ...skewed, store: true }
+  const ahead = nowSeconds + 4
+  const epoch = Buffer.alloc(16)
+  const cases: readonly (readonly [
+    name: string,
+    keyId: number,
+    atSeconds: number,
+    claims: Partial<TicketClaims>,
+    policy: TicketPolicy,
+    expected: number,
+  ])[] = [
+    ['an own one without a token date', 0, nowSeconds - 1, {}, skewed, -1],
+    ['an own one', 0, nowSeconds, { tokenIssuedAtSeconds: nowSeconds - 9 }, skewed, -9],
+    ['an own one, for the token of a node ahead', 0, nowSeconds, { tokenIssuedAtSeconds: ahead }, skewed, 4],
+    ['without a token date', 1, nowSeconds, {}, skewed, -5],
+    ['without a token date, its minter ahead', 1, ahead, {}, skewed, -1],
+    ['for a token of the same second', 1, ahead, { tokenIssuedAtSeconds: ahead }, skewed, -1],
+    ['for an older token', 1, ahead, { tokenIssuedAtSeconds: ahead - 9 }, skewed, -10],
+    ['for a later token', 1, ahead, { tokenIssuedAtSeconds: ahead + 1 }, skewed, -1],
+    [
+      'in a store, for the token of a node ahead',
+      1,
+      nowSeconds,
+      { tokenIssuedAtSeconds: ahead, epoch },
+      shared,
+      4,
+    ],
+    ['in a store, for a later token', 1, nowSeconds, { tokenIssuedAtSeconds: ahead + 2, epoch }, shared, -5],
+  ]
+  for (const [name, id, atSeconds, more, policy, expected] of cases) {
+    const key = ticketKey(id, secret)
+    const signing = { key, node: '', nowMs: atSeconds * 1000, ttlSeconds: 10 }
+    const text = issueTicket({ ...claims, ...more }, signing) ?? ''
+    const verified = verifyTicket(text, ringOf(key), nowMs, policy) as VerifiedTicket
+    t.equal(verified.authorizedAtSeconds - nowSeconds, expected, name)
+  }
+})
 
 t.test('a verified ticket is not changed by the next one', async t => {
   const verified = verifyTicket(vectorText, ring, nowMs, anyTime)
