@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { lstat, unlink } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { getEnvironmentData, isMainThread, setEnvironmentData } from 'node:worker_threads'
 import { errnoOf } from './errno.js'
 import { type LockMark, ourMark } from './lock-mark.js'
 
@@ -12,6 +13,9 @@ const pollMs = 20
  * host.
  */
 const staleMs = 30_000
+
+/** Names this process among all that ever had its host and process id. */
+const life = lifeOfProcess()
 
 /**
  * Runs `work` while this process alone holds the lock at `path`. Waits for the lock without limit.
@@ -25,7 +29,7 @@ export async function withLock<T>(
   mark: LockMark = ourMark,
 ): Promise<T> {
   const { take, holderOf } = mark
-  const mine = `${process.pid}@${hostname()}:${randomUUID()}`
+  const mine = `${process.pid}@${hostname()}:${life}.${randomUUID()}`
   const check = async () => {
     if ((await holderOf(path)) !== mine)
       throw new Error(`the lock ${path} was broken in the meantime; try again`)
@@ -44,9 +48,27 @@ export async function withLock<T>(
 }
 
 async function isStale(path: string, holder: string): Promise<boolean> {
-  const [, pid, host] = /^(\d+)@(.*):/.exec(holder) ?? []
-  if (host === hostname() && !isAlive(Number(pid))) return true
+  const [, pid, host, itsLife = ''] = /^(\d+)@(.*):(?:([^.]*)\.)?/.exec(holder) ?? []
+  if (host === hostname()) {
+    if (!isAlive(Number(pid))) return true
+    if (Number(pid) === process.pid && itsLife !== '' && life !== '' && itsLife !== life) return true
+  }
   return isOld(path)
+}
+
+/**
+ * In a container every process that is started may have the id 1. All threads of a process have one
+ * life: they inherit it from the main thread. In a thread that is older than this module in the
+ * main thread, it is unknown: ''.
+ */
+function lifeOfProcess(): string {
+  const name = 'ticketgate.life'
+  const known = getEnvironmentData(name)
+  if (typeof known === 'string') return known
+  if (!isMainThread) return ''
+  const chosen = randomUUID()
+  setEnvironmentData(name, chosen)
+  return chosen
 }
 
 /**
