@@ -11,6 +11,8 @@ import { cancelReplacements, replaceFile } from './replace-file.js'
 
 export interface ClockMarkOptions {
   readonly clock: Clock
+  /** How far ahead of the clock outside tickets may be dated. */
+  readonly skewMs: number
   /**
    * Receives each mark once it is on disk: outside tickets may be accepted until then, Unix
    * milliseconds.
@@ -23,9 +25,16 @@ export interface ClockMarkOptions {
 const leaseMs = 5_000
 const renewalMs = 1_000
 
+/** The largest clock skew of any gate. A mark of an earlier version does not say which it was. */
+const largestSkewMs = 300_000
+
+/** What a gate leaves to the next one. Times are in Unix milliseconds. */
 interface Mark {
   readonly owner: string
+  /** The gate accepts outside tickets until then. */
   readonly untilMs: number
+  /** All outside tickets accepted so far, by any gate with this mark, were issued before that. */
+  readonly issuedBeforeMs: number
 }
 
 /**
@@ -35,13 +44,14 @@ interface Mark {
  * Outside tickets must be younger than the gate, which has forgotten the tickets that were spent
  * before it started. The system clock alone is not enough: if it is set back across a restart, old
  * tickets become young again. So a gate accepts outside tickets only up to a time that is already
- * on disk, and after a restart no earlier than that.
+ * on disk, and after a restart no earlier than that. The clock skew may be smaller than before the
+ * restart, so the mark says as well how late the accepted tickets may be dated.
  */
 export class ClockMark {
   readonly #path: string
   readonly #options: ClockMarkOptions
   readonly #owner = randomUUID()
-  #bornAtMs = 0
+  #earliestOutsideMs = 0
   #failed = false
   #renewal = Promise.resolve()
   #timer: NodeJS.Timeout | undefined
@@ -77,9 +87,13 @@ export class ClockMark {
     return mark
   }
 
-  /** The later of the clock at the start and the mark found, Unix milliseconds. */
-  get bornAtMs(): number {
-    return this.#bornAtMs
+  /**
+   * The least `issuedAt` of outside tickets that may be accepted, Unix milliseconds. The gate is
+   * born at the later of the clock at the start and the mark found, and allows for the clock skew
+   * from then on, or for that of an earlier gate if it was larger.
+   */
+  get earliestOutsideMs(): number {
+    return this.#earliestOutsideMs
   }
 
   close(): void {
@@ -89,7 +103,9 @@ export class ClockMark {
   #takeOver(): Promise<void> {
     return this.#locked(async check => {
       const found = await this.#read()
-      this.#bornAtMs = Math.max(Math.ceil(this.#options.clock()), found?.untilMs ?? 0)
+      const { clock, skewMs } = this.#options
+      const bornAtMs = Math.max(Math.ceil(clock()), found?.untilMs ?? 0)
+      this.#earliestOutsideMs = Math.max(bornAtMs + skewMs, found?.issuedBeforeMs ?? 0)
       await this.#write(found, check)
     })
   }
@@ -98,7 +114,11 @@ export class ClockMark {
     try {
       await this.#locked(async check => {
         const found = await this.#read()
-        if (found?.owner !== this.#owner) throw new Error(`another gate has taken over ${this.#path}`)
+        if (found === undefined)
+          throw new Error(
+            `the clock mark ${this.#path} is missing: restart the gate for a new one, unless another gate has it now`,
+          )
+        if (found.owner !== this.#owner) throw new Error(`another gate has taken over ${this.#path}`)
         await this.#write(found, check)
       })
       this.#failed = false
@@ -122,13 +142,14 @@ export class ClockMark {
   }
 
   /**
-   * Never writes a time before `found`: a life before the last one may have had a clock ahead of
-   * ours.
+   * Never writes a time before those in `found`: a life before the last one may have had a clock
+   * ahead of ours, or a larger skew.
    */
   async #write(found: Mark | undefined, check: () => Promise<void>): Promise<void> {
-    const { clock, onMark } = this.#options
+    const { clock, skewMs, onMark } = this.#options
     const untilMs = Math.max(Math.ceil(clock()) + leaseMs, found?.untilMs ?? 0)
-    const mark: Mark = { owner: this.#owner, untilMs }
+    const issuedBeforeMs = Math.max(untilMs + skewMs, found?.issuedBeforeMs ?? 0)
+    const mark: Mark = { owner: this.#owner, untilMs, issuedBeforeMs }
     await replaceFile(this.#path, JSON.stringify(mark), check)
     onMark(untilMs)
   }
@@ -144,9 +165,9 @@ async function readMark(path: string): Promise<Mark | undefined> {
   }
   const mark = parsed(text)
   if (isJsonObject(mark)) {
-    const { owner, untilMs } = mark
-    if (typeof owner === 'string' && Number.isSafeInteger(untilMs))
-      return { owner, untilMs: untilMs as number }
+    const { owner, untilMs, issuedBeforeMs = Number(untilMs) + largestSkewMs } = mark
+    if (typeof owner === 'string' && Number.isSafeInteger(untilMs) && Number.isSafeInteger(issuedBeforeMs))
+      return { owner, untilMs: untilMs as number, issuedBeforeMs: issuedBeforeMs as number }
   }
   throw new Error('it holds no mark')
 }

@@ -32,10 +32,10 @@ export const longestOutsideMs = (config: Config): number | undefined =>
 export type ClockMarkView = SharedArrayBuffer
 
 /**
- * Index of the words: when the gate was born, and until when it may spend outside tickets. Unix
- * milliseconds.
+ * Index of the words: the least `issuedAt` of outside tickets, and until when the gate may spend
+ * them. Unix milliseconds.
  */
-const word = { bornAtMs: 0, untilMs: 1 } as const
+const word = { earliestOutsideMs: 0, untilMs: 1 } as const
 
 /**
  * Keeps the clock mark of this gate. Returns undefined if the gate needs none: it has no outside
@@ -51,10 +51,11 @@ export async function keepClockMark(
   const words = new BigInt64Array(view)
   const clockMark = await ClockMark.open(join(config.stateDir, `clock-${config.node}`), {
     clock,
+    skewMs: config.clockSkewSeconds * 1000,
     onMark: untilMs => void Atomics.store(words, word.untilMs, BigInt(untilMs)),
     onError: error => log.error({ err: error }, 'tickets of outside minters will be refused'),
   })
-  Atomics.store(words, word.bornAtMs, BigInt(clockMark.bornAtMs))
+  Atomics.store(words, word.earliestOutsideMs, BigInt(clockMark.earliestOutsideMs))
   return { view, close: () => clockMark.close() }
 }
 
@@ -94,7 +95,7 @@ export function openTicketKeys(
     policy: {
       ...own,
       skewMs,
-      earliestOutsideMs: Number(Atomics.load(words, word.bornAtMs)) + skewMs,
+      earliestOutsideMs: Number(Atomics.load(words, word.earliestOutsideMs)),
       get outsideUntilMs() {
         return Number(Atomics.load(words, word.untilMs))
       },

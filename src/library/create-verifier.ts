@@ -34,13 +34,17 @@ export interface VerifierOptions {
   /**
    * The start of the memory of spent tickets, Unix milliseconds: none spent since is forgotten. A
    * ticket under a configured key is refused (`ticket_predates_gate`) unless it was issued at that
-   * time plus the clock skew, or later. Tickets under a boot key are not affected.
+   * time plus the clock skew, or later. If a verifier for this node had a larger skew before in
+   * this thread, that one counts. Tickets under a boot key are not affected.
    *
    * The default is right unless the system clock is set back, between the start of one process and
    * the start of the next, by more than the time between the end of the first and the start of the
    * second: tickets that the first one spent would count as new. `ticketgate serve` keeps a clock
    * mark on disk against that. To do the same, write a time to disk, accept tickets only until
    * then, and pass the later of the clock and the time found on disk.
+   *
+   * If a process has a smaller clock skew than the one before it, pass a time that is later by the
+   * difference: the first one may have accepted tickets that are dated that much later.
    * @default when the verifier is created
    */
   readonly notBeforeMs?: number | undefined
@@ -99,6 +103,12 @@ const memoryOfNode = new Map<string, ReplayCache>()
  * tickets.
  */
 const lostNodes = new WeakMap<ReplayCache, Set<string>>()
+
+/**
+ * The largest clock skew with which tickets for a node were spent: they may be dated so far ahead
+ * of the start of the next memory.
+ */
+const largestSkewOfNode = new Map<string, number>()
 
 /**
  * The clock skew of the verifiers that share a memory: it decides how long a ticket must be
@@ -224,6 +234,7 @@ function resolve(options: VerifierOptions): Resolved {
   if (hasOutsideKeys) useForNode(node, replay, clockSkewSeconds)
 
   const skewMs = clockSkewSeconds * 1000
+  const largestSkewMs = (largestSkewOfNode.get(node) ?? clockSkewSeconds) * 1000
   return {
     ring,
     replay,
@@ -231,7 +242,7 @@ function resolve(options: VerifierOptions): Resolved {
     policy: {
       node,
       skewMs,
-      earliestOutsideMs: notBeforeMs + skewMs,
+      earliestOutsideMs: notBeforeMs + largestSkewMs,
       get outsideUntilMs() {
         return memoryOfNode.get(node) === replay ? Number.POSITIVE_INFINITY : 0
       },
@@ -273,4 +284,5 @@ function useForNode(node: string, replay: ReplayCache, skewSeconds: number): voi
   if (before !== undefined && before !== replay)
     lostNodes.set(before, (lostNodes.get(before) ?? new Set()).add(node))
   memoryOfNode.set(node, replay)
+  largestSkewOfNode.set(node, Math.max(skewSeconds, largestSkewOfNode.get(node) ?? 0))
 }

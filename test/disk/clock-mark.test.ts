@@ -27,7 +27,7 @@ class Gate {
   readonly errors: Error[] = []
   /** What was on disk when each mark was reported. */
   readonly onDisk: number[] = []
-  bornAtMs = 0
+  earliestOutsideMs = 0
   #close = (): void => {}
   #wake = (): void => {}
 
@@ -36,10 +36,12 @@ class Gate {
     this.nowMs = nowMs
   }
 
-  static async start(t: Test, path: string, nowMs = startMs): Promise<Gate> {
+  /** Without a clock skew, the earliest ticket is as old as the gate. */
+  static async start(t: Test, path: string, nowMs = startMs, skewMs = 0): Promise<Gate> {
     const gate = new Gate(path, nowMs)
     const mark = await ClockMark.open(path, {
       clock: () => gate.nowMs,
+      skewMs,
       onMark(untilMs) {
         gate.marks.push(untilMs)
         gate.onDisk.push(markIn(path))
@@ -50,7 +52,7 @@ class Gate {
         gate.#wake()
       },
     })
-    gate.bornAtMs = mark.bornAtMs
+    gate.earliestOutsideMs = mark.earliestOutsideMs
     gate.#close = () => mark.close()
     t.teardown(gate.#close)
     return gate
@@ -82,7 +84,7 @@ t.test(
     const path = join(temporaryDirectory(t), 'state', 'clock-gate-1')
     const gate = await Gate.start(t, path, startMs + 0.4)
     t.equal(
-      gate.bornAtMs,
+      gate.earliestOutsideMs,
       startMs + 1,
       'the start is rounded up, so that it is later than anything accepted before',
     )
@@ -115,9 +117,9 @@ t.test('the next start begins no earlier than the last mark, whatever the clock 
     const first = await Gate.start(t, path)
     first.die()
     const second = await Gate.start(t, path, startMs + stepMs)
-    t.equal(second.bornAtMs, Math.max(startMs + stepMs, first.untilMs), name)
+    t.equal(second.earliestOutsideMs, Math.max(startMs + stepMs, first.untilMs), name)
     t.ok(
-      second.bornAtMs >= first.untilMs,
+      second.earliestOutsideMs >= first.untilMs,
       `${name}: the second begins after everything that the first could accept`,
     )
   }
@@ -128,10 +130,50 @@ t.test('even if the clock is set back before each start, each begins after all e
   let latestMs = 0
   for (let run = 0; run < 6; run++) {
     const gate = await Gate.start(t, path, startMs - run * 3000)
-    t.ok(gate.bornAtMs >= latestMs, `start ${run}`)
+    t.ok(gate.earliestOutsideMs >= latestMs, `start ${run}`)
     latestMs = Math.max(latestMs, gate.untilMs)
     gate.die()
   }
+})
+
+t.test('the next gate accepts no ticket dated as late as one that an earlier gate accepted', async t => {
+  const second = 1000
+  const cases = [
+    ['the skew stays', [60, 60], 60],
+    ['it is made larger', [5, 60], 60],
+    ['it is made smaller', [60, 5], 60],
+    ['it is made smaller twice, in a moment', [60, 30, 5], 60],
+    ['it was larger for a moment', [5, 300, 5], 300],
+  ] as const
+  for (const [name, skews, expectedSeconds] of cases) {
+    const path = join(temporaryDirectory(t), 'clock')
+    const gates: Gate[] = []
+    // None of them ends first: the older ones are still there, as in a takeover.
+    for (const skew of skews) gates.push(await Gate.start(t, path, startMs, skew * second))
+    const last = gates.at(-1)
+    const untilMs = startMs + 5 * second
+    t.equal(last?.earliestOutsideMs, untilMs + expectedSeconds * second, name)
+    const later = await Gate.start(t, path, startMs + 3600 * second, 5 * second)
+    t.equal(later.earliestOutsideMs, later.nowMs + 5 * second, `${name}: an hour later it no longer matters`)
+  }
+})
+
+t.test('what was accepted under a larger skew is remembered for as long as the mark is renewed', async t => {
+  const path = join(temporaryDirectory(t), 'clock')
+  const first = await Gate.start(t, path, startMs, 60_000)
+  const issuedBeforeMs = first.untilMs + 60_000
+  first.die()
+  const second = await Gate.start(t, path, startMs, 0)
+  second.nowMs += 10_000
+  await second.until(() => second.untilMs > second.nowMs)
+  second.die()
+  t.equal((await Gate.start(t, path, startMs, 0)).earliestOutsideMs, issuedBeforeMs)
+})
+
+t.test('a mark of an earlier version may have been written under the largest skew', async t => {
+  const path = join(temporaryDirectory(t), 'clock')
+  writeFileSync(path, JSON.stringify({ owner: 'earlier', untilMs: startMs }))
+  t.equal((await Gate.start(t, path, startMs, 5000)).earliestOutsideMs, startMs + 300_000)
 })
 
 t.test(
@@ -140,7 +182,7 @@ t.test(
     const path = join(temporaryDirectory(t), 'clock')
     const older = await Gate.start(t, path)
     const younger = await Gate.start(t, path)
-    t.ok(younger.bornAtMs >= older.untilMs)
+    t.ok(younger.earliestOutsideMs >= older.untilMs)
     const last = older.untilMs
     older.nowMs += 3000
     await older.until(() => older.errors.length > 0)
@@ -177,7 +219,7 @@ t.test('a missing mark is not recreated: it may have been moved to another gate'
   await gate.until(() => gate.errors.length > 0 || gate.untilMs > last)
   t.notOk(existsSync(path))
   t.equal(gate.untilMs, last, 'the time of the gate is not extended')
-  t.match(gate.errors[0]?.message, /another gate has taken over/)
+  t.match(gate.errors[0]?.message, /is missing/)
 })
 
 t.test('a gate does not start if its mark cannot be read or written', async t => {
@@ -192,6 +234,8 @@ t.test('a gate does not start if its mark cannot be read or written', async t =>
     '{"owner":1,"untilMs":1}',
     '{"owner":"a","untilMs":1.5}',
     '{"owner":"a","untilMs":1e400}',
+    '{"owner":"a","untilMs":1,"issuedBeforeMs":"2"}',
+    '{"owner":"a","untilMs":1,"issuedBeforeMs":null}',
   ]
   for (const [index, content] of contents.entries()) {
     const path = join(directory, `clock-${index}`)
@@ -212,7 +256,7 @@ t.test('a gate whose last step hangs while another takes over the mark does not 
   const last = older.marks.length
   makeStale(path)
   const younger = await Gate.start(t, path, startMs + 10_000)
-  t.ok(younger.bornAtMs >= older.untilMs)
+  t.ok(younger.earliestOutsideMs >= older.untilMs)
   disk.release()
   await older.until(() => older.errors.length > 0 || older.marks.length > last)
   t.match(older.errors[0]?.message, /another process took over/)

@@ -6,8 +6,10 @@ import t, { type Test } from 'tap'
 import type { GateOptions } from '../../src/config/gate-options.js'
 import { resolveConfig } from '../../src/config/resolve.js'
 import { keepClockMark, longestOutsideMs, openTicketKeys } from '../../src/disk/gate-keys.js'
-import { ownTicketsOnly } from '../../src/ticket/verifier.js'
+import { ownTicketsOnly, verifyTicket } from '../../src/ticket/verifier.js'
 import { newBootKey } from '../support/boot-key.js'
+import { temporaryDirectory } from '../support/fixtures.js'
+import { createMinter } from '../support/minter.js'
 
 // Keeps the process alive: the code under test does not.
 const alive = setInterval(() => {}, 1000)
@@ -39,9 +41,9 @@ function createTestLog() {
   return { log, lines, until }
 }
 
-const view = (bornAtMs: number, untilMs: number): SharedArrayBuffer => {
+const view = (earliestOutsideMs: number, untilMs: number): SharedArrayBuffer => {
   const words = new BigInt64Array(new SharedArrayBuffer(16))
-  words.set([BigInt(bornAtMs), BigInt(untilMs)])
+  words.set([BigInt(earliestOutsideMs), BigInt(untilMs)])
   return words.buffer as SharedArrayBuffer
 }
 
@@ -68,7 +70,7 @@ t.test('with keys of outside minters, the policy follows the mark that all threa
     3_610_000,
     'the longest lifetime of the format, plus the clock skew twice',
   )
-  const mark = view(1000, 2000)
+  const mark = view(6000, 2000)
   const keys = openTicketKeys(config, newBootKey('gate-1'), createTestLog().log, mark)
   t.strictSame([...keys.ring().keys()], [0, 1, 9])
   const { node, skewMs, earliestOutsideMs, outsideUntilMs } = keys.policy
@@ -76,6 +78,37 @@ t.test('with keys of outside minters, the policy follows the mark that all threa
   Atomics.store(new BigInt64Array(mark), 1, 3000n)
   t.equal(keys.policy.outsideUntilMs, 3000)
   keys.close()
+})
+
+t.test('after a restart with another clock skew, no ticket is accepted a second time', async t => {
+  const minter = createMinter(7)
+  const { log } = createTestLog()
+  const cases = [
+    ['the same skew', 60, 60],
+    ['a smaller one', 60, 5],
+    ['none', 300, 0],
+    ['a larger one', 5, 60],
+  ] as const
+  for (const [name, before, after] of cases) {
+    const stateDir = temporaryDirectory(t)
+    /** A life of the gate, which ends as it begins: its mark stays as it is. */
+    const live = async (clockSkewSeconds: number) => {
+      const config = configOf({ ticketKeys: minter.key, node: 'gate-1', clockSkewSeconds, stateDir })
+      const mark = await keepClockMark(config, log)
+      const { ring, policy, close } = openTicketKeys(config, newBootKey('gate-1'), log, mark?.view)
+      mark?.close()
+      close()
+      return { ring: ring(), policy }
+    }
+    const first = await live(before)
+    const nowMs = first.policy.outsideUntilMs - 1
+    const issuedAtMs = nowMs + first.policy.skewMs
+    const ticket = minter.mint('gate-1', { issuedAtMs })
+    t.type(verifyTicket(ticket, first.ring, nowMs, first.policy), 'object', `${name}: accepted once`)
+    const second = await live(after)
+    const policy = { ...second.policy, outsideUntilMs: Number.POSITIVE_INFINITY }
+    t.equal(verifyTicket(ticket, second.ring, issuedAtMs, policy), 'ticket_predates_gate', name)
+  }
 })
 
 /** A key file with this content, which is watched. */

@@ -233,12 +233,13 @@ t.test('a ticket ends at an exact millisecond', async t => {
 
 t.test('tickets from another process are limited by node, notBeforeMs and clock skew', async t => {
   const at = (issuedMs: number, options: Partial<VerifierOptions> = {}, verifierNode = 'gate-1') => {
-    const issuer = createIssuer({ key: outside, node: 'gate-1', clock: () => issuedMs })
+    const issuer = createIssuer({ key: outside, node: options.node ?? 'gate-1', clock: () => issuedMs })
     const { verifier } = outsidePair(options, verifierNode)
     return outcome(() => verifier.verify(issuer.issue(maggie).ticket))
   }
   const born = (notBeforeMs: number) => ({ notBeforeMs })
-  const exactly = { clockSkewSeconds: 0, ...born(nowMs) }
+  // Under a name of its own, since the largest skew of a name counts.
+  const exactly = { node: 'exact', clockSkewSeconds: 0, ...born(nowMs) }
   const cases = [
     ['in time', at(nowMs), 'good'],
     ['for another verifier', at(nowMs, {}, 'gate-2'), 'wrong_node'],
@@ -306,6 +307,36 @@ t.test(
     )
   },
 )
+
+t.test('a verifier with a smaller clock skew accepts no ticket that an older one has accepted', async t => {
+  const cases = [
+    ['a smaller skew', [60, 5]],
+    ['none', [300, 0]],
+    ['smaller twice', [60, 30, 5]],
+    ['larger in between', [60, 300, 5]],
+  ] as const
+  for (const [index, [name, [first, ...later]]] of cases.entries()) {
+    const manual = clockAt()
+    const node = `skews-${index}`
+    const create = (clockSkewSeconds: number) =>
+      createVerifier({ keys: [outside], node, clock: manual.clock, clockSkewSeconds })
+    const issue = (aheadMs: number) =>
+      createIssuer({ key: outside, node, clock: () => manual.nowMs + aheadMs }).issue(maggie).ticket
+    const elder = create(first)
+    manual.nowMs += 1
+    const ticket = issue(first * 1000)
+    t.match(elder.verify(ticket), maggie, name)
+    const verifiers = later.map(create)
+    manual.nowMs += first * 1000
+    t.match(
+      verifiers.map(verifier => outcome(() => verifier.verify(ticket))).at(-1),
+      /^ticket_predates_gate/,
+      name,
+    )
+    manual.nowMs += 300_000
+    t.match(verifiers.at(-1)?.verify(issue(0)), maggie, `${name}: later tickets are accepted`)
+  }
+})
 
 t.test(
   'a memory that lost its name to another cannot take it back: it lacks the tickets spent there',
