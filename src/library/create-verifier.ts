@@ -230,8 +230,10 @@ function resolve(options: VerifierOptions): Resolved {
 
   const replay = options.replay ?? createMemoryReplayCache(capacity)
   requireThat(typeof replay.spend === 'function', 'replay', 'a replay cache')
-  if (bootKey !== undefined) useForKey(bootKey, replay)
+  // All checks come first: a verifier that is refused must not keep a key or a node from others.
+  if (bootKey !== undefined) requireForKey(bootKey, replay)
   if (hasOutsideKeys) useForNode(node, replay, clockSkewSeconds)
+  if (bootKey !== undefined) memoryOfKey.set(bootKey, replay)
 
   const skewMs = clockSkewSeconds * 1000
   const largestSkewMs = (largestSkewOfNode.get(node) ?? clockSkewSeconds) * 1000
@@ -250,18 +252,14 @@ function resolve(options: VerifierOptions): Resolved {
   }
 }
 
-/**
- * Binds a boot key to a memory, for good.
- * @throws TypeError if the key is bound to another one
- */
-function useForKey(bootKey: BootKey, replay: ReplayCache): void {
+/** @throws TypeError if the boot key is bound to another memory: it is bound for good */
+function requireForKey(bootKey: BootKey, replay: ReplayCache): void {
   const known = memoryOfKey.get(bootKey) ?? replay
   requireThat(
     known === replay,
     'replay',
     'the one of the first verifier with this boot key: use that verifier',
   )
-  memoryOfKey.set(bootKey, replay)
 }
 
 /**

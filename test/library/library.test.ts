@@ -372,6 +372,29 @@ t.test('verifiers that share a memory must have the same clock skew', async t =>
   t.doesNotThrow(create(0))
 })
 
+t.test('a verifier that is refused keeps neither its boot key nor its node from others', async t => {
+  const manual = clockAt()
+  const { clock } = manual
+  const create = (options: Partial<VerifierOptions>) => () =>
+    createVerifier({ keys: [outside], node: 'refused', clock, ...options })
+  const key = createBootKey()
+  const replay = createMemoryReplayCache(100)
+  create({ replay })()
+  const other = { keys: [key, outside], replay, clockSkewSeconds: 0 }
+  t.throws(create(other), { name: 'TypeError', message: /^clockSkewSeconds must be/ })
+  t.doesNotThrow(create({ keys: [key] }), 'the boot key is free')
+
+  const current = create({ clockSkewSeconds: 5 })()
+  const bound = { keys: [key, outside], clockSkewSeconds: 300 }
+  t.throws(create(bound), { name: 'TypeError', message: /^replay must be/ })
+  manual.nowMs += 1
+  const issuer = createIssuer({ key: outside, node: 'refused', clock: () => manual.nowMs + 5000 })
+  t.match(current.verify(issuer.issue(maggie).ticket), maggie, 'the node stays where it is')
+  const later = create({})()
+  manual.nowMs += 1
+  t.match(later.verify(issuer.issue(maggie).ticket), maggie, 'the refused clock skew does not count')
+})
+
 t.test('verifiers with the same boot key must share a memory', async t => {
   const key = createBootKey()
   const replay = createMemoryReplayCache(100)
