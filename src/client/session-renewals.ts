@@ -52,7 +52,9 @@ export class SessionRenewals {
   async #renew(session: string, before: number): Promise<void> {
     let next = [session, before] as const
     try {
-      const body = await this.#api.send(clientRoutes.renew, await this.#askToken(true), { session })
+      const token = await this.#askToken(true)
+      if (this.#isClosed) return
+      const body = await this.#api.send(clientRoutes.renew, token, { session })
       const { expires, session: now, extended, forwarded } = body as Partial<RenewReply>
       if (typeof expires === 'number') next = [now ?? session, expires]
       // All of them are closed.

@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import t from 'tap'
 import WebSocket from 'ws'
 import {
@@ -204,4 +205,28 @@ t.test('a socket closed before it has a ticket opens nothing', async t => {
   await Promise.all(taken)
   await new Promise(setImmediate)
   t.strictSame(made, [])
+})
+
+t.test('close() while the token for a renewal is requested ends the renewal', async t => {
+  const paths: string[] = []
+  await new Promise<void>(resolve => {
+    const source = createTicketSource({
+      url: server.url,
+      getToken({ fresh }) {
+        if (fresh) {
+          source.close()
+          resolve()
+        }
+        return getToken()
+      },
+      async fetch(url) {
+        paths.push(url.slice(server.url.length))
+        const reply = { ticket: 'AAAA', session: 's1', sessionExpires: Date.now() / 1000 + 1.5 }
+        return { ok: true, status: 200, headers: new Headers(), json: async () => reply }
+      },
+    })
+    void source.ticket()
+  })
+  await nextTurn()
+  t.strictSame(paths, ['/ws_ticket'])
 })
