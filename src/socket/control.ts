@@ -157,7 +157,9 @@ export class Control {
       // First, because carrying a revocation out also stores it, so it would no longer be news.
       if (message.type === 'revoke' && this.#file.learn(message)) this.#tell(message)
     }
-    void this.#engine.deliver(others)
+    this.#engine
+      .deliver(others)
+      .catch(error => this.#log.error({ err: error }, 'messages of another node could not be carried out'))
   }
 
   #opened(renewal: SealedRenewal): readonly SessionRenewed[] {

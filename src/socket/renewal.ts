@@ -55,7 +55,10 @@ export class SessionRenewal {
       expires: claims.sessionEndsAtSeconds,
       claims: claims.carried ?? noClaims,
     }
-    if (application?.authorize(request) === false) return refuse(ws, 'channel_forbidden', id)
+    const data = application?.authorize(request)
+    // The application may have closed this socket, to keep one for each user.
+    if (!isOpen(ws)) return
+    if (data === false) return refuse(ws, 'channel_forbidden', id)
 
     const finish = (refused: SpendRefusal): void =>
       refused === undefined ? this.#accept(ws, ticket, id) : refuse(ws, refused, id)

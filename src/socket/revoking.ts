@@ -80,6 +80,8 @@ export class SocketRevoker {
   }
 
   #concerns(ws: Socket, revocation: Revocation, number: number | undefined): boolean {
+    // One that is being closed ends anyway.
+    if (!isOpen(ws)) return false
     const { session } = ws.getUserData()
     const { subject, name, channel = '', atSeconds } = revocation
     // A socket that has yet to authenticate has nothing that could be revoked.

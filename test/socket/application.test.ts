@@ -4,11 +4,17 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
-import { type Connection, createGate, type GateHandlers, type GateOptions } from '../../src/index.js'
+import {
+  type Connection,
+  createGate,
+  type Gate,
+  type GateHandlers,
+  type GateOptions,
+} from '../../src/index.js'
 import { boundedReason } from '../../src/socket/application.js'
 import '../support/built.js'
 import { jwtSecret, temporaryDirectory } from '../support/fixtures.js'
-import { bearer, request, requestUpgrade } from '../support/http.js'
+import { bearer, jsonOf, postJson, request, requestUpgrade } from '../support/http.js'
 import { isProblem } from '../support/problem.js'
 import { type Client, open, openSession, socketUrl } from '../support/socket-client.js'
 import { gatePath, mint, mintWith, nowSeconds, tokenFor } from '../support/tokens.js'
@@ -224,6 +230,35 @@ t.test('authorize decides before the ticket is spent', async t => {
   )
   answer = () => undefined
   await (await join()).close()
+})
+
+t.test('authorize may close the socket that is being renewed', async t => {
+  const cases = [
+    ['its connection', (connection: Connection) => connection.close(4000, 'elsewhere'), 4000, 'live'],
+    ['its user', (_: Connection, gate: Gate) => void gate.disconnect({ user: 'maggie' }), 4403, 'invalid'],
+  ] as const
+  for (const [name, close, code, state] of cases) {
+    const connections = new Map<string, Connection>()
+    const { gate, url, adminUrl, join } = await start(t, {
+      authorize({ user }) {
+        const former = connections.get(user)
+        if (former !== undefined) close(former, gate)
+        return undefined
+      },
+      onConnect: connection => void connections.set(connection.user, connection),
+    })
+    const ask = async (path: string, body: object, at = adminUrl) => jsonOf(await postJson(at, path, body))
+    const count = async () => jsonOf(await request(adminUrl, '/connections'))
+    const [maggie, theo] = [await join('maggie'), await join('theo', 'news')]
+    const ticket = await mint(url)
+    maggie.send({ type: 'renew', ticket })
+    t.equal((await maggie.closed).code, code, name)
+    t.match(await ask('/ws_ticket/status', { ticket }, url), { state }, `${name}: the ticket is not spent`)
+    t.same(await count(), { connections: 1 }, `${name}: it is not counted any more`)
+    t.same(await ask('/disconnect', { channel: 'news' }), { disconnected: 1, unsubscribed: 0 }, name)
+    t.equal((await theo.closed).code, 4403, name)
+    t.same(await count(), { connections: 0 }, `${name}: a drain has nothing to wait for`)
+  }
 })
 
 t.test('an error in a handler closes only its socket', async t => {
