@@ -13,7 +13,7 @@ import type { Log } from '../telemetry/log.js'
 import { type Counters, increment } from '../telemetry/metrics.js'
 import type { Address } from '../ticket/address.js'
 import type { LogoutOrder } from '../token/logout-token.js'
-import { codeOf, refuse, type TokenRefusal } from '../token/refusal.js'
+import { codeOf, refuse, type TokenReason, type TokenRefusal } from '../token/refusal.js'
 
 /** Carries out a verified logout token. Resolves once it is in force in every thread. */
 export type LogOut = (order: LogoutOrder) => Promise<LogoutOutcome>
@@ -21,7 +21,7 @@ export type LogOut = (order: LogoutOrder) => Promise<LogoutOutcome>
 export interface BackchannelLogoutParts {
   readonly config: Pick<Config, 'maxTokenBytes'>
   readonly issuers: Pick<Issuers, 'acceptLogouts' | 'logoutTokens'>
-  /** Holds off addresses that fail too often, by {@link logoutFailureRate}. */
+  /** Holds off addresses whose signatures fail too often, by {@link logoutFailureRate}. */
   readonly failures: FailureLimit
   readonly logOut: LogOut
   readonly clients: ClientView
@@ -35,6 +35,12 @@ export interface BackchannelLogoutParts {
  * verify many tokens.
  */
 export const logoutFailureRate = { count: 60, seconds: 60 }
+
+/**
+ * The reasons that count as a failure of the sender: everything up to the signature was right. All
+ * others cost little, and a provider may send tokens of strangers from its addresses.
+ */
+const failureReasons: ReadonlySet<TokenReason> = new Set(['signature', 'key_unknown', 'replayed'])
 
 /**
  * `/backchannel-logout`: an identity provider reports that a user has logged out (OpenID Connect
@@ -57,7 +63,7 @@ export function backchannelLogoutRoute(parts: BackchannelLogoutParts): Route<Add
         detail: 'The key of this token is not known yet; try again.',
         retryAfterSeconds: retryAfterSeconds(waitMs),
       })
-    failures.failed(address, nowMs)
+    if (failureReasons.has(reason)) failures.failed(address, nowMs)
     return new Refusal('logout_token_invalid', {
       detail: 'This is not an unused logout token for this server. The log says why.',
     })
@@ -87,7 +93,7 @@ export function backchannelLogoutRoute(parts: BackchannelLogoutParts): Route<Add
       const waitMs = failures.waitMs(address, nowMs)
       if (waitMs > 0)
         throw new Refusal('rate_limited', {
-          detail: 'Too many logout tokens from this address were refused.',
+          detail: 'Too many logout tokens from this address had an invalid signature, or were used before.',
           retryAfterSeconds: retryAfterSeconds(waitMs),
         })
       const [token, ...others] = parseForm(body, head.contentType).getAll('logout_token')

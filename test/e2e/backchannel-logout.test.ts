@@ -242,24 +242,50 @@ t.test('of concurrent copies of one token, one takes effect', async t => {
   t.strictSame(replies.map(({ status }) => status).sort(), [200, ...Array(9).fill(400)])
 })
 
-t.test('after too many invalid tokens, the sender is refused before a signature is verified', async t => {
+t.test('a sender of too many invalid signatures is refused before another is verified', async t => {
+  for (const [outcome, header, by] of [
+    ['signature', {}, newKey('ES256', 'one')],
+    ['replayed', {}, key],
+  ] as const) {
+    const { server, logout } = await startSigned(t)
+    const token = logout({}, header, by)
+    if (outcome === 'replayed') t.equal((await send(server, `logout_token=${token}`)).status, 200)
+    let reply: Reply
+    let refused = 0
+    do {
+      reply = await send(server, `logout_token=${token}`)
+      refused++
+    } while (reply.status === 400)
+    isProblem(t, reply, '429 rate_limited', outcome)
+    hasRetryAfter(t, reply, `${outcome}: it says when to retry`)
+    t.ok(refused > 60, `${outcome}: refused after ${refused} attempts`)
+    isProblem(
+      t,
+      await send(server, `logout_token=${logout()}`),
+      '429 rate_limited',
+      `${outcome}: a valid token is refused too`,
+    )
+    const counted = `ticketgate_backchannel_logouts_total{outcome="${outcome}"}`
+    t.equal(await metric(server, counted), refused - 1)
+  }
+})
+
+t.test('tokens that are not for this gate do not hold off their sender', async t => {
   const { server, logout } = await startSigned(t)
-  let reply: Reply
-  let refused = 0
-  do {
-    reply = await send(server, `logout_token=${logout({}, {}, newKey('ES256', 'one'))}`)
-    refused++
-  } while (reply.status === 400)
-  isProblem(t, reply, '429 rate_limited')
-  hasRetryAfter(t, reply, 'it says when to retry')
-  t.ok(refused > 60, `refused after ${refused} attempts`)
-  isProblem(
-    t,
-    await send(server, `logout_token=${logout()}`),
-    '429 rate_limited',
-    'a valid token is refused too',
-  )
-  t.equal(await metric(server, 'ticketgate_backchannel_logouts_total{outcome="signature"}'), refused - 1)
+  // A hosted provider sends the logout tokens of all its customers from the same addresses.
+  const cases = [
+    ['another issuer', logout({ iss: 'https://other-customer.example' })],
+    ['another client', logout({ aud: 'shop' })],
+    ['another kind of token', logout({ events: undefined })],
+    ['another algorithm, and another client', logout({ aud: 'shop' }, {}, newKey('RS256', 'one'))],
+    ['not a token', 'hello'],
+  ] as const
+  for (const [name, token] of cases) {
+    const statuses = new Set<number>()
+    for (let n = 0; n < 100; n++) statuses.add((await send(server, `logout_token=${token}`)).status)
+    t.strictSame([...statuses], [400], name)
+    t.equal((await send(server, `logout_token=${logout()}`)).status, 200, name)
+  }
 })
 
 t.test('a token signed with a key not yet fetched is accepted on a retry', async t => {
