@@ -2,6 +2,10 @@ import { isUtf8 } from 'node:buffer'
 import { Refusal } from '../errors.js'
 import { isJsonObject } from '../protocol.js'
 import { parseUnambiguous } from '../token/strict-json.js'
+import type { RequestHead } from './request.js'
+
+/** What tells whether a body is JSON. */
+type BodyHead = Pick<RequestHead, 'contentType' | 'origin'>
 
 /** On the public listener: logins and ticket requests are small. */
 export const maxBodyBytes = 8192
@@ -14,11 +18,21 @@ export const mediaTypeOf = (contentType: string): string =>
   (contentType.split(';')[0] ?? '').trim().toLowerCase()
 
 /**
+ * Requires the media type of JSON. Programs may omit it, but web pages may not: without it, any page
+ * may send the request without a preflight.
+ * @throws Refusal `unsupported_media_type`
+ */
+export function requireJson({ contentType, origin }: BodyHead): void {
+  if (contentType === '' ? origin === '' : mediaTypeOf(contentType) === 'application/json') return
+  throw new Refusal('unsupported_media_type', { detail: 'Send the body as Content-Type: application/json.' })
+}
+
+/**
  * The JSON object in a body.
  * @throws Refusal `unsupported_media_type`, or `bad_request` for anything but one object in UTF-8
  */
-export function parseJsonObject(body: Buffer, contentType: string): Readonly<Record<string, unknown>> {
-  const value = parseJson(body, contentType)
+export function parseJsonObject(body: Buffer, head: BodyHead): Readonly<Record<string, unknown>> {
+  const value = parseJson(body, head)
   if (isJsonObject(value)) return value
   throw new Refusal('bad_request', { detail: 'The body must be a JSON object without duplicate members.' })
 }
@@ -40,9 +54,9 @@ export function parseForm(body: Buffer, contentType: string): URLSearchParams {
  */
 export function parseJsonObjects(
   body: Buffer,
-  contentType: string,
+  head: BodyHead,
 ): Readonly<Record<string, unknown>> | readonly Readonly<Record<string, unknown>>[] {
-  const value = parseJson(body, contentType)
+  const value = parseJson(body, head)
   if (isJsonObject(value) || (Array.isArray(value) && value.every(isJsonObject))) return value
   throw new Refusal('bad_request', {
     detail: 'The body must be a JSON object, or a list of them, without duplicate members.',
@@ -50,10 +64,7 @@ export function parseJsonObjects(
 }
 
 /** The object or list in a body. Undefined for anything else, and if a member is there twice. */
-function parseJson(body: Buffer, contentType: string): unknown {
-  if (contentType !== '' && mediaTypeOf(contentType) !== 'application/json')
-    throw new Refusal('unsupported_media_type', {
-      detail: 'Send the body as Content-Type: application/json.',
-    })
+function parseJson(body: Buffer, head: BodyHead): unknown {
+  requireJson(head)
   return isUtf8(body) ? parseUnambiguous(body.toString('utf8')) : undefined
 }

@@ -44,7 +44,7 @@ export function serverSideRoutes({ check, publish, logOut, clock }: ServerSide):
       context: () => undefined,
       handler(head, _, body) {
         const token = identify(head)
-        const asked = parseJsonObject(body, head.contentType)
+        const asked = parseJsonObject(body, head)
         refuseUnknown('member', Object.keys(asked), ['channel', 'data'])
         const { channel, data } = asked
         if (typeof channel !== 'string' || !isChannelName(channel)) throw new Refusal('channel_invalid')

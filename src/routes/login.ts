@@ -1,6 +1,6 @@
 import { type Credentials, LoginAdmission, type LoginParts, type LoginRefused } from '../admission/login.js'
 import { Refusal } from '../errors.js'
-import { parseJsonObject } from '../http/body.js'
+import { parseJsonObject, requireJson } from '../http/body.js'
 import type { ClientView } from '../http/client-view.js'
 import type { RequestHead } from '../http/request.js'
 import { fieldsOf } from '../http/request-log.js'
@@ -43,6 +43,8 @@ export function authRoute(parts: AuthParts): Route<Address> {
       // meant JSON.
       if (head.contentType === '' && body.length === 0 && waitsForChallenge(head))
         throw badCredentials('Send user and password, as HTTP Basic or JSON.', true)
+      // Before it counts, so that no page can use up the logins of its visitors.
+      if (!basicPattern.test(head.authorization)) requireJson(head)
       const refused = admission.refuseAddress(address)
       if (refused !== undefined) throw refusalOf(refused, head)
       return logIn(head, address, readCredentials(head, body))
@@ -69,7 +71,7 @@ function readCredentials(head: RequestHead, body: Buffer): Credentials {
     if (colon < 0) throw new Refusal('bad_request', { detail: 'HTTP Basic credentials are user:password.' })
     return { user: pair.slice(0, colon), password: pair.slice(colon + 1) }
   }
-  const members = parseJsonObject(body, head.contentType)
+  const members = parseJsonObject(body, head)
   refuseUnknown('member', Object.keys(members), ['user', 'pwd'])
   const { user, pwd } = members
   if (typeof user !== 'string' || typeof pwd !== 'string')

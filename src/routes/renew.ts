@@ -33,7 +33,7 @@ export function renewRoute({ check, maxTokenBytes, renew, clock }: RenewRoutePar
     maxBodyBytes: maxTokenBytes + maxBodyBytes,
     async handler(head, _, body) {
       const nowMs = clock()
-      const asked = body.length > 0 ? parseJsonObject(body, head.contentType) : {}
+      const asked = body.length > 0 ? parseJsonObject(body, head) : {}
       const token = check.identify(readToken(head.authorization, asked.token), nowMs)
       if ('code' in token) throw denied(token)
       refuseUnknown('member', Object.keys(asked), ['session', 'socket', 'token'])

@@ -55,7 +55,7 @@ export function ticketStatusRoute(parts: TicketStatusParts): Route<Address> {
           detail: 'Too many requests from this address.',
           retryAfterSeconds: retryAfterSeconds(waitMs),
         })
-      const members = parseJsonObject(body, head.contentType)
+      const members = parseJsonObject(body, head)
       refuseUnknown('member', Object.keys(members), ['ticket'])
       const { ticket } = members
       if (typeof ticket !== 'string')

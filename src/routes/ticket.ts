@@ -62,7 +62,7 @@ export function ticketRoute(parts: TicketRouteParts): Route<TicketContext> {
           detail: 'This server is shutting down; try again.',
         })
       const nowMs = clock()
-      const asked = body.length > 0 ? parseJsonObject(body, head.contentType) : {}
+      const asked = body.length > 0 ? parseJsonObject(body, head) : {}
       const token = check.identify(readToken(head.authorization, asked.token), nowMs)
       if ('code' in token) throw denied(token)
       if (body.length > 0) refuseUnknown('member', Object.keys(asked), ['channel', 'token'])

@@ -109,6 +109,32 @@ t.test('no response can be read from any other origin', async t => {
   }
 })
 
+t.test('a page cannot log in without a preflight, or use up the logins of its visitor', async t => {
+  const { url } = await startServer(t, {
+    users: { maggie: 'secret' },
+    env: { TICKETGATE_LOGIN_RATE: '1/600' },
+  })
+  const body = JSON.stringify({ user: 'maggie', pwd: 'secret' })
+  // These are what a browser sends for `no-cors`: it drops other types.
+  for (const [name, headers] of [
+    ['without a type', {}],
+    ['as text', { 'content-type': 'text/plain;charset=UTF-8' }],
+    ['as a form', { 'content-type': 'application/x-www-form-urlencoded' }],
+  ] as const)
+    for (const origin of ['https://evil.test', 'null', allowedOrigin]) {
+      const reply = await request(url, '/auth', { method: 'POST', headers: { origin, ...headers }, body })
+      isProblem(t, reply, '415 unsupported_media_type', `${name}, from ${origin}`)
+    }
+  isProblem(
+    t,
+    await request(url, '/auth', { method: 'POST', headers: { origin: 'https://evil.test' } }),
+    '415 unsupported_media_type',
+    'without a body',
+  )
+  const login = await request(url, '/auth', { method: 'POST', body })
+  t.equal(login.status, 200, 'none of these counted, and a program may omit the type')
+})
+
 t.test('a socket from a listed origin, or without Origin, may open', async t => {
   for (const origin of [...listed, undefined]) {
     const headers = origin === undefined ? {} : { origin }

@@ -102,19 +102,19 @@ t.test('a client that waits for a challenge gets one, a web page does not', asyn
     isProblem(t, reply, '401 bad_credentials', method)
     t.match(reply.headers['www-authenticate'], challenge, method)
   }
-  for (const [name, headers, body] of [
-    ['a page', { origin: allowedOrigin }, undefined],
-    ['a client with other credentials', { authorization: 'Bearer x' }, undefined],
-    ['a client that announces JSON', json, ''],
-    ['a client that sends JSON', json, '{}'],
-    ['a body without a type', {}, '{}'],
+  for (const [name, headers, body, expected] of [
+    ['a page', { origin: allowedOrigin }, undefined, '415 unsupported_media_type'],
+    ['a client with other credentials', { authorization: 'Bearer x' }, undefined, '400 bad_request'],
+    ['a client that announces JSON', json, '', '400 bad_request'],
+    ['a client that sends JSON', json, '{}', '400 bad_request'],
+    ['a body without a type', {}, '{}', '400 bad_request'],
   ] as const) {
     const reply = await request(server.url, '/auth', {
       method: 'POST',
       headers,
       ...(body === undefined ? {} : { body }),
     })
-    isProblem(t, reply, '400 bad_request', name)
+    isProblem(t, reply, expected, name)
     t.equal(reply.headers['www-authenticate'], undefined, name)
   }
   const wrong = await postJson(server.url, '/auth', { user: 'maggie', pwd: 'wrong' })

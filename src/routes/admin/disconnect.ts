@@ -15,7 +15,7 @@ export const disconnectRoute = (control: Pick<Control, 'disconnect'>): AdminRout
   methods: ['POST'],
   async handler(head, body) {
     refuseUnknown('parameter', new URLSearchParams(head.query).keys(), [])
-    const members = parseJsonObject(body, head.contentType)
+    const members = parseJsonObject(body, head)
     refuseUnknown('member', Object.keys(members), disconnectionMembers)
     const disconnection = readDisconnection(members)
     if (typeof disconnection === 'string') throw new Refusal('bad_request', { detail: disconnection })

@@ -16,7 +16,7 @@ export const ticketsRoute = (issuer: Pick<BackEndIssuer, 'issue'>): AdminRoute =
   methods: ['POST'],
   async handler(head, body) {
     refuseUnknown('parameter', new URLSearchParams(head.query).keys(), [])
-    const asked = parseJsonObjects(body, head.contentType)
+    const asked = parseJsonObjects(body, head)
     const isList = Array.isArray(asked)
     const specs = isList ? asked : [asked]
     if (specs.length > mostAtOnce || specs.length === 0)
