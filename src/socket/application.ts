@@ -77,7 +77,8 @@ export interface GateHandlers<Data = undefined> {
   /**
    * Decides, after all other checks of a ticket, whether it may open a socket: returns the data of
    * the connection, or `false` to refuse with `channel_forbidden`. The ticket is not spent then.
-   * Also called for every `renew`; its data is ignored then.
+   * Also called for every `renew`, and for every socket that `/ws_ticket/renew` would extend; its
+   * data is ignored then.
    *
    * It cannot be async, because nothing waits between the checks of a ticket and its use: if it
    * returns a promise, the handshake is refused and an error is logged. Do async work before the

@@ -1,20 +1,29 @@
+import type { Application } from '../socket/application.js'
+import { closeFailed, isOpen } from '../socket/closing.js'
 import { rightsOf, type Socket } from '../socket/session.js'
 import type { Sockets } from '../socket/sockets.js'
+import type { Log } from '../telemetry/log.js'
+import { type CarriedClaims, noClaims } from '../ticket/carried-claims.js'
 import { mayOpen } from '../ticket/rights.js'
 import { isOwnSession } from '../ticket/session-id.js'
 import type { Revocations } from '../token/revocation.js'
 import type { SessionRenewed } from '../wire/relay.js'
 
+export interface TunnelRenewalParts {
+  readonly sockets: Pick<Sockets, 'table' | 'ids'>
+  readonly revocations: Pick<Revocations, 'covers' | 'onChannel'>
+  readonly application: Application | undefined
+  readonly log: Log
+}
+
 /**
  * Gives the sockets of a session, or one socket, in tunnels the rights, the claims and the expiry
- * of a fresh token of their user. A socket on whose channel the token gives no right is not
- * changed, and ends at its old expiry. Returns how many were renewed.
+ * of a fresh token of their user. A socket on whose channel the token gives no right, or that the
+ * application refuses, is not changed, and ends at its old expiry. Returns how many were renewed.
  */
-export function renewTunnels(
-  { table, ids }: Pick<Sockets, 'table' | 'ids'>,
-  revocations: Pick<Revocations, 'covers' | 'onChannel'>,
-  renewed: SessionRenewed,
-): number {
+export function renewTunnels(parts: TunnelRenewalParts, renewed: SessionRenewed): number {
+  const { sockets, revocations } = parts
+  const { table, ids } = sockets
   const { user, session: name, socket, login, issuedAtSeconds, expiresAtSeconds, rights, carried } = renewed
   const authority = { user, session: login, issuedAtSeconds }
   // The token may have been revoked on the way to this thread.
@@ -32,10 +41,11 @@ export function renewTunnels(
       revocations.onChannel(authority, session.channel) === undefined
     )
   }
-  const sockets = [...table.filter(isRenewed)]
   // Messages between threads and nodes lose the missing prototype.
   const claims = carried && Object.assign(Object.create(null), carried)
-  for (const ws of sockets) {
+  let extended = 0
+  for (const ws of table.filter(isRenewed)) {
+    if (!isAuthorized(ws, renewed, claims, parts)) continue
     const { session } = ws.getUserData()
     const isFormer = login === undefined && !isOwnSession(session.id)
     if (isFormer || session.isFormer) session.isFormer = isFormer
@@ -44,6 +54,34 @@ export function renewTunnels(
     session.issuedAtSeconds = issuedAtSeconds
     if (session.carried !== claims) session.carried = claims
     table.renew(ws, expiresAtSeconds)
+    extended++
   }
-  return sockets.length
+  return extended
+}
+
+/**
+ * Asks the application, as for a handshake. It may close this socket or others meanwhile.
+ */
+function isAuthorized(
+  ws: Socket,
+  { user, login, expiresAtSeconds }: SessionRenewed,
+  claims: CarriedClaims | undefined,
+  { application, log }: TunnelRenewalParts,
+): boolean {
+  if (!isOpen(ws)) return false
+  const { channel, origin } = ws.getUserData().session
+  const request = {
+    user,
+    session: login,
+    channel,
+    origin,
+    expires: expiresAtSeconds,
+    claims: claims ?? noClaims,
+  }
+  try {
+    return application?.authorize(request) !== false && isOpen(ws)
+  } catch (error) {
+    closeFailed(ws, error, log)
+    return false
+  }
 }

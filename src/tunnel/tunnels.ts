@@ -59,8 +59,7 @@ export class Tunnels {
 
   /** Extends the sockets of a session, or one socket, and returns how many. */
   renew(renewed: SessionRenewed): number {
-    const { sockets, revocations } = this.#parts
-    return renewTunnels(sockets, revocations, renewed)
+    return renewTunnels(this.#parts, renewed)
   }
 
   /** Destroys everything at once. */
