@@ -139,7 +139,10 @@ export interface RenewRequiredMessage {
   readonly reason?: string
 }
 
-/** The operator revoked a channel for this socket. */
+/**
+ * The socket was unsubscribed from a channel: the operator revoked it, or the rights of a renewal do
+ * not cover it.
+ */
 export interface UnsubscribedMessage {
   readonly type: 'unsubscribed'
   readonly channel: string

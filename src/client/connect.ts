@@ -44,7 +44,7 @@ export function connect<Data = unknown>(options: ConnectOptions): Connection<Dat
     onLink: link => subscriptions.restore(link, lose),
     onUnsubscribed(name) {
       subscriptions.delete(name)
-      lose(name, new GateError('unsubscribed', 'The operator revoked this channel.'))
+      lose(name, new GateError('unsubscribed', 'This channel was revoked, or a renewal does not cover it.'))
     },
     onClosed: error => readers.end(error.code === 'closed' ? undefined : error),
   })

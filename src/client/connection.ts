@@ -57,7 +57,10 @@ export interface Events<Data> {
   readonly renewed: { readonly expires: number }
   /** An attempt failed, or the connection ended; another attempt follows. */
   readonly retry: Retry
-  /** A channel was revoked, or its subscription could not be restored after a reconnect. */
+  /**
+   * A channel was revoked or is not covered by a renewal, or its subscription could not be restored
+   * after a reconnect.
+   */
   readonly lost: { readonly channel: string; readonly error: GateError }
   /** The end: `close()` was called, or no further attempt can help. The error says which. */
   readonly close: GateError

@@ -18,7 +18,7 @@ export interface ReconnectorOptions<Data> {
   readonly emitter: Emitter<Events<Data>>
   /** Called with every link that opens, before the event `open`. */
   readonly onLink: (link: Link) => void
-  /** Called when the server has revoked a channel. */
+  /** Called when the server has ended a subscription. */
   readonly onUnsubscribed: (channel: string) => void
   /** Called once, before the event `close`. */
   readonly onClosed: (error: GateError) => void

@@ -11,7 +11,7 @@ import type { Application } from './application.js'
 import type { ChannelRights } from './channel-rights.js'
 import type { ChannelTopics } from './channel-topics.js'
 import { closeFailed, isOpen } from './closing.js'
-import { answer, fail, type RequestId } from './replies.js'
+import { answer, fail, notify, type RequestId } from './replies.js'
 import { addressOf, rightsOf, type Socket } from './session.js'
 import type { SocketEvents } from './socket-events.js'
 import type { SocketTable } from './socket-table.js'
@@ -83,8 +83,10 @@ export class SessionRenewal {
     const { table, topics, rights, events } = this.#parts
     table.renew(ws, claims.sessionEndsAtSeconds)
     rights.begin(ws)
-    for (const channel of topics.restrict(ws, each => rights.maySubscribe(ws, each)))
+    for (const channel of topics.restrict(ws, each => rights.maySubscribe(ws, each))) {
       events.unsubscribed(ws, channel)
+      notify(ws, { type: 'unsubscribed', channel }, undefined)
+    }
     answer(ws, { type: 'renewed', expires: session.expiresAtSeconds }, id)
   }
 }

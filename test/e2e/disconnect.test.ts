@@ -28,9 +28,9 @@ const ask = (client: Client, message: Json & { readonly id: number }): Promise<J
 /** A token issued before a revocation that follows, and one issued after it. */
 const earlierToken = (user: string, claims: Json = {}): string =>
   tokenFor(user, { iat: nowSeconds() - 1, ...claims })
-const laterToken = async (user: string): Promise<string> => {
+const laterToken = async (user: string, claims: Json = {}): Promise<string> => {
   await nextSecond()
-  return tokenFor(user)
+  return tokenFor(user, claims)
 }
 
 /** Checks that a channel is revoked from one user. */
@@ -200,6 +200,22 @@ t.test('the client renews when told to, and learns which channel was revoked and
   await gate.publish('still here')
   await counts(server, { user: 'maggie', reason: 'bye' })
   t.match(await gate.next('close'), { code: 'revoked', message: /bye/ })
+})
+
+t.test('the client learns which channels end with a renewal', async t => {
+  const server = await startServer(t)
+  const channels = { publish: ['*'], subscribe: ['lobby'] }
+  const gate = connectTo(t, server.url, {
+    channel: 'lobby',
+    getToken: ({ fresh }) => (fresh ? laterToken('maggie', { channels }) : earlierToken('maggie')),
+  })
+  await gate.next('open')
+  await gate.subscribe('news')
+  await counts(server, { user: 'maggie', reauthenticateWithinSeconds: 20 })
+  t.match(await gate.next('lost'), { channel: 'news', error: { code: 'unsubscribed' } })
+  await gate.next('renewed')
+  t.equal(gate.urls.length, 1, 'on the same socket')
+  await gate.publish('still here', 'news')
 })
 
 t.test('contradictory requests are refused', async t => {

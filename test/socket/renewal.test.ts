@@ -92,7 +92,13 @@ t.test('a renewed session has the rights of the new ticket', async t => {
   await client.ask({ type: 'subscribe', channel: 'chat', id: 1 })
   const speaker = (await enterAs({ sub: 'theo' }, 'lobby')).client
   const channels = { publish: ['lobby'], subscribe: ['chat'] }
-  t.match(await client.ask({ type: 'renew', ticket: await fresh({ channels }) }), { type: 'renewed' })
+  client.send({ type: 'renew', ticket: await fresh({ channels }), id: 'r' })
+  t.same(
+    new Set([await client.next(), await client.next()]),
+    new Set(['lobby', 'news'].map(channel => ({ type: 'unsubscribed', channel }))),
+    'it is told which channels it has lost',
+  )
+  t.match(await client.next(), { type: 'renewed', id: 'r' }, 'before the reply')
   for (const channel of ['lobby', 'news', 'chat'])
     await speaker.ask({ type: 'publish', channel, data: channel, id: 1 })
   t.strictSame(await client.next(), { type: 'message', channel: 'chat', data: 'chat', user: 'theo' })
