@@ -318,7 +318,8 @@ export class RedisBus implements BusState {
       if (this.#isUp) this.#setDown(error)
       else if (this.#subscriber.status === 'ready') this.#explain(error)
       this.#heardMs = nowMs
-      this.#subscriber.disconnect(true)
+      // While it connects, it retries by itself, and with sentinels this would end that for good.
+      if (['connect', 'ready'].includes(this.#subscriber.status)) this.#subscriber.disconnect(true)
     }
     this.#ping()
     this.#resend()

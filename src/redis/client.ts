@@ -79,6 +79,8 @@ function placeOptions({ at }: RedisAddress, tls: TlsOptions | undefined): Option
     name: at.name,
     role: 'master',
     sentinelRetryStrategy: retryDelayMs,
+    // Otherwise a sentinel that hangs keeps the others from being asked.
+    sentinelCommandTimeout: 1000,
     // A primary that became a replica while the connection lasted: the sentinels know the new one.
     reconnectOnError: error => error.message.startsWith('READONLY'),
     ...(tls === undefined ? {} : { tls, sentinelTLS: tls, enableTLSForSentinelMode: true }),

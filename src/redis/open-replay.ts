@@ -1,3 +1,4 @@
+import type { Redis } from 'ioredis'
 import { clock } from '../clock.js'
 import type { Config } from '../config/schema.js'
 import { StartupError } from '../errors.js'
@@ -16,6 +17,12 @@ export interface OpenReplay {
   close(): void
 }
 
+// How long the start waits for a connection.
+const connectWithinMs = 1500
+
+// Beyond what a look waits for a reply. A new connection sends its first commands without one.
+const socketTimeoutMs = 3000
+
 const evicts = (policy: string): string =>
   `the Redis at TICKETGATE_REDIS_URL may forget spent tickets: its maxmemory-policy is ${policy}. Set it to noeviction: redis-cli config set maxmemory-policy noeviction`
 
@@ -28,7 +35,7 @@ export async function openRedisReplay(config: Config, log: Log): Promise<OpenRep
   const skewMs = config.clockSkewSeconds * 1000
   const reasons = new Reasons()
   let isOff = false
-  const client = connectRedis(config, 'ticketgate-replay')
+  const client = connectRedis(config, 'ticketgate-replay', { socketTimeoutMs })
   const cache = new RedisReplayCache(redisStore(client), {
     skewMs,
     ttlMs: config.ticketTtlSeconds * 1000,
@@ -49,13 +56,26 @@ export async function openRedisReplay(config: Config, log: Log): Promise<OpenRep
     cache.close()
     client.disconnect()
   }
-  await new Promise(resolve => client.once('ready', resolve).once('close', resolve))
+  await firstAttempt(client)
   await cache.look()
   if (cache.state.is === 'evicts') {
     close()
     throw new StartupError('redis_evicts', evicts(cache.state.policy))
   }
   return { replay: cache, store: cache, close }
+}
+
+/** Resolves when the client is connected, or has failed to connect, and after 1.5 s at most. */
+function firstAttempt(client: Redis): Promise<void> {
+  return new Promise(resolve => {
+    const settle = (): void => {
+      clearTimeout(timer)
+      resolve()
+    }
+    const timer = setTimeout(settle, connectWithinMs)
+    // If no sentinel knows the primary, there is an error, but no connection to close.
+    for (const event of ['ready', 'close', 'error'] as const) client.once(event, settle)
+  })
 }
 
 /** Logs the state of the store: each reason once, until it is ready again. */

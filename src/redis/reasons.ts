@@ -26,6 +26,10 @@ const hints: readonly (readonly [pattern: RegExp, hint: string])[] = [
   [/WRONGPASS|NOAUTH|invalid password/i, 'TICKETGATE_REDIS_URL lacks a user and password, or has wrong ones'],
   [/unknown (redis )?command/i, 'this server forbids a required command, or has renamed it'],
   [/READONLY|\breplica\b/, 'TICKETGATE_REDIS_URL must name the primary'],
+  [
+    /All sentinels are unreachable/,
+    'the sentinels in TICKETGATE_REDIS_URL must be reachable and know the primary by the name in it',
+  ],
   [/\bOOM\b/, 'Redis is full: raise maxmemory'],
 ]
 
@@ -38,6 +42,8 @@ export function explain(error: unknown): { readonly reason: string; readonly hin
   const reason = text
     .replace(/,? with args beginning with:.*$/s, '')
     .replace(/ script: [0-9a-f]{40},.*$/s, '')
+    // With a random delay, each failure would be a new reason.
+    .replace(/ Retrying from scratch after [\d.]+ms\./, '')
     .trim()
   const hint = hints.find(([pattern]) => pattern.test(reason))?.[1]
   return hint === undefined ? { reason } : { reason, hint }

@@ -13,7 +13,8 @@ import {
   untilReady,
 } from '../support/nodes.js'
 import { fileNeeds, needs, pathOf } from '../support/programs.js'
-import { startProgram, startRedis } from '../support/redis.js'
+import { startRedis } from '../support/redis.js'
+import { startSentinels } from '../support/sentinels.js'
 import { startServer, temporaryDirectory } from '../support/server.js'
 import { gatePath, mint } from '../support/tokens.js'
 
@@ -76,32 +77,6 @@ t.test(
     }
   },
 )
-
-const quorum = 2
-
-/** Three sentinels that watch the primary at `port`; each has a configuration file of its own. */
-async function startSentinels(t: Test, port: number): Promise<number[]> {
-  const directory = temporaryDirectory(t)
-  const ports: number[] = []
-  for (const name of ['a', 'b', 'c']) {
-    const own = await freePort()
-    const config = join(directory, `${name}.conf`)
-    writeFileSync(
-      config,
-      `port ${own}
-bind 127.0.0.1
-dir ${directory}
-sentinel monitor primary 127.0.0.1 ${port} ${quorum}
-sentinel down-after-milliseconds primary 2000
-sentinel failover-timeout primary 2000
-`,
-    )
-    const program = await startProgram(t, 'redis-server', [config, '--sentinel'])
-    await program.log.logged('+monitor master primary')
-    ports.push(own)
-  }
-  return ports
-}
 
 t.test('with sentinels, a new primary is found and older tickets are refused', async t => {
   const primary = await startRedis(t)
