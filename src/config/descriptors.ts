@@ -29,13 +29,23 @@ export const maxUnidentified = 256
 const reserveAtLeast = 64
 const reserveShare = 0.05
 
+export interface DescriptorNeeds {
+  /** Connections that are counted separately. */
+  readonly countedApart?: number
+  /** Whether each connection may need another one, to an upstream server. */
+  readonly hasTunnels?: boolean
+}
+
 /**
- * Returns how many connections `limit` descriptors allow, minus `countedApart` and a reserve of 64
- * or 5 %, whichever is larger, for listeners, files and the admin port. At least 1, because 0 means
- * no cap; 0 only if there is no limit.
+ * Returns how many connections `limit` descriptors allow, minus those counted apart and a reserve
+ * of 64 or 5 %, whichever is larger, for listeners, files and the admin port. At least 1, because 0
+ * means no cap; 0 only if there is no limit.
  */
-export function connectionsWithin(limit: number | undefined, countedApart = 0): number {
+export function connectionsWithin(
+  limit: number | undefined,
+  { countedApart = 0, hasTunnels = false }: DescriptorNeeds = {},
+): number {
   if (limit === undefined) return 0
   const reserve = Math.max(reserveAtLeast, Math.ceil(limit * reserveShare))
-  return Math.max(1, limit - reserve - countedApart)
+  return Math.max(1, Math.floor((limit - reserve - countedApart) / (hasTunnels ? 2 : 1)))
 }

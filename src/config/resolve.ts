@@ -89,7 +89,10 @@ export function resolveConfig({ env, flags = [], options = {}, handlerNames }: C
 
   const maxConnectionsByDefault =
     values.maxConnections === undefined || values.settingsFile !== undefined
-      ? connectionsWithin(descriptorLimit(), values.firstMessageSeconds > 0 ? maxUnidentified : 0)
+      ? connectionsWithin(descriptorLimit(), {
+          countedApart: values.firstMessageSeconds > 0 ? maxUnidentified : 0,
+          hasTunnels: values.tunnels.length > 0,
+        })
       : values.maxConnections
 
   return Object.freeze({

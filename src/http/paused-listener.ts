@@ -2,7 +2,7 @@ import type { TemplatedApp } from 'uWebSockets.js'
 import { closeSync, openSync } from 'node:fs'
 import { devNull } from 'node:os'
 import { unixPathOf } from '../config/unix-path.js'
-import { isSystemError } from '../disk/errno.js'
+import { isSystemError, meansExhausted } from '../disk/errno.js'
 import { type Listener, type ListenOptions, listen } from './listener.js'
 
 const lookMs = 100
@@ -118,13 +118,10 @@ function isExhausted(): boolean {
     closeSync(openSync(devNull, 'r'))
     return false
   } catch (error) {
+    // A missing or forbidden device, as in some sandboxes, says nothing about descriptors.
     return meansExhausted(error)
   }
 }
-
-/** A missing or forbidden device, as in some sandboxes, says nothing about descriptors. */
-const meansExhausted = (error: unknown): boolean =>
-  isSystemError(error) && (error.code === 'EMFILE' || error.code === 'ENFILE')
 
 /** Takes this many descriptors, or as many as there are. */
 function takeDescriptors(count: number): number[] {

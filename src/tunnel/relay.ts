@@ -1,3 +1,4 @@
+import { meansExhausted } from '../disk/errno.js'
 import { retryAfterReason, tunnelCloseCode } from '../protocol.js'
 import { closeWith, isOpen } from '../socket/closing.js'
 import type { Socket, TunnelEnd } from '../socket/session.js'
@@ -165,8 +166,12 @@ export class Relay implements TunnelEnd, UpstreamListener {
     if (this.#client === undefined) return
     const reason = 'code' in error ? String(error.code) : error.message
     if (!this.#hasAnswered) this.#tunnel.countFailedDial()
+    if (meansExhausted(error))
+      this.#tunnel.log('warn', 'no file descriptor was left for a connection to the upstream server', {
+        reason,
+      })
     // It may have hung up on this client only, so it does not count as down for the others.
-    if (!this.#isConnected) this.#tunnel.upstream.failed(reason)
+    else if (!this.#isConnected) this.#tunnel.upstream.failed(reason)
     else if (isOpen(this.#client))
       this.#tunnel.log('warn', 'the connection to the upstream server was lost', { reason })
     this.#endFailed()

@@ -38,7 +38,11 @@ t.test('the connection cap keeps a reserve of the descriptor limit', async t => 
     ['nor a negative number', 10, 1],
   ] as const
   for (const [name, limit, connections] of cases) t.equal(connectionsWithin(limit), connections, name)
-  t.equal(connectionsWithin(1024, 256), 704, 'descriptors for other uses are subtracted')
-  t.equal(connectionsWithin(300, 256), 1)
-  t.equal(connectionsWithin(undefined, 256), 0)
+  const countedApart = 256
+  t.equal(connectionsWithin(1024, { countedApart }), 704, 'descriptors for other uses are subtracted')
+  t.equal(connectionsWithin(300, { countedApart }), 1)
+  t.equal(connectionsWithin(undefined, { countedApart }), 0)
+  t.equal(connectionsWithin(1024, { hasTunnels: true }), 480, 'a socket through a tunnel takes two')
+  t.equal(connectionsWithin(1024, { countedApart, hasTunnels: true }), 352)
+  t.equal(connectionsWithin(65, { hasTunnels: true }), 1)
 })
