@@ -5,6 +5,7 @@ import { resolveConfig } from '../config/resolve.js'
 import { optionFlags } from '../config/sources.js'
 import { readDevelopmentSecret } from '../disk/development-secret.js'
 import { RevocationFile } from '../disk/revocation-file.js'
+import { keepSeconds } from '../disk/revocation-life.js'
 import { withDevelopmentSecret } from '../gate/prepare.js'
 import { Issuers } from '../providers/issuers.js'
 import { createCommandLog } from '../telemetry/log.js'
@@ -47,6 +48,7 @@ async function explain(flags: readonly string[], { env, stdin, stderr }: Command
   const config = await withDevelopmentSecret(given, readDevelopmentSecret)
   const { revocations } = await RevocationFile.open(config.stateDir, {
     nowSeconds: () => toSeconds(clock()),
+    keepSeconds: keepSeconds(config),
     log,
   })
   const issuers = await Issuers.open(config, { log, counters: createCounters() })

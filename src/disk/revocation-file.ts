@@ -6,6 +6,7 @@ import type { Log } from '../telemetry/log.js'
 import {
   createRevocations,
   isRevocation,
+  keptFor,
   laterOf,
   type Revocation,
   type Revocations,
@@ -24,6 +25,8 @@ const linesAtOnce = 1000
 
 interface Options {
   readonly nowSeconds: () => number
+  /** How long revocations are kept after their date, at least. */
+  readonly keepSeconds: number
   readonly log: Log
 }
 
@@ -83,7 +86,7 @@ export class RevocationFile {
       former: join(stateDir, 'revocations.json'),
       lock: join(stateDir, 'revocations.jsonl.lock'),
     }
-    const kept = await readKept(paths, options.nowSeconds())
+    const kept = await readKept(paths, options)
     const isWorth = kept.hasFormer || kept.superfluous > kept.revocations.size
     const compactAboveBytes = isWorth ? 0 : compactAbove(await sizeOf(paths.journal))
     return new RevocationFile(paths, options, kept, compactAboveBytes)
@@ -161,7 +164,7 @@ export class RevocationFile {
     try {
       await withLock(lock, async check => {
         await cancelReplacements(journal)
-        const kept = await readKept(this.#paths, this.#options.nowSeconds())
+        const kept = await readKept(this.#paths, this.#options)
         await replaceFile(journal, textOf([...kept.revocations.values()]), check)
         if (kept.hasFormer) await rm(former, { force: true })
       })
@@ -193,11 +196,14 @@ function* textOf(revocations: readonly Revocation[]): Generator<string> {
 }
 
 /** @throws StartupError `revocations_invalid` */
-async function readKept({ journal, former }: Paths, nowSeconds: number): Promise<Kept> {
+async function readKept({ journal, former }: Paths, options: Options): Promise<Kept> {
+  const nowSeconds = options.nowSeconds()
   const revocations = new Map<string, Revocation>()
   let lines = 0
-  const keep = (revocation: Revocation): void => {
+  const keep = (written: Revocation): void => {
     lines++
+    // Tokens may live longer now than when it was written.
+    const revocation = keptFor(written, options.keepSeconds)
     if (revocation.untilSeconds <= nowSeconds) return
     const key = revocationKey(revocation)
     const before = revocations.get(key)

@@ -6,6 +6,7 @@ import { clock, toSeconds } from '../clock.js'
 import type { Config } from '../config/schema.js'
 import { unixPathOf } from '../config/unix-path.js'
 import { RevocationFile } from '../disk/revocation-file.js'
+import { keepSeconds } from '../disk/revocation-life.js'
 import { checkStateDirectory } from '../disk/state-dir.js'
 import { StartupError } from '../errors.js'
 import { portFault, portUnavailable } from '../http/listener.js'
@@ -57,7 +58,11 @@ async function lookAtSecrets(config: Config, log: Log): Promise<undefined> {
 async function lookAtStateDirectory(config: Config, log: Log): Promise<string> {
   await checkStateDirectory(config.stateDir, log)
   const nowSeconds = (): number => toSeconds(clock())
-  const { revocations } = await RevocationFile.open(config.stateDir, { nowSeconds, log })
+  const { revocations } = await RevocationFile.open(config.stateDir, {
+    nowSeconds,
+    keepSeconds: keepSeconds(config),
+    log,
+  })
   return `${resolve(config.stateDir)}, revocations: ${revocations.list(nowSeconds()).length}`
 }
 

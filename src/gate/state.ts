@@ -3,6 +3,7 @@ import { steadyClock, toSeconds } from '../clock.js'
 import type { Config } from '../config/schema.js'
 import { type ClockMarkView, type Keys, keepClockMark, openTicketKeys } from '../disk/gate-keys.js'
 import { RevocationFile } from '../disk/revocation-file.js'
+import { keepSeconds } from '../disk/revocation-life.js'
 import type { OpenReplay } from '../redis/open-replay.js'
 import type { Log } from '../telemetry/log.js'
 import { bootKeyId, ticketKey } from '../ticket/key-ring.js'
@@ -31,6 +32,7 @@ export interface GateState {
 export async function openGateState(config: Config, log: Log, closers: Closers): Promise<GateState> {
   const revocationFile = await RevocationFile.open(config.stateDir, {
     nowSeconds: () => toSeconds(steadyClock()),
+    keepSeconds: keepSeconds(config),
     log,
   })
   const clockMark = closers.add(await keepClockMark(config, log))

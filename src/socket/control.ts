@@ -3,15 +3,15 @@ import type { TicketSpec } from '../admission/ticket-spec.js'
 import { type Clock, toSeconds } from '../clock.js'
 import { nodesAheadSeconds } from '../config/node-clocks.js'
 import type { Config } from '../config/schema.js'
-import { longestTokenSeconds } from '../config/token-life.js'
-import { longestOutsideMs } from '../disk/gate-keys.js'
 import type { RevocationFile } from '../disk/revocation-file.js'
+import { keepSeconds } from '../disk/revocation-life.js'
 import { Refusal } from '../errors.js'
 import { channelNameForm, isChannelName, type TicketReply } from '../protocol.js'
 import type { RenewalSeal } from '../redis/renewal-seal.js'
 import type { EventSink } from '../telemetry/events.js'
 import type { Log } from '../telemetry/log.js'
 import type { LogoutOrder } from '../token/logout-token.js'
+import { keptFor } from '../token/revocation.js'
 import { json } from '../wire/json.js'
 import type {
   NodeMessage,
@@ -150,7 +150,9 @@ export class Control {
   /** Carries out messages of other nodes. Works from the very start. */
   receive(messages: readonly NodeMessage[]): void {
     const others: RelayMessage[] = []
-    for (const message of messages) {
+    for (const received of messages) {
+      // Tokens may live longer here than on the node that it is from.
+      const message = received.type === 'revoke' ? keptFor(received, this.#keepSeconds) : received
       if (message.type === 'disconnect') this.#disconnectForOthers(message)
       else if (message.type === 'renew') others.push(...this.#opened(message))
       else others.push(message)
@@ -171,12 +173,13 @@ export class Control {
 
   async #revoke(target: Target, ending: Ending, givenUntilSeconds?: number): Promise<Reach> {
     const nowSeconds = toSeconds(this.#clock())
+    const atSeconds = (givenUntilSeconds ?? nowSeconds) + this.#reachSeconds
     const revocation: Revocation = {
       type: 'revoke',
       ...target,
       ...ending,
-      atSeconds: (givenUntilSeconds ?? nowSeconds) + this.#reachSeconds,
-      untilSeconds: Math.max(nowSeconds + this.#keepSeconds, ending.renewBySeconds ?? 0),
+      atSeconds,
+      untilSeconds: Math.max(atSeconds + this.#keepSeconds, ending.renewBySeconds ?? 0),
     }
     if (this.#file.revocations.add(revocation, nowSeconds) === 'full')
       throw new Refusal('revocations_full', {
@@ -237,22 +240,6 @@ function revokedFields({ subject, name, channel, socket, renewBySeconds, reason 
     ...(renewBySeconds === undefined ? {} : { renewBy: renewBySeconds }),
     ...(reason === undefined ? {} : { reason }),
   }
-}
-
-/**
- * How long a revocation is kept: a token may have the maximum age, and a ticket without a token
- * date the age of a ticket. The clock of an identity provider may be ahead when it issues a token,
- * and behind when the token expires. A node whose clock is ahead removes expired revocations from
- * Redis, and a new one that is behind must not miss them.
- */
-function keepSeconds(config: Config): number {
-  const { clockSkewSeconds } = config
-  const longestSeconds = Math.max(
-    longestTokenSeconds(config),
-    Math.ceil((longestOutsideMs(config) ?? 0) / 1000),
-    config.ticketTtlSeconds,
-  )
-  return nodesAheadSeconds(config) + longestSeconds + (config.redisUrl !== undefined ? clockSkewSeconds : 0)
 }
 
 /** What an embedding application can do with a running gate. */

@@ -197,6 +197,12 @@ class KnownRevocations implements Revocations {
   }
 }
 
+/** The same revocation, kept for at least this long after its date. */
+export const keptFor = (revocation: Revocation, keepSeconds: number): Revocation => ({
+  ...revocation,
+  untilSeconds: Math.max(revocation.untilSeconds, revocation.atSeconds + keepSeconds),
+})
+
 const reaches = (revocation: Revocation | undefined, issuedAtSeconds: number): boolean =>
   revocation !== undefined && issuedAtSeconds <= revocation.atSeconds
 

@@ -18,8 +18,8 @@ const revoke = (name: string, untilSeconds = at + 900): Revocation => ({
 })
 
 const journalOf = (directory: string): string => join(directory, 'revocations.jsonl')
-const open = (directory: string, seconds: () => number = () => at) =>
-  RevocationFile.open(directory, { nowSeconds: seconds, log: pino({ level: 'silent' }) })
+const open = (directory: string, seconds: () => number = () => at, keepSeconds = 0) =>
+  RevocationFile.open(directory, { nowSeconds: seconds, keepSeconds, log: pino({ level: 'silent' }) })
 
 const linesOf = (directory: string): string[] =>
   readFileSync(journalOf(directory), 'utf8').split('\n').slice(0, -1)
@@ -113,6 +113,19 @@ t.test('expired revocations are not loaded', async t => {
   writeFileSync(journalOf(directory), linesFor(100_001, at) + linesFor(1, at + 900, 'x'))
   const { revocations } = await open(directory)
   t.equal(revocations.size, 1)
+})
+
+t.test('if tokens may live longer after a restart, earlier revocations are kept longer', async t => {
+  const directory = temporaryDirectory(t)
+  await (await open(directory)).write(revoke('maggie', at + 900))
+  for (const [startedAt, keepSeconds, untilSeconds] of [
+    [at + 899, 600, at + 900],
+    [at + 899, 3600, at + 3600],
+    [at + 900, 3600, at + 3600],
+  ] as const) {
+    const { revocations } = await open(directory, () => startedAt, keepSeconds)
+    t.match(revocations.list(startedAt), [{ atSeconds: at, untilSeconds }], `for ${keepSeconds} s`)
+  }
 })
 
 t.test('the file is compacted', async t => {
@@ -299,7 +312,7 @@ t.test('a revocation that cannot be written is logged once, and written with the
   const lines: string[] = []
   const log = pino({ level: 'info' }, { write: line => lines.push(line) })
   const directory = join(temporaryDirectory(t), 'state')
-  const file = await RevocationFile.open(directory, { nowSeconds: () => at, log })
+  const file = await RevocationFile.open(directory, { nowSeconds: () => at, keepSeconds: 0, log })
   writeFileSync(directory, 'not a directory')
   for (const name of ['maggie', 'theo']) file.learn(revoke(name))
   while (lines.length === 0) await delay(5)

@@ -107,6 +107,18 @@ t.test('the cost of a revocation does not depend on how many are stored', soon, 
 
 const kept = 'ticketgate:revocations'
 
+t.test('a node with longer lives of tokens keeps the revocations of others longer', soon, async t => {
+  const redis = await startRedis(t)
+  const atSeconds = nowSeconds()
+  const short = { type: 'revoke', subject: 'user', name: 'maggie', atSeconds, untilSeconds: atSeconds + 60 }
+  await redis.client.hset(kept, 'user:maggie', JSON.stringify(short))
+  await startBusNode(t, redis.port, { TICKETGATE_TOKEN_MAX_TTL_SECONDS: '7200' })
+  await until(async () => {
+    const stored = JSON.parse((await redis.client.hget(kept, 'user:maggie')) ?? '') as Revocation
+    return stored.untilSeconds >= atSeconds + 7200
+  })
+})
+
 const shortest = {
   TICKETGATE_TOKEN_TTL_SECONDS: '1',
   TICKETGATE_TOKEN_MAX_TTL_SECONDS: '1',
