@@ -60,8 +60,8 @@ export class RevocationFile {
   readonly revocations: Revocations
   readonly #paths: Paths
   readonly #options: Options
-  /** Lines that are not on disk yet. */
-  #lines: string[] = []
+  /** Those that are not on disk yet: one for each subject, however often a write fails. */
+  #unwritten = new Map<string, Revocation>()
   #queued: Promise<void> | undefined
   #last: Promise<void> = Promise.resolve()
   #isNamed = false
@@ -99,9 +99,9 @@ export class RevocationFile {
    */
   write(revocation: Revocation): Promise<void> {
     if (!isRevocation(revocation)) return Promise.reject(new TypeError('this is not a revocation'))
-    this.#lines.push(JSON.stringify(revocation))
+    merge(this.#unwritten, revocation)
     // Revocations that arrive during a write share the next one.
-    this.#queued ??= this.#enqueue(() => this.#writeLines())
+    this.#queued ??= this.#enqueue(() => this.#writeAll())
     return this.#queued
   }
 
@@ -129,21 +129,33 @@ export class RevocationFile {
     return this.#last
   }
 
-  async #writeLines(): Promise<void> {
+  async #writeAll(): Promise<void> {
     this.#queued = undefined
-    const lines = this.#lines
-    this.#lines = []
+    const all = [...this.#unwritten.values()]
+    this.#unwritten.clear()
     try {
+      const lines = all.map(revocation => JSON.stringify(revocation))
       await mkdir(this.#paths.directory, { recursive: true, mode: 0o700 })
       const size = await withLock(this.#paths.lock, check => this.#append(lines, check))
       if (size > this.#compactAboveBytes) this.#enqueue(() => this.#compact())
     } catch (error) {
-      this.#lines = [...lines, ...this.#lines]
+      this.#putBack(all)
       throw new Error(
         `revocations cannot be written to ${this.#paths.journal}, so a restart would forget them: make room, or let this user write there, and send them again`,
         { cause: error },
       )
     }
+  }
+
+  /** Keeps those that still apply for the next write, before the ones that came meanwhile. */
+  #putBack(unwritten: readonly Revocation[]): void {
+    const nowSeconds = this.#options.nowSeconds()
+    const meanwhile = this.#unwritten
+    this.#unwritten = new Map()
+    for (const revocation of unwritten)
+      if (revocation.untilSeconds > nowSeconds) merge(this.#unwritten, revocation)
+    // All of them: a write that is queued must have something to write.
+    for (const revocation of meanwhile.values()) merge(this.#unwritten, revocation)
   }
 
   async #append(lines: readonly string[], check: () => Promise<void>): Promise<number> {
@@ -175,6 +187,13 @@ export class RevocationFile {
   }
 }
 
+/** Adds a revocation to others, of which there is one for each subject. */
+function merge(revocations: Map<string, Revocation>, revocation: Revocation): void {
+  const key = revocationKey(revocation)
+  const before = revocations.get(key)
+  revocations.set(key, before === undefined ? revocation : laterOf(before, revocation))
+}
+
 const compactAbove = (sizeBytes: number): number => Math.max(leastCompactedBytes, 2 * sizeBytes)
 
 const sizeOf = async (path: string): Promise<number> => {
@@ -204,10 +223,7 @@ async function readKept({ journal, former }: Paths, options: Options): Promise<K
     lines++
     // Tokens may live longer now than when it was written.
     const revocation = keptFor(written, options.keepSeconds)
-    if (revocation.untilSeconds <= nowSeconds) return
-    const key = revocationKey(revocation)
-    const before = revocations.get(key)
-    revocations.set(key, before === undefined ? revocation : laterOf(before, revocation))
+    if (revocation.untilSeconds > nowSeconds) merge(revocations, revocation)
   }
   const before = await readFormer(former)
   for (const revocation of before ?? []) keep(revocation)

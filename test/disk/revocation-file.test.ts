@@ -260,6 +260,23 @@ t.test('a failed write rejects, and the next one includes it', async t => {
   t.strictSame(await found(directory), ['maggie', 'theo'])
 })
 
+t.test('after any number of failed writes, each subject is written once, unless it is over', async t => {
+  const directory = join(temporaryDirectory(t), 'state')
+  let seconds = at
+  const file = await open(directory, () => seconds)
+  writeFileSync(directory, 'not a directory')
+  await t.rejects(file.write(revoke('vera', at + 10)))
+  for (; seconds < at + 100; seconds++)
+    await t.rejects(file.write({ ...revoke('maggie'), atSeconds: seconds }))
+  rmSync(directory)
+  await file.write(revoke('theo'))
+  t.match(
+    linesOf(directory).map(line => JSON.parse(line)),
+    [{ name: 'maggie', atSeconds: at + 99 }, { name: 'theo' }],
+  )
+  t.equal(linesOf(directory).length, 2)
+})
+
 t.test('a write is confirmed only once it is synced to the disk', async t => {
   const directory = temporaryDirectory(t)
   const disk = await hangNextSync(t, directory)
