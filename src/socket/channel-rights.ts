@@ -1,5 +1,5 @@
 import { mayPublish, maySubscribe } from '../ticket/rights.js'
-import type { Revocations } from '../token/revocation.js'
+import { endsAtOnce, type Revocations } from '../token/revocation.js'
 import type { ChannelTopics } from './channel-topics.js'
 import type { Socket } from './session.js'
 
@@ -29,7 +29,7 @@ export class ChannelRights {
     if (taken === undefined) return true
     // A socket on the channel was told to renew: it keeps the channel until it does, or ends.
     return (
-      taken.renewBySeconds !== undefined &&
+      !endsAtOnce(taken, session.issuedAtSeconds) &&
       (session.channel === channel || this.#topics.isSubscribed(ws, session.encoding.name, channel))
     )
   }

@@ -31,6 +31,11 @@ export interface Revocation {
    * Until when sockets may renew with a fresh token; without it, they end at once. Unix seconds.
    */
   readonly renewBySeconds?: number
+  /**
+   * Where an earlier revocation ended sockets at once, and a later one, merged with it, lets them
+   * renew: the date of the earlier one. Unix seconds.
+   */
+  readonly strictAtSeconds?: number
   /** The message for the clients. */
   readonly reason?: string
 }
@@ -218,21 +223,34 @@ export const revocationKey = ({ subject, name, channel }: Revocation): string =>
 export function laterOf(before: Revocation, other: Revocation): Revocation {
   const isLater = other.atSeconds > before.atSeconds || other.untilSeconds > before.untilSeconds
   if (!isLater && isAsStrict(before, other)) return before
-  const { socket, renewBySeconds, ...rest } = other.atSeconds >= before.atSeconds ? other : before
+  const { socket, renewBySeconds, strictAtSeconds, ...rest } =
+    other.atSeconds >= before.atSeconds ? other : before
+  const atSeconds = Math.max(other.atSeconds, before.atSeconds)
   const earliest = Math.min(before.renewBySeconds ?? 0, other.renewBySeconds ?? 0)
+  const strict = Math.max(strictAt(before), strictAt(other))
   return {
     ...rest,
-    atSeconds: Math.max(other.atSeconds, before.atSeconds),
+    atSeconds,
     untilSeconds: Math.max(other.untilSeconds, before.untilSeconds),
     ...(socket !== undefined && before.socket === other.socket ? { socket } : {}),
     ...(earliest > 0 ? { renewBySeconds: earliest } : {}),
+    ...(earliest === 0 && strict < atSeconds ? { strictAtSeconds: strict } : {}),
   }
 }
 
 /** Whether the first ends all sockets that the second would end, and no later. */
 const isAsStrict = (first: Revocation, second: Revocation): boolean =>
   (first.socket === undefined || first.socket === second.socket) &&
-  (first.renewBySeconds ?? 0) <= (second.renewBySeconds ?? 0)
+  (first.renewBySeconds ?? 0) <= (second.renewBySeconds ?? 0) &&
+  strictAt(first) >= strictAt(second)
+
+/** The last second whose sockets end at once; before all time if none do. */
+const strictAt = ({ atSeconds, renewBySeconds = 0, strictAtSeconds = atSeconds }: Revocation): number =>
+  renewBySeconds > 0 ? Number.NEGATIVE_INFINITY : strictAtSeconds
+
+/** Whether the sockets of an authority that was issued then end at once; others may renew. */
+export const endsAtOnce = (revocation: Revocation, issuedAtSeconds: number): boolean =>
+  issuedAtSeconds <= strictAt(revocation)
 
 const isSeconds = (value: unknown): boolean => Number.isSafeInteger(value) && Number(value) >= 0
 
@@ -250,7 +268,8 @@ const isOptional = (value: unknown, is: (text: string) => boolean): boolean =>
 /** Whether a value from elsewhere is a revocation. */
 export function isRevocation(value: unknown): value is Revocation {
   if (!isJsonObject(value) || value.type !== 'revoke' || typeof value.name !== 'string') return false
-  const { subject, name, channel, atSeconds, untilSeconds, socket, renewBySeconds, reason } = value
+  const { subject, name, channel, atSeconds, untilSeconds, socket, renewBySeconds, strictAtSeconds, reason } =
+    value
   return (
     typeof subject === 'string' &&
     Object.hasOwn(names, subject) &&
@@ -261,6 +280,7 @@ export function isRevocation(value: unknown): value is Revocation {
     isSeconds(untilSeconds) &&
     isOptional(socket, isSocketId) &&
     (renewBySeconds === undefined || isSeconds(renewBySeconds)) &&
+    (strictAtSeconds === undefined || isSeconds(strictAtSeconds)) &&
     isOptional(reason, isRevocationReason)
   )
 }

@@ -181,6 +181,17 @@ t.test('users keep a revoked channel until their renewal is due', async t => {
   t.match(await ask(elsewhere, { type: 'subscribe', channel: 'news', id: 3 }), { code: 'channel_forbidden' })
 })
 
+t.test('users keep a channel until their renewal is due, unless they had lost it before', async t => {
+  const server = await startServer(t)
+  const lost = await open(server, earlierToken('maggie'), 'news')
+  t.strictSame(await counts(server, { user: 'maggie', channel: 'news' }), { unsubscribed: 1 })
+  const back = await open(server, await laterToken('maggie'), 'news')
+  await counts(server, { user: 'maggie', channel: 'news', reauthenticateWithinSeconds: 600 })
+  t.match(await back.next(), { type: 'renew_required' })
+  t.match(await ask(back, { type: 'publish', data: 1, id: 1 }), { type: 'ok' })
+  t.match(await ask(lost, { type: 'publish', data: 1, id: 1 }), { code: 'channel_forbidden' })
+})
+
 t.test('the client renews when told to, and learns which channel was revoked and why', async t => {
   const server = await startServer(t, { env: three })
   const gate = connectTo(t, server.url, {

@@ -1,5 +1,11 @@
 import t from 'tap'
-import { createRevocations, isRevocation, laterOf, type Revocation } from '../../src/token/revocation.js'
+import {
+  createRevocations,
+  endsAtOnce,
+  isRevocation,
+  laterOf,
+  type Revocation,
+} from '../../src/token/revocation.js'
 
 const at = 1_764_000_000
 const revoke = (name: string, more: Partial<Revocation> = {}): Revocation => ({
@@ -167,7 +173,7 @@ t.test('revoking a channel, for all or for one user, revokes nothing else', asyn
 t.test('of two revocations of one subject, the stricter applies to sockets', async t => {
   const [one, other] = ['AAAAAAAA.1', 'AAAAAAAA.2']
   for (const [name, first, second, expected] of [
-    ['at once, and later', {}, { renewBySeconds: at + 60 }, {}],
+    ['at once, and later', {}, { renewBySeconds: at + 60 }, { strictAtSeconds: at }],
     ['later, and at once', { renewBySeconds: at + 60 }, {}, {}],
     ['two times', { renewBySeconds: at + 60 }, { renewBySeconds: at + 30 }, { renewBySeconds: at + 30 }],
     ['one socket, and all', { socket: one }, {}, {}],
@@ -192,6 +198,38 @@ t.test('of two revocations of one subject, the stricter applies to sockets', asy
     )
 })
 
+t.test('of revocations of one subject, the last one that ends sockets at once is remembered', async t => {
+  const strict = (second: number): Revocation => revoke('maggie', { atSeconds: at + second })
+  const lenient = (second: number): Revocation =>
+    revoke('maggie', { atSeconds: at + second, renewBySeconds: at + 60 })
+  const cases: readonly (readonly [
+    name: string,
+    all: readonly Revocation[],
+    expected: number | undefined,
+  ])[] = [
+    ['it is the first', [strict(1), lenient(9)], 1],
+    ['a later one', [strict(1), lenient(9), strict(5)], 5],
+    ['an earlier one', [strict(5), lenient(9), strict(1)], 5],
+    ['one of the last second', [strict(1), lenient(9), strict(9)], undefined],
+    ['after the last one', [strict(1), lenient(5), strict(9)], undefined],
+    ['between two others', [lenient(1), strict(5), lenient(9)], 5],
+    ['there is none', [lenient(1), lenient(9)], undefined],
+  ]
+  for (const [name, all, expected] of cases)
+    for (const [order, ordered] of [
+      ['', all],
+      [', reversed', all.toReversed()],
+    ] as const) {
+      const merged = ordered.reduce(laterOf)
+      t.match(merged, { atSeconds: at + 9, strictAtSeconds: expected && at + expected }, name + order)
+      t.ok(isRevocation(merged))
+      for (const one of all) t.equal(laterOf(merged, one), merged, `${name}${order}: known`)
+      if (expected === undefined) continue
+      t.ok(endsAtOnce(merged, at + expected), 'a socket of that second ends at once')
+      t.notOk(endsAtOnce(merged, at + expected + 1), 'a later one may renew')
+    }
+})
+
 t.test('revocations from files and other nodes are validated', async t => {
   t.ok(isRevocation(revoke('maggie')), 'a user, in the original form')
   for (const [name, good] of [
@@ -209,6 +247,7 @@ t.test('revocations from files and other nodes are validated', async t => {
     ['an invalid channel name', { subject: 'user_channel', channel: 'a b' }],
     ['an invalid socket id', { socket: 'x' }],
     ['a fraction of a second', { renewBySeconds: 1.5 }],
+    ['a negative second', { strictAtSeconds: -1 }],
     ['a reason that is too long', { reason: `${'ü'.repeat(50)}!` }],
     ['a reason with a line break', { reason: 'a\nb' }],
   ] as const)
