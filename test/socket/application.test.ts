@@ -235,14 +235,15 @@ t.test('authorize decides before the ticket is spent', async t => {
 t.test('authorize may close the socket that is being renewed', async t => {
   const cases = [
     ['its connection', (connection: Connection) => connection.close(4000, 'elsewhere'), 4000, 'live'],
-    ['its user', (_: Connection, gate: Gate) => void gate.disconnect({ user: 'maggie' }), 4403, 'invalid'],
+    ['its user', (_: Connection, gate: Gate) => gate.disconnect({ user: 'maggie' }), 4403, 'invalid'],
   ] as const
   for (const [name, close, code, state] of cases) {
     const connections = new Map<string, Connection>()
+    const closing: unknown[] = []
     const { gate, url, adminUrl, join } = await start(t, {
       authorize({ user }) {
         const former = connections.get(user)
-        if (former !== undefined) close(former, gate)
+        if (former !== undefined) closing.push(close(former, gate))
         return undefined
       },
       onConnect: connection => void connections.set(connection.user, connection),
@@ -253,6 +254,7 @@ t.test('authorize may close the socket that is being renewed', async t => {
     const ticket = await mint(url)
     maggie.send({ type: 'renew', ticket })
     t.equal((await maggie.closed).code, code, name)
+    await Promise.all(closing)
     t.match(await ask('/ws_ticket/status', { ticket }, url), { state }, `${name}: the ticket is not spent`)
     t.same(await count(), { connections: 1 }, `${name}: it is not counted any more`)
     t.same(await ask('/disconnect', { channel: 'news' }), { disconnected: 1, unsubscribed: 0 }, name)

@@ -64,8 +64,10 @@ t.test('authorize decides on the renewal of sockets in tunnels', async t => {
   }
   t.match(await renew(end + 20), { extended: 1 })
   t.same(await one.closed, { code: 1011, reason: 'internal_error' }, 'an error ends only its socket')
-  decide = () => void gate.disconnect({ user: 'maggie' })
+  const ended: Promise<number>[] = []
+  decide = () => void ended.push(gate.disconnect({ user: 'maggie' }))
   t.match(await renew(end + 30), { extended: 0 }, 'a socket that it closes is not extended')
+  t.strictSame(await Promise.all(ended), [1])
   t.equal((await two.closed).code, 4403)
   t.same(await ends(), [])
 })
