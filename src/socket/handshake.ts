@@ -220,6 +220,9 @@ export class HandshakeHandler {
       claims: carried ?? noClaims,
     })
     if (data === false) return 'channel_forbidden'
+    // The application may have revoked the ticket there.
+    const revoked = application && admission.revokedBy(ticket, channel)
+    if (revoked !== undefined) return revoked
     // Member by member: a spread takes longer here than the MAC of the ticket.
     const session = new Session({
       channel,

@@ -232,6 +232,21 @@ t.test('authorize decides before the ticket is spent', async t => {
   await (await join()).close()
 })
 
+t.test('a ticket that authorize revokes opens no socket, and is not spent', async t => {
+  const ended: Promise<number>[] = []
+  const { gate, url, join } = await start(t, {
+    authorize({ user }) {
+      if (ended.length === 0) ended.push(gate.disconnect({ user }))
+      return undefined
+    },
+  })
+  const ticket = await mint(url)
+  isProblem(t, await requestUpgrade(url, gatePath(ticket)), '401 token_revoked')
+  t.strictSame(await Promise.all(ended), [0])
+  isProblem(t, await requestUpgrade(url, gatePath(ticket)), '401 token_revoked', 'not ticket_used')
+  await (await join('theo')).close()
+})
+
 t.test('authorize may close the socket that is being renewed', async t => {
   const cases = [
     ['its connection', (connection: Connection) => connection.close(4000, 'elsewhere'), 4000, 'live'],
