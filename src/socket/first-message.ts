@@ -63,6 +63,9 @@ export class FirstMessageAuth {
       claims: carried ?? noClaims,
     })
     if (data === false) return refuse(ws, closeCode.channelForbidden, 'channel_forbidden')
+    // The application may have revoked the token there.
+    const again = application === undefined ? token : check.identify(message.payload, nowMs)
+    if ('code' in again) return refuse(ws, closeCode.sessionExpired, again.code)
     if (!slots.authenticate(session, user))
       return refuse(ws, closeCode.rateLimited, spread(waitMs.capReached))
     session.id = login ?? newSessionId()

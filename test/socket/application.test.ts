@@ -432,6 +432,24 @@ t.test('with first-message auth, onConnect is called once the user is known', as
   await last.close()
 })
 
+t.test('with first-message auth, a token that authorize revokes authenticates nobody', async t => {
+  const ended: Promise<number>[] = []
+  const { gate, url } = await start(
+    t,
+    {
+      authorize({ user }) {
+        ended.push(gate.disconnect({ user }))
+        return undefined
+      },
+    },
+    { firstMessageSeconds: 30 },
+  )
+  const client = await open(socketUrl(url, '/channel/x'))
+  client.send({ type: 'auth', payload: tokenFor('maggie') })
+  t.strictSame(await client.closed, { code: 4401, reason: 'token_revoked' })
+  t.strictSame(await Promise.all(ended), [0])
+})
+
 t.test('an application can close one connection when another ends', async t => {
   const connections: Connection<unknown>[] = []
   const { gate, url, join } = await start(
