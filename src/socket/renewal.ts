@@ -85,9 +85,10 @@ export class SessionRenewal {
     rights.begin(ws)
     for (const channel of topics.restrict(ws, each => rights.maySubscribe(ws, each))) {
       events.unsubscribed(ws, channel)
-      notify(ws, { type: 'unsubscribed', channel }, undefined)
+      if (isOpen(ws)) notify(ws, { type: 'unsubscribed', channel }, undefined)
     }
-    answer(ws, { type: 'renewed', expires: session.expiresAtSeconds }, id)
+    // One that reads too slowly is closed by the messages before.
+    if (isOpen(ws)) answer(ws, { type: 'renewed', expires: session.expiresAtSeconds }, id)
   }
 }
 
