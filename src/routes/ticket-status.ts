@@ -2,7 +2,7 @@ import type { TicketAdmission } from '../admission/ticket-admission.js'
 import type { Clock } from '../clock.js'
 import { Refusal, retryAfterSeconds } from '../errors.js'
 import { addressKey } from '../http/address.js'
-import { parseJsonObject } from '../http/body.js'
+import { parseJsonObject, requireJson } from '../http/body.js'
 import type { ClientView } from '../http/client-view.js'
 import type { Route } from '../http/server.js'
 import { refuseUnknown } from '../http/unknown-names.js'
@@ -48,6 +48,8 @@ export function ticketStatusRoute(parts: TicketStatusParts): Route<Address> {
     methods: ['POST'],
     context: exchange => parts.clients.address(exchange),
     async handler(head, address, body) {
+      // Before it counts, so that no page can use up the requests of its visitors.
+      requireJson(head)
       // User names contain no control characters, so these keys never clash with those of users.
       const waitMs = parts.limiter.take(`\0${addressKey(address)}`, parts.clock())
       if (waitMs > 0)

@@ -135,6 +135,16 @@ t.test('a page cannot log in without a preflight, or use up the logins of its vi
   t.equal(login.status, 200, 'none of these counted, and a program may omit the type')
 })
 
+t.test('a page without a preflight cannot use up the ticket states of its visitor', async t => {
+  const { url } = await startServer(t, { env: { TICKETGATE_TICKET_RATE: '1/600' } })
+  const ask = (headers: Record<string, string>) =>
+    request(url, '/ws_ticket/status', { method: 'POST', headers, body: '{"ticket":"x"}' })
+  isProblem(t, await ask({ origin: 'https://evil.test' }), '415 unsupported_media_type')
+  isProblem(t, await ask({ 'content-type': 'text/plain' }), '415 unsupported_media_type')
+  t.equal((await ask({})).status, 200, 'none of these counted')
+  isProblem(t, await ask({}), '429 rate_limited')
+})
+
 t.test('a socket from a listed origin, or without Origin, may open', async t => {
   for (const origin of [...listed, undefined]) {
     const headers = origin === undefined ? {} : { origin }
